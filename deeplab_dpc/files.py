@@ -1,0 +1,60 @@
+"""Writing so that a file or directory is either whole or absent, and reading JSON with one clear error."""
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+from deeplab_dpc.errors import UserError
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
+    """Yields a temporary path beside `path` (a file or a directory), renamed to `path` if the block succeeds.
+
+    An existing directory at `path` is replaced. If the block raises, nothing is left behind.
+    """
+    target = pathlib.Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = pathlib.Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
+    try:
+        partial = scratch / target.name
+        yield partial
+        _sync(partial)
+        if target.is_dir():
+            os.replace(target, scratch / "replaced")
+        os.replace(partial, target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _sync(path: pathlib.Path) -> None:
+    """Flushes a file, or every file of a directory, to the disk."""
+    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+    for file in files:
+        with open(file, "rb+") as stream:
+            os.fsync(stream.fileno())
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Writes `value` as indented JSON, atomically."""
+    with atomic_path(path) as partial:
+        partial.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+
+
+def read_json(path: str | os.PathLike[str], what: str) -> Any:
+    """Reads a JSON file; `what` names it in errors (for example 'classes file').
+
+    Raises:
+      UserError: if the file is absent, unreadable or not JSON.
+    """
+    try:
+        return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"The {what} {path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise UserError(f"The {what} {path} is not valid JSON: {error}.") from error

@@ -1,0 +1,5 @@
+"""Installation; everything is declared in pyproject.toml."""
+
+from setuptools import setup
+
+setup()
