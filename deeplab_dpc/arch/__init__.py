@@ -1,0 +1,1 @@
+"""Architectures as plain values: nothing here loads TensorFlow, Keras or NumPy."""

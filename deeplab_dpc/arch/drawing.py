@@ -1,0 +1,95 @@
+"""A dense prediction cell as a picture (in the manner of arXiv:1809.04184, Fig. 5).
+
+The backbone is a bar at the top, the concatenation a bar below; each branch has a column of its own and stands one row
+below what it reads. Columns follow the tree of branches from the root down, so that no line crosses a box.
+"""
+
+import os
+from typing import TYPE_CHECKING
+
+from deeplab_dpc.arch.cell import BACKBONE, AtrousConv, Cell, Conv1x1, Operation, PyramidPooling
+from deeplab_dpc.files import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+BOX = (0.82, 0.56)  # (width, height) of a branch, in units of (column, row)
+BAR_HEIGHT = 0.4
+MARGIN = 0.1
+COLUMN_INCHES = 1.7
+ROW_INCHES = 1.2
+FORK = (
+    0.2  # where branches read a branch: its line to the concatenation leaves this far left of its centre, theirs right
+)
+PIPE = "#555555"
+BAR_COLOR = "#e4e4e4"
+COLORS: dict[type[Operation], str] = {Conv1x1: "#f8d9a0", AtrousConv: "#b5d3f0", PyramidPooling: "#c3e5bd"}
+
+
+def draw_cell(cell: Cell, path: str | os.PathLike[str], title: str | None = None) -> None:
+    """Writes a PNG of `cell`, atomically."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    columns, rows = _layout(cell)
+    concat_row = max(rows) + 1
+    figure = Figure(figsize=(len(columns) * COLUMN_INCHES, (concat_row + 2) * ROW_INCHES))
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    axes.set_xlim(-0.5, len(columns) - 0.5)
+    axes.set_ylim(concat_row + 1 + BAR_HEIGHT / 2 + MARGIN, -BAR_HEIGHT / 2 - MARGIN)
+    axes.axis("off")
+
+    middle = (len(columns) - 1) / 2
+    bar_width = len(columns) - 1 + BOX[0]
+    _box(axes, middle, 0, bar_width, BAR_HEIGHT, "backbone features", BAR_COLOR)
+    _box(axes, middle, concat_row, bar_width, BAR_HEIGHT, "concatenation", BAR_COLOR)
+    _box(axes, middle, concat_row + 1, BOX[0], BAR_HEIGHT, "1x1 projection", COLORS[Conv1x1])
+    _pipe(axes, [(middle, concat_row + BAR_HEIGHT / 2), (middle, concat_row + 1 - BAR_HEIGHT / 2)])
+    for index, branch in enumerate(cell.branches):
+        x, y = columns[index], rows[index]
+        label = f"branch {index}\n" + str(branch.operation).replace(", ", "\n")
+        _box(axes, x, y, *BOX, label, COLORS[type(branch.operation)])
+        exit_x = x - FORK if any(other.input == index for other in cell.branches) else x
+        _pipe(axes, [(exit_x, y + BOX[1] / 2), (exit_x, concat_row - BAR_HEIGHT / 2)], style="dashed")
+        top = y - BOX[1] / 2
+        if branch.input == BACKBONE:
+            _pipe(axes, [(x, BAR_HEIGHT / 2), (x, top)])
+        else:
+            start, bend = columns[branch.input] + FORK, y - 0.5
+            _pipe(axes, [(start, y - 1 + BOX[1] / 2), (start, bend), (x, bend), (x, top)])
+    if title:
+        axes.set_title(title, fontsize=12)
+    with atomic_path(path) as partial:
+        figure.savefig(partial, format="png", dpi=150, bbox_inches="tight", facecolor="white")
+
+
+def _layout(cell: Cell) -> tuple[list[int], list[int]]:
+    """The column and the row of each branch: a branch comes right of its input's column and one row below it."""
+    readers: dict[int, list[int]] = {}
+    rows: list[int] = []
+    for index, branch in enumerate(cell.branches):
+        readers.setdefault(branch.input, []).append(index)
+        rows.append(1 if branch.input == BACKBONE else rows[branch.input] + 1)
+    columns = [0] * len(cell.branches)
+    pending = readers[BACKBONE][::-1]
+    for column in range(len(columns)):
+        index = pending.pop()
+        columns[index] = column
+        pending += readers.get(index, [])[::-1]
+    return columns, rows
+
+
+def _box(axes: "Axes", x: float, y: float, width: float, height: float, label: str, color: str) -> None:
+    from matplotlib.patches import Rectangle
+
+    corner = (x - width / 2, y - height / 2)
+    axes.add_patch(Rectangle(corner, width, height, facecolor=color, edgecolor="black", zorder=2))
+    axes.text(x, y, label, ha="center", va="center", fontsize=9, linespacing=1.3, zorder=3)
+
+
+def _pipe(axes: "Axes", points: list[tuple[float, float]], style: str = "solid") -> None:
+    """A line through `points` with an arrow head at the end."""
+    axes.plot(*zip(*points[:-1], strict=True), color=PIPE, linewidth=1.2, zorder=1)
+    arrow = {"arrowstyle": "-|>", "color": PIPE, "linewidth": 1.2, "linestyle": style, "shrinkA": 0, "shrinkB": 0}
+    axes.annotate("", xy=points[-1], xytext=points[-2], arrowprops=arrow, zorder=1)

@@ -1,0 +1,120 @@
+"""The search space of dense prediction cells (Chen et al., NeurIPS 2018, arXiv:1809.04184, Sec. 3.1 and 3.2)."""
+
+import dataclasses
+import functools
+import itertools
+import math
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from deeplab_dpc.arch.cell import GRIDS, RATES, AtrousConv, Branch, Cell, Conv1x1, Operation, PyramidPooling, is_integer
+from deeplab_dpc.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchSpace:
+    """All cells of `num_branches` branches over 1x1, 3x3 atrous and pyramid pooling operations.
+
+    A cell is encoded as two integers a branch: its input + 1, in [0, i] for branch i, and the index of its operation.
+
+    Args:
+      num_branches: >= 1; the paper's B.
+      rates: what rate_h and rate_w may be, in feature-map cells at output stride 16.
+      grids: what grid_h and grid_w may be, in grid cells.
+
+    Raises:
+      UserError: if an argument is out of range or a rate or grid occurs twice.
+    """
+
+    num_branches: int = 5
+    rates: tuple[int, ...] = RATES
+    grids: tuple[int, ...] = GRIDS
+
+    def __post_init__(self) -> None:
+        if not is_integer(self.num_branches) or self.num_branches < 1:
+            raise UserError(f"`num_branches` must be an integer >= 1, got {self.num_branches!r}.")
+        for name in ("rates", "grids"):
+            values = getattr(self, name)
+            valid = isinstance(values, tuple) and all(is_integer(value) and value >= 1 for value in values)
+            if not valid or len(set(values)) < len(values):
+                raise UserError(f"`{name}` must be a tuple of distinct integers >= 1, got {values!r}.")
+
+    @functools.cached_property
+    def operations(self) -> tuple[Operation, ...]:
+        """1x1, then the atrous convolutions, then the poolings, with the width varying fastest."""
+        atrous = [AtrousConv((rate_h, rate_w)) for rate_h, rate_w in itertools.product(self.rates, self.rates)]
+        pooling = [PyramidPooling((grid_h, grid_w)) for grid_h, grid_w in itertools.product(self.grids, self.grids)]
+        return (Conv1x1(), *atrous, *pooling)
+
+    @property
+    def size(self) -> int:
+        """Number of cells, B! * |operations| ** B; cells that compute the same are counted each."""
+        return math.factorial(self.num_branches) * len(self.operations) ** self.num_branches
+
+    def __contains__(self, cell: Any) -> bool:
+        return (
+            isinstance(cell, Cell)
+            and len(cell.branches) == self.num_branches
+            and all(branch.operation in self._operation_index for branch in cell.branches)
+        )
+
+    def sample(self, rng: random.Random) -> Cell:
+        """A cell drawn uniformly from the space."""
+        return self.decode([rng.randrange(choices) for choices in self._choices])
+
+    def neighbour(self, rng: random.Random, cell: Cell, num_changes: int = 1) -> Cell:
+        """A cell that differs from `cell` in exactly `num_changes` decisions, drawn uniformly.
+
+        A decision is a branch's input or a branch's operation; one with a single choice (such as the first branch's
+        input) cannot change.
+
+        Raises:
+          UserError: if `cell` is not in the space, or if it has fewer than `num_changes` decisions.
+        """
+        codes = list(self.encode(cell))
+        decisions = [position for position, choices in enumerate(self._choices) if choices > 1]
+        if not 1 <= num_changes <= len(decisions):
+            raise UserError(f"`num_changes` must be in [1, {len(decisions)}] in this space, got {num_changes}.")
+        for position in rng.sample(decisions, num_changes):
+            other = rng.randrange(self._choices[position] - 1)
+            codes[position] = other + (other >= codes[position])  # skips the present value
+        return self.decode(codes)
+
+    def encode(self, cell: Cell) -> tuple[int, ...]:
+        """The cell as integers: (input + 1, operation index) of each branch in turn.
+
+        Raises:
+          UserError: if `cell` is not in the space.
+        """
+        if len(cell.branches) != self.num_branches:
+            raise UserError(f"The search space has cells of {self.num_branches} branches, got {len(cell.branches)}.")
+        codes: list[int] = []
+        for index, branch in enumerate(cell.branches):
+            if branch.operation not in self._operation_index:
+                raise UserError(f"branch {index}: the operation ({branch.operation}) is not in the search space.")
+            codes += (branch.input + 1, self._operation_index[branch.operation])
+        return tuple(codes)
+
+    def decode(self, codes: Sequence[int]) -> Cell:
+        """The cell that `encode` gives `codes` for.
+
+        Raises:
+          UserError: if there are not two codes a branch, or if one is out of range.
+        """
+        if len(codes) != len(self._choices):
+            raise UserError(f"`codes` must be {len(self._choices)} integers, got {len(codes)}.")
+        for position, (code, choices) in enumerate(zip(codes, self._choices, strict=True)):
+            if not 0 <= code < choices:
+                raise UserError(f"`codes[{position}]` must be in [0, {choices - 1}], got {code}.")
+        pairs = zip(codes[::2], codes[1::2], strict=True)
+        return Cell(tuple(Branch(source - 1, self.operations[operation]) for source, operation in pairs))
+
+    @functools.cached_property
+    def _choices(self) -> tuple[int, ...]:
+        """How many values each code may have."""
+        return tuple(itertools.chain.from_iterable((i + 1, len(self.operations)) for i in range(self.num_branches)))
+
+    @functools.cached_property
+    def _operation_index(self) -> dict[Operation, int]:
+        return {operation: index for index, operation in enumerate(self.operations)}

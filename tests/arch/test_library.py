@@ -1,0 +1,58 @@
+"""Cells that ship, and cells from files."""
+
+import json
+import pathlib
+
+import pytest
+
+from deeplab_dpc.arch.library import load_cell, shipped_cells
+from deeplab_dpc.errors import UserError
+
+
+def test_shipped_cells():
+    assert {name: cell.summary() for name, cell in shipped_cells().items()} == {
+        "aspp": "B>1x1 B>3x3@6x6 B>3x3@12x12 B>3x3@18x18 B>pool@1x1",
+        "conv1x1": "B>1x1",
+        "dpc_top1": "B>3x3@1x6 0>3x3@18x15 1>3x3@6x3 0>3x3@1x1 0>3x3@6x21",
+        "psp": "B>1x1 B>pool@1x1 B>pool@2x2 B>pool@3x3 B>pool@6x6",
+    }
+    assert list(shipped_cells()) == ["aspp", "conv1x1", "dpc_top1", "psp"]
+
+
+def test_cell_is_loaded_from_a_file(tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(load_cell("psp").to_json()))
+    assert load_cell(path) == load_cell(str(path)) == shipped_cells()["psp"]
+
+
+def test_unknown_name_lists_the_shipped_ones():
+    with pytest.raises(
+        UserError, match=r"'dpc' is neither a cell file nor a cell that ships \(aspp, conv1x1, dpc_top1, psp\)\."
+    ):
+        load_cell("dpc")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[{", "The cell file {path} is not valid JSON: .*"),
+        (
+            '[{"op": "conv", "kernel": 1, "input": 1}]',
+            "The cell file {path} is not valid: branch 0 reads branch 1, which does not come before it; .*",
+        ),
+        (
+            '[{"op": "conv", "kernel": 2, "input": -1}]',
+            "The cell file {path} is not valid: branch 0: `kernel` must be 1 or 3, got 2.",
+        ),
+    ],
+)
+def test_errors_in_a_file_name_it(tmp_path, text, message):
+    path = pathlib.Path(tmp_path, "bad.json")
+    path.write_text(text)
+    with pytest.raises(UserError, match=f"^{message.format(path=path)}$"):
+        load_cell(path)
+
+
+def test_directory_is_no_cell_file(tmp_path):
+    with pytest.raises(UserError, match=r"The cell file .* cannot be read: Is a directory"):
+        load_cell(tmp_path)
