@@ -40,6 +40,12 @@ def _sync(path: pathlib.Path) -> None:
             os.fsync(stream.fileno())
 
 
+def remove_partial(directory: str | os.PathLike[str]) -> None:
+    """Removes what a killed process left of atomic_path below `directory`."""
+    for scratch in pathlib.Path(directory).glob(".*.tmp"):
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Writes `value` as indented JSON, atomically."""
     with atomic_path(path) as partial:

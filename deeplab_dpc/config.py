@@ -1,0 +1,236 @@
+"""The configuration of a run as frozen values: made from flags, written to config.json, read back by every command."""
+
+import dataclasses
+import pathlib
+import types
+import typing
+from collections.abc import Iterable
+from typing import Any, Self, TypeVar
+
+from deeplab_dpc.arch.cell import Cell
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.files import read_json, write_json
+
+CONFIG_FILE = "config.json"
+T = TypeVar("T")
+
+
+def _positive(config: Any, *names: str) -> None:
+    for name in names:
+        if getattr(config, name) <= 0:
+            raise UserError(f"--{name} must be greater than 0, got {getattr(config, name)}.")
+
+
+class _Config:
+    """JSON both ways for a frozen dataclass."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {field.name: _encode(getattr(self, field.name)) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        hints = typing.get_type_hints(cls)
+        unknown = sorted(set(value) - set(hints))
+        if unknown:
+            raise UserError(f"{cls.__name__} has no field {', '.join(unknown)}; it was written by another version.")
+        return cls(**{name: _decode(hints[name], item) for name, item in value.items()})
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, (Cell, _Config)):
+        return value.to_json()
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _decode(hint: Any, value: Any) -> Any:
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if value is None:
+        return None
+    for option in options:
+        if isinstance(option, type) and issubclass(option, (Cell, _Config)):
+            return option.from_json(value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig(_Config):
+    """What defines a network, in DeepLab's flag names.
+
+    Attributes:
+      num_classes: channels of the logits.
+      model_variant: the backbone.
+      output_stride: of the features, in pixels.
+      depth_multiplier: of the backbone's channels.
+      atrous_rates: of the ASPP branches, in feature-map cells; empty for none. Unused with a cell.
+      add_image_level_feature: whether ASPP pools over the image. Unused with a cell.
+      dense_prediction_cell: the cell in place of ASPP, or None.
+    """
+
+    num_classes: int
+    model_variant: str = "mobilenet_v2"
+    output_stride: int = 16
+    depth_multiplier: float = 1.0
+    atrous_rates: tuple[int, ...] = ()
+    add_image_level_feature: bool = True
+    dense_prediction_cell: Cell | None = None
+
+    def __post_init__(self):
+        _positive(self, "num_classes", "depth_multiplier")
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig(_Config):
+    """Which records are trained on, and how they are augmented.
+
+    Attributes:
+      data_dir: folder that holds the prepared data set.
+      dataset: its name, or None if it is the only one there.
+      train_split: the split to train on.
+      train_crop_size: (height, width) in pixels, sides output_stride * k + 1.
+      min_scale_factor, max_scale_factor, scale_factor_step_size: of the random scale; step 0 draws uniformly.
+    """
+
+    data_dir: str
+    dataset: str | None = None
+    train_split: str = "train"
+    train_crop_size: tuple[int, int] = (513, 513)
+    min_scale_factor: float = 0.5
+    max_scale_factor: float = 2.0
+    scale_factor_step_size: float = 0.25
+
+    def __post_init__(self):
+        _positive(self, "min_scale_factor", "max_scale_factor")
+        if self.min_scale_factor > self.max_scale_factor:
+            raise UserError(
+                f"--min_scale_factor={self.min_scale_factor} is above --max_scale_factor={self.max_scale_factor}."
+            )
+        if len(self.train_crop_size) != 2 or min(self.train_crop_size) < 1:
+            raise UserError(f"--train_crop_size must be HEIGHT,WIDTH in pixels, got {self.train_crop_size}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig(_Config):
+    """The training protocol (arXiv:1809.04184, Sec. 4): SGD with momentum and the poly rate.
+
+    Attributes:
+      training_number_of_steps: in batches.
+      train_batch_size: images in a batch.
+      base_learning_rate: at the first step (after the slow start).
+      learning_power: of the poly rate.
+      slow_start_step, slow_start_learning_rate: the constant rate before that step.
+      momentum: of SGD.
+      weight_decay: times half the squared norm of every kernel but the depthwise ones.
+      fine_tune_batch_norm: False keeps the batch norm statistics, while gamma and beta train.
+      tf_initial_checkpoint: published checkpoint or earlier run to start from, or None.
+      initialize_last_layer: whether the logits layer is restored too, where its shape agrees.
+      save_interval_steps: between checkpoints.
+      seed: of initialisation, order, augmentation and dropout.
+    """
+
+    training_number_of_steps: int = 30000
+    train_batch_size: int = 8
+    base_learning_rate: float = 0.01
+    learning_power: float = 0.9
+    slow_start_step: int = 0
+    slow_start_learning_rate: float = 1e-4
+    momentum: float = 0.9
+    weight_decay: float = 4e-5
+    fine_tune_batch_norm: bool = True
+    tf_initial_checkpoint: str | None = None
+    initialize_last_layer: bool = True
+    save_interval_steps: int = 500
+    seed: int = 0
+
+    def __post_init__(self):
+        _positive(self, "training_number_of_steps", "train_batch_size", "base_learning_rate", "save_interval_steps")
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchConfig(_Config):
+    """The search and its proxy task (arXiv:1809.04184, Sec. 3.2, 3.3 and 4.2); the defaults are the paper's.
+
+    Attributes:
+      num_candidates: cells to score by proxy.
+      num_branches: of each cell.
+      uniform_fraction: share of candidates drawn uniformly; the others are neighbours of the best so far.
+      num_best: how many of the best so far have neighbours drawn.
+      proxy_steps, proxy_batch_size, proxy_learning_rate: of the training on cached features.
+      baselines: names or files of cells scored beside the candidates.
+      rerank_top_k: cells that are trained end to end after the search.
+      rerank_steps, rerank_batch_size, rerank_learning_rate: of that training.
+      rerank_baselines: whether the baselines are trained end to end too.
+      eval_split: the split that scores.
+      seed: of everything drawn.
+    """
+
+    num_candidates: int = 28000
+    num_branches: int = 5
+    uniform_fraction: float = 0.5
+    num_best: int = 10
+    proxy_steps: int = 30000
+    proxy_batch_size: int = 8
+    proxy_learning_rate: float = 0.01
+    baselines: tuple[str, ...] = ("conv1x1", "aspp", "dpc_top1")
+    rerank_top_k: int = 50
+    rerank_steps: int = 90000
+    rerank_batch_size: int = 8
+    rerank_learning_rate: float = 0.01
+    rerank_baselines: bool = False
+    eval_split: str = "val"
+    seed: int = 0
+
+    def __post_init__(self):
+        _positive(self, "num_branches", "num_best", "proxy_steps", "proxy_batch_size", "proxy_learning_rate")
+        _positive(self, "rerank_steps", "rerank_batch_size", "rerank_learning_rate")
+        if not 0.0 <= self.uniform_fraction <= 1.0:
+            raise UserError(f"--uniform_fraction must be in [0, 1], got {self.uniform_fraction}.")
+        for name in ("num_candidates", "rerank_top_k"):
+            if getattr(self, name) < 0:
+                raise UserError(f"--{name} must not be negative, got {getattr(self, name)}.")
+
+
+def open_run(workdir: pathlib.Path, config: dict[str, Any], extendable: Iterable[str] = ()) -> None:
+    """Claims `workdir` for a run of this configuration: writes config.json, or checks the one that is there.
+
+    Args:
+      workdir: the run directory, made if it is absent.
+      config: JSON-ready sections, {"model": {...}, "train": {...}}.
+      extendable: dotted fields that a later start may change ("search.num_candidates").
+
+    Raises:
+      UserError: if the directory holds a run of another configuration; the message names the differences.
+    """
+    path = workdir / CONFIG_FILE
+    if path.exists():
+        before, now = _flatten(read_json(path, "run configuration")), _flatten(config)
+        changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
+        refused = [key for key in changed if key not in set(extendable)]
+        if refused:
+            shown = ", ".join(f"{key} (was {before.get(key)}, now {now.get(key)})" for key in refused[:5])
+            raise UserError(
+                f"{workdir} holds a run with another configuration: {shown}; "
+                "give the same flags to continue it, or another --workdir."
+            )
+        if not changed:
+            return
+    write_json(path, config)
+
+
+def read_run(workdir: str | pathlib.Path) -> dict[str, Any]:
+    """The config.json of a run directory.
+
+    Raises:
+      UserError: if there is none.
+    """
+    path = pathlib.Path(workdir) / CONFIG_FILE
+    if not path.exists():
+        raise UserError(f"--workdir={workdir} is not a run directory: it has no {CONFIG_FILE}.")
+    return read_json(path, "run configuration")
+
+
+def _flatten(config: dict[str, Any]) -> dict[str, Any]:
+    return {
+        f"{section}.{name}": value
+        for section, fields in config.items()
+        for name, value in (fields.items() if isinstance(fields, dict) else [("", fields)])
+    }

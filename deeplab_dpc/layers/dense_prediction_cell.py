@@ -1,0 +1,92 @@
+"""The dense prediction cell (Chen et al., NeurIPS 2018, arXiv:1809.04184, Sec. 3.1)."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from deeplab_dpc.arch.cell import BACKBONE, AtrousConv, Cell, Operation, PyramidPooling
+from deeplab_dpc.layers.conv import ConvBN, SplitSeparableConvBN
+from deeplab_dpc.layers.pooling import GridPyramidPooling
+
+RATE_OUTPUT_STRIDE = 16  # the output stride that a cell's rates are meant for
+
+
+@keras.saving.register_keras_serializable(package="deeplab_dpc")
+class DensePredictionCell(keras.layers.Layer):
+    """Y = projection(dropout(concat(Y_1, ..., Y_B))), each Y_i an operation on the backbone's or an earlier output.
+
+    [batch, height, width, channels] -> [batch, height, width, filters]; dropout comes before the projection.
+
+    Args:
+      cell: the branches, as a Cell or as its JSON.
+      output_stride: of the features; rates are multiplied by 16 / output_stride, and are at least 1.
+      filters: channels of each branch and of the output.
+      dropout: fraction dropped, in [0, 1).
+      batch_norm_decay, batch_norm_epsilon: see BatchNorm.
+    """
+
+    def __init__(
+        self,
+        cell: Cell | list[dict[str, Any]],
+        output_stride: int = RATE_OUTPUT_STRIDE,
+        filters: int = 256,
+        dropout: float = 0.1,
+        batch_norm_decay: float = 0.9997,
+        batch_norm_epsilon: float = 1e-5,
+        **kwargs: Any,
+    ):
+        kwargs.setdefault("name", "meta_architecture")
+        super().__init__(**kwargs)
+        self.cell = cell if isinstance(cell, Cell) else Cell.from_json(cell)
+        self.output_stride = output_stride
+        self.filters = filters
+        self.dropout_rate = dropout
+        self.batch_norm_decay = batch_norm_decay
+        self.batch_norm_epsilon = batch_norm_epsilon
+        shared = {
+            "batch_norm_decay": batch_norm_decay,
+            "batch_norm_epsilon": batch_norm_epsilon,
+            "dtype": self.dtype_policy,
+        }
+        self.branches = [
+            self._branch(branch.operation, name=f"branch{i}", **shared) for i, branch in enumerate(self.cell.branches)
+        ]
+        self.dropout = keras.layers.Dropout(dropout)
+        self.projection = ConvBN(filters, name="concat_projection", **shared)
+
+    def _branch(self, operation: Operation, **kwargs: Any) -> keras.layers.Layer:
+        if isinstance(operation, AtrousConv):
+            rate_h, rate_w = (max(1, rate * RATE_OUTPUT_STRIDE // self.output_stride) for rate in operation.rate)
+            return SplitSeparableConvBN(self.filters, (rate_h, rate_w), **kwargs)
+        if isinstance(operation, PyramidPooling):
+            return GridPyramidPooling(self.filters, operation.grid, **kwargs)
+        return ConvBN(self.filters, **kwargs)
+
+    def build(self, input_shape):
+        inner_shape = (*input_shape[:-1], self.filters)
+        for branch, layer in zip(self.cell.branches, self.branches, strict=True):
+            layer.build(input_shape if branch.input == BACKBONE else inner_shape)
+        self.projection.build((*input_shape[:-1], len(self.branches) * self.filters))
+
+    def call(self, inputs, training=False):
+        outputs: list[Any] = []
+        for branch, layer in zip(self.cell.branches, self.branches, strict=True):
+            source = inputs if branch.input == BACKBONE else outputs[branch.input]
+            outputs.append(layer(source, training=training))
+        x = self.dropout(ops.concatenate(outputs, axis=-1), training=training)
+        return self.projection(x, training=training)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.filters)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "cell": self.cell.to_json(),
+            "output_stride": self.output_stride,
+            "filters": self.filters,
+            "dropout": self.dropout_rate,
+            "batch_norm_decay": self.batch_norm_decay,
+            "batch_norm_epsilon": self.batch_norm_epsilon,
+        }

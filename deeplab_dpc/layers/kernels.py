@@ -1,0 +1,107 @@
+"""The operations whose fastest correct form depends on the backend; the only layer code that knows it.
+
+On TensorFlow the native kernels are used: the fused batch norm, the atrous depthwise convolution (which XLA makes
+20 to 100 times slower on the CPU), the align-corners resize of version 1. Elsewhere they are written in keras.ops.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+Tensor = Any
+
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+else:
+    tf = None
+
+# XLA's atrous depthwise convolution is 20 to 100 times slower than TensorFlow's own kernel on the CPU.
+JIT_COMPILE = tf is None
+
+
+def batch_norm_training(x: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Normalises with the statistics of the batch.
+
+    Args:
+      x: [batch, height, width, channels], any floating dtype; gamma and beta are float32 [channels].
+
+    Returns:
+      The normalised `x`, the batch mean, and the unbiased batch variance (n / (n - 1)), as the published moving
+      averages use it; both float32 [channels].
+    """
+    if tf is not None:
+        y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=x, scale=gamma, offset=beta, mean=[], variance=[], epsilon=epsilon, is_training=True
+        )
+        return y, mean, variance
+    wide = ops.cast(x, "float32")
+    mean, variance = ops.moments(wide, axes=(0, 1, 2))
+    y = (wide - mean) * (ops.rsqrt(variance + epsilon) * gamma) + beta
+    count = ops.shape(x)[0] * ops.shape(x)[1] * ops.shape(x)[2]
+    return ops.cast(y, x.dtype), mean, variance * (count / max(count - 1, 1))
+
+
+def batch_norm_inference(
+    x: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, variance: Tensor, epsilon: float
+) -> Tensor:
+    """Normalises [batch, height, width, channels] with given statistics; gradients reach gamma and beta."""
+    if tf is not None:
+        return tf.raw_ops.FusedBatchNormV3(
+            x=x, scale=gamma, offset=beta, mean=mean, variance=variance, epsilon=epsilon, is_training=False
+        )[0]
+    scale = ops.rsqrt(variance + epsilon) * gamma
+    return x * ops.cast(scale, x.dtype) + ops.cast(beta - mean * scale, x.dtype)
+
+
+def depthwise_conv(x: Tensor, kernel: Tensor, strides: int, rate: tuple[int, int]) -> Tensor:
+    """Depthwise convolution with SAME padding and an atrous rate (rate_h, rate_w) in feature-map cells.
+
+    Args:
+      x: [batch, height, width, channels].
+      kernel: [kernel_h, kernel_w, channels, 1].
+    """
+    if tf is not None or strides != 1:
+        return ops.depthwise_conv(x, kernel, strides=strides, padding="same", dilation_rate=rate)
+    height, width = x.shape[1:3]
+    kernel_height, kernel_width = kernel.shape[:2]
+    reach = (rate[0] * (kernel_height // 2), rate[1] * (kernel_width // 2))
+    padded = ops.pad(x, ((0, 0), (reach[0], reach[0]), (reach[1], reach[1]), (0, 0)))
+    taps = [
+        padded[:, i * rate[0] : i * rate[0] + height, j * rate[1] : j * rate[1] + width] * kernel[i, j, :, 0]
+        for i in range(kernel_height)
+        for j in range(kernel_width)
+    ]
+    return sum(taps[1:], start=taps[0])
+
+
+def interpolation_matrix(size_in: int, size_out: int) -> np.ndarray:
+    """Weights [size_out, size_in] of bilinear interpolation with aligned corners along one axis."""
+    matrix = np.zeros((size_out, size_in), "float32")
+    position = np.arange(size_out) * ((size_in - 1) / max(size_out - 1, 1))
+    low = np.minimum(position.astype("int64"), max(size_in - 2, 0))
+    rows = np.arange(size_out)
+    matrix[rows, low] = 1.0 - (position - low)
+    matrix[rows, np.minimum(low + 1, size_in - 1)] += (position - low).astype("float32")
+    return matrix
+
+
+def resize_align_corners(x: Tensor, height: Any, width: Any) -> Tensor:
+    """Bilinear resize of [batch, h, w, channels] to [batch, height, width, channels], corners on corners."""
+    if tf is not None:
+        # The kernel returns float32 whatever it is given.
+        resized = tf.raw_ops.ResizeBilinear(images=x, size=ops.stack([height, width]), align_corners=True)
+        return ops.cast(resized, x.dtype)
+    vertical = ops.cast(interpolation_matrix(x.shape[1], height), x.dtype)
+    horizontal = ops.cast(interpolation_matrix(x.shape[2], width), x.dtype)
+    return ops.einsum("Hh,bhwc,Ww->bHWc", vertical, x, horizontal)
+
+
+def cross_entropy(labels: Tensor, logits: Tensor) -> Tensor:
+    """-log softmax(logits)[labels] in float32: int labels [...], logits [..., classes] -> [...]."""
+    logits = ops.cast(logits, "float32")
+    if tf is not None:
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+    chosen = ops.take_along_axis(logits, labels[..., None], axis=-1)[..., 0]
+    return ops.logsumexp(logits, axis=-1) - chosen

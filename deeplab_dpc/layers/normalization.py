@@ -1,0 +1,74 @@
+"""Batch normalisation (Ioffe and Szegedy, 2015, arXiv:1502.03167) as DeepLab uses it.
+
+Keras' own layer does not use TensorFlow's fused kernel, and ties frozen statistics to frozen gamma and beta.
+"""
+
+from typing import Any
+
+import keras
+
+from deeplab_dpc.layers import kernels
+
+
+@keras.saving.register_keras_serializable(package="deeplab_dpc")
+class BatchNorm(keras.layers.Layer):
+    """y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, over all axes but the last.
+
+    In training the statistics are those of the batch, and moving averages are updated with
+    moving = decay * moving + (1 - decay) * batch (the variance unbiased). In inference, when `frozen_statistics` is set
+    (`fine_tune_batch_norm=False`: gamma and beta still train) and when the layer is not trainable, they are the
+    moving averages.
+
+    Args:
+      decay: of the moving averages, in [0, 1).
+      epsilon: added to the variance, > 0.
+
+    Raises:
+      ValueError: if decay or epsilon is out of its range.
+    """
+
+    def __init__(self, decay: float = 0.9997, epsilon: float = 1e-5, **kwargs: Any):
+        super().__init__(**kwargs)
+        if not 0.0 <= decay < 1.0:
+            raise ValueError(f"`decay` must be in [0, 1), got {decay}.")
+        if epsilon <= 0.0:
+            raise ValueError(f"`epsilon` must be > 0, got {epsilon}.")
+        self.decay = decay
+        self.epsilon = epsilon
+        self.frozen_statistics = False
+
+    def build(self, input_shape):
+        shape = (input_shape[-1],)
+        # Statistics stay in float32 under every dtype policy.
+        self.gamma = self.add_weight(shape=shape, initializer="ones", dtype="float32", autocast=False, name="gamma")
+        self.beta = self.add_weight(shape=shape, initializer="zeros", dtype="float32", autocast=False, name="beta")
+        self.moving_mean = self._add_statistic(shape, "zeros", "moving_mean")
+        self.moving_variance = self._add_statistic(shape, "ones", "moving_variance")
+
+    def _add_statistic(self, shape, initializer, name):
+        return self.add_weight(
+            shape=shape, initializer=initializer, dtype="float32", autocast=False, trainable=False, name=name
+        )
+
+    def call(self, inputs, training=False):
+        if not training or self.frozen_statistics or not self.trainable:
+            return kernels.batch_norm_inference(
+                inputs, self.gamma, self.beta, self.moving_mean, self.moving_variance, self.epsilon
+            )
+        outputs, mean, variance = kernels.batch_norm_training(inputs, self.gamma, self.beta, self.epsilon)
+        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.decay + batch * (1.0 - self.decay))
+        return outputs
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "decay": self.decay, "epsilon": self.epsilon}
+
+
+def freeze_batch_norm_statistics(layer: keras.layers.Layer) -> None:
+    """Makes every BatchNorm below `layer` use its moving averages in training too (fine_tune_batch_norm=False)."""
+    for child in layer._flatten_layers():
+        if isinstance(child, BatchNorm):
+            child.frozen_statistics = True

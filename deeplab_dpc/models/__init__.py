@@ -1,0 +1,1 @@
+"""Backbones and the segmentation networks built on them."""
