@@ -1,0 +1,1 @@
+"""Published TensorFlow 1 checkpoints, and the checkpoints of our own runs."""

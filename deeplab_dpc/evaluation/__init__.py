@@ -1,0 +1,1 @@
+"""Judging predictions against labels, and showing them."""

@@ -1,0 +1,38 @@
+"""Single-scale evaluation of whole images (mIOU as in PASCAL VOC and Cityscapes; arXiv:1809.04184, Sec. 4)."""
+
+from deeplab_dpc.console import track
+from deeplab_dpc.data.dataset_info import Dataset
+from deeplab_dpc.data.pipeline import evaluation_dataset, iterate
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.evaluation.confusion import ConfusionMatrix
+from deeplab_dpc.models.predictor import Predictor
+
+
+def evaluate(predictor: Predictor, dataset: Dataset, split: str) -> ConfusionMatrix:
+    """Predicts every image of a split at its own size and counts.
+
+    Args:
+      predictor: of a network with the data set's classes.
+      dataset: the prepared data set.
+      split: its name.
+
+    Raises:
+      UserError: if the classes differ in number, an image does not fit the crop, or a label is out of range.
+    """
+    num_classes = predictor.segmenter.config.num_classes
+    if num_classes != dataset.info.num_classes:
+        raise UserError(
+            f"The model has {num_classes} classes, the data set {dataset.info.name} has {dataset.info.num_classes}."
+        )
+    shards = dataset.shards(split)
+    confusion = ConfusionMatrix(num_classes, dataset.info.ignore_label)
+    examples = iterate(evaluation_dataset(dataset, split), f"The split {split} of {dataset.path}", shards)
+    for example in track(examples, f"Evaluating {split}", dataset.info.splits[split]):
+        image, label, name = example["image"], example["label"], example["filename"].decode()
+        predictor.check_size(*image.shape[:2], name=name)
+        semantic = predictor.predict_image(image)
+        try:
+            confusion.update(label, semantic)
+        except UserError as error:
+            raise UserError(f"{name}: {error}") from error
+    return confusion

@@ -1,0 +1,77 @@
+"""Labels as colours, over images, and as PNG files of class ids (the form in which Cityscapes and PASCAL VOC score)."""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.files import atomic_path
+
+RGB = tuple[int, int, int]
+
+
+def colorize(labels: np.ndarray, palette: Sequence[Sequence[int]], ignore_color: RGB = (255, 255, 255)) -> np.ndarray:
+    """Class ids [height, width] as colours, uint8 [height, width, 3].
+
+    Args:
+      palette: (red, green, blue) of each class, in [0, 255].
+      ignore_color: of the ids that are not in the palette.
+    """
+    _check_labels(labels)
+    colors = np.array([*palette, ignore_color])
+    if colors.ndim != 2 or colors.shape[1] != 3 or colors.min() < 0 or colors.max() > 255:
+        raise UserError(f"`palette` must be (red, green, blue) triples in [0, 255], got {palette}.")
+    index = np.where(_in_palette(labels, palette), labels.astype(np.int64), len(palette))
+    return colors.astype(np.uint8)[index]
+
+
+def overlay(image: np.ndarray, labels: np.ndarray, palette: Sequence[Sequence[int]], alpha: float = 0.5) -> np.ndarray:
+    """`image` with the labels' colours over it, uint8 [height, width, 3]; ids not in the palette leave it bare.
+
+    Args:
+      image: uint8 [height, width, 3].
+      labels: class ids [height, width].
+      alpha: weight of the colour against the image, in [0, 1].
+    """
+    _check_image(image)
+    if image.shape[:2] != labels.shape:
+        raise UserError(f"Image and labels must have the same size, got {image.shape[:2]} and {labels.shape}.")
+    if not 0 <= alpha <= 1:
+        raise UserError(f"`alpha` must be in [0, 1], got {alpha}.")
+    blend = np.rint((1 - alpha) * image + alpha * colorize(labels, palette)).astype(np.uint8)
+    return np.where(_in_palette(labels, palette)[..., np.newaxis], blend, image)
+
+
+def save_label_png(path: str | os.PathLike[str], labels: np.ndarray) -> None:
+    """Writes class ids [height, width], in [0, 255], as an 8-bit PNG of one channel, atomically."""
+    _check_labels(labels)
+    if labels.min() < 0 or labels.max() > 255:
+        raise UserError(f"Labels in a PNG must be in [0, 255], got [{labels.min()}, {labels.max()}].")
+    _save_png(path, labels.astype(np.uint8))
+
+
+def save_rgb_png(path: str | os.PathLike[str], image: np.ndarray) -> None:
+    """Writes an image, uint8 [height, width, 3], as PNG, atomically."""
+    _check_image(image)
+    _save_png(path, image)
+
+
+def _save_png(path: str | os.PathLike[str], pixels: np.ndarray) -> None:
+    with atomic_path(path) as partial:
+        Image.fromarray(np.ascontiguousarray(pixels)).save(partial, format="PNG")
+
+
+def _in_palette(labels: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray:
+    return (labels >= 0) & (labels < len(palette))
+
+
+def _check_labels(labels: np.ndarray) -> None:
+    if labels.ndim != 2 or labels.size == 0 or not np.issubdtype(labels.dtype, np.integer):
+        raise UserError(f"Labels must be integers [height, width], got {labels.dtype} {list(labels.shape)}.")
+
+
+def _check_image(image: np.ndarray) -> None:
+    if image.ndim != 3 or image.shape[2] != 3 or image.size == 0 or image.dtype != np.uint8:
+        raise UserError(f"An image must be uint8 [height, width, 3], got {image.dtype} {list(image.shape)}.")

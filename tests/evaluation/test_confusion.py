@@ -1,0 +1,131 @@
+"""The confusion matrix against values computed by hand."""
+
+import json
+
+import numpy as np
+import pytest
+
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.evaluation.confusion import ConfusionMatrix
+
+
+def make_example(num_classes=4):
+    """Labels 0 0 0 1 1 2, predictions 0 0 1 1 1 1, and one ignored pixel; class 3 is absent."""
+    confusion = ConfusionMatrix(num_classes)
+    confusion.update(np.array([[0, 0, 0, 1, 1, 2, 255]], np.uint8), np.array([[0, 0, 1, 1, 1, 1, 0]], np.int32))
+    return confusion
+
+
+def test_rows_are_labels_and_columns_predictions():
+    matrix = make_example().matrix
+    assert matrix.dtype == np.int64
+    assert matrix.tolist() == [[2, 1, 0, 0], [0, 2, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
+
+
+def test_iou_of_an_absent_class_is_nan_and_does_not_count():
+    confusion = make_example()
+    np.testing.assert_array_equal(confusion.per_class_iou(), [2 / 3, 2 / 4, 0, np.nan])
+    assert confusion.mean_iou() == pytest.approx((2 / 3 + 1 / 2 + 0) / 3)
+
+
+def test_class_that_is_only_predicted_counts_as_zero():
+    confusion = ConfusionMatrix(2)
+    confusion.update(np.array([0, 0]), np.array([0, 1]))
+    np.testing.assert_array_equal(confusion.per_class_iou(), [0.5, 0])
+    assert confusion.mean_iou() == 0.25
+    assert confusion.mean_class_accuracy() == 0.5
+
+
+def test_accuracies():
+    confusion = make_example()
+    assert confusion.pixel_accuracy() == pytest.approx(4 / 6)
+    assert confusion.mean_class_accuracy() == pytest.approx((2 / 3 + 1 + 0) / 3)
+
+
+def test_ignored_pixels_do_not_change_miou():
+    confusion = make_example()
+    before = confusion.mean_iou()
+    confusion.update(np.full((5, 5), 255), np.zeros((5, 5), np.int64))
+    assert confusion.mean_iou() == before
+
+
+def test_ignore_label_may_be_a_class():
+    confusion = ConfusionMatrix(3, ignore_label=0)
+    confusion.update(np.array([0, 1, 2]), np.array([2, 1, 1]))
+    assert confusion.matrix.tolist() == [[0, 0, 0], [0, 1, 0], [0, 1, 0]]
+
+
+def test_counts_add_up_over_updates_and_merges():
+    total, part = make_example(), make_example()
+    part.update(np.array([3]), np.array([3]))
+    total.merge(part)
+    assert total.matrix.tolist() == [[4, 2, 0, 0], [0, 4, 0, 0], [0, 2, 0, 0], [0, 0, 0, 1]]
+    assert part.matrix.sum() == 7
+
+
+def test_counts_pass_the_range_of_32_bits():
+    confusion = ConfusionMatrix(2)
+    confusion.matrix[:] = [[2**33, 0], [2**33, 0]]
+    assert confusion.pixel_accuracy() == 0.5
+    assert confusion.metrics(["a", "b"])["num_pixels"] == 2**34
+
+
+def test_metrics_are_ready_for_json():
+    metrics = json.loads(json.dumps(make_example().metrics(["sky", "road", "car", "sign"])))
+    assert metrics == {
+        "miou": pytest.approx(7 / 18),
+        "pixel_accuracy": pytest.approx(2 / 3),
+        "mean_class_accuracy": pytest.approx(5 / 9),
+        "per_class_iou": {"sky": pytest.approx(2 / 3), "road": 0.5, "car": 0.0, "sign": None},
+        "absent_classes": ["sign"],
+        "num_pixels": 6,
+    }
+
+
+@pytest.mark.parametrize(
+    ("labels", "predictions", "message"),
+    [
+        ([0, 9, 7, 7], [0, 0, 0, 0], r"Labels must be in \[0, 3\] or the ignore label 255, got 7, 9\."),
+        ([0, -1], [0, 0], r"Labels must be in \[0, 3\] or the ignore label 255, got -1\."),
+        (list(range(4, 12)), [0] * 8, r"got 4, 5, 6, 7, 8, \.\.\.\."),
+        ([0, 0], [0, 4], r"Predictions must be in \[0, 3\], got 4\."),
+        ([0, 255], [0, 255], r"Predictions must be in \[0, 3\], got 255\."),
+        ([0, 0], [0], r"same shape, got \(2,\) and \(1,\)"),
+        ([0.0], [0], "The labels must be integers, got float64"),
+        ([0], [0.5], "The predictions must be integers, got float64"),
+    ],
+)
+def test_wrong_values_are_errors_and_nothing_is_counted(labels, predictions, message):
+    confusion = ConfusionMatrix(4)
+    with pytest.raises(UserError, match=message):
+        confusion.update(np.array(labels), np.array(predictions))
+    assert confusion.matrix.sum() == 0
+
+
+def test_metrics_of_nothing_are_errors():
+    confusion = ConfusionMatrix(2)
+    confusion.update(np.array([255]), np.array([0]))
+    for metric in (
+        confusion.per_class_iou,
+        confusion.mean_iou,
+        confusion.pixel_accuracy,
+        confusion.mean_class_accuracy,
+    ):
+        with pytest.raises(UserError, match=r"No labelled pixel was counted: .* ignore label 255"):
+            metric()
+
+
+@pytest.mark.parametrize("names", [["a"], ["a", "b", "c", "a"]])
+def test_class_names_must_fit(names):
+    with pytest.raises(UserError, match="`class_names` must be 4 distinct names, got"):
+        make_example().metrics(names)
+
+
+def test_different_matrices_do_not_merge():
+    with pytest.raises(UserError, match="got 4 and 5 classes, ignore labels 255 and 255"):
+        make_example().merge(ConfusionMatrix(5))
+
+
+def test_number_of_classes_is_checked():
+    with pytest.raises(UserError, match="`num_classes` must be >= 1, got 0"):
+        ConfusionMatrix(0)
