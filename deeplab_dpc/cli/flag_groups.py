@@ -1,0 +1,142 @@
+"""Flags that several commands share, in DeepLab's names, and the configurations made from them."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+
+from deeplab_dpc.arch.library import load_cell
+from deeplab_dpc.config import DataConfig, ModelConfig
+from deeplab_dpc.data.dataset_info import Dataset
+from deeplab_dpc.errors import UserError
+
+MAX_DEFAULT_CROP = 513
+
+
+def define_config_flags(values: flags.FlagValues, config: type, only: Sequence[str] = (), **prefixed: str) -> None:
+    """Defines a flag for each plain field of a configuration class, with its default and its documented meaning."""
+    meanings = _attribute_docs(config)
+    for field in dataclasses.fields(config):
+        if only and field.name not in only:
+            continue
+        default: Any = field.default
+        kinds = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float}
+        define = kinds.get(type(default), flags.DEFINE_string)
+        define(field.name, default, meanings[field.name], flag_values=values)
+
+
+def _attribute_docs(config: type) -> dict[str, str]:
+    """The texts of the class docstring's Attributes section, by name; lines may share a text (`a, b: text`)."""
+    docs: dict[str, str] = {}
+    names: list[str] = []
+    for line in (config.__doc__ or "").split("Attributes:")[-1].splitlines():
+        head, colon, text = line.strip().partition(": ")
+        if colon and line.startswith("      ") and not line.startswith("       "):
+            names = [name.strip() for name in head.split(",")]
+            docs.update(dict.fromkeys(names, text))
+        elif line.strip():
+            docs.update({name: f"{docs[name]} {line.strip()}" for name in names})
+    return docs
+
+
+def config_from_flags(config: type, values: flags.FlagValues, **given: Any) -> Any:
+    """A configuration of that class from the flags of its fields' names; `given` comes first."""
+    names = {field.name for field in dataclasses.fields(config)} - given.keys()
+    return config(**{name: values[name].value for name in names if name in values}, **given)
+
+
+def define_integers(values: flags.FlagValues, name: str, meaning: str) -> None:
+    """A list of integers: --name=1,2 or --name=1 --name=2."""
+    flags.DEFINE_multi_string(name, None, f"{meaning} --{name}=1,2 or --{name}=1 --{name}=2.", flag_values=values)
+
+
+def integers(values: flags.FlagValues, name: str) -> tuple[int, ...] | None:
+    """The integers of such a flag, or None.
+
+    Raises:
+      UserError: if a part is not an integer.
+    """
+    if not values[name].value:
+        return None
+    parts = ",".join(values[name].value).split(",")
+    try:
+        return tuple(int(part) for part in parts)
+    except ValueError as error:
+        raise UserError(f"--{name} must be integers, got {','.join(parts)}.") from error
+
+
+def size(values: flags.FlagValues, name: str) -> tuple[int, int] | None:
+    """A (height, width) flag in pixels, or None.
+
+    Raises:
+      UserError: if it is not two positive integers.
+    """
+    sides = integers(values, name)
+    if sides is None:
+        return None
+    if len(sides) != 2 or min(sides) < 1:
+        raise UserError(f"--{name} must be HEIGHT,WIDTH in pixels, got {','.join(map(str, sides))}.")
+    return sides[0], sides[1]
+
+
+def define_model_flags(values: flags.FlagValues) -> None:
+    """The flags of the network, but for the number of classes."""
+    only = ("model_variant", "output_stride", "depth_multiplier", "add_image_level_feature")
+    define_config_flags(values, ModelConfig, only)
+    define_integers(values, "atrous_rates", "Rates of the ASPP branches in feature-map cells; none by default.")
+    flags.DEFINE_string(
+        "dense_prediction_cell_json",
+        None,
+        "Dense prediction cell in place of ASPP: a JSON file, or the name of a shipped cell (dpc_top1, aspp, psp, "
+        "conv1x1).",
+        flag_values=values,
+    )
+
+
+def model_config(values: flags.FlagValues, num_classes: int) -> ModelConfig:
+    """The network that the flags describe."""
+    cell = values.dense_prediction_cell_json
+    return config_from_flags(
+        ModelConfig,
+        values,
+        num_classes=num_classes,
+        atrous_rates=integers(values, "atrous_rates") or (),
+        dense_prediction_cell=load_cell(cell) if cell else None,
+    )
+
+
+def define_data_flags(values: flags.FlagValues) -> None:
+    """Where the data is, and how training images are augmented."""
+    flags.DEFINE_string("data_dir", None, "Folder that holds the prepared data set.", flag_values=values)
+    flags.DEFINE_string(
+        "dataset", None, "Name of the data set, where --data_dir holds several.", flag_values=values
+    )
+    define_config_flags(
+        values, DataConfig, ("train_split", "min_scale_factor", "max_scale_factor", "scale_factor_step_size")
+    )
+    define_integers(
+        values,
+        "train_crop_size",
+        f"Height and width in pixels, output_stride * k + 1; by default the largest image, at most {MAX_DEFAULT_CROP}.",
+    )
+
+
+def data_config(values: flags.FlagValues, dataset: Dataset, output_stride: int) -> DataConfig:
+    """The data configuration; the crop defaults to the largest image of the split, aligned to the output stride."""
+    dataset.shards(values.train_split)  # raises the clear error if there is no such split
+    crop = size(values, "train_crop_size")
+    if crop is None:
+        height, width = (
+            (min(side, MAX_DEFAULT_CROP) + output_stride - 2) // output_stride * output_stride + 1
+            for side in dataset.info.max_size[values.train_split]
+        )
+        crop = (height, width)
+    return config_from_flags(DataConfig, values, train_crop_size=crop)
+
+
+def required(values: flags.FlagValues, *names: str) -> None:
+    """Raises a UserError that names the first of these flags that was not given."""
+    for name in names:
+        if values[name].value in (None, ""):
+            raise UserError(f"--{name} is required.")

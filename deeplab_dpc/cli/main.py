@@ -1,0 +1,125 @@
+"""Entry of every command: parses its flags, runs it, and turns a user's mistake into one sentence and exit status 2."""
+
+import contextlib
+import importlib
+import os
+import pathlib
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+
+from absl import flags
+
+from deeplab_dpc.errors import UserError
+
+COMMANDS = {
+    "build_folder": "convert a folder of images and a folder of label PNGs to records",
+    "build_shapes": "write the embedded data set of drawn scenes",
+    "search": "search dense prediction cells",
+    "train": "train a network",
+    "eval": "evaluate a network",
+    "export": "export a SavedModel",
+    "predict": "predict the images of a folder",
+    "demo": "run all of them on the embedded data set",
+}
+USER_ERROR = 2
+
+
+def run(command: str, argv: Sequence[str] | None = None) -> None:
+    """Runs a command and exits the process with its status.
+
+    Args:
+      command: a key of COMMANDS.
+      argv: its flags, without the program's name; those of the process if None.
+    """
+    sys.exit(execute(command, list(sys.argv[1:] if argv is None else argv)))
+
+
+def execute(command: str, argv: list[str]) -> int:
+    """Runs a command; returns the exit status."""
+    with _quiet_imports():
+        module = importlib.import_module(f"deeplab_dpc.cli.{command}")
+    values = flags.FlagValues()
+    flags.DEFINE_bool("help", False, "Show the flags.", short_name="h", flag_values=values)
+    module.define_flags(values)
+    try:
+        rest = values([command, *argv])[1:]
+        if values.help:
+            print(f"{module.__doc__.strip()}\n\n{_flag_help(values)}")
+            return 0
+        if rest:
+            raise UserError(f"Unexpected argument {rest[0]!r}: flags are written --name=value.")
+        module.main(values)
+    except flags.Error as error:
+        return _fail(command, f"{error} See --help.")
+    except UserError as error:
+        return _fail(command, str(error))
+    except OSError as error:
+        if error.strerror is None:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        return _fail(command, f"{place}{error.strerror}; nothing incomplete was left in its place.")
+    except KeyboardInterrupt:
+        print(f"\n{command}: stopped; the same command continues.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _fail(command: str, sentence: str) -> int:
+    print(f"{command}: {sentence}", file=sys.stderr)
+    return USER_ERROR
+
+
+def _flag_help(values: flags.FlagValues) -> str:
+    lines = []
+    for name in sorted(set(values)):
+        flag = values[name]
+        if name == flag.name and name != "help":
+            default = "" if flag.default in (None, [], "") else f" (default: {flag.default_as_str.strip(chr(39))})"
+            lines.append(f"  --{name}{default}\n      {flag.help}")
+    return "\n".join(lines)
+
+
+@contextlib.contextmanager
+def _quiet_imports() -> Iterator[None]:
+    """Holds back what TensorFlow's C++ code writes to stderr while it loads; shown if loading fails.
+
+    That code does not heed its log level yet then. A TF_CPP_MIN_LOG_LEVEL that the user has set switches this off.
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        yield
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def main() -> None:
+    """Entry of the installed program: deeplab-dpc COMMAND --flags."""
+    if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help", "help"):
+        print("deeplab-dpc COMMAND --flags\n")
+        for command, purpose in COMMANDS.items():
+            print(f"  {command.replace('_', '-'):<14}{purpose}")
+        sys.exit(0 if len(sys.argv) > 1 else USER_ERROR)
+    command = sys.argv[1].replace("-", "_")
+    if command not in COMMANDS:
+        known = ", ".join(name.replace("_", "-") for name in COMMANDS)
+        sys.exit(_fail("deeplab-dpc", f"{sys.argv[1]!r} is not a command; the commands are {known}."))
+    run(command, sys.argv[2:])
+
+
+def run_script(file: str) -> None:
+    """Runs the command named like a script outside the package's folder (datasets/build_folder.py)."""
+    run(pathlib.Path(file).stem)

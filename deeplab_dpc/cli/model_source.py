@@ -1,0 +1,98 @@
+"""Which network a command works on: a run directory's, or a published checkpoint's with its flags."""
+
+import dataclasses
+import pathlib
+
+from absl import flags
+
+from deeplab_dpc.checkpoint.restore import restore_model
+from deeplab_dpc.checkpoint.run import latest_checkpoint, load_weights
+from deeplab_dpc.cli import flag_groups
+from deeplab_dpc.config import ModelConfig, read_run
+from deeplab_dpc.console import console
+from deeplab_dpc.data.dataset_info import DatasetInfo, load_classes, pascal_palette
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.files import read_json
+from deeplab_dpc.models.segmenter import Segmenter, build_segmenter
+from deeplab_dpc.training.trainer import DATASET_FILE
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedModel:
+    """A network with what is known of its classes.
+
+    Attributes:
+      segmenter: with its weights.
+      class_names, palette, ignore_label: of the classes.
+      source: where the weights come from, in words.
+      workdir: the run directory, or None for a published checkpoint.
+    """
+
+    segmenter: Segmenter
+    class_names: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+    ignore_label: int
+    source: str
+    workdir: pathlib.Path | None
+
+
+def define_source_flags(values: flags.FlagValues) -> None:
+    """--workdir, or --checkpoint_path with the flags of its model."""
+    flags.DEFINE_string("workdir", None, "Run directory of train.py.", flag_values=values)
+    flags.DEFINE_string(
+        "checkpoint_path",
+        None,
+        "Published TensorFlow 1 checkpoint (the prefix before .index), instead of --workdir.",
+        flag_values=values,
+    )
+    flags.DEFINE_integer("num_classes", None, "Classes of the published checkpoint.", flag_values=values)
+    flags.DEFINE_string(
+        "classes", None, "Classes file for names and colours, with --checkpoint_path.", flag_values=values
+    )
+    flag_groups.define_model_flags(values)
+    flag_groups.define_integers(
+        values,
+        "eval_crop_size",
+        "Height and width in pixels that images are padded to; by default the smallest that fits each image.",
+    )
+
+
+def load_model(values: flags.FlagValues) -> LoadedModel:
+    """The network that the flags name.
+
+    Raises:
+      UserError: if neither or both sources are given, or the checkpoint does not fit.
+    """
+    if (values.workdir is None) == (values.checkpoint_path is None):
+        raise UserError("Give either --workdir (a run of train.py) or --checkpoint_path (a published checkpoint).")
+    if values.workdir is not None:
+        return _from_run(pathlib.Path(values.workdir))
+    flag_groups.required(values, "num_classes")
+    config = flag_groups.model_config(values, values.num_classes)
+    model = build_segmenter(config)
+    console.print(str(restore_model(model, values.checkpoint_path)))
+    return _named(model, values)
+
+
+def _from_run(workdir: pathlib.Path) -> LoadedModel:
+    config = read_run(workdir)
+    if "model" not in config or "train" not in config:
+        raise UserError(f"--workdir={workdir} is the directory of a search, not of a training; give that of train.py.")
+    model = build_segmenter(ModelConfig.from_json(config["model"]))
+    checkpoint = latest_checkpoint(workdir)
+    load_weights(checkpoint, model)
+    info = DatasetInfo.from_json(read_json(workdir / DATASET_FILE, "data set description"))
+    return LoadedModel(
+        model, info.class_names, info.palette, info.ignore_label, f"{workdir}, step {checkpoint.step}", workdir
+    )
+
+
+def _named(model: Segmenter, values: flags.FlagValues) -> LoadedModel:
+    count = values.num_classes
+    names = tuple(f"class_{i}" for i in range(count))
+    palette, ignore_label = pascal_palette(count), 255
+    if values.classes:
+        names, palette, ignore_label = load_classes(values.classes)
+        if len(names) != count:
+            raise UserError(f"{values.classes} names {len(names)} classes, --num_classes={count}.")
+    return LoadedModel(model, names, palette, ignore_label, values.checkpoint_path, None)

@@ -1,0 +1,26 @@
+"""Trains a segmentation network on a prepared data set, in a run directory that continues by itself."""
+
+from absl import flags
+
+from deeplab_dpc.cli import flag_groups
+from deeplab_dpc.config import TrainConfig
+from deeplab_dpc.data.dataset_info import find_dataset
+from deeplab_dpc.training.trainer import train
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    """The flags of train.py."""
+    flags.DEFINE_string("workdir", None, "Run directory; an interrupted run continues.", flag_values=values)
+    flag_groups.define_data_flags(values)
+    flag_groups.define_model_flags(values)
+    flag_groups.define_config_flags(values, TrainConfig)
+
+
+def main(values: flags.FlagValues) -> None:
+    """Trains."""
+    flag_groups.required(values, "workdir", "data_dir")
+    dataset = find_dataset(values.data_dir, values.dataset)
+    model_config = flag_groups.model_config(values, dataset.info.num_classes)
+    data = flag_groups.data_config(values, dataset, model_config.output_stride)
+    config = flag_groups.config_from_flags(TrainConfig, values)
+    train(values.workdir, model_config, data, config, dataset)

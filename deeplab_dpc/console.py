@@ -1,0 +1,42 @@
+"""What the commands show: one console, progress bars for long parts, tables. Nothing moves where no terminal is."""
+
+from collections.abc import Iterable, Sequence
+
+import rich.box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+def progress_bar() -> Progress:
+    """A progress bar with counts, elapsed and remaining time; in a log only its end is printed."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+    )
+
+
+def track(items: Iterable, description: str, total: int, completed: int = 0) -> Iterable:
+    """Iterates with a progress bar."""
+    with progress_bar() as progress:
+        task = progress.add_task(description, total=total, completed=completed, note="")
+        for item in items:
+            yield item
+            progress.advance(task)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Prints a table; all columns but the first are right-aligned."""
+    table = Table(title=title, box=rich.box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="right" if i else "left", no_wrap=i > 0)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)

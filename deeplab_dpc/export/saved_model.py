@@ -1,0 +1,54 @@
+"""A SavedModel that takes uint8 images of any size and answers with class ids and probabilities."""
+
+import json
+import os
+import pathlib
+from typing import Any
+
+import tensorflow as tf
+
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.files import atomic_path
+from deeplab_dpc.models.predictor import Predictor
+
+MODEL_INFO = "model_info.json"
+
+
+class _Serving(tf.Module):
+    def __init__(self, predictor: Predictor):
+        super().__init__()
+        self.predictor = predictor
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="image")])
+    def predict(self, image):
+        outputs = self.predictor(tf.cast(image, tf.float32))
+        return {
+            "semantic": tf.cast(outputs["semantic"], tf.int32, name="semantic"),
+            "probabilities": tf.cast(outputs["probabilities"], tf.float32, name="probabilities"),
+        }
+
+
+def export_saved_model(predictor: Predictor, export_dir: str | os.PathLike[str], info: dict[str, Any]) -> None:
+    """Writes a SavedModel: `image` uint8 [batch, height, width, 3] -> `semantic` int32 [batch, height, width] and
+    `probabilities` float32 [batch, height, width, classes].
+
+    Args:
+      predictor: the network with its padding and upsampling.
+      export_dir: a directory that does not exist yet; it appears when the model is complete.
+      info: JSON-ready facts about the model, kept in assets.extra/model_info.json.
+
+    Raises:
+      UserError: if the directory exists and is not empty, or cannot be written.
+    """
+    target = pathlib.Path(export_dir)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UserError(f"--export_dir={target} exists; give a new directory, so that no served model is overwritten.")
+    module = _Serving(predictor)
+    try:
+        with atomic_path(target) as partial:
+            tf.saved_model.save(module, str(partial), signatures={"serving_default": module.predict})
+            extra = partial / "assets.extra"
+            extra.mkdir()
+            (extra / MODEL_INFO).write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
+    except tf.errors.OpError as error:
+        raise UserError(f"--export_dir={target} cannot be written: {str(error).splitlines()[0]}") from error
