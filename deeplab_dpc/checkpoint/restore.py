@@ -2,7 +2,8 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from deeplab_dpc.config import CONFIG_FILE, ModelConfig, read_run
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.segmenter import Segmenter, build_segmenter
 
-LOGITS = "logits/"
+LOGITS = "logits"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +69,19 @@ def restore_model(model: Segmenter, source: str) -> RestoreReport:
     return RestoreReport(source, tuple(variables), unused=tuple(sorted(arrays.keys() - variables.keys())))
 
 
+def restore_backbone(model: Segmenter, source: str) -> RestoreReport:
+    """Restores the backbone alone, for features.
+
+    Raises:
+      UserError: if the checkpoint lacks a part of it.
+    """
+    arrays = read_checkpoint(source)
+    variables = _below(model.backbone.name, named_variables(model))
+    _require(variables, arrays, source)
+    _assign(variables, arrays)
+    return RestoreReport(source, tuple(variables), unused=tuple(sorted(arrays.keys() - variables.keys())))
+
+
 def restore_for_training(model: Segmenter, source: str, initialize_last_layer: bool = True) -> RestoreReport:
     """Restores the backbone, and the context module and logits where the checkpoint has the same ones.
 
@@ -79,16 +93,13 @@ def restore_for_training(model: Segmenter, source: str, initialize_last_layer: b
     """
     arrays = read_checkpoint(source)
     variables = named_variables(model)
-    scope = model.backbone.name + "/"
-    backbone = {name: variable for name, variable in variables.items() if name.startswith(scope)}
-    head = {name: variable for name, variable in variables.items() if not name.startswith((scope, LOGITS))}
-    logits = {name: variable for name, variable in variables.items() if name.startswith(LOGITS)}
+    backbone = _below(model.backbone.name, variables)
+    logits = _below(LOGITS, variables)
+    head = {name: variable for name, variable in variables.items() if name not in backbone | logits}
     _require(backbone, arrays, source)
     wanted = dict(backbone)
     reasons = []
-    same_scopes = {name.split("/")[0] for name in head} == {
-        name.split("/")[0] for name in arrays if not name.startswith((scope, LOGITS))
-    }
+    same_scopes = _scopes(head) == _scopes(arrays) - _scopes(backbone) - {LOGITS}
     if same_scopes:
         _require(head, arrays, source)
         wanted.update(head)
@@ -115,6 +126,14 @@ def restore_for_training(model: Segmenter, source: str, initialize_last_layer: b
     )
 
 
+def _below(scope: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: variable for name, variable in variables.items() if name.startswith(f"{scope}/")}
+
+
+def _scopes(names: Iterable[str]) -> set[str]:
+    return {name.split("/")[0] for name in names}
+
+
 def _agrees(name, variable, arrays) -> bool:
     return name in arrays and tuple(arrays[name].shape) == tuple(variable.shape)
 
@@ -139,12 +158,12 @@ def _require(variables, arrays, source: str) -> None:
 
 
 def _hint(missing, differing, arrays) -> str:
-    scopes = {name.split("/")[0] for name in arrays}
+    scopes = _scopes(arrays)
     if "meta_architecture" in scopes and any(not name.startswith("meta_architecture") for name in missing):
         return "; it has a dense prediction cell: pass --dense_prediction_cell_json"
     if "aspp0" in scopes and any(name.startswith("meta_architecture") for name in missing):
         return "; it has ASPP: leave --dense_prediction_cell_json out"
-    if not missing and differing and all(name.startswith(LOGITS) for name in differing):
+    if not missing and differing and _scopes(differing) == {LOGITS}:
         return f"; pass --num_classes={arrays[differing[0]].shape[-1]}"
     return f"; it holds {_first(sorted(scopes))}: choose --model_variant and --depth_multiplier that fit"
 

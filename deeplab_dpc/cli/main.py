@@ -3,9 +3,9 @@
 import contextlib
 import importlib
 import os
-import pathlib
 import sys
 import tempfile
+import types
 from collections.abc import Iterator, Sequence
 
 from absl import flags
@@ -39,16 +39,11 @@ def execute(command: str, argv: list[str]) -> int:
     """Runs a command; returns the exit status."""
     with _quiet_imports():
         module = importlib.import_module(f"deeplab_dpc.cli.{command}")
-    values = flags.FlagValues()
-    flags.DEFINE_bool("help", False, "Show the flags.", short_name="h", flag_values=values)
-    module.define_flags(values)
     try:
-        rest = values([command, *argv])[1:]
+        values = parse(module, command, argv)
         if values.help:
-            print(f"{module.__doc__.strip()}\n\n{_flag_help(values)}")
+            print(f"{(module.__doc__ or '').strip()}\n\n{_flag_help(values)}")
             return 0
-        if rest:
-            raise UserError(f"Unexpected argument {rest[0]!r}: flags are written --name=value.")
         module.main(values)
     except flags.Error as error:
         return _fail(command, f"{error} See --help.")
@@ -63,6 +58,22 @@ def execute(command: str, argv: list[str]) -> int:
         print(f"\n{command}: stopped; the same command continues.", file=sys.stderr)
         return 130
     return 0
+
+
+def parse(module: types.ModuleType, command: str, argv: list[str]) -> flags.FlagValues:
+    """The flags of a command, in a set of their own.
+
+    Raises:
+      flags.Error: for an unknown flag or value.
+      UserError: for an argument that is no flag.
+    """
+    values = flags.FlagValues()
+    flags.DEFINE_bool("help", False, "Show the flags.", short_name="h", flag_values=values)
+    module.define_flags(values)
+    rest = values([command, *argv])[1:]
+    if rest:
+        raise UserError(f"Unexpected argument {rest[0]!r}: flags are written --name=value.")
+    return values
 
 
 def _fail(command: str, sentence: str) -> int:
@@ -120,6 +131,3 @@ def main() -> None:
     run(command, sys.argv[2:])
 
 
-def run_script(file: str) -> None:
-    """Runs the command named like a script outside the package's folder (datasets/build_folder.py)."""
-    run(pathlib.Path(file).stem)

@@ -4,7 +4,7 @@ import pathlib
 
 from absl import flags
 
-from deeplab_dpc.checkpoint.restore import restore_for_training
+from deeplab_dpc.checkpoint.restore import restore_backbone
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, open_run
 from deeplab_dpc.console import console, print_table
@@ -90,7 +90,7 @@ def _cache(
     assert dataset is not None  # noqa: S101 (main has checked it; for the type checker)
     model = build_segmenter(_model_config(values, dataset.info.num_classes))
     if values.tf_initial_checkpoint:
-        console.print(str(restore_for_training(model, values.tf_initial_checkpoint)))
+        console.print(str(restore_backbone(model, values.tf_initial_checkpoint)))
     else:
         console.print("No --tf_initial_checkpoint: the features are those of an untrained backbone.")
     train_size = flag_groups.size(values, "train_crop_size")

@@ -1,0 +1,35 @@
+# Everything runs in its own virtual environment; PYTHON chooses the interpreter (3.11 to 3.13).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/.installed  ## the main job, end to end, on the embedded data set
+	$(BIN)/deeplab-dpc demo --workdir=demo
+
+test: $(VENV)/.installed-test lint  ## lint, types and tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(f"Python {v[0]}.{v[1]} is too old or too new: 3.11 to 3.13 is needed; make PYTHON=python3.12 ..." if not (3, 11) <= v <= (3, 13) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml
+	@echo "Installing deeplab_dpc with the CPU build of TensorFlow into $(VENV) ..."
+	@$(PIP) --editable '.[cpu]'
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	@echo "Installing what the tests need ..."
+	@$(PIP) --editable '.[cpu,test]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,126 @@
+"""The whole path on the embedded data set: draw, pretrain, search, re-rank, train, evaluate, export, predict."""
+
+import importlib
+import pathlib
+
+import keras
+from absl import flags
+
+from deeplab_dpc.arch.cell import Cell
+from deeplab_dpc.cli.main import parse
+from deeplab_dpc.console import console, print_table
+from deeplab_dpc.data.dataset_info import find_dataset
+from deeplab_dpc.data.pipeline import evaluation_dataset, iterate
+from deeplab_dpc.evaluation.visualize import save_rgb_png
+from deeplab_dpc.files import read_json
+
+PREDICTED = 12  # validation images that are predicted as pictures
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    """The flags of the demo; the defaults take a few minutes on two cores."""
+    flags.DEFINE_string("workdir", "demo", "Where everything is written.", flag_values=values)
+    flags.DEFINE_integer("num_train", 240, "Training images.", flag_values=values)
+    flags.DEFINE_integer("num_val", 60, "Validation images.", flag_values=values)
+    flags.DEFINE_integer("pretrain_steps", 300, "Steps that train the backbone of the search.", flag_values=values)
+    flags.DEFINE_integer("num_candidates", 8, "Cells to score by proxy.", flag_values=values)
+    flags.DEFINE_integer("proxy_steps", 100, "Steps of each proxy training.", flag_values=values)
+    flags.DEFINE_integer("rerank_top_k", 2, "Cells to train end to end.", flag_values=values)
+    flags.DEFINE_integer("rerank_steps", 60, "Steps of each.", flag_values=values)
+    flags.DEFINE_integer("training_number_of_steps", 200, "Steps of the winner's training.", flag_values=values)
+
+
+def main(values: flags.FlagValues) -> None:
+    """Runs the commands one after another in this process; started again, it goes on where it stopped."""
+    root = pathlib.Path(values.workdir)
+    data, pretrained, search, run = root / "data", root / "pretrained", root / "search", root / "train"
+    sizes = {"num_train": values.num_train, "num_val": values.num_val}
+    _run("build_shapes", data_dir=data, **sizes)
+    small = {"train_batch_size": 8, "base_learning_rate": 0.05, "min_scale_factor": 0.75, "max_scale_factor": 1.25}
+    _run(
+        "train",
+        data_dir=data,
+        workdir=pretrained,
+        dense_prediction_cell_json="conv1x1",
+        training_number_of_steps=values.pretrain_steps,
+        **small,
+    )
+    _run(
+        "search",
+        data_dir=data,
+        workdir=search,
+        tf_initial_checkpoint=pretrained,
+        num_candidates=values.num_candidates,
+        proxy_steps=values.proxy_steps,
+        proxy_learning_rate=0.02,
+        num_best=3,
+        rerank_top_k=values.rerank_top_k,
+        rerank_steps=values.rerank_steps,
+        rerank_learning_rate=0.02,
+        min_scale_factor=0.75,
+        max_scale_factor=1.25,
+    )
+    _run(
+        "train",
+        data_dir=data,
+        workdir=run,
+        dense_prediction_cell_json=search / "cells" / "best.json",
+        tf_initial_checkpoint=pretrained,
+        training_number_of_steps=values.training_number_of_steps,
+        **small,
+    )
+    _run("eval", workdir=run, split="val")
+    if not (root / "saved_model").exists():
+        _run("export", workdir=run, export_dir=root / "saved_model")
+    _write_images(data, root / "images")
+    _run("predict", workdir=run, images=root / "images", output_dir=root / "predictions")
+    _summarize(root, search, run)
+
+
+def _run(command: str, **arguments: object) -> None:
+    argv = [f"--{name}={value}" for name, value in arguments.items()]
+    shown = "datasets/" + command if command.startswith("build") else command
+    console.print(f"\n[bold]python {shown}.py {' '.join(argv)}[/bold]")
+    keras.utils.clear_session()
+    module = importlib.import_module(f"deeplab_dpc.cli.{command}")
+    module.main(parse(module, command, argv))
+
+
+def _write_images(data: pathlib.Path, folder: pathlib.Path) -> None:
+    dataset = find_dataset(data)
+    examples = evaluation_dataset(dataset, "val").take(PREDICTED)
+    for example in iterate(examples, f"The split val of {dataset.path}", dataset.shards("val")):
+        stem = pathlib.Path(example["filename"].decode()).stem
+        save_rgb_png(folder / f"{stem}.png", example["image"])
+
+
+def _summarize(root: pathlib.Path, search: pathlib.Path, run: pathlib.Path) -> None:
+    results = read_json(search / "results.json", "search results")
+    best = Cell.from_json(read_json(search / "cells" / "best.json", "cell file"))
+    final = read_json(run / "eval_val.json", "evaluation")["miou"]
+    rows = []
+    for result in results:
+        is_best = Cell.from_json(result["cell"]) == best
+        if not is_best and result["draw"] != "baseline" and result["reranked_miou"] is None:
+            continue
+        reranked = result["reranked_miou"]
+        rows.append(
+            (
+                f"{result['name']} *" if is_best else result["name"],
+                f"{result['proxy_miou']:.4f}",
+                "-" if reranked is None else f"{reranked:.4f}",
+                f"{final:.4f}" if is_best else "-",
+                f"{result['parameters'] / 1e6:.2f}M",
+                f"{result['multiply_adds'] / 1e6:.1f}M",
+            )
+        )
+    columns = ("cell", "proxy score", "re-ranked score", "mIOU", "parameters", "multiply-adds")
+    print_table("The search, and the winner (*) after training", columns, rows)
+    for what, path in (
+        ("cell", search / "cells" / "best.json"),
+        ("drawing", search / "cells" / "best.png"),
+        ("scores", search / "scores.png"),
+        ("SavedModel", root / "saved_model"),
+        ("overlays", root / "predictions" / "overlays"),
+    ):
+        console.print(f"{what:<11}{path}")

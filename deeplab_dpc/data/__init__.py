@@ -1,0 +1,1 @@
+"""Prepared data sets: what is in them, how their records are read, and how batches are made of them."""

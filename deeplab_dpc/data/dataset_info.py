@@ -1,0 +1,227 @@
+"""What a prepared data set holds (classes, colours, splits) and where it lies. Needs no TensorFlow."""
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+import re
+from typing import Any, Self
+
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.files import read_json
+
+INFO_FILE = "segmentation_info.json"
+MAX_CLASSES = 256  # labels are 8-bit
+DEFAULT_IGNORE_LABEL = 255
+
+Color = tuple[int, int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetInfo:
+    """The facts about a prepared data set.
+
+    Attributes:
+      name: the data set's name, also the name of its directory.
+      class_names: one name per class id.
+      palette: (red, green, blue) per class id, each in 0..255.
+      ignore_label: the id of pixels that count neither in training nor in evaluation.
+      splits: examples per split.
+      max_size: largest height and largest width per split, in pixels (not necessarily of one image).
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    palette: tuple[Color, ...]
+    ignore_label: int
+    splits: dict[str, int]
+    max_size: dict[str, tuple[int, int]]
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        """The inverse of `to_json`; also takes the lists that JSON makes of tuples."""
+        return cls(
+            name=value["name"],
+            class_names=tuple(value["class_names"]),
+            palette=tuple(_color(entry) for entry in value["palette"]),
+            ignore_label=value["ignore_label"],
+            splits=dict(value["splits"]),
+            max_size={split: (height, width) for split, (height, width) in value["max_size"].items()},
+        )
+
+
+def pascal_palette(num_classes: int) -> tuple[Color, ...]:
+    """The PASCAL VOC colour map: the bits of the class id, spread over the high bits of red, green and blue."""
+    colors = []
+    for class_id in range(num_classes):
+        color = [0, 0, 0]
+        for triple in range(8):
+            for channel in range(3):
+                bit = class_id >> (3 * triple + channel) & 1
+                color[channel] |= bit << (7 - triple)
+        colors.append(_color(color))
+    return tuple(colors)
+
+
+def load_classes(path: str | os.PathLike[str]) -> tuple[tuple[str, ...], tuple[Color, ...], int]:
+    """Reads a classes file.
+
+    Args:
+      path: JSON, either a list of class names or {"classes": [names], "palette": [[r, g, b], ...],
+        "ignore_label": id}; the last two are optional (the PASCAL VOC colours, and 255).
+
+    Returns:
+      The class names, the palette and the ignore label.
+
+    Raises:
+      UserError: if the file cannot be read or breaks one of these rules.
+    """
+    value = read_json(path, "classes file")
+    if isinstance(value, list):
+        value = {"classes": value}
+    if not isinstance(value, dict) or "classes" not in value:
+        raise UserError(f'The classes file {path} must be a list of names or an object with the key "classes".')
+    unknown = sorted(set(value) - {"classes", "palette", "ignore_label"})
+    if unknown:
+        raise UserError(
+            f"The classes file {path} has the unknown key {unknown[0]!r}; known are classes, palette and ignore_label."
+        )
+    names = value["classes"]
+    _check_names(names, path)
+    palette = value.get("palette")
+    if palette is None:
+        colors = pascal_palette(len(names))
+    else:
+        _check_palette(palette, len(names), path)
+        colors = tuple(_color(entry) for entry in palette)
+    ignore_label = value.get("ignore_label", DEFAULT_IGNORE_LABEL)
+    if not _is_byte(ignore_label):
+        raise UserError(f"`ignore_label` in the classes file {path} must be an integer in 0..255, got {ignore_label}.")
+    return tuple(names), colors, ignore_label
+
+
+def _check_names(names: Any, path: str | os.PathLike[str]) -> None:
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) and name.strip() for name in names):
+        raise UserError(f"`classes` in the classes file {path} must be a list of one or more non-empty names.")
+    if len(names) > MAX_CLASSES:
+        raise UserError(f"The classes file {path} has {len(names)} classes; at most {MAX_CLASSES} fit 8-bit labels.")
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise UserError(f"The classes file {path} has the class {repeated[0]!r} more than once.")
+
+
+def _check_palette(palette: Any, num_classes: int, path: str | os.PathLike[str]) -> None:
+    if not isinstance(palette, list) or len(palette) != num_classes:
+        count = len(palette) if isinstance(palette, list) else "none"
+        raise UserError(
+            f"`palette` in the classes file {path} must have one colour per class: {num_classes}, got {count}."
+        )
+    for entry in palette:
+        if not isinstance(entry, list) or len(entry) != 3 or not all(map(_is_byte, entry)):
+            raise UserError(
+                f"`palette` in the classes file {path} must hold [red, green, blue] of integers in 0..255, got {entry}."
+            )
+
+
+def _is_byte(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 255
+
+
+def _color(entry: Any) -> Color:
+    red, green, blue = entry
+    return red, green, blue
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A prepared data set on disk.
+
+    Attributes:
+      path: the directory with its records and its metadata.
+      info: what the metadata says.
+    """
+
+    path: pathlib.Path
+    info: DatasetInfo
+
+    def shards(self, split: str) -> list[pathlib.Path]:
+        """The record files of a split, in order.
+
+        Raises:
+          UserError: if there is no such split or its files are missing.
+        """
+        if split not in self.info.splits:
+            splits = ", ".join(self.info.splits)
+            raise UserError(f"The data set in {self.path} has no split {split!r}; its splits are {splits}.")
+        shards = sorted(self.path.glob(f"{split}-*"))
+        if not shards:
+            raise UserError(f"The record files {self.path / split}-* are missing; build the data set again.")
+        return shards
+
+    def fingerprint(self, split: str) -> str:
+        """SHA-256 over the names and the contents of the record files of a split."""
+        digest = hashlib.sha256()
+        for shard in self.shards(split):
+            digest.update(shard.name.encode())
+            with open(shard, "rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+        return digest.hexdigest()
+
+
+def load_dataset(path: str | os.PathLike[str]) -> Dataset:
+    """Loads the prepared data set whose metadata file lies directly in `path`."""
+    info_path = pathlib.Path(path) / INFO_FILE
+    value = read_json(info_path, "data set's metadata")
+    try:
+        return Dataset(info_path.parent, DatasetInfo.from_json(value))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"The data set's metadata {info_path} is incomplete; build the data set again.") from error
+
+
+def find_dataset(data_dir: str | os.PathLike[str], name: str | None = None) -> Dataset:
+    """Finds the one prepared data set below a directory.
+
+    Args:
+      data_dir: holds <name>/<version>/ as TensorFlow Datasets lays them out, or is such a folder itself.
+      name: which one, where there are several.
+
+    Raises:
+      UserError: if there is none, or more than one.
+    """
+    newest: dict[str, Dataset] = {}
+    for path in sorted(_candidates(pathlib.Path(data_dir)), key=_version):
+        dataset = load_dataset(path)
+        newest[dataset.info.name] = dataset
+    if name is not None and newest and name not in newest:
+        raise UserError(f"There is no data set {name!r} in {data_dir}; there is {', '.join(sorted(newest))}.")
+    if not newest:
+        raise UserError(
+            f"There is no prepared data set in {data_dir}; build one with python datasets/build_folder.py "
+            f"(own images) or python datasets/build_shapes.py (drawn examples), with --data_dir={data_dir}."
+        )
+    if name is None and len(newest) > 1:
+        raise UserError(
+            f"There are several data sets in {data_dir}; choose one with --dataset={'|'.join(sorted(newest))}."
+        )
+    return newest[name] if name is not None else next(iter(newest.values()))
+
+
+def _candidates(data_dir: pathlib.Path) -> list[pathlib.Path]:
+    """Directories with metadata at most two levels down, without those of interrupted preparations."""
+    found = [info.parent for pattern in ("", "*/", "*/*/") for info in data_dir.glob(pattern + INFO_FILE)]
+    return [path for path in found if not any(_is_unfinished(part) for part in path.relative_to(data_dir).parts)]
+
+
+def _is_unfinished(directory_name: str) -> bool:
+    return directory_name.startswith(".") or "incomplete." in directory_name
+
+
+def _version(path: pathlib.Path) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", path.name)]

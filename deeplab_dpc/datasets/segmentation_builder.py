@@ -1,0 +1,207 @@
+"""What all data sets share: pictures in, TFRecords with DeepLab's keys out, through TensorFlow Datasets (TFDS)."""
+
+import abc
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from deeplab_dpc.console import console, track
+from deeplab_dpc.data.dataset_info import INFO_FILE, Color, Dataset, DatasetInfo, load_dataset
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.files import atomic_path, read_json, remove_partial, write_json
+
+VERSION = "1.0.0"  # of the records; also a directory name
+INPUTS_FILE = "inputs.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Classes:
+    """What label ids mean; see `DatasetInfo`."""
+
+    names: tuple[str, ...]
+    palette: tuple[Color, ...]
+    ignore_label: int
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmentedImage:
+    """One record.
+
+    Attributes:
+      filename: of the image, without directories.
+      image: the encoded image, three channels.
+      image_format: "jpeg" or "png".
+      label: class ids as a PNG with one 8-bit channel.
+      height: of both, in pixels.
+      width: of both, in pixels.
+    """
+
+    filename: str
+    image: bytes
+    image_format: str
+    label: bytes
+    height: int
+    width: int
+
+
+class _LocalInfo(tfds.core.DatasetInfo):
+    """Metadata that is never looked up on the network."""
+
+    def initialize_from_bucket(self) -> None:
+        pass
+
+
+class _RepeatableWriter(tfds.core.ExampleWriter):
+    """Writes the same bytes for the same examples, whatever order protocol buffers give the keys this time."""
+
+    def write(self, path: Any, examples: Iterable[tuple[Any, bytes]]) -> Any:
+        return super().write(path, ((key, _in_key_order(serialized)) for key, serialized in examples))
+
+
+def _in_key_order(serialized: bytes) -> bytes:
+    return tf.train.Example.FromString(serialized).SerializeToString(deterministic=True)
+
+
+class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
+    """Writes records with DeepLab's keys, in the order in which a subclass yields them.
+
+    Args:
+      data_dir: where to write <name>/<version>/.
+      classes: what label ids mean.
+    """
+
+    VERSION = tfds.core.Version(VERSION)
+
+    def __init_subclass__(cls, **kwargs: Any):
+        """Keeps the builders, which need arguments, out of the names that `tfds.load` knows."""
+        super().__init_subclass__(skip_registration=True, **kwargs)
+
+    def __init__(self, *, data_dir: str | os.PathLike[str], classes: Classes):
+        self._classes = classes
+        self._max_size: dict[str, tuple[int, int]] = {}
+        super().__init__(data_dir=data_dir)
+
+    @abc.abstractmethod
+    def split_sizes(self) -> dict[str, int]:
+        """The number of examples per split."""
+
+    @abc.abstractmethod
+    def segmented_images(self, split: str) -> Iterator[SegmentedImage]:
+        """The examples of a split, in an order that depends on the inputs alone."""
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        text = tfds.features.Text()
+        integer = tfds.features.Scalar(np.int64)
+        encoded = tfds.features.Tensor(shape=(), dtype=tf.string)
+        # Nesting joins the names with "/": image/segmentation/class/encoded.
+        image = {
+            "encoded": encoded,
+            "filename": text,
+            "format": text,
+            "height": integer,
+            "width": integer,
+            "channels": integer,
+            "segmentation": {"class": {"encoded": encoded, "format": text}},
+        }
+        return _LocalInfo(builder=self, features=tfds.features.FeaturesDict({"image": image}), disable_shuffling=True)
+
+    def _get_filename_template(self, split_name: str) -> Any:
+        template = super()._get_filename_template(split_name)
+        return template.replace(template="{SPLIT}-{SHARD_X_OF_Y}.{FILEFORMAT}")
+
+    def _log_download_bytes(self) -> None:
+        """Nothing is downloaded, so nothing is said about it."""
+
+    _log_download_done = _log_download_bytes
+
+    def _example_writer(self) -> tfds.core.ExampleWriter:
+        return _RepeatableWriter(self.info.file_format)
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+        del dl_manager  # nothing is downloaded
+        return {split: self._generate_examples(split) for split in self.split_sizes()}
+
+    def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        examples = track(self.segmented_images(split), f"Writing {self.name} {split}", self.split_sizes()[split])
+        height = width = 0
+        for key, example in enumerate(examples):
+            height, width = max(height, example.height), max(width, example.width)
+            yield key, _features(example)
+        self._max_size[split] = (height, width)
+
+    def _download_and_prepare(self, dl_manager: Any, download_config: Any) -> None:
+        super()._download_and_prepare(dl_manager, download_config)
+        info = DatasetInfo(
+            name=self.name,
+            class_names=self._classes.names,
+            palette=self._classes.palette,
+            ignore_label=self._classes.ignore_label,
+            splits=self.split_sizes(),
+            max_size=self._max_size,
+        )
+        write_json(pathlib.Path(self.data_dir) / INFO_FILE, info.to_json())
+
+
+def _features(example: SegmentedImage) -> dict[str, Any]:
+    return {
+        "image": {
+            "encoded": example.image,
+            "filename": example.filename,
+            "format": example.image_format,
+            "height": example.height,
+            "width": example.width,
+            "channels": 3,
+            "segmentation": {"class": {"encoded": example.label, "format": "png"}},
+        }
+    }
+
+
+def prepare(
+    make_builder: Callable[[pathlib.Path], SegmentationBuilder],
+    name: str,
+    data_dir: str | os.PathLike[str],
+    inputs: dict[str, Any],
+    overwrite: bool,
+) -> Dataset:
+    """Builds data_dir/<name>/<version>/ whole or not at all; does nothing where it was built from the same inputs.
+
+    Args:
+      make_builder: makes the builder for the data_dir it is given.
+      name: the builder's name.
+      data_dir: the user's directory of data sets.
+      inputs: what the records depend on, as JSON values.
+      overwrite: whether to replace an existing data set.
+
+    Raises:
+      UserError: if the data set exists, was made from other inputs, and must not be replaced.
+    """
+    target = pathlib.Path(data_dir) / name / VERSION
+    fingerprint = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+    if (target / INFO_FILE).exists() and not overwrite:
+        if read_json(target / INPUTS_FILE, "data set's list of inputs").get("sha256") != fingerprint:
+            raise UserError(
+                f"The data set in {target} was made from other inputs; give --overwrite to replace it, "
+                "or another --data_dir."
+            )
+        console.print(f"The data set in {target} is up to date; nothing to do.")
+        return load_dataset(target)
+    remove_partial(target.parent)
+    tfds.disable_progress_bar()  # there is one already
+    with atomic_path(target) as partial:
+        builder = make_builder(partial.parent)
+        try:
+            builder.download_and_prepare()
+        except (tf.errors.OpError, RuntimeError) as error:  # how TensorFlow and TFDS say that the disk is full
+            reason = str(error).splitlines()[0].rpartition("; ")[2]
+            raise OSError(f"{target} cannot be written: {reason}.") from error
+        write_json(pathlib.Path(builder.data_dir) / INPUTS_FILE, {"sha256": fingerprint})
+        os.replace(builder.data_dir, partial)
+    return load_dataset(target)

@@ -1,0 +1,33 @@
+"""Fixtures that all tests share. Tests are small: tiny images, few steps, the narrowest backbone."""
+
+import os
+import pathlib
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared() -> pathlib.Path:
+    """Reference values and real data kept beside the project; tests that need them skip where they are absent."""
+    folder = ROOT.parent / "shared"
+    if not (folder / "reference").is_dir():
+        pytest.skip("the reference values and real data beside the project are absent")
+    return folder
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory):
+    """A small data set of drawn scenes: 12 train and 5 val images of 65 x 81 pixels."""
+    from deeplab_dpc.datasets.shapes import build_shapes
+
+    return build_shapes(tmp_path_factory.mktemp("shapes"), num_train=12, num_val=5, image_size=(65, 81))
