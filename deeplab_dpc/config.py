@@ -155,6 +155,8 @@ class SearchConfig(_Config):
       uniform_fraction: share of candidates drawn uniformly; the others are neighbours of the best so far.
       num_best: how many of the best so far have neighbours drawn.
       proxy_steps, proxy_batch_size, proxy_learning_rate: of the training on cached features.
+      proxy_loss_nodes: quadrature nodes per axis and feature-map cell in the proxy's loss; 0 for the exact loss at every
+        label pixel.
       baselines: names or files of cells scored beside the candidates.
       rerank_top_k: cells that are trained end to end after the search.
       rerank_steps, rerank_batch_size, rerank_learning_rate: of that training.
@@ -170,6 +172,7 @@ class SearchConfig(_Config):
     proxy_steps: int = 30000
     proxy_batch_size: int = 8
     proxy_learning_rate: float = 0.01
+    proxy_loss_nodes: int = 4
     baselines: tuple[str, ...] = ("conv1x1", "aspp", "dpc_top1")
     rerank_top_k: int = 50
     rerank_steps: int = 90000
@@ -184,7 +187,7 @@ class SearchConfig(_Config):
         _positive(self, "rerank_steps", "rerank_batch_size", "rerank_learning_rate")
         if not 0.0 <= self.uniform_fraction <= 1.0:
             raise UserError(f"--uniform_fraction must be in [0, 1], got {self.uniform_fraction}.")
-        for name in ("num_candidates", "rerank_top_k"):
+        for name in ("num_candidates", "rerank_top_k", "proxy_loss_nodes"):
             if getattr(self, name) < 0:
                 raise UserError(f"--{name} must not be negative, got {getattr(self, name)}.")
 

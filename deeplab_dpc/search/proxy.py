@@ -15,7 +15,9 @@ from deeplab_dpc.evaluation.confusion import ConfusionMatrix
 from deeplab_dpc.layers import kernels
 from deeplab_dpc.models.segmenter import Logits, build_head
 from deeplab_dpc.search.feature_cache import CachedSplit, FeatureCache
+from deeplab_dpc.search.separated_loss import SeparatedLoss, Targets
 from deeplab_dpc.training.compilation import compile_for_training
+from deeplab_dpc.training.losses import SegmentationLoss
 from deeplab_dpc.training.schedules import PolySchedule
 
 MOMENTUM = 0.9
@@ -39,10 +41,17 @@ class ProxyScore:
 
 
 class ProxyModel(keras.Model):
-    """Cached features [batch, h, w, channels] -> logits [batch, h, w, classes]."""
+    """Cached features [batch, h, w, channels] -> logits [batch, h, w, classes].
 
-    def __init__(self, config: ModelConfig, steps: int, **kwargs: Any):
+    Args:
+      config: the network that the cell belongs to.
+      steps: of its training.
+      loss: of (targets, logits); a function, since targets may have several parts.
+    """
+
+    def __init__(self, config: ModelConfig, steps: int, loss: Callable[[Any, Any], Any], **kwargs: Any):
         super().__init__(**kwargs)
+        self._loss_function = loss
         self.head = build_head(config, steps)
         self.logits = Logits(config.num_classes)
 
@@ -52,6 +61,9 @@ class ProxyModel(keras.Model):
 
     def call(self, features, training=False):
         return self.logits(self.head(ops.cast(features, "float32"), training=training))
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return self._loss_function(y, y_pred) + sum(self.losses)
 
 
 class _Classes(keras.Model):
@@ -83,6 +95,14 @@ class ProxyEvaluator:
         self.config = config
         self.train_split: CachedSplit = cache.split(train_split)
         self.eval_split: CachedSplit = cache.split(config.eval_split)
+        self._loss: Callable[[Any, Any], Any] = SegmentationLoss(cache.ignore_label)
+        self._targets: Targets | None = None
+        if config.proxy_loss_nodes:
+            feature_size, label_size = self.train_split.features.shape[1:3], self.train_split.labels.shape[1:]
+            self._loss = SeparatedLoss(
+                feature_size, label_size, cache.num_classes, cache.ignore_label, config.proxy_loss_nodes
+            )
+            self._targets = self._loss.targets(self.train_split.labels)
 
     def score(self, cell: Cell, on_step: Callable[[int, float], None] | None = None) -> ProxyScore:
         """Trains `cell` from scratch for `proxy_steps` and scores it.
@@ -99,7 +119,7 @@ class ProxyEvaluator:
             rows = next(order)
             # Loss metrics are means since the last reset.
             model.reset_metrics()
-            loss = float(model.train_on_batch(self.train_split.features[rows], self._labels(rows)))
+            loss = float(model.train_on_batch(self.train_split.features[rows], self._targets_of(rows)))
             losses.append(loss)
             if on_step is not None:
                 on_step(step + 1, loss)
@@ -107,7 +127,9 @@ class ProxyEvaluator:
         tail = losses[-max(len(losses) // 10, 1) :]
         return ProxyScore(miou, float(np.mean(tail)), round(time.monotonic() - start, 2))
 
-    def _labels(self, rows: np.ndarray) -> np.ndarray:
+    def _targets_of(self, rows: np.ndarray) -> Any:
+        if self._targets is not None:
+            return self._targets.rows(rows)
         return self.train_split.labels[rows].astype("int32")
 
     def _build(self, cell: Cell) -> ProxyModel:
@@ -118,10 +140,10 @@ class ProxyEvaluator:
             output_stride=self.cache.output_stride,
             dense_prediction_cell=cell,
         )
-        model = ProxyModel(model_config, self.config.proxy_steps)
+        model = ProxyModel(model_config, self.config.proxy_steps, self._loss)
         model.build((None, *self.train_split.features.shape[1:]))
         schedule = PolySchedule(self.config.proxy_learning_rate, self.config.proxy_steps)
-        compile_for_training(model, schedule, MOMENTUM, WEIGHT_DECAY, self.cache.ignore_label)
+        compile_for_training(model, schedule, MOMENTUM, WEIGHT_DECAY)
         return model
 
     def _miou(self, model: ProxyModel) -> float:

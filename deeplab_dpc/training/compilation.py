@@ -1,9 +1,10 @@
-"""Compiling a model for training: optimizer, weight decay, loss, and the form that suits the backend."""
+"""Compiling a model for training: optimizer, weight decay, and the form that suits the backend."""
+
+from typing import Any
 
 import keras
 
 from deeplab_dpc.layers import kernels
-from deeplab_dpc.training.losses import SegmentationLoss
 
 
 def apply_weight_decay(model: keras.Model, weight_decay: float) -> None:
@@ -18,12 +19,12 @@ def compile_for_training(
     schedule: keras.optimizers.schedules.LearningRateSchedule,
     momentum: float,
     weight_decay: float,
-    ignore_label: int,
+    loss: Any = None,
 ) -> None:
-    """Compiles with SGD and momentum, the published weight decay and the segmentation loss."""
+    """Compiles with SGD and momentum, the published weight decay, and a loss unless the model has its own."""
     apply_weight_decay(model, weight_decay)
     model.compile(
         optimizer=keras.optimizers.SGD(schedule, momentum=momentum),
-        loss=SegmentationLoss(ignore_label),
+        loss=loss,
         jit_compile=kernels.JIT_COMPILE,
     )

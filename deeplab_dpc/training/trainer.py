@@ -19,6 +19,7 @@ from deeplab_dpc.files import atomic_path, remove_partial, write_json
 from deeplab_dpc.layers.normalization import freeze_batch_norm_statistics
 from deeplab_dpc.models.segmenter import Segmenter, build_segmenter
 from deeplab_dpc.training.compilation import compile_for_training
+from deeplab_dpc.training.losses import SegmentationLoss
 from deeplab_dpc.training.schedules import build_schedule
 
 CELL_FILE = "cell.json"
@@ -58,9 +59,8 @@ def train(
     model = build_segmenter(model_config, config.training_number_of_steps)
     if not config.fine_tune_batch_norm:
         freeze_batch_norm_statistics(model)
-    compile_for_training(
-        model, build_schedule(config), config.momentum, config.weight_decay, dataset.info.ignore_label
-    )
+    loss = SegmentationLoss(dataset.info.ignore_label)
+    compile_for_training(model, build_schedule(config), config.momentum, config.weight_decay, loss)
     start, history = _resume_or_initialize(workdir, model, config)
     if start >= config.training_number_of_steps:
         console.print(f"{workdir} is trained: step {start} of {config.training_number_of_steps}.")
