@@ -7,7 +7,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-console = Console(highlight=False, soft_wrap=True)
+LOG_WIDTH = 140  # characters, where the output is no terminal
+console = Console(highlight=False, markup=False, soft_wrap=True)
+if not console.is_terminal:
+    console.width = LOG_WIDTH
 
 
 def progress_bar() -> Progress:
@@ -33,10 +36,11 @@ def track(items: Iterable, description: str, total: int, completed: int = 0) -> 
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Prints a table; all columns but the first are right-aligned."""
+    """Prints a table; the figures between the first column and one named `cell` are right-aligned."""
     table = Table(title=title, box=rich.box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     for i, column in enumerate(columns):
-        table.add_column(column, justify="right" if i else "left", no_wrap=i > 0)
+        is_text = i == 0 or column == "cell"
+        table.add_column(column, justify="left" if is_text else "right", no_wrap=column != "cell", overflow="fold")
     for row in rows:
         table.add_row(*row)
     console.print(table)

@@ -42,10 +42,18 @@ class RestoreReport:
         return "\n".join(lines)
 
 
+def _run_config(source: str) -> ModelConfig | None:
+    """The network of a run directory; None for a TensorFlow 1 checkpoint."""
+    if not (pathlib.Path(source) / CONFIG_FILE).exists():
+        return None
+    return ModelConfig.from_json(read_run(source)["model"])
+
+
 def read_checkpoint(source: str) -> Mapping[str, np.ndarray]:
     """Arrays by published name, of a TensorFlow 1 checkpoint prefix or of a run directory's latest checkpoint."""
-    if (pathlib.Path(source) / CONFIG_FILE).exists():
-        model = build_segmenter(ModelConfig.from_json(read_run(source)["model"]))
+    config = _run_config(source)
+    if config is not None:
+        model = build_segmenter(config)
         load_weights(latest_checkpoint(source), model)
         return {name: np.asarray(variable) for name, variable in named_variables(model).items()}
     if pathlib.Path(source).is_dir():
@@ -85,11 +93,11 @@ def restore_backbone(model: Segmenter, source: str) -> RestoreReport:
 def restore_for_training(model: Segmenter, source: str, initialize_last_layer: bool = True) -> RestoreReport:
     """Restores the backbone, and the context module and logits where the checkpoint has the same ones.
 
-    A context module of which the checkpoint has nothing starts fresh, and the logits with it; logits of another number
-    of classes start fresh.
+    Another context module than the checkpoint's (ASPP or a cell, or another cell) starts fresh, and the logits with
+    it; logits of another number of classes start fresh.
 
     Raises:
-      UserError: if the checkpoint lacks a part of the backbone, or has only a part of the context module.
+      UserError: if the checkpoint lacks a part of the backbone, or a part of ASPP.
     """
     arrays = read_checkpoint(source)
     variables = named_variables(model)
@@ -99,13 +107,13 @@ def restore_for_training(model: Segmenter, source: str, initialize_last_layer: b
     _require(backbone, arrays, source)
     wanted = dict(backbone)
     reasons = []
-    same_scopes = _scopes(head) == _scopes(arrays) - _scopes(backbone) - {LOGITS}
-    if same_scopes:
+    same_head = _has_head(model, head, arrays, source)
+    if same_head:
         _require(head, arrays, source)
         wanted.update(head)
     else:
         reasons.append("The context module is another one than the checkpoint's and starts fresh, with the logits.")
-    if same_scopes and initialize_last_layer:
+    if same_head and initialize_last_layer:
         differing = [name for name, variable in logits.items() if not _agrees(name, variable, arrays)]
         if differing:
             count = arrays[differing[0]].shape[-1] if differing[0] in arrays else 0
@@ -114,7 +122,7 @@ def restore_for_training(model: Segmenter, source: str, initialize_last_layer: b
             )
         else:
             wanted.update(logits)
-    elif same_scopes:
+    elif same_head:
         reasons.append("The logits start fresh, as --initialize_last_layer=false asks.")
     _assign(wanted, arrays)
     return RestoreReport(
@@ -124,6 +132,18 @@ def restore_for_training(model: Segmenter, source: str, initialize_last_layer: b
         tuple(reasons),
         tuple(sorted(arrays.keys() - wanted.keys())),
     )
+
+
+def _has_head(model: Segmenter, head: Mapping[str, Any], arrays: Mapping[str, np.ndarray], source: str) -> bool:
+    """Whether the checkpoint's context module is the model's."""
+    cell = model.config.dense_prediction_cell
+    run_config = _run_config(source)
+    if run_config is not None:
+        return run_config.dense_prediction_cell == cell
+    others = _scopes(arrays) - {model.backbone.name, LOGITS}
+    if cell is None:
+        return others == _scopes(head)
+    return all(_agrees(name, variable, arrays) for name, variable in head.items())
 
 
 def _below(scope: str, variables: Mapping[str, Any]) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def main(values: flags.FlagValues) -> None:
 def _run(command: str, **arguments: object) -> None:
     argv = [f"--{name}={value}" for name, value in arguments.items()]
     shown = "datasets/" + command if command.startswith("build") else command
-    console.print(f"\n[bold]python {shown}.py {' '.join(argv)}[/bold]")
+    console.print(f"\npython {shown}.py {' '.join(argv)}", style="bold")
     keras.utils.clear_session()
     module = importlib.import_module(f"deeplab_dpc.cli.{command}")
     module.main(parse(module, command, argv))
@@ -114,7 +114,7 @@ def _summarize(root: pathlib.Path, search: pathlib.Path, run: pathlib.Path) -> N
                 f"{result['multiply_adds'] / 1e6:.1f}M",
             )
         )
-    columns = ("cell", "proxy score", "re-ranked score", "mIOU", "parameters", "multiply-adds")
+    columns = ("name", "proxy score", "re-ranked score", "mIOU", "parameters", "multiply-adds")
     print_table("The search, and the winner (*) after training", columns, rows)
     for what, path in (
         ("cell", search / "cells" / "best.json"),

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import logging
 import os
 import sys
 import tempfile
@@ -37,6 +38,8 @@ def run(command: str, argv: Sequence[str] | None = None) -> None:
 
 def execute(command: str, argv: list[str]) -> int:
     """Runs a command; returns the exit status."""
+    # What it has to say there (retracing, deprecations) is for developers.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with _quiet_imports():
         module = importlib.import_module(f"deeplab_dpc.cli.{command}")
     try:

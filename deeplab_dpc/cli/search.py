@@ -13,7 +13,6 @@ from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import write_json
 from deeplab_dpc.models.segmenter import build_segmenter
 from deeplab_dpc.search.feature_cache import FeatureCache, open_cache
-from deeplab_dpc.search.feature_writer import cache_features
 from deeplab_dpc.search.report import print_result
 from deeplab_dpc.search.runner import run_search, score_cells
 
@@ -88,6 +87,9 @@ def _cache(
     if values.feature_cache:
         return open_cache(values.feature_cache)
     assert dataset is not None  # noqa: S101 (main has checked it; for the type checker)
+    # Here, since it needs TensorFlow for the records, and a search on a complete cache does not.
+    from deeplab_dpc.search.feature_writer import cache_features
+
     model = build_segmenter(_model_config(values, dataset.info.num_classes))
     if values.tf_initial_checkpoint:
         console.print(str(restore_backbone(model, values.tf_initial_checkpoint)))
@@ -132,7 +134,7 @@ def _score(values: flags.FlagValues, workdir: pathlib.Path, cache: FeatureCache,
         raise UserError("--cells is required with --mode=score: names or files, comma-separated.")
     scored = score_cells(cache, config, values.cells)
     rows = [(item.name, f"{item.score.miou:.4f}", f"{item.score.loss:.4f}", f"{item.score.seconds:.0f}") for item in scored]
-    print_table(f"{config.proxy_steps} proxy steps", ("cell", "mIOU", "loss", "seconds"), rows)
+    print_table(f"{config.proxy_steps} proxy steps", ("name", "mIOU", "loss", "seconds"), rows)
     path = workdir / f"scores_{config.proxy_steps}_steps.json"
     write_json(path, [{"cell": item.name, "miou": item.score.miou, "loss": item.score.loss} for item in scored])
     console.print(f"Written: {path}")

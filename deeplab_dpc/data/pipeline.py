@@ -13,7 +13,7 @@ from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.example import decode_example, parse_example
 from deeplab_dpc.errors import UserError
 
-SHUFFLE_BUFFER = 10_000  # records; a split up to this size is shuffled as a whole
+SHUFFLE_BUFFER = 10_000  # records shuffled together; a split up to this size is shuffled as a whole
 
 
 def training_dataset(
@@ -162,8 +162,12 @@ def _shuffled_records(dataset: Dataset, split: str, seed: int, start: int) -> tf
     epoch, offset = divmod(start, size)
 
     def shuffled(epoch: tf.Tensor) -> tf.data.Dataset:
-        order = tf.random.stateless_uniform([], _record_seed(seed, epoch), 0, tf.int64.max, tf.int64)
-        return records.shuffle(min(size, SHUFFLE_BUFFER), seed=order)
+        # Not Dataset.shuffle: its order depends on the global seed too, and it takes no tensor as a seed beside seed 0.
+        def shuffled_window(window: tf.Tensor) -> tf.data.Dataset:
+            order = tf.random.experimental.stateless_shuffle(window, _record_seed(seed, epoch))
+            return tf.data.Dataset.from_tensor_slices(order)
+
+        return records.batch(SHUFFLE_BUFFER).flat_map(shuffled_window)
 
     epochs = tf.data.Dataset.counter(epoch).flat_map(shuffled)
     return epochs.skip(offset).enumerate(start)

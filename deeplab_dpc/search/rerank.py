@@ -10,23 +10,8 @@ from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.evaluation.evaluator import evaluate
 from deeplab_dpc.files import read_json, write_json
 from deeplab_dpc.models.predictor import Predictor
-from deeplab_dpc.search.study import Scored
+from deeplab_dpc.search.study import Reranked, Scored
 from deeplab_dpc.training.trainer import train
-
-
-@dataclasses.dataclass(frozen=True)
-class Reranked:
-    """A cell with both scores.
-
-    Attributes:
-      scored: the cell and its proxy score.
-      miou: after end-to-end training, in [0, 1].
-      workdir: the run that gave it.
-    """
-
-    scored: Scored
-    miou: float
-    workdir: pathlib.Path
 
 
 def rerank(

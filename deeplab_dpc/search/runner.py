@@ -12,9 +12,8 @@ from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.search.feature_cache import FeatureCache
 from deeplab_dpc.search.proxy import ProxyEvaluator
 from deeplab_dpc.search.report import SearchResult, write_report
-from deeplab_dpc.search.rerank import Reranked, rerank
 from deeplab_dpc.search.sampler import SpaceExhaustedError
-from deeplab_dpc.search.study import Candidate, Scored, SearchStudy
+from deeplab_dpc.search.study import Candidate, Reranked, Scored, SearchStudy
 
 
 def run_search(
@@ -42,6 +41,9 @@ def run_search(
     result = SearchResult(cache, config, study.scored_baselines(), study.scored(), [])
     write_report(workdir, result)
     if config.rerank_top_k and data is not None and dataset is not None:
+        # Here, since it needs TensorFlow for the records, and the search up to here does not.
+        from deeplab_dpc.search.rerank import rerank
+
         chosen = result.best(config.rerank_top_k) + (result.baselines if config.rerank_baselines else [])
         reranked: list[Reranked] = []
         for number, scored in enumerate(chosen, start=1):

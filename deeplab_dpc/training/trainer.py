@@ -107,7 +107,7 @@ def _fit(workdir, model, batches, config, start, history) -> None:
     steps = config.training_number_of_steps - start
     recorder = _Recorder(workdir, config, start, history)
     bar = 1 if console.is_terminal else 0
-    model.fit(batches, epochs=1, steps_per_epoch=steps, verbose=bar, callbacks=[recorder])
+    model.fit(batches, epochs=1, steps_per_epoch=steps, shuffle=False, verbose=bar, callbacks=[recorder])
 
 
 class _Recorder(keras.callbacks.Callback):

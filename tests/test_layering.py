@@ -1,0 +1,79 @@
+"""Who may import whom, and where TensorFlow may be imported (docs/architecture.md)."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "deeplab_dpc"
+# Each room may import itself, the base modules and the rooms named here.
+BASE = {"errors", "files", "console"}
+ROOMS: dict[str, set[str]] = {
+    "arch": set(),
+    "config": {"arch"},
+    "layers": {"arch", "config"},
+    "data": {"arch", "config"},
+    "datasets": {"data"},
+    "models": {"arch", "config", "layers"},
+    "checkpoint": {"arch", "config", "layers", "models"},
+    "training": {"arch", "config", "layers", "data", "models", "checkpoint"},
+    "evaluation": {"arch", "config", "layers", "data", "models", "checkpoint"},
+    "export": {"arch", "config", "layers", "models", "checkpoint"},
+    "search": {"arch", "config", "layers", "data", "models", "checkpoint", "training", "evaluation", "export"},
+}
+TENSORFLOW_ROOMS = {"data", "datasets", "checkpoint", "export"}
+TENSORFLOW_FILES = {PACKAGE / "layers" / "kernels.py"}
+
+
+def _imports(path: pathlib.Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def _room(path: pathlib.Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def test_every_room_is_known():
+    assert {_room(path) for path in FILES} - BASE - {"__init__", "cli"} == set(ROOMS)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_follow_the_order_of_rooms(path):
+    room = _room(path)
+    if room in ("cli", "__init__"):
+        return
+    allowed = ROOMS.get(room, set()) | BASE | {room}
+    used = {name.split(".")[1] for name in _imports(path) if name.startswith("deeplab_dpc.")}
+    assert used <= allowed, f"{path} imports {sorted(used - allowed)}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_tensorflow_is_imported_where_it_may_be(path):
+    heavy = {name.split(".")[0] for name in _imports(path)} & {"tensorflow", "tensorflow_datasets"}
+    assert not heavy or _room(path) in TENSORFLOW_ROOMS or path in TENSORFLOW_FILES
+
+
+def test_flags_stay_in_the_commands():
+    users = {_room(path) for path in FILES if any(name.split(".")[0] == "absl" for name in _imports(path))}
+    assert users == {"cli"}
+
+
+def test_proxy_runs_on_jax_without_tensorflow(tmp_path):
+    """A search on cached features in a process where importing TensorFlow fails."""
+    script = pathlib.Path(__file__).parent / "search" / "search_without_tensorflow.py"
+    result = subprocess.run(
+        [sys.executable, str(script), str(tmp_path)], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert "Written:" in result.stdout
