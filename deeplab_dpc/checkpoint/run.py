@@ -1,8 +1,8 @@
 """Checkpoints of our own runs: directories that are whole or absent, the last two kept.
 
-    WORKDIR/checkpoints/step_00000400/model.weights.h5    Keras weights, common to all backends
-                                      training_state.npz  optimizer variables and random states
-                                      progress.json       step and the rows of metrics.csv
+    WORKDIR/checkpoints/step_00000400/model.weights.h5   Keras weights and optimizer, common to all backends
+                                      random_states.npz  states of the dropout generators
+                                      progress.json      step and the rows of metrics.csv
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import atomic_path, read_json, write_json
 
 WEIGHTS = "model.weights.h5"
-STATE = "training_state.npz"
+RANDOM_STATES = "random_states.npz"
 PROGRESS = "progress.json"
 KEPT = 2
 
@@ -57,11 +57,7 @@ def save_checkpoint(workdir: pathlib.Path, model: keras.Model, step: int, histor
     with atomic_path(workdir / "checkpoints" / f"step_{step:08d}") as partial:
         partial.mkdir()
         model.save_weights(partial / WEIGHTS)
-        optimizer_state: dict[str, Any] = {}
-        model.optimizer.save_own_variables(optimizer_state)
-        arrays = {f"optimizer/{key}": np.asarray(value) for key, value in optimizer_state.items()}
-        arrays.update({f"random/{i}": np.asarray(state) for i, state in enumerate(_random_states(model))})
-        np.savez(partial / STATE, **arrays)
+        np.savez(partial / RANDOM_STATES, *map(np.asarray, _random_states(model)))
         write_json(partial / PROGRESS, {"step": step, "history": history})
     for old in list_checkpoints(workdir)[:-KEPT]:
         # Renamed first, so that a kill in between leaves no checkpoint that misses files.
@@ -71,19 +67,17 @@ def save_checkpoint(workdir: pathlib.Path, model: keras.Model, step: int, histor
 
 def load_training(checkpoint: RunCheckpoint, model: keras.Model) -> list[dict[str, float]]:
     """Restores what save_checkpoint wrote into a compiled model; returns the history."""
-    load_weights(checkpoint, model)
-    # Without its variables the optimizer would drop the state silently.
+    # Without its variables the optimizer's state could not be restored.
     model.optimizer.build(model.trainable_variables)
-    with np.load(checkpoint.path / STATE) as arrays:
-        optimizer_state = {key.split("/")[1]: arrays[key] for key in arrays.files if key.startswith("optimizer/")}
-        model.optimizer.load_own_variables(optimizer_state)
+    load_weights(checkpoint, model)
+    with np.load(checkpoint.path / RANDOM_STATES) as arrays:
         for i, state in enumerate(_random_states(model)):
-            state.assign(arrays[f"random/{i}"])
+            state.assign(arrays[f"arr_{i}"])
     return read_json(checkpoint.path / PROGRESS, "training progress")["history"]
 
 
 def load_weights(checkpoint: RunCheckpoint, model: keras.Model) -> None:
-    """Restores the weights alone.
+    """Restores the weights, and the optimizer of a compiled model.
 
     Raises:
       UserError: if the file does not fit the model or is damaged.

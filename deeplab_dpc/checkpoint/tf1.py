@@ -35,7 +35,7 @@ def read_tf1_checkpoint(path: str) -> dict[str, np.ndarray]:
         reader = tf.train.load_checkpoint(path)
         names = [name for name in reader.get_variable_to_shape_map() if not is_training_state(name)]
         arrays = {name: reader.get_tensor(name) for name in sorted(names)}
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+    except (tf.errors.OpError, ValueError, RuntimeError, IndexError) as error:
         first_line = str(error).splitlines()[0]
         raise UserError(f"The checkpoint {path} cannot be read: {first_line}") from error
     if not arrays:

@@ -53,6 +53,7 @@ def run_search(
             )
         result = SearchResult(cache, config, result.baselines, result.candidates, reranked)
         write_report(workdir, result)
+    study.close()
     return result
 
 

@@ -94,7 +94,8 @@ class CellSampler(BaseSampler):
             else:
                 # One change nearly always; more only where everything near has been tried.
                 parent = cell_of(self.space, rng.choice(best).params)
-                cell = self.space.neighbour(rng, parent, 1 + attempt // 100)
+                most = 2 * self.space.num_branches - 1  # the first branch has no choice of its input
+                cell = self.space.neighbour(rng, parent, min(1 + attempt // 100, most))
             if cell.digest() not in seen:
                 return cell, "uniform" if uniform else "neighbour"
         raise SpaceExhaustedError(

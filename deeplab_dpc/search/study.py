@@ -77,10 +77,14 @@ class SearchStudy:
     """
 
     def __init__(self, workdir: pathlib.Path, space: SearchSpace, config: SearchConfig):
-        self._lock = _lock(workdir)
         self._space = space
         path = workdir / JOURNAL
-        repair_journal(path)
+        self._lock = _lock(workdir)
+        try:
+            repair_journal(path)
+        except UserError:
+            self._lock.close()
+            raise
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -92,6 +96,10 @@ class SearchStudy:
             if len(trial.params) < len(distributions(space)) or "draw" not in trial.user_attrs:
                 # Killed while asking: nothing is lost, and the same cell is drawn again.
                 self._candidates.tell(trial.number, state=TrialState.FAIL)
+
+    def close(self) -> None:
+        """Lets other processes search in the directory."""
+        self._lock.close()
 
     def ask(self) -> Candidate:
         """The next candidate: one that a killed process left, or a new one.

@@ -1,0 +1,89 @@
+"""The feature cache: right rows, never stale, resumable."""
+
+import json
+
+import numpy as np
+import pytest
+
+from deeplab_dpc.checkpoint.names import named_variables
+from deeplab_dpc.config import ModelConfig
+from deeplab_dpc.data.pipeline import evaluation_dataset
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.models.segmenter import build_segmenter
+from deeplab_dpc.search import feature_writer
+from deeplab_dpc.search.feature_cache import MANIFEST, open_cache
+from deeplab_dpc.search.feature_writer import cache_features
+
+SPLITS = ("train", "val")
+
+
+def test_rows_are_the_backbones_features_of_the_padded_images(cache, backbone, shapes):
+    split = cache.split("val")
+    assert split.features.shape == (5, 5, 6, 32)  # 65 x 81 pixels at stride 16
+    assert (split.features.dtype, split.labels.dtype) == (np.float16, np.uint8)
+    for row, example in enumerate(evaluation_dataset(shapes, "val").as_numpy_iterator()):
+        features = np.asarray(backbone.features(example["image"][None].astype("float32")))[0]
+        np.testing.assert_allclose(split.features[row], features, rtol=2e-3, atol=2e-3)
+        np.testing.assert_array_equal(split.labels[row], example["label"])
+
+
+def test_smaller_images_are_padded_with_the_ignore_label(backbone, shapes, tmp_path):
+    cache = cache_features(tmp_path, backbone, shapes, ("val",), {"val": (81, 97)}, seed=0)
+    labels = cache.split("val").labels
+    assert labels.shape == (5, 81, 97)
+    assert (labels[:, 65:] == 255).all()
+    assert (labels[:, :65, 81:] == 255).all()
+    assert (labels[:, :65, :81] != 255).all()
+
+
+def test_same_inputs_find_the_cache_and_write_nothing(cache, backbone, shapes):
+    before = (cache.path / "train" / "features.npy").stat().st_mtime_ns
+    again = cache_features(cache.path.parent, backbone, shapes, SPLITS, {}, seed=0)
+    assert again.path == cache.path
+    assert (cache.path / "train" / "features.npy").stat().st_mtime_ns == before
+
+
+def test_other_weights_crops_or_records_are_another_cache(cache, shapes, tmp_path):
+    other = build_segmenter(ModelConfig(num_classes=7, depth_multiplier=0.1))
+    for name, variable in named_variables(other).items():
+        if name == "MobilenetV2/Conv/weights":
+            variable.assign(np.asarray(variable) + 1e-6)
+    by_weights = cache_features(tmp_path, other, shapes, ("val",), {}, seed=0)
+    by_crop = cache_features(tmp_path, other, shapes, ("val",), {"val": (49, 49)}, seed=0)
+    assert len({cache.path.name, by_weights.path.name, by_crop.path.name}) == 3
+
+
+def test_killed_caching_goes_on_and_ends_with_the_same_features(cache, backbone, shapes, tmp_path, monkeypatch):
+    monkeypatch.setattr(feature_writer, "BATCH_SIZE", 2)
+    monkeypatch.setattr(feature_writer, "BATCHES_PER_SAVE", 1)
+    predict = feature_writer._Features.predict_on_batch
+    calls = []
+
+    def counted(self, images):
+        calls.append(len(images))
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return predict(self, images)
+
+    monkeypatch.setattr(feature_writer._Features, "predict_on_batch", counted)
+    with pytest.raises(KeyboardInterrupt):
+        cache_features(tmp_path, backbone, shapes, SPLITS, {}, seed=0)
+    unfinished = next(tmp_path.iterdir())
+    with pytest.raises(UserError, match="holds no complete feature cache"):
+        open_cache(unfinished)
+    assert json.loads((unfinished / "train" / "progress.json").read_text()) == {"done": 6}
+    resumed = cache_features(tmp_path, backbone, shapes, SPLITS, {}, seed=0)
+    assert sum(calls) == 12 + 5 + 2  # the batch that was interrupted is all that is done twice
+    for split in SPLITS:
+        np.testing.assert_array_equal(resumed.split(split).labels, cache.split(split).labels)
+        np.testing.assert_allclose(resumed.split(split).features, cache.split(split).features, rtol=2e-3, atol=2e-3)
+
+
+def test_damaged_cache_and_unknown_split_are_errors(cache, tmp_path):
+    with pytest.raises(UserError, match="has no split 'test', only train, val"):
+        cache.split("test")
+    (tmp_path / MANIFEST).write_text((cache.path / MANIFEST).read_text())
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "features.npy").write_bytes(b"short")
+    with pytest.raises(UserError, match="is damaged"):
+        open_cache(tmp_path)
