@@ -155,8 +155,7 @@ class SearchConfig(_Config):
       uniform_fraction: share of candidates drawn uniformly; the others are neighbours of the best so far.
       num_best: how many of the best so far have neighbours drawn.
       proxy_steps, proxy_batch_size, proxy_learning_rate: of the training on cached features.
-      proxy_loss_nodes: quadrature nodes per axis and feature-map cell in the proxy's loss; 0 for the exact loss at every
-        label pixel.
+      proxy_loss_nodes: quadrature nodes per axis and feature-map cell in the proxy's loss; 0 for the exact loss.
       baselines: names or files of cells scored beside the candidates.
       rerank_top_k: cells that are trained end to end after the search.
       rerank_steps, rerank_batch_size, rerank_learning_rate: of that training.
@@ -209,7 +208,7 @@ def open_run(workdir: pathlib.Path, config: dict[str, Any], extendable: Iterable
         changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
         refused = [key for key in changed if key not in set(extendable)]
         if refused:
-            shown = ", ".join(f"{key} (was {before.get(key)}, now {now.get(key)})" for key in refused[:5])
+            shown = ", ".join(f"{key} (was {before.get(key)}, now {now.get(key)})" for key in refused)
             raise UserError(
                 f"{workdir} holds a run with another configuration: {shown}; "
                 "give the same flags to continue it, or another --workdir."

@@ -81,9 +81,7 @@ def test_real_images_are_predicted_as_by_the_published_code(shared, tmp_path, ou
     assert execute("predict", [f"--{name}={value}" for name, value in flags.items()]) == 0
     for name in names:
         predicted = np.asarray(Image.open(tmp_path / "predictions" / "class_ids" / f"{name}.png"))
-        stored = np.asarray(
-            Image.open(shared / "data" / "real_images" / f"{name}.os{output_stride}.single.png")
-        )
+        stored = np.asarray(Image.open(shared / "data" / "real_images" / f"{name}.os{output_stride}.single.png"))
         assert (predicted == stored).mean() >= 0.999
         if name == "bird_segmentation" and output_stride == 16:
             label = np.asarray(Image.open(shared / "data" / "real_images" / "bird_segmentation.label.png"))

@@ -174,7 +174,9 @@ def _require(variables, arrays, source: str) -> None:
     if differing:
         shapes = [f"{name} {tuple(arrays[name].shape)} (model: {tuple(variables[name].shape)})" for name in differing]
         parts.append(f"it has {_first(shapes)}")
-    raise UserError(f"{source} is the checkpoint of another model: {' and '.join(parts)}{_hint(missing, differing, arrays)}.")
+    raise UserError(
+        f"{source} is the checkpoint of another model: {' and '.join(parts)}{_hint(missing, differing, arrays)}."
+    )
 
 
 def _hint(missing, differing, arrays) -> str:

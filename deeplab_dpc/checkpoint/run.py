@@ -1,13 +1,12 @@
 """Checkpoints of our own runs: directories that are whole or absent, the last two kept.
 
-    WORKDIR/checkpoints/step_00000400/model.weights.h5   Keras weights and optimizer, common to all backends
-                                      random_states.npz  states of the dropout generators
-                                      progress.json      step and the rows of metrics.csv
+WORKDIR/checkpoints/step_00000400/model.weights.h5   Keras weights and optimizer, common to all backends
+                                  random_states.npz  states of the dropout generators
+                                  progress.json      step and the rows of metrics.csv
 """
 
 import dataclasses
 import pathlib
-import re
 import shutil
 from typing import Any
 
@@ -33,10 +32,10 @@ class RunCheckpoint:
 
 def list_checkpoints(workdir: str | pathlib.Path) -> list[RunCheckpoint]:
     """The checkpoints of a run, oldest first."""
-    found = []
-    for path in (pathlib.Path(workdir) / "checkpoints").glob("step_*"):
-        if match := re.fullmatch(r"step_(\d+)", path.name):
-            found.append(RunCheckpoint(path, int(match[1])))
+    found = [
+        RunCheckpoint(path, int(path.name.removeprefix("step_")))
+        for path in (pathlib.Path(workdir) / "checkpoints").glob("step_*")
+    ]
     return sorted(found, key=lambda checkpoint: checkpoint.step)
 
 
@@ -53,7 +52,7 @@ def latest_checkpoint(workdir: str | pathlib.Path) -> RunCheckpoint:
 
 
 def save_checkpoint(workdir: pathlib.Path, model: keras.Model, step: int, history: list[dict[str, float]]) -> None:
-    """Writes the model, its optimizer and random states after `step` steps, and drops checkpoints before the last two."""
+    """Writes the model, its optimizer and random states after `step` steps; keeps the last two checkpoints."""
     with atomic_path(workdir / "checkpoints" / f"step_{step:08d}") as partial:
         partial.mkdir()
         model.save_weights(partial / WEIGHTS)

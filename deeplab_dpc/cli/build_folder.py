@@ -12,7 +12,9 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "images", None, "Folder of JPEG or PNG images; its sub-folders, if any, are the splits.", flag_values=values
     )
-    flags.DEFINE_string("labels", None, "Folder of label PNGs, with the same names and sub-folders.", flag_values=values)
+    flags.DEFINE_string(
+        "labels", None, "Folder of label PNGs, with the same names and sub-folders.", flag_values=values
+    )
     flags.DEFINE_string(
         "classes", None, 'JSON: {"classes": [names], "palette": [[r, g, b]], "ignore_label": 255}.', flag_values=values
     )

@@ -29,9 +29,7 @@ def main(values: flags.FlagValues) -> None:
     dataset = _dataset(values, loaded)
     predictor = Predictor(loaded.segmenter, flag_groups.size(values, "eval_crop_size"))
     metrics = evaluate(predictor, dataset, values.split).metrics(dataset.info.class_names)
-    rows = [
-        (name, "absent" if iou is None else f"{100 * iou:.2f}") for name, iou in metrics["per_class_iou"].items()
-    ]
+    rows = [(name, "absent" if iou is None else f"{100 * iou:.2f}") for name, iou in metrics["per_class_iou"].items()]
     rows.append(("mIOU", f"{100 * metrics['miou']:.2f}"))
     rows.append(("pixel accuracy", f"{100 * metrics['pixel_accuracy']:.2f}"))
     rows.append(("mean class accuracy", f"{100 * metrics['mean_class_accuracy']:.2f}"))

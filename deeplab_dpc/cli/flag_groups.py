@@ -1,7 +1,7 @@
 """Flags that several commands share, in DeepLab's names, and the configurations made from them."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from absl import flags
@@ -14,14 +14,18 @@ from deeplab_dpc.errors import UserError
 MAX_DEFAULT_CROP = 513
 
 
-def define_config_flags(values: flags.FlagValues, config: type, only: Sequence[str] = (), **prefixed: str) -> None:
+def define_config_flags(values: flags.FlagValues, config: type, only: Sequence[str] = ()) -> None:
     """Defines a flag for each plain field of a configuration class, with its default and its documented meaning."""
     meanings = _attribute_docs(config)
     for field in dataclasses.fields(config):
         if only and field.name not in only:
             continue
         default: Any = field.default
-        kinds = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float}
+        kinds: dict[type, Callable[..., Any]] = {
+            bool: flags.DEFINE_bool,
+            int: flags.DEFINE_integer,
+            float: flags.DEFINE_float,
+        }
         define = kinds.get(type(default), flags.DEFINE_string)
         define(field.name, default, meanings[field.name], flag_values=values)
 
@@ -57,9 +61,10 @@ def integers(values: flags.FlagValues, name: str) -> tuple[int, ...] | None:
     Raises:
       UserError: if a part is not an integer.
     """
-    if not values[name].value:
+    given = values[name].value
+    if not given:
         return None
-    parts = ",".join(values[name].value).split(",")
+    parts = ",".join(given).split(",")
     try:
         return tuple(int(part) for part in parts)
     except ValueError as error:
@@ -109,9 +114,7 @@ def model_config(values: flags.FlagValues, num_classes: int) -> ModelConfig:
 def define_data_flags(values: flags.FlagValues) -> None:
     """Where the data is, and how training images are augmented."""
     flags.DEFINE_string("data_dir", None, "Folder that holds the prepared data set.", flag_values=values)
-    flags.DEFINE_string(
-        "dataset", None, "Name of the data set, where --data_dir holds several.", flag_values=values
-    )
+    flags.DEFINE_string("dataset", None, "Name of the data set, where --data_dir holds several.", flag_values=values)
     define_config_flags(
         values, DataConfig, ("train_split", "min_scale_factor", "max_scale_factor", "scale_factor_step_size")
     )

@@ -45,7 +45,7 @@ def execute(command: str, argv: list[str]) -> int:
     try:
         values = parse(module, command, argv)
         if values.help:
-            print(f"{(module.__doc__ or '').strip()}\n\n{_flag_help(values)}")
+            print(f"{str(module.__doc__).strip()}\n\n{_flag_help(values)}")
             return 0
         module.main(values)
     except flags.Error as error:
@@ -89,7 +89,8 @@ def _flag_help(values: flags.FlagValues) -> str:
     for name in sorted(set(values)):
         flag = values[name]
         if name == flag.name and name != "help":
-            default = "" if flag.default in (None, [], "") else f" (default: {flag.default_as_str.strip(chr(39))})"
+            shown = str(flag.default_as_str or "").strip("'")
+            default = f" (default: {shown})" if shown else ""
             lines.append(f"  --{name}{default}\n      {flag.help}")
     return "\n".join(lines)
 
@@ -134,3 +135,5 @@ def main() -> None:
     run(command, sys.argv[2:])
 
 
+if __name__ == "__main__":
+    main()

@@ -34,7 +34,7 @@ def main(values: flags.FlagValues) -> None:
     output_dir = pathlib.Path(values.output_dir)
     for path in track(paths, "Predicting", len(paths)):
         image = read_image(path)
-        predictor.check_size(*image.shape[:2], name=str(path))
+        predictor.check_size(image, str(path))
         semantic = predictor.predict_image(image)
         save_label_png(output_dir / "class_ids" / f"{path.stem}.png", semantic.astype("uint8"))
         save_rgb_png(output_dir / "overlays" / f"{path.stem}.png", overlay(image, semantic, loaded.palette))

@@ -45,9 +45,7 @@ def define_flags(values: flags.FlagValues) -> None:
         flag_values=values,
     )
     flag_groups.define_data_flags(values)
-    flag_groups.define_config_flags(
-        values, ModelConfig, ("model_variant", "output_stride", "depth_multiplier")
-    )
+    flag_groups.define_config_flags(values, ModelConfig, ("model_variant", "output_stride", "depth_multiplier"))
     plain = [name for name in SearchConfig.__dataclass_fields__ if name != "baselines"]
     flag_groups.define_config_flags(values, SearchConfig, plain)
     flags.DEFINE_list(
@@ -63,9 +61,7 @@ def main(values: flags.FlagValues) -> None:
     flag_groups.required(values, "workdir")
     config = flag_groups.config_from_flags(SearchConfig, values, baselines=tuple(values.baselines))
     dataset = find_dataset(values.data_dir, values.dataset) if values.data_dir else None
-    if dataset is None and not values.feature_cache:
-        raise UserError("--data_dir is required (or --feature_cache, to search on features cached before).")
-    if dataset is None and config.rerank_top_k and values.mode == "search":
+    if dataset is None and values.feature_cache and config.rerank_top_k and values.mode == "search":
         raise UserError("--data_dir is required for re-ranking; pass --rerank_top_k=0 to go without.")
     workdir = pathlib.Path(values.workdir)
     cache = _cache(values, workdir, config, dataset)
@@ -86,7 +82,8 @@ def _cache(
 ) -> FeatureCache:
     if values.feature_cache:
         return open_cache(values.feature_cache)
-    assert dataset is not None  # noqa: S101 (main has checked it; for the type checker)
+    if dataset is None:
+        raise UserError("--data_dir is required (or --feature_cache, to search on features cached before).")
     # Here, since it needs TensorFlow for the records, and a search on a complete cache does not.
     from deeplab_dpc.search.feature_writer import cache_features
 
@@ -133,7 +130,9 @@ def _score(values: flags.FlagValues, workdir: pathlib.Path, cache: FeatureCache,
     if not values.cells:
         raise UserError("--cells is required with --mode=score: names or files, comma-separated.")
     scored = score_cells(cache, config, values.cells)
-    rows = [(item.name, f"{item.score.miou:.4f}", f"{item.score.loss:.4f}", f"{item.score.seconds:.0f}") for item in scored]
+    rows = [
+        (item.name, f"{item.score.miou:.4f}", f"{item.score.loss:.4f}", f"{item.score.seconds:.0f}") for item in scored
+    ]
     print_table(f"{config.proxy_steps} proxy steps", ("name", "mIOU", "loss", "seconds"), rows)
     path = workdir / f"scores_{config.proxy_steps}_steps.json"
     write_json(path, [{"cell": item.name, "miou": item.score.miou, "loss": item.score.loss} for item in scored])

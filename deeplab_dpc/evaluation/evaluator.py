@@ -29,7 +29,7 @@ def evaluate(predictor: Predictor, dataset: Dataset, split: str) -> ConfusionMat
     examples = iterate(evaluation_dataset(dataset, split), f"The split {split} of {dataset.path}", shards)
     for example in track(examples, f"Evaluating {split}", dataset.info.splits[split]):
         image, label, name = example["image"], example["label"], example["filename"].decode()
-        predictor.check_size(*image.shape[:2], name=name)
+        predictor.check_size(image, name)
         semantic = predictor.predict_image(image)
         try:
             confusion.update(label, semantic)

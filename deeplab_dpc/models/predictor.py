@@ -53,8 +53,9 @@ class Predictor(keras.Model):
         """Class ids [height, width] of one image [height, width, 3] with values 0..255."""
         return np.asarray(self.predict_on_batch(image[None].astype("float32"))["semantic"][0])
 
-    def check_size(self, height: int, width: int, name: str) -> None:
+    def check_size(self, image: np.ndarray, name: str) -> None:
         """Raises a UserError if the image is larger than the crop it is padded to."""
+        height, width = image.shape[:2]
         if self.crop_size is not None and (height > self.crop_size[0] or width > self.crop_size[1]):
             raise UserError(
                 f"{name} is {height} x {width} pixels, larger than --eval_crop_size="

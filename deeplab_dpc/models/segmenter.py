@@ -11,7 +11,7 @@ from keras import ops
 from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.layers.aspp import ASPP
 from deeplab_dpc.layers.dense_prediction_cell import DensePredictionCell
-from deeplab_dpc.models.backbones import BACKBONES, build_backbone
+from deeplab_dpc.models.backbones import backbone_class
 
 LOGITS_STDDEV = 0.01
 HEAD_BATCH_NORM_DECAY = 0.9997
@@ -70,12 +70,11 @@ class Segmenter(keras.Model):
         kwargs.setdefault("name", "segmenter")
         super().__init__(**kwargs)
         self.config = config
-        published_decay = BACKBONES[config.model_variant].BATCH_NORM_DECAY
-        self.backbone = build_backbone(
-            config.model_variant,
+        backbone = backbone_class(config.model_variant)
+        self.backbone = backbone(
             output_stride=config.output_stride,
             depth_multiplier=config.depth_multiplier,
-            batch_norm_decay=limited_decay(published_decay, training_steps),
+            batch_norm_decay=limited_decay(backbone.BATCH_NORM_DECAY, training_steps),
         )
         self.head = build_head(config, training_steps)
         self.logits = Logits(config.num_classes)

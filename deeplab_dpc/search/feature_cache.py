@@ -1,9 +1,9 @@
 """Reading the cache of backbone features; NumPy alone (arXiv:1809.04184, Sec. 3.3).
 
-    CACHE/manifest.json          the fingerprint and the splits; present only when the cache is complete
-          train/features.npy     float16 [images, h, w, channels]
-          train/labels.npy       uint8 [images, height, width], sides output_stride * (side - 1) + 1
-          val/...
+CACHE/manifest.json          the fingerprint and the splits; present only when the cache is complete
+      train/features.npy     float16 [images, h, w, channels]
+      train/labels.npy       uint8 [images, height, width], sides output_stride * (side - 1) + 1
+      val/...
 """
 
 import dataclasses
@@ -87,9 +87,7 @@ def open_cache(path: str | pathlib.Path) -> FeatureCache:
     if manifest.get("version") != VERSION:
         raise UserError(f"The feature cache {path} has version {manifest.get('version')}, not {VERSION}; make it anew.")
     splits = {name: _open_split(path / name, count) for name, count in manifest["splits"].items()}
-    return FeatureCache(
-        path, manifest["fingerprint"], tuple(manifest["class_names"]), manifest["ignore_label"], splits
-    )
+    return FeatureCache(path, manifest["fingerprint"], tuple(manifest["class_names"]), manifest["ignore_label"], splits)
 
 
 def _open_split(path: pathlib.Path, count: int) -> CachedSplit:

@@ -58,7 +58,7 @@ class SearchResult:
 
 
 def write_report(workdir: pathlib.Path, result: SearchResult) -> None:
-    """Writes results.json, scores.png, cells/rank_*.json and .png by proxy, and the winner as cells/best.json and .png."""
+    """Writes results.json, scores.png, and as JSON and PNG the best cells by proxy (rank_*) and the winner (best)."""
     rows = result.baselines + result.best(len(result.candidates))
     write_json(workdir / "results.json", [_row(result, scored) for scored in rows])
     _plot(workdir / "scores.png", result)

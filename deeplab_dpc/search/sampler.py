@@ -62,9 +62,7 @@ class CellSampler(BaseSampler):
         self.seed = seed
         self.draws: dict[int, str] = {}  # how the cell of each trial asked for was drawn
 
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return distributions(self.space)
 
     def sample_relative(

@@ -134,11 +134,11 @@ class SearchStudy:
                 if trial.state == TrialState.COMPLETE:
                     return None
                 return Candidate(name, cell, BASELINE, trial.number)
-        trial = self._baselines.ask()
-        trial.set_user_attr("name", name)
-        trial.set_user_attr("cell", cell.to_json())
-        trial.set_user_attr("digest", cell.digest())
-        return Candidate(name, cell, BASELINE, trial.number)
+        asked = self._baselines.ask()
+        asked.set_user_attr("name", name)
+        asked.set_user_attr("cell", cell.to_json())
+        asked.set_user_attr("digest", cell.digest())
+        return Candidate(name, cell, BASELINE, asked.number)
 
     def scored(self) -> list[Scored]:
         """The finished candidates, in the order they were drawn."""
@@ -173,7 +173,9 @@ def _lock(workdir: pathlib.Path) -> Any:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         stream.close()
-        raise UserError(f"Another search runs in --workdir={workdir}; wait for it, or give another directory.") from error
+        raise UserError(
+            f"Another search runs in --workdir={workdir}; wait for it, or give another directory."
+        ) from error
     return stream
 
 

@@ -47,9 +47,7 @@ def train(
     workdir = pathlib.Path(workdir)
     _check_crop(data.train_crop_size, model_config.output_stride)
     shards = dataset.shards(data.train_split)
-    open_run(
-        workdir, {"model": model_config.to_json(), "data": data.to_json(), "train": config.to_json()}
-    )
+    open_run(workdir, {"model": model_config.to_json(), "data": data.to_json(), "train": config.to_json()})
     write_json(workdir / DATASET_FILE, dataset.info.to_json())
     if model_config.dense_prediction_cell is not None:
         write_json(workdir / CELL_FILE, model_config.dense_prediction_cell.to_json())
@@ -156,5 +154,3 @@ def write_metrics(workdir: pathlib.Path, history: list[dict[str, float]]) -> Non
         axes.set(xlabel="step", ylabel=name.replace("_", " "), ylim=(0, None))
     with atomic_path(workdir / "curves.png") as partial:
         figure.savefig(partial, dpi=100, format="png")
-
-

@@ -11,7 +11,7 @@ from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.layers import kernels
 from deeplab_dpc.layers.dense_prediction_cell import DensePredictionCell
-from deeplab_dpc.models.backbones import build_backbone
+from deeplab_dpc.models.backbones import backbone_class
 from deeplab_dpc.models.backbones.mobilenet_v2 import MobileNetV2, make_divisible
 from deeplab_dpc.models.predictor import Predictor
 from deeplab_dpc.models.segmenter import build_segmenter, limited_decay
@@ -77,9 +77,9 @@ def test_batch_norm_decay_is_lowered_for_short_trainings_only(steps, decay):
 
 def test_unknown_backbone_and_output_stride_are_errors():
     with pytest.raises(UserError, match="--model_variant=vgg is not known; choose one of mobilenet_v2"):
-        build_backbone("vgg")
+        backbone_class("vgg")
     with pytest.raises(UserError, match=r"--output_stride must be one of \(8, 16, 32\), got 12"):
-        build_backbone("mobilenet_v2", output_stride=12)
+        MobileNetV2(output_stride=12)
 
 
 @pytest.mark.parametrize(("side", "padded"), [(1, 1), (2, 17), (17, 17), (18, 33), (480, 481), (513, 513)])
@@ -103,4 +103,4 @@ def test_crop_size_pads_further_and_never_crops(tiny):
     predictor = Predictor(tiny, crop_size=(49, 65))
     assert predictor(np.zeros((1, 20, 33, 3), "float32"))["probabilities"].shape == (1, 20, 33, 3)
     with pytest.raises(UserError, match="a.png is 50 x 65 pixels, larger than --eval_crop_size=49,65"):
-        predictor.check_size(50, 65, "a.png")
+        predictor.check_size(np.zeros((50, 65, 3)), "a.png")

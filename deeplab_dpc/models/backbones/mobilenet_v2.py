@@ -1,4 +1,4 @@
-"""MobileNetV2 (Sandler et al., 2018, arXiv:1801.04381, Table 2) up to its 320-channel layer, with atrous convolution."""
+"""MobileNetV2 (Sandler et al., 2018, arXiv:1801.04381, Table 2) up to its 320-channel layer, with atrous rates."""
 
 from typing import Any
 
@@ -131,7 +131,7 @@ class MobileNetV2(keras.layers.Layer):
             name="Conv",
             **conv_args,
         )
-        self.blocks = []
+        self.blocks: list[InvertedResidual] = []
         stride_so_far, rate = 2, 1
         for i, (filters, stride) in enumerate(BLOCKS):
             block_stride, block_rate = stride, 1
@@ -157,10 +157,11 @@ class MobileNetV2(keras.layers.Layer):
         return make_divisible(filters * self.depth_multiplier, rounding, rounding)
 
     def build(self, input_shape):
-        shape = input_shape
-        for layer in (self.stem, *self.blocks):
-            layer.build(shape)
-            shape = layer.compute_output_shape(shape)
+        self.stem.build(input_shape)
+        shape = self.stem.compute_output_shape(input_shape)
+        for block in self.blocks:
+            block.build(shape)
+            shape = block.compute_output_shape(shape)
 
     def call(self, inputs, training=False):
         x = self.stem(inputs, training=training)
@@ -169,9 +170,9 @@ class MobileNetV2(keras.layers.Layer):
         return x
 
     def compute_output_shape(self, input_shape):
-        shape = input_shape
-        for layer in (self.stem, *self.blocks):
-            shape = layer.compute_output_shape(shape)
+        shape = self.stem.compute_output_shape(input_shape)
+        for block in self.blocks:
+            shape = block.compute_output_shape(shape)
         return shape
 
     def get_config(self):

@@ -1,0 +1,151 @@
+"""The commands as a user meets them: the whole path once, help, and mistakes."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deeplab_dpc.cli.main import COMMANDS, execute
+
+TINY = {
+    "num_train": 16,
+    "num_val": 4,
+    "pretrain_steps": 2,
+    "num_candidates": 1,
+    "proxy_steps": 2,
+    "rerank_top_k": 1,
+    "rerank_steps": 2,
+    "training_number_of_steps": 2,
+}
+
+
+def _argv(**flags):
+    return [f"--{name}={value}" for name, value in flags.items()]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """The whole path at the smallest budget."""
+    root = tmp_path_factory.mktemp("demo")
+    assert execute("demo", _argv(workdir=root, **TINY)) == 0
+    return root
+
+
+def test_whole_path_leaves_what_the_demo_names(demo):
+    assert {path.name for path in demo.iterdir()} >= {"data", "search", "train", "saved_model", "predictions"}
+    metrics = json.loads((demo / "train" / "eval_val.json").read_text())
+    assert metrics["num_pixels"] == 4 * 129 * 129
+    assert set(metrics["per_class_iou"]) == {
+        "background", "ground", "small_disk", "large_disk", "ring", "bar", "block",
+    }  # fmt: skip
+    ids = sorted((demo / "predictions" / "class_ids").iterdir())
+    overlays = sorted((demo / "predictions" / "overlays").iterdir())
+    assert len(ids) == len(overlays) == 4
+    assert np.asarray(Image.open(ids[0])).shape == (129, 129)
+    assert np.asarray(Image.open(overlays[0])).shape == (129, 129, 3)
+
+
+def test_demo_started_again_prints_the_same_table_and_trains_nothing(demo, capsys):
+    before = (demo / "train" / "metrics.csv").stat().st_mtime_ns
+    assert execute("demo", _argv(workdir=demo, **TINY)) == 0
+    assert (demo / "train" / "metrics.csv").stat().st_mtime_ns == before
+    assert "The search, and the winner (*) after training" in capsys.readouterr().out
+
+
+def test_search_directory_is_no_trained_run(demo, capsys):
+    assert execute("eval", _argv(workdir=demo / "search")) == 2
+    assert "is the directory of a search, not of a training" in capsys.readouterr().err
+
+
+def test_crop_smaller_than_an_image_is_refused(demo, capsys):
+    assert execute("eval", _argv(workdir=demo / "train", eval_crop_size="97,97")) == 2
+    assert "129 x 129 pixels, larger than --eval_crop_size=97,97" in capsys.readouterr().err
+
+
+def test_other_candidates_may_be_added_to_a_search_but_not_another_seed(demo, capsys):
+    flags = {
+        "data_dir": demo / "data",
+        "workdir": demo / "search",
+        "tf_initial_checkpoint": demo / "pretrained",
+        "num_candidates": 1,
+        "proxy_steps": 2,
+        "seed": 9,
+    }
+    assert execute("search", _argv(**flags)) == 2
+    assert "search.seed (was 0, now 9)" in capsys.readouterr().err
+
+
+def test_unreadable_image_is_named_and_exits_2(demo, tmp_path, capsys):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "broken.jpg").write_bytes(b"no image")
+    assert execute("predict", _argv(workdir=demo / "train", images=tmp_path / "images", output_dir=tmp_path)) == 2
+    assert "broken.jpg cannot be read as an image" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_lists_the_flags(command, capsys):
+    assert execute(command, ["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "--workdir" in shown or "--data_dir" in shown
+
+
+@pytest.mark.parametrize(
+    ("command", "argv", "message"),
+    [
+        ("train", [], "--workdir is required"),
+        ("train", ["--workdir=w", "--no_such_flag=1"], "Unknown command line flag 'no_such_flag'"),
+        ("train", ["--workdir=w", "--train_batch_size=many"], "train_batch_size"),
+        ("train", ["stray"], "Unexpected argument 'stray'"),
+        ("train", ["--workdir=w", "--data_dir=nowhere"], "There is no prepared data set in nowhere"),
+        ("search", ["--mode=guess"], "mode=guess: value should be one of <search|cache|score>"),
+        ("eval", [], "Give either --workdir"),
+        ("eval", ["--workdir=nowhere"], "--workdir=nowhere is not a run directory"),
+        ("predict", ["--images=nowhere", "--output_dir=x"], "--images=nowhere is not a folder"),
+        ("export", ["--export_dir=x", "--checkpoint_path=nowhere"], "--num_classes is required"),
+        (
+            "export",
+            ["--export_dir=x", "--checkpoint_path=nowhere", "--num_classes=2", "--model_variant=vgg"],
+            "--model_variant=vgg is not known",
+        ),
+        (
+            "export",
+            ["--export_dir=x", "--checkpoint_path=nowhere", "--num_classes=2", "--atrous_rates=6,many"],
+            "--atrous_rates must be integers, got 6,many",
+        ),
+        ("build_folder", ["--images=i", "--labels=l", "--classes=c"], "--data_dir is required"),
+    ],
+)
+def test_mistakes_get_one_sentence_and_exit_status_2(command, argv, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert execute(command, argv) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_cell_file_whose_branch_reads_a_later_one_is_refused(shapes, tmp_path, capsys):
+    cell = tmp_path / "cell.json"
+    cell.write_text('[{"input": -1, "op": "conv", "kernel": 1}, {"input": 2, "op": "conv", "kernel": 1}]')
+    flags = {"workdir": tmp_path / "run", "data_dir": shapes.path, "dense_prediction_cell_json": cell}
+    assert execute("train", _argv(**flags)) == 2
+    assert "branch 1" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_workdir_that_cannot_be_made_is_named(shapes, tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    assert execute("train", _argv(workdir=tmp_path / "file" / "run", data_dir=shapes.path)) == 2
+    assert "Not a directory" in capsys.readouterr().err
+
+
+def test_installed_program_lists_its_commands():
+    program = [sys.executable, "-m", "deeplab_dpc.cli.main"]
+    shown = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert (shown.returncode, "build-folder" in shown.stdout) == (2, True)
+    wrong = subprocess.run([*program, "segment"], capture_output=True, text=True, check=False)
+    assert wrong.returncode == 2
+    assert "'segment' is not a command" in wrong.stderr
