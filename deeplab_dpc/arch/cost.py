@@ -1,8 +1,8 @@
-"""Parameters and multiply-adds of a dense prediction cell, counted by formula, as arXiv:1809.04184, Table 1 counts them.
+"""Parameters and multiply-adds of a dense prediction cell, as arXiv:1809.04184, Table 1 counts them, by formula.
 
 The paper's figures of the published cell come out (0.36M and 3.00B for MobileNetV2, 0.81M and 6.84B for Xception) with
-this rule: parameters are the convolutions' weights alone; multiply-adds are the convolutions' and, for the batch norm of
-each branch output, one per element. Pooling, resizing, activations and the depthwise batch norm are not counted.
+this rule: parameters are the weights of convolutions alone; multiply-adds are those of convolutions plus, for the batch
+norm of each branch output, one per element. Pooling, resizing, activations and the depthwise norm do not count.
 """
 
 import dataclasses

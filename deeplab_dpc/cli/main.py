@@ -91,7 +91,8 @@ def _flag_help(values: flags.FlagValues) -> str:
         if name == flag.name and name != "help":
             shown = str(flag.default_as_str or "").strip("'")
             default = f" (default: {shown})" if shown else ""
-            lines.append(f"  --{name}{default}\n      {flag.help}")
+            meaning = str(flag.help).split(";\n")[0]  # without what absl adds about repeating
+            lines.append(f"  --{name}{default}: {meaning}")
     return "\n".join(lines)
 
 

@@ -12,7 +12,7 @@ from deeplab_dpc.layers.dense_prediction_cell import DensePredictionCell
 from deeplab_dpc.layers.normalization import BatchNorm
 from deeplab_dpc.layers.pooling import GridPyramidPooling
 from deeplab_dpc.layers.resize import ResizeAlignCorners
-from deeplab_dpc.models.backbones.mobilenet_v2 import InvertedResidual, MobileNetV2
+from deeplab_dpc.models.backbones.mobilenet_v2 import InvertedResidual
 
 SHAPE = (2, 9, 11, 3)
 LAYERS = {
@@ -26,7 +26,6 @@ LAYERS = {
     "cell": (lambda: DensePredictionCell(load_cell("dpc_top1"), filters=4), (2, 9, 11, 4)),
     "pooling_cell": (lambda: DensePredictionCell(load_cell("psp"), filters=4), (2, 9, 11, 4)),
     "inverted_residual": (lambda: InvertedResidual(3, 1, 2, 6, {}), (2, 9, 11, 3)),
-    "mobilenet_v2": (lambda: MobileNetV2(output_stride=8, depth_multiplier=0.1), (2, 2, 2, 32)),
 }
 
 

@@ -1,0 +1,19 @@
+"""The layers keep to the same contract and values on JAX."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+
+def test_layers_pass_their_tests_on_jax():
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", str(pathlib.Path(__file__).parent / "layers")],
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert result.returncode == 0, result.stdout[-3000:]
+    assert " passed" in result.stdout
