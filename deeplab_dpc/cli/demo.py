@@ -22,12 +22,12 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string("workdir", "demo", "Where everything is written.", flag_values=values)
     flags.DEFINE_integer("num_train", 240, "Training images.", flag_values=values)
     flags.DEFINE_integer("num_val", 60, "Validation images.", flag_values=values)
-    flags.DEFINE_integer("pretrain_steps", 300, "Steps that train the backbone of the search.", flag_values=values)
+    flags.DEFINE_integer("pretrain_steps", 400, "Steps that train the backbone of the search.", flag_values=values)
     flags.DEFINE_integer("num_candidates", 8, "Cells to score by proxy.", flag_values=values)
     flags.DEFINE_integer("proxy_steps", 100, "Steps of each proxy training.", flag_values=values)
     flags.DEFINE_integer("rerank_top_k", 2, "Cells to train end to end.", flag_values=values)
     flags.DEFINE_integer("rerank_steps", 60, "Steps of each.", flag_values=values)
-    flags.DEFINE_integer("training_number_of_steps", 200, "Steps of the winner's training.", flag_values=values)
+    flags.DEFINE_integer("training_number_of_steps", 300, "Steps of the winner's training.", flag_values=values)
 
 
 def main(values: flags.FlagValues) -> None:
@@ -36,13 +36,15 @@ def main(values: flags.FlagValues) -> None:
     data, pretrained, search, run = root / "data", root / "pretrained", root / "search", root / "train"
     sizes = {"num_train": values.num_train, "num_val": values.num_val}
     _run("build_shapes", data_dir=data, **sizes)
-    small = {"train_batch_size": 8, "base_learning_rate": 0.05, "min_scale_factor": 0.75, "max_scale_factor": 1.25}
+    # A narrow backbone, since it starts from nothing, and little change of scale, since size tells the classes apart.
+    small = {"depth_multiplier": 0.5, "min_scale_factor": 0.75, "max_scale_factor": 1.25}
     _run(
         "train",
         data_dir=data,
         workdir=pretrained,
         dense_prediction_cell_json="conv1x1",
         training_number_of_steps=values.pretrain_steps,
+        base_learning_rate=0.1,
         **small,
     )
     _run(
@@ -52,13 +54,12 @@ def main(values: flags.FlagValues) -> None:
         tf_initial_checkpoint=pretrained,
         num_candidates=values.num_candidates,
         proxy_steps=values.proxy_steps,
-        proxy_learning_rate=0.02,
+        proxy_learning_rate=0.05,
         num_best=3,
         rerank_top_k=values.rerank_top_k,
         rerank_steps=values.rerank_steps,
-        rerank_learning_rate=0.02,
-        min_scale_factor=0.75,
-        max_scale_factor=1.25,
+        rerank_learning_rate=0.05,
+        **small,
     )
     _run(
         "train",
@@ -67,6 +68,7 @@ def main(values: flags.FlagValues) -> None:
         dense_prediction_cell_json=search / "cells" / "best.json",
         tf_initial_checkpoint=pretrained,
         training_number_of_steps=values.training_number_of_steps,
+        base_learning_rate=0.05,
         **small,
     )
     _run("eval", workdir=run, split="val")

@@ -1,8 +1,8 @@
 """Drawn scenes for trying things out: what an object is shows only at the scale of its whole outline.
 
-All objects share colours and textures, so a small window sees the same surface and the same edges everywhere. A disk is
-small or large, a rectangle a thin bar or a block, a ring is a disk with a hole, and the striped ground is told from a
-plain background only by its stripes: several scales of context have to come together.
+The colour of a surface tells round objects, straight objects and scenery apart, and no more: a disk is small or large, a
+ring is a disk with a hole, a rectangle a thin bar or a block, and the ground is told from the background only by its
+stripes. A small window sees the same surface in all of a group; several scales of context have to come together.
 """
 
 import dataclasses
@@ -29,10 +29,22 @@ BACKGROUND, GROUND, SMALL_DISK, LARGE_DISK, RING, BAR, BLOCK = range(7)
 MIN_SIDE = 33  # pixels; smaller pictures have no room for the objects
 
 # Sizes as a share of the picture's shorter side, and how many of a kind a picture has at most.
-SMALL_RADIUS = (0.035, 0.06)
+SMALL_RADIUS = (0.045, 0.07)
 LARGE_RADIUS = (0.13, 0.22)
-BAR_LENGTH, BAR_THICKNESS = (0.35, 0.75), (0.03, 0.05)
+BAR_LENGTH, BAR_THICKNESS = (0.35, 0.75), (0.04, 0.06)
 BLOCK_SIDE = (0.2, 0.4)
+# Colours that a group's surfaces vary around, by as much as COLOR_SPREAD in each channel.
+ROUND_COLOR, STRAIGHT_COLOR, SCENERY_COLOR = (195, 95, 70), (75, 125, 195), (130, 150, 110)
+GROUP_COLOR = {
+    BACKGROUND: SCENERY_COLOR,
+    GROUND: SCENERY_COLOR,
+    SMALL_DISK: ROUND_COLOR,
+    LARGE_DISK: ROUND_COLOR,
+    RING: ROUND_COLOR,
+    BAR: STRAIGHT_COLOR,
+    BLOCK: STRAIGHT_COLOR,
+}
+COLOR_SPREAD = 35
 MAX_COUNT = {LARGE_DISK: 2, RING: 2, BLOCK: 2, BAR: 3, SMALL_DISK: 5}
 JPEG_QUALITY = 95
 
@@ -116,50 +128,37 @@ def draw_scene(rng: np.random.Generator, height: int, width: int) -> tuple[np.nd
       image: uint8 [height, width, 3].
       label: uint8 [height, width].
     """
-    colors = _distinct_colors(rng, 5)
-    image = np.broadcast_to(_pick(rng, colors), (height, width, 3)).astype(np.float32)
+    image = np.broadcast_to(_color(rng, BACKGROUND), (height, width, 3))
     label = np.full((height, width), BACKGROUND, np.uint8)
-    image, label = _paint(rng, image, label, GROUND, _ground(rng, height, width), colors)
+    image, label = _paint(rng, image, label, GROUND, _ground(rng, height, width))
     kinds = [kind for kind, most in MAX_COUNT.items() for _ in range(rng.integers(0, most + 1))]
     # Large first, so that the small ones stay visible; neighbours change places for the sake of occlusion.
     order = np.argsort(np.arange(len(kinds)) + rng.uniform(0, 4, len(kinds)))
     for kind in (kinds[i] for i in order):
-        image, label = _paint(rng, image, label, kind, _outline(rng, kind, height, width), colors)
+        image, label = _paint(rng, image, label, kind, _outline(rng, kind, height, width))
     return _photograph(rng, image), label
 
 
-def _distinct_colors(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Random colours, no two of them close: float32 [count, 3]."""
-    colors: list[np.ndarray] = []
-    while len(colors) < count:
-        color = rng.uniform(30, 225, 3)
-        if all(np.abs(color - other).sum() > 90 for other in colors):
-            colors.append(color)
-    return np.array(colors, np.float32)
-
-
-def _pick(rng: np.random.Generator, colors: np.ndarray) -> np.ndarray:
-    return colors[rng.integers(len(colors))]
+def _color(rng: np.random.Generator, kind: int) -> np.ndarray:
+    return (np.array(GROUP_COLOR[kind]) + rng.uniform(-COLOR_SPREAD, COLOR_SPREAD, 3)).astype(np.float32)
 
 
 def _paint(
-    rng: np.random.Generator, image: np.ndarray, label: np.ndarray, kind: int, mask: np.ndarray, colors: np.ndarray
+    rng: np.random.Generator, image: np.ndarray, label: np.ndarray, kind: int, mask: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Covers the mask with a surface that differs from what it covers, and labels it."""
-    below = image[mask].mean(axis=0) if mask.any() else image.mean(axis=(0, 1))
-    color = max((_pick(rng, colors) for _ in range(3)), key=lambda candidate: np.abs(candidate - below).sum())
-    surface = np.broadcast_to(color, image.shape)
+    """Covers the mask with a surface of the kind's colours, and labels it."""
+    surface = np.broadcast_to(_color(rng, kind), image.shape)
     if kind == GROUND:
-        surface = _stripes(rng, surface, colors)
+        surface = _stripes(rng, surface)
     return np.where(mask[..., None], surface, image), np.where(mask, np.uint8(kind), label)
 
 
-def _stripes(rng: np.random.Generator, surface: np.ndarray, colors: np.ndarray) -> np.ndarray:
+def _stripes(rng: np.random.Generator, surface: np.ndarray) -> np.ndarray:
+    """Every other stripe darker."""
     rows, columns = np.mgrid[: surface.shape[0], : surface.shape[1]]
     angle, period = rng.uniform(-0.6, 0.6), rng.uniform(6, 11)
     phase = (rows * np.cos(angle) + columns * np.sin(angle)) / period
-    other = max(colors, key=lambda candidate: np.abs(candidate - surface[0, 0]).sum())
-    return np.where((phase % 1 < 0.5)[..., None], surface, other)
+    return np.where((phase % 1 < 0.5)[..., None], surface, surface * rng.uniform(0.5, 0.7))
 
 
 def _ground(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
