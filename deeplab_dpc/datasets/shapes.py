@@ -1,7 +1,7 @@
 """Drawn scenes for trying things out: what an object is shows only at the scale of its whole outline.
 
 The colour of a surface tells round objects, straight objects and scenery apart, and no more. A disk is small or large,
-a ring is a disk with a hole, a rectangle a thin bar or a block, and the ground is told from the background by its stripes
+a ring is a disk with a hole, a rectangle a thin bar or a block, and the ground is told from the background by stripes
 alone: a small window sees the same surface in all of a group, and several scales of context have to come together.
 """
 
