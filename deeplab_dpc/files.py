@@ -16,20 +16,26 @@ from deeplab_dpc.errors import UserError
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     """Yields a temporary path beside `path` (a file or a directory), renamed to `path` if the block succeeds.
 
-    An existing directory at `path` is replaced. If the block raises, nothing is left behind.
+    An existing directory at `path` is replaced. If the block raises, nothing is left behind; an OSError names `path`.
     """
     target = pathlib.Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = pathlib.Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
+    scratch = None
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = pathlib.Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
         partial = scratch / target.name
         yield partial
         _sync(partial)
         if target.is_dir():
             os.replace(target, scratch / "replaced")
         os.replace(partial, target)
+    except OSError as error:
+        if error.errno is not None:
+            error.filename = str(target)
+        raise
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _sync(path: pathlib.Path) -> None:
@@ -38,6 +44,20 @@ def _sync(path: pathlib.Path) -> None:
     for file in files:
         with open(file, "rb+") as stream:
             os.fsync(stream.fileno())
+
+
+def require_space(directory: pathlib.Path, needed: int) -> None:
+    """Raises a UserError if the file system of `directory` has less than `needed` bytes free.
+
+    For writers that do not survive a full disk (HDF5) or notice it late (memory maps).
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(directory).free
+    if free < needed:
+        raise UserError(
+            f"{directory} cannot be written: it needs {needed / 1e6:.1f} MB, and {free / 1e6:.1f} MB are free; "
+            "make room, and the same command continues."
+        )
 
 
 def remove_partial(directory: str | os.PathLike[str]) -> None:

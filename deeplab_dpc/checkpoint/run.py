@@ -6,6 +6,7 @@ WORKDIR/checkpoints/step_00000400/model.weights.h5   Keras weights and optimizer
 """
 
 import dataclasses
+import math
 import pathlib
 import shutil
 from typing import Any
@@ -14,12 +15,13 @@ import keras
 import numpy as np
 
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.files import atomic_path, read_json, write_json
+from deeplab_dpc.files import atomic_path, read_json, require_space, write_json
 
 WEIGHTS = "model.weights.h5"
 RANDOM_STATES = "random_states.npz"
 PROGRESS = "progress.json"
 KEPT = 2
+FILE_OVERHEAD = 2_000_000  # bytes, for names and structure
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +55,10 @@ def latest_checkpoint(workdir: str | pathlib.Path) -> RunCheckpoint:
 
 def save_checkpoint(workdir: pathlib.Path, model: keras.Model, step: int, history: list[dict[str, float]]) -> None:
     """Writes the model, its optimizer and random states after `step` steps; keeps the last two checkpoints."""
-    with atomic_path(workdir / "checkpoints" / f"step_{step:08d}") as partial:
+    folder = workdir / "checkpoints"
+    variables = [*model.variables, *model.optimizer.variables]
+    require_space(folder, sum(4 * math.prod(variable.shape) for variable in variables) + FILE_OVERHEAD)
+    with atomic_path(folder / f"step_{step:08d}") as partial:
         partial.mkdir()
         model.save_weights(partial / WEIGHTS)
         np.savez(partial / RANDOM_STATES, *map(np.asarray, _random_states(model)))

@@ -53,10 +53,11 @@ def execute(command: str, argv: list[str]) -> int:
     except UserError as error:
         return _fail(command, str(error))
     except OSError as error:
-        if error.strerror is None:
+        if error.errno is None:
             raise
         place = f"{error.filename}: " if error.filename else ""
-        return _fail(command, f"{place}{error.strerror}; nothing incomplete was left in its place.")
+        reason = error.strerror or os.strerror(error.errno)
+        return _fail(command, f"{place}{reason}; nothing incomplete was left in its place.")
     except KeyboardInterrupt:
         print(f"\n{command}: stopped; the same command continues.", file=sys.stderr)
         return 130

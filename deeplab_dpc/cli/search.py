@@ -17,8 +17,13 @@ from deeplab_dpc.search.report import print_result
 from deeplab_dpc.search.runner import run_search, score_cells
 
 MODES = ("search", "cache", "score")
-# What a later start of the same search may change.
-EXTENDABLE = ("search.num_candidates", "search.rerank_top_k", "search.rerank_baselines")
+# What a later start of the same search may change: how many cells, and re-ranking, whose runs check their own
+# configuration. Crops change the features too, and those have their own fingerprint.
+EXTENDABLE = (
+    "search.num_candidates",
+    *(f"search.{name}" for name in SearchConfig.__dataclass_fields__ if name.startswith("rerank_")),
+    *(f"data.{name}" for name in DataConfig.__dataclass_fields__ if name != "train_split"),
+)
 
 
 def define_flags(values: flags.FlagValues) -> None:

@@ -181,7 +181,7 @@ def prepare(
       overwrite: whether to replace an existing data set.
 
     Raises:
-      UserError: if the data set exists, was made from other inputs, and must not be replaced.
+      UserError: if the data set exists, was made from other inputs, and must not be replaced, or the disk is full.
     """
     target = pathlib.Path(data_dir) / name / VERSION
     fingerprint = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
@@ -201,7 +201,7 @@ def prepare(
             builder.download_and_prepare()
         except (tf.errors.OpError, RuntimeError) as error:  # how TensorFlow and TFDS say that the disk is full
             reason = str(error).splitlines()[0].rpartition("; ")[2]
-            raise OSError(f"{target} cannot be written: {reason}.") from error
+            raise UserError(f"{target} cannot be written: {reason}.") from error
         write_json(pathlib.Path(builder.data_dir) / INPUTS_FILE, {"sha256": fingerprint})
         os.replace(builder.data_dir, partial)
     return load_dataset(target)

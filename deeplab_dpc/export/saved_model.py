@@ -51,4 +51,6 @@ def export_saved_model(predictor: Predictor, export_dir: str | os.PathLike[str],
             extra.mkdir()
             (extra / MODEL_INFO).write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
     except tf.errors.OpError as error:
-        raise UserError(f"--export_dir={target} cannot be written: {str(error).splitlines()[0]}") from error
+        # The message is "{{node}} path; reason [Op:name]".
+        reason = error.message.rpartition("; ")[2].partition(" [Op:")[0].splitlines()[0]
+        raise UserError(f"--export_dir={target} cannot be written: {reason}.") from error

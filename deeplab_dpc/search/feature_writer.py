@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import math
 import os
 import pathlib
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from deeplab_dpc.console import progress_bar
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.pipeline import evaluation_dataset, iterate
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.files import read_json, write_json
+from deeplab_dpc.files import read_json, require_space, write_json
 from deeplab_dpc.layers import kernels
 from deeplab_dpc.models.segmenter import Segmenter
 from deeplab_dpc.search.feature_cache import MANIFEST, VERSION, FeatureCache, digest, open_cache
@@ -117,6 +118,8 @@ def _write_split(
     if done == count:
         return
     shape = model.segmenter.backbone.compute_output_shape((count, *size, 3))
+    if done == 0:
+        require_space(folder, 2 * math.prod(shape) + count * math.prod(size))
     features = _open_rows(folder / "features.npy", "float16", shape, done)
     labels = _open_rows(folder / "labels.npy", "uint8", (count, *size), done)
     examples = iterate(

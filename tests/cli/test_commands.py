@@ -65,17 +65,22 @@ def test_crop_smaller_than_an_image_is_refused(demo, capsys):
     assert "129 x 129 pixels, larger than --eval_crop_size=97,97" in capsys.readouterr().err
 
 
-def test_other_candidates_may_be_added_to_a_search_but_not_another_seed(demo, capsys):
+def test_candidates_may_be_added_to_a_search_but_its_proxy_stays(demo, capsys):
     flags = {
         "data_dir": demo / "data",
         "workdir": demo / "search",
         "tf_initial_checkpoint": demo / "pretrained",
-        "num_candidates": 1,
+        "depth_multiplier": 0.5,
+        "num_candidates": 2,
         "proxy_steps": 2,
-        "seed": 9,
+        "proxy_learning_rate": 0.05,
+        "num_best": 3,
+        "rerank_top_k": 0,
     }
-    assert execute("search", _argv(**flags)) == 2
-    assert "search.seed (was 0, now 9)" in capsys.readouterr().err
+    assert execute("search", _argv(**flags)) == 0
+    assert len(json.loads((demo / "search" / "results.json").read_text())) == 3 + 2
+    assert execute("search", _argv(**flags, proxy_loss_nodes=0)) == 2
+    assert "search.proxy_loss_nodes (was 4, now 0)" in capsys.readouterr().err
 
 
 def test_unreadable_image_is_named_and_exits_2(demo, tmp_path, capsys):

@@ -76,7 +76,7 @@ def test_full_disk_is_an_os_error_and_leaves_nothing(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
     try:
-        with pytest.raises(OSError, match=r"shapes/1\.0\.0 cannot be written: File too large"):
+        with pytest.raises(UserError, match=r"shapes/1\.0\.0 cannot be written: File too large"):
             build_shapes(tmp_path, num_train=10, num_val=1, image_size=(65, 65))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -1,0 +1,64 @@
+"""Files and directories are whole or absent."""
+
+import errno
+
+import pytest
+
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.files import atomic_path, read_json, remove_partial, require_space, write_json
+
+
+def test_json_round_trip_leaves_one_file(tmp_path):
+    write_json(tmp_path / "deep" / "a.json", {"x": [1, 2]})
+    assert read_json(tmp_path / "deep" / "a.json", "file") == {"x": [1, 2]}
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["a.json"]
+
+
+def test_failed_write_keeps_what_was_there(tmp_path):
+    write_json(tmp_path / "a.json", 1)
+
+    def fail_half_way():
+        with atomic_path(tmp_path / "a.json") as partial:
+            partial.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
+    assert read_json(tmp_path / "a.json", "file") == 1
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_directory_is_replaced_as_a_whole(tmp_path):
+    for content in ("old", "new"):
+        with atomic_path(tmp_path / "folder") as partial:
+            partial.mkdir()
+            (partial / content).write_text(content)
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["new"]
+
+
+def test_full_disk_is_named_by_its_target(tmp_path):
+    with pytest.raises(OSError, match="No space left") as caught, atomic_path(tmp_path / "a.png"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert caught.value.filename == str(tmp_path / "a.png")
+
+
+def test_leftovers_of_a_killed_process_are_removed(tmp_path):
+    (tmp_path / ".a.json.x.tmp").mkdir()
+    (tmp_path / ".a.json.x.tmp" / "a.json").write_text("half")
+    (tmp_path / "kept").mkdir()
+    remove_partial(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_space_is_checked_beforehand(tmp_path):
+    require_space(tmp_path, 1)
+    with pytest.raises(UserError, match=r"cannot be written: it needs 1000000000000.0 MB, and .* MB are free"):
+        require_space(tmp_path, 10**18)
+
+
+def test_bad_json_is_named(tmp_path):
+    (tmp_path / "a.json").write_text("{")
+    with pytest.raises(UserError, match=r"The classes file .*a.json is not valid JSON"):
+        read_json(tmp_path / "a.json", "classes file")
+    with pytest.raises(UserError, match=r"The classes file .*b.json cannot be read: No such file"):
+        read_json(tmp_path / "b.json", "classes file")
