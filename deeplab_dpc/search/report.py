@@ -14,7 +14,8 @@ from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.console import print_table
 from deeplab_dpc.files import atomic_path, write_json
 from deeplab_dpc.search.feature_cache import FeatureCache
-from deeplab_dpc.search.study import BASELINE, Reranked, Scored
+from deeplab_dpc.search.reranked import Reranked
+from deeplab_dpc.search.study import BASELINE, Scored
 
 KEPT_CELLS = 10  # the best cells by proxy that are written as files, beside the winner
 

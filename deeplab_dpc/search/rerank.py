@@ -8,9 +8,10 @@ import keras
 from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, TrainConfig
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.evaluation.evaluator import evaluate
-from deeplab_dpc.files import read_json, write_json
+from deeplab_dpc.files import write_json
 from deeplab_dpc.models.predictor import Predictor
-from deeplab_dpc.search.study import Reranked, Scored
+from deeplab_dpc.search.reranked import result_file, run_directory
+from deeplab_dpc.search.study import Scored
 from deeplab_dpc.training.trainer import train
 
 
@@ -22,7 +23,7 @@ def rerank(
     config: SearchConfig,
     tf_initial_checkpoint: str | None,
     dataset: Dataset,
-) -> Reranked:
+) -> None:
     """Trains the network with this cell from the initial checkpoint, as a resumable run, and evaluates it.
 
     Args:
@@ -34,20 +35,18 @@ def rerank(
       tf_initial_checkpoint: where the backbone comes from.
       dataset: the prepared data set.
     """
-    workdir = root / scored.cell.digest()
-    result = workdir / f"eval_{config.eval_split}.json"
-    if not result.exists():
-        keras.utils.clear_session()
-        train_config = TrainConfig(
-            training_number_of_steps=config.rerank_steps,
-            train_batch_size=config.rerank_batch_size,
-            base_learning_rate=config.rerank_learning_rate,
-            tf_initial_checkpoint=tf_initial_checkpoint,
-            save_interval_steps=max(1, min(500, config.rerank_steps // 4)),
-            seed=config.seed,
-        )
-        network = dataclasses.replace(model_config, dense_prediction_cell=scored.cell)
-        model = train(workdir, network, data, train_config, dataset)
+    workdir = run_directory(root, scored.cell)
+    keras.utils.clear_session()
+    train_config = TrainConfig(
+        training_number_of_steps=config.rerank_steps,
+        train_batch_size=config.rerank_batch_size,
+        base_learning_rate=config.rerank_learning_rate,
+        tf_initial_checkpoint=tf_initial_checkpoint,
+        save_interval_steps=max(1, min(500, config.rerank_steps // 4)),
+        seed=config.seed,
+    )
+    network = dataclasses.replace(model_config, dense_prediction_cell=scored.cell)
+    model = train(workdir, network, data, train_config, dataset)
+    if not result_file(workdir, config.eval_split).exists():
         confusion = evaluate(Predictor(model), dataset, config.eval_split)
-        write_json(result, confusion.metrics(dataset.info.class_names))
-    return Reranked(scored, read_json(result, "evaluation")["miou"], workdir)
+        write_json(result_file(workdir, config.eval_split), confusion.metrics(dataset.info.class_names))

@@ -12,8 +12,11 @@ from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.search.feature_cache import FeatureCache
 from deeplab_dpc.search.proxy import ProxyEvaluator
 from deeplab_dpc.search.report import SearchResult, write_report
+from deeplab_dpc.search.reranked import read_reranked
 from deeplab_dpc.search.sampler import SpaceExhaustedError
-from deeplab_dpc.search.study import Candidate, Reranked, Scored, SearchStudy
+from deeplab_dpc.search.study import Candidate, Scored, SearchStudy
+
+RERANK_FOLDER = "rerank"  # of the workdir: a run directory for each re-ranked cell
 
 
 def run_search(
@@ -38,22 +41,26 @@ def run_search(
     study = SearchStudy(workdir, SearchSpace(config.num_branches), config)
     evaluator = ProxyEvaluator(cache, config, data.train_split if data else "train")
     _score_all(study, evaluator, config)
-    result = SearchResult(cache, config, study.scored_baselines(), study.scored(), [])
-    write_report(workdir, result)
+    result = _report(workdir, cache, config, study)
     if config.rerank_top_k and data is not None and dataset is not None:
         # Here, since it needs TensorFlow for the records, and the search up to here does not.
         from deeplab_dpc.search.rerank import rerank
 
         chosen = result.best(config.rerank_top_k) + (result.baselines if config.rerank_baselines else [])
-        reranked: list[Reranked] = []
         for number, scored in enumerate(chosen, start=1):
             console.print(f"Re-ranking {number}/{len(chosen)}: {scored.name}, {scored.cell.summary()}")
-            reranked.append(
-                rerank(workdir / "rerank", scored, model_config, data, config, tf_initial_checkpoint, dataset)
-            )
-        result = SearchResult(cache, config, result.baselines, result.candidates, reranked)
-        write_report(workdir, result)
+            rerank(workdir / RERANK_FOLDER, scored, model_config, data, config, tf_initial_checkpoint, dataset)
+        result = _report(workdir, cache, config, study)
     study.close()
+    return result
+
+
+def _report(workdir: pathlib.Path, cache: FeatureCache, config: SearchConfig, study: SearchStudy) -> SearchResult:
+    """Writes the report of all that is finished so far."""
+    baselines, candidates = study.scored_baselines(), study.scored()
+    reranked = read_reranked(workdir / RERANK_FOLDER, baselines + candidates, config.eval_split)
+    result = SearchResult(cache, config, baselines, candidates, reranked)
+    write_report(workdir, result)
     return result
 
 

@@ -49,21 +49,6 @@ class Scored:
     score: ProxyScore
 
 
-@dataclasses.dataclass(frozen=True)
-class Reranked:
-    """A cell with both scores.
-
-    Attributes:
-      scored: the cell and its proxy score.
-      miou: after end-to-end training, in [0, 1].
-      workdir: the run that gave it.
-    """
-
-    scored: Scored
-    miou: float
-    workdir: pathlib.Path
-
-
 class SearchStudy:
     """The candidates and the baselines of one search.
 

@@ -89,7 +89,8 @@ def test_finished_search_does_nothing_again(searched, cache, shapes, monkeypatch
         raise AssertionError("trained again")
 
     monkeypatch.setattr(ProxyEvaluator, "score", forbidden)
-    monkeypatch.setattr(rerank_module, "train", forbidden)
+    monkeypatch.setattr(ProxyEvaluator, "_build", forbidden)
+    monkeypatch.setattr(rerank_module, "evaluate", forbidden)
     again = run_search(workdir, cache, CONFIG, MODEL, DATA, shapes)
     assert (again.candidates, again.reranked) == (result.candidates, result.reranked)
 
