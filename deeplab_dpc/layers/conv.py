@@ -17,13 +17,12 @@ class _NormalizedConv(keras.layers.Layer):
 
     def __init__(
         self,
-        *,
         kernel_size: int,
-        strides: int,
-        activation: str | None,
-        batch_norm_decay: float,
-        batch_norm_epsilon: float,
-        initializer: Any,
+        strides: int = 1,
+        activation: str | None = "relu",
+        batch_norm_decay: float = 0.9997,
+        batch_norm_epsilon: float = 1e-5,
+        initializer: Any = "glorot_uniform",
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -73,26 +72,8 @@ class ConvBN(_NormalizedConv):
       ValueError: if filters, kernel_size or strides is less than 1.
     """
 
-    def __init__(
-        self,
-        filters: int,
-        kernel_size: int = 1,
-        strides: int = 1,
-        activation: str | None = "relu",
-        batch_norm_decay: float = 0.9997,
-        batch_norm_epsilon: float = 1e-5,
-        initializer: Any = "glorot_uniform",
-        **kwargs: Any,
-    ):
-        super().__init__(
-            kernel_size=kernel_size,
-            strides=strides,
-            activation=activation,
-            batch_norm_decay=batch_norm_decay,
-            batch_norm_epsilon=batch_norm_epsilon,
-            initializer=initializer,
-            **kwargs,
-        )
+    def __init__(self, filters: int, kernel_size: int = 1, **kwargs: Any):
+        super().__init__(kernel_size, **kwargs)
         if filters < 1:
             raise ValueError(f"`filters` must be >= 1, got {filters}.")
         self.filters = filters
@@ -127,30 +108,12 @@ class DepthwiseConvBN(_NormalizedConv):
       ValueError: if a rate is less than 1, or above 1 together with a stride above 1.
     """
 
-    def __init__(
-        self,
-        rate: tuple[int, int] = (1, 1),
-        kernel_size: int = 3,
-        strides: int = 1,
-        activation: str | None = "relu",
-        batch_norm_decay: float = 0.9997,
-        batch_norm_epsilon: float = 1e-5,
-        initializer: Any = "glorot_uniform",
-        **kwargs: Any,
-    ):
-        super().__init__(
-            kernel_size=kernel_size,
-            strides=strides,
-            activation=activation,
-            batch_norm_decay=batch_norm_decay,
-            batch_norm_epsilon=batch_norm_epsilon,
-            initializer=initializer,
-            **kwargs,
-        )
+    def __init__(self, rate: tuple[int, int] = (1, 1), kernel_size: int = 3, **kwargs: Any):
+        super().__init__(kernel_size, **kwargs)
         if len(rate) != 2 or min(rate) < 1:
             raise ValueError(f"`rate` must be (rate_h, rate_w), each >= 1, got {rate}.")
-        if strides > 1 and max(rate) > 1:
-            raise ValueError(f"`rate` above 1 needs strides 1, got rate {rate} with strides {strides}.")
+        if self.strides > 1 and max(rate) > 1:
+            raise ValueError(f"`rate` above 1 needs strides 1, got rate {rate} with strides {self.strides}.")
         self.rate = (int(rate[0]), int(rate[1]))
 
     def build(self, input_shape):
