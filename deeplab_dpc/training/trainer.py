@@ -137,8 +137,9 @@ class _Recorder(keras.callbacks.Callback):
         write_metrics(self.workdir, self.history)
         if not console.is_terminal:
             console.print(f"step {self.step}/{total}  loss {row['loss']:.4f}  {row['seconds_per_step']:.3f} s/step")
-        # The next row and the progress bar show the mean since this one.
-        self.model.reset_metrics()
+        if self.step != total:
+            # The next row and the progress bar show the mean since this one.
+            self.model.reset_metrics()
 
 
 def write_metrics(workdir: pathlib.Path, history: list[dict[str, float]]) -> None:
