@@ -1,5 +1,6 @@
 """From the records of a split to batches for training, and to single examples for evaluation and caching."""
 
+import contextlib
 import itertools
 import pathlib
 import re
@@ -116,6 +117,17 @@ def iterate(tf_dataset: tf.data.Dataset, description: str, shards: Sequence[path
     try:
         yield from tf_dataset.as_numpy_iterator()
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+        raise UserError(_explain(description, shards, error)) from error
+
+
+@contextlib.contextmanager
+def damaged_record_named(description: str, shards: Sequence[pathlib.Path]) -> Iterator[None]:
+    """For training: an error of TensorFlow inside becomes a UserError if one of the record files is damaged."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if next(filter(None, map(_damaged_record, shards)), None) is None:
+            raise
         raise UserError(_explain(description, shards, error)) from error
 
 

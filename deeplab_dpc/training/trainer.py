@@ -13,7 +13,7 @@ from deeplab_dpc.checkpoint.run import RunCheckpoint, list_checkpoints, load_tra
 from deeplab_dpc.config import DataConfig, ModelConfig, TrainConfig, open_run
 from deeplab_dpc.console import console
 from deeplab_dpc.data.dataset_info import Dataset
-from deeplab_dpc.data.pipeline import training_dataset
+from deeplab_dpc.data.pipeline import damaged_record_named, training_dataset
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import atomic_path, remove_partial, write_json
 from deeplab_dpc.layers.normalization import freeze_batch_norm_statistics
@@ -75,7 +75,8 @@ def train(
         start_step=start,
     )
     console.print(f"Training on {len(shards)} file(s) of {dataset.info.name}/{data.train_split}.")
-    _fit(workdir, model, batches, config, start, history)
+    with damaged_record_named(f"The split {data.train_split} of {dataset.path}", shards):
+        _fit(workdir, model, batches, config, start, history)
     return model
 
 

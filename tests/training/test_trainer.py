@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.checkpoint.run import latest_checkpoint, list_checkpoints, save_checkpoint
 from deeplab_dpc.config import DataConfig, ModelConfig, TrainConfig
+from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.training import trainer
 
@@ -93,6 +95,15 @@ def test_another_configuration_is_refused_with_the_difference(finished, shapes):
     changed = dataclasses.replace(CONFIG, base_learning_rate=0.5)
     with pytest.raises(UserError, match=r"train.base_learning_rate \(was 0.01, now 0.5\)"):
         trainer.train(workdir, MODEL, DATA, changed, shapes)
+
+
+def test_damaged_record_is_named(shapes, tmp_path):
+    broken = Dataset(tmp_path / "data", shapes.info)
+    shutil.copytree(shapes.path, broken.path)
+    shard = broken.shards("train")[0]
+    shard.write_bytes(shard.read_bytes()[:-1000])
+    with pytest.raises(UserError, match=r"The split train of .* cannot be read: record 11 of .*train-00000"):
+        trainer.train(tmp_path / "run", MODEL, DATA, CONFIG, broken)
 
 
 def test_crop_that_does_not_align_is_refused(shapes, tmp_path):
