@@ -1,6 +1,7 @@
 """Flags that several commands share, in DeepLab's names, and the configurations made from them."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -135,7 +136,8 @@ def data_config(values: flags.FlagValues, dataset: Dataset, output_stride: int) 
             for side in dataset.info.max_size[values.train_split]
         )
         crop = (height, width)
-    return config_from_flags(DataConfig, values, train_crop_size=crop)
+    # Absolute, so that the run can be evaluated from any directory.
+    return config_from_flags(DataConfig, values, train_crop_size=crop, data_dir=os.path.abspath(values.data_dir))
 
 
 def required(values: flags.FlagValues, *names: str) -> None:

@@ -1,0 +1,47 @@
+"""Configurations made from flags."""
+
+import pytest
+from absl import flags
+
+from deeplab_dpc.cli import flag_groups, train
+from deeplab_dpc.cli.main import parse
+from deeplab_dpc.errors import UserError
+
+
+def _values(*argv) -> flags.FlagValues:
+    return parse(train, "train", list(argv))
+
+
+def test_data_dir_is_kept_absolute_so_that_a_run_can_be_evaluated_from_anywhere(shapes, monkeypatch):
+    monkeypatch.chdir(shapes.path.parent)
+    config = flag_groups.data_config(_values(f"--data_dir={shapes.path.name}"), shapes, output_stride=16)
+    assert config.data_dir == str(shapes.path)
+
+
+@pytest.mark.parametrize(("output_stride", "crop"), [(16, (65, 81)), (32, (65, 97))])
+def test_crop_defaults_to_the_largest_image_aligned(shapes, output_stride, crop):
+    config = flag_groups.data_config(_values(f"--data_dir={shapes.path}"), shapes, output_stride)
+    assert config.train_crop_size == crop
+
+
+@pytest.mark.parametrize("argv", [["--atrous_rates=6,12"], ["--atrous_rates=6", "--atrous_rates=12"]])
+def test_lists_are_comma_separated_or_repeated(argv):
+    assert flag_groups.model_config(_values(*argv), num_classes=2).atrous_rates == (6, 12)
+
+
+def test_cell_is_named_or_a_file():
+    config = flag_groups.model_config(_values("--dense_prediction_cell_json=psp"), num_classes=2)
+    assert config.dense_prediction_cell is not None
+    with pytest.raises(UserError, match="'nowhere.json' is neither a cell file nor a cell that ships"):
+        flag_groups.model_config(_values("--dense_prediction_cell_json=nowhere.json"), num_classes=2)
+
+
+def test_flagfile_is_read(tmp_path):
+    (tmp_path / "a.flags").write_text("# a comment\n--training_number_of_steps=7\n")
+    assert _values(f"--flagfile={tmp_path / 'a.flags'}").training_number_of_steps == 7
+
+
+@pytest.mark.parametrize("text", ["33", "33,0", "1,2,3"])
+def test_crop_needs_two_sides(shapes, text):
+    with pytest.raises(UserError, match="--train_crop_size must be HEIGHT,WIDTH in pixels"):
+        flag_groups.data_config(_values(f"--data_dir={shapes.path}", f"--train_crop_size={text}"), shapes, 16)
