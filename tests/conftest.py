@@ -26,6 +26,23 @@ def rng() -> np.random.Generator:
 
 
 @pytest.fixture(scope="session")
+def write_tf1_checkpoint():
+    """Writes arrays by name as a TensorFlow 1 checkpoint; returns its prefix."""
+    import tensorflow as tf
+
+    def write(prefix: pathlib.Path, arrays: dict) -> str:
+        tf.raw_ops.SaveV2(
+            prefix=str(prefix),
+            tensor_names=list(arrays),
+            shape_and_slices=[""] * len(arrays),
+            tensors=[tf.constant(array) for array in arrays.values()],
+        )
+        return str(prefix)
+
+    return write
+
+
+@pytest.fixture(scope="session")
 def shapes(tmp_path_factory):
     """A small data set of drawn scenes: 12 train and 5 val images of 65 x 81 pixels."""
     from deeplab_dpc.datasets.shapes import build_shapes

@@ -5,7 +5,6 @@ import json
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 
 from deeplab_dpc.arch.library import load_cell
@@ -18,15 +17,6 @@ from deeplab_dpc.models.segmenter import build_segmenter
 CASES = ("mobilenet_v2_aspp", "mobilenet_v2_dpc")
 
 
-def _write_checkpoint(prefix, values):
-    tf.raw_ops.SaveV2(
-        prefix=str(prefix),
-        tensor_names=list(values),
-        shape_and_slices=[""] * len(values),
-        tensors=[tf.constant(value) for value in values.values()],
-    )
-
-
 @pytest.fixture(scope="module")
 def values_module(shared):
     path = shared / "reference" / "checkpoints" / "variable_values.py"
@@ -37,12 +27,12 @@ def values_module(shared):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_logits_equal_the_published_codes(shared, values_module, tmp_path, case):
+def test_logits_equal_the_published_codes(shared, values_module, write_tf1_checkpoint, tmp_path, case):
     folder = shared / "reference" / "checkpoints"
     facts = json.loads((folder / f"{case}.json").read_text())
     expected = np.load(folder / f"{case}.npz")
     values = {name: values_module.fill(name, shape) for name, shape in dict(facts["variables"]).items()}
-    _write_checkpoint(tmp_path / "model.ckpt", values | {"global_step": np.int64(7)})
+    write_tf1_checkpoint(tmp_path / "model.ckpt", values | {"global_step": np.int64(7)})
     model = build_segmenter(
         ModelConfig(
             num_classes=facts["num_classes"],

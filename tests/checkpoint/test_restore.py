@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.checkpoint.names import named_variables, published_name
@@ -23,24 +22,14 @@ def _arrays(model):
     return {name: np.array(variable) for name, variable in named_variables(model).items()}
 
 
-def _save(prefix, arrays):
-    tf.raw_ops.SaveV2(
-        prefix=str(prefix),
-        tensor_names=list(arrays),
-        shape_and_slices=[""] * len(arrays),
-        tensors=[tf.constant(array) for array in arrays.values()],
-    )
-    return str(prefix)
-
-
 @pytest.fixture(scope="module")
-def aspp_checkpoint(tmp_path_factory):
+def aspp_checkpoint(tmp_path_factory, write_tf1_checkpoint):
     """A checkpoint with ASPP and 3 classes, and its arrays, each filled with its index."""
     arrays = {
         name: np.full(array.shape, i, "float32") for i, (name, array) in enumerate(sorted(_arrays(_model()).items()))
     }
     extra = {"global_step": np.int64(3), "aspp0/weights/Momentum": np.zeros(2, "float32")}
-    return _save(tmp_path_factory.mktemp("aspp") / "model.ckpt", arrays | extra), arrays
+    return write_tf1_checkpoint(tmp_path_factory.mktemp("aspp") / "model.ckpt", arrays | extra), arrays
 
 
 @pytest.mark.parametrize(
@@ -122,24 +111,24 @@ def test_checkpoint_of_another_model_is_named(aspp_checkpoint, changes, message)
         restore_model(_model(**changes), aspp_checkpoint[0])
 
 
-def test_cell_checkpoint_for_an_aspp_model_asks_for_the_flag(tmp_path):
-    path = _save(tmp_path / "model.ckpt", _arrays(_model(cell="conv1x1")))
+def test_cell_checkpoint_for_an_aspp_model_asks_for_the_flag(tmp_path, write_tf1_checkpoint):
+    path = write_tf1_checkpoint(tmp_path / "model.ckpt", _arrays(_model(cell="conv1x1")))
     with pytest.raises(UserError, match="it has a dense prediction cell: pass --dense_prediction_cell_json"):
         restore_model(_model(), path)
 
 
-def test_checkpoint_without_a_part_of_aspp_is_an_error(aspp_checkpoint, tmp_path):
+def test_checkpoint_without_a_part_of_aspp_is_an_error(aspp_checkpoint, tmp_path, write_tf1_checkpoint):
     arrays = {name: array for name, array in aspp_checkpoint[1].items() if name != "aspp0/weights"}
     with pytest.raises(UserError, match="it has no aspp0/weights"):
-        restore_for_training(_model(), _save(tmp_path / "model.ckpt", arrays))
+        restore_for_training(_model(), write_tf1_checkpoint(tmp_path / "model.ckpt", arrays))
 
 
-def test_absent_truncated_and_wrong_files(aspp_checkpoint, tmp_path):
+def test_absent_truncated_and_wrong_files(aspp_checkpoint, tmp_path, write_tf1_checkpoint):
     with pytest.raises(UserError, match=r"nowhere\.index does not exist"):
         restore_model(_model(), str(tmp_path / "nowhere"))
     with pytest.raises(UserError, match="is a directory but no run"):
         restore_model(_model(), str(tmp_path))
-    path = _save(tmp_path / "cut", aspp_checkpoint[1])
+    path = write_tf1_checkpoint(tmp_path / "cut", aspp_checkpoint[1])
     data = next(tmp_path.glob("cut.data-*"))
     data.write_bytes(data.read_bytes()[:100])
     with pytest.raises(UserError, match="cut cannot be read: "):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from deeplab_dpc.checkpoint.names import named_variables
-from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.data.pipeline import evaluation_dataset
+from deeplab_dpc.datasets.shapes import build_shapes
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.segmenter import build_segmenter
 from deeplab_dpc.search import feature_writer
@@ -43,14 +43,40 @@ def test_same_inputs_find_the_cache_and_write_nothing(cache, backbone, shapes):
     assert (cache.path / "train" / "features.npy").stat().st_mtime_ns == before
 
 
-def test_other_weights_crops_or_records_are_another_cache(cache, shapes, tmp_path):
-    other = build_segmenter(ModelConfig(num_classes=7, depth_multiplier=0.1))
-    for name, variable in named_variables(other).items():
-        if name == "MobilenetV2/Conv/weights":
-            variable.assign(np.asarray(variable) + 1e-6)
-    by_weights = cache_features(tmp_path, other, shapes, ("val",), {}, seed=0)
-    by_crop = cache_features(tmp_path, other, shapes, ("val",), {"val": (49, 49)}, seed=0)
-    assert len({cache.path.name, by_weights.path.name, by_crop.path.name}) == 3
+@pytest.fixture
+def caches_val(shapes, backbone, tmp_path):
+    """Caches the val split, with some arguments changed; returns the name of the cache."""
+
+    def run(model=backbone, dataset=shapes, size=None, seed=0):
+        return cache_features(tmp_path / "caches", model, dataset, ("val",), {"val": size}, seed).path.name
+
+    return run
+
+
+def test_other_weights_are_another_cache(caches_val, backbone):
+    other = build_segmenter(backbone.config)
+    other.set_weights(backbone.get_weights())
+    assert caches_val(other) == caches_val()
+    kernel = named_variables(other)["MobilenetV2/Conv/weights"]
+    kernel.assign(np.asarray(kernel) + 1e-6)
+    assert caches_val(other) != caches_val()
+
+
+def test_other_head_is_the_same_cache(caches_val, backbone):
+    other = build_segmenter(backbone.config)
+    other.set_weights(backbone.get_weights())
+    other.logits.semantic.bias.assign(np.ones(7))
+    assert caches_val(other) == caches_val()
+
+
+def test_other_crops_and_seeds_are_another_cache(caches_val):
+    assert len({caches_val(), caches_val(size=(49, 49)), caches_val(size=(49, 49), seed=1)}) == 3
+
+
+def test_other_records_are_another_cache(caches_val, tmp_path):
+    other = build_shapes(tmp_path / "data", num_train=1, num_val=5, image_size=(65, 81), seed=1)
+    assert other.info.splits["val"] == 5
+    assert caches_val(dataset=other) != caches_val()
 
 
 def test_killed_caching_goes_on_and_ends_with_the_same_features(cache, backbone, shapes, tmp_path, monkeypatch):
