@@ -25,7 +25,7 @@ from deeplab_dpc.models.segmenter import build_segmenter
 from deeplab_dpc.models.summary import summarize
 
 flag_groups.define_model_flags(flags.FLAGS)
-flag_groups.define_integers(flags.FLAGS, "image_size", "Height and width of the images in pixels.", (513, 513))
+flag_groups.define_numbers(flags.FLAGS, "image_size", "Height and width of the images in pixels.", (513, 513))
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 1, "Images at a time.")
 _NUM_CLASSES = flags.DEFINE_integer("num_classes", 21, "Channels of the logits.")
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Alternations, of which the median counts.")

@@ -18,7 +18,7 @@ def define_flags(values: flags.FlagValues) -> None:
     """The flags of describe.py."""
     flags.DEFINE_string("workdir", None, "Run directory of train.py, instead of the model's flags.", flag_values=values)
     flags.DEFINE_integer("num_classes", 21, "Channels of the logits.", flag_values=values)
-    flag_groups.define_integers(
+    flag_groups.define_numbers(
         values, "input_size", "Height and width in pixels of the image that is counted for.", DEFAULT_SIZE
     )
     define_json_flag(values)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import types
 import typing
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -29,15 +30,18 @@ def define_config_flags(values: flags.FlagValues, config: type, only: Sequence[s
     for field in dataclasses.fields(config):
         if only and field.name not in only:
             continue
-        if _is_integer_list(field):
-            define_integers(values, field.name, meanings[field.name], typing.cast(tuple[int, ...], field.default))
+        if _number_of(hints[field.name]):
+            define_numbers(values, field.name, meanings[field.name], typing.cast(tuple[float, ...], field.default))
         else:
             define = kinds.get(hints[field.name], flags.DEFINE_string)
             define(field.name, field.default, meanings[field.name], flag_values=values)
 
 
-def _is_integer_list(field: dataclasses.Field) -> bool:
-    return isinstance(field.default, tuple) and all(isinstance(item, int) for item in field.default)
+def _number_of(hint: Any) -> Callable[[str], Any] | None:
+    """What reads an item of a list of numbers (int or float); None for a field that is no such list."""
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    items = {item for option in options if typing.get_origin(option) is tuple for item in typing.get_args(option)}
+    return next((kind for kind in (int, float) if kind in items), None)
 
 
 def _attribute_docs(config: type) -> dict[str, str]:
@@ -56,16 +60,17 @@ def _attribute_docs(config: type) -> dict[str, str]:
 
 def config_from_flags(config: type, values: flags.FlagValues, **given: Any) -> Any:
     """A configuration of that class from the flags of its fields' names; `given` comes first."""
-    found = {
-        field.name: (integers(values, field.name) or ()) if _is_integer_list(field) else values[field.name].value
-        for field in dataclasses.fields(config)
-        if field.name in values and field.name not in given
-    }
+    hints = typing.get_type_hints(config)
+    found = {}
+    for field in dataclasses.fields(config):
+        if field.name in values and field.name not in given:
+            number = _number_of(hints[field.name])
+            found[field.name] = (_numbers(values, field.name, number) or ()) if number else values[field.name].value
     return config(**found, **given)
 
 
-def define_integers(values: flags.FlagValues, name: str, meaning: str, default: Sequence[int] | None = None) -> None:
-    """A list of integers: --name=1,2 or --name=1 --name=2."""
+def define_numbers(values: flags.FlagValues, name: str, meaning: str, default: Sequence[float] | None = None) -> None:
+    """A list of numbers: --name=1,2 or --name=1 --name=2."""
     shown = ",".join(map(str, default)) if default else None
     flags.DEFINE_multi_string(name, shown, f"{meaning} --{name}=1,2 or --{name}=1 --{name}=2.", flag_values=values)
 
@@ -76,14 +81,19 @@ def integers(values: flags.FlagValues, name: str) -> tuple[int, ...] | None:
     Raises:
       UserError: if a part is not an integer.
     """
+    return _numbers(values, name, int)
+
+
+def _numbers(values: flags.FlagValues, name: str, number: Callable[[str], Any]) -> tuple[Any, ...] | None:
     given = values[name].value
     if not given:
         return None
     parts = ",".join(given).split(",")
     try:
-        return tuple(int(part) for part in parts)
+        return tuple(number(part) for part in parts)
     except ValueError as error:
-        raise UserError(f"--{name} must be integers, got {','.join(parts)}.") from error
+        kind = "integers" if number is int else "numbers"
+        raise UserError(f"--{name} must be {kind}, got {','.join(parts)}.") from error
 
 
 def size(values: flags.FlagValues, name: str) -> tuple[int, int] | None:
@@ -129,7 +139,7 @@ def define_data_flags(values: flags.FlagValues) -> None:
     other = ("data_dir", "dataset", "train_crop_size")
     names = [field.name for field in dataclasses.fields(DataConfig) if field.name not in other]
     define_config_flags(values, DataConfig, names)
-    define_integers(
+    define_numbers(
         values,
         "train_crop_size",
         f"Height and width in pixels, output_stride * k + 1; by default the largest image, at most {MAX_DEFAULT_CROP}.",
