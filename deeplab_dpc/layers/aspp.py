@@ -10,6 +10,7 @@ from keras import ops
 
 from deeplab_dpc.layers.composite import Composite
 from deeplab_dpc.layers.conv import ConvBN, SplitSeparableConvBN
+from deeplab_dpc.layers.dropout import Dropout
 from deeplab_dpc.layers.pooling import ImageGate, ImagePooling
 
 
@@ -73,7 +74,7 @@ class ASPP(Composite):
         self.projection: ConvBN | None = None
         if concat_projection:
             self.projection = ConvBN(filters, name="concat_projection", **self.shared_arguments)
-            self.dropout = keras.layers.Dropout(dropout)
+            self.dropout = Dropout(dropout, dtype=self.dtype_policy)
 
     def _add_image_pooling(self) -> None:
         window = (self.image_pooling_window, self.image_pooling_strides)

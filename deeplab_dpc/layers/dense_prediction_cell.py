@@ -8,6 +8,7 @@ from keras import ops
 from deeplab_dpc.arch.cell import BACKBONE, FILTERS, AtrousConv, Cell, Operation, PyramidPooling
 from deeplab_dpc.layers.composite import Composite
 from deeplab_dpc.layers.conv import ConvBN, SplitSeparableConvBN
+from deeplab_dpc.layers.dropout import Dropout
 from deeplab_dpc.layers.pooling import GridPyramidPooling
 
 RATE_OUTPUT_STRIDE = 16  # the output stride that a cell's rates are meant for
@@ -42,7 +43,7 @@ class DensePredictionCell(Composite):
         self.filters = filters
         self.dropout_rate = dropout
         self.branches = [self._branch(i, branch.operation) for i, branch in enumerate(self.cell.branches)]
-        self.dropout = keras.layers.Dropout(dropout)
+        self.dropout = Dropout(dropout, dtype=self.dtype_policy)
         self.projection = ConvBN(filters, name="concat_projection", **self.shared_arguments)
 
     def _branch(self, index: int, operation: Operation) -> keras.layers.Layer:

@@ -1,7 +1,8 @@
 """The operations whose fastest correct form depends on the backend; the only layer code that knows it.
 
 On TensorFlow the native kernels are used: the fused batch norm, the atrous depthwise convolution (which XLA makes
-20 to 100 times slower on the CPU), the align-corners resize of version 1. Elsewhere they are written in keras.ops.
+20 to 100 times slower on the CPU), the align-corners resize of version 1. Elsewhere they are written in keras.ops. Sums
+are in float32 whatever the inputs' dtype. What depends on the whole batch is the same on one device and on several.
 """
 
 from typing import Any
@@ -21,38 +22,68 @@ else:
 JIT_COMPILE = tf is None
 
 
+def _replica() -> Any:
+    """The replica that this code runs in, where a tf.distribute strategy has several; else None.
+
+    JAX needs none of it: a step over several devices computes what one device would.
+    """
+    if tf is None:
+        return None
+    replica = tf.distribute.get_replica_context()
+    return replica if replica is not None and replica.num_replicas_in_sync > 1 else None
+
+
+def batch_uniform(shape: tuple[Any, ...], seed: keras.random.SeedGenerator) -> Tensor:
+    """Random numbers [batch, ...] in [0, 1), float32; each replica gets its rows of those of the global batch."""
+    replica = _replica()
+    if replica is None:
+        return keras.random.uniform(shape, seed=seed, dtype="float32")
+    rows = shape[0]
+    numbers = keras.random.uniform((rows * replica.num_replicas_in_sync, *shape[1:]), seed=seed, dtype="float32")
+    first = replica.replica_id_in_sync_group * rows
+    return numbers[first : first + rows]
+
+
 def batch_norm_training(x: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Normalises with the statistics of the batch.
+    """Normalises with the statistics of the batch; with several replicas, those of the global batch.
 
     Args:
-      x: [batch, height, width, channels], any floating dtype; gamma and beta are float32 [channels].
+      x: [batch, height, width, channels], any floating dtype, as large in each replica; gamma and beta are float32
+        [channels].
 
     Returns:
       The normalised `x`, the batch mean, and the unbiased batch variance (n / (n - 1)), as the published moving
       averages use it; both float32 [channels].
     """
-    if tf is not None:
+    replica = _replica()
+    if tf is not None and replica is None:
         y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=x, scale=gamma, offset=beta, mean=[], variance=[], epsilon=epsilon, is_training=True
         )
         return y, mean, variance
     wide = ops.cast(x, "float32")
     mean, variance = ops.moments(wide, axes=(0, 1, 2))
-    y = (wide - mean) * (ops.rsqrt(variance + epsilon) * gamma) + beta
     count = ops.shape(x)[0] * ops.shape(x)[1] * ops.shape(x)[2]
-    return ops.cast(y, x.dtype), mean, variance * (count / max(count - 1, 1))
+    if replica is not None:
+        # Differences from the global mean instead of means of squares, which would cancel.
+        own_mean, mean = mean, replica.all_reduce(tf.distribute.ReduceOp.MEAN, mean)
+        variance = replica.all_reduce(tf.distribute.ReduceOp.MEAN, variance + ops.square(own_mean - mean))
+        count = count * replica.num_replicas_in_sync
+    y = (wide - mean) * (ops.rsqrt(variance + epsilon) * gamma) + beta
+    count = ops.cast(count, "float32")
+    return ops.cast(y, x.dtype), mean, variance * (count / ops.maximum(count - 1.0, 1.0))
 
 
 def batch_norm_inference(
     x: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, variance: Tensor, epsilon: float
 ) -> Tensor:
-    """Normalises [batch, height, width, channels] with given statistics; gradients reach gamma and beta."""
+    """Normalises [batch, height, width, channels] with given float32 statistics; gradients reach gamma and beta."""
     if tf is not None:
         return tf.raw_ops.FusedBatchNormV3(
             x=x, scale=gamma, offset=beta, mean=mean, variance=variance, epsilon=epsilon, is_training=False
         )[0]
     scale = ops.rsqrt(variance + epsilon) * gamma
-    return x * ops.cast(scale, x.dtype) + ops.cast(beta - mean * scale, x.dtype)
+    return ops.cast(ops.cast(x, "float32") * scale + (beta - mean * scale), x.dtype)
 
 
 def depthwise_conv(
@@ -70,13 +101,15 @@ def depthwise_conv(
     height, width = x.shape[1:3]
     kernel_height, kernel_width = kernel.shape[:2]
     reach = (rate[0] * (kernel_height // 2), rate[1] * (kernel_width // 2))
-    padded = ops.pad(x, ((0, 0), (reach[0], reach[0]), (reach[1], reach[1]), (0, 0)))
+    # Added up in float32, as the native kernels do.
+    padded = ops.pad(ops.cast(x, "float32"), ((0, 0), (reach[0], reach[0]), (reach[1], reach[1]), (0, 0)))
+    wide_kernel = ops.cast(kernel, "float32")
     taps = [
-        padded[:, i * rate[0] : i * rate[0] + height, j * rate[1] : j * rate[1] + width] * kernel[i, j, :, 0]
+        padded[:, i * rate[0] : i * rate[0] + height, j * rate[1] : j * rate[1] + width] * wide_kernel[i, j, :, 0]
         for i in range(kernel_height)
         for j in range(kernel_width)
     ]
-    return sum(taps[1:], start=taps[0])
+    return ops.cast(sum(taps[1:], start=taps[0]), x.dtype)
 
 
 def interpolation_matrix(size_in: int, size_out: int) -> np.ndarray:
@@ -93,12 +126,11 @@ def interpolation_matrix(size_in: int, size_out: int) -> np.ndarray:
 def resize_align_corners(x: Tensor, height: Any, width: Any) -> Tensor:
     """Bilinear resize of [batch, h, w, channels] to [batch, height, width, channels], corners on corners."""
     if tf is not None:
-        # The kernel returns float32 whatever it is given.
+        # The kernel computes in float32 and returns that whatever it is given.
         resized = tf.raw_ops.ResizeBilinear(images=x, size=ops.stack([height, width]), align_corners=True)
         return ops.cast(resized, x.dtype)
-    vertical = ops.cast(interpolation_matrix(x.shape[1], height), x.dtype)
-    horizontal = ops.cast(interpolation_matrix(x.shape[2], width), x.dtype)
-    return ops.einsum("Hh,bhwc,Ww->bHWc", vertical, x, horizontal)
+    vertical, horizontal = interpolation_matrix(x.shape[1], height), interpolation_matrix(x.shape[2], width)
+    return ops.cast(ops.einsum("Hh,bhwc,Ww->bHWc", vertical, ops.cast(x, "float32"), horizontal), x.dtype)
 
 
 def cross_entropy(labels: Tensor, logits: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ class BatchNorm(keras.layers.Layer):
     In training the statistics are those of the batch, and moving averages are updated with
     moving = decay * moving + (1 - decay) * batch (the variance unbiased). In inference, when `frozen_statistics` is set
     (`fine_tune_batch_norm=False`: gamma and beta still train) and when the layer is not trainable, they are the
-    moving averages.
+    moving averages. Where a batch is spread over several devices, the statistics are those of the whole batch.
 
     Args:
       decay: of the moving averages, in [0, 1).
@@ -47,7 +47,13 @@ class BatchNorm(keras.layers.Layer):
 
     def _add_statistic(self, shape, initializer, name):
         return self.add_weight(
-            shape=shape, initializer=initializer, dtype="float32", autocast=False, trainable=False, name=name
+            shape=shape,
+            initializer=initializer,
+            dtype="float32",
+            autocast=False,
+            trainable=False,
+            aggregation="mean",  # lets each replica of tf.distribute assign them; the values are equal
+            name=name,
         )
 
     def call(self, inputs, training=False):

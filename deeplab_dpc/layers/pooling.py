@@ -36,7 +36,8 @@ def window_pool(x: Any, window: tuple[int, int], strides: tuple[int, int]) -> An
 
 
 def _pool(x: Any, vertical: Any, horizontal: Any) -> Any:
-    return ops.einsum("gh,bhwc,kw->bgkc", ops.cast(vertical, x.dtype), x, ops.cast(horizontal, x.dtype))
+    """Weighted sums along both axes, in float32 whatever the dtype of `x`, which is returned."""
+    return ops.cast(ops.einsum("gh,bhwc,kw->bgkc", vertical, ops.cast(x, "float32"), horizontal), x.dtype)
 
 
 def _cell_means(size: Any, cells: int) -> Any:

@@ -28,6 +28,8 @@ class DecoderStage(Composite):
         output_is_logits: bool,
         **kwargs: Any,
     ):
+        if output_is_logits:
+            kwargs["dtype"] = "float32"  # of what enters the next stage too
         # The published names have no scope for a stage; the stage's name is dropped (checkpoint/names.py).
         super().__init__(name=f"decoder_stage{index}", **kwargs)
         self.stride = stride
@@ -51,7 +53,7 @@ class DecoderStage(Composite):
 
     def _conv(self, filters: int, kernel_size: int, name: str) -> keras.layers.Layer:
         if self.output_is_logits:
-            return BiasedConv(filters, kernel_size, name=name, dtype="float32")
+            return BiasedConv(filters, kernel_size, name=name, dtype=self.dtype_policy)
         return ConvBN(filters, kernel_size, name=name, **self.shared_arguments)
 
     def _separable(self, name: str) -> SplitSeparableConvBN:
@@ -95,8 +97,8 @@ class Decoder(Composite):
       filters: channels of the output.
       separable: whether the 3x3 convolutions are separable, else full ones.
       sum_merge: whether the inputs are added, else concatenated.
-      output_is_logits: whether the output is the logits: the convolutions are then full, with bias, and have neither
-        batch norm nor activation; the merging one is 1x1.
+      output_is_logits: whether the output is the logits: the convolutions are then full, with bias, in float32, and
+        have neither batch norm nor activation; the merging one is 1x1.
       batch_norm_decay, batch_norm_epsilon: see BatchNorm.
     """
 

@@ -97,18 +97,26 @@ class Segmenter(keras.Model):
     Args:
       config: the model's configuration.
       training_steps: length of the training, to limit the batch norm decay of short ones; None where not training.
+      drop_path_keep_prob: probability that the backbone's last residual unit is kept in training, see DropPath.
 
     Raises:
       UserError: if the backbone does not have what the configuration asks for.
     """
 
-    def __init__(self, config: ModelConfig, training_steps: int | None = None, **kwargs: Any):
+    def __init__(
+        self,
+        config: ModelConfig,
+        training_steps: int | None = None,
+        drop_path_keep_prob: float = 1.0,
+        **kwargs: Any,
+    ):
         kwargs.setdefault("name", "segmenter")
-        super().__init__(**kwargs)
+        # Under a half precision policy Keras would round the images before they are normalised.
+        super().__init__(autocast=False, **kwargs)
         self.config = config
         backbone = backbone_class(config.model_variant)
         decay = limited_decay(backbone.BATCH_NORM_DECAY, training_steps)
-        self.backbone = backbone.from_model_config(config, decay)
+        self.backbone = backbone.from_model_config(config, decay, drop_path_keep_prob)
         self.head = build_head(config, training_steps)
         self.decoder = _build_decoder(config, training_steps)
         self.logits = None if config.decoder_output_is_logits else Logits(config.num_classes)
@@ -138,8 +146,13 @@ class Segmenter(keras.Model):
         """Shape of the backbone's features for images of that shape."""
         return self.backbone.compute_output_shape(input_shape)[0]
 
+    def logits_shape(self, input_shape: Any) -> Any:
+        """Shape of the logits for images of that shape."""
+        last, shape = self.steps(input_shape)[-1]
+        return last.compute_output_shape(shape)
+
     def _backbone_outputs(self, images, training):
-        return self.backbone(images * (2.0 / 255.0) - 1.0, training=training)
+        return self.backbone(ops.cast(images, "float32") * (2.0 / 255.0) - 1.0, training=training)
 
     def call(self, images, training=False):
         features, low_level = self._backbone_outputs(images, training)
@@ -149,8 +162,10 @@ class Segmenter(keras.Model):
         return x if self.logits is None else self.logits(x)
 
 
-def build_segmenter(config: ModelConfig, training_steps: int | None = None) -> Segmenter:
-    """A Segmenter whose variables exist, for images of any size."""
-    model = Segmenter(config, training_steps)
+def build_segmenter(
+    config: ModelConfig, training_steps: int | None = None, drop_path_keep_prob: float = 1.0
+) -> Segmenter:
+    """A Segmenter whose variables exist, for images of any size; see there."""
+    model = Segmenter(config, training_steps, drop_path_keep_prob)
     model.build((None, None, None, 3))
     return model

@@ -9,12 +9,15 @@ from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.layers.aspp import ASPP
 from deeplab_dpc.layers.conv import BiasedConv, ConvBN, DepthwiseConvBN, SplitSeparableConvBN
 from deeplab_dpc.layers.dense_prediction_cell import DensePredictionCell
+from deeplab_dpc.layers.drop_path import DropPath
+from deeplab_dpc.layers.dropout import Dropout
 from deeplab_dpc.layers.normalization import BatchNorm
 from deeplab_dpc.layers.pooling import GridPyramidPooling, ImageGate, ImagePooling
 from deeplab_dpc.layers.resize import ResizeAlignCorners
 from deeplab_dpc.models.backbones.mobilenet import InvertedResidual, SqueezeExcite
 from deeplab_dpc.models.backbones.resnet_beta import Bottleneck
 from deeplab_dpc.models.backbones.xception import XceptionModule
+from deeplab_dpc.models.precision import precision_policy
 
 SHAPE = (2, 9, 11, 3)
 LAYERS = {
@@ -30,6 +33,8 @@ LAYERS = {
     "image_pooling": (lambda: ImagePooling(4), (2, 9, 11, 4)),
     "image_pooling_windows": (lambda: ImagePooling(4, (5, 20), (2, 1)), (2, 9, 11, 4)),
     "image_gate": (lambda: ImageGate(4, (5, 7), (4, 5), activation="sigmoid"), (2, 9, 11, 4)),
+    "dropout": (lambda: Dropout(0.5), (2, 9, 11, 3)),
+    "drop_path": (lambda: DropPath(0.5), (2, 9, 11, 3)),
     "resize": (lambda: ResizeAlignCorners((17, 5)), (2, 17, 5, 3)),
     "aspp": (lambda: ASPP((6, 12), filters=4), (2, 9, 11, 4)),
     "full_aspp": (lambda: ASPP((6,), filters=4, separable=False), (2, 9, 11, 4)),
@@ -51,7 +56,7 @@ LAYERS = {
         lambda: XceptionModule((4, 5, 6), "none", rate=2, unit_rates=(1, 2, 4), activation_inside=True),
         (2, 9, 11, 6),
     ),
-    "bottleneck": (lambda: Bottleneck(2, 3, strides=2), (2, 5, 6, 8)),
+    "bottleneck": (lambda: Bottleneck(2, 3, strides=2, drop_path_keep_prob=0.9), (2, 5, 6, 8)),
 }
 
 
@@ -84,17 +89,14 @@ def test_layer_made_from_its_config_computes_the_same(case):
     np.testing.assert_array_equal(ops.convert_to_numpy(copy(inputs)), ops.convert_to_numpy(layer(inputs)))
 
 
-def test_half_precision_keeps_float32_variables(case):
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision_keeps_float32_variables(case, precision):
     _, make, inputs, _ = case
-    previous = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
+    with precision_policy(precision):
         layer = make()
-        layer.build(SHAPE)
-        outputs = layer(ops.cast(inputs, "bfloat16"), training=True)
-    finally:
-        keras.config.set_dtype_policy(previous)
-    assert keras.backend.standardize_dtype(outputs.dtype) == "bfloat16"
+    layer.build(SHAPE)
+    outputs = layer(ops.cast(inputs, precision), training=True)
+    assert keras.backend.standardize_dtype(outputs.dtype) == precision
     assert {variable.dtype for variable in layer.weights} <= {"float32"}
 
 

@@ -1,4 +1,4 @@
-"""Writes the logits of several networks, with weights that depend on their names alone.
+"""Writes the logits of several networks, with weights that depend on their names alone, and gradients in bfloat16.
 
     python backend_logits.py FILE.npz
 
@@ -15,6 +15,8 @@ from keras import ops
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.checkpoint.names import named_variables
 from deeplab_dpc.config import ModelConfig
+from deeplab_dpc.layers.aspp import ASPP
+from deeplab_dpc.models.precision import precision_policy
 from deeplab_dpc.models.segmenter import Segmenter, build_segmenter
 
 NETWORKS = {
@@ -49,6 +51,7 @@ NETWORKS = {
         decoder_output_stride=(8, 4),
     ),
 }
+HALF_PRECISION = "mobilenet_v3, LR-ASPP"  # the network that is computed in bfloat16 too
 IMAGE_SIZE = (66, 97)  # one side even, one odd
 
 
@@ -66,13 +69,41 @@ def value(name: str, shape: tuple[int, ...]) -> np.ndarray:
     return u.astype("float32")
 
 
-def logits(config: ModelConfig) -> np.ndarray:
+def logits(config: ModelConfig, precision: str = "float32") -> np.ndarray:
     """The network's logits for one image of noise."""
-    model: Segmenter = build_segmenter(config)
+    with precision_policy(precision):
+        model: Segmenter = build_segmenter(config)
     for name, variable in named_variables(model).items():
         variable.assign(value(name, tuple(variable.shape)))
     image = np.random.default_rng(0).uniform(0, 255, (1, *IMAGE_SIZE, 3)).astype("float32")
     return np.asarray(model.predict_on_batch(image))
+
+
+def gradients(precision: str) -> dict[str, np.ndarray]:
+    """Gradients in training of an ASPP, which has all kernels but the resize to other sides, by variable name."""
+    with precision_policy(precision):
+        layer = ASPP((2,), filters=4, dropout=0.0, name="aspp")
+    layer.build((2, 9, 11, 3))
+    names = ["/".join(variable.path.split("/")[-3:]) for variable in layer.trainable_variables]
+    for name, variable in zip(names, layer.trainable_variables, strict=True):
+        variable.assign(value(name, tuple(variable.shape)))
+    rng = np.random.default_rng(1)
+    x, weights = rng.normal(size=(2, 9, 11, 3)).astype("float32"), rng.normal(size=(2, 9, 11, 4)).astype("float32")
+    if keras.backend.backend() == "jax":
+        import jax
+
+        def loss(trainable):
+            y, _ = layer.stateless_call(trainable, [v.value for v in layer.non_trainable_variables], x, training=True)
+            return ops.sum(weights * ops.cast(y, "float32"))
+
+        found = jax.jit(jax.grad(loss))([variable.value for variable in layer.trainable_variables])
+    else:
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            total = ops.sum(weights * ops.cast(layer(x, training=True), "float32"))
+        found = tape.gradient(total, [variable.value for variable in layer.trainable_variables])
+    return {name: np.asarray(gradient) for name, gradient in zip(names, found, strict=True)}
 
 
 def _zeros(self, shape, dtype=None, **kwargs):
@@ -83,4 +114,9 @@ if __name__ == "__main__":
     # The values are replaced anyway, and JAX would compile the random ones for each shape.
     for initializer in (keras.initializers.TruncatedNormal, keras.initializers.VarianceScaling):
         initializer.__call__ = _zeros
-    np.savez(sys.argv[1], **{name: logits(config) for name, config in NETWORKS.items()})
+    np.savez(
+        sys.argv[1],
+        **{name: logits(config) for name, config in NETWORKS.items()},
+        **{"half precision": logits(NETWORKS[HALF_PRECISION], "bfloat16")},
+        **{f"gradient {name}": array for name, array in gradients("bfloat16").items()},
+    )

@@ -1,4 +1,4 @@
-"""The same network gives the same logits on TensorFlow and on JAX."""
+"""The same network gives the same logits on TensorFlow and on JAX, in half precision up to its rounding."""
 
 import os
 import pathlib
@@ -31,3 +31,24 @@ def test_logits_are_equal_on_both_backends(logits_on_jax, name):
     scale = np.abs(ours).max()
     assert np.std(ours) > 0.01 * scale
     np.testing.assert_allclose(ours, logits_on_jax[name], atol=1e-4 * scale)
+
+
+def test_bfloat16_logits_on_jax_are_near_float32(logits_on_jax):
+    exact = logits_on_jax[backend_logits.HALF_PRECISION]
+    half = logits_on_jax["half precision"]
+    assert half.dtype == "float32"
+    error = np.abs(half - exact) / exact.std()
+    assert 0.0 < np.sqrt((error**2).mean()) < 0.02
+    assert error.max() < 0.08
+
+
+def test_bfloat16_gradients_on_jax_are_near_float32(logits_on_jax):
+    exact = backend_logits.gradients("float32")
+    half = {name: logits_on_jax[f"gradient {name}"] for name in exact}
+    assert {gradient.dtype.name for gradient in half.values()} == {"float32"}
+    # As one vector: a value at the edge of a ReLU may fall to its other side.
+    differences, values = (
+        np.concatenate([part.ravel() for part in parts])
+        for parts in ([half[name] - exact[name] for name in exact], exact.values())
+    )
+    assert 0.0 < np.linalg.norm(differences) < 0.05 * np.linalg.norm(values)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.layers.composite import Composite, chained
+from deeplab_dpc.layers.drop_path import DropPath, keep_probabilities
 
 OUTPUT_STRIDES = (8, 16, 32)
 BACKBONE_OPTIONS = ("depth_multiplier", "divisible_by", "multi_grid")  # fields of ModelConfig that only some take
@@ -40,18 +41,31 @@ class Unit(Composite):
 
     Args:
       tapped: whether the low-level features are returned too.
+      drop_path_keep_prob: probability that the residual branch is kept in training, in (0, 1].
     """
 
-    def __init__(self, tapped: bool = False, **kwargs: Any):
+    has_residual = True  # whether there is a branch that is added to a shortcut
+
+    def __init__(self, tapped: bool = False, drop_path_keep_prob: float = 1.0, **kwargs: Any):
         super().__init__(**kwargs)
         self.tapped = tapped
+        self.set_drop_path(drop_path_keep_prob)
+
+    def set_drop_path(self, keep_prob: float) -> None:
+        """Has the residual branch kept with that probability; for units that are not built yet."""
+        self.drop_path_keep_prob = keep_prob
+        self.drop_path = DropPath(keep_prob, name="drop_path", dtype=self.dtype_policy) if keep_prob < 1 else None
+
+    def dropped(self, residual: Any, training: bool) -> Any:
+        """The residual branch, as it is added to the shortcut."""
+        return residual if self.drop_path is None else self.drop_path(residual, training=training)
 
     def low_level_shape(self, input_shape: Any) -> Any:
         """Shape of the low-level features."""
         raise NotImplementedError
 
     def get_config(self):
-        return {**super().get_config(), "tapped": self.tapped}
+        return {**super().get_config(), "tapped": self.tapped, "drop_path_keep_prob": self.drop_path_keep_prob}
 
 
 class Backbone(Composite):
@@ -64,6 +78,7 @@ class Backbone(Composite):
       output_stride: of the features, 8, 16 or 32 pixels.
       low_level_strides: of the low-level features, in pixels.
       batch_norm_decay: of the moving averages; by default the published one.
+      drop_path_keep_prob: probability that the last residual unit is kept in training; of those before it more.
 
     Raises:
       UserError: if a stride or an option is not one that the backbone has.
@@ -80,6 +95,7 @@ class Backbone(Composite):
         output_stride: int = 16,
         low_level_strides: tuple[int, ...] = (),
         batch_norm_decay: float | None = None,
+        drop_path_keep_prob: float = 1.0,
         **kwargs: Any,
     ):
         kwargs.setdefault("name", self.SCOPE)
@@ -96,10 +112,13 @@ class Backbone(Composite):
             )
         self.output_stride = output_stride
         self.low_level_strides = tuple(low_level_strides)
+        self.drop_path_keep_prob = drop_path_keep_prob
         self.layers: list[Any] = []
 
     @classmethod
-    def from_model_config(cls, config: ModelConfig, batch_norm_decay: float | None = None) -> Self:
+    def from_model_config(
+        cls, config: ModelConfig, batch_norm_decay: float | None = None, drop_path_keep_prob: float = 1.0
+    ) -> Self:
         """The backbone that a model's configuration asks for.
 
         Raises:
@@ -118,8 +137,16 @@ class Backbone(Composite):
             output_stride=config.output_stride,
             low_level_strides=config.decoder_output_stride,
             batch_norm_decay=batch_norm_decay,
+            drop_path_keep_prob=drop_path_keep_prob,
             **{name: getattr(config, name) for name in cls.OPTIONS},
         )
+
+    def with_drop_path(self, layers: list[Any]) -> list[Any]:
+        """The layers, their residual units set to be dropped."""
+        units = [layer for layer in layers if isinstance(layer, Unit) and layer.has_residual]
+        for unit, keep_prob in zip(units, keep_probabilities(self.drop_path_keep_prob, len(units)), strict=True):
+            unit.set_drop_path(keep_prob)
+        return layers
 
     def tapped_units(self) -> list[int]:
         """Indices of the units that give the low-level features, in the order of `low_level_strides`."""
@@ -156,5 +183,6 @@ class Backbone(Composite):
             **config,
             "output_stride": self.output_stride,
             "low_level_strides": self.low_level_strides,
+            "drop_path_keep_prob": self.drop_path_keep_prob,
             **{name: getattr(self, name) for name in self.OPTIONS},
         }

@@ -117,7 +117,7 @@ class InvertedResidual(Unit):
         x = low_level if self.gate is None else self.gate(low_level)
         x = self.project(x, training=training)
         if self.has_residual:
-            x = x + inputs
+            x = self.dropped(x, training) + inputs
         return (x, low_level) if self.tapped else x
 
     def compute_output_shape(self, input_shape):
@@ -181,7 +181,7 @@ class MobileNet(Backbone):
         if depth_multiplier <= 0:
             raise UserError(f"--depth_multiplier must be > 0, got {depth_multiplier}.")
         self.depth_multiplier = depth_multiplier
-        self.layers = self._assemble()
+        self.layers = self.with_drop_path(self._assemble())
 
     def _filters(self, filters: int) -> int:
         """Channels at the depth multiplier."""

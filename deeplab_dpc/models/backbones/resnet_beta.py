@@ -63,7 +63,7 @@ class Bottleneck(Unit):
             shortcut = self.shortcut(inputs, training=training)
         else:
             shortcut = inputs[:, :: self.strides, :: self.strides]
-        x = ops.relu(shortcut + residual)
+        x = ops.relu(shortcut + self.dropped(residual, training))
         return (x, residual) if self.tapped else x
 
     def compute_output_shape(self, input_shape):
@@ -126,7 +126,8 @@ class ResNetBeta(Backbone):
             )
             for i, filters in enumerate(self.STEM_FILTERS, start=1)
         ]
-        self.layers = [*stem, _StemPooling(name="pool1", dtype=self.dtype_policy), *self._bottlenecks()]
+        pooling = _StemPooling(name="pool1", dtype=self.dtype_policy)
+        self.layers = self.with_drop_path([*stem, pooling, *self._bottlenecks()])
 
     def _bottlenecks(self) -> list[Bottleneck]:
         units = [(block, unit, count) for block, count in enumerate(self.UNITS) for unit in range(count)]

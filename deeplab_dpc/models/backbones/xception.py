@@ -41,6 +41,7 @@ class XceptionModule(Unit):
         super().__init__(**kwargs)
         self.depths = tuple(depths)
         self.shortcut = shortcut
+        self.has_residual = shortcut != "none"
         self.strides = strides
         self.rate = rate
         self.unit_rates = tuple(unit_rates)
@@ -80,9 +81,9 @@ class XceptionModule(Unit):
             x = conv(x if self.activation_inside else ops.relu(x), training=training)
             outputs.append(x)
         if self.shortcut_conv is not None:
-            x = x + self.shortcut_conv(inputs, training=training)
+            x = self.dropped(x, training) + self.shortcut_conv(inputs, training=training)
         elif self.shortcut == "sum":
-            x = x + inputs
+            x = self.dropped(x, training) + inputs
         return (x, outputs[1]) if self.tapped else x
 
     def compute_output_shape(self, input_shape):
@@ -147,11 +148,11 @@ class Xception(Backbone):
     def __init__(self, multi_grid: tuple[int, ...] = (), **kwargs: Any):
         super().__init__(**kwargs)
         self.multi_grid = tuple(multi_grid)
-        self.layers = [
+        stem = [
             self._stem_conv(32, strides=2, name="entry_flow.conv1_1"),
             self._stem_conv(64, strides=1, name="entry_flow.conv1_2"),
-            *self._modules(),
         ]
+        self.layers = self.with_drop_path([*stem, *self._modules()])
 
     def _stem_conv(self, filters: int, **arguments: Any) -> ConvBN:
         initializer = keras.initializers.TruncatedNormal(stddev=KERNEL_STDDEV)

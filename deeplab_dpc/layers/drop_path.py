@@ -1,0 +1,50 @@
+"""Drop path, or stochastic depth (Huang et al., 2016, arXiv:1603.09382): whole residual branches are left out."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from deeplab_dpc.layers import kernels
+
+
+def keep_probabilities(last: float, count: int) -> list[float]:
+    """p_l = 1 - l / L * (1 - p_L) for the residual units l = 1, ..., L (arXiv:1603.09382, Eq. 4)."""
+    return [1.0 - unit / count * (1.0 - last) for unit in range(1, count + 1)]
+
+
+@keras.saving.register_keras_serializable(package="deeplab_dpc")
+class DropPath(keras.layers.Layer):
+    """In training, y = x / keep_prob with probability keep_prob for each example, else 0; otherwise y = x.
+
+    Dividing in training keeps the expectation, so that nothing is left to do in inference.
+
+    Args:
+      keep_prob: probability that an example keeps the branch, in (0, 1].
+      seed: of the draws, or None for any.
+
+    Raises:
+      ValueError: if keep_prob is out of its range.
+    """
+
+    def __init__(self, keep_prob: float, seed: int | None = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        if not 0.0 < keep_prob <= 1.0:
+            raise ValueError(f"`keep_prob` must be in (0, 1], got {keep_prob}.")
+        self.keep_prob = keep_prob
+        self.seed = seed
+        if keep_prob < 1.0:
+            self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, inputs, training=False):
+        if not training or self.keep_prob == 1.0:
+            return inputs
+        shape = (ops.shape(inputs)[0], *(1 for _ in inputs.shape[1:]))  # [batch, 1, 1, 1]
+        kept = kernels.batch_uniform(shape, self.seed_generator) < self.keep_prob
+        return ops.where(kept, inputs / self.keep_prob, ops.zeros_like(inputs))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "keep_prob": self.keep_prob, "seed": self.seed}

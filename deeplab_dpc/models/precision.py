@@ -1,0 +1,28 @@
+"""Mixed precision (Micikevicius et al., 2018, arXiv:1710.03740): activations of half the size, all else in float32.
+
+The layers keep what needs it in float32 under any policy: variables, batch norm statistics, sums over pixels, logits.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+import keras
+
+POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
+
+
+@contextlib.contextmanager
+def precision_policy(precision: str) -> Iterator[None]:
+    """Networks that are constructed inside compute in `precision`: float32, bfloat16 or float16 (TrainConfig).
+
+    Raises:
+      ValueError: if there is no such precision.
+    """
+    if precision not in POLICIES:
+        raise ValueError(f"`precision` must be one of {', '.join(POLICIES)}, got {precision!r}.")
+    previous = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(POLICIES[precision])
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(previous)
