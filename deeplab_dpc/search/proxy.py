@@ -16,8 +16,8 @@ from deeplab_dpc.layers import kernels
 from deeplab_dpc.models.segmenter import Logits, build_head
 from deeplab_dpc.search.feature_cache import CachedSplit, FeatureCache
 from deeplab_dpc.search.separated_loss import SeparatedLoss, Targets
-from deeplab_dpc.training.compilation import compile_for_training
 from deeplab_dpc.training.losses import SegmentationLoss
+from deeplab_dpc.training.optimizers import MomentumSGD, is_decayed
 from deeplab_dpc.training.schedules import PolySchedule
 
 MOMENTUM = 0.9
@@ -142,8 +142,11 @@ class ProxyEvaluator:
         )
         model = ProxyModel(model_config, self.config.proxy_steps, self._loss)
         model.build((None, *self.train_split.features.shape[1:]))
+        for variable in filter(is_decayed, model.trainable_variables):
+            # The published decay is of half the squared norm.
+            variable.regularizer = keras.regularizers.L2(WEIGHT_DECAY / 2.0)
         schedule = PolySchedule(self.config.proxy_learning_rate, self.config.proxy_steps)
-        compile_for_training(model, schedule, MOMENTUM, WEIGHT_DECAY)
+        model.compile(optimizer=MomentumSGD(schedule, MOMENTUM), jit_compile=kernels.JIT_COMPILE)
         return model
 
     def _miou(self, model: ProxyModel) -> float:

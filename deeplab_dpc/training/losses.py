@@ -1,36 +1,182 @@
-"""Cross entropy over labelled pixels (DeepLab: logits are upsampled to the labels, arXiv:1706.05587, Sec. 4)."""
+"""The published loss: cross entropy over labelled pixels, or over the hardest of them; focal and dice loss beside it.
 
+Source: DeepLab (arXiv:1706.05587, Sec. 4, and tensorflow/models, research/deeplab/utils/train_utils.py); focal loss of
+Lin et al. (arXiv:1708.02002, Eq. 4), dice loss of Milletari et al. (arXiv:1606.04797, Sec. 3).
+"""
+
+from collections.abc import Sequence
 from typing import Any
 
-import keras
 from keras import ops
 
+from deeplab_dpc.errors import UserError
 from deeplab_dpc.layers import kernels
 
+SMALLEST = 1e-7  # Powers of 0 are not finite, or have no finite gradient, everywhere.
 
-@keras.saving.register_keras_serializable(package="deeplab_dpc")
-class SegmentationLoss(keras.losses.Loss):
-    """Sum of the cross entropy over labelled pixels / their number.
 
-    Labels are [batch, height, width] class ids; logits [batch, h, w, classes] at any stride are upsampled to the labels
-    with aligned corners. Pixels of the ignore label do not count.
+class SegmentationLoss:
+    """The loss of logits [batch, h, w, classes] for labels [batch, height, width], in float32.
+
+    With w the weight of a pixel's label, which is 0 where it is the ignore label:
+
+        cross_entropy = sum(w * CE) / labelled pixels           CE = -log p, p = softmax(logits)[label]
+        or, mined,      sum of the k largest w * CE / number of those that are not 0
+        focal_loss    = sum((1 - p) ** gamma * CE) / labelled pixels
+        dice_loss     = 1 - mean over classes c in the labels of 2 sum(p_c y_c) / (sum(p_c ** 2) + sum(y_c))
+
+    k is a share of all pixels of the batch, unlabelled ones included.
 
     Args:
       ignore_label: the id of unlabelled pixels.
+      label_weights: of each class in the cross entropy; empty for 1.
+      upsample_logits: whether logits are upsampled to the labels, else labels are sampled at the logits' size; corners
+        are aligned in both.
+      top_k_percent_pixels: share of the pixels that are mined, in (0, 1]; 1 for no mining.
+      hard_example_mining_step: until which that share falls from 1 linearly; 0 to mine from the start.
+      focal_loss_weight: of the focal loss, 0 to leave it out.
+      focal_loss_gamma: its exponent.
+      dice_loss_weight: of the dice loss, 0 to leave it out.
     """
 
-    def __init__(self, ignore_label: int = 255, name: str = "segmentation_loss", **kwargs: Any):
-        kwargs.setdefault("reduction", "sum")
-        super().__init__(name=name, **kwargs)
+    def __init__(
+        self,
+        ignore_label: int = 255,
+        label_weights: Sequence[float] = (),
+        upsample_logits: bool = True,
+        top_k_percent_pixels: float = 1.0,
+        hard_example_mining_step: int = 0,
+        focal_loss_weight: float = 0.0,
+        focal_loss_gamma: float = 2.0,
+        dice_loss_weight: float = 0.0,
+    ):
         self.ignore_label = ignore_label
+        self.label_weights = tuple(label_weights)
+        self.upsample_logits = upsample_logits
+        self.top_k_percent_pixels = top_k_percent_pixels
+        self.hard_example_mining_step = hard_example_mining_step
+        self.focal_loss_weight = focal_loss_weight
+        self.focal_loss_gamma = focal_loss_gamma
+        self.dice_loss_weight = dice_loss_weight
 
-    def call(self, y_true, y_pred):
-        labels = ops.cast(y_true, "int32")
-        logits = kernels.resize_align_corners(ops.cast(y_pred, "float32"), *ops.shape(labels)[1:3])
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """The names of the parts."""
+        weights = {"cross_entropy": 1.0, "focal_loss": self.focal_loss_weight, "dice_loss": self.dice_loss_weight}
+        return tuple(name for name, weight in weights.items() if weight)
+
+    def check_classes(self, num_classes: int) -> None:
+        """Raises a UserError if there are label weights, but not one for each class."""
+        if self.label_weights and len(self.label_weights) != num_classes:
+            raise UserError(
+                f"--label_weights has {len(self.label_weights)} weights, but there are {num_classes} classes; "
+                "give one for each, in the order of their ids."
+            )
+
+    def __call__(self, labels: Any, logits: Any, step: Any = 0) -> Any:
+        """The loss of a whole batch; for the arguments see `parts`."""
+        return sum(self.parts(labels, logits, step).values())
+
+    def labelled_pixels(self, labels: Any, logits_size: tuple[Any, Any]) -> Any:
+        """How many pixels count in the loss, float32.
+
+        Args:
+          labels: integers [batch, height, width].
+          logits_size: (h, w) of the logits.
+        """
+        return ops.cast(ops.count_nonzero(self._labels(labels, logits_size) != self.ignore_label), "float32")
+
+    def parts(
+        self, labels: Any, logits: Any, step: Any, labelled_pixels: Any = None, share: float = 1.0
+    ) -> dict[str, Any]:
+        """The parts of the loss by name, weighted: its value is their sum.
+
+        When a batch is worked off in pieces (replicas, gradient accumulation), the sum over the pieces is the loss of
+        the batch for all that is a sum over pixels. The mined cross entropy and the dice loss are computed on each
+        piece and averaged; so does the published code, which mines on each device.
+
+        Args:
+          labels: integers [batch, height, width].
+          logits: [batch, h, w, classes] of any floating dtype.
+          step: of the training, for mining.
+          labelled_pixels: of the whole batch, where this is a piece of it.
+          share: of the whole batch that this piece is, in (0, 1].
+
+        Raises:
+          UserError: if the label weights are not one for each class.
+        """
+        self.check_classes(logits.shape[-1])
+        size = ops.shape(logits)[1:3]
+        if labelled_pixels is None:
+            labelled_pixels = self.labelled_pixels(labels, size)
+        logits = ops.cast(logits, "float32")
+        if self.upsample_logits:
+            logits = kernels.resize_align_corners(logits, *ops.shape(labels)[1:3])
+        labels = self._labels(labels, size)
         labelled = labels != self.ignore_label
-        losses = kernels.cross_entropy(ops.where(labelled, labels, 0), logits)
-        weights = ops.cast(labelled, "float32")
-        return ops.sum(losses * weights) / ops.maximum(ops.sum(weights), 1.0)
+        labels = ops.where(labelled, labels, 0)
+        mask = ops.cast(labelled, "float32")
+        cross_entropy = kernels.cross_entropy(labels, logits) * mask
 
-    def get_config(self):
-        return {**super().get_config(), "ignore_label": self.ignore_label}
+        weighted = cross_entropy
+        if self.label_weights:
+            weighted = cross_entropy * ops.take(ops.convert_to_tensor(self.label_weights, "float32"), labels)
+        count = ops.maximum(labelled_pixels, 1.0)
+        parts = {}
+        if self.top_k_percent_pixels < 1.0:
+            parts["cross_entropy"] = share * self._hardest(weighted, step)
+        else:
+            parts["cross_entropy"] = ops.sum(weighted) / count
+        if self.focal_loss_weight:
+            parts["focal_loss"] = self.focal_loss_weight * self._focal(cross_entropy) / count
+        if self.dice_loss_weight:
+            parts["dice_loss"] = self.dice_loss_weight * share * _dice(labels, logits, mask)
+        return parts
+
+    def _labels(self, labels: Any, logits_size: tuple[Any, Any]) -> Any:
+        """int32 labels at the size that the loss is computed at."""
+        labels = ops.cast(labels, "int32")
+        if self.upsample_logits:
+            return labels
+        for axis, size in enumerate(logits_size, start=1):
+            labels = ops.take(labels, _nearest(ops.shape(labels)[axis], size), axis=axis)
+        return labels
+
+    def _hardest(self, losses: Any, step: Any) -> Any:
+        """Mean of the largest losses that are not 0."""
+        losses = ops.reshape(losses, (-1,))
+        pixels = ops.shape(losses)[0]
+        fraction = ops.convert_to_tensor(self.top_k_percent_pixels, "float32")
+        if self.hard_example_mining_step:
+            ramp = ops.minimum(ops.cast(step, "float32") / self.hard_example_mining_step, 1.0)
+            fraction = ramp * fraction + (1.0 - ramp)
+        k = ops.cast(fraction * ops.cast(pixels, "float32"), "int32")
+        # A tensor of k losses would change its shape with the step.
+        chosen = ops.where(ops.arange(pixels) >= pixels - k, ops.sort(losses), 0.0)
+        present = ops.cast(ops.count_nonzero(chosen), "float32")
+        return ops.sum(chosen) / ops.maximum(present, 1.0)
+
+    def _focal(self, cross_entropy: Any) -> Any:
+        """Sum of the focal loss; a pixel of cross entropy 0 has none."""
+        missing = ops.maximum(-ops.expm1(-cross_entropy), SMALLEST)  # 1 - p
+        return ops.sum(missing**self.focal_loss_gamma * cross_entropy)
+
+
+def _nearest(size_in: Any, size_out: Any) -> Any:
+    """The nearest of `size_in` positions for each of `size_out`, corners aligned and halves rounded up."""
+    last_in, last_out = ops.cast(size_in - 1, "float32"), ops.cast(size_out - 1, "float32")
+    scale = last_in / ops.maximum(last_out, 1.0)
+    return ops.cast(ops.floor(ops.arange(size_out, dtype="float32") * scale + 0.5), "int32")
+
+
+def _dice(labels: Any, logits: Any, mask: Any) -> Any:
+    """The dice loss over the classes that labelled pixels have; `mask` is 1 there, and 0 elsewhere."""
+    mask = mask[..., None]
+    probabilities = ops.softmax(logits, axis=-1) * mask
+    truth = ops.one_hot(labels, logits.shape[-1], dtype="float32") * mask
+    over_pixels = (0, 1, 2)
+    sizes = ops.sum(truth, axis=over_pixels)
+    overlap = 2.0 * ops.sum(probabilities * truth, axis=over_pixels)
+    dice = overlap / ops.maximum(ops.sum(ops.square(probabilities), axis=over_pixels) + sizes, SMALLEST)
+    occurring = ops.cast(sizes > 0.0, "float32")
+    return ops.sum((1.0 - dice) * occurring) / ops.maximum(ops.sum(occurring), 1.0)

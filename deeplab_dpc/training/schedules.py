@@ -1,16 +1,31 @@
-"""The poly learning rate (arXiv:1606.00915, Sec. 4.1) with DeepLab's slow start."""
+"""The published learning rates: poly (arXiv:1606.00915, Sec. 4.1), step and cosine, after a slow start.
+
+Source: tensorflow/models, research/deeplab/utils/train_utils.py.
+"""
+
+from typing import Any
 
 import keras
 from keras import ops
+from keras.optimizers.schedules import CosineDecay, LearningRateSchedule
 
 from deeplab_dpc.config import TrainConfig
 
+SMALLEST = 1e-12  # Under XLA 0 ** 0.9 is not finite, and 1 - step / steps may be just below 0.
+
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
-class PolySchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """lr = base * (1 - (step - slow_start) / (total - slow_start)) ** power, 0 from the last step on.
+class PolySchedule(LearningRateSchedule):
+    """rate = end + (base - end) * (1 - step / steps) ** power, and `end` from the last step on.
 
-    Before `slow_start_step` the rate is the constant `slow_start_learning_rate`.
+    Args:
+      base_learning_rate: at step 0.
+      training_number_of_steps: until the end, >= 1.
+      learning_power: of the share of steps that remain.
+      end_learning_rate: at the end.
+
+    Raises:
+      ValueError: if there are no steps.
     """
 
     def __init__(
@@ -18,42 +33,129 @@ class PolySchedule(keras.optimizers.schedules.LearningRateSchedule):
         base_learning_rate: float,
         training_number_of_steps: int,
         learning_power: float = 0.9,
-        slow_start_step: int = 0,
-        slow_start_learning_rate: float = 1e-4,
+        end_learning_rate: float = 0.0,
     ):
+        if training_number_of_steps < 1:
+            raise ValueError(f"`training_number_of_steps` must be >= 1, got {training_number_of_steps}.")
         self.base_learning_rate = base_learning_rate
         self.training_number_of_steps = training_number_of_steps
         self.learning_power = learning_power
-        self.slow_start_step = slow_start_step
-        self.slow_start_learning_rate = slow_start_learning_rate
+        self.end_learning_rate = end_learning_rate
 
     def __call__(self, step):
         step = ops.cast(step, "float32")
-        duration = max(self.training_number_of_steps - self.slow_start_step, 1)
-        progress = ops.clip((step - self.slow_start_step) / duration, 0.0, 1.0)
-        remaining = 1.0 - progress
-        # Under XLA 0 ** 0.9 is not finite.
-        rate = ops.where(
-            remaining > 0.0, self.base_learning_rate * ops.maximum(remaining, 1e-12) ** self.learning_power, 0.0
+        remaining = ops.maximum(1.0 - step / self.training_number_of_steps, SMALLEST)
+        rate = self.end_learning_rate + (self.base_learning_rate - self.end_learning_rate) * (
+            remaining**self.learning_power
         )
-        return ops.where(step < self.slow_start_step, self.slow_start_learning_rate, rate)
+        return ops.where(step < self.training_number_of_steps, rate, self.end_learning_rate)
 
     def get_config(self):
         return {
             "base_learning_rate": self.base_learning_rate,
             "training_number_of_steps": self.training_number_of_steps,
             "learning_power": self.learning_power,
-            "slow_start_step": self.slow_start_step,
-            "slow_start_learning_rate": self.slow_start_learning_rate,
+            "end_learning_rate": self.end_learning_rate,
         }
 
 
-def build_schedule(config: TrainConfig) -> PolySchedule:
+@keras.saving.register_keras_serializable(package="deeplab_dpc")
+class StepSchedule(LearningRateSchedule):
+    """rate = base * factor ** (step // decay_step).
+
+    The division is of integers: that of numbers in keras' ExponentialDecay falls a step late under XLA now and then.
+
+    Args:
+      base_learning_rate: at step 0.
+      learning_rate_decay_step: steps between falls, >= 1.
+      learning_rate_decay_factor: that the rate falls by.
+
+    Raises:
+      ValueError: if there are no steps between falls.
+    """
+
+    def __init__(
+        self, base_learning_rate: float, learning_rate_decay_step: int, learning_rate_decay_factor: float = 0.1
+    ):
+        if learning_rate_decay_step < 1:
+            raise ValueError(f"`learning_rate_decay_step` must be >= 1, got {learning_rate_decay_step}.")
+        self.base_learning_rate = base_learning_rate
+        self.learning_rate_decay_step = learning_rate_decay_step
+        self.learning_rate_decay_factor = learning_rate_decay_factor
+
+    def __call__(self, step):
+        falls = ops.floor_divide(ops.cast(step, "int32"), self.learning_rate_decay_step)
+        return self.base_learning_rate * ops.power(self.learning_rate_decay_factor, ops.cast(falls, "float32"))
+
+    def get_config(self):
+        return {
+            "base_learning_rate": self.base_learning_rate,
+            "learning_rate_decay_step": self.learning_rate_decay_step,
+            "learning_rate_decay_factor": self.learning_rate_decay_factor,
+        }
+
+
+@keras.saving.register_keras_serializable(package="deeplab_dpc")
+class SlowStart(LearningRateSchedule):
+    """A low rate until `slow_start_step`, from where `schedule` begins at its step 0.
+
+    Args:
+      schedule: what follows.
+      slow_start_step: steps of the slow start, >= 1.
+      slow_start_learning_rate: the rate at step 0.
+      linear: whether the rate rises to the first of `schedule`; else it is constant.
+
+    Raises:
+      ValueError: if the slow start has no step.
+    """
+
+    def __init__(
+        self,
+        schedule: LearningRateSchedule,
+        slow_start_step: int,
+        slow_start_learning_rate: float,
+        linear: bool = False,
+    ):
+        if slow_start_step < 1:
+            raise ValueError(f"`slow_start_step` must be >= 1, got {slow_start_step}.")
+        self.schedule = schedule
+        self.slow_start_step = slow_start_step
+        self.slow_start_learning_rate = slow_start_learning_rate
+        self.linear = linear
+
+    def __call__(self, step):
+        step = ops.cast(step, "float32")
+        slow = self.slow_start_learning_rate
+        if self.linear:
+            slow += (self.schedule(0) - slow) * step / self.slow_start_step
+        after = self.schedule(ops.maximum(step - self.slow_start_step, 0.0))
+        return ops.where(step < self.slow_start_step, slow, after)
+
+    def get_config(self):
+        return {
+            "schedule": keras.saving.serialize_keras_object(self.schedule),
+            "slow_start_step": self.slow_start_step,
+            "slow_start_learning_rate": self.slow_start_learning_rate,
+            "linear": self.linear,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "SlowStart":
+        return cls(**{**config, "schedule": keras.saving.deserialize_keras_object(config["schedule"])})
+
+
+def build_schedule(config: TrainConfig) -> LearningRateSchedule:
     """The schedule of a training configuration."""
-    return PolySchedule(
-        config.base_learning_rate,
-        config.training_number_of_steps,
-        config.learning_power,
-        config.slow_start_step,
-        config.slow_start_learning_rate,
-    )
+    base, end = config.base_learning_rate, config.end_learning_rate
+    steps = max(config.training_number_of_steps - config.slow_start_step, 1)
+    schedule: LearningRateSchedule
+    if config.learning_policy == "step":
+        schedule = StepSchedule(base, config.learning_rate_decay_step, config.learning_rate_decay_factor)
+    elif config.learning_policy == "cosine":
+        schedule = CosineDecay(base, steps, alpha=end / base)
+    else:
+        schedule = PolySchedule(base, steps, config.learning_power, end)
+    if not config.slow_start_step:
+        return schedule
+    burnin = config.slow_start_burnin_type or ("linear" if config.learning_policy == "cosine" else "none")
+    return SlowStart(schedule, config.slow_start_step, config.slow_start_learning_rate, linear=burnin == "linear")
