@@ -253,6 +253,7 @@ class TrainConfig(_Config):
         loss are float32.
       tf_initial_checkpoint: published checkpoint or earlier run to start from, or None; `imagenet` downloads the
         MobileNetV2 of Keras.
+      fork_from: run directory whose weights, optimizer and step this run goes on from with other flags, or None.
       restore_moving_averages: whether the moving averages of that checkpoint's variables are taken in their place.
       initialize_last_layer: whether the last layers are restored too, where their shapes agree.
       save_interval_steps: between checkpoints.
@@ -294,6 +295,7 @@ class TrainConfig(_Config):
     drop_path_keep_prob: float = 1.0
     precision: str = "float32"
     tf_initial_checkpoint: str | None = None
+    fork_from: str | None = None
     restore_moving_averages: bool = False
     initialize_last_layer: bool = True
     save_interval_steps: int = 500
@@ -399,8 +401,6 @@ class SearchConfig(_Config):
 def open_run(workdir: pathlib.Path, sections: dict[str, Any], extendable: Iterable[str] = ()) -> None:
     """Claims `workdir` for a run of this configuration: writes config.json, or checks the one that is there.
 
-    A field that the stored configuration lacks, since the version that wrote it did not have it, has its default.
-
     Args:
       workdir: the run directory, made if it is absent.
       sections: {"model": ModelConfig(...), "train": ...}; a section may also be plain JSON.
@@ -410,35 +410,55 @@ def open_run(workdir: pathlib.Path, sections: dict[str, Any], extendable: Iterab
       UserError: if the directory holds a run of another configuration; the message names the differences.
     """
     path = workdir / CONFIG_FILE
-    config = {name: _encode(section) for name, section in sections.items()}
     if path.exists():
-        stored = read_json(path, "run configuration")
-        for name, section in sections.items():
-            if isinstance(section, _Config) and isinstance(stored.get(name), dict):
-                stored[name] = type(section).from_json(stored[name]).to_json()
-        before, now = _flatten(stored), _flatten(config)
-        changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
-        refused = [key for key in changed if key not in set(extendable)]
+        differences = config_differences(read_json(path, "run configuration"), sections)
+        refused = [shown for key, shown in differences.items() if key not in set(extendable)]
         if refused:
-            shown = ", ".join(f"{key} (was {before.get(key)}, now {now.get(key)})" for key in refused)
+            fork = f", or --fork_from={workdir} with a new --workdir to start a new run from it"
             raise UserError(
-                f"{workdir} holds a run with another configuration: {shown}; "
-                "give the same flags to continue it, or another --workdir."
+                f"{workdir} holds a run with another configuration: {', '.join(refused)}; "
+                f"give the same flags to continue it, or another --workdir{fork if 'train' in sections else ''}."
             )
-        if not changed:
+        if not differences:
             return
-    write_json(path, config)
+    write_json(path, {name: _encode(section) for name, section in sections.items()})
 
 
-def read_run(workdir: str | pathlib.Path) -> dict[str, Any]:
-    """The config.json of a run directory.
+def config_differences(stored: dict[str, Any], sections: dict[str, Any]) -> dict[str, str]:
+    """What differs between a stored configuration and another, by dotted field.
+
+    A field that the stored one lacks, since the version that wrote it did not have it, has its default.
+
+    Args:
+      stored: sections as JSON, as read_run returns them.
+      sections: sections as open_run takes them.
+
+    Returns:
+      {"train.base_learning_rate": "train.base_learning_rate (was 0.01, now 0.001)"}, sorted.
+    """
+    completed = {
+        name: type(sections[name]).from_json(section).to_json()
+        if isinstance(section, dict) and isinstance(sections.get(name), _Config)
+        else section
+        for name, section in stored.items()
+    }
+    before, now = _flatten(completed), _flatten({name: _encode(section) for name, section in sections.items()})
+    return {
+        key: f"{key} (was {before.get(key)}, now {now.get(key)})"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
+    }
+
+
+def read_run(workdir: str | pathlib.Path, flag: str = "workdir") -> dict[str, Any]:
+    """The config.json of a run directory, which that flag gave.
 
     Raises:
       UserError: if there is none.
     """
     path = pathlib.Path(workdir) / CONFIG_FILE
     if not path.exists():
-        raise UserError(f"--workdir={workdir} is not a run directory: it has no {CONFIG_FILE}.")
+        raise UserError(f"--{flag}={workdir} is not a run directory: it has no {CONFIG_FILE}.")
     return read_json(path, "run configuration")
 
 

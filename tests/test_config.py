@@ -5,7 +5,7 @@ import json
 import pytest
 
 from deeplab_dpc.arch.library import load_cell
-from deeplab_dpc.config import CONFIG_FILE, DataConfig, ModelConfig, TrainConfig, open_run
+from deeplab_dpc.config import CONFIG_FILE, DataConfig, ModelConfig, TrainConfig, config_differences, open_run, read_run
 from deeplab_dpc.errors import UserError
 
 
@@ -31,8 +31,30 @@ def test_run_of_the_same_configuration_continues_and_of_another_is_refused_with_
     open_run(tmp_path, sections)
     with pytest.raises(UserError, match=r"model\.num_classes \(was 3, now 4\); give the same flags"):
         open_run(tmp_path, sections | {"model": ModelConfig(num_classes=4)})
-    with pytest.raises(UserError, match=r"features\. \(was abc, now abd\)"):
+    with pytest.raises(UserError, match=r"features\. \(was abc, now abd\); .*, or another --workdir\.$"):
         open_run(tmp_path, sections | {"features": "abd"})
+
+
+def test_refused_training_may_be_forked(tmp_path):
+    open_run(tmp_path, {"train": TrainConfig()})
+    with pytest.raises(UserError, match=f"or another --workdir, or --fork_from={tmp_path} with a new --workdir to"):
+        open_run(tmp_path, {"train": TrainConfig(seed=1)})
+
+
+def test_differences_of_configurations_are_told_by_field(tmp_path):
+    open_run(tmp_path, {"model": ModelConfig(num_classes=3), "train": TrainConfig()})
+    changed = {"model": ModelConfig(num_classes=3), "train": TrainConfig(seed=1, base_learning_rate=0.001)}
+    assert config_differences(read_run(tmp_path), changed) == {
+        "train.base_learning_rate": "train.base_learning_rate (was 0.01, now 0.001)",
+        "train.seed": "train.seed (was 0, now 1)",
+    }
+
+
+def test_directory_that_is_no_run_is_named_with_its_flag(tmp_path):
+    with pytest.raises(UserError, match=f"--workdir={tmp_path} is not a run directory: it has no config.json"):
+        read_run(tmp_path)
+    with pytest.raises(UserError, match=f"--fork_from={tmp_path} is not a run directory"):
+        read_run(tmp_path, "fork_from")
 
 
 def test_extendable_field_is_updated(tmp_path):

@@ -22,7 +22,8 @@ from deeplab_dpc.checkpoint.mismatch import (
     shortened,
 )
 from deeplab_dpc.checkpoint.names import named_variables
-from deeplab_dpc.checkpoint.run import latest_checkpoint, read_weights
+from deeplab_dpc.checkpoint.run import read_weights
+from deeplab_dpc.checkpoint.run_directory import latest_checkpoint
 from deeplab_dpc.checkpoint.tf1 import read_tf1_checkpoint
 from deeplab_dpc.config import CONFIG_FILE, ModelConfig, read_run
 from deeplab_dpc.errors import UserError
@@ -121,12 +122,23 @@ def restore_backbone(model: Segmenter, source: str, moving_averages: bool = Fals
 
 
 def restore_for_training(
-    model: Segmenter, source: str, initialize_last_layer: bool = True, moving_averages: bool = False
+    model: Segmenter,
+    source: str,
+    initialize_last_layer: bool = True,
+    moving_averages: bool = False,
+    last_layers_contain_logits_only: bool = False,
 ) -> RestoreReport:
     """Restores the backbone, and the context module, decoder and logits where the checkpoint has the same ones.
 
     A context module (ASPP or a cell) or decoder other than the checkpoint's starts fresh, and the logits with it;
     logits of another number of classes start fresh. A decoder whose output is the logits is treated as logits.
+
+    Args:
+      model: whose variables are overwritten.
+      source: as read_checkpoint takes it.
+      initialize_last_layer: False for last layers that start fresh, whatever the checkpoint has.
+      moving_averages: as read_checkpoint takes it.
+      last_layers_contain_logits_only: whether the last layers are the logits alone, or context module and decoder too.
 
     Raises:
       UserError: if the checkpoint lacks a part of the backbone, or a part of the context module.
@@ -137,6 +149,8 @@ def restore_for_training(
     parts = _parts(model, variables)
     require(_shapes(parts[BACKBONE]), stored, model.config, source)
     wanted = dict(parts[BACKBONE])
+    if not initialize_last_layer and not last_layers_contain_logits_only:
+        return _restored(wanted, variables, arrays, source, [_fresh_last_layers(bool(parts[DECODER]))])
     reasons = []
     for part, reason in (
         (HEAD, _other_head(model, _shapes(parts[HEAD]), stored, source)),
@@ -153,8 +167,27 @@ def restore_for_training(
             wanted |= parts[LOGITS]
         else:
             reasons.append(reason)
+    return _restored(wanted, variables, arrays, source, reasons)
+
+
+def _restored(
+    wanted: Mapping[str, Any],
+    variables: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+    source: str,
+    reasons: list[str],
+) -> RestoreReport:
+    """Restores the wanted ones of the variables; the others keep their fresh values for these reasons."""
     fresh = tuple(sorted(variables.keys() - wanted.keys()))
     return dataclasses.replace(_assign(wanted, arrays, source), initialized=fresh, reasons=tuple(reasons))
+
+
+def _fresh_last_layers(has_decoder: bool) -> str:
+    decoder = ", the decoder" if has_decoder else ""
+    return (
+        f"The context module{decoder} and the logits start fresh, as --initialize_last_layer=false asks "
+        "(--last_layers_contain_logits_only for the logits alone)."
+    )
 
 
 def _parts(model: Segmenter, variables: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -1,103 +1,187 @@
-"""Checkpoints of our own runs: directories that are whole or absent, the last two kept.
+"""Checkpoints of our own runs, saved and restored: directories that are whole or absent.
 
-WORKDIR/checkpoints/step_00000400/weights.npz        the network's arrays by published name, common to all backends
-                                  optimizer.npz      the optimizer's, by path
-                                  random_states.npz  states of the dropout generators, in order
-                                  progress.json      step and the rows of metrics.csv
-
-Names do not depend on how the classes of the network are put together, so a run outlives changes of them.
+run_directory.py says where they are, run_state.py what is in them.
 """
 
 import dataclasses
 import math
 import pathlib
-import shutil
-import zipfile
-import zlib
+from collections.abc import Iterable
 from typing import Any
 
 import keras
 import numpy as np
 
 from deeplab_dpc.checkpoint.names import named_variables
+from deeplab_dpc.checkpoint.run_directory import (
+    RunCheckpoint,
+    best_checkpoint,
+    best_folder,
+    checkpoint_name,
+    checkpoints_in,
+    list_checkpoints,
+    remove_checkpoints,
+    set_aside,
+    training_folder,
+)
+from deeplab_dpc.checkpoint.run_state import (
+    ITERATION,
+    OPTIMIZER,
+    PROGRESS,
+    RANDOM_STATES,
+    WEIGHTS,
+    Arrays,
+    DamageError,
+    Progress,
+    assign,
+    misfit,
+    read_arrays,
+    read_progress,
+    state_variables,
+    write_arrays,
+    write_progress,
+)
+from deeplab_dpc.config import config_differences, read_run
+from deeplab_dpc.console import console
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import atomic_path, read_json, require_space, write_json
+from deeplab_dpc.models.segmenter import Segmenter
 
-WEIGHTS = "weights.npz"
-OPTIMIZER = "optimizer.npz"
-RANDOM_STATES = "random_states.npz"
-PROGRESS = "progress.json"
+METRICS = "metrics.json"
 KEPT = 2
 FILE_OVERHEAD = 2_000_000  # bytes, for names and structure
 
 
-@dataclasses.dataclass(frozen=True)
-class RunCheckpoint:
-    """A finished checkpoint of a run: its directory and step."""
+def save_checkpoint(
+    workdir: pathlib.Path, network: Segmenter, optimizer: keras.optimizers.Optimizer, progress: Progress
+) -> None:
+    """Writes what a training needs to continue after `progress.step` steps; keeps the last two checkpoints.
 
-    path: pathlib.Path
-    step: int
-
-
-def list_checkpoints(workdir: str | pathlib.Path) -> list[RunCheckpoint]:
-    """The checkpoints of a run, oldest first."""
-    found = [
-        RunCheckpoint(path, int(path.name.removeprefix("step_")))
-        for path in (pathlib.Path(workdir) / "checkpoints").glob("step_*")
-    ]
-    return sorted(found, key=lambda checkpoint: checkpoint.step)
-
-
-def latest_checkpoint(workdir: str | pathlib.Path) -> RunCheckpoint:
-    """The newest checkpoint.
-
-    Raises:
-      UserError: if the run has none yet.
+    Args:
+      workdir: the run directory.
+      network: its weights and random generators are written.
+      optimizer: built for it.
+      progress: so far.
     """
-    checkpoints = list_checkpoints(workdir)
-    if not checkpoints:
-        raise UserError(f"{workdir} has no checkpoint yet; train it first (python train.py --workdir={workdir} ...).")
-    return checkpoints[-1]
-
-
-def save_checkpoint(workdir: pathlib.Path, model: keras.Model, step: int, history: list[dict[str, float]]) -> None:
-    """Writes the model, its optimizer and random states after `step` steps; keeps the last two checkpoints."""
-    folder = workdir / "checkpoints"
-    variables = [*model.variables, *model.optimizer.variables]
-    require_space(folder, sum(4 * math.prod(variable.shape) for variable in variables) + FILE_OVERHEAD)
-    with atomic_path(folder / f"step_{step:08d}") as partial:
+    folder = training_folder(workdir)
+    state = state_variables(network, optimizer)
+    require_space(folder, sum(_size(variables.values()) for variables in state.values()))
+    with atomic_path(folder / checkpoint_name(progress.step)) as partial:
         partial.mkdir()
-        _write(partial / WEIGHTS, named_variables(model))
-        for file, states in _training_states(model).items():
-            _write(partial / file, states)
-        write_json(partial / PROGRESS, {"step": step, "history": history})
-    for old in list_checkpoints(workdir)[:-KEPT]:
-        # Renamed first, so that a kill in between leaves no checkpoint that misses files.
-        doomed = old.path.replace(old.path.with_name(f".{old.path.name}.tmp"))
-        shutil.rmtree(doomed)
+        for file, variables in state.items():
+            write_arrays(partial / file, variables)
+        write_progress(partial / PROGRESS, progress)
+    remove_checkpoints(list_checkpoints(workdir)[:-KEPT])
 
 
-def load_training(checkpoint: RunCheckpoint, model: keras.Model) -> list[dict[str, float]]:
-    """Restores what save_checkpoint wrote into a compiled model; returns the history.
+def save_best(workdir: pathlib.Path, network: Segmenter, step: int, metrics: dict[str, float]) -> None:
+    """Writes the network as the best so far, with the metrics of its evaluation; the best before is removed then."""
+    folder = best_folder(workdir)
+    variables = named_variables(network)
+    require_space(folder, _size(variables.values()))
+    with atomic_path(folder / checkpoint_name(step)) as partial:
+        partial.mkdir()
+        write_arrays(partial / WEIGHTS, variables)
+        write_json(partial / METRICS, {"step": step, "metrics": metrics})
+    remove_checkpoints(other for other in checkpoints_in(folder) if other.step != step)
+
+
+def best_metrics(workdir: str | pathlib.Path) -> dict[str, float]:
+    """The metrics of the best checkpoint; empty before the first."""
+    best = best_checkpoint(workdir)
+    return {} if best is None else read_json(best.path / METRICS, "metrics of the best checkpoint")["metrics"]
+
+
+def restore_training(
+    workdir: pathlib.Path, network: Segmenter, optimizer: keras.optimizers.Optimizer
+) -> Progress | None:
+    """Restores the newest checkpoint that is whole; damaged ones after it are set aside, each with a printed line.
+
+    Args:
+      workdir: the run directory.
+      network: what save_checkpoint was given, whose variables are overwritten.
+      optimizer: built for it.
+
+    Returns:
+      How far the training is; None if it has no checkpoint.
 
     Raises:
-      UserError: if a file does not fit the model or is damaged.
+      UserError: if all checkpoints are damaged, or the newest whole one does not fit. Nothing is restored then.
     """
-    # Without its variables the optimizer's state could not be restored.
-    model.optimizer.build(model.trainable_variables)
-    load_weights(checkpoint, model)
-    for file, states in _training_states(model).items():
-        _assign(states, checkpoint.path / file)
-    return read_json(checkpoint.path / PROGRESS, "training progress")["history"]
+    if not list_checkpoints(workdir):
+        return None
+    whole, damaged = _newest_whole(workdir)
+    for checkpoint, reason in damaged:
+        aside = set_aside(checkpoint)
+        console.print(f"{checkpoint.path} is damaged ({reason}); it is kept as {aside.name}, and not used.")
+    _require_weights(whole.checkpoint, network, whole.arrays[WEIGHTS])
+    state = state_variables(network, optimizer)
+    for file in (OPTIMIZER, RANDOM_STATES):
+        name = misfit(state[file], whole.arrays[file])
+        if name is not None:
+            raise UserError(
+                f"{whole.checkpoint.path / file} does not fit the training: {name} differs; it was written by another "
+                "version, so start a new run from it (--fork_from with a new --workdir)."
+            )
+    for file, variables in state.items():
+        assign(variables, whole.arrays[file])
+    return whole.progress
 
 
-def load_weights(checkpoint: RunCheckpoint, model: keras.Model) -> None:
+def fork_training(source: str | pathlib.Path, network: Segmenter, optimizer: keras.optimizers.Optimizer) -> Progress:
+    """Restores the newest whole checkpoint of another run, which stays as it is, to start a new run from it.
+
+    An optimizer of other variables starts fresh, but at the step of the checkpoint, and random generators of another
+    number start fresh, with a printed line.
+
+    Args:
+      source: directory of the other run.
+      network: of the new run, whose weights are overwritten.
+      optimizer: built for it.
+
+    Returns:
+      How far that run is at the checkpoint.
+
+    Raises:
+      UserError: if that is no run, has no whole checkpoint, or has another network.
+    """
+    config = read_run(source, "fork_from")
+    if not list_checkpoints(source):
+        raise UserError(f"--fork_from={source} has no checkpoint to start from; give a run that has trained.")
+    whole, damaged = _newest_whole(source)
+    for checkpoint, reason in damaged:
+        console.print(f"{checkpoint.path} is damaged ({reason}) and not used.")
+    state = state_variables(network, optimizer)
+    name = misfit(state[WEIGHTS], whole.arrays[WEIGHTS])
+    if name is not None:
+        differences = config_differences({"model": config["model"]}, {"model": network.config})
+        first = f" ({next(iter(differences.values()))})" if differences else ""
+        raise UserError(
+            f"--fork_from={source} has another network: {name} is absent or has another shape{first}; give the flags "
+            f"of its network, or take what fits with --tf_initial_checkpoint={source}."
+        )
+    assign(state[WEIGHTS], whole.arrays[WEIGHTS])
+    if misfit(state[OPTIMIZER], whole.arrays[OPTIMIZER]) is None:
+        assign(state[OPTIMIZER], whole.arrays[OPTIMIZER])
+    else:
+        state[OPTIMIZER][ITERATION].assign(whole.progress.step)
+        console.print(f"The optimizer starts fresh at step {whole.progress.step}: {source} has another one.")
+    if misfit(state[RANDOM_STATES], whole.arrays[RANDOM_STATES]) is None:
+        assign(state[RANDOM_STATES], whole.arrays[RANDOM_STATES])
+    else:
+        console.print(f"The random generators start fresh: {source} has others.")
+    return whole.progress
+
+
+def load_weights(checkpoint: RunCheckpoint, network: Segmenter) -> None:
     """Restores the network's weights.
 
     Raises:
-      UserError: if the file does not fit the model or is damaged.
+      UserError: if the file does not fit the network or is damaged.
     """
-    _assign(named_variables(model), checkpoint.path / WEIGHTS)
+    arrays = read_weights(checkpoint)
+    _require_weights(checkpoint, network, arrays)
+    assign(named_variables(network), arrays)
 
 
 def read_weights(checkpoint: RunCheckpoint) -> dict[str, np.ndarray]:
@@ -106,47 +190,57 @@ def read_weights(checkpoint: RunCheckpoint) -> dict[str, np.ndarray]:
     Raises:
       UserError: if the file is damaged.
     """
-    return _read(checkpoint.path / WEIGHTS)
-
-
-def _write(path: pathlib.Path, variables: dict[str, Any]) -> None:
-    arrays: dict[str, Any] = {name: np.asarray(variable) for name, variable in variables.items()}
-    np.savez(path, **arrays)
-
-
-def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        return read_arrays(checkpoint.path / WEIGHTS)
+    except DamageError as error:
+        workdir = checkpoint.path.parents[1]
+        others = [str(other.step) for other in list_checkpoints(workdir) if other.path != checkpoint.path]
+        choice = f", or evaluate another checkpoint with --run_checkpoint={' or '.join(others)}" if others else ""
         raise UserError(
-            f"{path} cannot be read ({reason}); remove {path.parent} to go on from the checkpoint before."
+            f"{checkpoint.path} is damaged ({error}); start the training in {workdir} again{choice}."
         ) from error
 
 
-def _assign(variables: dict[str, Any], path: pathlib.Path) -> None:
-    arrays = _read(path)
-    differing = [
-        name
-        for name, variable in variables.items()
-        if name not in arrays or arrays[name].shape != tuple(variable.shape)
-    ]
-    if differing:
-        raise UserError(f"{path} does not fit the network: {differing[0]} is absent or has another shape.")
-    for name, variable in variables.items():
-        variable.assign(arrays[name])
+@dataclasses.dataclass(frozen=True)
+class _Whole:
+    """A checkpoint all of whose files could be read: arrays by file and name, and the progress."""
+
+    checkpoint: RunCheckpoint
+    arrays: dict[str, dict[str, np.ndarray]]
+    progress: Progress
 
 
-def _training_states(model: keras.Model) -> dict[str, dict[str, Any]]:
-    """What a training needs beside the weights, by file: optimizer, and random generators (dropout).
+def _newest_whole(workdir: str | pathlib.Path) -> tuple[_Whole, list[tuple[RunCheckpoint, str]]]:
+    """The newest checkpoint that is whole, and the damaged ones after it, each with the reason."""
+    damaged: list[tuple[RunCheckpoint, str]] = []
+    for checkpoint in reversed(list_checkpoints(workdir)):
+        try:
+            return _read_whole(checkpoint), damaged
+        except DamageError as error:
+            damaged.append((checkpoint, str(error)))
+    shown = "; ".join(f"{checkpoint.path.name} ({reason})" for checkpoint, reason in damaged)
+    raise UserError(
+        f"All checkpoints in {training_folder(workdir)} are damaged: {shown}; put a copy of one there, or remove the "
+        "folder to train from the beginning."
+    )
 
-    The optimizer's variables go by their paths without its own name, which Keras numbers; the generators, which Keras
-    does not count as weights, by their order.
-    """
-    weights = {id(variable) for variable in model.weights}
-    generators = [variable for variable in model.non_trainable_variables if id(variable) not in weights]
-    return {
-        OPTIMIZER: {variable.path.split("/", 1)[1]: variable for variable in model.optimizer.variables},
-        RANDOM_STATES: {str(i): variable for i, variable in enumerate(generators)},
-    }
+
+def _read_whole(checkpoint: RunCheckpoint) -> _Whole:
+    arrays = {file: read_arrays(checkpoint.path / file) for file in (WEIGHTS, OPTIMIZER, RANDOM_STATES)}
+    progress = read_progress(checkpoint.path / PROGRESS)
+    if progress.step != checkpoint.step:
+        raise DamageError(f"{PROGRESS} is of step {progress.step}")
+    return _Whole(checkpoint, arrays, progress)
+
+
+def _require_weights(checkpoint: RunCheckpoint, network: Segmenter, arrays: Arrays) -> None:
+    name = misfit(named_variables(network), arrays)
+    if name is not None:
+        raise UserError(
+            f"{checkpoint.path} does not fit the network of its run: {name} is absent or has another shape; it was "
+            "written by another version."
+        )
+
+
+def _size(variables: Iterable[Any]) -> int:
+    return sum(4 * math.prod(variable.shape) for variable in variables) + FILE_OVERHEAD

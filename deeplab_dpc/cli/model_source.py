@@ -6,7 +6,8 @@ import pathlib
 from absl import flags
 
 from deeplab_dpc.checkpoint.restore import restore_model
-from deeplab_dpc.checkpoint.run import latest_checkpoint, load_weights
+from deeplab_dpc.checkpoint.run import load_weights
+from deeplab_dpc.checkpoint.run_directory import BEST, LATEST, find_checkpoint
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.config import ModelConfig, read_run
 from deeplab_dpc.console import console
@@ -26,7 +27,7 @@ class LoadedModel:
       class_names, palette, ignore_label: of the classes.
       source: where the weights come from, in words.
       workdir: the run directory, or None for a published checkpoint.
-      step: how long the run has trained; 0 for a published checkpoint.
+      step: how long the run had trained then; 0 for a published checkpoint.
     """
 
     segmenter: Segmenter
@@ -39,8 +40,14 @@ class LoadedModel:
 
 
 def define_source_flags(values: flags.FlagValues) -> None:
-    """--workdir, or --checkpoint_path with the flags of its model."""
+    """--workdir with --run_checkpoint, or --checkpoint_path with the flags of its model."""
     flags.DEFINE_string("workdir", None, "Run directory of train.py.", flag_values=values)
+    flags.DEFINE_string(
+        "run_checkpoint",
+        LATEST,
+        f"Checkpoint of --workdir: {LATEST}, {BEST} (of the evaluations while it trained) or a step.",
+        flag_values=values,
+    )
     flags.DEFINE_string(
         "checkpoint_path",
         None,
@@ -76,7 +83,9 @@ def load_model(values: flags.FlagValues) -> LoadedModel:
     if values.workdir is not None:
         if values.restore_moving_averages:
             raise UserError("--restore_moving_averages is for --checkpoint_path; a run keeps no moving averages.")
-        return _from_run(pathlib.Path(values.workdir))
+        return _from_run(pathlib.Path(values.workdir), values.run_checkpoint)
+    if values.run_checkpoint != LATEST:
+        raise UserError("--run_checkpoint is for --workdir; --checkpoint_path names one checkpoint.")
     flag_groups.required(values, "num_classes")
     config = flag_groups.model_config(values, values.num_classes)
     model = build_segmenter(config)
@@ -84,12 +93,12 @@ def load_model(values: flags.FlagValues) -> LoadedModel:
     return _named(model, values)
 
 
-def _from_run(workdir: pathlib.Path) -> LoadedModel:
+def _from_run(workdir: pathlib.Path, which: str) -> LoadedModel:
     config = read_run(workdir)
     if "model" not in config or "train" not in config:
         raise UserError(f"--workdir={workdir} is the directory of a search, not of a training; give that of train.py.")
     model = build_segmenter(ModelConfig.from_json(config["model"]))
-    checkpoint = latest_checkpoint(workdir)
+    checkpoint = find_checkpoint(workdir, which)
     load_weights(checkpoint, model)
     info = DatasetInfo.from_json(read_json(workdir / DATASET_FILE, "data set description"))
     return LoadedModel(
@@ -97,7 +106,7 @@ def _from_run(workdir: pathlib.Path) -> LoadedModel:
         info.class_names,
         info.palette,
         info.ignore_label,
-        f"{workdir}, step {checkpoint.step}",
+        f"{workdir}, step {checkpoint.step}" + (" (best)" if which == BEST else ""),
         workdir,
         checkpoint.step,
     )

@@ -13,6 +13,7 @@ from deeplab_dpc.models.segmenter import build_segmenter
 
 DECODER = {"decoder_output_stride": (4,), "decoder_filters": 8}
 LR_ASPP = {"decoder_output_stride": (8,), "decoder_use_sum_merge": True, "decoder_output_is_logits": True}
+LOGITS_FRESH = {"initialize_last_layer": False, "last_layers_contain_logits_only": True}
 LOGITS = {"logits/semantic/weights", "logits/semantic/biases"}
 
 
@@ -136,9 +137,36 @@ def test_another_number_of_classes_drops_the_logits_and_says_so(aspp_arrays, asp
 
 
 def test_last_layer_is_left_out_on_request(aspp_checkpoint):
-    report = restore_for_training(_model(), aspp_checkpoint, initialize_last_layer=False)
+    report = restore_for_training(_model(), aspp_checkpoint, **LOGITS_FRESH)
     assert set(report.initialized) == LOGITS
     assert report.reasons == ("The logits start fresh, as --initialize_last_layer=false asks.",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "scopes", "parts"),
+    [
+        ({}, {"image_pooling", "aspp0", "concat_projection", "logits"}, "module and the logits"),
+        (
+            DECODER,
+            {"image_pooling", "aspp0", "concat_projection", "decoder", "logits"},
+            "module, the decoder and the logits",
+        ),
+        ({"cell": "conv1x1"}, {"meta_architecture", "logits"}, "module and the logits"),
+    ],
+)
+def test_last_layers_are_context_module_and_decoder_too(changes, scopes, parts, stored):
+    model = _model(**changes)
+    fresh = named_arrays(model)
+    arrays = _filled(model)
+    report = restore_for_training(model, stored(arrays), initialize_last_layer=False)
+    assert _scopes(report.restored) == {"MobilenetV2"}
+    assert _scopes(report.initialized) == scopes
+    assert report.reasons == (
+        f"The context {parts} start fresh, as --initialize_last_layer=false asks "
+        "(--last_layers_contain_logits_only for the logits alone).",
+    )
+    for name, value in named_arrays(model).items():
+        np.testing.assert_array_equal(value, (arrays if name in report.restored else fresh)[name], err_msg=name)
 
 
 def test_cell_starts_fresh_on_the_backbone_of_an_aspp_checkpoint(aspp_arrays, aspp_checkpoint):
@@ -205,7 +233,7 @@ def test_decoder_of_a_fresh_context_module_is_restored_but_not_its_logits(stored
     ("arguments", "reason"),
     [
         ({}, None),
-        ({"initialize_last_layer": False}, "The logits start fresh, as --initialize_last_layer=false asks."),
+        (LOGITS_FRESH, "The logits start fresh, as --initialize_last_layer=false asks."),
     ],
 )
 def test_decoder_whose_output_is_the_logits_is_treated_as_logits(arguments, reason, stored):

@@ -1,0 +1,124 @@
+"""Which checkpoints a run directory holds.
+
+WORKDIR/checkpoints/step_00000400           the last two are kept; a training continues from them
+WORKDIR/checkpoints/damaged_step_00000400   one that could not be read, set aside
+WORKDIR/best/step_00000200                  the network at the best evaluation
+"""
+
+import contextlib
+import dataclasses
+import itertools
+import pathlib
+import re
+import shutil
+from collections.abc import Iterable
+
+from deeplab_dpc.errors import UserError
+
+LATEST, BEST = "latest", "best"
+
+
+@dataclasses.dataclass(frozen=True)
+class RunCheckpoint:
+    """A finished checkpoint of a run: its directory and step."""
+
+    path: pathlib.Path
+    step: int
+
+
+def training_folder(workdir: str | pathlib.Path) -> pathlib.Path:
+    """Where the checkpoints are that a training continues from."""
+    return pathlib.Path(workdir) / "checkpoints"
+
+
+def best_folder(workdir: str | pathlib.Path) -> pathlib.Path:
+    """Where the checkpoint of the best evaluation is."""
+    return pathlib.Path(workdir) / "best"
+
+
+def checkpoint_name(step: int) -> str:
+    """Of the directory of a checkpoint."""
+    return f"step_{step:08d}"
+
+
+def checkpoints_in(folder: pathlib.Path) -> list[RunCheckpoint]:
+    """The checkpoints of one of those folders, oldest first."""
+    found = [
+        RunCheckpoint(path, int(path.name.removeprefix("step_")))
+        for path in folder.glob("step_*")
+        if re.fullmatch(r"step_\d+", path.name)
+    ]
+    return sorted(found, key=lambda checkpoint: checkpoint.step)
+
+
+def list_checkpoints(workdir: str | pathlib.Path) -> list[RunCheckpoint]:
+    """The checkpoints that a training continues from, oldest first."""
+    return checkpoints_in(training_folder(workdir))
+
+
+def best_checkpoint(workdir: str | pathlib.Path) -> RunCheckpoint | None:
+    """The checkpoint of the best evaluation; None before the first."""
+    # A kill while one is replaced leaves two, the later of which is better.
+    return max(checkpoints_in(best_folder(workdir)), key=lambda checkpoint: checkpoint.step, default=None)
+
+
+def latest_checkpoint(workdir: str | pathlib.Path) -> RunCheckpoint:
+    """The newest checkpoint.
+
+    Raises:
+      UserError: if the run has none yet.
+    """
+    return find_checkpoint(workdir, LATEST)
+
+
+def find_checkpoint(workdir: str | pathlib.Path, which: str) -> RunCheckpoint:
+    """The checkpoint of a run that a user asks for.
+
+    Args:
+      workdir: the run directory.
+      which: latest, best, or a step.
+
+    Raises:
+      UserError: if there is no such checkpoint, naming those that there are.
+    """
+    steps, best = list_checkpoints(workdir), best_checkpoint(workdir)
+    if not steps and best is None:
+        raise UserError(f"{workdir} has no checkpoint yet; train it first (python train.py --workdir={workdir} ...).")
+    if which == LATEST:
+        found = steps[-1:]
+    elif which == BEST:
+        found = [best] if best else []
+    elif which.isdecimal():
+        found = [item for item in (*steps, best) if item is not None and item.step == int(which)]
+    else:
+        raise UserError(f"--run_checkpoint must be {LATEST}, {BEST} or a step, got {which}; {_held(steps, best)}.")
+    if not found:
+        raise UserError(f"{workdir} has no checkpoint for --run_checkpoint={which}; {_held(steps, best)}.")
+    return found[0]
+
+
+def _held(steps: list[RunCheckpoint], best: RunCheckpoint | None) -> str:
+    held = (
+        [f"{'step' if len(steps) == 1 else 'steps'} {' and '.join(str(item.step) for item in steps)}"] if steps else []
+    )
+    held += [f"the best of step {best.step}"] if best else []
+    return f"it holds {', and '.join(held)}"
+
+
+def remove_checkpoints(checkpoints: Iterable[RunCheckpoint]) -> None:
+    """Removes them, each at once."""
+    for old in checkpoints:
+        # Renamed first, so that a kill in between leaves no checkpoint that misses files.
+        doomed = old.path.replace(old.path.with_name(f".{old.path.name}.tmp"))
+        shutil.rmtree(doomed)
+
+
+def set_aside(checkpoint: RunCheckpoint) -> pathlib.Path:
+    """Renames a damaged checkpoint, so that it is kept but not listed again; returns the new path."""
+    name = f"damaged_{checkpoint.path.name}"
+    names = itertools.chain([name], (f"{name}_{i}" for i in itertools.count(2)))
+    aside = next(path for path in map(checkpoint.path.with_name, names) if not path.exists())
+    # Another process of the same training may have been faster.
+    with contextlib.suppress(FileNotFoundError):
+        checkpoint.path.replace(aside)
+    return aside

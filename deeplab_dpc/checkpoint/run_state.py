@@ -1,0 +1,156 @@
+"""The files of a run's checkpoint: what is stored of a network and its optimizer, and whether it is whole.
+
+    weights.npz        the network's arrays by published name, common to all backends
+    optimizer.npz      the optimizer's, by name
+    random_states.npz  states of the network's random generators (dropout), in order
+    progress.json      step, and the rows of metrics.csv and validation.csv
+
+Names do not depend on how the classes of the network are put together, so a run outlives changes of them. A zip archive
+keeps a check sum (CRC-32) of every array, and progress.json one of itself.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import zipfile
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from deeplab_dpc.checkpoint.names import named_variables
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.files import read_json, write_json
+
+WEIGHTS = "weights.npz"
+OPTIMIZER = "optimizer.npz"
+RANDOM_STATES = "random_states.npz"
+PROGRESS = "progress.json"
+ITERATION = "iteration"  # Keras' name of the number of steps that an optimizer has made
+LOSS_SCALE = "loss_scale/"  # before the names of what keeps the loss scale; the optimizer inside has its usual names
+COUNT_FROM_END = -12  # where a zip archive says how many files it has; zipfile reads as many as it finds
+
+Arrays = Mapping[str, np.ndarray]
+Variables = Mapping[str, Any]
+
+
+@dataclasses.dataclass
+class Progress:
+    """How far a training is.
+
+    Attributes:
+      step: in batches.
+      rows: of metrics.csv so far.
+      validations: rows of validation.csv so far.
+    """
+
+    step: int = 0
+    rows: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    validations: list[dict[str, float]] = dataclasses.field(default_factory=list)
+
+
+class DamageError(Exception):
+    """A file of a checkpoint is absent, or not what was written; the message says which and why."""
+
+
+def state_variables(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> dict[str, dict[str, Any]]:
+    """The variables that a training needs, by file and name.
+
+    Random generators, which Keras does not count as weights, go by their order.
+    """
+    weights = {id(variable) for variable in network.weights}
+    generators = [variable for variable in network.non_trainable_variables if id(variable) not in weights]
+    return {
+        WEIGHTS: named_variables(network),
+        OPTIMIZER: _optimizer_variables(optimizer),
+        RANDOM_STATES: {str(i): variable for i, variable in enumerate(generators)},
+    }
+
+
+def _optimizer_variables(optimizer: keras.optimizers.Optimizer) -> dict[str, Any]:
+    """By the last part of their paths; the first is the optimizer's own name, which Keras numbers."""
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        inner = _optimizer_variables(optimizer.inner_optimizer)
+        own = optimizer.variables[: len(optimizer.variables) - len(inner)]
+        return inner | {f"{LOSS_SCALE}{variable.name}": variable for variable in own}
+    named = {variable.name: variable for variable in optimizer.variables}
+    if len(named) < len(optimizer.variables):
+        raise ValueError(f"The variables of the optimizer {optimizer.name} must have different names.")
+    return named
+
+
+def write_arrays(path: pathlib.Path, variables: Variables) -> None:
+    """Writes the variables' values as a zip archive of arrays."""
+    arrays: dict[str, Any] = {name: np.asarray(variable) for name, variable in variables.items()}
+    np.savez(path, **arrays)
+
+
+def read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """All arrays of a file that write_arrays wrote.
+
+    Raises:
+      DamageError: if it is absent, or not as it was written.
+    """
+    try:
+        with open(path, "rb") as stream, zipfile.ZipFile(stream) as archive:
+            # Before NumPy reads sizes that may be wrong.
+            torn = archive.testzip()
+            stream.seek(COUNT_FROM_END, os.SEEK_END)
+            count = int.from_bytes(stream.read(2), "little")
+            found = len(archive.namelist())
+        if torn is not None:
+            raise DamageError(f"{path.name}: {torn} does not have its check sum")
+        if count != found:
+            raise DamageError(f"{path.name} lists {found} arrays and should have {count}")
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    # What zipfile raises depends on the byte that is wrong; RuntimeError if it looks encrypted or compressed.
+    except (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise DamageError(f"{path.name}: {_first_line(error)}") from error
+
+
+def write_progress(path: pathlib.Path, progress: Progress) -> None:
+    """Writes it as JSON with a check sum."""
+    write_json(path, dataclasses.asdict(progress) | {"crc32": _check_sum(progress)})
+
+
+def read_progress(path: pathlib.Path) -> Progress:
+    """What write_progress wrote, also before it knew of validations and called the rows history.
+
+    Raises:
+      DamageError: if it is absent, or not as it was written.
+    """
+    try:
+        stored = read_json(path, "training progress")
+        rows = stored["history"] if "history" in stored else stored["rows"]
+        progress = Progress(stored["step"], rows, stored.get("validations", []))
+    except (UserError, KeyError, TypeError) as error:
+        raise DamageError(f"{path.name}: {_first_line(error)}") from error
+    if stored.get("crc32", _check_sum(progress)) != _check_sum(progress):
+        raise DamageError(f"{path.name} does not have its check sum")
+    return progress
+
+
+def _check_sum(progress: Progress) -> int:
+    return zlib.crc32(json.dumps(dataclasses.asdict(progress)).encode())
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def misfit(variables: Variables, arrays: Arrays) -> str | None:
+    """The first name that only one of the two has, or with different shapes; None if they fit."""
+    for name in sorted(variables.keys() | arrays.keys()):
+        if name not in variables or name not in arrays or arrays[name].shape != tuple(variables[name].shape):
+            return name
+    return None
+
+
+def assign(variables: Variables, arrays: Arrays) -> None:
+    """Gives the variables the values of the arrays, which fit."""
+    for name, variable in variables.items():
+        variable.assign(arrays[name])

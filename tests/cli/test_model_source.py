@@ -1,0 +1,70 @@
+"""Which network a command works on: the checkpoint of a run that is asked for."""
+
+import numpy as np
+import pytest
+from absl import flags
+
+from deeplab_dpc.arch.library import load_cell
+from deeplab_dpc.checkpoint.names import named_variables
+from deeplab_dpc.checkpoint.run import save_best, save_checkpoint
+from deeplab_dpc.checkpoint.run_state import Progress
+from deeplab_dpc.cli.model_source import define_source_flags, load_model
+from deeplab_dpc.config import ModelConfig, TrainConfig, open_run
+from deeplab_dpc.data.dataset_info import DatasetInfo
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.files import write_json
+from deeplab_dpc.models.segmenter import build_segmenter
+from deeplab_dpc.training.optimizers import MomentumSGD
+
+CONFIG = ModelConfig(num_classes=2, depth_multiplier=0.1, dense_prediction_cell=load_cell("conv1x1"))
+INFO = DatasetInfo("drawn", ("a", "b"), ((0, 0, 0), (9, 9, 9)), 255, {"train": 1}, {"train": (9, 9)})
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run directory with checkpoints of steps 4 and 6 and the best of step 5; its logits' biases are the step."""
+    workdir = tmp_path_factory.mktemp("run")
+    network = build_segmenter(CONFIG)
+    optimizer = MomentumSGD(0.1)
+    optimizer.build(network.trainable_variables)
+    open_run(workdir, {"model": CONFIG, "train": TrainConfig()})
+    write_json(workdir / "dataset.json", INFO.to_json())
+    for step in (4, 5, 6):
+        named_variables(network)["logits/semantic/biases"].assign(np.full(2, step, "float32"))
+        if step == 5:
+            save_best(workdir, network, step, {"miou": 0.5})
+        else:
+            save_checkpoint(workdir, network, optimizer, Progress(step))
+    return workdir
+
+
+def _load(*argv):
+    values = flags.FlagValues()
+    define_source_flags(values)
+    values(["eval", *argv])
+    return load_model(values)
+
+
+@pytest.mark.parametrize(
+    ("argv", "step", "words"),
+    [
+        ([], 6, "step 6"),
+        (["--run_checkpoint=best"], 5, "step 5 (best)"),
+        (["--run_checkpoint=4"], 4, "step 4"),
+    ],
+)
+def test_checkpoint_of_a_run_is_chosen(argv, step, words, run):
+    loaded = _load(f"--workdir={run}", *argv)
+    assert (loaded.step, loaded.source) == (step, f"{run}, {words}")
+    biases = np.asarray(named_variables(loaded.segmenter)["logits/semantic/biases"])
+    np.testing.assert_array_equal(biases, [step, step])
+
+
+def test_checkpoint_that_the_run_does_not_hold_is_refused(run):
+    with pytest.raises(UserError, match="--run_checkpoint=9; it holds steps 4 and 6, and the best of step 5"):
+        _load(f"--workdir={run}", "--run_checkpoint=9")
+
+
+def test_run_checkpoint_needs_a_run():
+    with pytest.raises(UserError, match="--run_checkpoint is for --workdir; --checkpoint_path names one checkpoint"):
+        _load("--checkpoint_path=model.ckpt", "--run_checkpoint=best")
