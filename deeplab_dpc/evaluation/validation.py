@@ -1,0 +1,87 @@
+"""Evaluation of a network while it trains, apart from the training."""
+
+import dataclasses
+import random
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+
+from deeplab_dpc.checkpoint.names import named_variables
+from deeplab_dpc.config import ModelConfig
+from deeplab_dpc.data.dataset_info import Dataset
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.evaluation.confusion import ConfusionMatrix
+from deeplab_dpc.evaluation.evaluator import evaluate
+from deeplab_dpc.evaluation.panels import Panels
+from deeplab_dpc.models.predictor import Predictor
+from deeplab_dpc.models.segmenter import build_segmenter
+
+_Result = TypeVar("_Result")
+
+
+@dataclasses.dataclass(frozen=True)
+class Validation:
+    """What an evaluation found.
+
+    Attributes:
+      scalars: miou, pixel_accuracy and mean_class_accuracy, each in [0, 1].
+      per_class_iou: by class name; None for a class in neither labels nor predictions.
+      panels: the first images with label and prediction, uint8 [number, height, width, 3].
+    """
+
+    scalars: dict[str, float]
+    per_class_iou: dict[str, float | None]
+    panels: np.ndarray
+
+
+class Validator:
+    """Evaluates weights on a float32 network of its own, made at the first call, on one device.
+
+    Keras keeps precision, distribution and names per thread, and so does TensorFlow its strategy. The network is made
+    and used in threads of their own, where all of these have their defaults whatever the training set.
+
+    Args:
+      model_config: the network.
+      dataset: the prepared data set.
+      split: that is evaluated.
+      num_panels: images that are shown, the first of the split.
+    """
+
+    def __init__(self, model_config: ModelConfig, dataset: Dataset, split: str, num_panels: int = 4):
+        self.model_config = model_config
+        self.dataset = dataset
+        self.split = split
+        self.num_panels = num_panels
+        self._predictor: Predictor | None = None
+
+    def __call__(self, arrays: dict[str, np.ndarray]) -> Validation:
+        """Evaluates a network with these arrays by published name.
+
+        Raises:
+          UserError: if an array is absent or has another shape, or as `evaluate`.
+        """
+        panels = Panels(self.dataset.info, self.num_panels)
+        confusion = _in_thread(lambda: self._evaluate(arrays, panels))
+        metrics = confusion.metrics(self.dataset.info.class_names)
+        scalars = {name: metrics[name] for name in ("miou", "pixel_accuracy", "mean_class_accuracy")}
+        return Validation(scalars, metrics["per_class_iou"], panels.draw())
+
+    def _evaluate(self, arrays: dict[str, np.ndarray], panels: Panels) -> ConfusionMatrix:
+        if self._predictor is None:
+            # Initialisers draw their seeds from Python's generator, which is common to all threads.
+            state = random.getstate()
+            self._predictor = Predictor(build_segmenter(self.model_config))
+            random.setstate(state)
+        for name, variable in named_variables(self._predictor.segmenter).items():
+            if name not in arrays or arrays[name].shape != tuple(variable.shape):
+                raise UserError(f"The weights do not fit the network: {name} is absent or has another shape.")
+            variable.assign(arrays[name])
+        return evaluate(self._predictor, self.dataset, self.split, progress=False, on_image=panels.add)
+
+
+def _in_thread(function: Callable[[], _Result]) -> _Result:
+    """Calls `function` in a new thread; returns what it returns, raises what it raises."""
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        return executor.submit(function).result()

@@ -1,0 +1,176 @@
+"""What a run directory shows of a training: metrics.csv, validation.csv, curves.png and predictions.png."""
+
+import csv
+import pathlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+from PIL import Image, ImageDraw, ImageFont
+
+from deeplab_dpc.files import atomic_path
+
+LOSS_PARTS = ("cross_entropy", "focal_loss", "dice_loss", "weight_decay")
+SCORES = {"miou": "mIOU", "mean_class_accuracy": "mean class accuracy", "pixel_accuracy": "pixel accuracy"}
+SMOOTHED_ABOVE = 50  # rows; fewer are drawn as they are
+SMOOTHED_SHARE = 0.015  # of the rows: standard deviation of the Gaussian that smooths
+FEW_POINTS = 30  # drawn with markers
+COLORS = ("#1f5fa8", "#d1641a", "#2f8f4e", "#8a4fa0", "#7a7a7a")
+TITLE_HEIGHT, TITLE_BACKGROUND, TITLE_INK = 26, (32, 32, 32), (235, 235, 235)
+
+Row = dict[str, float]
+
+
+def write_metrics(workdir: pathlib.Path, rows: Sequence[Row], validations: Sequence[Row]) -> None:
+    """Writes metrics.csv of the rows, validation.csv of the validations, and curves.png of both; of what there is.
+
+    Args:
+      workdir: the run directory.
+      rows: of the training, each with `step`, `loss` and what else is known, for example `learning_rate`.
+      validations: each with `step` and scores in [0, 1], for example `miou`.
+    """
+    if rows:
+        _write_csv(workdir / "metrics.csv", rows)
+    if validations:
+        _write_csv(workdir / "validation.csv", validations)
+    if not rows and not validations:
+        return
+    figure = draw_curves(rows, validations)
+    with atomic_path(workdir / "curves.png") as partial:
+        figure.savefig(partial, dpi=110, format="png")
+
+
+def write_panels(workdir: pathlib.Path, step: int, panels: np.ndarray) -> None:
+    """Writes predictions.png: the step, and below it pictures, uint8 [number, height, width, 3], one per row."""
+    number, height, width, _ = panels.shape
+    canvas = Image.new("RGB", (width, TITLE_HEIGHT + number * height), TITLE_BACKGROUND)
+    ImageDraw.Draw(canvas).text((6, 4), f"step {step:,}", TITLE_INK, ImageFont.load_default(15))
+    for i, panel in enumerate(panels):
+        canvas.paste(Image.fromarray(panel), (0, TITLE_HEIGHT + i * height))
+    with atomic_path(workdir / "predictions.png") as partial:
+        canvas.save(partial, format="PNG")
+
+
+def _columns(rows: Sequence[Row]) -> list[str]:
+    """The names in all rows, in the order in which they appear."""
+    return list(dict.fromkeys(name for row in rows for name in row))
+
+
+def _write_csv(path: pathlib.Path, rows: Sequence[Row]) -> None:
+    with atomic_path(path) as partial, open(partial, "w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, fieldnames=_columns(rows))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def draw_curves(rows: Sequence[Row], validations: Sequence[Row]) -> Figure:
+    """Loss (with its parts), rate, gradient norm and scores over the steps, of what the rows have."""
+    known = set(_columns(rows))
+    draw: list[Callable[[Axes], None]] = []
+    if "loss" in known:
+        draw.append(lambda axes: _draw_loss(axes, rows))
+    if validations:
+        draw.append(lambda axes: _draw_scores(axes, validations))
+    if "learning_rate" in known:
+        draw.append(lambda axes: _draw_rate(axes, rows))
+    if "gradient_norm" in known:
+        draw.append(lambda axes: _draw_gradient_norm(axes, rows))
+    num_columns = min(len(draw), 2)
+    num_rows = -(-len(draw) // num_columns)
+    figure = Figure(figsize=(5.2 * num_columns, 3.4 * num_rows), layout="constrained")
+    grid = figure.subplots(num_rows, num_columns, squeeze=False).flatten()
+    last = max(row["step"] for row in [*rows, *validations])
+    for axes in grid[len(draw) :]:
+        axes.set_axis_off()
+    for axes, draw_into in zip(grid, draw, strict=False):
+        draw_into(axes)
+        axes.set(xlabel="step", xlim=(0, 1.03 * last))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.grid(alpha=0.25, linewidth=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _draw_loss(axes: Axes, rows: Sequence[Row]) -> None:
+    parts = [name for name in LOSS_PARTS if any(name in row for row in rows)]
+    names = ["loss", *parts] if len(parts) > 1 else ["loss"]
+    for name, color in zip(names, COLORS, strict=False):
+        _plot_smoothed(axes, *_series(rows, name), color, name.replace("_", " "))
+    axes.set(title="Loss", ylim=_limits(_series(rows, "loss")[1]))
+    if len(names) > 1:
+        axes.legend(frameon=False)
+
+
+def _draw_scores(axes: Axes, validations: Sequence[Row]) -> None:
+    names = [name for name in SCORES if any(name in row for row in validations)]
+    for name, color in zip(names, COLORS, strict=False):
+        steps, values = _series(validations, name)
+        main = name == "miou"
+        marker = "o" if len(steps) < FEW_POINTS else None
+        axes.plot(
+            steps, values, color=color, label=SCORES[name], marker=marker, markersize=4, linewidth=1.8 if main else 1
+        )
+    axes.set(title="Validation", ylim=(0, 1))
+    _mark_best(axes, *_series(validations, "miou"))
+    axes.legend(frameon=False)
+
+
+def _mark_best(axes: Axes, steps: np.ndarray, values: np.ndarray) -> None:
+    if not np.isfinite(values).any():
+        return
+    best = int(np.nanargmax(values))
+    axes.plot(steps[best], values[best], "*", color=COLORS[0], markersize=11)
+    axes.set_title(f"Validation (best mIOU {values[best]:.4f} at step {steps[best]:,.0f})")
+
+
+def _draw_rate(axes: Axes, rows: Sequence[Row]) -> None:
+    steps, values = _series(rows, "learning_rate")
+    axes.plot(steps, values, color=COLORS[0], marker="." if len(steps) < FEW_POINTS else None)
+    axes.set(title="Learning rate", ylim=(0, None))
+
+
+def _draw_gradient_norm(axes: Axes, rows: Sequence[Row]) -> None:
+    steps, values = _series(rows, "gradient_norm")
+    _plot_smoothed(axes, steps, values, COLORS[0], None)
+    axes.set(title="Gradient norm", ylim=_limits(values))
+
+
+def _series(rows: Sequence[Row], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and values of the rows that have `name`."""
+    having = [row for row in rows if name in row]
+    return np.array([row["step"] for row in having], float), np.array([row[name] for row in having], float)
+
+
+def _limits(values: np.ndarray) -> tuple[float, float | None]:
+    """From 0, and up to where nearly all values are: a few outliers must not flatten the rest."""
+    finite = values[np.isfinite(values)]
+    if len(finite) <= SMOOTHED_ABOVE:
+        return 0, None
+    usual = float(np.quantile(finite, 0.98)) * 1.3
+    return 0, usual if 0 < usual < finite.max() else None
+
+
+def _plot_smoothed(axes: Axes, steps: np.ndarray, values: np.ndarray, color: str, label: str | None) -> None:
+    """The points as a line; where they are many, faintly, with a smoothed line over it."""
+    if len(values) <= SMOOTHED_ABOVE:
+        axes.plot(steps, values, color=color, label=label, marker="." if len(values) < FEW_POINTS else None)
+        return
+    axes.plot(steps, values, color=color, alpha=0.25, linewidth=0.7)
+    axes.plot(steps, smoothed(values), color=color, label=label, linewidth=1.7)
+
+
+def smoothed(values: np.ndarray) -> np.ndarray:
+    """The mean of each value's neighbours in Gaussian weights; at the ends, of those that there are.
+
+    Values that are not finite are left out.
+    """
+    deviation = max(1.0, SMOOTHED_SHARE * len(values))
+    reach = min(int(3 * deviation), len(values) - 1)
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / deviation) ** 2)
+    finite = np.isfinite(values)
+    total = np.convolve(np.where(finite, values, 0.0), weights, "full")[reach : reach + len(values)]
+    weight = np.convolve(finite.astype(float), weights, "full")[reach : reach + len(values)]
+    return np.divide(total, weight, out=np.full(len(values), np.nan), where=weight > 0)
