@@ -64,7 +64,11 @@ def chosen_indices(splits: dict[str, int], total: int) -> dict[str, set[int]]:
 
 
 def save_contact_sheet(
-    path: str | os.PathLike[str], tiles: Sequence[tuple[str, Tile]], info: DatasetInfo, shares: np.ndarray
+    path: str | os.PathLike[str],
+    tiles: Sequence[tuple[str, Tile]],
+    info: DatasetInfo,
+    shares: np.ndarray,
+    title: str | None = None,
 ) -> None:
     """Writes the sheet as PNG, atomically.
 
@@ -73,13 +77,14 @@ def save_contact_sheet(
       tiles: captions and examples, in the order of the sheet.
       info: names and colours of the classes.
       shares: float [256], the share of the pixels that has each id; the legend shows it.
+      title: the first line; by default what the data set holds.
     """
-    canvas = _draw(tiles, info, shares)
+    canvas = _draw(tiles, info, shares, title or _title(info))
     with atomic_path(path) as partial:
         canvas.save(partial, "PNG")
 
 
-def _draw(tiles: Sequence[tuple[str, Tile]], info: DatasetInfo, shares: np.ndarray) -> Image.Image:
+def _draw(tiles: Sequence[tuple[str, Tile]], info: DatasetInfo, shares: np.ndarray, title: str) -> Image.Image:
     font = _font()
     colors = _color_table(info)
     entries = _legend(info, colors, shares)
@@ -92,7 +97,7 @@ def _draw(tiles: Sequence[tuple[str, Tile]], info: DatasetInfo, shares: np.ndarr
     legend_rows = math.ceil(len(entries) / columns)
     canvas = Image.new("RGB", (width, sum(heights) + legend_rows * _LINE + 3 * _MARGIN + _LINE), _BACKGROUND)
     draw = ImageDraw.Draw(canvas)
-    draw.text((_MARGIN, _MARGIN), _title(info), _INK, font)
+    draw.text((_MARGIN, _MARGIN), title, _INK, font)
     for number, (color, text) in enumerate(entries):
         left = _MARGIN + number // legend_rows * entry_width
         top = _MARGIN + _LINE * (1 + number % legend_rows)

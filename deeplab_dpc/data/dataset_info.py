@@ -42,6 +42,11 @@ class DatasetInfo:
     def num_classes(self) -> int:
         return len(self.class_names)
 
+    @property
+    def labelled_splits(self) -> tuple[str, ...]:
+        """The splits whose images have labels."""
+        return tuple(name for name in self.splits if name not in self.unlabelled)
+
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
@@ -203,7 +208,7 @@ class Dataset:
         """Raises a UserError if the images of the split have no labels, or there is no such split."""
         self.shards(split)
         if split in self.info.unlabelled:
-            labelled = ", ".join(name for name in self.info.splits if name not in self.info.unlabelled)
+            labelled = ", ".join(self.info.labelled_splits)
             raise UserError(
                 f"The split {split} of {self.path} has no labels, so it can only be predicted; "
                 f"splits with labels: {labelled or 'none'}."

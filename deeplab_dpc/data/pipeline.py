@@ -1,7 +1,6 @@
 """From the records of a split to batches for training, and to single examples for evaluation and caching."""
 
 import contextlib
-import dataclasses
 import itertools
 import pathlib
 import re
@@ -18,18 +17,10 @@ from deeplab_dpc.data.decoded_cache import CACHE_FOLDER, DecodedCache
 from deeplab_dpc.data.example import decode_example, decode_image_window, decode_label, parse_example, png_size
 from deeplab_dpc.data.preprocess import Augmentation, draw_window
 from deeplab_dpc.data.record_index import RecordIndex, index_records
+from deeplab_dpc.data.record_order import WHOLE, Shard, record_order, record_seed, with_contents
 from deeplab_dpc.errors import UserError
 
 AUGMENTATION_STREAM, FINISH_STREAM = 0, 1  # of the random numbers of a record
-PARALLEL_READS = 16  # records asked for at a time; files of a network disk answer late
-
-
-@dataclasses.dataclass(frozen=True)
-class Shard:
-    """Which part of every global batch this process reads: `index` of `count` processes."""
-
-    index: int = 0
-    count: int = 1
 
 
 def training_dataset(
@@ -41,7 +32,7 @@ def training_dataset(
     seed: int,
     start_step: int = 0,
     cache: str = "none",
-    shard: Shard = Shard(),
+    shard: Shard = WHOLE,
 ) -> tf.data.Dataset:
     """Endless augmented batches, the same for the same seed on any machine and any number of parallel calls.
 
@@ -74,14 +65,13 @@ def training_dataset(
     ignore_label = dataset.info.ignore_label
 
     def load(running_index: tf.Tensor, *source: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        record_seed = _record_seed(seed, running_index)
-        image, label = read(augmentation, tf.random.fold_in(record_seed, AUGMENTATION_STREAM), *source)
-        finish_seed = tf.random.fold_in(record_seed, FINISH_STREAM)
+        own_seed = record_seed(seed, running_index)
+        image, label = read(augmentation, tf.random.fold_in(own_seed, AUGMENTATION_STREAM), *source)
+        finish_seed = tf.random.fold_in(own_seed, FINISH_STREAM)
         return preprocess.finish(image, label, augmentation, ignore_label, finish_seed)
 
-    order = _order(len(index), seed, start_step * batch_size * shard.count)
-    order = order.shard(shard.count, shard.index)
-    source = order if cache != "none" else _with_contents(order, index)
+    order = record_order(len(index), seed, batch_size, start_step, shard)
+    source = order if cache != "none" else with_contents(order, index)
     batches = source.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(
         batch_size, drop_remainder=True, num_parallel_calls=tf.data.AUTOTUNE
     )
@@ -154,12 +144,12 @@ def evaluation_dataset(
         image, label = example["image"], tf.cast(example["label"][..., 0], tf.int32)
         if crop_size is not None:
             augmentation = Augmentation(crop_size)
-            record_seed = _record_seed(seed, index)
-            window = draw_window(tf.shape(label), augmentation, record_seed)
+            own_seed = record_seed(seed, index)
+            window = draw_window(tf.shape(label), augmentation, own_seed)
             (top, left), (height, width) = tf.unstack(window.start), tf.unstack(window.size)
             image = tf.cast(image[top : top + height, left : left + width], tf.float32)
             label = label[top : top + height, left : left + width]
-            image, label = preprocess.finish(image, label, augmentation, ignore_label, record_seed)
+            image, label = preprocess.finish(image, label, augmentation, ignore_label, own_seed)
         return {"image": image, "label": label, "filename": example["filename"]}
 
     records = _records(dataset.shards(split)).enumerate()
@@ -228,40 +218,3 @@ def _reason(error: tf.errors.OpError) -> str:
 
 def _records(shards: Sequence[pathlib.Path]) -> tf.data.Dataset:
     return tf.data.TFRecordDataset([str(shard) for shard in shards])
-
-
-def _order(size: int, seed: int, start: int) -> tf.data.Dataset:
-    """Endless (running index, record) from the running index `start` on, in another order each epoch."""
-    epoch, offset = divmod(start, size)
-
-    def shuffled(epoch: tf.Tensor) -> tf.data.Dataset:
-        # Not Dataset.shuffle: its order depends on the global seed too, and it takes no tensor as a seed beside seed 0.
-        records = tf.random.experimental.stateless_shuffle(tf.range(size), _record_seed(seed, epoch))
-        return tf.data.Dataset.from_tensor_slices(records)
-
-    return tf.data.Dataset.counter(epoch).flat_map(shuffled).skip(offset).enumerate(start)
-
-
-def _with_contents(order: tf.data.Dataset, index: RecordIndex) -> tf.data.Dataset:
-    """(running index, record, serialized record) of (running index, record), read wherever the record is."""
-    files, file_of = tf.constant(index.files), tf.constant(index.file_of)
-    offset_of = tf.constant(index.offset_of)
-
-    def contents(running_index: tf.Tensor, record: tf.Tensor) -> tf.data.Dataset:
-        # tf.data.TFRecordDataset does not pass offsets on.
-        variant = tf.raw_ops.TFRecordDatasetV2(
-            filenames=files[file_of[record]][tf.newaxis],
-            compression_type="",
-            buffer_size=0,
-            byte_offsets=offset_of[record][tf.newaxis],
-        )
-        serialized = tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string)).take(1)
-        return serialized.map(lambda data: (running_index, record, data))
-
-    return order.interleave(
-        contents, cycle_length=PARALLEL_READS, block_length=1, num_parallel_calls=PARALLEL_READS, deterministic=True
-    )
-
-
-def _record_seed(seed: int, index: tf.Tensor) -> tf.Tensor:
-    return tf.stack([tf.constant(seed, tf.int64), tf.cast(index, tf.int64)])

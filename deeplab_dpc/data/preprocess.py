@@ -7,10 +7,14 @@ of the work. Everywhere a seed is an integer tensor [2] that alone decides what 
 """
 
 import dataclasses
+from typing import Self
 
 import tensorflow as tf
 
+from deeplab_dpc.config import DataConfig
+
 MEAN_PIXEL = 127.5  # becomes 0 in the model's x * 2 / 255 - 1
+TRAINING_FLIP_PROBABILITY = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +57,21 @@ class Augmentation:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"`{name}` must be >= 1, got {value}.")
+
+    @classmethod
+    def from_config(cls, data: DataConfig) -> Self:
+        """What a training does with its images: what `data` says, and every other image mirrored."""
+        return cls(
+            crop_size=data.train_crop_size,
+            min_scale_factor=data.min_scale_factor,
+            max_scale_factor=data.max_scale_factor,
+            scale_factor_step_size=data.scale_factor_step_size,
+            min_resize_value=data.min_resize_value,
+            max_resize_value=data.max_resize_value,
+            resize_factor=data.resize_factor,
+            photometric_jitter=data.photometric_jitter,
+            flip_probability=TRAINING_FLIP_PROBABILITY,
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,6 +15,7 @@ from deeplab_dpc.data import pipeline
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.pipeline import Shard, evaluation_dataset, iterate, training_dataset
 from deeplab_dpc.data.preprocess import Augmentation
+from deeplab_dpc.data.record_order import record_names
 from deeplab_dpc.datasets.folder import build_folder
 from deeplab_dpc.errors import UserError
 
@@ -56,8 +57,9 @@ def record_order(stream):
     return [int(min(label[0, 0], label[0, -1])) for _, labels in stream for label in labels]
 
 
-def test_batches_have_static_shapes_and_the_documented_types(dataset):
-    image, label = training(dataset, crop_size=(9, 7)).element_spec
+@pytest.mark.parametrize("cache", ["none", "memory", "disk"])
+def test_batches_have_static_shapes_and_the_documented_types(dataset, cache):
+    image, label = training(dataset, crop_size=(9, 7), cache=cache).element_spec
     assert image == tf.TensorSpec([3, 9, 7, 3], tf.float32)
     assert label == tf.TensorSpec([3, 9, 7], tf.int32)
 
@@ -137,6 +139,15 @@ def test_processes_share_every_global_batch(dataset):
     np.testing.assert_array_equal(resumed[0][0], parts[1][2][0])
 
 
+@pytest.mark.parametrize(("shard", "batch_size"), [(Shard(), 3), (Shard(), 12), (Shard(1, 2), 2)])
+def test_records_of_a_batch_are_named_without_the_batches_before(dataset, shard, batch_size):
+    (file,) = dataset.shards("train")
+    stream = batches(dataset, 5, scale=(1.0, 1.0), batch_size=batch_size, shard=shard)
+    for step, batch in enumerate(stream):
+        names = record_names(dataset, "train", batch_size=batch_size, seed=1, step=step, shard=shard)
+        assert names == [f"{i}.png (record {i} of {file.name})" for i in record_order([batch])]
+
+
 def test_jpeg_windows_are_what_the_whole_picture_has_there(tmp_path):
     rows, columns = np.mgrid[:40, :60]
     smooth = np.stack([4 * rows, 4 * columns, rows + columns], axis=-1).astype("uint8")
@@ -156,11 +167,15 @@ def test_jpeg_windows_are_what_the_whole_picture_has_there(tmp_path):
 
 def test_split_over_several_files_is_shuffled_as_one(dataset, tmp_path):
     records = [record.numpy() for shard in dataset.shards("train") for record in tf.data.TFRecordDataset(str(shard))]
+    shards = ["train-00000-of-00002.tfrecord", "train-00001-of-00002.tfrecord"]
     for number, part in enumerate((records[:2], records[2:])):
         with tf.io.TFRecordWriter(str(tmp_path / f"train-{number:05d}-of-00002.tfrecord")) as writer:
             for record in part:
                 writer.write(record)
-    assert_same(batches(dataclasses.replace(dataset, path=tmp_path), 4), batches(dataset, 4))
+    split_up = dataclasses.replace(dataset, path=tmp_path)
+    assert_same(batches(split_up, 4), batches(dataset, 4))
+    places = [f"{i}.png (record {i if i < 2 else i - 2} of {shards[i >= 2]})" for i in range(NUM_TRAIN)]
+    assert sorted(record_names(split_up, "train", batch_size=NUM_TRAIN, seed=1, step=2)) == places
 
 
 def test_truncated_file_is_named_before_training(dataset, tmp_path):

@@ -1,0 +1,96 @@
+"""Where each record of a split is in its endless stream: a permutation of all records per epoch."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from deeplab_dpc.data.dataset_info import Dataset
+from deeplab_dpc.data.example import parse_example
+from deeplab_dpc.data.record_index import RecordIndex, index_records
+
+PARALLEL_READS = 16  # records asked for at a time; files of a network disk answer late
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """Which part of every global batch this process reads: `index` of `count` processes."""
+
+    index: int = 0
+    count: int = 1
+
+
+WHOLE = Shard()
+
+
+def record_order(size: int, seed: int, batch_size: int, step: int, shard: Shard) -> tf.data.Dataset:
+    """Endless (running index, record), both int, from a batch on; in another order each epoch.
+
+    Args:
+      size: records of the split.
+      seed: decides the order of each epoch, with its number.
+      batch_size: records in a batch of this process.
+      step: the batch to begin with, from 0 on.
+      shard: which records are for this process.
+    """
+    start = step * batch_size * shard.count
+    epoch, offset = divmod(start, size)
+
+    def shuffled(epoch: tf.Tensor) -> tf.data.Dataset:
+        # Not Dataset.shuffle: its order depends on the global seed too, and it takes no tensor as a seed beside seed 0.
+        records = tf.random.experimental.stateless_shuffle(tf.range(size), record_seed(seed, epoch))
+        return tf.data.Dataset.from_tensor_slices(records)
+
+    order = tf.data.Dataset.counter(epoch).flat_map(shuffled).skip(offset).enumerate(start)
+    return order.shard(shard.count, shard.index)
+
+
+def record_seed(seed: int, index: tf.Tensor) -> tf.Tensor:
+    """The seed, an integer tensor [2], of what is drawn for a running index."""
+    return tf.stack([tf.constant(seed, tf.int64), tf.cast(index, tf.int64)])
+
+
+def with_contents(order: tf.data.Dataset, index: RecordIndex) -> tf.data.Dataset:
+    """(running index, record, serialized record) of (running index, record), read wherever the record is."""
+    files, file_of = tf.constant(index.files), tf.constant(index.file_of)
+    offset_of = tf.constant(index.offset_of)
+
+    def contents(running_index: tf.Tensor, record: tf.Tensor) -> tf.data.Dataset:
+        # tf.data.TFRecordDataset does not pass offsets on.
+        variant = tf.raw_ops.TFRecordDatasetV2(
+            filenames=files[file_of[record]][tf.newaxis],
+            compression_type="",
+            buffer_size=0,
+            byte_offsets=offset_of[record][tf.newaxis],
+        )
+        serialized = tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string)).take(1)
+        return serialized.map(lambda data: (running_index, record, data))
+
+    return order.interleave(
+        contents, cycle_length=PARALLEL_READS, block_length=1, num_parallel_calls=PARALLEL_READS, deterministic=True
+    )
+
+
+def record_names(
+    dataset: Dataset, split: str, *, batch_size: int, seed: int, step: int, shard: Shard = WHOLE
+) -> list[str]:
+    """The records of a batch of `training_dataset`, in its order, without decoding them or reading earlier ones.
+
+    Args:
+      dataset, split, batch_size, seed, shard: as `training_dataset` has them.
+      step: the batch, from 0 on.
+
+    Returns:
+      For each, for example "2007_000032.jpg (record 5 of train-00000-of-00004.tfrecord)"; without the image's name if
+      the record does not say it.
+    """
+    shards = dataset.shards(split)
+    index = index_records(shards)
+    order = record_order(len(index), seed, batch_size, step, shard).take(batch_size)
+    names = []
+    for _, record, serialized in with_contents(order, index).as_numpy_iterator():
+        file = index.file_of[record]
+        place = f"record {record - np.searchsorted(index.file_of, file)} of {shards[file].name}"
+        filename = parse_example(serialized)["image/filename"].numpy().decode(errors="replace")
+        names.append(f"{filename} ({place})" if filename else place)
+    return names
