@@ -1,4 +1,6 @@
-"""The error of a user's mistake: commands print it as one sentence and exit with status 2."""
+"""What ends a command early: a user's mistake, printed as one sentence with exit status 2, or a signal."""
+
+import signal
 
 
 class UserError(ValueError):
@@ -6,3 +8,15 @@ class UserError(ValueError):
 
     The message is one sentence: what was wrong, where (file, record or flag), and what to do about it.
     """
+
+
+class Stopped(Exception):  # noqa: N818 (no error)
+    """A signal asked to stop, and everything is saved.
+
+    Attributes:
+      signal: the signal.
+    """
+
+    def __init__(self, received: signal.Signals, what: str):
+        super().__init__(f"stopped by {received.name}; {what}, and the same command continues.")
+        self.signal = received

@@ -24,7 +24,11 @@ ROOMS: dict[str, set[str]] = {
     "search": {"arch", "config", "layers", "data", "models", "checkpoint", "training", "evaluation", "export"},
 }
 TENSORFLOW_ROOMS = {"data", "datasets", "checkpoint", "export"}
-TENSORFLOW_FILES = {PACKAGE / "layers" / "kernels.py"}
+TENSORFLOW_FILES = {
+    PACKAGE / "layers" / "kernels.py",
+    PACKAGE / "training" / "distribution.py",
+    PACKAGE / "training" / "tensorflow_step.py",
+}
 
 
 def _imports(path: pathlib.Path) -> set[str]:

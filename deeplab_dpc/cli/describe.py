@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from typing import Any
 
 from absl import flags
 
@@ -36,15 +37,22 @@ def main(values: flags.FlagValues) -> None:
         config = ModelConfig.from_json(read_run(values.workdir)["model"])
     else:
         config = flag_groups.model_config(values, values.num_classes)
-    describe(config, flag_groups.size(values, "input_size") or DEFAULT_SIZE, values.json)
+    size = flag_groups.size(values, "input_size") or DEFAULT_SIZE
+    if values.json:
+        print(json.dumps(description(config, size), indent=1))
+    else:
+        print_description(config, size)
 
 
-def describe(config: ModelConfig, input_size: tuple[int, int], as_json: bool) -> None:
-    """Prints the network of a configuration on an image of that (height, width) in pixels."""
+def description(config: ModelConfig, input_size: tuple[int, int]) -> dict[str, Any]:
+    """The network of a configuration on an image of that (height, width) in pixels, for JSON."""
     whole = summarize(Segmenter(config), input_size)
-    if as_json:
-        print(json.dumps({"config": config.to_json(), "input_size": list(input_size), **whole.to_json()}, indent=1))
-        return
+    return {"config": config.to_json(), "input_size": list(input_size), **whole.to_json()}
+
+
+def print_description(config: ModelConfig, input_size: tuple[int, int]) -> None:
+    """The same as a table."""
+    whole = summarize(Segmenter(config), input_size)
     rows = []
     for part in whole.parts:
         rows.append(_row(part, ""))

@@ -2,8 +2,10 @@
 
 import contextlib
 import importlib
+import itertools
 import logging
 import os
+import signal
 import sys
 import tempfile
 import types
@@ -11,7 +13,8 @@ from collections.abc import Iterator, Sequence
 
 from absl import flags
 
-from deeplab_dpc.errors import UserError
+from deeplab_dpc.cli.backend import choose_backend, define_backend_flag
+from deeplab_dpc.errors import Stopped, UserError
 
 COMMANDS = {
     "build_ade20k": "convert ADE20K (SceneParsing) from its folder or zip",
@@ -32,6 +35,7 @@ COMMANDS = {
     "demo": "run all of them on the embedded data set",
 }
 USER_ERROR = 2
+SIGNALLED = 128  # plus the signal
 
 
 def run(command: str, argv: Sequence[str] | None = None) -> None:
@@ -48,9 +52,10 @@ def execute(command: str, argv: list[str]) -> int:
     """Runs a command; returns the exit status."""
     # What it has to say there (retracing, deprecations) is for developers.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    with _quiet_imports():
-        module = importlib.import_module(f"deeplab_dpc.cli.{command}")
     try:
+        choose_backend(argv)
+        with _quiet_imports():
+            module = importlib.import_module(f"deeplab_dpc.cli.{command}")
         values = parse(module, command, argv)
         if values.help:
             print(f"{str(module.__doc__).strip()}\n\n{_flag_help(values)}")
@@ -66,14 +71,20 @@ def execute(command: str, argv: list[str]) -> int:
         place = f"{error.filename}: " if error.filename else ""
         reason = error.strerror or os.strerror(error.errno)
         return _fail(command, f"{place}{reason}; nothing incomplete was left in its place.")
+    except Stopped as stopped:
+        print(f"\n{command}: {stopped}", file=sys.stderr)
+        return SIGNALLED + stopped.signal
     except KeyboardInterrupt:
         print(f"\n{command}: stopped; the same command continues.", file=sys.stderr)
-        return 130
+        return SIGNALLED + signal.SIGINT
     return 0
 
 
 def parse(module: types.ModuleType, command: str, argv: list[str]) -> flags.FlagValues:
     """The flags of a command, in a set of their own.
+
+    What comes later wins, so that a flag after a --flagfile replaces what the file says: a repeated one too, which
+    adds to its value only beside others of the same file, or of the command line without a file between.
 
     Raises:
       flags.Error: for an unknown flag or value.
@@ -81,11 +92,29 @@ def parse(module: types.ModuleType, command: str, argv: list[str]) -> flags.Flag
     """
     values = flags.FlagValues()
     flags.DEFINE_bool("help", False, "Show the flags.", short_name="h", flag_values=values)
+    define_backend_flag(values)
     module.define_flags(values)
-    rest = values([command, *argv])[1:]
+    rest: list[str] = []
+    for part in _parts(argv):
+        for name in values:
+            values[name].present = 0  # what absl tells by whether a repeatable flag adds to its value or replaces it
+        rest += values([command, *part])[1:]
     if rest:
         raise UserError(f"Unexpected argument {rest[0]!r}: flags are written --name=value.")
     return values
+
+
+def _parts(argv: list[str]) -> list[list[str]]:
+    """The arguments, cut before and after each --flagfile."""
+    parts: list[list[str]] = [[]]
+    rest = iter(argv)
+    for argument in rest:
+        name, equals, _ = argument.partition("=")
+        if name in ("--flagfile", "-flagfile"):
+            parts += [[argument] if equals else [argument, *itertools.islice(rest, 1)], []]
+        else:
+            parts[-1].append(argument)
+    return parts
 
 
 def _fail(command: str, sentence: str) -> int:

@@ -1,13 +1,25 @@
 """Trains a segmentation network on a prepared data set, in a run directory that continues by itself."""
 
+import datetime
+import itertools
+import json
+
 from absl import flags
 
 from deeplab_dpc.cli import flag_groups
-from deeplab_dpc.cli.describe import define_json_flag, describe
-from deeplab_dpc.config import TrainConfig
+from deeplab_dpc.cli.describe import define_json_flag, description, print_description
+from deeplab_dpc.cli.devices import define_device_flags, devices_from_flags
+from deeplab_dpc.config import DataConfig, ModelConfig, TrainConfig
+from deeplab_dpc.console import console
 from deeplab_dpc.data.catalog import find_dataset
+from deeplab_dpc.data.dataset_info import Dataset
+from deeplab_dpc.data.pipeline import iterate, training_dataset
+from deeplab_dpc.data.preprocess import Augmentation
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.training.trainer import train
+from deeplab_dpc.evaluation.validation import Validator
+from deeplab_dpc.training.rehearsal import Rehearsal, rehearse
+from deeplab_dpc.training.trainer import check_crop, train
+from deeplab_dpc.training.training_model import build_training_model
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -16,8 +28,12 @@ def define_flags(values: flags.FlagValues) -> None:
     flag_groups.define_data_flags(values)
     flag_groups.define_model_flags(values)
     flag_groups.define_config_flags(values, TrainConfig)
+    define_device_flags(values)
     flags.DEFINE_bool(
-        "dry_run", False, "Only print the network by part, for an image of the training crop.", flag_values=values
+        "dry_run",
+        False,
+        "Only print the network by part, and run one batch: loss, memory, and the time that the training will take.",
+        flag_values=values,
     )
     define_json_flag(values)
 
@@ -30,8 +46,64 @@ def main(values: flags.FlagValues) -> None:
     dataset = find_dataset(values.data_dir, values.dataset, values.classes)
     model_config = flag_groups.model_config(values, dataset.info.num_classes)
     data = flag_groups.data_config(values, dataset, model_config.output_stride)
-    if values.dry_run:
-        describe(model_config, data.train_crop_size, values.json)
-        return
     config = flag_groups.config_from_flags(TrainConfig, values)
-    train(values.workdir, model_config, data, config, dataset)
+    if values.dry_run:
+        _dry_run(model_config, data, config, dataset, values.json)
+        return
+    devices = devices_from_flags(values)
+    train(values.workdir, model_config, data, config, dataset, _validator(model_config, config, dataset), devices)
+
+
+def _validator(model_config: ModelConfig, config: TrainConfig, dataset: Dataset) -> Validator | None:
+    """Evaluates in between; None if that is not asked for, or nobody asked and there is nothing to evaluate."""
+    if config.eval_interval_steps == 0:
+        return None
+    if config.eval_interval_steps is None and config.eval_split not in dataset.info.labelled_splits:
+        console.print(f"There is no split {config.eval_split} with labels to evaluate on (--eval_split).")
+        return None
+    dataset.require_labels(config.eval_split)
+    return Validator(model_config, dataset, config.eval_split)
+
+
+def _dry_run(model_config: ModelConfig, data: DataConfig, config: TrainConfig, dataset: Dataset, as_json: bool) -> None:
+    check_crop(data.train_crop_size, model_config.output_stride)
+    if not as_json:
+        print_description(model_config, data.train_crop_size)
+    batches = training_dataset(
+        dataset,
+        data.train_split,
+        Augmentation.from_config(data),
+        batch_size=config.train_batch_size,
+        seed=config.seed,
+        cache=data.cache,
+    )
+    model = build_training_model(model_config, config, dataset.info.ignore_label)
+    shards = dataset.shards(data.train_split)
+    examples = iterate(batches, f"The split {data.train_split} of {dataset.path}", shards)
+    rehearsal = rehearse(model, itertools.islice(examples, 3), config)
+    if as_json:
+        described = description(model_config, data.train_crop_size)
+        print(json.dumps({**described, "rehearsal": rehearsal.to_json()}, indent=1))
+    else:
+        _print_rehearsal(rehearsal, config)
+
+
+def _print_rehearsal(rehearsal: Rehearsal, config: TrainConfig) -> None:
+    shown = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in rehearsal.values.items())
+    console.print(f"One batch: {shown}")
+    batch, seconds = config.train_batch_size, rehearsal.seconds_per_step
+    console.print(
+        f"A step of {batch} images: {seconds:.3f} s, {batch / seconds:.2f} images/s; "
+        f"the input takes {rehearsal.input_seconds_per_batch:.3f} s a batch beside it."
+    )
+    total = datetime.timedelta(seconds=round(rehearsal.total_seconds))
+    console.print(f"{config.training_number_of_steps} steps: about {total}, without evaluations.")
+    free = "" if rehearsal.memory_available is None else f", {rehearsal.memory_available / 1e9:.2f} GB were free"
+    if rehearsal.fits:
+        console.print(f"Memory: {rehearsal.peak_memory / 1e9:.2f} GB at most{free}.")
+        return
+    console.print(
+        f"Memory: about {rehearsal.memory_needed / 1e9:.2f} GB, estimated from {rehearsal.batch_size} image(s){free}: "
+        "too much, and the batch was not run; --gradient_accumulation_steps works it off in parts, "
+        "--precision=bfloat16 and a smaller --train_crop_size or --train_batch_size need less."
+    )

@@ -1,110 +1,219 @@
 """Training runs: what they leave, that they continue exactly, and what they refuse."""
 
+import csv
 import dataclasses
 import json
+import os
 import shutil
+import signal
 
 import numpy as np
 import pytest
 
 from deeplab_dpc.arch.library import load_cell
-from deeplab_dpc.checkpoint.run import latest_checkpoint, list_checkpoints, save_checkpoint
+from deeplab_dpc.checkpoint.run import read_weights
+from deeplab_dpc.checkpoint.run_directory import best_checkpoint, latest_checkpoint, list_checkpoints
 from deeplab_dpc.config import DataConfig, ModelConfig, TrainConfig
 from deeplab_dpc.data.dataset_info import Dataset
-from deeplab_dpc.errors import UserError
-from deeplab_dpc.training import trainer
+from deeplab_dpc.errors import Stopped, UserError
+from deeplab_dpc.evaluation.validation import Validation
+from deeplab_dpc.training import recorder, trainer
 
-CONFIG = TrainConfig(training_number_of_steps=4, train_batch_size=2, save_interval_steps=2, seed=3)
+CONFIG = TrainConfig(
+    training_number_of_steps=4, train_batch_size=2, save_interval_steps=2, log_steps=1, eval_interval_steps=1, seed=3
+)
 DATA = DataConfig(data_dir="", train_crop_size=(33, 33))
 MODEL = ModelConfig(num_classes=7, depth_multiplier=0.1, dense_prediction_cell=load_cell("conv1x1"))
+SCORES = {1: 0.1, 2: 0.4, 3: 0.2, 4: 0.3}
 
 
-@pytest.fixture(scope="module")
-def finished(shapes, tmp_path_factory):
-    """A run of four steps without interruption."""
-    workdir = tmp_path_factory.mktemp("finished")
-    model = trainer.train(workdir, MODEL, DATA, CONFIG, shapes)
-    return workdir, model
+class _FixedScores:
+    """Stands for an evaluation: says SCORES, and does something at a step."""
+
+    def __init__(self, at=None, do=None):
+        self.calls, self.at, self.do = 0, at, do
+
+    def __call__(self, arrays):
+        self.calls += 1
+        if self.calls == self.at:
+            self.do()
+        return Validation({"miou": SCORES.get(self.calls, 0.0)}, {}, np.zeros((1, 4, 4, 3), "uint8"))
 
 
 class _Killed(BaseException):
     """Stands for a kill: nothing catches it."""
 
 
+def _die():
+    raise _Killed
+
+
+def _train(workdir, dataset, config=CONFIG, validator=None):
+    return trainer.train(workdir, MODEL, DATA, config, dataset, validator)
+
+
+def _rows(path):
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+def _final_arrays(workdir):
+    """Every array of the last checkpoint: weights, optimizer, random states."""
+    folder = latest_checkpoint(workdir).path
+    return {
+        f"{file.name}/{name}": array for file in sorted(folder.glob("*.npz")) for name, array in np.load(file).items()
+    }
+
+
+def _assert_equal_runs(ours, theirs):
+    ours, theirs = _final_arrays(ours), _final_arrays(theirs)
+    assert ours.keys() == theirs.keys()
+    assert len(ours) > 300
+    assert any("random" in name for name in ours)
+    assert any("accumulator" in name for name in ours)
+    for name, array in ours.items():
+        np.testing.assert_array_equal(array, theirs[name], err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def finished(shapes, tmp_path_factory):
+    """A run of four steps without interruption."""
+    workdir = tmp_path_factory.mktemp("finished")
+    _train(workdir, shapes, validator=_FixedScores())
+    return workdir
+
+
 def test_run_directory_describes_itself(finished):
-    workdir, _ = finished
-    config = json.loads((workdir / "config.json").read_text())
+    config = json.loads((finished / "config.json").read_text())
     assert ModelConfig.from_json(config["model"]) == MODEL
     assert TrainConfig.from_json(config["train"]) == CONFIG
-    assert json.loads((workdir / "cell.json").read_text()) == load_cell("conv1x1").to_json()
-    assert [checkpoint.step for checkpoint in list_checkpoints(workdir)] == [2, 4]
-    header, *rows = (workdir / "metrics.csv").read_text().splitlines()
-    assert header == "step,loss,learning_rate,seconds_per_step"
-    assert [row.split(",")[0] for row in rows] == ["2", "4"]
-    assert (workdir / "curves.png").read_bytes()[1:4] == b"PNG"
+    assert json.loads((finished / "cell.json").read_text()) == load_cell("conv1x1").to_json()
+    assert [checkpoint.step for checkpoint in list_checkpoints(finished)] == [2, 4]
+    rows = _rows(finished / "metrics.csv")
+    assert [row["step"] for row in rows] == ["1", "2", "3", "4"]
+    for row in rows:
+        assert float(row["loss"]) == pytest.approx(float(row["cross_entropy"]) + float(row["weight_decay"]), rel=1e-5)
+        assert float(row["gradient_norm"]) > 0
+        assert float(row["images_per_second"]) > 0
+    rates = [float(row["learning_rate"]) for row in rows]
+    assert rates == pytest.approx([0.01 * (1 - step / 4) ** 0.9 for step in (1, 2, 3, 4)])
+    assert (finished / "curves.png").read_bytes()[1:4] == b"PNG"
 
 
-def test_killed_run_ends_with_the_weights_of_an_uninterrupted_one(finished, shapes, tmp_path, monkeypatch):
-    _, uninterrupted = finished
+def test_best_of_the_evaluated_steps_is_kept(finished):
+    rows = _rows(finished / "validation.csv")
+    assert [float(row["miou"]) for row in rows] == list(SCORES.values())
+    best = best_checkpoint(finished)
+    assert best.step == 2
+    step_2 = read_weights(list_checkpoints(finished)[0])
+    for name, array in read_weights(best).items():
+        np.testing.assert_array_equal(array, step_2[name])
+    assert (finished / "predictions.png").exists()
 
-    def save_and_die(*args):
-        save_checkpoint(*args)
-        raise _Killed
 
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer, "save_checkpoint", save_and_die)
-        with pytest.raises(_Killed):
-            trainer.train(tmp_path, MODEL, DATA, CONFIG, shapes)
+def test_killed_run_ends_as_an_uninterrupted_one(finished, shapes, tmp_path):
+    """Killed before the first checkpoint, and again between two, with an evaluation unfinished."""
+    with pytest.raises(_Killed):
+        _train(tmp_path, shapes, validator=_FixedScores(at=1, do=_die))
+    assert list_checkpoints(tmp_path) == []
+    with pytest.raises(_Killed):
+        _train(tmp_path, shapes, validator=_FixedScores(at=3, do=_die))
     assert latest_checkpoint(tmp_path).step == 2
-    resumed = trainer.train(tmp_path, MODEL, DATA, CONFIG, shapes)
-    for ours, theirs in zip(resumed.weights, uninterrupted.weights, strict=True):
-        np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs), err_msg=ours.path)
+    _train(tmp_path, shapes)
+    _assert_equal_runs(tmp_path, finished)
+    ours, theirs = ([row["loss"] for row in _rows(run / "metrics.csv")] for run in (tmp_path, finished))
+    assert ours == theirs
 
 
-def test_kill_while_a_checkpoint_is_written_leaves_the_one_before(finished, shapes, tmp_path, monkeypatch):
-    _, uninterrupted = finished
-    saved = []
+def test_kill_while_a_checkpoint_is_written_leaves_the_one_before(shapes, tmp_path, monkeypatch):
+    save = recorder.save_checkpoint
 
-    def die_at_the_second(workdir, model, step, history):
-        if saved:
-            (workdir / "checkpoints" / ".step_00000004.x.tmp").mkdir()
-            (workdir / "checkpoints" / ".step_00000004.x.tmp" / "weights.npz").write_bytes(b"half")
+    def die_at_the_second(workdir, network, optimizer, progress):
+        if progress.step == 4:
+            half = workdir / "checkpoints" / ".step_00000004.x.tmp"
+            half.mkdir()
+            (half / "weights.npz").write_bytes(b"half")
             raise _Killed
-        saved.append(step)
-        save_checkpoint(workdir, model, step, history)
+        save(workdir, network, optimizer, progress)
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer, "save_checkpoint", die_at_the_second)
+        patch.setattr(recorder, "save_checkpoint", die_at_the_second)
         with pytest.raises(_Killed):
-            trainer.train(tmp_path, MODEL, DATA, CONFIG, shapes)
+            _train(tmp_path, shapes)
     assert latest_checkpoint(tmp_path).step == 2
-    resumed = trainer.train(tmp_path, MODEL, DATA, CONFIG, shapes)
+    _train(tmp_path, shapes)
     assert list((tmp_path / "checkpoints").glob(".*")) == []
-    np.testing.assert_array_equal(np.asarray(resumed.weights[0]), np.asarray(uninterrupted.weights[0]))
+    assert latest_checkpoint(tmp_path).step == 4
 
 
-def test_damaged_checkpoint_is_named_with_what_to_do(finished, shapes, tmp_path):
-    shutil.copytree(finished[0], tmp_path / "run")
+def test_signal_saves_the_step_first(finished, shapes, tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    terminate = _FixedScores(at=2, do=lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(Stopped, match="stopped by SIGTERM; step 3 is saved, and the same command continues") as stopped:
+        _train(tmp_path, shapes, dataclasses.replace(CONFIG, save_interval_steps=100), terminate)
+    assert stopped.value.signal == signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) == before
+    # Noted during the evaluation after step 2, and heeded when the next step is done.
+    assert latest_checkpoint(tmp_path).step == 3
+    _train(tmp_path, shapes, dataclasses.replace(CONFIG, save_interval_steps=100))
+    _assert_equal_runs(tmp_path, finished)
+
+
+def test_torn_checkpoint_is_set_aside_and_the_one_before_used(finished, shapes, tmp_path, capsys):
+    shutil.copytree(finished, tmp_path / "run")
     weights = latest_checkpoint(tmp_path / "run").path / "weights.npz"
     data = bytearray(weights.read_bytes())
     data[len(data) // 2] ^= 255
     weights.write_bytes(data)
-    with pytest.raises(UserError, match=r"weights.npz cannot be read \(.*\); remove .*step_00000004 to go on from"):
-        trainer.train(tmp_path / "run", MODEL, DATA, CONFIG, shapes)
+    _train(tmp_path / "run", shapes)
+    said = capsys.readouterr().out
+    assert "step_00000004" in said
+    assert "step 2" in said
+    assert (tmp_path / "run" / "checkpoints" / "damaged_step_00000004").is_dir()
+    _assert_equal_runs(tmp_path / "run", finished)
 
 
 def test_finished_run_is_not_trained_again(finished, shapes):
-    workdir, _ = finished
-    before = latest_checkpoint(workdir).path.stat().st_mtime_ns
-    trainer.train(workdir, MODEL, DATA, CONFIG, shapes)
-    assert latest_checkpoint(workdir).path.stat().st_mtime_ns == before
+    before = latest_checkpoint(finished).path.stat().st_mtime_ns
+    _train(finished, shapes)
+    assert latest_checkpoint(finished).path.stat().st_mtime_ns == before
 
 
 def test_another_configuration_is_refused_with_the_difference(finished, shapes):
-    workdir, _ = finished
     changed = dataclasses.replace(CONFIG, base_learning_rate=0.5)
-    with pytest.raises(UserError, match=r"train.base_learning_rate \(was 0.01, now 0.5\)"):
-        trainer.train(workdir, MODEL, DATA, changed, shapes)
+    with pytest.raises(UserError, match=r"train.base_learning_rate \(was 0.01, now 0.5\).*--fork_from"):
+        _train(finished, shapes, changed)
+
+
+def test_what_changes_no_weight_may_change(finished, shapes):
+    _train(finished, shapes, dataclasses.replace(CONFIG, save_interval_steps=7, log_steps=3, eval_interval_steps=0))
+    # And back, for the tests that follow.
+    _train(finished, shapes)
+    assert TrainConfig.from_json(json.loads((finished / "config.json").read_text())["train"]) == CONFIG
+
+
+def test_fork_goes_on_from_another_run_with_other_flags(finished, shapes, tmp_path):
+    config = dataclasses.replace(
+        CONFIG, training_number_of_steps=6, base_learning_rate=0.02, fork_from=str(finished), eval_interval_steps=0
+    )
+    unchanged = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
+    _train(tmp_path / "fork", shapes, config)
+    rows = _rows(tmp_path / "fork" / "metrics.csv")
+    assert [row["step"] for row in rows] == ["1", "2", "3", "4", "5", "6"]
+    assert float(rows[4]["learning_rate"]) == pytest.approx(0.02 * (1 / 6) ** 0.9)
+    assert {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()} == unchanged
+
+
+def test_divergence_stops_and_says_what_to_look_at(shapes, tmp_path):
+    config = dataclasses.replace(CONFIG, base_learning_rate=1e30)
+    with pytest.raises(UserError, match=r"(?s)Training stopped at step \d: .*--base_learning_rate") as stopped:
+        _train(tmp_path / "run", shapes, config)
+    saved = list((tmp_path / "run").glob("diverged_step_*"))
+    assert len(saved) == 1
+    assert saved[0].name in str(stopped.value)
+    report = json.loads((saved[0] / "report.json").read_text())
+    assert len(report["records"]) == 2
+    for checkpoint in list_checkpoints(tmp_path / "run"):
+        assert all(np.isfinite(array).all() for array in read_weights(checkpoint).values())
 
 
 def test_damaged_record_is_named(shapes, tmp_path):
@@ -115,13 +224,13 @@ def test_damaged_record_is_named(shapes, tmp_path):
     data[-500] ^= 255
     shard.write_bytes(data)
     with pytest.raises(UserError, match=r"The split train of .* cannot be read: record 11 of .*train-00000"):
-        trainer.train(tmp_path / "run", MODEL, DATA, CONFIG, broken)
+        _train(tmp_path / "run", broken)
 
 
 def test_split_without_labels_is_refused(shapes, tmp_path):
     unlabelled = dataclasses.replace(shapes, info=dataclasses.replace(shapes.info, unlabelled=("train",)))
     with pytest.raises(UserError, match="The split train of .* has no labels, .*; splits with labels: val"):
-        trainer.train(tmp_path / "run", MODEL, DATA, CONFIG, unlabelled)
+        _train(tmp_path / "run", unlabelled)
     assert not (tmp_path / "run").exists()
 
 
@@ -141,9 +250,8 @@ def test_crop_that_does_not_align_is_refused(shapes, tmp_path):
 
 
 def test_checkpoint_that_does_not_fit_leaves_no_run_directory(finished, shapes, tmp_path):
-    workdir, _ = finished
     wider = dataclasses.replace(MODEL, depth_multiplier=0.2)
-    config = dataclasses.replace(CONFIG, tf_initial_checkpoint=str(workdir))
+    config = dataclasses.replace(CONFIG, tf_initial_checkpoint=str(finished))
     with pytest.raises(UserError, match="pass --depth_multiplier=0.1"):
         trainer.train(tmp_path / "run", wider, DATA, config, shapes)
     assert not (tmp_path / "run").exists()

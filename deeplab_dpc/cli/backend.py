@@ -1,0 +1,55 @@
+"""The --backend flag, which every command has: it acts before Keras is imported, and so before flags are defined."""
+
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+
+from absl import flags
+
+from deeplab_dpc.errors import UserError
+
+BACKENDS = ("tensorflow", "jax")
+VARIABLE = "KERAS_BACKEND"  # of the environment, which Keras reads when it is imported
+
+
+def define_backend_flag(values: flags.FlagValues) -> None:
+    """--backend."""
+    flags.DEFINE_enum(
+        "backend",
+        None,
+        BACKENDS,
+        f"What Keras computes with; by default {VARIABLE} of the environment, else ~/.keras/keras.json, else tensorflow.",
+        flag_values=values,
+    )
+
+
+def choose_backend(argv: Sequence[str]) -> None:
+    """Has Keras imported with the backend that the arguments ask for, if they do.
+
+    Args:
+      argv: the flags of a command, of which only --backend is looked at; it may be in a --flagfile.
+
+    Raises:
+      flags.Error: for an unknown backend, or a --flagfile that cannot be read.
+      UserError: if the backend is not installed, or Keras is imported already, with another one.
+    """
+    values = flags.FlagValues()
+    values.set_gnu_getopt(True)  # Values of other flags, which may be arguments of their own, do not end the search.
+    define_backend_flag(values)
+    values(["", *argv], known_only=True)
+    backend = values.backend or os.environ.get(VARIABLE)
+    if not backend:
+        return
+    source = f"--backend={backend}" if values.backend else f"{VARIABLE}={backend}"
+    if backend not in BACKENDS:
+        raise UserError(f"{source} must be one of {', '.join(BACKENDS)}.")
+    keras = sys.modules.get("keras")
+    if keras is not None:
+        running = keras.backend.backend()
+        if values.backend and backend != running:
+            raise UserError(f"{source} needs a process of its own: Keras runs on {running} in this one.")
+        return
+    if importlib.util.find_spec(backend) is None:
+        raise UserError(f"{source} is not installed; the README says how to install it.")
+    os.environ[VARIABLE] = backend

@@ -1,0 +1,51 @@
+"""SIGTERM and Ctrl-C while training: they are noted, so that the step can be finished and saved first."""
+
+import signal
+import threading
+import types
+from collections.abc import Callable
+from typing import Any
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Interruption:
+    """A context in which the first SIGTERM or SIGINT is only noted; the second acts as it would without.
+
+    Args:
+      agreed_to_stop: with several processes, says after each step whether one of them has received SIGTERM, the same in
+        all of them; then the signals are not handled here. None for one process.
+
+    Attributes:
+      received: the signal, or None so far.
+    """
+
+    def __init__(self, agreed_to_stop: Callable[[int], bool] | None = None) -> None:
+        self.received: signal.Signals | None = None
+        self._agreed_to_stop = agreed_to_stop
+        self._before: dict[signal.Signals, Any] = {}
+
+    def after(self, step: int) -> signal.Signals | None:
+        """The signal that the training is to stop for after this step; to be asked once after each."""
+        if self._agreed_to_stop is not None and self._agreed_to_stop(step):
+            self.received = signal.SIGTERM
+        return self.received
+
+    def __enter__(self) -> "Interruption":
+        # Elsewhere Python lets no handler be set; the process's own ones act.
+        is_main = threading.current_thread() is threading.main_thread()
+        if is_main and self._agreed_to_stop is None:
+            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._restore()
+
+    def _note(self, number: int, frame: types.FrameType | None) -> None:
+        self.received = signal.Signals(number)
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}

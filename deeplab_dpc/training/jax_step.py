@@ -1,0 +1,65 @@
+"""A training step on JAX; with a keras.distribution its batch is the one of all devices and processes."""
+
+from typing import Any
+
+import jax
+import keras
+
+
+class JaxStep(keras.Model):
+    """The step of TrainingModel, which has the arithmetic."""
+
+    def train_step(self, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
+        """One update of the state from a batch (images, labels); returns the means of the metrics, and the state."""
+        trainable, non_trainable, optimizer_variables, metrics_variables = state
+        images, labels = data[:2]  # fit leaves out what is None, train_on_batch does not
+        with keras.StatelessScope(_mapping(self.optimizer.variables, optimizer_variables)):
+            step = keras.ops.convert_to_tensor(self.optimizer.iterations)
+            scale = self.optimizer.scale_loss(keras.ops.ones(()))
+        whole = self.labelled_pixels(images, labels)
+        share = 1.0 / self.num_pieces
+
+        def scaled_loss(trainable, non_trainable, piece):
+            mapping = [
+                *_mapping(self.trainable_variables, trainable),
+                *_mapping(self.non_trainable_variables, non_trainable),
+            ]
+            with keras.StatelessScope(mapping) as scope:
+                parts = self.piece_parts(*piece, step, whole, share)
+            return sum(parts.values()) * scale, (parts, _values(scope, self.non_trainable_variables))
+
+        gradient = jax.grad(scaled_loss, has_aux=True)
+        if self.num_pieces == 1:
+            gradients, (parts, non_trainable) = gradient(trainable, non_trainable, (images, labels))
+        else:
+
+            def add(carry, piece):
+                non_trainable, sums = carry
+                gradients, (parts, non_trainable) = gradient(trainable, non_trainable, piece)
+                return (non_trainable, jax.tree.map(jax.numpy.add, sums, (gradients, parts))), None
+
+            pieces = jax.tree.map(self._pieces, (images, labels))
+            shapes = jax.eval_shape(gradient, trainable, non_trainable, jax.tree.map(lambda x: x[0], pieces))
+            zeros = jax.tree.map(lambda x: jax.numpy.zeros(x.shape, x.dtype), (shapes[0], shapes[1][0]))
+            (non_trainable, (gradients, parts)), _ = jax.lax.scan(add, (non_trainable, zeros), pieces)
+        gradients, values = self.complete(gradients, parts, trainable, scale)
+        trainable, optimizer_variables = self.optimizer.stateless_apply(optimizer_variables, gradients, trainable)
+        with keras.StatelessScope(_mapping(self.metrics_variables, metrics_variables)) as scope:
+            logs = self.tracked(values)
+        metrics_variables = _values(scope, self.metrics_variables)
+        return logs, (trainable, non_trainable, optimizer_variables, metrics_variables)
+
+    def _pieces(self, batch):
+        """[batch, ...] -> [pieces, batch / pieces, ...]; every device keeps its examples."""
+        split = batch.reshape(batch.shape[0] // self.num_pieces, self.num_pieces, *batch.shape[1:])
+        return jax.numpy.moveaxis(split, 1, 0)
+
+
+def _mapping(variables, values):
+    return list(zip(variables, values, strict=True))
+
+
+def _values(scope, variables):
+    """The values of the variables at the end of a scope."""
+    values = [scope.get_current_value(variable) for variable in variables]
+    return [variable.value if value is None else value for variable, value in zip(variables, values, strict=True)]

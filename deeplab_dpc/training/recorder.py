@@ -1,0 +1,162 @@
+"""What happens between the steps of a training: rows, checkpoints, evaluations; stopping for signals and divergence."""
+
+import math
+import pathlib
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+
+from deeplab_dpc.checkpoint.names import named_arrays
+from deeplab_dpc.checkpoint.run import best_metrics, save_best, save_checkpoint
+from deeplab_dpc.checkpoint.run_state import Progress
+from deeplab_dpc.config import TrainConfig
+from deeplab_dpc.console import console
+from deeplab_dpc.errors import Stopped, UserError
+from deeplab_dpc.training.curves import write_metrics, write_panels
+from deeplab_dpc.training.interruption import Interruption
+from deeplab_dpc.training.pace import Pace
+from deeplab_dpc.training.summaries import Summaries
+
+SCORE = "miou"  # of which the best checkpoint is kept
+BAR_INTERVAL = 10  # steps between two changes of the rate in the progress bar
+
+
+class Validation(Protocol):
+    """What an evaluation says: scalars by name, and pictures uint8 [number, height, width, 3]."""
+
+    @property
+    def scalars(self) -> dict[str, float]: ...
+
+    @property
+    def panels(self) -> np.ndarray: ...
+
+
+Validator = Callable[[dict[str, np.ndarray]], Validation]
+OnDivergence = Callable[[int, dict[str, float]], UserError]
+
+
+class Recorder(keras.callbacks.Callback):
+    """Leaves what a run leaves, and ends it where it must end.
+
+    Args:
+      workdir: the run directory.
+      config: the protocol.
+      progress: so far; it grows.
+      is_chief: whether this process writes.
+      validator: evaluates arrays by published name; None for no evaluation.
+      on_divergence: makes the error for a step whose loss or gradient is not finite.
+      interruption: signals that were received.
+    """
+
+    def __init__(
+        self,
+        workdir: pathlib.Path,
+        config: TrainConfig,
+        progress: Progress,
+        is_chief: bool,
+        validator: Validator | None,
+        on_divergence: OnDivergence,
+        interruption: Interruption,
+    ):
+        super().__init__()
+        self.workdir = workdir
+        self.config = config
+        self.progress = progress
+        self.is_chief = is_chief
+        self.validator = validator
+        self.on_divergence = on_divergence
+        self.interruption = interruption
+        self._summaries = Summaries(workdir / "summaries", progress.step) if is_chief else None
+        self._pace = Pace()
+        self._rate = math.nan
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        assert logs is not None
+        progress, total = self.progress, self.config.training_number_of_steps
+        progress.step += 1
+        step = progress.step
+        values = {name: float(value) for name, value in logs.items()}
+        # Under float16 the loss scale finds its range by gradients that overflow.
+        watched = ["loss"] if self.config.precision == "float16" else ["loss", "gradient_norm"]
+        if not all(math.isfinite(values[name]) for name in watched):
+            _ = self.model  # On JAX its variables are empty within fit until a callback asks for the model.
+            raise self.on_divergence(step, values)
+        self._show_in_bar(logs)
+        received = self.interruption.after(step)
+        last = step == total or received is not None
+        if last or step % self.config.log_steps == 0:
+            self._add_row(step, values)
+        self._pace.started()
+        if self.validator is not None and self._is_due(step):
+            self._validate(step)
+        if last or step % self.config.save_interval_steps == 0:
+            self._save()
+        if received is not None and step != total:
+            raise Stopped(received, f"step {step} is saved")
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        if self._summaries is not None:
+            self._summaries.close()
+
+    def _is_due(self, step: int) -> bool:
+        interval = self.config.eval_interval_steps
+        total = self.config.training_number_of_steps
+        if interval is None:
+            interval = max(total // 10, 1)
+        return interval > 0 and (step % interval == 0 or step == total)
+
+    def _show_in_bar(self, logs: dict[str, Any]) -> None:
+        if not console.is_terminal:
+            return
+        if math.isnan(self._rate) or self.progress.step % BAR_INTERVAL == 0:
+            self._rate = float(self.model.optimizer.learning_rate)
+        logs["learning_rate"] = self._rate
+        logs["images_per_second"] = self.config.train_batch_size / self._pace.seconds_per_step()
+
+    def _add_row(self, step: int, values: Mapping[str, float]) -> None:
+        seconds = self._pace.read()
+        row = {
+            "step": step,
+            **values,
+            "learning_rate": float(self.model.optimizer.learning_rate),
+            "seconds_per_step": round(seconds, 4),
+            "images_per_second": round(self.config.train_batch_size / seconds, 3),
+        }
+        self.progress.rows.append(row)
+        # The next row and the progress bar show the mean since this one.
+        self.model.reset_metrics()
+        if self._summaries is None:
+            return
+        self._summaries.scalars(step, {f"train/{name}": value for name, value in row.items() if name != "step"})
+        if not console.is_terminal:
+            total = self.config.training_number_of_steps
+            left = time.strftime("%H:%M:%S", time.gmtime((total - step) * seconds))
+            console.print(
+                f"step {step}/{total}  loss {row['loss']:.4f}  gradient norm {row['gradient_norm']:.3f}  "
+                f"rate {row['learning_rate']:.3g}  {seconds:.3f} s/step  "
+                f"{row['images_per_second']:.2f} images/s  left {left}"
+            )
+
+    def _validate(self, step: int) -> None:
+        start = time.monotonic()
+        arrays = named_arrays(self.model.network)
+        if self.is_chief and self.validator is not None and self._summaries is not None:
+            validation = self.validator(arrays)
+            self.progress.validations.append({"step": step, **validation.scalars})
+            is_best = validation.scalars[SCORE] > best_metrics(self.workdir).get(SCORE, -math.inf)
+            if is_best:
+                save_best(self.workdir, self.model.network, step, validation.scalars)
+            self._summaries.scalars(step, {f"{self.config.eval_split}/{n}": v for n, v in validation.scalars.items()})
+            self._summaries.images(step, f"{self.config.eval_split}/predictions", validation.panels)
+            write_panels(self.workdir, step, validation.panels)
+            note = ", the best so far" if is_best else ""
+            console.print(f"step {step}: mIOU {validation.scalars[SCORE]:.4f} on {self.config.eval_split}{note}")
+        self._pace.leave_out(time.monotonic() - start)
+
+    def _save(self) -> None:
+        if self.is_chief:
+            save_checkpoint(self.workdir, self.model.network, self.model.optimizer, self.progress)
+            write_metrics(self.workdir, self.progress.rows, self.progress.validations)

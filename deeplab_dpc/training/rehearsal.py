@@ -1,0 +1,118 @@
+"""A dry run: one batch forward and backward, its memory and time, and how long the whole training will take."""
+
+import dataclasses
+import pathlib
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from deeplab_dpc.config import TrainConfig
+from deeplab_dpc.training.training_model import TrainingModel
+
+TIMED_STEPS = 3
+MARGIN = 0.9  # share of the free memory that a batch may be estimated to need
+
+Batch = tuple[np.ndarray, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Rehearsal:
+    """What a dry run found.
+
+    Attributes:
+      batch_size: images of the steps that were timed; 1 where the whole batch would not fit.
+      values: loss, its parts and the gradient norm of the first step.
+      seconds_per_step: median of a few steps, without the compilation.
+      input_seconds_per_batch: what the input pipeline takes for a batch.
+      total_seconds: estimated for the whole training, without evaluations.
+      peak_memory: of the process in bytes (on the CPU), while a batch is worked off.
+      memory_needed: estimated for the batch in bytes; equal to the peak where the whole batch was run.
+      memory_available: bytes that were free, or None where the system does not say.
+    """
+
+    batch_size: int
+    values: dict[str, float]
+    seconds_per_step: float
+    input_seconds_per_batch: float
+    total_seconds: float
+    peak_memory: int
+    memory_needed: int
+    memory_available: int | None
+
+    @property
+    def fits(self) -> bool:
+        """Whether the whole batch was run."""
+        return self.memory_needed <= self.peak_memory
+
+    def to_json(self) -> dict[str, Any]:
+        """For --json."""
+        return {**dataclasses.asdict(self), "fits": self.fits}
+
+
+def rehearse(model: TrainingModel, batches: Iterator[Batch], config: TrainConfig) -> Rehearsal:
+    """Trains a few steps on the first batches; the model's weights change.
+
+    A single image is run first. If the whole batch (or the part of it that is worked off at a time) cannot fit into the
+    free memory by its measure, it is not run, since the system would end the process.
+
+    Args:
+      model: what is to be trained.
+      batches: of images float32 [batch, height, width, 3] and labels int32 [batch, height, width].
+      config: of the training.
+    """
+    next(batches)
+    start = time.perf_counter()
+    images, labels = next(batches)
+    input_seconds = time.perf_counter() - start
+    available, before = _available_memory(), _peak_memory()
+    # One image for each part that the batch is worked off in: the parts are not in memory together.
+    few = model.num_pieces
+    single, values = _timed_steps(model, (images[:few], labels[:few]), 1)
+    rise = _peak_memory() - before
+    at_a_time = config.train_batch_size // few
+    needed = before + rise * at_a_time
+    if available is not None and rise * (at_a_time - 1) > MARGIN * available:
+        seconds, batch_size = single * at_a_time, few
+    else:
+        seconds, values = _timed_steps(model, (images, labels), TIMED_STEPS)
+        batch_size, needed = config.train_batch_size, _peak_memory()
+    total = config.training_number_of_steps * max(seconds, input_seconds)
+    return Rehearsal(batch_size, values, seconds, input_seconds, total, _peak_memory(), needed, available)
+
+
+def _timed_steps(model: TrainingModel, batch: Batch, count: int) -> tuple[float, dict[str, float]]:
+    """The median seconds of a step after the first, and the first one's values."""
+    model.reset_metrics()
+    values = {name: float(value) for name, value in model.train_on_batch(*batch, return_dict=True).items()}
+    seconds = []
+    for _ in range(count):
+        start = time.perf_counter()
+        float(model.train_on_batch(*batch, return_dict=True)["loss"])
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds), values
+
+
+def _peak_memory() -> int:
+    """Most bytes that the process had so far; of the first accelerator where there is one."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        stats = jax.local_devices()[0].memory_stats() or {}
+        if "peak_bytes_in_use" in stats:
+            return stats["peak_bytes_in_use"]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def _available_memory() -> int | None:
+    meminfo = pathlib.Path("/proc/meminfo")
+    if not meminfo.exists():
+        return None
+    fields = dict(line.split(":") for line in meminfo.read_text().splitlines())
+    return 1024 * int(fields["MemAvailable"].split()[0])

@@ -1,0 +1,121 @@
+"""The network with its loss and optimizer: what fit trains, by the published protocol (arXiv:1809.04184, Sec. 4)."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from deeplab_dpc.config import ModelConfig, TrainConfig
+from deeplab_dpc.layers import kernels
+from deeplab_dpc.layers.normalization import freeze_batch_norm_statistics
+from deeplab_dpc.models.precision import precision_policy
+from deeplab_dpc.models.segmenter import Segmenter, build_segmenter
+from deeplab_dpc.training.losses import SegmentationLoss
+from deeplab_dpc.training.optimizers import build_optimizer, gradient_multipliers, is_decayed
+from deeplab_dpc.training.schedules import build_schedule
+
+if keras.backend.backend() == "jax":
+    from deeplab_dpc.training.jax_step import JaxStep as Step
+else:
+    from deeplab_dpc.training.tensorflow_step import TensorFlowStep as Step
+
+
+class TrainingModel(Step):
+    """Trains a network on batches (images [batch, height, width, 3] in 0..255, labels [batch, height, width]).
+
+    The gradient is that of the loss and of weight_decay / 2 * |w|^2, multiplied by variable (biases by 2), and clipped
+    on request. A batch may be worked off in pieces (gradient accumulation) and in replicas; the loss is the one of the
+    whole batch in either case, but for what is no plain sum over pixels (see SegmentationLoss), and batch norm
+    statistics are those of a piece on all replicas.
+
+    Args:
+      network: what is trained; its trainable variables are taken as they are now.
+      loss: of labels and logits.
+      config: the protocol.
+    """
+
+    def __init__(self, network: Segmenter, loss: SegmentationLoss, config: TrainConfig, **kwargs: Any):
+        kwargs.setdefault("name", "training")
+        super().__init__(**kwargs)
+        self.network = network
+        self.built = True
+        self.num_pieces = config.gradient_accumulation_steps
+        self._loss = loss
+        self._clip_norm = config.clip_gradient_norm
+        variables = network.trainable_variables
+        # AdamW decays by itself.
+        decay = 0.0 if config.optimizer == "adamw" else config.weight_decay
+        self._decays = [decay if is_decayed(variable) else 0.0 for variable in variables]
+        self._multipliers = gradient_multipliers(
+            network, config.last_layer_gradient_multiplier, config.last_layers_contain_logits_only
+        )
+        names = ["loss", *loss.part_names, *(["weight_decay"] if any(self._decays) else []), "gradient_norm"]
+        self._trackers = {name: keras.metrics.Mean(name=name) for name in names}
+        optimizer = build_optimizer(config, build_schedule(config), variables)
+        optimizer.build(variables)
+        self.compile(optimizer=optimizer, jit_compile=kernels.JIT_COMPILE)
+
+    def call(self, images, training=False):
+        return self.network(images, training=training)
+
+    def labelled_pixels(self, images, labels):
+        """How many pixels of a batch count in the loss."""
+        return self._loss.labelled_pixels(labels, self.network.logits_shape(images.shape)[1:3])
+
+    def piece_parts(self, images, labels, step, labelled_pixels, share):
+        """The parts of the loss on a share of the batch, by name; their sum is its loss."""
+        logits = self.network(images, training=True)
+        return self._loss.parts(labels, logits, step, labelled_pixels, share)
+
+    def complete(self, gradients, parts, variables, scale):
+        """From summed gradients of the scaled loss and summed parts: the gradients to apply, and what is tracked."""
+        values = dict(parts)
+        if any(self._decays):
+            values["weight_decay"] = sum(
+                decay / 2.0 * ops.sum(ops.square(variable))
+                for decay, variable in zip(self._decays, variables, strict=True)
+                if decay
+            )
+        complete = []
+        for gradient, variable, decay, multiplier in zip(
+            gradients, variables, self._decays, self._multipliers, strict=True
+        ):
+            decayed = gradient + (decay * scale) * variable if decay else gradient
+            complete.append(decayed if multiplier == 1.0 else decayed * multiplier)
+        norm = ops.sqrt(sum(ops.sum(ops.square(gradient / scale)) for gradient in complete))
+        if self._clip_norm:
+            factor = self._clip_norm / ops.maximum(norm, self._clip_norm)
+            complete = [gradient * factor for gradient in complete]
+        return complete, {"loss": sum(values.values()), **values, "gradient_norm": norm}
+
+    def tracked(self, values):
+        """Adds a step's values to the metrics; returns their means since the last reset."""
+        for name, tracker in self._trackers.items():
+            tracker.update_state(values[name])
+        return {name: tracker.result() for name, tracker in self._trackers.items()}
+
+
+def build_training_model(model_config: ModelConfig, config: TrainConfig, ignore_label: int) -> TrainingModel:
+    """A network with fresh weights, ready to be trained.
+
+    Raises:
+      UserError: if the configurations do not go together.
+    """
+    loss = SegmentationLoss(
+        ignore_label,
+        label_weights=config.label_weights,
+        upsample_logits=config.upsample_logits,
+        top_k_percent_pixels=config.top_k_percent_pixels,
+        hard_example_mining_step=config.hard_example_mining_step,
+        focal_loss_weight=config.focal_loss_weight,
+        focal_loss_gamma=config.focal_loss_gamma,
+        dice_loss_weight=config.dice_loss_weight,
+    )
+    loss.check_classes(model_config.num_classes)
+    with precision_policy(config.precision):
+        network = build_segmenter(model_config, config.training_number_of_steps, config.drop_path_keep_prob)
+    if config.freeze_backbone:
+        network.backbone.trainable = False
+    if not config.fine_tune_batch_norm:
+        freeze_batch_norm_statistics(network)
+    return TrainingModel(network, loss, config)
