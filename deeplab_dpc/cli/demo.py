@@ -15,7 +15,7 @@ from deeplab_dpc.evaluation.visualize import save_rgb_png
 from deeplab_dpc.files import read_json
 
 PREDICTED = 12  # validation images that are predicted as pictures
-CURVE_POINTS = 10  # of curves.png; a checkpoint each
+CURVE_POINTS = 10  # of curves.png
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -45,6 +45,7 @@ def main(values: flags.FlagValues) -> None:
         workdir=pretrained,
         dense_prediction_cell_json="conv1x1",
         training_number_of_steps=values.pretrain_steps,
+        eval_interval_steps=0,
         base_learning_rate=0.1,
         **small,
     )
@@ -69,7 +70,8 @@ def main(values: flags.FlagValues) -> None:
         dense_prediction_cell_json=search / "cells" / "best.json",
         tf_initial_checkpoint=pretrained,
         training_number_of_steps=values.training_number_of_steps,
-        save_interval_steps=max(1, values.training_number_of_steps // CURVE_POINTS),
+        log_steps=max(1, values.training_number_of_steps // CURVE_POINTS),
+        eval_interval_steps=max(1, values.training_number_of_steps // 3),
         base_learning_rate=0.05,
         **small,
     )

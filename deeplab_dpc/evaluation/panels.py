@@ -17,24 +17,26 @@ _BACKGROUND, _INK = (32, 32, 32), (235, 235, 235)
 
 
 class Panels:
-    """The first examples that are added, as panels of one size.
+    """Some of the examples that are added, spread evenly over them, as panels of one size.
 
     Args:
       info: names and colours of the classes.
       number: of panels, >= 1.
+      num_examples: how many will be added; neighbours in a split often show the same scene.
     """
 
-    def __init__(self, info: DatasetInfo, number: int):
+    def __init__(self, info: DatasetInfo, number: int, num_examples: int):
         if number < 1:
             raise UserError(f"`number` of panels must be >= 1, got {number}.")
         self.info = info
-        self.number = number
+        self._waiting = sorted({i * num_examples // number for i in range(number)}, reverse=True)
+        self._added = 0
         self._names: list[str] = []
         self._pictures: list[list[Image.Image]] = []  # of each example: image, label, prediction
         self._ids: set[int] = set()
 
     def add(self, name: str, image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> None:
-        """Takes an example, unless there are enough.
+        """Takes an example, or leaves it out.
 
         Args:
           name: shown above it.
@@ -42,8 +44,10 @@ class Panels:
           label: class ids [height, width].
           prediction: the same of the network.
         """
-        if len(self._pictures) == self.number:
+        self._added += 1
+        if not self._waiting or self._waiting[-1] != self._added - 1:
             return
+        self._waiting.pop()
         height, width = label.shape
         scale = min(1.0, PICTURE_SIDE / max(height, width))
         size = max(1, round(width * scale)), max(1, round(height * scale))

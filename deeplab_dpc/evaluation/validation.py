@@ -28,7 +28,7 @@ class Validation:
     Attributes:
       scalars: miou, pixel_accuracy and mean_class_accuracy, each in [0, 1].
       per_class_iou: by class name; None for a class in neither labels nor predictions.
-      panels: the first images with label and prediction, uint8 [number, height, width, 3].
+      panels: some images with label and prediction, uint8 [number, height, width, 3].
     """
 
     scalars: dict[str, float]
@@ -46,7 +46,7 @@ class Validator:
       model_config: the network.
       dataset: the prepared data set.
       split: that is evaluated.
-      num_panels: images that are shown, the first of the split.
+      num_panels: images that are shown, spread over the split.
     """
 
     def __init__(self, model_config: ModelConfig, dataset: Dataset, split: str, num_panels: int = 4):
@@ -62,7 +62,7 @@ class Validator:
         Raises:
           UserError: if an array is absent or has another shape, or as `evaluate`.
         """
-        panels = Panels(self.dataset.info, self.num_panels)
+        panels = Panels(self.dataset.info, self.num_panels, self.dataset.info.splits[self.split])
         confusion = _in_thread(lambda: self._evaluate(arrays, panels))
         metrics = confusion.metrics(self.dataset.info.class_names)
         scalars = {name: metrics[name] for name in ("miou", "pixel_accuracy", "mean_class_accuracy")}

@@ -5,6 +5,7 @@ import os
 import pathlib
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from deeplab_dpc.errors import UserError
@@ -38,8 +39,10 @@ def export_saved_model(predictor: Predictor, export_dir: str | os.PathLike[str],
       info: JSON-ready facts about the model, kept in assets.extra/model_info.json.
 
     Raises:
-      UserError: if the directory exists and is not empty, or cannot be written.
+      UserError: on another backend than TensorFlow, if the directory exists and is not empty, or cannot be written.
     """
+    if keras.backend.backend() != "tensorflow":
+        raise UserError("--export_dir needs --backend=tensorflow; runs that were trained on JAX are exported as well.")
     target = pathlib.Path(export_dir)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"--export_dir={target} exists; give a new directory, so that no served model is overwritten.")

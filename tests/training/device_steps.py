@@ -1,23 +1,19 @@
 """Writes what the same batches make of a small network on one device and on two, with and without accumulation.
 
-    KERAS_BACKEND=... python device_steps.py FILE.npz
+    KERAS_BACKEND=... XLA_FLAGS=--xla_force_host_platform_device_count=2 python device_steps.py FILE.npz
 
 test_distribution.py runs it: the number of devices must be set before a backend starts.
 """
 
-import os
 import sys
-
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
 
 import keras
 import numpy as np
+import small_network
 import tensorflow as tf
 
-from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.checkpoint.names import named_arrays, named_variables
 from deeplab_dpc.config import ModelConfig, TrainConfig
-from deeplab_dpc.models.backbones.mobilenet_v2 import MobileNetV2
 from deeplab_dpc.training.distribution import open_devices
 from deeplab_dpc.training.training_model import TrainingModel, build_training_model
 
@@ -26,7 +22,6 @@ NUM_CLASSES = 3
 BATCH, NUM_BATCHES = 4, 2
 SIZE = 65  # pixels
 SHORT, LONG = 4, 20  # steps
-MODEL = ModelConfig(num_classes=NUM_CLASSES, depth_multiplier=0.1, dense_prediction_cell=load_cell("conv1x1"))
 # name: devices, pieces, steps, whether batch norm statistics train
 RUNS = {
     "one": (1, 1, LONG, True),
@@ -36,12 +31,6 @@ RUNS = {
     "one, frozen": (1, 1, 1, False),
     "one, frozen, pieces": (1, 2, 1, False),
 }
-
-
-def shorten_backbone() -> None:
-    """Leaves five of MobileNetV2's units, with all its strides and a residual: others would only take compilation."""
-    MobileNetV2.BLOCKS = tuple(MobileNetV2.BLOCKS[i] for i in (0, 1, 2, 3, 6))
-    MobileNetV2.LAST_FILTERS = None
 
 
 def batches() -> tf.data.Dataset:
@@ -76,7 +65,9 @@ class Values(keras.callbacks.Callback):
         self.model.reset_metrics()
 
 
-def train(num_devices: int, pieces: int, steps: int, trains_statistics: bool) -> dict[str, np.ndarray]:
+def train(
+    model_config: ModelConfig, num_devices: int, pieces: int, steps: int, trains_statistics: bool
+) -> dict[str, np.ndarray]:
     """Trains from the same weights on the same batches; returns losses, gradient norms, and all arrays at the end."""
     devices = open_devices(num_clones=num_devices)
     config = TrainConfig(
@@ -88,11 +79,8 @@ def train(num_devices: int, pieces: int, steps: int, trains_statistics: bool) ->
     )
     devices.check_batch(config)
     with devices.scope():
-        model: TrainingModel = build_training_model(MODEL, config, IGNORE)
+        model: TrainingModel = build_training_model(model_config, config, IGNORE)
         set_weights(model.network)
-        for layer in model.network._flatten_layers():
-            if isinstance(layer, keras.layers.Dropout):
-                layer.rate = 0.0  # the backends draw other masks
         values = Values()
         model.fit(batches(), steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[values])
     return {"values": np.array(values.rows), **named_arrays(model.network)}
@@ -102,6 +90,7 @@ if __name__ == "__main__":
     if keras.backend.backend() == "tensorflow":
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    shorten_backbone()
-    results = {name: train(*run) for name, run in RUNS.items()}
+    keras.initializers.TruncatedNormal.__call__ = small_network.ZeroInitializer.__call__
+    model_config = small_network.model_config(NUM_CLASSES)
+    results = {name: train(model_config, *run) for name, run in RUNS.items()}
     np.savez(sys.argv[1], **{f"{run} {name}": a for run, arrays in results.items() for name, a in arrays.items()})

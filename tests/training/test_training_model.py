@@ -23,7 +23,7 @@ def _model(eagerly=True, **options) -> TrainingModel:
         if isinstance(layer, keras.layers.Dropout):
             layer.rate = 0.0
     rng = np.random.default_rng(0)
-    for variable in model.network.trainable_variables:
+    for variable in model.network.weights:
         if "kernel" in variable.path:
             # Keeps the scale of activations under inference statistics too, which are still 0 and 1.
             fan_in = np.prod(variable.shape[:2]) if "depthwise" in variable.path else np.prod(variable.shape[:-1])

@@ -1,8 +1,8 @@
-"""Trains as one of several JAX processes, or as the only one, until a step where SIGTERM is sent.
+"""Trains as one of several JAX processes, or as the only one, until SIGTERM comes at a step.
 
-    KERAS_BACKEND=jax python two_processes.py WORKDIR DATA_DIR STEP [NUM_PROCESSES PROCESS HOST:PORT]
+    KERAS_BACKEND=jax python two_processes.py DATA_DIR STEP WORKDIR[,WORKDIR...] --FLAGS
 
-test_distribution.py runs it. The last process sends the signal to itself at that step, and prints "stopped at N".
+test_distribution.py runs it. The last process sends the signal to itself in that step, and prints "stopped at N".
 """
 
 import os
@@ -10,44 +10,42 @@ import re
 import signal
 import sys
 
-import keras
+import small_network
+from absl import flags
 
-from deeplab_dpc.arch.library import load_cell
-from deeplab_dpc.config import DataConfig, ModelConfig, TrainConfig
+from deeplab_dpc.cli.devices import define_device_flags, devices_from_flags
+from deeplab_dpc.config import DataConfig, TrainConfig
 from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.errors import Stopped
-from deeplab_dpc.layers import dropout
-from deeplab_dpc.models.backbones.mobilenet_v2 import MobileNetV2
-from deeplab_dpc.training import recorder, trainer
-from deeplab_dpc.training.distribution import open_devices
+from deeplab_dpc.training import trainer
+from deeplab_dpc.training.recorder import Recorder
 
-MODEL = ModelConfig(num_classes=7, depth_multiplier=0.1, dense_prediction_cell=load_cell("conv1x1"))
 CONFIG = TrainConfig(
     training_number_of_steps=1000, train_batch_size=4, base_learning_rate=0.001, log_steps=1, save_interval_steps=1000
 )
 DATA = DataConfig(data_dir="", train_crop_size=(65, 65))
 
 
-def main(workdir: str, data_dir: str, step: str, num_processes: str = "1", process: str = "0", master: str = "") -> None:
-    MobileNetV2.BLOCKS = tuple(MobileNetV2.BLOCKS[i] for i in (0, 1, 2, 3, 6))
-    MobileNetV2.LAST_FILTERS = None
-    # Which process has which record of a batch decides which mask a record gets.
-    dropout.Dropout.call = lambda self, inputs, training=False: inputs
-    devices = open_devices(num_replicas=int(num_processes), task=int(process), master=master or None)
+def main(data_dir: str, step: int, workdirs: list[str], flag_arguments: list[str]) -> None:
+    values = flags.FlagValues()
+    define_device_flags(values)
+    values(["", *flag_arguments])
+    devices = devices_from_flags(values)
 
-    class Signalled(recorder.Recorder):
+    class Signalled(Recorder):
         def on_train_batch_end(self, batch, logs=None):
-            if self.progress.step + 1 == int(step) and devices.process == devices.num_processes - 1:
+            if self.progress.step + 1 == step and devices.process == devices.num_processes - 1:
                 os.kill(os.getpid(), signal.SIGTERM)
             super().on_train_batch_end(batch, logs)
 
     trainer.Recorder = Signalled
-    try:
-        trainer.train(workdir, MODEL, DATA, CONFIG, find_dataset(data_dir, None, None), devices=devices)
-    except Stopped as stopped:
-        print("stopped at", re.search(r"step (\d+)", str(stopped)).group(1))
+    model, dataset = small_network.model_config(num_classes=7), find_dataset(data_dir, None, None)
+    for workdir in workdirs:
+        try:
+            trainer.train(workdir, model, DATA, CONFIG, dataset, devices=devices)
+        except Stopped as stopped:
+            print("stopped at", re.search(r"step (\d+)", str(stopped)).group(1))
 
 
 if __name__ == "__main__":
-    keras.utils.set_random_seed(0)
-    main(*sys.argv[1:])
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3].split(","), sys.argv[4:])
