@@ -19,7 +19,7 @@ def define_backend_flag(values: flags.FlagValues) -> None:
         "backend",
         None,
         BACKENDS,
-        f"What Keras computes with; by default {VARIABLE} of the environment, else ~/.keras/keras.json, else tensorflow.",
+        f"What Keras computes with; by default {VARIABLE} of the environment, ~/.keras/keras.json or tensorflow.",
         flag_values=values,
     )
 

@@ -54,8 +54,8 @@ class Devices:
             accumulated = config.gradient_accumulation_steps
             in_parts = f" in {accumulated} parts each (--gradient_accumulation_steps)" if accumulated > 1 else ""
             raise UserError(
-                f"--train_batch_size={config.train_batch_size} cannot be shared evenly by {self.count} devices{in_parts}; "
-                f"give a multiple of {parts}, or use fewer devices (--num_clones)."
+                f"--train_batch_size={config.train_batch_size} cannot be shared evenly by {self.count} devices"
+                f"{in_parts}; give a multiple of {parts}, or use fewer devices (--num_clones)."
             )
 
 
@@ -104,8 +104,8 @@ def _check_processes(num_replicas: int | None, task: int | None, master: str | N
     if not master:
         if num_replicas is not None and num_replicas > 1:
             raise UserError(
-                f"--num_replicas={num_replicas} needs --master: HOST:PORT of process 0, or {AUTO} under Slurm, Open MPI and "
-                "on TPU pods."
+                f"--num_replicas={num_replicas} needs --master: HOST:PORT of process 0, or {AUTO} under Slurm, "
+                "Open MPI and on TPU pods."
             )
         return
     if master == AUTO:
@@ -162,8 +162,8 @@ def _join(num_replicas: int | None, task: int | None, master: str) -> None:
         jax.distributed.initialize()
     except ValueError as error:  # The others are of connections, and say it.
         raise UserError(
-            f"--master={AUTO} found no Slurm, Open MPI or TPU pod to ask ({error}); give --master=HOST:PORT, --num_replicas "
-            "and --task."
+            f"--master={AUTO} found no Slurm, Open MPI or TPU pod to ask ({error}); give --master=HOST:PORT, "
+            "--num_replicas and --task."
         ) from error
 
 

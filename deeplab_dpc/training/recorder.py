@@ -84,6 +84,7 @@ class Recorder(keras.callbacks.Callback):
         if not all(math.isfinite(values[name]) for name in watched):
             _ = self.model  # On JAX its variables are empty within fit until a callback asks for the model.
             raise self.on_divergence(step, values)
+        self._pace.step()
         self._show_in_bar(logs)
         received = self.interruption.after(step)
         last = step == total or received is not None

@@ -34,7 +34,7 @@ RUNS = {
 
 
 def batches() -> tf.data.Dataset:
-    """Coloured squares; most labelled pixels are in the second half of a batch, so that the halves do not weigh alike."""
+    """Coloured squares; the second half of a batch has most labelled pixels, so that the halves do not weigh alike."""
     rng = np.random.default_rng(1)
     number = BATCH * NUM_BATCHES
     labels = np.kron(rng.integers(0, NUM_CLASSES, (number, 5, 5)), np.ones((1, 13, 13))).astype("int32")

@@ -191,7 +191,9 @@ def test_what_changes_no_weight_may_change(finished, shapes):
     assert TrainConfig.from_json(json.loads((finished / "config.json").read_text())["train"]) == CONFIG
 
 
-def test_fork_goes_on_from_another_run_with_other_flags(finished, shapes, tmp_path):
+def test_fork_goes_on_from_another_run_with_other_flags(finished, shapes, tmp_path, monkeypatch):
+    counted = []
+    monkeypatch.setattr(recorder.Pace, "step", lambda pace: counted.append(pace))
     config = dataclasses.replace(
         CONFIG, training_number_of_steps=6, base_learning_rate=0.02, fork_from=str(finished), eval_interval_steps=0
     )
@@ -201,6 +203,7 @@ def test_fork_goes_on_from_another_run_with_other_flags(finished, shapes, tmp_pa
     assert [row["step"] for row in rows] == ["1", "2", "3", "4", "5", "6"]
     assert float(rows[4]["learning_rate"]) == pytest.approx(0.02 * (1 / 6) ** 0.9)
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()} == unchanged
+    assert len(counted) == 2  # each step once, for the speed
 
 
 def test_divergence_stops_and_says_what_to_look_at(shapes, tmp_path):
