@@ -1,5 +1,6 @@
 """What happens between the steps of a training: rows, checkpoints, evaluations; stopping for signals and divergence."""
 
+import datetime
 import math
 import pathlib
 import time
@@ -127,14 +128,15 @@ class Recorder(keras.callbacks.Callback):
             "images_per_second": round(self.config.train_batch_size / seconds, 3),
         }
         self.progress.rows.append(row)
-        # The next row and the progress bar show the mean since this one.
-        self.model.reset_metrics()
+        if step != self.config.training_number_of_steps:
+            # The next row and the progress bar show the mean since this one.
+            self.model.reset_metrics()
         if self._summaries is None:
             return
         self._summaries.scalars(step, {f"train/{name}": value for name, value in row.items() if name != "step"})
         if not console.is_terminal:
             total = self.config.training_number_of_steps
-            left = time.strftime("%H:%M:%S", time.gmtime((total - step) * seconds))
+            left = datetime.timedelta(seconds=round((total - step) * seconds))
             console.print(
                 f"step {step}/{total}  loss {row['loss']:.4f}  gradient norm {row['gradient_norm']:.3f}  "
                 f"rate {row['learning_rate']:.3g}  {seconds:.3f} s/step  "
@@ -154,7 +156,8 @@ class Recorder(keras.callbacks.Callback):
             self._summaries.images(step, f"{self.config.eval_split}/predictions", validation.panels)
             write_panels(self.workdir, step, validation.panels)
             note = ", the best so far" if is_best else ""
-            console.print(f"step {step}: mIOU {validation.scalars[SCORE]:.4f} on {self.config.eval_split}{note}")
+            new_line = "\n" if console.is_terminal else ""  # after the progress bar
+            console.print(f"{new_line}step {step}: mIOU {validation.scalars[SCORE]:.4f} on {self.config.eval_split}{note}")
         self._pace.leave_out(time.monotonic() - start)
 
     def _save(self) -> None:
