@@ -18,7 +18,7 @@ from deeplab_dpc.data.preprocess import Augmentation
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.validation import Validator
 from deeplab_dpc.training.rehearsal import Rehearsal, rehearse
-from deeplab_dpc.training.trainer import check_crop, train
+from deeplab_dpc.training.trainer import check_crop, initialize, train
 from deeplab_dpc.training.training_model import build_training_model
 
 
@@ -32,7 +32,7 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_bool(
         "dry_run",
         False,
-        "Only print the network by part, and run one batch: loss, memory, and the time that the training will take.",
+        "Only print the network by part, and run a batch on one device: loss, memory, and the time of the whole training.",
         flag_values=values,
     )
     define_json_flag(values)
@@ -78,6 +78,8 @@ def _dry_run(model_config: ModelConfig, data: DataConfig, config: TrainConfig, d
         cache=data.cache,
     )
     model = build_training_model(model_config, config, dataset.info.ignore_label)
+    if not as_json:
+        initialize(model, model_config, data, config)
     shards = dataset.shards(data.train_split)
     examples = iterate(batches, f"The split {data.train_split} of {dataset.path}", shards)
     rehearsal = rehearse(model, itertools.islice(examples, 3), config)

@@ -157,7 +157,8 @@ class Recorder(keras.callbacks.Callback):
             write_panels(self.workdir, step, validation.panels)
             note = ", the best so far" if is_best else ""
             new_line = "\n" if console.is_terminal else ""  # after the progress bar
-            console.print(f"{new_line}step {step}: mIOU {validation.scalars[SCORE]:.4f} on {self.config.eval_split}{note}")
+            score = validation.scalars[SCORE]
+            console.print(f"{new_line}step {step}: mIOU {score:.4f} on {self.config.eval_split}{note}")
         self._pace.leave_out(time.monotonic() - start)
 
     def _save(self) -> None:

@@ -79,7 +79,7 @@ def train(
         model = build_training_model(model_config, config, dataset.info.ignore_label)
         progress = Progress()
         if not list_checkpoints(workdir):
-            progress = _initialize(model, model_config, data, config)
+            progress = initialize(model, model_config, data, config)
         # Only now, so that a model or checkpoint that does not fit leaves no run directory of its flags.
         if devices.is_chief:
             _open(workdir, model_config, data, config, dataset)
@@ -104,7 +104,12 @@ def check_crop(crop_size: tuple[int, int], output_stride: int) -> None:
         )
 
 
-def _initialize(model: TrainingModel, model_config: ModelConfig, data: DataConfig, config: TrainConfig) -> Progress:
+def initialize(model: TrainingModel, model_config: ModelConfig, data: DataConfig, config: TrainConfig) -> Progress:
+    """Gives a fresh model what --fork_from or --tf_initial_checkpoint names, and prints what that was.
+
+    Raises:
+      UserError: if it is absent, damaged, or does not fit.
+    """
     if config.fork_from:
         progress = fork_training(config.fork_from, model.network, model.optimizer)
         sections = {"model": model_config, "data": data, "train": dataclasses.replace(config, fork_from=None)}

@@ -54,21 +54,24 @@ def set_weights(network: keras.Model) -> None:
 
 
 class Values(keras.callbacks.Callback):
-    """Keeps the loss and the gradient norm of each step."""
+    """Keeps the loss and the gradient norm of each step, and the arrays after SHORT steps or at the end."""
 
     def __init__(self):
         super().__init__()
         self.rows = []
+        self.arrays = {}
 
     def on_train_batch_end(self, batch, logs=None):
         self.rows.append([float(logs["loss"]), float(logs["gradient_norm"])])
         self.model.reset_metrics()
+        if len(self.rows) <= SHORT:
+            self.arrays = named_arrays(self.model.network)
 
 
 def train(
     model_config: ModelConfig, num_devices: int, pieces: int, steps: int, trains_statistics: bool
 ) -> dict[str, np.ndarray]:
-    """Trains from the same weights on the same batches; returns losses, gradient norms, and all arrays at the end."""
+    """Trains from the same weights on the same batches; returns what Values keeps."""
     devices = open_devices(num_clones=num_devices)
     config = TrainConfig(
         training_number_of_steps=LONG,
@@ -83,7 +86,7 @@ def train(
         set_weights(model.network)
         values = Values()
         model.fit(batches(), steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[values])
-    return {"values": np.array(values.rows), **named_arrays(model.network)}
+    return {"values": np.array(values.rows), **values.arrays}
 
 
 if __name__ == "__main__":
