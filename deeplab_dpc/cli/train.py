@@ -32,7 +32,7 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_bool(
         "dry_run",
         False,
-        "Only print the network by part, and run a batch on one device: loss, memory, and the time of the whole training.",
+        "Only print the network by part, and run a batch on one device: loss, memory, time of the whole training.",
         flag_values=values,
     )
     define_json_flag(values)

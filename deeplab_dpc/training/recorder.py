@@ -19,6 +19,7 @@ from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.training.curves import write_metrics, write_panels
 from deeplab_dpc.training.interruption import Interruption
 from deeplab_dpc.training.pace import Pace
+from deeplab_dpc.training.schedules import build_schedule
 from deeplab_dpc.training.summaries import Summaries
 
 SCORE = "miou"  # of which the best checkpoint is kept
@@ -71,6 +72,7 @@ class Recorder(keras.callbacks.Callback):
         self.on_divergence = on_divergence
         self.interruption = interruption
         self._summaries = Summaries(workdir / "summaries", progress.step) if is_chief else None
+        self._schedule = build_schedule(config)
         self._pace = Pace()
         self._rate = math.nan
 
@@ -114,7 +116,8 @@ class Recorder(keras.callbacks.Callback):
         if not console.is_terminal:
             return
         if math.isnan(self._rate) or self.progress.step % BAR_INTERVAL == 0:
-            self._rate = float(self.model.optimizer.learning_rate)
+            # Not the optimizer's: with several processes, what touches its variables must be done by all of them.
+            self._rate = float(self._schedule(self.progress.step))
         logs["learning_rate"] = self._rate
         logs["images_per_second"] = self.config.train_batch_size / self._pace.seconds_per_step()
 

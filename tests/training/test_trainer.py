@@ -193,7 +193,7 @@ def test_what_changes_no_weight_may_change(finished, shapes):
 
 def test_fork_goes_on_from_another_run_with_other_flags(finished, shapes, tmp_path, monkeypatch):
     counted = []
-    monkeypatch.setattr(recorder.Pace, "step", lambda pace: counted.append(pace))
+    monkeypatch.setattr(recorder.Pace, "step", counted.append)
     config = dataclasses.replace(
         CONFIG, training_number_of_steps=6, base_learning_rate=0.02, fork_from=str(finished), eval_interval_steps=0
     )
