@@ -10,7 +10,7 @@ demo: $(VENV)/.installed  ## the main job, end to end, on the embedded data set
 	$(BIN)/deeplab-dpc demo --workdir=demo
 
 test: $(VENV)/.installed-test lint  ## lint, types and tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -73,11 +73,13 @@ def rehearse(model: TrainingModel, batches: Iterator[Batch], config: TrainConfig
     available, before = _available_memory(), _peak_memory()
     # One image for each part that the batch is worked off in: the parts are not in memory together.
     few = model.num_pieces
-    single, values = _timed_steps(model, (images[:few], labels[:few]), 1)
-    rise = _peak_memory() - before
     at_a_time = config.train_batch_size // few
+    single, values = _timed_steps(model, (images[:few], labels[:few]), 1 if at_a_time > 1 else TIMED_STEPS)
+    rise = _peak_memory() - before
     needed = before + rise * at_a_time
-    if available is not None and rise * (at_a_time - 1) > MARGIN * available:
+    if at_a_time == 1:
+        seconds, batch_size = single, config.train_batch_size
+    elif available is not None and rise * (at_a_time - 1) > MARGIN * available:
         seconds, batch_size = single * at_a_time, few
     else:
         seconds, values = _timed_steps(model, (images, labels), TIMED_STEPS)

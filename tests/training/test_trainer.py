@@ -185,15 +185,20 @@ def test_another_configuration_is_refused_with_the_difference(finished, shapes):
 
 
 def test_what_changes_no_weight_may_change(finished, shapes):
-    _train(finished, shapes, dataclasses.replace(CONFIG, save_interval_steps=7, log_steps=3, eval_interval_steps=0))
-    # And back, for the tests that follow.
-    _train(finished, shapes)
-    assert TrainConfig.from_json(json.loads((finished / "config.json").read_text())["train"]) == CONFIG
+    stored = (finished / "config.json").read_text()
+    changed = dataclasses.replace(CONFIG, save_interval_steps=7, log_steps=3, eval_interval_steps=0)
+    _train(finished, shapes, changed)
+    assert TrainConfig.from_json(json.loads((finished / "config.json").read_text())["train"]) == changed
+    (finished / "config.json").write_text(stored)  # for the tests that follow
 
 
 def test_fork_goes_on_from_another_run_with_other_flags(finished, shapes, tmp_path, monkeypatch):
     counted = []
-    monkeypatch.setattr(recorder.Pace, "step", counted.append)
+
+    def step(pace):
+        counted.append(pace)
+
+    monkeypatch.setattr(recorder.Pace, "step", step)
     config = dataclasses.replace(
         CONFIG, training_number_of_steps=6, base_learning_rate=0.02, fork_from=str(finished), eval_interval_steps=0
     )
