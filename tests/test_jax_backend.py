@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 # Made of other layers, and slow to compile; models/test_backends.py compares whole networks with them.
-COMPOSITES = ("aspp", "cell", "residual", "xception", "bottleneck")
+COMPOSITES = ("aspp", "cell", "residual", "xception", "bottleneck", "unit", "network", "low_level")
 
 
 def test_layers_pass_their_tests_on_jax():
