@@ -1,7 +1,6 @@
 """The configuration of a run as frozen values: made from flags, written to config.json, read back by every command."""
 
 import dataclasses
-import pathlib
 import types
 import typing
 from collections.abc import Iterable
@@ -9,9 +8,7 @@ from typing import Any, Self
 
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.files import read_json, write_json
 
-CONFIG_FILE = "config.json"
 CACHE_MODES = ("none", "memory", "disk")  # where decoded pictures are kept
 OPTIMIZERS = ("momentum", "adam", "adamw")
 LEARNING_POLICIES = ("poly", "step", "cosine")
@@ -40,11 +37,11 @@ def _one_of(config: Any, name: str, choices: Iterable[str]) -> None:
         raise UserError(f"--{name} must be one of {', '.join(choices)}, got {getattr(config, name)}.")
 
 
-class _Config:
+class Config:
     """JSON both ways for a frozen dataclass."""
 
     def to_json(self) -> dict[str, Any]:
-        return {field.name: _encode(getattr(self, field.name)) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+        return {field.name: encode(getattr(self, field.name)) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
@@ -55,8 +52,9 @@ class _Config:
         return cls(**{name: _decode(hints[name], item) for name, item in value.items()})
 
 
-def _encode(value: Any) -> Any:
-    if isinstance(value, (Cell, _Config)):
+def encode(value: Any) -> Any:
+    """A field of a configuration, or a whole one, as JSON."""
+    if isinstance(value, (Cell, Config)):
         return value.to_json()
     return list(value) if isinstance(value, tuple) else value
 
@@ -66,13 +64,13 @@ def _decode(hint: Any, value: Any) -> Any:
     if value is None:
         return None
     for option in options:
-        if isinstance(option, type) and issubclass(option, (Cell, _Config)):
+        if isinstance(option, type) and issubclass(option, (Cell, Config)):
             return option.from_json(value)
     return tuple(value) if isinstance(value, list) else value
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelConfig(_Config):
+class ModelConfig(Config):
     """What defines a network, in DeepLab's flag names.
 
     Attributes:
@@ -168,7 +166,7 @@ class ModelConfig(_Config):
 
 
 @dataclasses.dataclass(frozen=True)
-class DataConfig(_Config):
+class DataConfig(Config):
     """Which records are trained on, and how they are augmented.
 
     Attributes:
@@ -218,7 +216,7 @@ class DataConfig(_Config):
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainConfig(_Config):
+class TrainConfig(Config):
     """The training protocol (arXiv:1809.04184, Sec. 4): SGD with momentum and the poly rate.
 
     Attributes:
@@ -355,7 +353,7 @@ class TrainConfig(_Config):
 
 
 @dataclasses.dataclass(frozen=True)
-class SearchConfig(_Config):
+class SearchConfig(Config):
     """The search and its proxy task (arXiv:1809.04184, Sec. 3.2, 3.3 and 4.2); the defaults are the paper's.
 
     Attributes:
@@ -396,75 +394,3 @@ class SearchConfig(_Config):
         if not 0.0 <= self.uniform_fraction <= 1.0:
             raise UserError(f"--uniform_fraction must be in [0, 1], got {self.uniform_fraction}.")
         _not_negative(self, "num_candidates", "rerank_top_k", "proxy_loss_nodes")
-
-
-def open_run(workdir: pathlib.Path, sections: dict[str, Any], extendable: Iterable[str] = ()) -> None:
-    """Claims `workdir` for a run of this configuration: writes config.json, or checks the one that is there.
-
-    Args:
-      workdir: the run directory, made if it is absent.
-      sections: {"model": ModelConfig(...), "train": ...}; a section may also be plain JSON.
-      extendable: dotted fields that a later start may change ("search.num_candidates").
-
-    Raises:
-      UserError: if the directory holds a run of another configuration; the message names the differences.
-    """
-    path = workdir / CONFIG_FILE
-    if path.exists():
-        differences = config_differences(read_json(path, "run configuration"), sections)
-        refused = [shown for key, shown in differences.items() if key not in set(extendable)]
-        if refused:
-            fork = f", or --fork_from={workdir} with a new --workdir to start a new run from it"
-            raise UserError(
-                f"{workdir} holds a run with another configuration: {', '.join(refused)}; "
-                f"give the same flags to continue it, or another --workdir{fork if 'train' in sections else ''}."
-            )
-        if not differences:
-            return
-    write_json(path, {name: _encode(section) for name, section in sections.items()})
-
-
-def config_differences(stored: dict[str, Any], sections: dict[str, Any]) -> dict[str, str]:
-    """What differs between a stored configuration and another, by dotted field.
-
-    A field that the stored one lacks, since the version that wrote it did not have it, has its default.
-
-    Args:
-      stored: sections as JSON, as read_run returns them.
-      sections: sections as open_run takes them.
-
-    Returns:
-      {"train.base_learning_rate": "train.base_learning_rate (was 0.01, now 0.001)"}, sorted.
-    """
-    completed = {
-        name: type(sections[name]).from_json(section).to_json()
-        if isinstance(section, dict) and isinstance(sections.get(name), _Config)
-        else section
-        for name, section in stored.items()
-    }
-    before, now = _flatten(completed), _flatten({name: _encode(section) for name, section in sections.items()})
-    return {
-        key: f"{key} (was {before.get(key)}, now {now.get(key)})"
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key)
-    }
-
-
-def read_run(workdir: str | pathlib.Path, flag: str = "workdir") -> dict[str, Any]:
-    """The config.json of a run directory, which that flag gave.
-
-    Raises:
-      UserError: if there is none.
-    """
-    path = pathlib.Path(workdir) / CONFIG_FILE
-    if not path.exists():
-        raise UserError(f"--{flag}={workdir} is not a run directory: it has no {CONFIG_FILE}.")
-    return read_json(path, "run configuration")
-
-
-def _flatten(config: dict[str, Any]) -> dict[str, Any]:
-    return {
-        f"{section}.{name}": value
-        for section, fields in config.items()
-        for name, value in (fields.items() if isinstance(fields, dict) else [("", fields)])
-    }

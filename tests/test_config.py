@@ -1,11 +1,11 @@
-"""Configurations: JSON both ways, and the claim of a run directory."""
+"""Configurations: JSON both ways, and what they refuse."""
 
 import json
 
 import pytest
 
 from deeplab_dpc.arch.library import load_cell
-from deeplab_dpc.config import CONFIG_FILE, DataConfig, ModelConfig, TrainConfig, config_differences, open_run, read_run
+from deeplab_dpc.config import DataConfig, ModelConfig, TrainConfig
 from deeplab_dpc.errors import UserError
 
 
@@ -25,53 +25,6 @@ def test_field_of_another_version_is_named():
         ModelConfig.from_json({"num_classes": 3, "branches": 5})
 
 
-def test_run_of_the_same_configuration_continues_and_of_another_is_refused_with_the_difference(tmp_path):
-    sections = {"model": ModelConfig(num_classes=3), "features": "abc"}
-    open_run(tmp_path, sections)
-    open_run(tmp_path, sections)
-    with pytest.raises(UserError, match=r"model\.num_classes \(was 3, now 4\); give the same flags"):
-        open_run(tmp_path, sections | {"model": ModelConfig(num_classes=4)})
-    with pytest.raises(UserError, match=r"features\. \(was abc, now abd\); .*, or another --workdir\.$"):
-        open_run(tmp_path, sections | {"features": "abd"})
-
-
-def test_refused_training_may_be_forked(tmp_path):
-    open_run(tmp_path, {"train": TrainConfig()})
-    with pytest.raises(UserError, match=f"or another --workdir, or --fork_from={tmp_path} with a new --workdir to"):
-        open_run(tmp_path, {"train": TrainConfig(seed=1)})
-
-
-def test_differences_of_configurations_are_told_by_field(tmp_path):
-    open_run(tmp_path, {"model": ModelConfig(num_classes=3), "train": TrainConfig()})
-    changed = {"model": ModelConfig(num_classes=3), "train": TrainConfig(seed=1, base_learning_rate=0.001)}
-    assert config_differences(read_run(tmp_path), changed) == {
-        "train.base_learning_rate": "train.base_learning_rate (was 0.01, now 0.001)",
-        "train.seed": "train.seed (was 0, now 1)",
-    }
-
-
-def test_directory_that_is_no_run_is_named_with_its_flag(tmp_path):
-    with pytest.raises(UserError, match=f"--workdir={tmp_path} is not a run directory: it has no config.json"):
-        read_run(tmp_path)
-    with pytest.raises(UserError, match=f"--fork_from={tmp_path} is not a run directory"):
-        read_run(tmp_path, "fork_from")
-
-
-def test_extendable_field_is_updated(tmp_path):
-    open_run(tmp_path, {"train": TrainConfig(training_number_of_steps=5)})
-    open_run(tmp_path, {"train": TrainConfig(training_number_of_steps=7)}, ["train.training_number_of_steps"])
-    assert json.loads((tmp_path / CONFIG_FILE).read_text())["train"]["training_number_of_steps"] == 7
-
-
-def test_run_that_is_older_than_an_option_continues_while_the_option_has_its_default(tmp_path):
-    old = ModelConfig(num_classes=3).to_json()
-    del old["decoder_output_stride"], old["multi_grid"]
-    (tmp_path / CONFIG_FILE).write_text(json.dumps({"model": old}))
-    open_run(tmp_path, {"model": ModelConfig(num_classes=3)})
-    with pytest.raises(UserError, match=r"model\.decoder_output_stride \(was \[\], now \[4\]\)"):
-        open_run(tmp_path, {"model": ModelConfig(num_classes=3, decoder_output_stride=(4,))})
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -84,3 +37,24 @@ def test_run_that_is_older_than_an_option_continues_while_the_option_has_its_def
 def test_data_options_out_of_range_are_one_sentence(options, message):
     with pytest.raises(UserError, match=message):
         DataConfig(data_dir="", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"learning_policy": "exp"}, "--learning_policy must be one of poly, step, cosine, got exp"),
+        ({"optimizer": "sgd"}, "--optimizer must be one of momentum, adam, adamw, got sgd"),
+        ({"precision": "half"}, "--precision must be one of float32, bfloat16, float16, got half"),
+        ({"slow_start_burnin_type": "cosine"}, "--slow_start_burnin_type must be one of none, linear, got cosine"),
+        ({"momentum": 1.0}, r"--momentum must be in \[0, 1\), got 1.0"),
+        ({"top_k_percent_pixels": 0.0}, r"--top_k_percent_pixels must be in \(0, 1\], got 0.0"),
+        ({"hard_example_mining_step": 5}, "--hard_example_mining_step has no meaning without --top_k_percent_pixels"),
+        ({"label_weights": (1.0, -1.0)}, "--label_weights must not be negative, got 1.0,-1.0"),
+        ({"gradient_accumulation_steps": 3}, "--train_batch_size=8 cannot be worked off in .*=3 equal parts"),
+        ({"clip_gradient_norm": -1.0}, "--clip_gradient_norm must not be negative, got -1.0"),
+        ({"log_steps": 0}, "--log_steps must be greater than 0, got 0"),
+    ],
+)
+def test_training_options_out_of_range_are_one_sentence(options, message):
+    with pytest.raises(UserError, match=message):
+        TrainConfig(**options)

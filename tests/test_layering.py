@@ -13,15 +13,27 @@ BASE = {"errors", "files", "console"}
 ROOMS: dict[str, set[str]] = {
     "arch": set(),
     "config": {"arch"},
+    "run_config": {"arch", "config"},
     "layers": {"arch", "config"},
     "data": {"arch", "config"},
     "datasets": {"data"},
     "models": {"arch", "config", "layers"},
-    "checkpoint": {"arch", "config", "layers", "models"},
-    "training": {"arch", "config", "layers", "data", "models", "checkpoint"},
-    "evaluation": {"arch", "config", "layers", "data", "models", "checkpoint"},
-    "export": {"arch", "config", "layers", "models", "checkpoint"},
-    "search": {"arch", "config", "layers", "data", "models", "checkpoint", "training", "evaluation", "export"},
+    "checkpoint": {"arch", "config", "run_config", "layers", "models"},
+    "training": {"arch", "config", "run_config", "layers", "data", "models", "checkpoint"},
+    "evaluation": {"arch", "config", "run_config", "layers", "data", "models", "checkpoint"},
+    "export": {"arch", "config", "run_config", "layers", "models", "checkpoint"},
+    "search": {
+        "arch",
+        "config",
+        "run_config",
+        "layers",
+        "data",
+        "models",
+        "checkpoint",
+        "training",
+        "evaluation",
+        "export",
+    },
 }
 TENSORFLOW_ROOMS = {"data", "datasets", "checkpoint", "export"}
 TENSORFLOW_FILES = {

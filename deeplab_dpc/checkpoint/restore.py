@@ -25,9 +25,10 @@ from deeplab_dpc.checkpoint.names import named_variables
 from deeplab_dpc.checkpoint.run import read_weights
 from deeplab_dpc.checkpoint.run_directory import latest_checkpoint
 from deeplab_dpc.checkpoint.tf1 import read_tf1_checkpoint
-from deeplab_dpc.config import CONFIG_FILE, ModelConfig, read_run
+from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.segmenter import Segmenter
+from deeplab_dpc.run_config import CONFIG_FILE, read_run
 
 
 @dataclasses.dataclass(frozen=True)

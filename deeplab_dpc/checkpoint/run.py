@@ -41,11 +41,11 @@ from deeplab_dpc.checkpoint.run_state import (
     write_arrays,
     write_progress,
 )
-from deeplab_dpc.config import config_differences, read_run
 from deeplab_dpc.console import console
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import atomic_path, read_json, require_space, write_json
 from deeplab_dpc.models.segmenter import Segmenter
+from deeplab_dpc.run_config import config_differences, read_run
 
 METRICS = "metrics.json"
 KEPT = 2

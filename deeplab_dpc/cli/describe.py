@@ -7,10 +7,11 @@ from typing import Any
 from absl import flags
 
 from deeplab_dpc.cli import flag_groups
-from deeplab_dpc.config import ModelConfig, read_run
+from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.console import print_table
 from deeplab_dpc.models.segmenter import Segmenter
 from deeplab_dpc.models.summary import Part, summarize
+from deeplab_dpc.run_config import read_run
 
 DEFAULT_SIZE = (513, 513)
 

@@ -6,13 +6,14 @@ from absl import flags
 
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.model_source import LoadedModel, define_source_flags, load_model
-from deeplab_dpc.config import DataConfig, read_run
+from deeplab_dpc.config import DataConfig
 from deeplab_dpc.console import console, print_table
 from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.evaluation.evaluator import evaluate
 from deeplab_dpc.files import write_json
 from deeplab_dpc.models.predictor import Predictor
+from deeplab_dpc.run_config import read_run
 
 
 def define_flags(values: flags.FlagValues) -> None:

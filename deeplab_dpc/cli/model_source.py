@@ -9,12 +9,13 @@ from deeplab_dpc.checkpoint.restore import restore_model
 from deeplab_dpc.checkpoint.run import load_weights
 from deeplab_dpc.checkpoint.run_directory import BEST, LATEST, find_checkpoint
 from deeplab_dpc.cli import flag_groups
-from deeplab_dpc.config import ModelConfig, read_run
+from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.console import console
 from deeplab_dpc.data.dataset_info import DatasetInfo, load_classes, pascal_palette
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import read_json
 from deeplab_dpc.models.segmenter import Segmenter, build_segmenter
+from deeplab_dpc.run_config import read_run
 from deeplab_dpc.training.trainer import DATASET_FILE
 
 

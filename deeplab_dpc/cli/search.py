@@ -6,13 +6,14 @@ from absl import flags
 
 from deeplab_dpc.checkpoint.restore import restore_backbone
 from deeplab_dpc.cli import flag_groups
-from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, open_run
+from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig
 from deeplab_dpc.console import console, print_table
 from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import write_json
 from deeplab_dpc.models.segmenter import build_segmenter
+from deeplab_dpc.run_config import open_run
 from deeplab_dpc.search.feature_cache import FeatureCache, open_cache
 from deeplab_dpc.search.report import print_result
 from deeplab_dpc.search.runner import run_search, score_cells

@@ -9,7 +9,7 @@ from deeplab_dpc.checkpoint.restore import restore_for_training
 from deeplab_dpc.checkpoint.run import fork_training, restore_training
 from deeplab_dpc.checkpoint.run_directory import best_folder, list_checkpoints, training_folder
 from deeplab_dpc.checkpoint.run_state import Progress
-from deeplab_dpc.config import DataConfig, ModelConfig, TrainConfig, config_differences, open_run, read_run
+from deeplab_dpc.config import DataConfig, ModelConfig, TrainConfig
 from deeplab_dpc.console import console
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.foreign_records import first_bad_label
@@ -18,6 +18,7 @@ from deeplab_dpc.data.preprocess import Augmentation
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import remove_partial, write_json
 from deeplab_dpc.models.segmenter import Segmenter
+from deeplab_dpc.run_config import config_differences, open_run, read_run
 from deeplab_dpc.training.distribution import ONE_DEVICE, Devices
 from deeplab_dpc.training.divergence import check_initial_weights, report_divergence
 from deeplab_dpc.training.interruption import Interruption

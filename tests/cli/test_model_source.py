@@ -9,11 +9,12 @@ from deeplab_dpc.checkpoint.names import named_variables
 from deeplab_dpc.checkpoint.run import save_best, save_checkpoint
 from deeplab_dpc.checkpoint.run_state import Progress
 from deeplab_dpc.cli.model_source import define_source_flags, load_model
-from deeplab_dpc.config import ModelConfig, TrainConfig, open_run
+from deeplab_dpc.config import ModelConfig, TrainConfig
 from deeplab_dpc.data.dataset_info import DatasetInfo
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import write_json
 from deeplab_dpc.models.segmenter import build_segmenter
+from deeplab_dpc.run_config import open_run
 from deeplab_dpc.training.optimizers import MomentumSGD
 
 CONFIG = ModelConfig(num_classes=2, depth_multiplier=0.1, dense_prediction_cell=load_cell("conv1x1"))

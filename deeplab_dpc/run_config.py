@@ -1,0 +1,83 @@
+"""The configuration that a run directory is claimed for: config.json, written once and compared at every start."""
+
+import pathlib
+from collections.abc import Iterable
+from typing import Any
+
+from deeplab_dpc.config import Config, encode
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.files import read_json, write_json
+
+CONFIG_FILE = "config.json"
+
+
+def open_run(workdir: pathlib.Path, sections: dict[str, Any], extendable: Iterable[str] = ()) -> None:
+    """Claims `workdir` for a run of this configuration: writes config.json, or checks the one that is there.
+
+    Args:
+      workdir: the run directory, made if it is absent.
+      sections: {"model": ModelConfig(...), "train": ...}; a section may also be plain JSON.
+      extendable: dotted fields that a later start may change ("search.num_candidates").
+
+    Raises:
+      UserError: if the directory holds a run of another configuration; the message names the differences.
+    """
+    path = workdir / CONFIG_FILE
+    if path.exists():
+        differences = config_differences(read_json(path, "run configuration"), sections)
+        refused = [shown for key, shown in differences.items() if key not in set(extendable)]
+        if refused:
+            fork = f", or --fork_from={workdir} with a new --workdir to start a new run from it"
+            raise UserError(
+                f"{workdir} holds a run with another configuration: {', '.join(refused)}; "
+                f"give the same flags to continue it, or another --workdir{fork if 'train' in sections else ''}."
+            )
+        if not differences:
+            return
+    write_json(path, {name: encode(section) for name, section in sections.items()})
+
+
+def config_differences(stored: dict[str, Any], sections: dict[str, Any]) -> dict[str, str]:
+    """What differs between a stored configuration and another, by dotted field.
+
+    A field that the stored one lacks, since the version that wrote it did not have it, has its default.
+
+    Args:
+      stored: sections as JSON, as read_run returns them.
+      sections: sections as open_run takes them.
+
+    Returns:
+      {"train.base_learning_rate": "train.base_learning_rate (was 0.01, now 0.001)"}, sorted.
+    """
+    completed = {
+        name: type(sections[name]).from_json(section).to_json()
+        if isinstance(section, dict) and isinstance(sections.get(name), Config)
+        else section
+        for name, section in stored.items()
+    }
+    before, now = _flatten(completed), _flatten({name: encode(section) for name, section in sections.items()})
+    return {
+        key: f"{key} (was {before.get(key)}, now {now.get(key)})"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
+    }
+
+
+def read_run(workdir: str | pathlib.Path, flag: str = "workdir") -> dict[str, Any]:
+    """The config.json of a run directory, which that flag gave.
+
+    Raises:
+      UserError: if there is none.
+    """
+    path = pathlib.Path(workdir) / CONFIG_FILE
+    if not path.exists():
+        raise UserError(f"--{flag}={workdir} is not a run directory: it has no {CONFIG_FILE}.")
+    return read_json(path, "run configuration")
+
+
+def _flatten(config: dict[str, Any]) -> dict[str, Any]:
+    return {
+        f"{section}.{name}": value
+        for section, fields in config.items()
+        for name, value in (fields.items() if isinstance(fields, dict) else [("", fields)])
+    }
