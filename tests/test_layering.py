@@ -39,6 +39,7 @@ TENSORFLOW_ROOMS = {"data", "datasets", "checkpoint", "export"}
 TENSORFLOW_FILES = {
     PACKAGE / "layers" / "kernels.py",
     PACKAGE / "training" / "distribution.py",
+    PACKAGE / "training" / "memory.py",
     PACKAGE / "training" / "tensorflow_step.py",
 }
 

@@ -17,6 +17,7 @@ from deeplab_dpc.data.pipeline import iterate, training_dataset
 from deeplab_dpc.data.preprocess import Augmentation
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.validation import Validator
+from deeplab_dpc.training.memory import exhausted_memory_named
 from deeplab_dpc.training.rehearsal import Rehearsal, rehearse
 from deeplab_dpc.training.trainer import check_crop, initialize, train
 from deeplab_dpc.training.training_model import build_training_model
@@ -82,7 +83,8 @@ def _dry_run(model_config: ModelConfig, data: DataConfig, config: TrainConfig, d
         initialize(model, model_config, data, config)
     shards = dataset.shards(data.train_split)
     examples = iterate(batches, f"The split {data.train_split} of {dataset.path}", shards)
-    rehearsal = rehearse(model, itertools.islice(examples, 3), config)
+    with exhausted_memory_named(config, data.train_crop_size):
+        rehearsal = rehearse(model, itertools.islice(examples, 3), config)
     if as_json:
         described = description(model_config, data.train_crop_size)
         print(json.dumps({**described, "rehearsal": rehearsal.to_json()}, indent=1))

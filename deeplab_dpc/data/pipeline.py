@@ -178,6 +178,8 @@ def damaged_record_named(description: str, shards: Sequence[pathlib.Path]) -> It
     """For training: an error of TensorFlow inside becomes a UserError if one of the record files is damaged."""
     try:
         yield
+    except tf.errors.ResourceExhaustedError:
+        raise  # nothing of the records
     except tf.errors.OpError as error:
         if next(filter(None, map(_damaged_record, shards)), None) is None:
             raise

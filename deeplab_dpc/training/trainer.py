@@ -22,6 +22,7 @@ from deeplab_dpc.run_config import config_differences, open_run, read_run
 from deeplab_dpc.training.distribution import ONE_DEVICE, Devices
 from deeplab_dpc.training.divergence import check_initial_weights, report_divergence
 from deeplab_dpc.training.interruption import Interruption
+from deeplab_dpc.training.memory import exhausted_memory_named
 from deeplab_dpc.training.recorder import Recorder, Validator
 from deeplab_dpc.training.training_model import TrainingModel, build_training_model
 
@@ -169,6 +170,7 @@ def _fit(
 
     with (
         Interruption(devices.agreed_to_stop) as interruption,
+        exhausted_memory_named(config, data.train_crop_size),
         damaged_record_named(f"The split {data.train_split} of {dataset.path}", shards),
     ):
         recorder = Recorder(workdir, config, progress, devices.is_chief, validator, on_divergence, interruption)

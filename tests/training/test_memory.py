@@ -1,0 +1,44 @@
+"""Exhausted memory is said with the flags that need less."""
+
+import pytest
+import tensorflow as tf
+
+from deeplab_dpc.config import TrainConfig
+from deeplab_dpc.data.pipeline import damaged_record_named
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.training.memory import exhausted_memory_named
+
+
+def _exhausted():
+    return tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[16,769,769,32]")
+
+
+@pytest.mark.parametrize(
+    ("error", "options", "message"),
+    [
+        (
+            _exhausted(),
+            {"train_batch_size": 9, "gradient_accumulation_steps": 1},
+            "for 9 image.s. of 769 x 513 at a time; what needs less: --precision=bfloat16, "
+            "--gradient_accumulation_steps=3, a smaller --train_crop_size, more devices",
+        ),
+        (
+            RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 12345 bytes."),
+            {"train_batch_size": 8, "gradient_accumulation_steps": 8, "precision": "bfloat16"},
+            "for 1 image.s. of 769 x 513 at a time; what needs less: a smaller --train_crop_size, more devices",
+        ),
+    ],
+)
+def test_error_of_a_backend_names_what_needs_less(error, options, message):
+    with pytest.raises(UserError, match=message), exhausted_memory_named(TrainConfig(**options), (769, 513)):
+        raise error
+
+
+def test_other_errors_pass():
+    with pytest.raises(RuntimeError, match="something else"), exhausted_memory_named(TrainConfig(), (33, 33)):
+        raise RuntimeError("something else")
+
+
+def test_records_are_not_searched_for_it():
+    with pytest.raises(tf.errors.ResourceExhaustedError), damaged_record_named("The split", ["absent file"]):
+        raise _exhausted()
