@@ -24,6 +24,7 @@ from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import read_json, write_json
 
 SHOWN_IDS = 8
+CHECKED_OF_OURS = 50  # records, should their metadata have been edited
 _LABEL = "image/segmentation/class/encoded"
 _SHARD_NAME = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.tfrecord")
 
@@ -177,24 +178,26 @@ def _check_stored_as_ids(label: bytes, title: str) -> None:
         )
 
 
-def first_bad_label(dataset: Dataset, split: str, limit: int) -> str | None:
-    """Looks for label ids that are neither a class nor the ignore label.
+def check_labels(dataset: Dataset, split: str) -> None:
+    """Looks for label ids that are neither a class nor the ignore label, before a training.
+
+    All records are looked at if they are DeepLab's, which may hold any id; the first ones, if they are ours, whose ids
+    were checked when they were written.
 
     Args:
       dataset: any data set.
-      split: the split to look at; one without labels has none that are wrong.
-      limit: how many records to look at, from the first on.
-
-    Returns:
-      One sentence about the first record that has some, or None.
+      split: with labels.
 
     Raises:
-      UserError: if a record cannot be read.
+      UserError: if a label has such ids, or a record cannot be read.
     """
-    if split in dataset.info.unlabelled:
-        return None
     shards = dataset.shards(split)
-    records = tf.data.TFRecordDataset([str(shard) for shard in shards]).take(limit)
+    records = tf.data.TFRecordDataset([str(shard) for shard in shards])
+    info_path = dataset.path / INFO_FILE
+    if info_path.exists() and RECORD_FILES not in read_json(info_path, "data set's metadata"):
+        records = records.take(CHECKED_OF_OURS)
+    else:
+        console.print(f"Checking the labels of the {dataset.info.splits[split]} records of {split}.")
     labels = iterate(
         records.map(_filename_and_label, num_parallel_calls=tf.data.AUTOTUNE),
         f"The split {split} of {dataset.path}",
@@ -206,12 +209,12 @@ def first_bad_label(dataset: Dataset, split: str, limit: int) -> str | None:
         wrong = present[(present >= info.num_classes) & (present != info.ignore_label)]
         if wrong.size:
             listed = ", ".join(map(str, wrong[:SHOWN_IDS])) + (", ..." if wrong.size > SHOWN_IDS else "")
-            return (
+            raise UserError(
                 f"The label of record {index} of the split {split} in {dataset.path} (image "
                 f"{filename.decode(errors='replace')}) has the ids {listed}, but there are {info.num_classes} classes "
-                f"(ids 0 to {info.num_classes - 1}) and the ignore label is {info.ignore_label}."
+                f"(ids 0 to {info.num_classes - 1}) and the ignore label is {info.ignore_label}; "
+                "datasets/check_data.py reports all of them."
             )
-    return None
 
 
 def _filename_and_label(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

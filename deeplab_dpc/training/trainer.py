@@ -12,7 +12,7 @@ from deeplab_dpc.checkpoint.run_state import Progress
 from deeplab_dpc.config import DataConfig, ModelConfig, TrainConfig
 from deeplab_dpc.console import console
 from deeplab_dpc.data.dataset_info import Dataset
-from deeplab_dpc.data.foreign_records import first_bad_label
+from deeplab_dpc.data.foreign_records import check_labels
 from deeplab_dpc.data.pipeline import Shard, damaged_record_named, training_dataset
 from deeplab_dpc.data.preprocess import Augmentation
 from deeplab_dpc.errors import UserError
@@ -28,7 +28,6 @@ from deeplab_dpc.training.training_model import TrainingModel, build_training_mo
 
 CELL_FILE = "cell.json"
 DATASET_FILE = "dataset.json"
-LABELS_CHECKED = 50  # records whose ids are looked at before training
 # What changes no weight.
 EXTENDABLE = [
     "data.cache",
@@ -72,15 +71,14 @@ def train(
     check_crop(data.train_crop_size, model_config.output_stride)
     devices.check_batch(config)
     dataset.require_labels(data.train_split)
-    # Records that were not written by us may hold any id; check_data looks at all of them.
-    bad_label = first_bad_label(dataset, data.train_split, LABELS_CHECKED)
-    if bad_label:
-        raise UserError(f"{bad_label} datasets/check_data.py reports all of them.")
+    is_new = not list_checkpoints(workdir)
+    if is_new and devices.is_chief:
+        check_labels(dataset, data.train_split)
     keras.utils.set_random_seed(config.seed)
     with devices.scope():
         model = build_training_model(model_config, config, dataset.info.ignore_label)
         progress = Progress()
-        if not list_checkpoints(workdir):
+        if is_new:
             progress = initialize(model, model_config, data, config)
         # Only now, so that a model or checkpoint that does not fit leaves no run directory of its flags.
         if devices.is_chief:

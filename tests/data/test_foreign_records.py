@@ -9,7 +9,7 @@ from PIL import Image
 from deeplab_dpc.data import dataset_info, foreign_records
 from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.dataset_info import DatasetInfo, pascal_palette
-from deeplab_dpc.data.foreign_records import first_bad_label
+from deeplab_dpc.data.foreign_records import CHECKED_OF_OURS, check_labels
 from deeplab_dpc.data.pipeline import evaluation_dataset, training_dataset
 from deeplab_dpc.data.preprocess import Augmentation
 from deeplab_dpc.datasets.records import RawExample, build_records
@@ -252,23 +252,32 @@ def test_records_that_would_be_misread_are_refused_by_name(path, arrange, messag
     assert not (path / dataset_info.INFO_FILE).exists()
 
 
-def test_first_bad_label_names_record_image_and_ids(path):
+def test_first_wrong_label_is_named_with_record_image_and_ids(path):
     noise = np.arange(35, dtype=np.uint8).reshape(5, 7)
     write_shards(path, "train", [[record(0)], [record(1), label_of(encode(noise)), record(2)]])
     dataset = find_dataset(path)
-    assert first_bad_label(dataset, "train", 100) == (
+    with pytest.raises(UserError) as error:
+        check_labels(dataset, "train")
+    assert str(error.value) == (
         f"The label of record 2 of the split train in {path} (image 2007_000000) has the ids 3, 4, 5, 6, 7, 8, 9, 10, "
-        "..., but there are 3 classes (ids 0 to 2) and the ignore label is 255."
+        "..., but there are 3 classes (ids 0 to 2) and the ignore label is 255; datasets/check_data.py reports all of "
+        "them."
     )
-    assert first_bad_label(dataset, "train", 2) is None
-    assert first_bad_label(dataset, "val", 100) is None
+    check_labels(dataset, "val")
+
+
+def test_every_label_is_looked_at_before_training(path):
+    good = [record(0)] * CHECKED_OF_OURS
+    write_shards(path, "train", [good, [*good, label_of(encode(np.full((5, 7), 9, np.uint8)))]])
+    with pytest.raises(UserError, match=f"label of record {2 * CHECKED_OF_OURS} of the split train .* has the ids 9"):
+        check_labels(find_dataset(path), "train")
 
 
 def test_label_that_cannot_be_decoded_is_named_while_looking_for_bad_ones(path):
     write_shards(path, "val", [[label_of(encode(ids(0, 5, 7))[:40])]])
     dataset = find_dataset(path)
     with pytest.raises(UserError, match=r"record 0 of .*val-00000-of-00001.tfrecord .* is damaged"):
-        first_bad_label(dataset, "val", 10)
+        check_labels(dataset, "val")
 
 
 def test_our_records_are_what_the_reader_of_deeplab_asks_for(tmp_path):
