@@ -6,21 +6,21 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from deeplab_dpc.data.captions import Font, caption_font, fitting
 from deeplab_dpc.data.dataset_info import Color, DatasetInfo
 from deeplab_dpc.files import atomic_path
 
 TILES_PER_ROW = 4
 TILE_SIDE = 240  # pixels; the largest side of a tile's image
 IGNORED_COLOR, WRONG_COLOR = (255, 255, 255), (255, 0, 255)
+FONT_SIZE = 13  # pixels
 LABEL_WEIGHT = 0.6  # of the label's colour against the image
 
 _MARGIN, _LINE, _SWATCH = 12, 20, 14  # pixels
 _BACKGROUND, _INK = (32, 32, 32), (235, 235, 235)
 _NUM_IDS = 256
-
-_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +85,7 @@ def save_contact_sheet(
 
 
 def _draw(tiles: Sequence[tuple[str, Tile]], info: DatasetInfo, shares: np.ndarray, title: str) -> Image.Image:
-    font = _font()
+    font = caption_font(FONT_SIZE)
     colors = _color_table(info)
     entries = _legend(info, colors, shares)
     cell_width = max([2 * tile.image.shape[1] for _, tile in tiles], default=2 * TILE_SIDE)
@@ -107,21 +107,11 @@ def _draw(tiles: Sequence[tuple[str, Tile]], info: DatasetInfo, shares: np.ndarr
     for row, height in zip(rows, heights, strict=True):
         for column, (caption, tile) in enumerate(row):
             left = _MARGIN + column * (cell_width + _MARGIN)
-            draw.text((left, top), _fitting(caption, font, cell_width), _INK, font)
+            draw.text((left, top), fitting(caption, font, cell_width), _INK, font)
             canvas.paste(Image.fromarray(tile.image), (left, top + _LINE))
             canvas.paste(_overlay(tile, colors, font), (left + tile.image.shape[1], top + _LINE))
         top += height
     return canvas
-
-
-def _font() -> _Font:
-    """A font of the system that has more than ASCII, or Pillow's own."""
-    for name in ("DejaVuSans.ttf", "Arial Unicode.ttf", "arial.ttf"):
-        try:
-            return ImageFont.truetype(name, 13)
-        except OSError:
-            continue
-    return ImageFont.load_default(13)
 
 
 def _title(info: DatasetInfo) -> str:
@@ -152,7 +142,7 @@ def _color_table(info: DatasetInfo) -> np.ndarray:
     return colors
 
 
-def _overlay(tile: Tile, colors: np.ndarray, font: _Font) -> Image.Image:
+def _overlay(tile: Tile, colors: np.ndarray, font: Font) -> Image.Image:
     """The label's colours over the image, or a remark in place of it."""
     height, width = tile.image.shape[:2]
     if tile.label is None:
@@ -161,12 +151,3 @@ def _overlay(tile: Tile, colors: np.ndarray, font: _Font) -> Image.Image:
         return remark
     blend = (1 - LABEL_WEIGHT) * tile.image + LABEL_WEIGHT * colors[tile.label]
     return Image.fromarray(np.rint(blend).astype(np.uint8))
-
-
-def _fitting(text: str, font: _Font, width: int) -> str:
-    """The text, or its end where the whole is wider than that many pixels."""
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength("..." + text) > width:
-        text = text[1:]
-    return "..." + text

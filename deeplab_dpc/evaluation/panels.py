@@ -3,13 +3,15 @@
 import math
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from deeplab_dpc.data.captions import caption_font, fitting
 from deeplab_dpc.data.dataset_info import DatasetInfo
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.visualize import colorize
 
 PICTURE_SIDE = 392  # pixels; no side of a picture in a panel is larger
+FONT_SIZE = 12  # pixels
 IGNORED_COLOR = (255, 255, 255)
 
 _GAP, _LINE, _SWATCH = 6, 20, 12  # pixels
@@ -74,17 +76,17 @@ class Panels:
 
     def _panel(self, name: str, pictures: list[Image.Image], legend: Image.Image, width: int, height: int):
         canvas = Image.new("RGB", (legend.width, _LINE + height + _GAP + legend.height), _BACKGROUND)
-        draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(12)
+        draw, font = ImageDraw.Draw(canvas), caption_font(FONT_SIZE)
         for column, (caption, picture) in enumerate(zip((name, "label", "prediction"), pictures, strict=True)):
             left = _GAP + column * (width + _GAP)
-            draw.text((left, 2), _fitting(caption, font, width), _INK, font)
+            draw.text((left, 2), fitting(caption, font, width), _INK, font)
             canvas.paste(picture, (left, _LINE))
         canvas.paste(legend, (0, canvas.height - legend.height))
         return np.asarray(canvas)
 
     def _legend(self, width: int) -> Image.Image:
         """The classes that occur in any panel, in as many rows of that width as they need."""
-        font = ImageFont.load_default(12)
+        font = caption_font(FONT_SIZE)
         names = dict(enumerate(self.info.class_names)) | {self.info.ignore_label: "ignored"}
         colors = dict(enumerate(self.info.palette)) | {self.info.ignore_label: IGNORED_COLOR}
         ids = sorted(self._ids)
@@ -97,12 +99,3 @@ class Panels:
             draw.rectangle([left, top, left + _SWATCH, top + _SWATCH], colors[i], outline=_INK)
             draw.text((left + _SWATCH + _GAP, top), names[i], _INK, font)
         return canvas
-
-
-def _fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    """The text, or its end where the whole is wider than that many pixels."""
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength("..." + text) > width:
-        text = text[1:]
-    return "..." + text

@@ -1,0 +1,24 @@
+"""Text in pictures: a font for names of files and classes, and text that fits a width."""
+
+from PIL import ImageFont
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+
+def caption_font(size: int) -> Font:
+    """A font of the system that has more than ASCII, or Pillow's own; its size in pixels."""
+    for name in ("DejaVuSans.ttf", "Arial Unicode.ttf", "arial.ttf"):
+        try:
+            return ImageFont.truetype(name, size)
+        except OSError:
+            continue
+    return ImageFont.load_default(size)
+
+
+def fitting(text: str, font: Font, width: int) -> str:
+    """The text, or its end where the whole is wider than that many pixels."""
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength("..." + text) > width:
+        text = text[1:]
+    return "..." + text
