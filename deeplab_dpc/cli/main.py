@@ -65,6 +65,12 @@ def execute(command: str, argv: list[str]) -> int:
         return _fail(command, f"{error} See --help.")
     except UserError as error:
         return _fail(command, str(error))
+    except ModuleNotFoundError as error:
+        if error.name != "tensorflow":
+            raise
+        return _fail(
+            command, "TensorFlow is not installed, and this command needs it; the README says how to install it."
+        )
     except OSError as error:
         if error.errno is None:
             raise

@@ -1,8 +1,12 @@
-"""What is said where the memory of a device is not enough for a training step."""
+"""The memory of the device that computes: how much was used and is free, and what is said where it is not enough."""
 
 import contextlib
+import pathlib
+import resource
+import sys
 from collections.abc import Iterator
 
+import keras
 import tensorflow as tf
 
 from deeplab_dpc.config import TrainConfig
@@ -31,3 +35,34 @@ def exhausted_memory_named(config: TrainConfig, crop_size: tuple[int, int]) -> I
             f"The memory of the device is not enough for {batch // parts} image(s) of {crop_size[0]} x {crop_size[1]} "
             f"at a time; what needs less: {', '.join([*less, 'a smaller --train_crop_size', 'more devices'])}."
         ) from error
+
+
+def peak_memory() -> int:
+    """The most bytes so far: of the first accelerator, or of the process where the CPU computes."""
+    accelerator = _accelerator_peak()
+    if accelerator is not None:
+        return accelerator
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def free_memory() -> int | None:
+    """Bytes that the CPU's process can still take before the system would end it.
+
+    None where the system does not say, and on an accelerator, where exhausted memory is an error.
+    """
+    meminfo = pathlib.Path("/proc/meminfo")
+    if _accelerator_peak() is not None or not meminfo.exists():
+        return None
+    fields = dict(line.split(":") for line in meminfo.read_text().splitlines())
+    return 1024 * int(fields["MemAvailable"].split()[0])
+
+
+def _accelerator_peak() -> int | None:
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
+    if tf.config.list_logical_devices("GPU"):
+        return tf.config.experimental.get_memory_info("GPU:0")["peak"]
+    return None

@@ -1,18 +1,15 @@
 """A dry run: one batch forward and backward, its memory and time, and how long the whole training will take."""
 
 import dataclasses
-import pathlib
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
-import keras
 import numpy as np
 
 from deeplab_dpc.config import TrainConfig
+from deeplab_dpc.training.memory import free_memory, peak_memory
 from deeplab_dpc.training.training_model import TrainingModel
 
 TIMED_STEPS = 3
@@ -31,9 +28,9 @@ class Rehearsal:
       seconds_per_step: median of a few steps, without the compilation.
       input_seconds_per_batch: what the input pipeline takes for a batch.
       total_seconds: estimated for the whole training, without evaluations.
-      peak_memory: of the process in bytes (on the CPU), while a batch is worked off.
+      peak_memory: in bytes, while a batch is worked off; of the process, or of the accelerator where there is one.
       memory_needed: estimated for the batch in bytes; equal to the peak where the whole batch was run.
-      memory_available: bytes that were free, or None where the system does not say.
+      memory_available: bytes that were free, or None on an accelerator and where the system does not say.
     """
 
     batch_size: int
@@ -70,12 +67,12 @@ def rehearse(model: TrainingModel, batches: Iterator[Batch], config: TrainConfig
     start = time.perf_counter()
     images, labels = next(batches)
     input_seconds = time.perf_counter() - start
-    available, before = _available_memory(), _peak_memory()
+    available, before = free_memory(), peak_memory()
     # One image for each part that the batch is worked off in: the parts are not in memory together.
     few = model.num_pieces
     at_a_time = config.train_batch_size // few
     single, values = _timed_steps(model, (images[:few], labels[:few]), 1 if at_a_time > 1 else TIMED_STEPS)
-    rise = _peak_memory() - before
+    rise = peak_memory() - before
     needed = before + rise * at_a_time
     if at_a_time == 1:
         seconds, batch_size = single, config.train_batch_size
@@ -83,9 +80,9 @@ def rehearse(model: TrainingModel, batches: Iterator[Batch], config: TrainConfig
         seconds, batch_size = single * at_a_time, few
     else:
         seconds, values = _timed_steps(model, (images, labels), TIMED_STEPS)
-        batch_size, needed = config.train_batch_size, _peak_memory()
+        batch_size, needed = config.train_batch_size, peak_memory()
     total = config.training_number_of_steps * max(seconds, input_seconds)
-    return Rehearsal(batch_size, values, seconds, input_seconds, total, _peak_memory(), needed, available)
+    return Rehearsal(batch_size, values, seconds, input_seconds, total, peak_memory(), needed, available)
 
 
 def _timed_steps(model: TrainingModel, batch: Batch, count: int) -> tuple[float, dict[str, float]]:
@@ -98,23 +95,3 @@ def _timed_steps(model: TrainingModel, batch: Batch, count: int) -> tuple[float,
         float(model.train_on_batch(*batch, return_dict=True)["loss"])
         seconds.append(time.perf_counter() - start)
     return statistics.median(seconds), values
-
-
-def _peak_memory() -> int:
-    """Most bytes that the process had so far; of the first accelerator where there is one."""
-    if keras.backend.backend() == "jax":
-        import jax
-
-        stats = jax.local_devices()[0].memory_stats() or {}
-        if "peak_bytes_in_use" in stats:
-            return stats["peak_bytes_in_use"]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
-
-
-def _available_memory() -> int | None:
-    meminfo = pathlib.Path("/proc/meminfo")
-    if not meminfo.exists():
-        return None
-    fields = dict(line.split(":") for line in meminfo.read_text().splitlines())
-    return 1024 * int(fields["MemAvailable"].split()[0])

@@ -7,6 +7,7 @@ import keras
 import pytest
 
 from deeplab_dpc.cli import backend as backend_flag
+from deeplab_dpc.cli import main
 from deeplab_dpc.cli.main import execute
 from deeplab_dpc.errors import UserError
 
@@ -92,3 +93,12 @@ def test_command_runs_on_the_backend():
         "import keras; sys.exit(status or keras.backend.backend() != 'jax')"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, timeout=120).returncode == 0
+
+
+def test_command_that_needs_tensorflow_says_so_where_it_is_not_installed(monkeypatch, capsys):
+    def absent(name):
+        raise ModuleNotFoundError("No module named 'tensorflow'", name="tensorflow")
+
+    monkeypatch.setattr(main.importlib, "import_module", absent)
+    assert main.execute("train", []) == 2
+    assert "TensorFlow is not installed, and this command needs it" in capsys.readouterr().err
