@@ -52,8 +52,8 @@ def _saved_model(predictor: Predictor, folder: pathlib.Path) -> Run:
 
 def _ways(predictor: Predictor, folder: pathlib.Path) -> dict[str, Run]:
     ways: dict[str, Run] = {
-        "eager": lambda images: np.asarray(predictor(images.astype("float32"))["semantic"]),
-        "compiled": lambda images: predictor.predict_on_batch(images.astype("float32"))["semantic"],
+        "eager": lambda images: np.asarray(predictor.class_ids(images)),
+        "compiled": predictor.predict_batch,
     }
     if keras.backend.backend() == "tensorflow":
         ways["SavedModel"] = _saved_model(predictor, folder)

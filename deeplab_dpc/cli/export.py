@@ -9,15 +9,18 @@ from deeplab_dpc.checkpoint.names import named_arrays
 from deeplab_dpc.checkpoint.tf1 import refuse_existing, write_tf1_checkpoint
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.model_source import LoadedModel, define_source_flags, load_model
+from deeplab_dpc.config import InferenceConfig
 from deeplab_dpc.console import console
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.export.saved_model import export_saved_model
+from deeplab_dpc.models.folding import inference_network
 from deeplab_dpc.models.predictor import Predictor
 
 
 def define_flags(values: flags.FlagValues) -> None:
     """The flags of export.py."""
     define_source_flags(values)
+    flag_groups.define_config_flags(values, InferenceConfig)
     flags.DEFINE_string("export_dir", None, "Directory of the SavedModel; it must not exist.", flag_values=values)
     flags.DEFINE_string(
         "export_checkpoint",
@@ -49,6 +52,7 @@ def _export_saved_model(loaded: LoadedModel, values: flags.FlagValues) -> None:
         "source": loaded.source,
         "model": loaded.segmenter.config.to_json(),
     }
-    predictor = Predictor(loaded.segmenter, flag_groups.size(values, "eval_crop_size"))
+    config = flag_groups.config_from_flags(InferenceConfig, values)
+    predictor = Predictor(inference_network(loaded.segmenter, config), config)
     export_saved_model(predictor, values.export_dir, info)
     console.print(f"Written: {values.export_dir} (image uint8 [batch, height, width, 3] -> semantic, probabilities)")

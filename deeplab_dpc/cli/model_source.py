@@ -66,11 +66,6 @@ def define_source_flags(values: flags.FlagValues) -> None:
         "classes", None, "Classes file for names and colours, with --checkpoint_path.", flag_values=values
     )
     flag_groups.define_model_flags(values)
-    flag_groups.define_numbers(
-        values,
-        "eval_crop_size",
-        "Height and width in pixels that images are padded to; by default the smallest that fits each image.",
-    )
 
 
 def load_model(values: flags.FlagValues) -> LoadedModel:

@@ -7,18 +7,17 @@ from absl import flags
 from PIL import Image
 
 from deeplab_dpc.cli import flag_groups
-from deeplab_dpc.cli.model_source import define_source_flags, load_model
+from deeplab_dpc.cli.predictor_source import define_predictor_flags, load_predictor
 from deeplab_dpc.console import console, track
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.visualize import overlay, save_label_png, save_rgb_png
-from deeplab_dpc.models.predictor import Predictor
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 def define_flags(values: flags.FlagValues) -> None:
     """The flags of predict.py."""
-    define_source_flags(values)
+    define_predictor_flags(values)
     flags.DEFINE_string("images", None, "Folder of JPEG or PNG images.", flag_values=values)
     flags.DEFINE_string(
         "output_dir", None, "Where class_ids/NAME.png and overlays/NAME.png are written.", flag_values=values
@@ -29,13 +28,12 @@ def main(values: flags.FlagValues) -> None:
     """Predicts."""
     flag_groups.required(values, "images", "output_dir")
     paths = list_images(pathlib.Path(values.images))
-    loaded = load_model(values)
-    predictor = Predictor(loaded.segmenter, flag_groups.size(values, "eval_crop_size"))
+    loaded = load_predictor(values)
     output_dir = pathlib.Path(values.output_dir)
     for path in track(paths, "Predicting", len(paths)):
         image = read_image(path)
-        predictor.check_size(image, str(path))
-        semantic = predictor.predict_image(image)
+        loaded.predictor.check_size(image, str(path))
+        semantic = loaded.predictor.predict_batch(image[np.newaxis])[0]
         save_label_png(output_dir / "class_ids" / f"{path.stem}.png", semantic.astype("uint8"))
         save_rgb_png(output_dir / "overlays" / f"{path.stem}.png", overlay(image, semantic, loaded.palette))
     console.print(f"Written: {len(paths)} class-id PNGs and overlays in {output_dir}")

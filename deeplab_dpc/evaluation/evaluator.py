@@ -9,14 +9,14 @@ from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.pipeline import evaluation_dataset, iterate
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.confusion import ConfusionMatrix
-from deeplab_dpc.models.predictor import Predictor
+from deeplab_dpc.models.image_predictor import ImagePredictor
 
 # Takes an image's name, the image, its label and its prediction.
 OnImage = Callable[[str, np.ndarray, np.ndarray, np.ndarray], None]
 
 
 def evaluate(
-    predictor: Predictor, dataset: Dataset, split: str, *, progress: bool = True, on_image: OnImage | None = None
+    predictor: ImagePredictor, dataset: Dataset, split: str, *, progress: bool = True, on_image: OnImage | None = None
 ) -> ConfusionMatrix:
     """Predicts every image of a split at its own size and counts.
 
@@ -31,7 +31,7 @@ def evaluate(
       UserError: if the classes differ in number, the split has no labels, an image does not fit the crop, or a label
         is out of range.
     """
-    num_classes = predictor.segmenter.config.num_classes
+    num_classes = predictor.num_classes
     if num_classes != dataset.info.num_classes:
         raise UserError(
             f"The model has {num_classes} classes, the data set {dataset.info.name} has {dataset.info.num_classes}."
@@ -44,7 +44,7 @@ def evaluate(
     for example in tracked:
         image, label, name = example["image"], example["label"], example["filename"].decode()
         predictor.check_size(image, name)
-        semantic = predictor.predict_image(image)
+        semantic = predictor.predict_batch(image[np.newaxis])[0]
         try:
             confusion.update(label, semantic)
         except UserError as error:

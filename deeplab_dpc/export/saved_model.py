@@ -18,14 +18,14 @@ MODEL_INFO = "model_info.json"
 class _Serving(tf.Module):
     def __init__(self, predictor: Predictor):
         super().__init__()
-        self.predictor = predictor
+        self.class_ids = predictor.class_ids
+        self.probabilities = predictor.probabilities
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="image")])
     def predict(self, image):
-        outputs = self.predictor(tf.cast(image, tf.float32))
         return {
-            "semantic": tf.cast(outputs["semantic"], tf.int32, name="semantic"),
-            "probabilities": tf.cast(outputs["probabilities"], tf.float32, name="probabilities"),
+            "semantic": tf.cast(self.class_ids(image), tf.int32, name="semantic"),
+            "probabilities": tf.cast(self.probabilities(image), tf.float32, name="probabilities"),
         }
 
 

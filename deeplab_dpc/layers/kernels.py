@@ -133,6 +133,14 @@ def resize_align_corners(x: Tensor, height: Any, width: Any) -> Tensor:
     return ops.cast(ops.einsum("Hh,bhwc,Ww->bHWc", vertical, ops.cast(x, "float32"), horizontal), x.dtype)
 
 
+def after(x: Tensor, other: Tensor) -> Tensor:
+    """`x`, available when `other` is computed; XLA orders computations by the memory they need itself."""
+    if tf is None:
+        return x
+    with tf.control_dependencies([other]):
+        return tf.identity(x)
+
+
 def cross_entropy(labels: Tensor, logits: Tensor) -> Tensor:
     """-log softmax(logits)[labels] in float32: int labels [...], logits [..., classes] -> [...]."""
     logits = ops.cast(logits, "float32")

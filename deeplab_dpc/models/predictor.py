@@ -1,4 +1,7 @@
-"""Prediction for images of any size: the one path that evaluation, prediction and export share."""
+"""Prediction for images of any size: the one path that evaluation, prediction and export share.
+
+Several scales and flips: the softmax of each, at the image's size, is averaged (arXiv:1706.05587, Sec. 4).
+"""
 
 from typing import Any
 
@@ -6,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from deeplab_dpc.config import InferenceConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.layers import kernels
 from deeplab_dpc.models.segmenter import Segmenter
@@ -13,51 +17,118 @@ from deeplab_dpc.models.segmenter import Segmenter
 PAD_VALUE = 127.5  # zero after normalisation
 
 
-class Predictor(keras.Model):
-    """Images [batch, height, width, 3], values 0..255 -> class ids and probabilities at the same size.
+class _PixelModel(keras.Model):
+    """What the two models of a predictor share: from images [batch, height, width, 3] to logits of their size.
 
     Images are padded with 127.5 at the bottom and right to the next sides of output_stride * k + 1 (so that features
-    and pixels align), or to `crop_size` as the published evaluation does. Logits are upsampled with aligned corners,
-    the padding is cut off, and softmax follows.
-
-    Args:
-      segmenter: the network.
-      crop_size: (height, width) in pixels to pad to, or None for the smallest that fits.
+    and pixels align), or to `eval_crop_size` as the published evaluation does. Logits are upsampled with aligned
+    corners and the padding is cut off.
     """
 
-    def __init__(self, segmenter: Segmenter, crop_size: tuple[int, int] | None = None, **kwargs: Any):
+    def __init__(self, segmenter: Segmenter, config: InferenceConfig, **kwargs: Any):
         super().__init__(**kwargs)
         self.jit_compile = kernels.JIT_COMPILE
         self.segmenter = segmenter
-        self.crop_size = crop_size
+        self.config = config
         self.built = True
 
-    def call(self, images):
+    def average(self, images):
+        """The mean softmax float32 [batch, height, width, num_classes] of all scales and flips."""
+        padded = self._pad(images)
+        total: Any = None
+        for scale in self.config.eval_scales:
+            for flipped in (False, True) if self.config.add_flipped_images else (False,):
+                # The next scale begins when the one before is added, so that memory does not grow with their number.
+                source = padded if total is None else kernels.after(padded, total)
+                probabilities = ops.softmax(self.logits(images, source, scale, flipped), axis=-1)
+                total = probabilities if total is None else total + probabilities
+        return total / (len(self.config.eval_scales) * (2 if self.config.add_flipped_images else 1))
+
+    def logits(self, images, padded=None, scale=1.0, flipped=False):
+        """Logits [batch, height, width, num_classes] at the size of the images, whose padded form may be given."""
+        padded = self._pad(images) if padded is None else padded
+        sides = ops.shape(padded)[1:3]
+        if scale != 1.0:
+            padded = kernels.resize_align_corners(padded, *(_scaled(side, scale) for side in sides))
+        logits = self.segmenter(ops.flip(padded, axis=2) if flipped else padded, training=False)
+        if scale != 1.0:
+            # The published evaluation brings them to the unscaled image's feature size first, where that is larger.
+            stride = self._logits_stride()
+            logits = kernels.resize_align_corners(logits, *(_scaled(side, max(1.0, scale) / stride) for side in sides))
+        logits = kernels.resize_align_corners(ops.flip(logits, axis=2) if flipped else logits, *sides)
         height, width = ops.shape(images)[1:3]
-        padded_height, padded_width = self._padded(height, 0), self._padded(width, 1)
+        return logits[:, :height, :width]
+
+    def _pad(self, images):
+        height, width = ops.shape(images)[1:3]
         images = ops.cast(images, "float32") - PAD_VALUE
-        padding = [[0, 0], [0, padded_height - height], [0, padded_width - width], [0, 0]]
-        images = ops.pad(images, padding) + PAD_VALUE
-        logits = self.segmenter(images, training=False)
-        logits = kernels.resize_align_corners(logits, padded_height, padded_width)[:, :height, :width]
-        probabilities = ops.softmax(logits, axis=-1)
-        return {"semantic": ops.argmax(logits, axis=-1), "probabilities": probabilities}
+        padding = [[0, 0], [0, self._padded(height, 0) - height], [0, self._padded(width, 1) - width], [0, 0]]
+        return ops.pad(images, padding) + PAD_VALUE
+
+    def _logits_stride(self) -> int:
+        config = self.segmenter.config
+        return min(config.decoder_output_stride or (config.output_stride,))
 
     def _padded(self, side, axis):
-        if self.crop_size is not None:
-            return self.crop_size[axis]
+        if self.config.eval_crop_size:
+            return self.config.eval_crop_size[axis]
         stride = self.segmenter.config.output_stride
         return (side + stride - 2) // stride * stride + 1
 
-    def predict_image(self, image: np.ndarray) -> np.ndarray:
-        """Class ids [height, width] of one image [height, width, 3] with values 0..255."""
-        return np.asarray(self.predict_on_batch(image[None].astype("float32"))["semantic"][0])
+
+class ClassIds(_PixelModel):
+    """Images [batch, height, width, 3], values 0..255 -> class ids [batch, height, width]."""
+
+    def call(self, images):
+        return ops.argmax(self.average(images) if self.config.averages else self.logits(images), axis=-1)
+
+
+class Probabilities(_PixelModel):
+    """The same images -> probabilities float32 [batch, height, width, num_classes]."""
+
+    def call(self, images):
+        return self.average(images)
+
+
+class Predictor:
+    """Class ids and probabilities of images of any size; an ImagePredictor.
+
+    Attributes:
+      class_ids, probabilities: the models, which share the network; each is compiled when it is first used.
+
+    Args:
+      segmenter: the network.
+      config: scales, flips and crop; windows are SlidingWindow's part.
+    """
+
+    def __init__(self, segmenter: Segmenter, config: InferenceConfig | None = None):
+        self.segmenter = segmenter
+        self.config = config or InferenceConfig()
+        self.num_classes = segmenter.config.num_classes
+        self.class_ids = ClassIds(segmenter, self.config)
+        self.probabilities = Probabilities(segmenter, self.config)
+
+    def predict_batch(self, images: np.ndarray) -> np.ndarray:
+        """Class ids int32 [batch, height, width] of images [batch, height, width, 3] with values 0..255."""
+        return np.asarray(self.class_ids.predict_on_batch(images), np.int32)
+
+    def predict_probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Probabilities float32 [batch, height, width, num_classes] of the same."""
+        return np.asarray(self.probabilities.predict_on_batch(images))
 
     def check_size(self, image: np.ndarray, name: str) -> None:
         """Raises a UserError if the image is larger than the crop it is padded to."""
         height, width = image.shape[:2]
-        if self.crop_size is not None and (height > self.crop_size[0] or width > self.crop_size[1]):
+        crop = self.config.eval_crop_size
+        if crop and (height > crop[0] or width > crop[1]):
             raise UserError(
-                f"{name} is {height} x {width} pixels, larger than --eval_crop_size="
-                f"{self.crop_size[0]},{self.crop_size[1]}; leave the flag out, or give a size that fits every image."
+                f"{name} is {height} x {width} pixels, larger than --eval_crop_size={crop[0]},{crop[1]}; "
+                "leave the flag out, or give a size that fits every image."
             )
+
+
+def _scaled(side: Any, scale: float) -> Any:
+    """The side of a scaled image whose corners lie on those of the original (scale_dimension of the published code)."""
+    if isinstance(side, int):
+        return int((side - 1) * scale + 1)
+    return ops.cast((ops.cast(side, "float32") - 1.0) * scale + 1.0, "int32")

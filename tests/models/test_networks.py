@@ -7,7 +7,7 @@ from keras import ops
 
 from deeplab_dpc.arch.cost import cell_cost
 from deeplab_dpc.arch.library import load_cell
-from deeplab_dpc.config import ModelConfig
+from deeplab_dpc.config import InferenceConfig, ModelConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.layers import kernels
 from deeplab_dpc.layers.dense_prediction_cell import DensePredictionCell
@@ -39,7 +39,7 @@ def test_batch_norm_decay_is_lowered_for_short_trainings_only(steps, decay):
 
 @pytest.mark.parametrize(("side", "padded"), [(1, 1), (2, 17), (17, 17), (18, 33), (480, 481), (513, 513)])
 def test_images_are_padded_to_the_next_aligned_side(tiny, side, padded):
-    assert Predictor(tiny)._padded(side, 0) == padded
+    assert Predictor(tiny).class_ids._padded(side, 0) == padded
 
 
 def test_predictor_pads_with_grey_upsamples_and_cuts(tiny, rng):
@@ -47,15 +47,14 @@ def test_predictor_pads_with_grey_upsamples_and_cuts(tiny, rng):
     padded = np.full((1, 33, 33, 3), 127.5, "float32")
     padded[:, :20] = image
     logits = kernels.resize_align_corners(tiny(padded), 33, 33)[:, :20]
-    outputs = Predictor(tiny)(image)
-    np.testing.assert_allclose(
-        ops.convert_to_numpy(outputs["probabilities"]), ops.convert_to_numpy(ops.softmax(logits)), atol=1e-6
-    )
-    assert outputs["semantic"].shape == (1, 20, 33)
+    predictor = Predictor(tiny)
+    expected = ops.convert_to_numpy(ops.softmax(logits))
+    np.testing.assert_allclose(predictor.predict_probabilities(image), expected, atol=1e-6)
+    np.testing.assert_array_equal(predictor.predict_batch(image), ops.convert_to_numpy(ops.argmax(logits, axis=-1)))
 
 
 def test_crop_size_pads_further_and_never_crops(tiny):
-    predictor = Predictor(tiny, crop_size=(49, 65))
-    assert predictor(np.zeros((1, 20, 33, 3), "float32"))["probabilities"].shape == (1, 20, 33, 3)
+    predictor = Predictor(tiny, InferenceConfig(eval_crop_size=(49, 65)))
+    assert predictor.predict_probabilities(np.zeros((1, 20, 33, 3), "uint8")).shape == (1, 20, 33, 3)
     with pytest.raises(UserError, match="a.png is 50 x 65 pixels, larger than --eval_crop_size=49,65"):
         predictor.check_size(np.zeros((50, 65, 3)), "a.png")
