@@ -13,7 +13,7 @@ from deeplab_dpc.config import InferenceConfig
 from deeplab_dpc.console import console
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.export.saved_model import export_saved_model
-from deeplab_dpc.models.folding import inference_network
+from deeplab_dpc.models.inference_network import inference_network
 from deeplab_dpc.models.predictor import Predictor
 
 

@@ -10,7 +10,7 @@ from deeplab_dpc.cli.model_source import LoadedModel, define_source_flags, load_
 from deeplab_dpc.config import InferenceConfig
 from deeplab_dpc.data.dataset_info import Color
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.models.folding import inference_network
+from deeplab_dpc.models.inference_network import inference_network
 from deeplab_dpc.models.image_predictor import ImagePredictor
 from deeplab_dpc.models.predictor import Predictor
 from deeplab_dpc.models.segmenter import Segmenter

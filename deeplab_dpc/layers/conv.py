@@ -6,6 +6,7 @@ Sources: atrous separable convolution, arXiv:1802.02611, Sec. 3.1; unequal rates
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from deeplab_dpc.arch.cost import Cost, conv_cost, depthwise_cost
@@ -19,6 +20,10 @@ def _require_positive(**values: int) -> None:
     for label, value in values.items():
         if value < 1:
             raise ValueError(f"`{label}` must be >= 1, got {value}.")
+
+
+def _multiply(kernel: keras.Variable, scale: np.ndarray) -> None:
+    kernel.assign(ops.convert_to_numpy(kernel).astype("float64") * scale)
 
 
 class _NormalizedConv(keras.layers.Layer):
@@ -119,6 +124,10 @@ class ConvBN(_NormalizedConv):
         batch, height, width, _ = input_shape
         return (batch, self._output_side(height), self._output_side(width), self.filters)
 
+    def fold_batch_norm(self) -> None:
+        """Multiplies batch norm into the kernel, for inference only: equal but for rounding."""
+        _multiply(self.kernel, self.batch_norm.fold())
+
     def cost(self, input_shape: Any) -> Cost:
         """Parameters and multiply-adds for an input of that shape."""
         _, height, width, _ = self.compute_output_shape(input_shape)
@@ -157,6 +166,10 @@ class DepthwiseConvBN(_NormalizedConv):
     def compute_output_shape(self, input_shape):
         batch, height, width, channels = input_shape
         return (batch, self._output_side(height), self._output_side(width), channels)
+
+    def fold_batch_norm(self) -> None:
+        """As ConvBN."""
+        _multiply(self.depthwise_kernel, self.batch_norm.fold()[:, np.newaxis])
 
     def cost(self, input_shape: Any) -> Cost:
         """Parameters and multiply-adds for an input of that shape."""

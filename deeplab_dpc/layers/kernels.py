@@ -86,6 +86,12 @@ def batch_norm_inference(
     return ops.cast(ops.cast(x, "float32") * scale + (beta - mean * scale), x.dtype)
 
 
+def add_bias(x: Tensor, bias: Tensor) -> Tensor:
+    """[batch, height, width, channels] + [channels], in the dtype of `x`; TensorFlow fuses it with a convolution before."""
+    bias = ops.cast(bias, x.dtype)
+    return x + bias if tf is None else tf.nn.bias_add(x, bias)
+
+
 def depthwise_conv(
     x: Tensor, kernel: Tensor, strides: int = 1, rate: tuple[int, int] = (1, 1), padding: str = "same"
 ) -> Tensor:
@@ -131,6 +137,44 @@ def resize_align_corners(x: Tensor, height: Any, width: Any) -> Tensor:
         return ops.cast(resized, x.dtype)
     vertical, horizontal = interpolation_matrix(x.shape[1], height), interpolation_matrix(x.shape[2], width)
     return ops.cast(ops.einsum("Hh,bhwc,Ww->bHWc", vertical, ops.cast(x, "float32"), horizontal), x.dtype)
+
+
+def argmax(x: Tensor) -> Tensor:
+    """Index of the largest of the last axis, int32 (Keras' own costs three times as much to tell -0.0 from 0.0)."""
+    return ops.cast(ops.argmax(x, axis=-1), "int32") if tf is None else tf.argmax(x, axis=-1, output_type="int32")
+
+
+def upsampled_argmax(x: Tensor, factor: int) -> Tensor:
+    """argmax(resize_align_corners(x)) where every cell between four points becomes factor x factor pixels.
+
+    Where a channel is the largest at all four corners of a cell, it is so in the whole cell, since interpolation is a
+    weighted mean. On TensorFlow only the other cells are interpolated.
+
+    Args:
+      x: [batch, h, w, channels].
+      factor: >= 1.
+
+    Returns:
+      int32 [batch, (h - 1) * factor + 1, (w - 1) * factor + 1].
+    """
+    batch, h, w, channels = ops.shape(x)
+    height, width = (h - 1) * factor + 1, (w - 1) * factor + 1
+    if tf is None:
+        return argmax(resize_align_corners(x, height, width))
+    # The last row and column are repeated, so that each point begins a cell; what is too much is cut off.
+    x = tf.concat([x, x[:, -1:]], axis=1)
+    x = tf.concat([x, x[:, :, -1:]], axis=2)
+    # One byte an id where that is enough: most of the time goes into moving them.
+    small = tf.uint8 if channels <= 256 else tf.int32
+    top = tf.cast(argmax(x), small)
+    own = top[:, :-1, :-1]
+    mixed = tf.where((own != top[:, 1:, :-1]) | (own != top[:, :-1, 1:]) | (own != top[:, 1:, 1:]))
+    corners = tf.stack([tf.gather_nd(x, mixed + [0, i, j]) for i in (0, 1) for j in (0, 1)], axis=1)
+    corners = tf.reshape(corners, [-1, 2, 2, channels])
+    inside = tf.cast(argmax(resize_align_corners(corners, factor + 1, factor + 1)[:, :factor, :factor]), small)
+    cells = tf.broadcast_to(own[..., tf.newaxis, tf.newaxis], [batch, h, w, factor, factor])
+    cells = tf.transpose(tf.tensor_scatter_nd_update(cells, mixed, inside), [0, 1, 3, 2, 4])
+    return tf.cast(tf.reshape(cells, [batch, h * factor, w * factor])[:, :height, :width], tf.int32)
 
 
 def after(x: Tensor, other: Tensor) -> Tensor:

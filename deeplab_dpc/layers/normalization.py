@@ -6,6 +6,8 @@ Keras' own layer does not use TensorFlow's fused kernel, and ties frozen statist
 from typing import Any
 
 import keras
+import numpy as np
+from keras import ops
 
 from deeplab_dpc.layers import kernels
 
@@ -36,6 +38,7 @@ class BatchNorm(keras.layers.Layer):
         self.decay = decay
         self.epsilon = epsilon
         self.frozen_statistics = False
+        self.is_folded = False
 
     def build(self, input_shape):
         shape = (input_shape[-1],)
@@ -56,7 +59,26 @@ class BatchNorm(keras.layers.Layer):
             name=name,
         )
 
+    def fold(self) -> np.ndarray:
+        """What a kernel before this layer is multiplied with, float64 [channels]; this layer only adds a bias then.
+
+        Its variables are those of the same function: gamma 1, mean 0, variance 1 - epsilon. It is for inference only.
+        """
+        gamma, beta, mean, variance = (
+            ops.convert_to_numpy(variable).astype("float64")
+            for variable in (self.gamma, self.beta, self.moving_mean, self.moving_variance)
+        )
+        scale = gamma / np.sqrt(variance + self.epsilon)
+        self.beta.assign(beta - mean * scale)
+        self.gamma.assign(np.ones_like(gamma))
+        self.moving_mean.assign(np.zeros_like(mean))
+        self.moving_variance.assign(np.full_like(variance, 1.0 - self.epsilon))
+        self.is_folded = True
+        return scale
+
     def call(self, inputs, training=False):
+        if self.is_folded:
+            return kernels.add_bias(inputs, self.beta)
         if not training or self.frozen_statistics or not self.trainable:
             return kernels.batch_norm_inference(
                 inputs, self.gamma, self.beta, self.moving_mean, self.moving_variance, self.epsilon

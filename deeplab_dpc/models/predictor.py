@@ -69,6 +69,10 @@ class _PixelModel(keras.Model):
         config = self.segmenter.config
         return min(config.decoder_output_stride or (config.output_stride,))
 
+    def _is_aligned(self) -> bool:
+        """Whether padded sides are output_stride * k + 1, so that the pixels between two logits are a whole number."""
+        return all((side - 1) % self.segmenter.config.output_stride == 0 for side in self.config.eval_crop_size)
+
     def _padded(self, side, axis):
         if self.config.eval_crop_size:
             return self.config.eval_crop_size[axis]
@@ -80,7 +84,14 @@ class ClassIds(_PixelModel):
     """Images [batch, height, width, 3], values 0..255 -> class ids [batch, height, width]."""
 
     def call(self, images):
-        return ops.argmax(self.average(images) if self.config.averages else self.logits(images), axis=-1)
+        if self.config.averages:
+            return kernels.argmax(self.average(images))
+        if self._is_aligned():
+            padded = self._pad(images)
+            height, width = ops.shape(images)[1:3]
+            logits = self.segmenter(padded, training=False)
+            return kernels.upsampled_argmax(logits, self._logits_stride())[:, :height, :width]
+        return kernels.argmax(self.logits(images))
 
 
 class Probabilities(_PixelModel):
