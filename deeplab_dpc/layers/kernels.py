@@ -87,7 +87,7 @@ def batch_norm_inference(
 
 
 def add_bias(x: Tensor, bias: Tensor) -> Tensor:
-    """[batch, height, width, channels] + [channels], in the dtype of `x`; TensorFlow fuses it with a convolution before."""
+    """[batch, height, width, channels] + [channels] in the dtype of `x`; TensorFlow fuses it into a convolution."""
     bias = ops.cast(bias, x.dtype)
     return x + bias if tf is None else tf.nn.bias_add(x, bias)
 

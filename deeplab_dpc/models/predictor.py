@@ -34,7 +34,7 @@ class _PixelModel(keras.Model):
 
     def average(self, images):
         """The mean softmax float32 [batch, height, width, num_classes] of all scales and flips."""
-        padded = self._pad(images)
+        padded = self.pad(images)
         total: Any = None
         for scale in self.config.eval_scales:
             for flipped in (False, True) if self.config.add_flipped_images else (False,):
@@ -46,7 +46,7 @@ class _PixelModel(keras.Model):
 
     def logits(self, images, padded=None, scale=1.0, flipped=False):
         """Logits [batch, height, width, num_classes] at the size of the images, whose padded form may be given."""
-        padded = self._pad(images) if padded is None else padded
+        padded = self.pad(images) if padded is None else padded
         sides = ops.shape(padded)[1:3]
         if scale != 1.0:
             padded = kernels.resize_align_corners(padded, *(_scaled(side, scale) for side in sides))
@@ -59,11 +59,11 @@ class _PixelModel(keras.Model):
         height, width = ops.shape(images)[1:3]
         return logits[:, :height, :width]
 
-    def _pad(self, images):
+    def pad(self, images):
+        """The images as float32 with the sides that the network sees, see above."""
         height, width = ops.shape(images)[1:3]
-        images = ops.cast(images, "float32") - PAD_VALUE
         padding = [[0, 0], [0, self._padded(height, 0) - height], [0, self._padded(width, 1) - width], [0, 0]]
-        return ops.pad(images, padding) + PAD_VALUE
+        return ops.pad(ops.cast(images, "float32"), padding, constant_values=PAD_VALUE)
 
     def _logits_stride(self) -> int:
         config = self.segmenter.config
@@ -87,7 +87,7 @@ class ClassIds(_PixelModel):
         if self.config.averages:
             return kernels.argmax(self.average(images))
         if self._is_aligned():
-            padded = self._pad(images)
+            padded = self.pad(images)
             height, width = ops.shape(images)[1:3]
             logits = self.segmenter(padded, training=False)
             return kernels.upsampled_argmax(logits, self._logits_stride())[:, :height, :width]

@@ -15,18 +15,24 @@ TakeRows = Callable[[int, np.ndarray], None]
 class SlidingWindow:
     """Predicts an image window by window; an ImagePredictor.
 
-    Windows cover the image evenly, the last ones end at its border, and each overlaps the one before by `window_overlap`
-    or more. A pixel's probabilities are the mean of those of the windows that show it. Only the rows under the windows of
-    one row are held, whatever the height of the image. A side that is shorter than the window's is predicted whole.
+    Windows cover the image evenly, the last ones end at its border, and each overlaps the one before by
+    `window_overlap` or more. A pixel's probabilities are the mean of those of the windows that show it. Only the rows
+    under the windows of one row are held, whatever the height of the image. A side that is shorter than the window's is
+    predicted whole.
 
     Args:
       predictor: of the windows.
       config: size and overlap of the windows.
+
+    Raises:
+      ValueError: if the configuration has no window.
     """
 
     def __init__(self, predictor: ImagePredictor, config: InferenceConfig):
         self.predictor = predictor
         self.num_classes = predictor.num_classes
+        if not config.sliding_window:
+            raise ValueError("`config` must have a `sliding_window`.")
         self.window = config.sliding_window
         self.overlap = config.window_overlap
 
