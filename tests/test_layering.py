@@ -22,6 +22,7 @@ ROOMS: dict[str, set[str]] = {
     "training": {"arch", "config", "run_config", "layers", "data", "models", "checkpoint"},
     "evaluation": {"arch", "config", "run_config", "layers", "data", "models", "checkpoint"},
     "export": {"arch", "config", "run_config", "layers", "models", "checkpoint"},
+    "serving": {"data", "models"},
     "search": {
         "arch",
         "config",

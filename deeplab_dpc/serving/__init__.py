@@ -1,0 +1,1 @@
+"""The web page that predicts the images dropped on it."""

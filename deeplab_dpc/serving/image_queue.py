@@ -1,0 +1,113 @@
+"""Predictions of uploaded images, one at a time, and the answer that the web page draws from."""
+
+import base64
+import contextlib
+import dataclasses
+import io
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from deeplab_dpc.data.dataset_info import Color
+from deeplab_dpc.data.image_files import decode_image
+from deeplab_dpc.models.image_predictor import ImagePredictor
+
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP")  # what every browser shows, too
+MAX_WAITING = 4  # images that wait while one is predicted
+
+
+@dataclasses.dataclass(frozen=True)
+class ServedModel:
+    """What the page shows of the model.
+
+    Attributes:
+      name: of the model, free of paths.
+      class_names, palette: by class id.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    palette: tuple[Color, ...]
+
+
+class Busy(Exception):  # noqa: N818 (no error of ours)
+    """As many images wait as may."""
+
+
+class ImageQueue:
+    """Predicts images one at a time, so that the memory needed is that of one.
+
+    Args:
+      predictor: what predicts.
+      num_classes: that have a name.
+      max_pixels: of an image; larger ones are refused before they are decoded.
+      max_waiting: images that may wait while one is predicted.
+    """
+
+    def __init__(
+        self, predictor: ImagePredictor, num_classes: int, max_pixels: int, max_waiting: int = MAX_WAITING
+    ) -> None:
+        self._predictor = predictor
+        self._num_classes = num_classes
+        self._max_pixels = max_pixels
+        self._places = threading.BoundedSemaphore(1 + max_waiting)
+        self._one_at_a_time = threading.Lock()
+
+    @contextlib.contextmanager
+    def place(self) -> Iterator[None]:
+        """A place in the queue, to be taken before an upload is read.
+
+        Raises:
+          Busy: if there is none.
+        """
+        if not self._places.acquire(blocking=False):
+            raise Busy
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    def predict(self, encoded: bytes) -> dict[str, Any]:
+        """The prediction of an encoded image, as JSON: its size, the time it took and the class of each pixel.
+
+        `pixels` counts each class. The classes are there twice: `class_ids` are the bytes [height * width] compressed
+        by zlib, which a script reads exactly, and `class_ids_png` is the PNG file to keep; both in base64.
+
+        Raises:
+          UserError: if it is no image of FORMATS, or it does not fit.
+        """
+        name = "The image"
+        with self._one_at_a_time:
+            image = decode_image(io.BytesIO(encoded), name, self._max_pixels, FORMATS)
+            self._predictor.check_size(image, name)
+            start = time.perf_counter()
+            class_ids = self._predictor.predict_batch(image[np.newaxis])[0].astype(np.uint8)
+            seconds = time.perf_counter() - start
+        height, width = class_ids.shape
+        return {
+            "height": height,
+            "width": width,
+            "seconds": round(seconds, 3),
+            "pixels": np.bincount(class_ids.ravel(), minlength=self._num_classes).tolist(),
+            "class_ids": _base64(zlib.compress(class_ids.tobytes(), level=1)),
+            "class_ids_png": _base64(_png(class_ids)),
+        }
+
+    def close(self) -> None:
+        """Waits until no image is being predicted, and lets no other begin."""
+        self._one_at_a_time.acquire()
+
+
+def _png(class_ids: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(class_ids).save(stream, format="PNG")
+    return stream.getvalue()
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")

@@ -1,0 +1,66 @@
+import pathlib
+
+import pytest
+from absl import flags
+
+from deeplab_dpc.cli.page import define_page_flags, model_name, serve
+from deeplab_dpc.cli.predictor_source import LoadedPredictor
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.serving.page_server import PageServer
+
+
+class _NoPredictor:
+    """Stands where nothing is predicted."""
+
+    num_classes = 2
+
+
+def _loaded(source="/home/someone/runs/first, step 3"):
+    return LoadedPredictor(_NoPredictor(), ("a", "b"), ((0, 0, 0), (1, 1, 1)), 255, source, None, None)
+
+
+def _flags(**given):
+    values = flags.FlagValues()
+    define_page_flags(values)
+    for name in ("workdir", "checkpoint_path", "exported_model", "images", "data_dir", "output_dir"):
+        flags.DEFINE_string(name, None, name, flag_values=values)
+    values(["predict", *(f"--{name}={value}" for name, value in given.items())])
+    return values
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"max_upload_mb": 0}, "--max_upload_mb must be at least 1, got 0"),
+        ({"max_image_pixels": -1}, "--max_image_pixels must be at least 1, got -1"),
+        ({"output_dir": "out"}, "writes no file; leave out --output_dir"),
+        ({"port": 65536}, "--port must be in 0..65535, got 65536"),
+    ],
+)
+def test_flag_that_does_not_fit_is_refused(given, message):
+    with pytest.raises(UserError, match=message):
+        serve(_flags(workdir="run", **given), _loaded())
+
+
+@pytest.mark.parametrize(("given", "shown"), [("/home/someone/runs/first", "first"), ("runs/first/", "first")])
+def test_model_is_shown_without_the_path_to_it(given, shown):
+    assert model_name(_flags(workdir=given), _loaded()) == shown
+    assert model_name(_flags(exported_model=f"{given}/model.tflite"), _loaded()) == "model.tflite"
+
+
+def test_directory_it_is_started_in_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert model_name(_flags(workdir="."), _loaded()) == pathlib.Path(tmp_path).name
+
+
+@pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("0.0.0.0", True)])
+def test_address_is_printed_and_ctrl_c_ends_it(host, warned, monkeypatch, capsys):
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PageServer, "serve_forever", interrupted)
+    serve(_flags(workdir="run", port=0, host=host), _loaded())
+    printed = capsys.readouterr().out
+    assert f"The page is at http://{host}:" in printed
+    assert ("anyone who reaches that address can use it" in printed) == warned
+    assert printed.endswith("Stopped.\n")
