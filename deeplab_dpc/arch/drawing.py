@@ -18,6 +18,7 @@ BAR_HEIGHT = 0.4
 MARGIN = 0.1
 COLUMN_INCHES = 1.7
 ROW_INCHES = 1.2
+DPI = 150
 FORK = (
     0.2  # where branches read a branch: its line to the concatenation leaves this far left of its centre, theirs right
 )
@@ -31,11 +32,26 @@ def draw_cell(cell: Cell, path: str | os.PathLike[str], title: str | None = None
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    columns, rows = _layout(cell)
-    concat_row = max(rows) + 1
-    figure = Figure(figsize=(len(columns) * COLUMN_INCHES, (concat_row + 2) * ROW_INCHES))
+    figure = Figure(figsize=cell_inches(cell))
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    draw_cell_into(axes, cell)
+    if title:
+        axes.set_title(title, fontsize=12)
+    with atomic_path(path) as partial:
+        figure.savefig(partial, format="png", dpi=DPI, bbox_inches="tight", facecolor="white")
+
+
+def cell_inches(cell: Cell) -> tuple[float, float]:
+    """(width, height) of axes in which the labels of a drawn cell fit its boxes."""
+    columns, rows = _layout(cell)
+    return len(columns) * COLUMN_INCHES, (max(rows) + 3) * ROW_INCHES
+
+
+def draw_cell_into(axes: "Axes", cell: Cell) -> None:
+    """Draws `cell` into axes of at least `cell_inches`, without ticks and frame."""
+    columns, rows = _layout(cell)
+    concat_row = max(rows) + 1
     axes.set_xlim(-0.5, len(columns) - 0.5)
     axes.set_ylim(concat_row + 1 + BAR_HEIGHT / 2 + MARGIN, -BAR_HEIGHT / 2 - MARGIN)
     axes.axis("off")
@@ -58,10 +74,6 @@ def draw_cell(cell: Cell, path: str | os.PathLike[str], title: str | None = None
         else:
             start, bend = columns[branch.input] + FORK, y - 0.5
             _pipe(axes, [(start, y - 1 + BOX[1] / 2), (start, bend), (x, bend), (x, top)])
-    if title:
-        axes.set_title(title, fontsize=12)
-    with atomic_path(path) as partial:
-        figure.savefig(partial, format="png", dpi=150, bbox_inches="tight", facecolor="white")
 
 
 def _layout(cell: Cell) -> tuple[list[int], list[int]]:

@@ -9,12 +9,12 @@ import functools
 import os
 import pathlib
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 import numpy as np
 
 from deeplab_dpc.console import console
-from deeplab_dpc.data.dataset_info import DEFAULT_IGNORE_LABEL, Color, Dataset
+from deeplab_dpc.data.cityscapes_labels import CLASSES, TRAIN_ID_OF_LABEL_ID
+from deeplab_dpc.data.dataset_info import DEFAULT_IGNORE_LABEL, Dataset
 from deeplab_dpc.datasets.pictures import read_label, remap_ids
 from deeplab_dpc.datasets.raw_files import RawFiles, open_raw
 from deeplab_dpc.datasets.records import RawExample, build_records
@@ -23,49 +23,6 @@ from deeplab_dpc.errors import UserError
 
 NAME = "cityscapes"
 DOWNLOAD_PAGE = "https://www.cityscapes-dataset.com/downloads/"
-
-
-class CityscapesClass(NamedTuple):
-    """A row of the official table of classes (cityscapesscripts/helpers/labels.py).
-
-    Attributes:
-      name: of the class.
-      label_id: in the official label files, and in what the test server takes.
-      train_id: in the records and in predictions.
-      color: (red, green, blue) of the official colour pictures.
-    """
-
-    name: str
-    label_id: int
-    train_id: int
-    color: Color
-
-
-# The classes that count in the evaluation; all others of the table are ignored.
-CLASSES = (
-    CityscapesClass("road", 7, 0, (128, 64, 128)),
-    CityscapesClass("sidewalk", 8, 1, (244, 35, 232)),
-    CityscapesClass("building", 11, 2, (70, 70, 70)),
-    CityscapesClass("wall", 12, 3, (102, 102, 156)),
-    CityscapesClass("fence", 13, 4, (190, 153, 153)),
-    CityscapesClass("pole", 17, 5, (153, 153, 153)),
-    CityscapesClass("traffic light", 19, 6, (250, 170, 30)),
-    CityscapesClass("traffic sign", 20, 7, (220, 220, 0)),
-    CityscapesClass("vegetation", 21, 8, (107, 142, 35)),
-    CityscapesClass("terrain", 22, 9, (152, 251, 152)),
-    CityscapesClass("sky", 23, 10, (70, 130, 180)),
-    CityscapesClass("person", 24, 11, (220, 20, 60)),
-    CityscapesClass("rider", 25, 12, (255, 0, 0)),
-    CityscapesClass("car", 26, 13, (0, 0, 142)),
-    CityscapesClass("truck", 27, 14, (0, 0, 70)),
-    CityscapesClass("bus", 28, 15, (0, 60, 100)),
-    CityscapesClass("train", 31, 16, (0, 80, 100)),
-    CityscapesClass("motorcycle", 32, 17, (0, 0, 230)),
-    CityscapesClass("bicycle", 33, 18, (119, 11, 32)),
-)
-TRAIN_ID_OF_LABEL_ID = {row.label_id: row.train_id for row in CLASSES}
-LABEL_ID_OF_TRAIN_ID = {row.train_id: row.label_id for row in CLASSES}
-UNLABELED_ID = 0  # the label id of a pixel without a class
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,27 +141,13 @@ def build_cityscapes(
             raise _missing(root, COARSE_SPLIT, _EXTRA_IMAGES)
         for split, members in examples.items():
             _note_size(root, split, len(members))
-        classes = Classes(tuple(row.name for row in CLASSES), tuple(row.color for row in CLASSES), DEFAULT_IGNORE_LABEL)
+        classes = Classes(
+            tuple(row.name for row in CLASSES),
+            tuple(row.color for row in CLASSES),
+            DEFAULT_IGNORE_LABEL,
+            tuple(row.category for row in CLASSES),
+        )
         return build_records(NAME, classes, examples, data_dir, overwrite, skip_bad)
-
-
-def label_ids(train_ids: np.ndarray) -> np.ndarray:
-    """Predicted train ids as the label ids that the Cityscapes test server takes; evaluation is to use it for that.
-
-    Args:
-      train_ids: integers of any shape, each 0 to 18, or 255 where nothing is predicted.
-
-    Returns:
-      uint8 of the same shape; 0 (unlabeled) for 255.
-
-    Raises:
-      ValueError: for other values.
-    """
-    table = LABEL_ID_OF_TRAIN_ID | {DEFAULT_IGNORE_LABEL: UNLABELED_ID}
-    wrong = sorted(set(np.unique(train_ids).tolist()) - set(table))
-    if wrong:
-        raise ValueError(f"`train_ids` must all be 0 to {len(CLASSES) - 1} or {DEFAULT_IGNORE_LABEL}, got {wrong[0]}.")
-    return remap_ids(train_ids, table, UNLABELED_ID)
 
 
 def _examples(root: pathlib.Path, split: str, open_once: Callable[[pathlib.Path], RawFiles]) -> list[RawExample]:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from deeplab_dpc.cli.main import execute
 from deeplab_dpc.data.example import decode_example, parse_example
-from deeplab_dpc.datasets.cityscapes import build_cityscapes, label_ids
+from deeplab_dpc.datasets.cityscapes import build_cityscapes
 from deeplab_dpc.errors import UserError
 
 HEIGHT, WIDTH = 6, 12
@@ -146,6 +146,9 @@ def test_classes_are_the_official_nineteen(coarse):
     assert coarse.info.class_names[18] == "bicycle"
     assert coarse.info.palette[0] == (128, 64, 128)
     assert coarse.info.palette[18] == (119, 11, 32)
+    assert coarse.info.categories == (
+        *["flat"] * 2, *["construction"] * 3, *["object"] * 3, *["nature"] * 2, "sky", *["human"] * 2, *["vehicle"] * 6,
+    )  # fmt: skip
     assert coarse.info.ignore_label == 255
 
 
@@ -277,17 +280,3 @@ def test_skip_bad_leaves_out_the_unusable_and_lists_it(fine_root, tmp_path, caps
     dataset = build_cityscapes(fine_root, tmp_path / "data", skip_bad=True)
     assert dataset.info.splits == {"train": 2, "val": 2, "test": 2}
     assert "aachen_000001_000019_leftImg8bit.png cannot be decoded" in capsys.readouterr().out
-
-
-def test_label_ids_invert_the_train_ids():
-    predicted = np.array([[0, 5, 10, 18], [255, 16, 13, 3]])
-    np.testing.assert_array_equal(label_ids(predicted), [[7, 17, 23, 33], [0, 31, 26, 12]])
-    assert label_ids(predicted).dtype == np.uint8
-    every = np.arange(19, dtype=np.uint8)
-    assert [TRAIN_IDS[value] for value in label_ids(every).tolist()] == every.tolist()
-
-
-@pytest.mark.parametrize("value", [19, -1, 256])
-def test_label_ids_of_what_is_no_train_id_are_refused(value):
-    with pytest.raises(ValueError, match=f"`train_ids` must all be 0 to 18 or 255, got {value}"):
-        label_ids(np.array([0, value]))

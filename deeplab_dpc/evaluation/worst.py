@@ -1,0 +1,147 @@
+"""The images that a network segments worst: a page with their labels, predictions and errors."""
+
+import bisect
+import dataclasses
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from deeplab_dpc.data.captions import caption_font, fitting
+from deeplab_dpc.data.dataset_info import DatasetInfo
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.evaluation.confusion import ConfusionMatrix
+from deeplab_dpc.evaluation.picture_rows import (
+    BACKGROUND,
+    GAP,
+    IGNORED_COLOR,
+    INK,
+    LINE,
+    draw_legend,
+    draw_row,
+    example_pictures,
+    legend_entries,
+    row_width,
+    scaled,
+    stacked,
+)
+
+WRONG_COLOR = (235, 30, 30)
+GREY_WEIGHT = 0.6  # of an image's brightness below its errors; ignored pixels and wrong ones stand out from it
+HEADING_SIZE = 15  # pixels
+CELL_WIDTH = 160  # pixels; no column is narrower, so that headings fit
+
+_COLUMNS = 4  # image, label, prediction, errors
+
+
+@dataclasses.dataclass(frozen=True)
+class _Example:
+    """An image that is kept.
+
+    Attributes:
+      score: its mean IoU.
+      heading: its name and what is said of it.
+      wrong: the fraction of its labelled pixels that is predicted wrong.
+      pictures: image, label, prediction, errors.
+      ids: the class ids in its label and its prediction.
+    """
+
+    score: float
+    heading: str
+    wrong: float
+    pictures: list[Image.Image]
+    ids: frozenset[int]
+
+
+class WorstImages:
+    """The images of lowest score, with pictures; an image that is not among them is not kept.
+
+    The score is the mean IoU over the classes that occur in the image's label or prediction, ignored pixels left out.
+    Images without a labelled pixel have none.
+
+    Args:
+      info: names and colours of the classes.
+      number: of images that are kept, >= 1.
+    """
+
+    def __init__(self, info: DatasetInfo, number: int):
+        if number < 1:
+            raise UserError(f"`number` of images must be >= 1, got {number}.")
+        self.info = info
+        self.number = number
+        self._kept: list[_Example] = []  # the worst first; of equal ones, the earlier
+
+    def add(self, name: str, image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> None:
+        """Scores an image and keeps it if it is among the worst so far.
+
+        Args:
+          name: of the image.
+          image: uint8 [height, width, 3].
+          label: class ids [height, width].
+          prediction: the same of the network.
+
+        Raises:
+          UserError: if an id is neither a class nor the ignore label.
+        """
+        confusion = ConfusionMatrix(self.info.num_classes, self.info.ignore_label)
+        confusion.update(label, prediction)
+        if not confusion.matrix.any():
+            return
+        score = confusion.mean_iou()
+        if len(self._kept) == self.number and score >= self._kept[-1].score:
+            return
+        example = _Example(
+            score,
+            f"{name}: mean IoU {score:.3f}; {_costliest_class(confusion, self.info)}",
+            1 - confusion.pixel_accuracy(),
+            [*example_pictures(self.info, image, label, prediction), self._errors(image, label, prediction)],
+            frozenset(np.unique(label).tolist()) | frozenset(np.unique(prediction).tolist()),
+        )
+        bisect.insort(self._kept, example, key=lambda kept: kept.score)
+        del self._kept[self.number :]
+
+    def draw(self) -> np.ndarray:
+        """The page, uint8 [height, width, 3]: an image a row, the worst first, and the legend.
+
+        Raises:
+          UserError: if no image had a labelled pixel.
+        """
+        if not self._kept:
+            raise UserError("There are no worst images to draw: none was given, or none has a labelled pixel.")
+        width = max(CELL_WIDTH, *(example.pictures[0].width for example in self._kept))
+        rows = [self._row(number, example, width) for number, example in enumerate(self._kept, start=1)]
+        ids = frozenset.union(*(example.ids for example in self._kept))
+        entries = [*legend_entries(self.info, ids), (WRONG_COLOR, "wrong (in errors)")]
+        return np.asarray(stacked([*rows, draw_legend(entries, row_width(_COLUMNS, width))], gap=2 * GAP))
+
+    def _row(self, number: int, example: _Example, width: int) -> Image.Image:
+        font = caption_font(HEADING_SIZE)
+        heading = Image.new("RGB", (row_width(_COLUMNS, width), LINE + GAP), BACKGROUND)
+        text = fitting(f"{number}. {example.heading}", font, heading.width - 2 * GAP)
+        ImageDraw.Draw(heading).text((GAP, 3), text, INK, font)
+        captions = ("image", "label", "prediction", f"errors: {100 * example.wrong:.1f} % of the labelled pixels")
+        row = draw_row(captions, example.pictures, (example.pictures[0].height, width))
+        return stacked([heading, row], gap=0)
+
+    def _errors(self, image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> Image.Image:
+        """The image in grey, with its wrong and its ignored pixels in colours of their own."""
+        grey = GREY_WEIGHT * np.asarray(Image.fromarray(image).convert("L"), np.float32)
+        pixels = np.repeat(np.rint(grey).astype(np.uint8)[..., np.newaxis], 3, axis=-1)
+        pixels[label != prediction] = WRONG_COLOR
+        pixels[label == self.info.ignore_label] = IGNORED_COLOR
+        return scaled(pixels, Image.Resampling.BOX)
+
+
+def _costliest_class(confusion: ConfusionMatrix, info: DatasetInfo) -> str:
+    """What is said of the class that lowers the mean most: of the lowest IoU, and of equals the most wrong pixels."""
+    iou, matrix = confusion.per_class_iou(), confusion.matrix
+    wrong = matrix.sum(axis=0) + matrix.sum(axis=1) - 2 * np.diagonal(matrix)
+    if not wrong.any():
+        return "no pixel is wrong"
+    worst = int(np.lexsort((-wrong, iou))[0])  # nan, of absent classes, comes last
+    missed, added = matrix[worst].copy(), matrix[:, worst].copy()
+    missed[worst] = added[worst] = 0
+    if missed.max() >= added.max():
+        confused = f"mostly predicted as {info.class_names[int(missed.argmax())]}"
+    else:
+        confused = f"mostly predicted where {info.class_names[int(added.argmax())]} is"
+    return f"{info.class_names[worst]} costs most, IoU {iou[worst]:.3f}, {confused}"
