@@ -20,11 +20,11 @@ from collections.abc import Callable, Iterator
 import keras
 import numpy as np
 from absl import app, flags
+from stock_batch_norm import stock_batch_norm
 
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.config import TrainConfig
 from deeplab_dpc.console import console, print_table
-from deeplab_dpc.layers import conv
 from deeplab_dpc.training.training_model import TrainingModel, build_training_model
 
 flag_groups.define_model_flags(flags.FLAGS)
@@ -43,23 +43,6 @@ _BREAKDOWN = flags.DEFINE_bool("breakdown", True, "Whether to say where the time
 STOCK = "Keras batch norm"
 IGNORE_LABEL = 255
 Batch = tuple[np.ndarray, np.ndarray]
-
-
-class _StockBatchNorm(keras.layers.BatchNormalization):
-    """Keras' own layer under the arguments of ours."""
-
-    def __init__(self, decay, epsilon, **kwargs):
-        super().__init__(momentum=decay, epsilon=epsilon, **kwargs)
-
-
-@contextlib.contextmanager
-def _stock_batch_norm() -> Iterator[None]:
-    ours = conv.BatchNorm
-    conv.BatchNorm = _StockBatchNorm  # type: ignore[assignment, misc]
-    try:
-        yield
-    finally:
-        conv.BatchNorm = ours  # type: ignore[misc]
 
 
 class _NoUpdate(keras.optimizers.Optimizer):
@@ -85,7 +68,7 @@ def _training_model(way: str) -> TrainingModel:
     model_config = flag_groups.model_config(flags.FLAGS, _num_classes())
     precision = "float32" if way == STOCK else way
     config = flag_groups.config_from_flags(TrainConfig, flags.FLAGS, precision=precision)
-    with _stock_batch_norm() if way == STOCK else contextlib.nullcontext():
+    with stock_batch_norm() if way == STOCK else contextlib.nullcontext():
         return build_training_model(model_config, config, IGNORE_LABEL)
 
 

@@ -144,8 +144,8 @@ def argmax(x: Tensor) -> Tensor:
     return ops.cast(ops.argmax(x, axis=-1), "int32") if tf is None else tf.argmax(x, axis=-1, output_type="int32")
 
 
-def upsampled_argmax(x: Tensor, factor: int) -> Tensor:
-    """argmax(resize_align_corners(x)) where every cell between four points becomes factor x factor pixels.
+def upsampled_argmax(x: Tensor, factor: int, height: Any, width: Any) -> Tensor:
+    """argmax(resize_align_corners(x)), where every cell between four points becomes factor x factor pixels; cut.
 
     Where a channel is the largest at all four corners of a cell, it is so in the whole cell, since interpolation is a
     weighted mean. On TensorFlow only the other cells are interpolated.
@@ -153,14 +153,14 @@ def upsampled_argmax(x: Tensor, factor: int) -> Tensor:
     Args:
       x: [batch, h, w, channels].
       factor: >= 1.
+      height, width: that are cut out of (h - 1) * factor + 1 and (w - 1) * factor + 1, at the top left.
 
     Returns:
-      int32 [batch, (h - 1) * factor + 1, (w - 1) * factor + 1].
+      int32 [batch, height, width].
     """
     batch, h, w, channels = ops.shape(x)
-    height, width = (h - 1) * factor + 1, (w - 1) * factor + 1
     if tf is None:
-        return argmax(resize_align_corners(x, height, width))
+        return argmax(resize_align_corners(x, (h - 1) * factor + 1, (w - 1) * factor + 1)[:, :height, :width])
     # The last row and column are repeated, so that each point begins a cell; what is too much is cut off.
     x = tf.concat([x, x[:, -1:]], axis=1)
     x = tf.concat([x, x[:, :, -1:]], axis=2)
@@ -171,7 +171,7 @@ def upsampled_argmax(x: Tensor, factor: int) -> Tensor:
     mixed = tf.where((own != top[:, 1:, :-1]) | (own != top[:, :-1, 1:]) | (own != top[:, 1:, 1:]))
     corners = tf.stack([tf.gather_nd(x, mixed + [0, i, j]) for i in (0, 1) for j in (0, 1)], axis=1)
     corners = tf.reshape(corners, [-1, 2, 2, channels])
-    inside = tf.cast(argmax(resize_align_corners(corners, factor + 1, factor + 1)[:, :factor, :factor]), small)
+    inside = tf.cast(argmax(resize_align_corners(corners, factor + 1, factor + 1)), small)[:, :factor, :factor]
     cells = tf.broadcast_to(own[..., tf.newaxis, tf.newaxis], [batch, h, w, factor, factor])
     cells = tf.transpose(tf.tensor_scatter_nd_update(cells, mixed, inside), [0, 1, 3, 2, 4])
     return tf.cast(tf.reshape(cells, [batch, h * factor, w * factor])[:, :height, :width], tf.int32)

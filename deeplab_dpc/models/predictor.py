@@ -90,7 +90,7 @@ class ClassIds(_PixelModel):
             padded = self.pad(images)
             height, width = ops.shape(images)[1:3]
             logits = self.segmenter(padded, training=False)
-            return kernels.upsampled_argmax(logits, self._logits_stride())[:, :height, :width]
+            return kernels.upsampled_argmax(logits, self._logits_stride(), height, width)
         return kernels.argmax(self.logits(images))
 
 
