@@ -103,7 +103,7 @@ def _write_images(data: pathlib.Path, folder: pathlib.Path) -> None:
 def _summarize(root: pathlib.Path, search: pathlib.Path, run: pathlib.Path) -> None:
     results = read_json(search / "results.json", "search results")
     best = Cell.from_json(read_json(search / "cells" / "best.json", "cell file"))
-    final = read_json(run / "eval_val.json", "evaluation")["miou"]
+    final = read_json(run / "eval_val" / "metrics.json", "evaluation")["miou"]
     rows = []
     for result in results:
         is_best = Cell.from_json(result["cell"]) == best

@@ -1,17 +1,36 @@
-"""Evaluates a network on a split: mIOU, IoU by class, pixel accuracy, as a table and as JSON."""
+"""Evaluates a network on a split: mIOU, IoU by class, accuracies, with confidence intervals.
 
+Also compares two evaluated runs (--compare), and writes what official test servers take (--submission).
+"""
+
+import functools
+import os
 import pathlib
+import time
+from collections.abc import Sequence
 
+import numpy as np
 from absl import flags
 
 from deeplab_dpc.cli import flag_groups
+from deeplab_dpc.cli.eval_compare import compare_runs
+from deeplab_dpc.cli.eval_repeatedly import evaluate_repeatedly
+from deeplab_dpc.cli.eval_submission import define_submission_flags, write_submission
+from deeplab_dpc.cli.eval_tables import print_report
 from deeplab_dpc.cli.predictor_source import LoadedPredictor, define_predictor_flags, load_predictor
-from deeplab_dpc.config import DataConfig
-from deeplab_dpc.console import console, print_table
+from deeplab_dpc.config import DataConfig, InferenceConfig
+from deeplab_dpc.console import console
 from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.dataset_info import Dataset
-from deeplab_dpc.evaluation.evaluator import evaluate
-from deeplab_dpc.files import write_json
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.evaluation.branch_weights import branch_weights
+from deeplab_dpc.evaluation.evaluator import OnImage, evaluate
+from deeplab_dpc.evaluation.judging import Judge, JudgeConfig
+from deeplab_dpc.evaluation.measures import figures
+from deeplab_dpc.evaluation.pictures import write_pictures
+from deeplab_dpc.evaluation.report import Report, write_report
+from deeplab_dpc.evaluation.stored import evaluation_folder
+from deeplab_dpc.evaluation.worst import WorstImages
 from deeplab_dpc.run_config import read_run
 
 
@@ -21,24 +40,103 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string("split", "val", "Split to evaluate.", flag_values=values)
     flags.DEFINE_string("data_dir", None, "Prepared data set; by default the run's.", flag_values=values)
     flags.DEFINE_string("dataset", None, "Its name, where --data_dir holds several.", flag_values=values)
-    flags.DEFINE_string("eval_logdir", None, "Where the JSON goes; by default the run directory.", flag_values=values)
+    flags.DEFINE_string(
+        "eval_logdir", None, "Where eval_SPLIT is written; by default the run directory.", flag_values=values
+    )
+    flag_groups.define_config_flags(values, JudgeConfig)
+    flags.DEFINE_integer("worst_images", 8, "Images in worst.png; 0 for none.", flag_values=values)
+    flags.DEFINE_string(
+        "compare",
+        None,
+        "RUN_A,RUN_B: how two runs that have been evaluated on --split differ, instead of an evaluation; also two "
+        "directories that hold an evaluation. Writes comparison.json if --eval_logdir is given.",
+        flag_values=values,
+    )
+    define_submission_flags(values)
+    flags.DEFINE_integer(
+        "max_number_of_evaluations",
+        1,
+        "Evaluations, one of each new checkpoint of --workdir, until its training is complete; 0 for any number.",
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "eval_interval_secs", 300, "Seconds between looks for a new checkpoint, with several.", flag_values=values
+    )
 
 
 def main(values: flags.FlagValues) -> None:
-    """Evaluates, prints a table and writes eval_SPLIT.json."""
+    """Evaluates once or repeatedly, compares, or writes a submission."""
+    judging = flag_groups.config_from_flags(JudgeConfig, values)
+    if values.worst_images < 0:
+        raise UserError(f"--worst_images must be a number of images, or 0 for none, got {values.worst_images}.")
+    if values.compare is not None:
+        compare_runs(values, judging.bootstrap())
+    elif values.submission is not None:
+        loaded = load_predictor(values)
+        write_submission(values, loaded, _dataset(values, loaded))
+    elif values.max_number_of_evaluations != 1:
+        evaluate_repeatedly(values, lambda: _evaluate_once(values, judging))
+    else:
+        _evaluate_once(values, judging)
+
+
+def _evaluate_once(values: flags.FlagValues, judging: JudgeConfig) -> Report:
+    bootstrap = judging.bootstrap()
     loaded = load_predictor(values)
     dataset = _dataset(values, loaded)
-    metrics = evaluate(loaded.predictor, dataset, values.split).metrics(dataset.info.class_names)
-    rows = [(name, "absent" if iou is None else f"{100 * iou:.2f}") for name, iou in metrics["per_class_iou"].items()]
-    rows.append(("mIOU", f"{100 * metrics['miou']:.2f}"))
-    rows.append(("pixel accuracy", f"{100 * metrics['pixel_accuracy']:.2f}"))
-    rows.append(("mean class accuracy", f"{100 * metrics['mean_class_accuracy']:.2f}"))
-    print_table(f"{dataset.info.name}/{values.split}, {loaded.source}", ("class", "IoU %"), rows)
-    folder = values.eval_logdir or loaded.workdir
-    if folder is not None:
-        path = pathlib.Path(folder) / f"eval_{values.split}.json"
-        write_json(path, {"source": loaded.source, **metrics})
-        console.print(f"Written: {path}")
+    folder = _folder(values, loaded)
+    judge = Judge(dataset.info, judging)
+    worst = WorstImages(dataset.info, values.worst_images) if values.worst_images else None
+    observers: list[OnImage] = [judge.add, *([worst.add] if worst else [])]
+    start = time.perf_counter()
+    confusion = evaluate(loaded.predictor, dataset, values.split, on_image=functools.partial(_show, observers))
+    seconds = time.perf_counter() - start
+    measured = judge.measured()
+    cell = loaded.network.config.dense_prediction_cell if loaded.network is not None else None
+    report = Report(
+        source=loaded.source,
+        step=loaded.step,
+        info=dataset.info,
+        split=values.split,
+        inference=flag_groups.config_from_flags(InferenceConfig, values) if loaded.network else None,
+        judging=judging,
+        confusion=confusion,
+        measured=measured,
+        figures=tuple(figures(one, bootstrap) for one in measured),
+        branch_weights=tuple(branch_weights(loaded.network)) if loaded.network is not None and cell else (),
+        seconds=seconds,
+    )
+    print_report(report, cell)
+    if folder is None:
+        console.print("Nothing is written without --eval_logdir.")
+        return report
+    write_report(folder, report)
+    write_pictures(folder, report, worst, cell)
+    console.print(f"Written: {folder}")
+    return report
+
+
+def _show(
+    observers: Sequence[OnImage], name: str, image: np.ndarray, label: np.ndarray, prediction: np.ndarray
+) -> None:
+    for observer in observers:
+        observer(name, image, label, prediction)
+
+
+def _folder(values: flags.FlagValues, loaded: LoadedPredictor) -> pathlib.Path | None:
+    """Where the evaluation goes; None if nowhere.
+
+    Raises:
+      UserError: if it cannot be written there, which would otherwise show after the evaluation.
+    """
+    parent = values.eval_logdir or loaded.workdir
+    if parent is None:
+        return None
+    folder = evaluation_folder(parent, values.split).absolute()
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise UserError(f"{folder} cannot be written: {existing} is no directory that may be; give --eval_logdir.")
+    return folder
 
 
 def _dataset(values: flags.FlagValues, loaded: LoadedPredictor) -> Dataset:

@@ -10,8 +10,8 @@ from deeplab_dpc.cli.model_source import LoadedModel, define_source_flags, load_
 from deeplab_dpc.config import InferenceConfig
 from deeplab_dpc.data.dataset_info import Color
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.models.inference_network import inference_network
 from deeplab_dpc.models.image_predictor import ImagePredictor
+from deeplab_dpc.models.inference_network import inference_network
 from deeplab_dpc.models.predictor import Predictor
 from deeplab_dpc.models.segmenter import Segmenter
 from deeplab_dpc.models.sliding_window import SlidingWindow
@@ -27,6 +27,7 @@ class LoadedPredictor:
       source: where the weights come from, in words.
       workdir: the run directory, or None.
       network: as it was loaded, None for an exported model.
+      step: how long the run had trained then; None for what is no run.
     """
 
     predictor: ImagePredictor
@@ -36,6 +37,7 @@ class LoadedPredictor:
     source: str
     workdir: pathlib.Path | None
     network: Segmenter | None
+    step: int | None = None
 
 
 def define_predictor_flags(values: flags.FlagValues) -> None:
@@ -69,6 +71,7 @@ def load_predictor(values: flags.FlagValues) -> LoadedPredictor:
         loaded.source,
         loaded.workdir,
         loaded.segmenter,
+        loaded.step if loaded.workdir else None,
     )
 
 

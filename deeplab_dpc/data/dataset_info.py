@@ -28,6 +28,7 @@ class DatasetInfo:
       splits: examples per split.
       max_size: largest height and largest width per split, in pixels (not necessarily of one image).
       unlabelled: the splits whose images have no labels.
+      categories: the group of each class (Cityscapes has 7 of 19 classes), empty text for none; () without groups.
     """
 
     name: str
@@ -37,6 +38,7 @@ class DatasetInfo:
     splits: dict[str, int]
     max_size: dict[str, tuple[int, int]]
     unlabelled: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -61,6 +63,7 @@ class DatasetInfo:
             splits=dict(value["splits"]),
             max_size={split: (height, width) for split, (height, width) in value["max_size"].items()},
             unlabelled=tuple(value.get("unlabelled", ())),
+            categories=tuple(value.get("categories", ())),
         )
 
 
@@ -87,6 +90,7 @@ class ClassesFile:
       ignore_label: the id of ignored pixels.
       ignore_color: their colour in RGB labels, if they have one.
       has_palette: whether the palette is the file's own.
+      categories: the group of each class, empty text for none; () where the file has no groups.
     """
 
     names: tuple[str, ...]
@@ -94,6 +98,7 @@ class ClassesFile:
     ignore_label: int
     ignore_color: Color | None
     has_palette: bool
+    categories: tuple[str, ...] = ()
 
 
 def load_classes(path: str | os.PathLike[str]) -> tuple[tuple[str, ...], tuple[Color, ...], int]:
@@ -107,7 +112,8 @@ def read_classes_file(path: str | os.PathLike[str]) -> ClassesFile:
 
     Args:
       path: JSON, either a list of class names or {"classes": [names], "palette": [[r, g, b], ...],
-        "ignore_label": id, "ignore_color": [r, g, b]}; the last three are optional (the PASCAL VOC colours, 255, none).
+        "ignore_label": id, "ignore_color": [r, g, b], "categories": [the group of each class, "" for none]}; all but
+        the first are optional (the PASCAL VOC colours, 255, none, none).
 
     Raises:
       UserError: if the file cannot be read or breaks one of these rules.
@@ -117,11 +123,11 @@ def read_classes_file(path: str | os.PathLike[str]) -> ClassesFile:
         value = {"classes": value}
     if not isinstance(value, dict) or "classes" not in value:
         raise UserError(f'The classes file {path} must be a list of names or an object with the key "classes".')
-    unknown = sorted(set(value) - {"classes", "palette", "ignore_label", "ignore_color"})
+    unknown = sorted(set(value) - {"classes", "palette", "ignore_label", "ignore_color", "categories"})
     if unknown:
         raise UserError(
-            f"The classes file {path} has the unknown key {unknown[0]!r}; known are classes, palette, ignore_label "
-            "and ignore_color."
+            f"The classes file {path} has the unknown key {unknown[0]!r}; known are classes, palette, ignore_label, "
+            "ignore_color and categories."
         )
     names = value["classes"]
     _check_names(names, path)
@@ -137,8 +143,15 @@ def read_classes_file(path: str | os.PathLike[str]) -> ClassesFile:
     ignore_color = value.get("ignore_color")
     if ignore_color is not None and not _is_color(ignore_color):
         raise UserError(f"`ignore_color` in the classes file {path} must be [red, green, blue], got {ignore_color}.")
+    categories = value.get("categories", [])
+    _check_categories(categories, len(names), path)
     return ClassesFile(
-        tuple(names), colors, ignore_label, ignore_color and _color(ignore_color), has_palette=palette is not None
+        tuple(names),
+        colors,
+        ignore_label,
+        ignore_color and _color(ignore_color),
+        has_palette=palette is not None,
+        categories=tuple(categories),
     )
 
 
@@ -163,6 +176,15 @@ def _check_palette(palette: Any, num_classes: int, path: str | os.PathLike[str])
             raise UserError(
                 f"`palette` in the classes file {path} must hold [red, green, blue] of integers in 0..255, got {entry}."
             )
+
+
+def _check_categories(categories: Any, num_classes: int, path: str | os.PathLike[str]) -> None:
+    valid = isinstance(categories, list) and all(isinstance(name, str) for name in categories)
+    if not valid or len(categories) not in (0, num_classes):
+        raise UserError(
+            f'`categories` in the classes file {path} must be a list of one group name per class ("" for none), '
+            f"{num_classes} in all, got {categories}."
+        )
 
 
 def _is_byte(value: Any) -> bool:

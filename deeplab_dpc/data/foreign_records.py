@@ -17,7 +17,7 @@ from PIL import Image
 
 from deeplab_dpc.console import console
 from deeplab_dpc.data.catalog import CLASSES_FILE, RECORD_FILES, records_name
-from deeplab_dpc.data.dataset_info import INFO_FILE, Dataset, DatasetInfo, load_classes
+from deeplab_dpc.data.dataset_info import INFO_FILE, Dataset, DatasetInfo, read_classes_file
 from deeplab_dpc.data.example import parse_example
 from deeplab_dpc.data.pipeline import iterate
 from deeplab_dpc.errors import UserError
@@ -35,7 +35,7 @@ _GREY, _INDEXED = 0, 3
 
 
 def load_records(path: pathlib.Path, classes: pathlib.Path) -> Dataset:
-    """The data set of a directory of record files, and of a classes file (`load_classes`).
+    """The data set of a directory of record files, and of a classes file (`read_classes_file`).
 
     Splits and counts are those of the files, the largest sizes those in the images' headers. They are kept in the
     directory, if it can be written, and read again where the files have changed.
@@ -48,7 +48,7 @@ def load_records(path: pathlib.Path, classes: pathlib.Path) -> Dataset:
             f'{path} has record files but no {CLASSES_FILE}; write {classes} with {{"classes": ["background", ...], '
             '"ignore_label": 255}, the names in the order of the label ids, or give such a file as --classes.'
         )
-    names, palette, ignore_label = load_classes(classes)
+    meaning = read_classes_file(classes)
     shards = _shards(path)
     stats = {shard.name: shard.stat() for members in shards.values() for shard in members}
     files = {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
@@ -57,12 +57,13 @@ def load_records(path: pathlib.Path, classes: pathlib.Path) -> Dataset:
     counted = DatasetInfo.from_json(kept) if kept.get(RECORD_FILES) == files else _count(path, shards)
     info = DatasetInfo(
         name=records_name(path),
-        class_names=names,
-        palette=palette,
-        ignore_label=ignore_label,
+        class_names=meaning.names,
+        palette=meaning.palette,
+        ignore_label=meaning.ignore_label,
         splits=counted.splits,
         max_size=counted.max_size,
         unlabelled=counted.unlabelled,
+        categories=meaning.categories,
     )
     value = json.loads(json.dumps(info.to_json() | {RECORD_FILES: files}))
     if value != kept:

@@ -71,9 +71,8 @@ def build_folder(
         examples = {
             split: [_example(pair, raw_images, raw_labels, reader) for pair in pairs] for split, pairs in splits.items()
         }
-        return build_records(
-            NAME, Classes(meaning.names, meaning.palette, meaning.ignore_label), examples, data_dir, overwrite, skip_bad
-        )
+        ids = Classes(meaning.names, meaning.palette, meaning.ignore_label, meaning.categories)
+        return build_records(NAME, ids, examples, data_dir, overwrite, skip_bad)
 
 
 def _open(flag: str, path: _Path) -> RawFiles:

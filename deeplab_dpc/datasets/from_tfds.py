@@ -19,8 +19,8 @@ from deeplab_dpc.data.catalog import tfds_dataset_name
 from deeplab_dpc.data.dataset_info import (
     DEFAULT_IGNORE_LABEL,
     Dataset,
-    load_classes,
     pascal_palette,
+    read_classes_file,
 )
 from deeplab_dpc.datasets.pictures import read_label
 from deeplab_dpc.datasets.records import RawExample, build_records
@@ -85,7 +85,7 @@ def build_tfds(
       image_key: the feature that holds the images, nested ones as outer/inner; found by its type if None.
       label_key: the feature that holds the label ids; found by its type if None.
       splits: what TFDS calls each of our splits, with slices if wanted: {"val": "test[:50%]"}; all of them if None.
-      classes: classes file, see `load_classes`; the names in the data set's metadata if None.
+      classes: classes file, see `read_classes_file`; the names in the data set's metadata if None.
       num_classes: names the classes class_0, class_1, ... where nothing else does.
       label_ids: how ids become class ids.
       download: whether TFDS may download and prepare the data set if it is not there.
@@ -114,10 +114,10 @@ def _classes(
     label_ids: LabelIds,
 ) -> Classes:
     if classes is not None:
-        names, palette, ignore_label = load_classes(classes)
-        if num_classes not in (None, len(names)):
-            raise UserError(f"The classes file {classes} has {len(names)} classes, --num_classes={num_classes}.")
-        return Classes(names, palette, ignore_label)
+        found = read_classes_file(classes)
+        if num_classes not in (None, len(found.names)):
+            raise UserError(f"The classes file {classes} has {len(found.names)} classes, --num_classes={num_classes}.")
+        return Classes(found.names, found.palette, found.ignore_label, found.categories)
     known = label_names(builder, keys)
     if num_classes is not None:
         if not 1 <= num_classes <= DEFAULT_IGNORE_LABEL:

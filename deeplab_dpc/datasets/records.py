@@ -125,8 +125,11 @@ def build_records(
     examples = {split: members for split, members in examples.items() if members}
     if not examples:
         raise UserError(f"There is no image for the data set {name}.")
+    meaning = dataclasses.asdict(classes)
+    if not classes.categories:
+        del meaning["categories"]  # what was built before there were any stays up to date
     inputs = {
-        "classes": dataclasses.asdict(classes),
+        "classes": meaning,
         "files": {split: [[one.filename, *one.identity] for one in members] for split, members in examples.items()},
         "skip_bad": skip_bad,
     }

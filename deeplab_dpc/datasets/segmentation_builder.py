@@ -29,6 +29,7 @@ class Classes:
     names: tuple[str, ...]
     palette: tuple[Color, ...]
     ignore_label: int
+    categories: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,6 +156,7 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
             splits=self._counts,
             max_size=self._max_size,
             unlabelled=self._unlabelled,
+            categories=self._classes.categories,
         )
         write_json(pathlib.Path(self.data_dir) / INFO_FILE, info.to_json())
 

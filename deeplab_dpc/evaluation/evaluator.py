@@ -1,6 +1,6 @@
-"""Single-scale evaluation of whole images (mIOU as in PASCAL VOC and Cityscapes; arXiv:1809.04184, Sec. 4)."""
+"""Evaluation of whole images, each at its own size (mIOU as in PASCAL VOC and Cityscapes; arXiv:1809.04184, Sec. 4)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -31,24 +31,41 @@ def evaluate(
       UserError: if the classes differ in number, the split has no labels, an image does not fit the crop, or a label
         is out of range.
     """
-    num_classes = predictor.num_classes
-    if num_classes != dataset.info.num_classes:
-        raise UserError(
-            f"The model has {num_classes} classes, the data set {dataset.info.name} has {dataset.info.num_classes}."
-        )
     dataset.require_labels(split)
-    shards = dataset.shards(split)
-    confusion = ConfusionMatrix(num_classes, dataset.info.ignore_label)
-    examples = iterate(evaluation_dataset(dataset, split), f"The split {split} of {dataset.path}", shards)
-    tracked = track(examples, f"Evaluating {split}", dataset.info.splits[split]) if progress else examples
-    for example in tracked:
-        image, label, name = example["image"], example["label"], example["filename"].decode()
-        predictor.check_size(image, name)
-        semantic = predictor.predict_batch(image[np.newaxis])[0]
+    confusion = ConfusionMatrix(dataset.info.num_classes, dataset.info.ignore_label)
+    for name, image, label, prediction in predictions(predictor, dataset, split, progress=progress):
         try:
-            confusion.update(label, semantic)
+            confusion.update(label, prediction)
         except UserError as error:
             raise UserError(f"{name}: {error}") from error
         if on_image is not None:
-            on_image(name, image, label, semantic)
+            on_image(name, image, label, prediction)
     return confusion
+
+
+def predictions(
+    predictor: ImagePredictor, dataset: Dataset, split: str, *, progress: bool = True
+) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
+    """Predicts the images of a split, which need no labels.
+
+    Args:
+      predictor, dataset, split, progress: see `evaluate`.
+
+    Yields:
+      An image's name, the image uint8 [height, width, 3], its label and its prediction, class ids [height, width].
+
+    Raises:
+      UserError: if the classes differ in number, or an image does not fit the crop.
+    """
+    if predictor.num_classes != dataset.info.num_classes:
+        raise UserError(
+            f"The model has {predictor.num_classes} classes, the data set {dataset.info.name} has "
+            f"{dataset.info.num_classes}."
+        )
+    shards = dataset.shards(split)
+    examples = iterate(evaluation_dataset(dataset, split), f"The split {split} of {dataset.path}", shards)
+    tracked = track(examples, f"Evaluating {split}", dataset.info.splits[split]) if progress else examples
+    for example in tracked:
+        image, name = example["image"], example["filename"].decode()
+        predictor.check_size(image, name)
+        yield name, image, example["label"], predictor.predict_batch(image[np.newaxis])[0]

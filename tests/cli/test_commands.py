@@ -36,7 +36,7 @@ def demo(tmp_path_factory):
 
 def test_whole_path_leaves_what_the_demo_names(demo):
     assert {path.name for path in demo.iterdir()} >= {"data", "search", "train", "saved_model", "predictions"}
-    metrics = json.loads((demo / "train" / "eval_val.json").read_text())
+    metrics = json.loads((demo / "train" / "eval_val" / "metrics.json").read_text())
     assert metrics["num_pixels"] == 4 * 129 * 129
     assert set(metrics["per_class_iou"]) == {
         "background", "ground", "small_disk", "large_disk", "ring", "bar", "block",
@@ -45,7 +45,9 @@ def test_whole_path_leaves_what_the_demo_names(demo):
     overlays = sorted((demo / "predictions" / "overlays").iterdir())
     assert len(ids) == len(overlays) == 4
     assert np.asarray(Image.open(ids[0])).shape == (129, 129)
-    assert np.asarray(Image.open(overlays[0])).shape == (129, 129, 3)
+    height, _, channels = np.asarray(Image.open(overlays[0])).shape
+    assert height > 129  # there is a legend below the image
+    assert channels == 3
 
 
 def test_demo_started_again_prints_the_same_table_and_trains_nothing(demo, capsys):

@@ -37,6 +37,18 @@ def test_info_survives_json():
     assert info.num_classes == 2
 
 
+def test_info_of_before_there_were_categories_still_loads():
+    value = make_info().to_json()
+    del value["categories"]
+    assert DatasetInfo.from_json(value).categories == ()
+
+
+def test_categories_of_a_classes_file(tmp_path):
+    path = write_classes(tmp_path, {"classes": ["car", "bus", "sky"], "categories": ["vehicle", "vehicle", ""]})
+    assert read_classes_file(path).categories == ("vehicle", "vehicle", "")
+    assert read_classes_file(write_classes(tmp_path, ["car"])).categories == ()
+
+
 def test_pascal_palette_has_the_published_colors():
     palette = pascal_palette(21)
     assert palette[:4] == ((0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0))
@@ -75,6 +87,8 @@ def test_classes_file_tells_whether_colours_are_its_own(tmp_path):
         ({"classes": ["a", "b"], "palette": [[1, 2, 3]]}, "one colour per class: 2, got 1"),
         ({"classes": ["a"], "palette": [[1, 2, 256]]}, r"integers in 0..255, got \[1, 2, 256\]"),
         ({"classes": ["a"], "ignore_label": 300}, "must be an integer in 0..255, got 300"),
+        ({"classes": ["a", "b"], "categories": ["x"]}, r"group name per class .*, 2 in all, got \['x'\]"),
+        ({"classes": ["a"], "categories": [1]}, r"`categories` in the classes file .* got \[1\]"),
         ({"classes": ["a"], "ignore_color": [0, 0]}, r"`ignore_color` .* must be \[red, green, blue\], got \[0, 0\]"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
 
@@ -55,6 +56,41 @@ def test_ignore_label_may_be_a_class():
     assert confusion.matrix.tolist() == [[0, 0, 0], [0, 1, 0], [0, 1, 0]]
 
 
+def test_class_of_the_ignored_id_has_no_iou_and_predicting_it_is_a_miss():
+    confusion = ConfusionMatrix(3, ignore_label=0)
+    confusion.update(np.array([0, 1, 1, 2]), np.array([1, 1, 0, 2]))
+    metrics = confusion.metrics(["other", "wall", "sky"])
+    assert metrics["per_class_iou"] == {"other": None, "wall": 1 / 2, "sky": 1.0}
+    assert metrics["miou"] == 0.75
+    assert metrics["pixel_accuracy"] == pytest.approx(2 / 3)
+    assert metrics["absent_classes"] == []
+    assert (metrics["ignored_class"], metrics["pixels_predicted_as_ignored_class"]) == ("other", 1)
+
+
+def test_category_iou_takes_the_classes_of_a_category_as_one():
+    confusion = ConfusionMatrix(4)
+    # road, sidewalk, car, and a class without a category
+    confusion.update(np.array([0, 0, 1, 2, 3, 2]), np.array([1, 0, 2, 2, 2, 3]))
+    metrics = confusion.metrics(["road", "sidewalk", "car", "rest"], ["flat", "flat", "vehicle", ""])
+    assert metrics["per_category_iou"] == {"flat": pytest.approx(2 / 3), "vehicle": pytest.approx(1 / 3)}
+    assert metrics["category_miou"] == pytest.approx(1 / 2)
+    with pytest.raises(UserError, match="`categories` must be one of each of 4 classes"):
+        confusion.category_sums(["flat"])
+
+
+def test_miou_is_that_of_keras(rng):
+    labels, predictions = rng.integers(0, 5, (2, 40, 30))
+    labels[0, :20] = 255
+    labels[labels == 3] = 2  # only predicted
+    predictions[(predictions == 4) | (labels == 4)] = 0
+    labels[labels == 4] = 0  # absent
+    confusion = ConfusionMatrix(5)
+    confusion.update(labels, predictions)
+    metric = keras.metrics.MeanIoU(5, ignore_class=255)
+    metric.update_state(labels, predictions)
+    assert confusion.mean_iou() == pytest.approx(float(metric.result()), abs=1e-6)
+
+
 def test_counts_add_up_over_updates_and_merges():
     total, part = make_example(), make_example()
     part.update(np.array([3]), np.array([3]))
@@ -76,6 +112,7 @@ def test_metrics_are_ready_for_json():
         "miou": pytest.approx(7 / 18),
         "pixel_accuracy": pytest.approx(2 / 3),
         "mean_class_accuracy": pytest.approx(5 / 9),
+        "frequency_weighted_iou": pytest.approx((3 * 2 / 3 + 2 * 2 / 4 + 1 * 0) / 6),
         "per_class_iou": {"sky": pytest.approx(2 / 3), "road": 0.5, "car": 0.0, "sign": None},
         "absent_classes": ["sign"],
         "num_pixels": 6,

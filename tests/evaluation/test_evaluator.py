@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.evaluation.evaluator import evaluate
+from deeplab_dpc.evaluation.evaluator import evaluate, predictions
 
 
 class Constant:
@@ -30,6 +30,13 @@ def test_split_without_labels_is_refused(shapes):
     unlabelled = dataclasses.replace(shapes, info=dataclasses.replace(shapes.info, unlabelled=("val",)))
     with pytest.raises(UserError, match="The split val of .* has no labels, .*; splits with labels: train"):
         evaluate(Constant(), unlabelled, "val")
+
+
+def test_images_without_labels_can_be_predicted(shapes):
+    unlabelled = dataclasses.replace(shapes, info=dataclasses.replace(shapes.info, unlabelled=("val",)))
+    found = list(predictions(Constant(), unlabelled, "val", progress=False))
+    assert len(found) == len({name for name, _, _, _ in found}) == 5
+    assert all((ids == 1).all() and ids.shape == image.shape[:2] for _, image, _, ids in found)
 
 
 def test_another_number_of_classes_is_refused(shapes):

@@ -1,0 +1,92 @@
+"""Evaluates the checkpoints of a run as its training writes them (eval.py --max_number_of_evaluations)."""
+
+import contextlib
+import itertools
+import pathlib
+import signal
+import time
+import types
+from collections.abc import Callable, Iterator
+
+import keras
+from absl import flags
+
+from deeplab_dpc.checkpoint.run_directory import LATEST, list_checkpoints
+from deeplab_dpc.config import TrainConfig
+from deeplab_dpc.console import console
+from deeplab_dpc.errors import Stopped, UserError
+from deeplab_dpc.evaluation.history import HISTORY_FILE, append_history
+from deeplab_dpc.evaluation.report import Report
+from deeplab_dpc.evaluation.stored import evaluation_folder
+from deeplab_dpc.run_config import read_run
+
+NONE = -1  # the step before any checkpoint
+
+
+def evaluate_repeatedly(values: flags.FlagValues, evaluate_once: Callable[[], Report]) -> None:
+    """Evaluates the newest checkpoint, waits for a newer one, and so on.
+
+    Ends after --max_number_of_evaluations, if that is greater than 0, and with the training's last step.
+
+    Args:
+      values: the flags of eval.py.
+      evaluate_once: evaluates the newest checkpoint and writes what it found.
+
+    Raises:
+      UserError: if the flags name no training, or one checkpoint of it.
+      Stopped: for SIGTERM and Ctrl-C.
+    """
+    if values.workdir is None or values.run_checkpoint != LATEST:
+        raise UserError(
+            f"--max_number_of_evaluations={values.max_number_of_evaluations} evaluates the checkpoints of a training "
+            "as they come: give --workdir, and no --run_checkpoint."
+        )
+    if values.eval_interval_secs < 1:
+        raise UserError(f"--eval_interval_secs must be at least 1, got {values.eval_interval_secs}.")
+    workdir = pathlib.Path(values.workdir)
+    folder = evaluation_folder(values.eval_logdir or workdir, values.split)
+    last_step = _last_step(workdir)
+    limit = values.max_number_of_evaluations
+    evaluated = NONE
+    with _stopping(f"what was evaluated is in {folder / HISTORY_FILE}"):
+        for _ in range(limit) if limit > 0 else itertools.count():
+            _wait_for_newer(workdir, evaluated, values.eval_interval_secs)
+            keras.utils.clear_session()
+            report = evaluate_once()
+            append_history(folder, report)
+            evaluated = NONE if report.step is None else report.step
+            if evaluated >= last_step:
+                console.print(f"The training is complete: step {evaluated} is its last.")
+                return
+
+
+def _wait_for_newer(workdir: pathlib.Path, step: int, interval_secs: int) -> None:
+    """Returns once the run has a checkpoint after that step."""
+    said = False
+    while all(checkpoint.step <= step for checkpoint in list_checkpoints(workdir)):
+        if not said:
+            console.print(f"Waiting for a checkpoint after step {max(step, 0)} in {workdir}, every {interval_secs} s.")
+            said = True
+        time.sleep(interval_secs)
+
+
+def _last_step(workdir: pathlib.Path) -> int:
+    config = read_run(workdir)
+    if "train" not in config:
+        raise UserError(f"--workdir={workdir} is the directory of a search, not of a training; give that of train.py.")
+    return TrainConfig.from_json(config["train"]).training_number_of_steps
+
+
+@contextlib.contextmanager
+def _stopping(what: str) -> Iterator[None]:
+    """SIGTERM and Ctrl-C raise Stopped, whose message is `what`, wherever the evaluation is."""
+
+    def stop(number: int, frame: types.FrameType | None) -> None:
+        raise Stopped(signal.Signals(number), what)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,83 @@
+"""The tables of eval.py: an evaluation, and the comparison of two."""
+
+import math
+
+from deeplab_dpc.arch.cell import Cell
+from deeplab_dpc.console import console, print_table
+from deeplab_dpc.evaluation.branch_weights import COLUMNS, branch_rows
+from deeplab_dpc.evaluation.comparison import Comparison, Difference
+from deeplab_dpc.evaluation.measures import BY_CATEGORY, BY_CLASS, TITLES, Figure
+from deeplab_dpc.evaluation.report import Report
+
+ABSENT, IGNORED = "absent", "ignored"
+
+
+def print_report(report: Report, cell: Cell | None) -> None:
+    """IoU by class, then the metrics of all, each with its interval; categories and the cell's branches in tables.
+
+    Args:
+      report: the evaluation.
+      cell: of the network, if it has one.
+    """
+    ignored = report.ignored_class()
+    by_measure = {one.measure: its for one, its in zip(report.measured, report.figures, strict=True)}
+    rows = [
+        _row(name, figure, IGNORED if name == ignored else ABSENT) for name, figure in by_measure[BY_CLASS].each.items()
+    ]
+    rows += [_row(TITLES[name], figure) for name, figure in report.summary().items()]
+    images = f"{report.num_images} image" + ("s" if report.num_images > 1 else "")
+    title = f"{report.info.name}/{report.split}, {images}, {report.source}"
+    print_table(title, ("class", "IoU %", "95 % interval"), rows)
+    if BY_CATEGORY in by_measure:
+        rows = [_row(name, figure) for name, figure in by_measure[BY_CATEGORY].each.items()]
+        print_table("Classes of a category taken as one", ("category", "IoU %", "95 % interval"), rows)
+    if cell is not None:
+        print_table("Branches of the cell, by their weights", COLUMNS, branch_rows(cell, report.branch_weights))
+    if ignored is not None:
+        column = report.confusion.matrix[:, report.info.ignore_label]
+        console.print(f"Labelled pixels predicted as the ignored class {ignored}: {int(column.sum())}.")
+
+
+def print_comparison(title: str, names: tuple[str, str], comparison: Comparison) -> None:
+    """IoU by class, category and so on, then the metrics of all: both, their difference and its interval.
+
+    Args:
+      title: above the first table.
+      names: of the two.
+      comparison: of them.
+    """
+    for letter, name in zip("AB", names, strict=True):
+        console.print(f"{letter}: {name}")
+    columns = ("A %", "B %", "B - A", "95 % interval", "not 0")
+    for metric, each in comparison.each.items():
+        heading = title if metric == BY_CLASS.each else metric.replace("_", " ")
+        rows = [_difference_row(name, difference) for name, difference in each.items()]
+        if metric == BY_CLASS.each:
+            rows += [_difference_row(TITLES[name], difference) for name, difference in comparison.summary.items()]
+        print_table(heading, ("category" if metric == BY_CATEGORY.each else "class", *columns), rows)
+    for left_out in comparison.left_out:
+        console.print(f"Left out: {left_out}, which only one of them has, or with another setting.")
+
+
+def _row(name: str, figure: Figure, if_nan: str = ABSENT) -> tuple[str, str, str]:
+    return name, _percent(figure.value, if_nan), _interval(figure.low, figure.high)
+
+
+def _difference_row(name: str, difference: Difference) -> tuple[str, ...]:
+    clear = "" if math.isnan(difference.low) else "yes" if difference.is_clear else "no"
+    return (
+        name,
+        _percent(difference.first),
+        _percent(difference.second),
+        "" if math.isnan(difference.value) else f"{100 * difference.value:+.2f}",
+        _interval(difference.low, difference.high, "+"),
+        clear,
+    )
+
+
+def _percent(value: float, if_nan: str = ABSENT) -> str:
+    return if_nan if math.isnan(value) else f"{100 * value:.2f}"
+
+
+def _interval(low: float, high: float, sign: str = "") -> str:
+    return "" if math.isnan(low) else f"{100 * low:{sign}.2f} to {100 * high:{sign}.2f}"

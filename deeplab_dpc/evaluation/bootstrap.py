@@ -1,0 +1,63 @@
+"""Confidence intervals by the percentile bootstrap over images (Efron and Tibshirani, 1993, ch. 13).
+
+Images are drawn with replacement, as many as there are, and every metric is computed again from the drawn ones. The
+interval says how much the figure depends on which images happen to be in the split. It says nothing of other seeds of
+the training, and it is too narrow for a handful of images, and where those of a split show the same scenes.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.evaluation.image_counts import ImageCounts
+from deeplab_dpc.evaluation.scores import ClassSums
+
+CONFIDENCE = 0.95
+CHUNK_BYTES = 16_000_000  # of the weights that are held at a time
+
+
+@dataclasses.dataclass(frozen=True)
+class Bootstrap:
+    """Samples of images, the same for all counts of as many images, so that two evaluations can be compared in pairs.
+
+    Attributes:
+      resamples: how many, >= 2.
+      seed: of the draws.
+    """
+
+    resamples: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.resamples < 2:
+            raise UserError(f"--bootstrap_resamples must be at least 2, got {self.resamples}.")
+
+    def sums(self, counts: ImageCounts) -> ClassSums:
+        """The pixels by class of each sample, float64 [resamples, classes], which is exact below 2^53 pixels."""
+        columns = np.concatenate([counts.labelled, counts.predicted, counts.true_positives], axis=1).astype(np.float64)
+        sums = np.concatenate([weights @ columns for weights in self._weights(len(columns))])
+        return ClassSums(*np.split(sums, 3, axis=1))
+
+    def _weights(self, num_images: int) -> Iterator[np.ndarray]:
+        """How often each image is in each sample, float64 [chunk, num_images]."""
+        rng = np.random.default_rng(self.seed)
+        chunk = max(1, CHUNK_BYTES // (8 * num_images))
+        for start in range(0, self.resamples, chunk):
+            size = min(chunk, self.resamples - start)
+            yield rng.multinomial(num_images, np.full(num_images, 1 / num_images), size).astype(np.float64)
+
+
+def interval(samples: np.ndarray) -> np.ndarray:
+    """The middle 95 % of the samples, float64 [2, ...] of [resamples, ...].
+
+    Samples that are nan, since no image of a class was drawn, are left out; nan where all are.
+    """
+    shape = samples.shape[1:]
+    columns = samples.reshape(len(samples), -1)
+    bounds = np.full((2, columns.shape[1]), np.nan)
+    some = ~np.isnan(columns).all(axis=0)
+    tails = 100 * (1 - CONFIDENCE) / 2
+    bounds[:, some] = np.nanpercentile(columns[:, some], [tails, 100 - tails], axis=0)
+    return bounds.reshape(2, *shape)

@@ -1,0 +1,175 @@
+"""Two evaluations of the same images compared: differences with the paired bootstrap over images.
+
+Both evaluations' metrics are computed from the same drawn images, sample for sample, so that what makes an image hard
+for both cancels out: the interval of the difference is narrower than those of the two figures would suggest.
+"""
+
+import dataclasses
+import math
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.evaluation.bootstrap import Bootstrap, interval
+from deeplab_dpc.evaluation.measures import Measured
+from deeplab_dpc.evaluation.stored import PER_IMAGE_FILE, StoredEvaluation, evaluation_folder
+from deeplab_dpc.run_config import CONFIG_FILE
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """A metric of both evaluations.
+
+    Attributes:
+      first, second: in [0, 1]; nan for a class that is absent.
+      low, high: the 95 % interval of second - first; nan where there is none.
+    """
+
+    first: float
+    second: float
+    low: float
+    high: float
+
+    @property
+    def value(self) -> float:
+        """How much higher the second is."""
+        return self.second - self.first
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the interval excludes 0."""
+        return self.low > 0 or self.high < 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Two evaluations.
+
+    Attributes:
+      num_images: of both.
+      summary: differences by the name of the metric.
+      each: differences of the IoU of each class or category, by the metric's name.
+      left_out: titles of measures that only one of them has, or that they have with other settings.
+    """
+
+    num_images: int
+    summary: dict[str, Difference]
+    each: dict[str, dict[str, Difference]]
+    left_out: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "num_images": self.num_images,
+            **{name: _json(difference) for name, difference in self.summary.items()},
+            **{name: {key: _json(one) for key, one in each.items()} for name, each in self.each.items()},
+        }
+
+
+def find_evaluation(path: str | pathlib.Path, split: str) -> pathlib.Path:
+    """The directory of an evaluation.
+
+    Args:
+      path: of it, or of the run directory or --eval_logdir that holds it.
+      split: which one it holds.
+
+    Raises:
+      UserError: if there is none, saying which command makes it.
+    """
+    folders = (pathlib.Path(path), evaluation_folder(path, split))
+    for folder in folders:
+        if (folder / PER_IMAGE_FILE).exists():
+            return folder
+    if not folders[0].is_dir():
+        raise UserError(f"--compare: {path} is no directory; give two runs, or two directories of evaluations.")
+    place = f"--workdir={path}" if (folders[0] / CONFIG_FILE).exists() else f"--workdir=RUN --eval_logdir={path}"
+    raise UserError(
+        f"--compare: {path} has no evaluation of the split {split}; make it with python eval.py {place} "
+        f"--split={split}."
+    )
+
+
+def compare(first: StoredEvaluation, second: StoredEvaluation, bootstrap: Bootstrap) -> Comparison:
+    """The differences second - first.
+
+    Raises:
+      UserError: if they are not of the same images, labels and classes.
+    """
+    _require_same(first, second)
+    of_second = {one.measure.key: one for one in second.measured}
+    summary: dict[str, Difference] = {}
+    each: dict[str, dict[str, Difference]] = {}
+    compared: list[str] = []
+    for one in first.measured:
+        other = of_second.get(one.measure.key)
+        if other is None or (one.names, one.setting) != (other.names, other.setting):
+            continue
+        compared.append(one.measure.title)
+        parts = _differences(one, other, bootstrap)
+        summary |= parts[0]
+        each[one.measure.each] = parts[1]
+    titles = dict.fromkeys(one.measure.title for one in (*first.measured, *second.measured))
+    left_out = tuple(title for title in titles if title not in compared)
+    return Comparison(len(first.measured[0].counts.names), summary, each, left_out)
+
+
+def _differences(
+    one: Measured, other: Measured, bootstrap: Bootstrap
+) -> tuple[dict[str, Difference], dict[str, Difference]]:
+    measure = one.measure
+    first, second = (measure.scores(counts.sums()) for counts in (one.counts, other.counts))
+    samples, others = (measure.scores(bootstrap.sums(counts)) for counts in (one.counts, other.counts))
+    bounds = {name: interval(others[name] - samples[name]) for name in first}
+    if len(one.counts.names) == 1:
+        bounds = {name: np.full_like(values, np.nan) for name, values in bounds.items()}
+    each = measure.each
+    rows = zip(one.names, first[each], second[each], *bounds[each], strict=True)
+    return (
+        {
+            name: Difference(float(first[name]), float(second[name]), *map(float, bounds[name]))
+            for name in first
+            if name != each
+        },
+        {name: Difference(*map(float, numbers)) for name, *numbers in rows},
+    )
+
+
+def _require_same(first: StoredEvaluation, second: StoredEvaluation) -> None:
+    one, other = first.subject, second.subject
+    for what, a, b in (
+        ("data sets", one.dataset, other.dataset),
+        ("splits", one.split, other.split),
+        ("classes", list(one.class_names), list(other.class_names)),
+        ("ignore labels", one.ignore_label, other.ignore_label),
+    ):
+        if a != b:
+            raise UserError(f"--compare: the two are of different {what}: {a} and {b}; evaluate both on the same.")
+    counts, others = first.measured[0].counts, second.measured[0].counts
+    if counts.names != others.names:
+        raise UserError(
+            f"--compare: the two are of different images ({len(counts.names)} and {len(others.names)}, "
+            f"{_first_difference(counts.names, others.names)}); evaluate both on the same."
+        )
+    wrong = np.flatnonzero((counts.labelled != others.labelled).any(axis=1))
+    if wrong.size:
+        raise UserError(
+            f"--compare: the labels of {wrong.size} images differ, the first is {counts.names[wrong[0]]}; the data set "
+            "was changed between the two, evaluate both again."
+        )
+
+
+def _first_difference(a: tuple[str, ...], b: tuple[str, ...]) -> str:
+    for x, y in zip(a, b, strict=False):
+        if x != y:
+            return f"first {x} and {y}"
+    return "one has more"
+
+
+def _json(difference: Difference) -> dict[str, Any]:
+    values = {"first": difference.first, "second": difference.second, "difference": difference.value}
+    interval_ = None if math.isnan(difference.low) else [difference.low, difference.high]
+    return {name: None if math.isnan(value) else value for name, value in values.items()} | {
+        "interval": interval_,
+        "excludes_0": difference.is_clear,
+    }

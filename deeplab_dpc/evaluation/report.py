@@ -1,0 +1,137 @@
+"""What an evaluation leaves behind, in <run directory or --eval_logdir>/eval_<split>/.
+
+metrics.json    all metrics, their 95 % intervals, and what was evaluated how
+per_class.csv   a row a class
+per_image.npz   the counts of every image (stored.py)
+history.csv     a row an evaluation, where several checkpoints were waited for (history.py)
+*.png           pictures.py
+"""
+
+import csv
+import dataclasses
+import math
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from deeplab_dpc.config import InferenceConfig
+from deeplab_dpc.data.dataset_info import DatasetInfo
+from deeplab_dpc.evaluation.bootstrap import CONFIDENCE
+from deeplab_dpc.evaluation.confusion import ConfusionMatrix
+from deeplab_dpc.evaluation.judging import JudgeConfig
+from deeplab_dpc.evaluation.measures import BY_CATEGORY, Figure, Figures, Measured
+from deeplab_dpc.evaluation.stored import StoredEvaluation, Subject, write_evaluation
+from deeplab_dpc.files import atomic_path, write_json
+
+METRICS_FILE = "metrics.json"
+PER_CLASS_FILE = "per_class.csv"
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """An evaluation.
+
+    Attributes:
+      source: where the weights come from, in words.
+      step: how long the run had trained; None for what is no run.
+      info: of the data set.
+      split: that was evaluated.
+      inference: how images were predicted; None for an exported model, which has that of its own.
+      judging: what was measured.
+      confusion: of all images.
+      measured: the counts of the images by measure, those by class first.
+      figures: the metrics of each, in the same order.
+      branch_weights: of the network's cell, see branch_weights.py; empty without a cell.
+      seconds: that the prediction of all images took, with reading and counting.
+    """
+
+    source: str
+    step: int | None
+    info: DatasetInfo
+    split: str
+    inference: InferenceConfig | None
+    judging: JudgeConfig
+    confusion: ConfusionMatrix
+    measured: tuple[Measured, ...]
+    figures: tuple[Figures, ...]
+    branch_weights: tuple[float, ...]
+    seconds: float
+
+    @property
+    def num_images(self) -> int:
+        return len(self.measured[0].counts.names)
+
+    def summary(self) -> dict[str, Figure]:
+        """All metrics that are one number, by name."""
+        return {name: figure for found in self.figures for name, figure in found.summary.items()}
+
+    def ignored_class(self) -> str | None:
+        """The class whose id is the ignore label, which has no IoU, see confusion.py."""
+        info = self.info
+        return info.class_names[info.ignore_label] if info.ignore_label < info.num_classes else None
+
+
+def metrics_json(report: Report) -> dict[str, Any]:
+    """What metrics.json holds; what is absent is None."""
+    found: dict[str, Any] = {
+        "source": report.source,
+        "step": report.step,
+        "dataset": report.info.name,
+        "split": report.split,
+        "num_images": report.num_images,
+        "seconds": round(report.seconds, 3),
+        "inference": report.inference.to_json() if report.inference else None,
+        "judging": report.judging.to_json(),
+    }
+    found |= report.confusion.metrics(report.info.class_names, report.info.categories)
+    intervals: dict[str, Any] = {"confidence": CONFIDENCE, "resamples": report.judging.bootstrap_resamples}
+    for one, its in zip(report.measured, report.figures, strict=True):
+        each = one.measure.each
+        found |= {name: _number(figure.value) for name, figure in its.summary.items()}
+        found[each] = {name: _number(figure.value) for name, figure in its.each.items()}
+        intervals |= {name: _interval(figure) for name, figure in its.summary.items()}
+        intervals[each] = {name: _interval(figure) for name, figure in its.each.items()}
+    if report.branch_weights:
+        found["branch_weights"] = list(report.branch_weights)
+    return found | {"intervals": intervals}
+
+
+def write_report(folder: pathlib.Path, report: Report) -> None:
+    """Writes the three files, each whole or not at all; metrics.json last."""
+    subject = Subject(report.info.name, report.split, report.info.class_names, report.info.ignore_label)
+    write_evaluation(folder, StoredEvaluation(subject, report.measured))
+    _write_per_class(folder / PER_CLASS_FILE, report)
+    write_json(folder / METRICS_FILE, metrics_json(report))
+
+
+def _interval(figure: Figure) -> list[float] | None:
+    """[low, high], or None where there is none."""
+    return None if math.isnan(figure.low) else [figure.low, figure.high]
+
+
+def _write_per_class(path: pathlib.Path, report: Report) -> None:
+    sums = report.confusion.sums()
+    accuracy, share = sums.per_class_accuracy(), sums.labelled / np.sum(sums.labelled)
+    by_class = [
+        (one.measure.each.removeprefix("per_class_"), its.each)
+        for one, its in zip(report.measured, report.figures, strict=True)
+        if one.measure is not BY_CATEGORY
+    ]
+    columns = [name + end for name, _ in by_class for end in ("", "_low", "_high")]
+    with atomic_path(path) as partial, open(partial, "w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["class", "category", *columns, "accuracy", "label_share"])
+        for i, name in enumerate(report.info.class_names):
+            values = [value for _, each in by_class for value in dataclasses.astuple(each[name])]
+            category = report.info.categories[i] if report.info.categories else ""
+            writer.writerow([name, category, *map(_cell, [*values, accuracy[i], share[i]])])
+
+
+def _cell(value: float) -> str:
+    """A number in a CSV; nothing for what is absent."""
+    return "" if math.isnan(value) else f"{value:.6f}"
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value

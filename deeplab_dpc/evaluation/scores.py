@@ -1,0 +1,70 @@
+"""What follows from pixels counted by class: IoU and accuracies (Long et al., arXiv:1411.4038, Sec. 5).
+
+A class that is in neither labels nor predictions is absent: it has no IoU, nan, and the mean is over the others. A
+class that is only predicted has IoU 0 and counts, as in tf.metrics.mean_iou, with which published results were made.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassSums:
+    """Pixels by class, of one evaluation or of many samples of it; every method keeps the leading axes.
+
+    Attributes:
+      labelled: pixels whose label is the class (true positives and false negatives), [..., classes].
+      predicted: counted pixels whose prediction is the class (true and false positives), [..., classes].
+      true_positives: pixels of which both are, [..., classes].
+    """
+
+    labelled: np.ndarray
+    predicted: np.ndarray
+    true_positives: np.ndarray
+
+    def per_class_iou(self) -> np.ndarray:
+        """IoU = TP / (TP + FP + FN), float64 [..., classes]; nan for absent classes."""
+        return ratio(self.true_positives, self.labelled + self.predicted - self.true_positives)
+
+    def mean_iou(self) -> np.ndarray:
+        """The mean IoU of the classes that occur in the labels or in the predictions, [...]."""
+        return _mean(self.per_class_iou())
+
+    def per_class_accuracy(self) -> np.ndarray:
+        """The fraction of a class's pixels that are predicted right, [..., classes]; nan for one without labels."""
+        return ratio(self.true_positives, self.labelled)
+
+    def mean_class_accuracy(self) -> np.ndarray:
+        """Its mean over the classes that occur in the labels, [...]."""
+        return _mean(self.per_class_accuracy())
+
+    def pixel_accuracy(self) -> np.ndarray:
+        """The fraction of counted pixels whose prediction is their label, [...]."""
+        return ratio(self.true_positives.sum(axis=-1), self.labelled.sum(axis=-1))
+
+    def frequency_weighted_iou(self) -> np.ndarray:
+        """The mean IoU of the classes in the labels, weighted by their labelled pixels, [...]."""
+        weighted = np.nan_to_num(self.per_class_iou()) * self.labelled
+        return ratio(weighted.sum(axis=-1), self.labelled.sum(axis=-1))
+
+
+# By their names in metrics.json.
+SUMMARIES: dict[str, Callable[[ClassSums], np.ndarray]] = {
+    "miou": ClassSums.mean_iou,
+    "pixel_accuracy": ClassSums.pixel_accuracy,
+    "mean_class_accuracy": ClassSums.mean_class_accuracy,
+    "frequency_weighted_iou": ClassSums.frequency_weighted_iou,
+}
+
+
+def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """part / whole in float64, nan where `whole` is 0."""
+    part, whole = np.asarray(part), np.asarray(whole)
+    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """The mean over the last axis of what is not nan; nan where all is."""
+    return ratio(np.nansum(values, axis=-1), np.sum(~np.isnan(values), axis=-1))

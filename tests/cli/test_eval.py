@@ -1,0 +1,222 @@
+"""eval.py with a predictor that needs no training: what it prints and writes, waits for, compares and refuses."""
+
+import csv
+import dataclasses
+import itertools
+import json
+import pathlib
+import signal
+
+import numpy as np
+import pytest
+
+from deeplab_dpc.checkpoint.run_directory import checkpoint_name, training_folder
+from deeplab_dpc.cli import eval as command
+from deeplab_dpc.cli import eval_repeatedly
+from deeplab_dpc.cli.main import execute
+from deeplab_dpc.cli.predictor_source import LoadedPredictor
+from deeplab_dpc.config import DataConfig, TrainConfig
+from deeplab_dpc.data.dataset_info import INFO_FILE
+
+
+class Guess:
+    """Stands for a predictor: class 1 in the left part of the image, class 0 in the rest."""
+
+    num_classes = 7
+
+    def __init__(self, share: float):
+        self.share = share
+
+    def check_size(self, image, name):
+        pass
+
+    def predict_batch(self, images):
+        ids = np.zeros(images.shape[:3], np.int32)
+        ids[:, :, : int(self.share * images.shape[2])] = 1
+        return ids
+
+
+@pytest.fixture
+def source(shapes, tmp_path, monkeypatch):
+    """Makes eval.py's predictor a Guess; its share and the run's step can be set."""
+    made = {"share": 0.5, "step": None, "workdir": None}
+
+    def load(values):
+        step, workdir = made["step"], made["workdir"]
+        names, palette = shapes.info.class_names, shapes.info.palette
+        if callable(step):
+            step = step()
+        return LoadedPredictor(Guess(made["share"]), names, palette, 255, "a guess", workdir, None, step)
+
+    monkeypatch.setattr(command, "load_predictor", load)
+    monkeypatch.chdir(tmp_path)
+    return made
+
+
+def run(*argv: str, **flags: object) -> int:
+    return execute("eval", [*argv, *(f"--{name}={value}" for name, value in flags.items())])
+
+
+def read(folder: pathlib.Path) -> dict:
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def words(shown: str) -> list[list[str]]:
+    """The words of each line of a table, without its borders."""
+    lines = (line.split() for line in shown.splitlines())
+    return [line for line in lines if line and "─" not in line[0]]
+
+
+def test_evaluation_leaves_metrics_tables_and_pictures(source, shapes, tmp_path, capsys):
+    assert run("--boundary_iou", data_dir=shapes.path, eval_logdir=tmp_path, trimap_width=3, worst_images=2) == 0
+    folder = tmp_path / "eval_val"
+    assert {path.name for path in folder.iterdir()} == {
+        "metrics.json", "per_class.csv", "per_image.npz", "confusion.png", "worst.png",
+    }  # fmt: skip
+    metrics = read(folder)
+    assert (metrics["source"], metrics["dataset"], metrics["split"]) == ("a guess", "shapes", "val")
+    assert (metrics["num_images"], metrics["num_pixels"]) == (5, 5 * 65 * 81)
+    low, high = metrics["intervals"]["miou"]
+    assert low < metrics["miou"] < high
+    assert metrics["intervals"]["per_class_iou"]["ring"] in ([0, 0], None)
+    assert 0 < metrics["boundary_miou"] < 1
+    assert 0 < metrics["trimap_miou"] < 1
+    with open(folder / "per_class.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["class"] for row in rows] == list(shapes.info.class_names)
+    assert float(rows[1]["iou"]) == pytest.approx(metrics["per_class_iou"]["ground"], abs=1e-6)
+    assert sum(float(row["label_share"]) for row in rows) == pytest.approx(1, abs=1e-5)
+    shown = capsys.readouterr().out
+    assert "shapes/val, 5 images, a guess" in shown
+    assert ["mIOU", f"{100 * metrics['miou']:.2f}", f"{100 * low:.2f}", "to", f"{100 * high:.2f}"] in words(shown)
+    assert f"Written: {folder}" in shown
+    assert run(data_dir=shapes.path, eval_logdir=tmp_path, worst_images=0) == 0
+    assert not (folder / "worst.png").exists()  # it would be of the evaluation before
+
+
+def test_absent_and_ignored_classes_and_categories_are_shown(source, shapes, tmp_path, capsys):
+    info = dataclasses.replace(
+        shapes.info, ignore_label=0, categories=("", "a", "b", "b", "b", "c", "c"), palette=((0, 0, 0),) * 7
+    )
+    path = tmp_path / "data"
+    path.mkdir()
+    for shard in shapes.path.glob("*.tfrecord*"):
+        (path / shard.name).symlink_to(shard)
+    (path / INFO_FILE).write_text(json.dumps(info.to_json()))
+    assert run(data_dir=path) == 0
+    shown = capsys.readouterr().out
+    assert ["background", "ignored"] in words(shown)
+    assert [row[0] for row in words(shown)[-6:-2]] == ["category", "a", "b", "c"]
+    assert "Labelled pixels predicted as the ignored class background:" in shown
+    assert "Nothing is written without --eval_logdir." in shown
+    assert {path.name for path in tmp_path.iterdir()} == {"data"}
+
+
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """They take longer than all else."""
+    monkeypatch.setattr(command, "write_pictures", lambda *arguments: None)
+
+
+def test_two_evaluations_are_compared_without_a_network(source, shapes, tmp_path, capsys, no_pictures):
+    for name, source["share"] in (("a", 0.5), ("b", 0.1)):
+        assert run(data_dir=shapes.path, eval_logdir=tmp_path / name) == 0
+    difference = read(tmp_path / "b" / "eval_val")["miou"] - read(tmp_path / "a" / "eval_val")["miou"]
+    before = set(tmp_path.rglob("*"))
+    capsys.readouterr()
+    assert run(compare=f"{tmp_path / 'a'},{tmp_path / 'b' / 'eval_val'}") == 0
+    assert f"{100 * difference:+.2f}" in capsys.readouterr().out
+    assert set(tmp_path.rglob("*")) == before
+    assert run(compare=f"{tmp_path / 'a'},{tmp_path / 'b'}", eval_logdir=tmp_path / "c") == 0
+    written = json.loads((tmp_path / "c" / "comparison.json").read_text())
+    assert written["miou"]["difference"] == pytest.approx(difference)
+
+
+@pytest.fixture
+def training(source, shapes, tmp_path, monkeypatch, no_pictures):
+    """A run directory of 30 steps whose checkpoints, at 10, 20 and 30, come while eval.py sleeps."""
+    workdir = tmp_path / "run"
+    sections = {"data": DataConfig(str(shapes.path)), "train": TrainConfig(training_number_of_steps=30)}
+    workdir.mkdir()
+    (workdir / "config.json").write_text(json.dumps({name: one.to_json() for name, one in sections.items()}))
+    steps = itertools.chain([10, 20, 30])
+    slept: list[float] = []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        if len(slept) % 2 == 0:
+            source["step"] = next(steps)
+            (training_folder(workdir) / checkpoint_name(source["step"])).mkdir(parents=True)
+
+    monkeypatch.setattr(eval_repeatedly.time, "sleep", sleep)
+    source["workdir"] = workdir
+    return workdir, slept
+
+
+def history(workdir):
+    with open(workdir / "eval_val" / "history.csv", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_checkpoints_are_evaluated_as_they_come_until_the_training_is_complete(training, capsys):
+    workdir, slept = training
+    assert run(workdir=workdir, max_number_of_evaluations=-1, eval_interval_secs=7) == 0
+    rows = history(workdir)
+    assert [row["step"] for row in rows] == ["10", "20", "30"]
+    assert {row["images"] for row in rows} == {"5"}
+    assert float(rows[0]["miou_low"]) < float(rows[0]["miou"]) < float(rows[0]["miou_high"])
+    assert slept == [7] * 6
+    assert "The training is complete: step 30 is its last." in capsys.readouterr().out
+
+
+def test_number_of_evaluations_ends_it(training):
+    workdir, _ = training
+    assert run(workdir=workdir, max_number_of_evaluations=2) == 0
+    assert [row["step"] for row in history(workdir)] == ["10", "20"]
+
+
+def test_sigterm_ends_the_waiting(training, monkeypatch, capsys):
+    workdir, _ = training
+    monkeypatch.setattr(eval_repeatedly.time, "sleep", lambda seconds: signal.raise_signal(signal.SIGTERM))
+    before = signal.getsignal(signal.SIGTERM)
+    assert run(workdir=workdir, max_number_of_evaluations=0) == 128 + signal.SIGTERM
+    assert "stopped by SIGTERM; what was evaluated is in" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_submission_is_written_and_nothing_else(source, shapes, tmp_path, capsys):
+    assert run(data_dir=shapes.path, submission=tmp_path / "s.zip") == 2
+    assert "No test server is known for the data set shapes" in capsys.readouterr().err
+    assert run(data_dir=shapes.path, submission=tmp_path / "s.zip", submission_server="cityscapes") == 2
+    assert "has its 19 classes, but the network has 7" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_place_that_cannot_be_written_is_refused_before_the_evaluation(source, shapes, tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    assert run(data_dir=shapes.path, eval_logdir=tmp_path / "file") == 2
+    captured = capsys.readouterr()
+    assert f"{tmp_path / 'file' / 'eval_val'} cannot be written: {tmp_path / 'file'} is no directory" in captured.err
+    assert "Evaluating" not in captured.out
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--compare=a"], "--compare must be RUN_A,RUN_B, two directories, got a"),
+        (["--compare=a,b", "--workdir=c"], "leave out --workdir"),
+        (["--compare=a,b"], "--compare: a is no directory"),
+        (["--worst_images=-1"], "--worst_images must be a number of images, or 0 for none, got -1"),
+        (["--trimap_width=-1"], "--trimap_width must be a number of pixels, or 0 for none, got -1"),
+        (["--boundary_dilation_ratio=0.1"], "--boundary_dilation_ratio needs --boundary_iou"),
+        (["--boundary_iou", "--boundary_dilation_ratio=2"], r"must be in (0, 1), got 2.0"),
+        (["--bootstrap_resamples=1"], "--bootstrap_resamples must be at least 2, got 1"),
+        (["--max_number_of_evaluations=0"], "give --workdir, and no --run_checkpoint"),
+        (["--max_number_of_evaluations=0", "--workdir=w", "--eval_interval_secs=0"], "must be at least 1, got 0"),
+        (["--max_number_of_evaluations=0", "--workdir=w"], "--workdir=w is not a run directory"),
+    ],
+)
+def test_mistakes_are_refused_before_anything_is_evaluated(source, argv, message, tmp_path, capsys):
+    assert execute("eval", argv) == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
