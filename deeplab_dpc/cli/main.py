@@ -31,7 +31,7 @@ COMMANDS = {
     "train": "train a network",
     "eval": "evaluate a network",
     "export": "export a SavedModel or a TensorFlow 1 checkpoint",
-    "predict": "predict the images of a folder",
+    "predict": "predict images, a data set or a video, or serve a web page for it",
     "demo": "run all of them on the embedded data set",
 }
 USER_ERROR = 2

@@ -1,71 +1,184 @@
-"""Predicts the images of a folder: class-id PNGs and coloured overlays."""
+"""Predicts images, a prepared data set's images or a video: class ids, overlays and more; or serves a web page."""
 
+import contextlib
 import pathlib
+from collections.abc import Callable, Iterator, Sequence
 
-import numpy as np
 from absl import flags
-from PIL import Image
 
 from deeplab_dpc.cli import flag_groups
-from deeplab_dpc.cli.predictor_source import define_predictor_flags, load_predictor
-from deeplab_dpc.console import console, track
+from deeplab_dpc.cli.page import define_page_flags, serve
+from deeplab_dpc.cli.predictor_source import LoadedPredictor, define_predictor_flags, load_predictor
+from deeplab_dpc.console import console
+from deeplab_dpc.data.catalog import find_dataset
+from deeplab_dpc.data.dataset_info import Dataset
+from deeplab_dpc.data.image_files import ImageFile, find_images
+from deeplab_dpc.data.image_sources import Picture, Unreadable, frames_of_video, pictures_of_files, pictures_of_split
+from deeplab_dpc.data.video import VideoReader, is_video
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.evaluation.visualize import overlay, save_label_png, save_rgb_png
+from deeplab_dpc.evaluation.bulk_prediction import Outcome, Prediction, predict_all
+from deeplab_dpc.evaluation.captioned import Overlays
+from deeplab_dpc.evaluation.prediction_writer import (
+    OUTPUTS,
+    OVERLAYS,
+    PROBABILITIES,
+    PredictionWriter,
+    overlay_video,
+)
 
-SUFFIXES = (".jpg", ".jpeg", ".png")
+DEFAULT_OUTPUTS = ("class_ids", OVERLAYS)
 
 
 def define_flags(values: flags.FlagValues) -> None:
     """The flags of predict.py."""
     define_predictor_flags(values)
-    flags.DEFINE_string("images", None, "Folder of JPEG or PNG images.", flag_values=values)
     flags.DEFINE_string(
-        "output_dir", None, "Where class_ids/NAME.png and overlays/NAME.png are written.", flag_values=values
+        "images",
+        None,
+        "An image, a folder of images (those directly in it), a pattern in quotes ('photos/**/*.jpg'), or a video.",
+        flag_values=values,
     )
+    flags.DEFINE_string("data_dir", None, "Prepared data set, instead of --images.", flag_values=values)
+    flags.DEFINE_string("dataset", None, "Its name, where --data_dir holds several.", flag_values=values)
+    flags.DEFINE_string("split", None, "Its split; one without labels too.", flag_values=values)
+    flags.DEFINE_string(
+        "output_dir", None, "Where OUTPUT/NAME.png is written; what is there is replaced.", flag_values=values
+    )
+    flags.DEFINE_list(
+        "outputs",
+        None,
+        f"Which of {', '.join(OUTPUTS)} are written; by default {' and '.join(DEFAULT_OUTPUTS)}, of a video the "
+        "overlays.",
+        flag_values=values,
+    )
+    flags.DEFINE_bool("legend", True, "Whether overlays have a legend of their classes.", flag_values=values)
+    flags.DEFINE_integer("batch_size", 1, "Consecutive images of one size that go together.", flag_values=values)
+    flags.DEFINE_bool("skip_existing", False, "Leave out images whose outputs are all there.", flag_values=values)
+    define_page_flags(values)
 
 
 def main(values: flags.FlagValues) -> None:
-    """Predicts."""
-    flag_groups.required(values, "images", "output_dir")
-    paths = list_images(pathlib.Path(values.images))
+    """Predicts, or serves the page."""
+    if values.serve:
+        serve(values, load_predictor(values))
+        return
+    flag_groups.required(values, "output_dir")
+    if bool(values.images) == bool(values.data_dir):
+        raise UserError(
+            "Give either --images (a file, folder, pattern or video) or --data_dir with --split; or --serve."
+        )
+    if values.batch_size < 1:
+        raise UserError(f"--batch_size must be at least 1, got {values.batch_size}.")
+    if values.images and is_video(values.images) and pathlib.Path(values.images).is_file():
+        _predict_video(values)
+    else:
+        _predict_images(values)
+
+
+def _predict_images(values: flags.FlagValues) -> None:
+    outputs = _outputs(values, DEFAULT_OUTPUTS)
+    own = [pathlib.Path(values.output_dir) / output for output in OUTPUTS]
+    source = find_images(values.images, without=own) if values.images else _dataset(values)
     loaded = load_predictor(values)
-    output_dir = pathlib.Path(values.output_dir)
-    for path in track(paths, "Predicting", len(paths)):
-        image = read_image(path)
-        loaded.predictor.check_size(image, str(path))
-        semantic = loaded.predictor.predict_batch(image[np.newaxis])[0]
-        save_label_png(output_dir / "class_ids" / f"{path.stem}.png", semantic.astype("uint8"))
-        save_rgb_png(output_dir / "overlays" / f"{path.stem}.png", overlay(image, semantic, loaded.palette))
-    console.print(f"Written: {len(paths)} class-id PNGs and overlays in {output_dir}")
+    writer = _writer(values, loaded, outputs)
+    pictures, total = _pictures(values, source, writer)
+    outcome = predict_all(
+        loaded.predictor,
+        pictures,
+        writer.write,
+        batch_size=values.batch_size,
+        with_probabilities=PROBABILITIES in outputs,
+        writers=2,
+        total=total,
+    )
+    _say(outcome, writer)
 
 
-def list_images(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The images of a folder, sorted.
+def _pictures(
+    values: flags.FlagValues, source: list[ImageFile] | Dataset, writer: PredictionWriter
+) -> tuple[Iterator[Picture | Unreadable], int | None]:
+    """The images that are to be predicted, and how many they are, if that is known."""
+    skip = values.skip_existing
+    if isinstance(source, Dataset):
+        pictures = pictures_of_split(source, values.split)
+        if skip:
+            return (one for one in pictures if isinstance(one, Unreadable) or not writer.is_written(one.name)), None
+        return pictures, source.info.splits[values.split]
+    for file in source:
+        _check_kept(file.path, [writer.path(output, file.name) for output in writer.outputs])
+    files = [file for file in source if not (skip and writer.is_written(file.name))]
+    if len(files) < len(source):
+        console.print(f"Skipping {len(source) - len(files)} of {len(source)} images, whose outputs are there.")
+    return pictures_of_files(files), len(files)
 
-    Raises:
-      UserError: if it is no folder, holds none, or two would be written to one name.
-    """
-    if not folder.is_dir():
-        raise UserError(f"--images={folder} is not a folder.")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    if not paths:
-        raise UserError(f"--images={folder} holds no {', '.join(SUFFIXES)} file.")
-    by_stem: dict[str, pathlib.Path] = {}
-    for path in paths:
-        if path.stem in by_stem:
-            raise UserError(f"{by_stem[path.stem]} and {path} would both be written as {path.stem}.png; rename one.")
-        by_stem[path.stem] = path
-    return paths
+
+def _predict_video(values: flags.FlagValues) -> None:
+    if values.skip_existing:
+        raise UserError(f"--skip_existing is for images; --images={values.images} is a video.")
+    outputs = _outputs(values, (OVERLAYS,))
+    path = pathlib.Path(values.images)
+    with VideoReader(path) as video, contextlib.ExitStack() as stack:
+        loaded = load_predictor(values)
+        writer = _writer(values, loaded, [output for output in outputs if output != OVERLAYS])
+        writers: list[Callable[[Prediction], None]] = [writer.write]
+        if OVERLAYS in outputs:
+            target = writer.output_dir / OVERLAYS / f"{path.stem}.mp4"
+            _check_kept(path, [target])
+            writers.append(stack.enter_context(overlay_video(target, video, writer.overlays)))
+
+        def write(prediction: Prediction) -> None:
+            for one in writers:
+                one(prediction)
+
+        outcome = predict_all(
+            loaded.predictor,
+            frames_of_video(video),
+            write,
+            batch_size=values.batch_size,
+            with_probabilities=PROBABILITIES in outputs,
+            writers=1,
+            total=video.num_frames,
+        )
+    if video.num_frames is not None and outcome.predicted < video.num_frames:
+        console.print(f"{path} should have about {video.num_frames} frames; it may be damaged or cut off.")
+    _say(outcome, writer)
 
 
-def read_image(path: pathlib.Path) -> np.ndarray:
-    """An image as uint8 RGB [height, width, 3].
+def _outputs(values: flags.FlagValues, default: tuple[str, ...]) -> tuple[str, ...]:
+    outputs = default if values.outputs is None else tuple(output for output in values.outputs if output)
+    for output in outputs:
+        if output not in OUTPUTS:
+            raise UserError(f"--outputs={output} is not known; known are {', '.join(OUTPUTS)}.")
+    if not outputs:
+        raise UserError(f"--outputs is empty; give some of {', '.join(OUTPUTS)}.")
+    return outputs
 
-    Raises:
-      UserError: if it cannot be decoded.
-    """
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError) as error:
-        raise UserError(f"{path} cannot be read as an image: {error}.") from error
+
+def _dataset(values: flags.FlagValues) -> Dataset:
+    dataset = find_dataset(values.data_dir, values.dataset, values.classes)
+    if not values.split:
+        raise UserError(f"--split is required with --data_dir; the splits are {', '.join(dataset.info.splits)}.")
+    dataset.shards(values.split)  # raises the clear error if there is no such split
+    return dataset
+
+
+def _writer(values: flags.FlagValues, loaded: LoadedPredictor, outputs: Sequence[str]) -> PredictionWriter:
+    overlays = Overlays(loaded.class_names, loaded.palette, values.legend)
+    return PredictionWriter(pathlib.Path(values.output_dir), outputs, overlays)
+
+
+def _check_kept(path: pathlib.Path, targets: Sequence[pathlib.Path]) -> None:
+    """Raises a UserError if what is predicted would be replaced by a prediction."""
+    if path.resolve() in {target.resolve() for target in targets}:
+        raise UserError(f"--output_dir would have {path} replaced by its prediction; choose another folder.")
+
+
+def _say(outcome: Outcome, writer: PredictionWriter) -> None:
+    """Says what was written, and raises the error about what was not."""
+    if outcome.predicted:
+        console.print(f"Predicted: {outcome.predicted} images; written in {writer.output_dir}")
+    if writer.replaced:
+        console.print(
+            f"Replaced outputs of {len(writer.replaced)} of them; --skip_existing leaves out those that have them all."
+        )
+    outcome.require_all(str(writer.output_dir))

@@ -21,7 +21,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 MAX_PIXELS = 178_956_970  # Pillow's own limit, 2 x 89,478,485
 
 # How Pillow reports that a file is not what it should be.
-_UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, LookupError, struct.error, zlib.error, MemoryError)
+_UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, LookupError, struct.error, zlib.error)
 _warnings_lock = threading.Lock()  # Python's warning filters belong to the whole process
 
 

@@ -6,9 +6,11 @@ import itertools
 import json
 import pathlib
 import signal
+import zipfile
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from deeplab_dpc.checkpoint.run_directory import checkpoint_name, training_folder
 from deeplab_dpc.cli import eval as command
@@ -94,16 +96,20 @@ def test_evaluation_leaves_metrics_tables_and_pictures(source, shapes, tmp_path,
     assert not (folder / "worst.png").exists()  # it would be of the evaluation before
 
 
+def _described_as(info, dataset, path: pathlib.Path) -> pathlib.Path:
+    """The records of a data set with other facts beside them."""
+    path.mkdir()
+    for shard in dataset.path.glob("*.tfrecord*"):
+        (path / shard.name).symlink_to(shard)
+    (path / INFO_FILE).write_text(json.dumps(info.to_json()))
+    return path
+
+
 def test_absent_and_ignored_classes_and_categories_are_shown(source, shapes, tmp_path, capsys):
     info = dataclasses.replace(
         shapes.info, ignore_label=0, categories=("", "a", "b", "b", "b", "c", "c"), palette=((0, 0, 0),) * 7
     )
-    path = tmp_path / "data"
-    path.mkdir()
-    for shard in shapes.path.glob("*.tfrecord*"):
-        (path / shard.name).symlink_to(shard)
-    (path / INFO_FILE).write_text(json.dumps(info.to_json()))
-    assert run(data_dir=path) == 0
+    assert run(data_dir=_described_as(info, shapes, tmp_path / "data")) == 0
     shown = capsys.readouterr().out
     assert ["background", "ignored"] in words(shown)
     assert [row[0] for row in words(shown)[-6:-2]] == ["category", "a", "b", "c"]
@@ -184,12 +190,24 @@ def test_sigterm_ends_the_waiting(training, monkeypatch, capsys):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_submission_is_written_and_nothing_else(source, shapes, tmp_path, capsys):
+def test_submission_is_written_and_nothing_else(source, shapes, tmp_path, capsys, monkeypatch):
     assert run(data_dir=shapes.path, submission=tmp_path / "s.zip") == 2
     assert "No test server is known for the data set shapes" in capsys.readouterr().err
     assert run(data_dir=shapes.path, submission=tmp_path / "s.zip", submission_server="cityscapes") == 2
     assert "has its 19 classes, but the network has 7" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(Guess, "num_classes", 19)
+    names = tuple(f"class_{i}" for i in range(19))
+    info = dataclasses.replace(shapes.info, name="cityscapes", class_names=names, palette=((0, 0, 0),) * 19)
+    assert run(data_dir=_described_as(info, shapes, tmp_path / "data"), submission=tmp_path / "s.zip") == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"data", "s.zip"}
+    with zipfile.ZipFile(tmp_path / "s.zip") as archive:
+        assert len(archive.namelist()) == 5
+        with archive.open(archive.namelist()[0]) as member:
+            ids = np.asarray(Image.open(member))
+    assert ids.shape == (65, 81)
+    assert (ids[:, :40] == 8).all()  # class 1, sidewalk
+    assert (ids[:, 40:] == 7).all()  # class 0, road
 
 
 def test_place_that_cannot_be_written_is_refused_before_the_evaluation(source, shapes, tmp_path, capsys):

@@ -44,6 +44,22 @@ def test_label_png_holds_the_ids_in_one_channel(tmp_path):
     assert [item.name for item in path.parent.iterdir()] == ["labels.png"]
 
 
+def test_palette_png_holds_the_ids_and_shows_their_colours(tmp_path):
+    visualize.save_palette_png(tmp_path / "labels.png", LABELS, PALETTE)
+    with Image.open(tmp_path / "labels.png") as image:
+        assert image.mode == "P"
+        assert np.asarray(image).tolist() == LABELS.tolist()
+        assert np.asarray(image.convert("RGB")).tolist() == [[[10, 20, 30], [200, 100, 0], [255, 255, 255]]]
+
+
+def test_overlay_of_a_tall_image_is_blended_in_all_its_rows():
+    labels = np.ones((600, 2), np.int32)
+    labels[599] = 0
+    blend = visualize.overlay(np.zeros((600, 2, 3), np.uint8), labels, PALETTE)
+    assert (blend[:599] == (100, 50, 0)).all()
+    assert (blend[599] == (5, 10, 15)).all()
+
+
 def test_rgb_png_holds_the_image(tmp_path):
     visualize.save_rgb_png(tmp_path / "image.png", IMAGE)
     with Image.open(tmp_path / "image.png") as image:

@@ -1,0 +1,87 @@
+"""What is predicted: image files, the images of a prepared data set, or the frames of a video, one after another."""
+
+import dataclasses
+import pathlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from deeplab_dpc.data.dataset_info import Dataset
+from deeplab_dpc.data.image_files import SUFFIXES, ImageFile, decode_image
+from deeplab_dpc.data.video import VideoReader
+from deeplab_dpc.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """An image to predict.
+
+    Attributes:
+      name: of what is written of it, with its folders and without an ending.
+      source: what a message calls it.
+      image: uint8 [height, width, 3].
+      time: of a frame, in units of the video's time base; 0 otherwise.
+    """
+
+    name: str
+    source: str
+    image: np.ndarray
+    time: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Unreadable:
+    """Stands where there is no image.
+
+    Attributes:
+      reason: a sentence that names it.
+    """
+
+    reason: str
+
+
+def pictures_of_files(files: Sequence[ImageFile]) -> Iterator[Picture | Unreadable]:
+    """The files, decoded."""
+    for file in files:
+        try:
+            yield Picture(file.name, str(file.path), decode_image(file.path, str(file.path)))
+        except UserError as error:
+            yield Unreadable(str(error))
+
+
+def pictures_of_split(dataset: Dataset, split: str) -> Iterator[Picture | Unreadable]:
+    """The images of a split as evaluation sees them, with or without labels; without a file name by their number.
+
+    Raises:
+      UserError: if there is no such split, or where a record is damaged.
+    """
+    from deeplab_dpc.data.pipeline import evaluation_dataset, iterate  # it needs TensorFlow
+
+    description = f"The split {split} of {dataset.path}"
+    names: set[str] = set()
+    examples = iterate(evaluation_dataset(dataset, split), description, dataset.shards(split))
+    for number, example in enumerate(examples):
+        filename = example["filename"].decode(errors="replace")
+        name = _record_name(filename) or f"{number:06d}"
+        if name in names:
+            yield Unreadable(f"{description} has the image {filename} more than once; only the first is written.")
+            continue
+        names.add(name)
+        yield Picture(name, filename or name, example["image"])
+
+
+def frames_of_video(video: VideoReader) -> Iterator[Picture]:
+    """The frames of a video, named VIDEO/000000 and so on.
+
+    Raises:
+      UserError: where the file is damaged.
+    """
+    for number, (time, image) in enumerate(video):
+        yield Picture(f"{video.path.stem}/{number:06d}", f"frame {number} of {video.path}", image, time)
+
+
+def _record_name(filename: str) -> str:
+    """A record's file name, below the output folder and without its ending."""
+    path = pathlib.PurePosixPath(filename)
+    inside = pathlib.PurePosixPath(*(part for part in path.parts if part not in ("..", path.anchor)))
+    return str(inside.with_suffix("") if inside.suffix.lower() in SUFFIXES else inside) if inside.name else ""

@@ -1,0 +1,148 @@
+"""Videos, frame by frame, through PyAV (the extra `video`). Needs no TensorFlow."""
+
+import pathlib
+from collections.abc import Iterator
+from fractions import Fraction
+from types import ModuleType, TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from deeplab_dpc.errors import UserError
+
+VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".gif")
+QUALITY = "20"  # constant rate factor of H.264; 18 can hardly be told from the original
+
+
+def is_video(path: str) -> bool:
+    """Whether the name is that of a video."""
+    return pathlib.PurePath(path).suffix.lower() in VIDEO_SUFFIXES
+
+
+class VideoReader:
+    """The frames of a video, as they are shown (turned by its rotation); used in a `with` block.
+
+    Args:
+      path: of the file.
+
+    Attributes:
+      rate: frames per second on average.
+      time_base: the unit of the frames' times in seconds.
+      num_frames: by what the file says, or None.
+
+    Raises:
+      UserError: if PyAV is not installed, or the file cannot be opened or has no video.
+    """
+
+    def __init__(self, path: pathlib.Path):
+        self._av = _pyav()
+        self.path = path
+        try:
+            self._container = self._av.open(str(path))
+        except (self._av.error.FFmpegError, OSError) as error:
+            raise UserError(f"{path} cannot be read as a video: {error.strerror}.") from error
+        if not self._container.streams.video:
+            self._container.close()
+            raise UserError(f"{path} holds no video.")
+        self._stream = self._container.streams.video[0]
+        self._stream.thread_type = "AUTO"
+        self.rate = self._stream.average_rate or Fraction(25)
+        self.time_base = self._stream.time_base or 1 / self.rate
+        self.num_frames = self._stream.frames or self._estimated_frames()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._container.close()
+
+    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Time in units of `time_base`, and pixels uint8 [height, width, 3], of each frame.
+
+        Raises:
+          UserError: where the file is damaged, or the frames change their size.
+        """
+        number, size = 0, None
+        try:
+            for frame in self._container.decode(self._stream):
+                time = frame.pts if frame.pts is not None else round(number / self.rate / self.time_base)
+                if size not in (None, (frame.height, frame.width)):
+                    raise UserError(f"{self.path} changes its size at frame {number}; cut it there, or scale it.")
+                size = frame.height, frame.width
+                pixels = frame.to_ndarray(format="rgb24")
+                yield time, np.ascontiguousarray(np.rot90(pixels, frame.rotation // 90))
+                number += 1
+        except self._av.error.FFmpegError as error:
+            raise UserError(f"{self.path} cannot be read after frame {number}: {error.strerror}.") from error
+
+    def _estimated_frames(self) -> int | None:
+        if self._stream.duration is not None:
+            return round(self._stream.duration * self.time_base * self.rate)
+        if self._container.duration is not None:
+            return round(self._container.duration * self.rate / self._av.time_base)
+        return None
+
+
+class VideoWriter:
+    """Writes an MP4 file (H.264); used in a `with` block.
+
+    Sides are made even, which the format needs, by repeating the last row or column.
+
+    Args:
+      path: of the file.
+      rate: frames per second on average.
+      time_base: the unit of the times that are given, in seconds.
+    """
+
+    def __init__(self, path: pathlib.Path, rate: Fraction, time_base: Fraction):
+        self._av = _pyav()
+        self._container = self._av.open(str(path), "w", format="mp4")
+        self._stream: Any = self._container.add_stream("h264", rate=rate, options={"crf": QUALITY})
+        self._stream.codec_context.time_base = time_base
+        self._time_base = time_base
+        self._last: int | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with self._container:
+            if error is None and not self.is_empty:
+                self._container.mux(self._stream.encode())
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no frame yet."""
+        return self._last is None
+
+    def add(self, time: int, pixels: np.ndarray) -> None:
+        """Writes a frame.
+
+        Args:
+          time: in units of the time base, later than the last frame's.
+          pixels: uint8 [height, width, 3], of the first frame's size.
+        """
+        height, width = pixels.shape[:2]
+        pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        if self._last is None:
+            self._stream.height, self._stream.width = pixels.shape[:2]
+            self._stream.pix_fmt = "yuv420p"  # what players can show
+        frame = self._av.VideoFrame.from_ndarray(pixels, format="rgb24")
+        frame.pts = time if self._last is None else max(time, self._last + 1)
+        frame.time_base = self._time_base
+        self._last = frame.pts
+        self._container.mux(self._stream.encode(frame))
+
+
+def _pyav() -> ModuleType:
+    try:
+        import av
+    except ImportError as error:
+        raise UserError(
+            "Videos need PyAV, which is not installed; install the extra [video], or it alone: pip install av"
+        ) from error
+    return av

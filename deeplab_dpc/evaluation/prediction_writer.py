@@ -1,0 +1,100 @@
+"""What is written of a prediction: class ids, colours, overlays, probabilities; one folder for each of them."""
+
+import contextlib
+import pathlib
+from collections.abc import Callable, Collection, Iterator
+
+import numpy as np
+
+from deeplab_dpc.data.video import VideoReader, VideoWriter
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.evaluation.bulk_prediction import Prediction
+from deeplab_dpc.evaluation.captioned import Overlays
+from deeplab_dpc.evaluation.visualize import colorize, save_label_png, save_palette_png, save_rgb_png
+from deeplab_dpc.files import atomic_path
+
+OVERLAYS, PROBABILITIES = "overlays", "probabilities"
+
+
+class PredictionWriter:
+    """Writes predictions as OUTPUT/NAME.png, and probabilities as probabilities/NAME.npy; a name may have folders.
+
+    class_ids are 8-bit PNGs of class ids; palette the same as colour indices; colors RGB; overlays the colours over the
+    image, with a legend; probabilities NumPy arrays float16 [height, width, classes].
+
+    Attributes:
+      replaced: names of the images of which an output was there and was written again.
+
+    Args:
+      output_dir: the folder of their folders.
+      outputs: which of these are written, keys of OUTPUTS.
+      overlays: what draws the overlays, with the colours of the classes.
+    """
+
+    def __init__(self, output_dir: pathlib.Path, outputs: Collection[str], overlays: Overlays):
+        self.output_dir = output_dir
+        self.outputs = tuple(dict.fromkeys(outputs))
+        self.overlays = overlays
+        self.replaced: set[str] = set()
+
+    def path(self, output: str, name: str) -> pathlib.Path:
+        """Where that output of an image is written."""
+        return self.output_dir / output / f"{name}{'.npy' if output == PROBABILITIES else '.png'}"
+
+    def is_written(self, name: str) -> bool:
+        """Whether all outputs of an image are there."""
+        return all(self.path(output, name).exists() for output in self.outputs)
+
+    def write(self, prediction: Prediction) -> None:
+        """Writes all outputs of an image."""
+        for output in self.outputs:
+            path = self.path(output, prediction.picture.name)
+            if path.exists():
+                self.replaced.add(prediction.picture.name)
+            OUTPUTS[output](path, prediction, self.overlays)
+
+
+def _write_class_ids(path: pathlib.Path, prediction: Prediction, overlays: Overlays) -> None:
+    save_label_png(path, prediction.ids)
+
+
+def _write_palette(path: pathlib.Path, prediction: Prediction, overlays: Overlays) -> None:
+    save_palette_png(path, prediction.ids, overlays.palette)
+
+
+def _write_colors(path: pathlib.Path, prediction: Prediction, overlays: Overlays) -> None:
+    save_rgb_png(path, colorize(prediction.ids, overlays.palette))
+
+
+def _write_overlay(path: pathlib.Path, prediction: Prediction, overlays: Overlays) -> None:
+    save_rgb_png(path, overlays.draw(prediction.picture.image, prediction.ids))
+
+
+def _write_probabilities(path: pathlib.Path, prediction: Prediction, overlays: Overlays) -> None:
+    if prediction.probabilities is None:
+        raise ValueError("Probabilities are to be written, but were not predicted.")
+    with atomic_path(path) as partial:
+        np.save(partial, prediction.probabilities.astype(np.float16))
+
+
+OUTPUTS: dict[str, Callable[[pathlib.Path, Prediction, Overlays], None]] = {
+    "class_ids": _write_class_ids,
+    "palette": _write_palette,
+    "colors": _write_colors,
+    OVERLAYS: _write_overlay,
+    PROBABILITIES: _write_probabilities,
+}
+
+
+@contextlib.contextmanager
+def overlay_video(path: pathlib.Path, video: VideoReader, overlays: Overlays) -> Iterator[Callable[[Prediction], None]]:
+    """Writes the overlays of a video's frames, in their order, as an MP4 file with the frames' times, without sound."""
+    with atomic_path(path) as partial, VideoWriter(partial, video.rate, video.time_base) as writer:
+
+        def write(prediction: Prediction) -> None:
+            frame = overlays.draw_frame(prediction.picture.image, prediction.ids)
+            writer.add(prediction.picture.time, frame)
+
+        yield write
+        if writer.is_empty:
+            raise UserError(f"{video.path} holds no frame that can be read.")

@@ -1,0 +1,85 @@
+"""Videos: frames in, an MP4 with the same times out; one sentence where there is none."""
+
+import struct
+import sys
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from deeplab_dpc.data.image_sources import frames_of_video
+from deeplab_dpc.data.video import VideoReader, VideoWriter, is_video
+from deeplab_dpc.errors import UserError
+
+RATE = Fraction(30000, 1001)  # of NTSC
+TIME_BASE = Fraction(1, 30000)
+
+
+def frame(grey: int) -> np.ndarray:
+    return np.full((33, 47, 3), grey, np.uint8)  # odd sides, which H.264 cannot have
+
+
+@pytest.fixture
+def clip(tmp_path):
+    pytest.importorskip("av")
+    path = tmp_path / "clip.mp4"
+    with VideoWriter(path, RATE, TIME_BASE) as writer:
+        for number in range(5):
+            writer.add(1001 * number, frame(50 * number))
+    return path
+
+
+def test_written_video_has_the_frames_and_their_rate(clip):
+    with VideoReader(clip) as video:
+        assert (video.rate, video.num_frames) == (RATE, 5)
+        times, images = zip(*video, strict=True)
+        assert [time * video.time_base for time in times] == [n / RATE for n in range(5)]
+    for number, image in enumerate(images):
+        assert image.shape == (34, 48, 3)
+        assert np.abs(image.astype(int) - 50 * number).max() <= 4
+
+
+def test_uneven_times_are_kept(tmp_path):
+    pytest.importorskip("av")
+    with VideoWriter(tmp_path / "a.mp4", Fraction(10), Fraction(1, 1000)) as writer:
+        for time in (0, 100, 350, 360):
+            writer.add(time, frame(100))
+    with VideoReader(tmp_path / "a.mp4") as video:
+        assert [float(time * video.time_base) for time, _ in video] == pytest.approx([0, 0.1, 0.35, 0.36], abs=1e-3)
+
+
+def test_frames_are_named_by_number(clip):
+    with VideoReader(clip) as video:
+        pictures = list(frames_of_video(video))
+    assert [picture.name for picture in pictures][::4] == ["clip/000000", "clip/000004"]
+    assert pictures[3].source == f"frame 3 of {clip}"
+
+
+def test_what_is_no_video_is_named(tmp_path):
+    pytest.importorskip("av")
+    (tmp_path / "x.mp4").write_bytes(b"no video")
+    with pytest.raises(UserError, match=r"x\.mp4 cannot be read as a video: Invalid data"):
+        VideoReader(tmp_path / "x.mp4")
+
+
+def test_without_pyav_its_installation_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(UserError, match=r"Videos need PyAV, which is not installed; .*pip install av"):
+        VideoReader(tmp_path / "x.mp4")
+
+
+def test_videos_are_known_by_their_endings():
+    assert is_video("a/B.MP4")
+    assert is_video("x.gif")
+    assert not is_video("x.jpg")
+
+
+def test_video_of_a_phone_held_upright_is_turned(clip):
+    data = bytearray(clip.read_bytes())
+    matrix = data.index(b"tkhd") + 4 + 40  # of a track header of version 0 (ISO 14496-12, 8.3.2)
+    one = 1 << 16
+    assert struct.unpack_from(">9i", data, matrix)[:5] == (one, 0, 0, 0, one)
+    struct.pack_into(">9i", data, matrix, 0, one, 0, -one, 0, 0, 0, 0, 1 << 30)  # a quarter clockwise
+    clip.write_bytes(data)
+    with VideoReader(clip) as video:
+        assert next(iter(video))[1].shape == (48, 34, 3)
