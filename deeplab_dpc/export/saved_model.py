@@ -1,59 +1,100 @@
-"""A SavedModel that takes uint8 images of any size and answers with class ids and probabilities."""
+"""A SavedModel for TensorFlow Serving, or for any program with TensorFlow; docs/serving.md shows how it is used."""
 
 import json
 import os
 import pathlib
+import typing
 from typing import Any
 
 import keras
 import tensorflow as tf
+from tensorflow.core.framework.tensor_pb2 import TensorProto
 
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.files import atomic_path
+from deeplab_dpc.export.model_info import MODEL_INFO, ModelInfo
+from deeplab_dpc.export.serving_graph import FrozenNetwork, SavedModelOptions, ServingGraph
+from deeplab_dpc.export.warmup import write_warmup_requests
 from deeplab_dpc.models.predictor import Predictor
+from deeplab_dpc.models.segmenter import Segmenter
 
-MODEL_INFO = "model_info.json"
-
-
-class _Serving(tf.Module):
-    def __init__(self, predictor: Predictor):
-        super().__init__()
-        self.class_ids = predictor.class_ids
-        self.probabilities = predictor.probabilities
-
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="image")])
-    def predict(self, image):
-        return {
-            "semantic": tf.cast(self.class_ids(image), tf.int32, name="semantic"),
-            "probabilities": tf.cast(self.probabilities(image), tf.float32, name="probabilities"),
-        }
+# Of a SavedModel, for what is no part of its graph; TensorFlow Serving looks for its requests there.
+ASSETS_EXTRA = "assets.extra"
+DEFAULT_SIGNATURE, PROBABILITIES_SIGNATURE, ENCODED_SIGNATURE = "serving_default", "probabilities", "encoded"
+WARMUP_SIZE = (513, 513)  # height and width in pixels, where images may have any
+GREY = 127  # of those images
 
 
-def export_saved_model(predictor: Predictor, export_dir: str | os.PathLike[str], info: dict[str, Any]) -> None:
-    """Writes a SavedModel: `image` uint8 [batch, height, width, 3] -> `semantic` int32 [batch, height, width] and
-    `probabilities` float32 [batch, height, width, classes].
+def export_saved_model(
+    predictor: Predictor,
+    export_dir: str | os.PathLike[str],
+    info: ModelInfo,
+    options: SavedModelOptions | None = None,
+    warmup_size: tuple[int, int] = WARMUP_SIZE,
+) -> None:
+    """Writes a SavedModel.
+
+    Its signatures: `serving_default`, `image` uint8 [batch, height, width, 3] -> `semantic` int32 [batch, height,
+    width]; `probabilities`, the same -> `probabilities` float32 [batch, height, width, classes], a signature of its own
+    since they are many times as much to compute and to send; `encoded` on request, `image_bytes` [batch] ->
+    `semantic_bytes` [batch] (the ending tells TensorFlow Serving that its JSON has them in base 64).
 
     Args:
       predictor: the network with its padding and upsampling.
-      export_dir: a directory that does not exist yet; it appears when the model is complete.
-      info: JSON-ready facts about the model, kept in assets.extra/model_info.json.
+      export_dir: a directory that does not exist yet. This function may leave it incomplete where it fails.
+      info: kept in assets.extra/model_info.json.
+      options: sizes and signatures.
+      warmup_size: (height, width) in pixels of the image in the warm-up requests, where the model takes any size.
 
     Raises:
-      UserError: on another backend than TensorFlow, if the directory exists and is not empty, or cannot be written.
+      UserError: on another backend than TensorFlow, or if the files cannot be written.
     """
     if keras.backend.backend() != "tensorflow":
-        raise UserError("--export_dir needs --backend=tensorflow; runs that were trained on JAX are exported as well.")
-    target = pathlib.Path(export_dir)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UserError(f"--export_dir={target} exists; give a new directory, so that no served model is overwritten.")
-    module = _Serving(predictor)
+        raise UserError("A SavedModel needs --backend=tensorflow; runs that were trained on JAX are exported as well.")
+    options = options or SavedModelOptions()
+    network = typing.cast(Segmenter, FrozenNetwork(predictor.segmenter))
+    graph = ServingGraph(Predictor(network, predictor.config), options)
+    extra = pathlib.Path(export_dir) / ASSETS_EXTRA
     try:
-        with atomic_path(target) as partial:
-            tf.saved_model.save(module, str(partial), signatures={"serving_default": module.predict})
-            extra = partial / "assets.extra"
-            extra.mkdir()
-            (extra / MODEL_INFO).write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
+        tf.saved_model.save(tf.Module(), str(export_dir), signatures=_signatures(graph))
+        extra.mkdir()
+        (extra / MODEL_INFO).write_text(json.dumps(info.to_json(), indent=1) + "\n", encoding="utf-8")
+        write_warmup_requests(extra, _warmup_requests(options, warmup_size))
     except tf.errors.OpError as error:
         # The message is "{{node}} path; reason [Op:name]".
         reason = error.message.rpartition("; ")[2].partition(" [Op:")[0].splitlines()[0]
-        raise UserError(f"--export_dir={target} cannot be written: {reason}.") from error
+        raise UserError(f"The SavedModel cannot be written: {reason}; nothing of it was left.") from error
+
+
+def expected_agreement() -> float:
+    """The share of pixels that a SavedModel has from the Keras model: all of them, with the same operations.
+
+    A GPU's library tries several algorithms for each convolution and keeps the fastest, which may be another one the
+    next time.
+    """
+    return 0.999 if tf.config.list_physical_devices("GPU") else 1.0
+
+
+def _signatures(graph: ServingGraph) -> dict[str, Any]:
+    sides = graph.options.export_size or (None, None)
+    image = tf.TensorSpec([None, *sides, 3], tf.uint8, name="image")
+    files = tf.TensorSpec([None], tf.string, name="image_bytes")
+    functions: dict[str, Any] = {
+        DEFAULT_SIGNATURE: tf.function(lambda image: {"semantic": graph.class_ids(image)}, [image]),
+        PROBABILITIES_SIGNATURE: tf.function(lambda image: {"probabilities": graph.probabilities(image)}, [image]),
+    }
+    if graph.options.encoded_signature:
+        functions[ENCODED_SIGNATURE] = tf.function(
+            lambda image_bytes: {"semantic_bytes": graph.encoded(image_bytes)}, [files]
+        )
+    return functions
+
+
+def _warmup_requests(options: SavedModelOptions, size: tuple[int, int]) -> dict[str, dict[str, TensorProto]]:
+    """A grey image for each signature."""
+    height, width = options.export_size or size
+    image = tf.make_tensor_proto(GREY, tf.uint8, [1, height, width, 3])  # one number, which is repeated
+    requests = {name: {"image": image} for name in (DEFAULT_SIGNATURE, PROBABILITIES_SIGNATURE)}
+    if options.encoded_signature:
+        file = tf.io.encode_png(tf.fill([height, width, 3], tf.constant(GREY, tf.uint8))).numpy()
+        requests[ENCODED_SIGNATURE] = {"image_bytes": tf.make_tensor_proto([file])}
+    return requests

@@ -48,6 +48,7 @@ def test_published_checkpoint_is_exported_with_its_moving_averages_beside_a_save
         "restore_moving_averages": True,
         "export_checkpoint": tmp_path / "averaged.ckpt",
         "export_dir": tmp_path / "saved_model",
+        "check": False,
     }
     assert execute("export", _argv(**flags)) == 0
     exported = read_tf1_checkpoint(str(tmp_path / "averaged.ckpt"))

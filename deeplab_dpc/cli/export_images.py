@@ -1,0 +1,126 @@
+"""The real images of an export: those that it is checked on, and those that int8 ranges are measured on."""
+
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+from absl import flags
+from PIL import Image
+
+from deeplab_dpc.cli.model_source import LoadedModel
+from deeplab_dpc.config import DataConfig
+from deeplab_dpc.data.catalog import find_dataset
+from deeplab_dpc.data.dataset_info import Dataset
+from deeplab_dpc.data.image_files import decode_image
+from deeplab_dpc.data.spread import spread_images
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.run_config import read_run
+
+SUFFIXES = (".jpg", ".jpeg", ".png")
+CHECK_SPLIT = "val"
+
+NamedImage = tuple[str, np.ndarray]
+
+
+def define_image_flags(values: flags.FlagValues) -> None:
+    """Which images, and how many of a data set."""
+    flags.DEFINE_bool(
+        "check", True, "Whether each export is compared with the Keras model on real images.", flag_values=values
+    )
+    flags.DEFINE_string(
+        "check_images",
+        None,
+        "Folder of JPEG or PNG images to compare on; by default images of the run's data set.",
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "num_check_images", 8, f"How many of the {CHECK_SPLIT} split are compared without it.", flag_values=values
+    )
+    flags.DEFINE_string(
+        "calibration_images",
+        None,
+        "Folder of JPEG or PNG images that show int8 the range of each activation; by default images of the run's "
+        "data set.",
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "num_calibration_images", 100, "How many of the train split are used without it.", flag_values=values
+    )
+
+
+class ExportImages:
+    """The images that the flags name.
+
+    Args:
+      values: the flags.
+      loaded: the network, with its run.
+
+    Raises:
+      UserError: if a number of images is less than 1.
+    """
+
+    def __init__(self, values: flags.FlagValues, loaded: LoadedModel):
+        for name in ("num_check_images", "num_calibration_images"):
+            if getattr(values, name) < 1:
+                raise UserError(f"--{name} must be at least 1, got {getattr(values, name)}.")
+        self._values = values
+        self._loaded = loaded
+
+    def check(self) -> list[NamedImage]:
+        """(name, image uint8 [height, width, 3]) to compare on.
+
+        Raises:
+          UserError: if there are none.
+        """
+        if self._values.check_images is not None:
+            return list(_images_of("check_images", self._values.check_images))
+        dataset = self._dataset("--check_images=FOLDER (a few images to compare the export on), or --nocheck")
+        return list(spread_images(dataset, self._check_split(dataset), self._values.num_check_images))
+
+    def calibration(self) -> Iterator[NamedImage]:
+        """The same for int8.
+
+        Raises:
+          UserError: if there are none.
+        """
+        if self._values.calibration_images is not None:
+            return _images_of("calibration_images", self._values.calibration_images)
+        dataset = self._dataset("--calibration_images=FOLDER (about a hundred images)")
+        split = self._data_config().train_split
+        return spread_images(dataset, split, self._values.num_calibration_images)
+
+    def largest(self) -> tuple[int, int]:
+        """(height, width) in pixels that every image of the split that is checked fits into."""
+        dataset = self._dataset("--export_size=HEIGHT,WIDTH (a TFLite model takes images of one size)")
+        return dataset.info.max_size[self._check_split(dataset)]
+
+    def _check_split(self, dataset: Dataset) -> str:
+        return CHECK_SPLIT if CHECK_SPLIT in dataset.info.splits else self._data_config().train_split
+
+    def _data_config(self) -> DataConfig:
+        return DataConfig.from_json(read_run(self._loaded.workdir)["data"])  # type: ignore[arg-type]
+
+    def _dataset(self, instead: str) -> Dataset:
+        if self._loaded.workdir is None:
+            raise UserError(f"A published checkpoint comes without images; give {instead}.")
+        data = self._data_config()
+        try:
+            return find_dataset(data.data_dir, data.dataset, data.classes)
+        except UserError as error:
+            raise UserError(f"The run's data set is not where it was ({error}) Give {instead}.") from error
+
+
+def scaled(image: np.ndarray, size: tuple[int, int] | tuple[()]) -> np.ndarray:
+    """The image at (height, width) in pixels, where a size is given."""
+    if not size or image.shape[:2] == size:
+        return image
+    return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
+
+
+def _images_of(flag: str, folder: str) -> Iterator[NamedImage]:
+    if not pathlib.Path(folder).is_dir():
+        raise UserError(f"--{flag}={folder} is not a folder.")
+    paths = sorted(path for path in pathlib.Path(folder).iterdir() if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise UserError(f"--{flag}={folder} holds no {', '.join(SUFFIXES)} file.")
+    return ((path.name, decode_image(path, str(path))) for path in paths)

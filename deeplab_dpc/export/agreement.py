@@ -1,0 +1,79 @@
+"""How far an exported model predicts what the Keras model predicts, on real images."""
+
+import dataclasses
+from collections.abc import Iterable
+
+import numpy as np
+
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.models.image_predictor import ImagePredictor
+
+
+@dataclasses.dataclass(frozen=True)
+class Agreement:
+    """Pixels of the same class in two predictions.
+
+    Attributes:
+      images: that were compared.
+      pixels: of all of them.
+      different: pixels with another class.
+      worst: the smallest share of equal pixels of an image.
+    """
+
+    images: int
+    pixels: int
+    different: int
+    worst: float
+
+    @property
+    def share(self) -> float:
+        """Of equal pixels, over all images."""
+        return 1.0 - self.different / self.pixels
+
+    def __str__(self) -> str:
+        return (
+            f"{100 * self.share:.4f} % of the pixels of {self.images} image{'s' if self.images > 1 else ''} are equal "
+            f"({self.different:,} of {self.pixels:,} differ; worst image {100 * self.worst:.4f} %)"
+        )
+
+
+def measure_agreement(reference: ImagePredictor, exported: ImagePredictor, images: Iterable[np.ndarray]) -> Agreement:
+    """Compares class ids.
+
+    Args:
+      reference: what is right.
+      exported: what is compared with it.
+      images: one or more, uint8 [height, width, 3].
+
+    Raises:
+      ValueError: if there is no image, or the predictions differ in shape.
+    """
+    different, pixels = [], []
+    for image in images:
+        expected = reference.predict_batch(image[np.newaxis])
+        found = exported.predict_batch(image[np.newaxis])
+        if found.shape != expected.shape:
+            raise ValueError(f"The predictions must have one shape, got {expected.shape} and {found.shape}.")
+        different.append(int((found != expected).sum()))
+        pixels.append(expected.size)
+    if not pixels:
+        raise ValueError("There must be at least one image to compare.")
+    worst = min(1.0 - wrong / count for wrong, count in zip(different, pixels, strict=True))
+    return Agreement(len(pixels), sum(pixels), sum(different), worst)
+
+
+def check_agreement(
+    reference: ImagePredictor, exported: ImagePredictor, images: Iterable[np.ndarray], threshold: float
+) -> Agreement:
+    """As measure_agreement.
+
+    Raises:
+      UserError: if the share of equal pixels is less than `threshold`.
+    """
+    agreement = measure_agreement(reference, exported, images)
+    if agreement.share < threshold:
+        raise UserError(
+            f"The exported model is too far from the Keras model: {agreement}, and --min_agreement is {threshold:g}; "
+            "nothing was written; choose a more precise export, or a lower --min_agreement."
+        )
+    return agreement

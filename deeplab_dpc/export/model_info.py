@@ -1,0 +1,120 @@
+"""The facts that travel with an exported model: what its class ids mean, and where it comes from."""
+
+import dataclasses
+import datetime
+import pathlib
+import subprocess
+from collections.abc import Sequence
+from typing import Any, Self
+
+import deeplab_dpc
+from deeplab_dpc.config import InferenceConfig, ModelConfig
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.files import read_json
+
+MODEL_INFO = "model_info.json"
+PACKAGE = pathlib.Path(deeplab_dpc.__file__).parent
+
+Color = tuple[int, int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelInfo:
+    """What is known of an exported model. It names no path of the machine that wrote it.
+
+    Attributes:
+      class_names: one per class id.
+      palette: (red, green, blue) per class id, each in 0..255.
+      ignore_label: the id of pixels that count neither in training nor in evaluation.
+      source: the run and its step, or the published checkpoint.
+      model: ModelConfig as JSON; kept as it was written, so that another version can load the export.
+      inference: InferenceConfig as JSON.
+      export: what the format was told beside that, as JSON.
+      git_revision: of the code that wrote it, with "-dirty" for one with changes; None for an installed package.
+      version: of that package.
+      created: when, in UTC (ISO 8601).
+    """
+
+    class_names: tuple[str, ...]
+    palette: tuple[Color, ...]
+    ignore_label: int
+    source: str
+    model: dict[str, Any]
+    inference: dict[str, Any]
+    export: dict[str, Any]
+    git_revision: str | None
+    version: str
+    created: str
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        """The inverse of `to_json`; also takes the lists that JSON makes of tuples."""
+        known = {field.name: value[field.name] for field in dataclasses.fields(cls)}
+        return cls(
+            **known
+            | {
+                "class_names": tuple(known["class_names"]),
+                "palette": tuple((red, green, blue) for red, green, blue in known["palette"]),
+            }
+        )
+
+
+def describe_model(
+    class_names: Sequence[str],
+    palette: Sequence[Color],
+    ignore_label: int,
+    source: str,
+    model: ModelConfig,
+    inference: InferenceConfig,
+    **export: Any,
+) -> ModelInfo:
+    """The facts about a model that is exported now, by this code; see ModelInfo for the arguments."""
+    return ModelInfo(
+        tuple(class_names),
+        tuple(palette),
+        ignore_label,
+        source,
+        model.to_json(),
+        inference.to_json(),
+        export,
+        git_revision(),
+        deeplab_dpc.__version__,
+        datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+
+
+def read_model_info(path: pathlib.Path) -> ModelInfo:
+    """Reads such a JSON file.
+
+    Raises:
+      UserError: if it is absent or incomplete.
+    """
+    value = read_json(path, "description of the exported model")
+    try:
+        return ModelInfo.from_json(value)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} does not describe an exported model; export the model again.") from error
+
+
+def git_revision(folder: pathlib.Path = PACKAGE) -> str | None:
+    """The commit of the checkout that holds the package, with "-dirty" if the package differs from it.
+
+    None where git is not installed or does not know the package, as for one installed inside another project.
+    """
+    if _git(folder, "ls-files", "--error-unmatch", "__init__.py") is None:
+        return None
+    changed = _git(folder, "status", "--porcelain", "--", ".")
+    revision = _git(folder, "rev-parse", "HEAD")
+    return f"{revision}-dirty" if revision and changed else revision
+
+
+def _git(folder: pathlib.Path, *arguments: str) -> str | None:
+    """What git prints; None where it fails."""
+    try:
+        result = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return result.stdout.strip() if result.returncode == 0 else None

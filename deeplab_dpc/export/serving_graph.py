@@ -1,0 +1,160 @@
+"""What a SavedModel computes: from uint8 images, or JPEG and PNG files, to class ids and probabilities."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from deeplab_dpc.config import Config, InferenceConfig
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.layers import kernels
+from deeplab_dpc.models.predictor import Predictor
+from deeplab_dpc.models.segmenter import Segmenter
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedModelOptions(Config):
+    """What a SavedModel does beside predicting.
+
+    Attributes:
+      export_size: height and width in pixels that all images must have; by default they may have any.
+      max_side: images with a longer side are scaled down to it in pixels, and the answer is scaled back.
+      argmax_before_upsampling: whether class ids are upsampled in place of the logits: blocky borders, less work where
+        there are many of them.
+      encoded_signature: whether a signature `encoded` takes JPEG and PNG files, and answers with PNG files.
+    """
+
+    export_size: tuple[int, int] | tuple[()] = ()
+    max_side: int | None = None
+    argmax_before_upsampling: bool = False
+    encoded_signature: bool = False
+
+    def __post_init__(self) -> None:
+        size = self.export_size
+        if size and (len(size) != 2 or min(size) < 1):
+            raise UserError(f"--export_size must be HEIGHT,WIDTH in pixels, got {','.join(map(str, size))}.")
+        if self.max_side is not None and self.max_side < 1:
+            raise UserError(f"--max_side must be at least 1 pixel, got {self.max_side}.")
+
+    @property
+    def approximates(self) -> bool:
+        """Whether the answer is another one than the network's at the size of the image."""
+        return self.max_side is not None or self.argmax_before_upsampling
+
+    def check(self, inference: InferenceConfig) -> None:
+        """Raises a UserError if the options cannot be had with this way of predicting."""
+        if inference.sliding_window:
+            raise UserError(
+                "--sliding_window is for what predicts an exported model, not part of it; give it to predict.py or "
+                "eval.py with --exported_model."
+            )
+        if self.argmax_before_upsampling and inference.averages:
+            raise UserError(
+                "--argmax_before_upsampling has no probabilities to average; leave it out, or --eval_scales and "
+                "--add_flipped_images."
+            )
+        crop = inference.eval_crop_size
+        if crop and self.export_size and (self.export_size[0] > crop[0] or self.export_size[1] > crop[1]):
+            raise UserError("--export_size must not be larger than --eval_crop_size, which images are padded to.")
+
+
+class FrozenNetwork:
+    """A network whose weights are constants of one function that all its calls share; it stands in for a Segmenter.
+
+    A SavedModel of it needs no variables to be kept alive by who loads it, and holds the weights once, however many
+    signatures, scales and flips use them.
+    """
+
+    def __init__(self, segmenter: Segmenter):
+        self.config = segmenter.config
+        function = tf.function(lambda images: segmenter(images, training=False))
+        spec = tf.TensorSpec([None, None, None, 3], tf.float32)
+        self._function = convert_variables_to_constants_v2(function.get_concrete_function(spec))
+
+    def __call__(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
+        if training:
+            raise ValueError("A frozen network cannot be trained.")
+        return tf.nest.flatten(self._function(images))[0]
+
+
+class ServingGraph:
+    """Class ids and probabilities as a SavedModel computes them; an ImagePredictor.
+
+    Args:
+      predictor: the network with its scales, flips and padding.
+      options: what is done beside that.
+    """
+
+    def __init__(self, predictor: Predictor, options: SavedModelOptions):
+        options.check(predictor.config)
+        self.predictor = predictor
+        self.options = options
+        self.num_classes = predictor.num_classes
+        self.check_size = predictor.check_size
+        self._predict_batch = tf.function(self.class_ids, reduce_retracing=True)
+        self._predict_probabilities = tf.function(self.probabilities, reduce_retracing=True)
+
+    def class_ids(self, image: tf.Tensor) -> tf.Tensor:
+        """uint8 [batch, height, width, 3] -> class ids int32 [batch, height, width]."""
+        predict = self._coarse_class_ids if self.options.argmax_before_upsampling else self.predictor.class_ids
+        # Class ids cannot be interpolated; the published export takes the nearest too (export_model.py).
+        return self._at_most_max_side(image, lambda x: tf.cast(predict(x), tf.int32)[..., tf.newaxis], "nearest")[
+            ..., 0
+        ]
+
+    def probabilities(self, image: tf.Tensor) -> tf.Tensor:
+        """uint8 [batch, height, width, 3] -> float32 [batch, height, width, num_classes]."""
+        return self._at_most_max_side(image, self.predictor.probabilities, "bilinear")
+
+    def encoded(self, image_bytes: tf.Tensor) -> tf.Tensor:
+        """JPEG or PNG files [batch] -> their class ids as PNG files of one channel [batch].
+
+        One after another, so that images of a batch may differ in size: a server puts the requests of several clients
+        into one batch. An EXIF orientation is ignored, as tf.io.decode_image does.
+        """
+
+        def answer(file: tf.Tensor) -> tf.Tensor:
+            image = tf.io.decode_image(file, channels=3, expand_animations=False)
+            image = tf.ensure_shape(image, [*(self.options.export_size or (None, None)), 3])
+            ids = self.class_ids(image[tf.newaxis])[0]
+            return tf.io.encode_png(tf.cast(ids, tf.uint8)[..., tf.newaxis])
+
+        return tf.map_fn(answer, image_bytes, fn_output_signature=tf.string, parallel_iterations=1)
+
+    def predict_batch(self, images: np.ndarray) -> np.ndarray:
+        """As class_ids."""
+        return self._predict_batch(tf.constant(images)).numpy()
+
+    def predict_probabilities(self, images: np.ndarray) -> np.ndarray:
+        """As probabilities."""
+        return self._predict_probabilities(tf.constant(images)).numpy()
+
+    def _coarse_class_ids(self, image: tf.Tensor) -> tf.Tensor:
+        """The largest logit where the network has one; pixels between take the nearest, corners on corners."""
+        padded = self.predictor.class_ids.pad(image)
+        ids = kernels.argmax(self.predictor.segmenter(padded, training=False))
+        sides, (height, width) = tf.shape(padded)[1:3], tf.unstack(tf.shape(image)[1:3])
+        upsampled = tf.raw_ops.ResizeNearestNeighbor(images=ids[..., tf.newaxis], size=sides, align_corners=True)
+        return upsampled[:, :height, :width, 0]
+
+    def _at_most_max_side(self, image: tf.Tensor, answer: Callable[[Any], Any], method: str) -> tf.Tensor:
+        """`answer` [batch, height, width, channels] for the image, which is scaled down for it if it is too large."""
+        if self.options.max_side is None:
+            return answer(image)
+        size = tf.shape(image)[1:3]
+        longer = tf.reduce_max(size)
+        is_larger = longer > self.options.max_side
+        scale = tf.cast(self.options.max_side / longer, tf.float32)
+        smaller = tf.maximum(tf.cast(tf.round(tf.cast(size, tf.float32) * scale), tf.int32), 1)
+        pixels = tf.cond(
+            is_larger,
+            lambda: tf.image.resize(image, smaller, antialias=True),
+            lambda: tf.cast(image, tf.float32),
+        )
+        result = answer(pixels)
+        resize = functools.partial(tf.image.resize, result, size, method=method)
+        return tf.cond(is_larger, resize, lambda: result)

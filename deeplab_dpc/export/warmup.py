@@ -1,0 +1,58 @@
+"""Requests that TensorFlow Serving answers when it loads a model, so that no client waits for the first one.
+
+The file is assets.extra/tf_serving_warmup_requests: a TFRecord file of at most 1000 PredictionLog messages
+(tensorflow/serving, g3doc/saved_model_warmup.md). Their classes are not part of TensorFlow, so the few fields are
+written here, by the field numbers of tensorflow_serving/apis/{prediction_log,predict,model}.proto.
+"""
+
+import pathlib
+from collections.abc import Mapping
+
+import tensorflow as tf
+from tensorflow.core.framework.tensor_pb2 import TensorProto
+
+WARMUP_FILE = "tf_serving_warmup_requests"
+# PredictionLog.predict_log, PredictLog.request, PredictRequest.{model_spec, inputs}, ModelSpec.{name, signature_name}
+PREDICT_LOG, REQUEST, MODEL_SPEC, INPUTS, NAME, SIGNATURE_NAME = 6, 1, 1, 2, 1, 3
+MAP_KEY, MAP_VALUE = 1, 2  # of an entry of any map
+_LENGTH_DELIMITED = 2  # wire type of texts, bytes and messages
+
+
+def write_warmup_requests(
+    folder: pathlib.Path, requests: Mapping[str, Mapping[str, TensorProto]], model_name: str = "model"
+) -> None:
+    """Writes one request per signature.
+
+    Args:
+      folder: the model's assets.extra.
+      requests: the inputs by name, of each signature by name.
+      model_name: which the requests carry; the server runs them on the model that it loads, whatever its name.
+    """
+    with tf.io.TFRecordWriter(str(folder / WARMUP_FILE)) as writer:
+        for signature, inputs in requests.items():
+            request = predict_request(model_name, signature, inputs)
+            writer.write(_field(PREDICT_LOG, _field(REQUEST, request)))
+
+
+def predict_request(model_name: str, signature: str, inputs: Mapping[str, TensorProto]) -> bytes:
+    """A serialized PredictRequest."""
+    model_spec = _field(NAME, model_name.encode()) + _field(SIGNATURE_NAME, signature.encode())
+    entries = (
+        _field(MAP_KEY, name.encode()) + _field(MAP_VALUE, value.SerializeToString()) for name, value in inputs.items()
+    )
+    return _field(MODEL_SPEC, model_spec) + b"".join(_field(INPUTS, entry) for entry in entries)
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """A length-delimited field of the protocol buffers' wire format."""
+    return _varint(number << 3 | _LENGTH_DELIMITED) + _varint(len(content)) + content
+
+
+def _varint(value: int) -> bytes:
+    """Seven bits a byte, the lowest first; the eighth says that more follow."""
+    result = bytearray()
+    while value > 0x7F:
+        result.append(value & 0x7F | 0x80)
+        value >>= 7
+    result.append(value)
+    return bytes(result)
