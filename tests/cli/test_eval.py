@@ -14,7 +14,7 @@ from PIL import Image
 
 from deeplab_dpc.checkpoint.run_directory import checkpoint_name, training_folder
 from deeplab_dpc.cli import eval as command
-from deeplab_dpc.cli import eval_repeatedly
+from deeplab_dpc.cli import eval_repeatedly, eval_submission
 from deeplab_dpc.cli.main import execute
 from deeplab_dpc.cli.predictor_source import LoadedPredictor
 from deeplab_dpc.config import DataConfig, TrainConfig
@@ -198,6 +198,12 @@ def test_submission_is_written_and_nothing_else(source, shapes, tmp_path, capsys
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setattr(Guess, "num_classes", 19)
     names = tuple(f"class_{i}" for i in range(19))
+    found = eval_submission.predictions
+    monkeypatch.setattr(
+        eval_submission,
+        "predictions",
+        lambda *of: ((f"berlin_00000{i}_000019_leftImg8bit.png", *rest) for i, (_, *rest) in enumerate(found(*of))),
+    )
     info = dataclasses.replace(shapes.info, name="cityscapes", class_names=names, palette=((0, 0, 0),) * 19)
     assert run(data_dir=_described_as(info, shapes, tmp_path / "data"), submission=tmp_path / "s.zip") == 0
     assert {path.name for path in tmp_path.iterdir()} == {"data", "s.zip"}
