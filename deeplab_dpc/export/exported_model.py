@@ -1,0 +1,126 @@
+"""What export.py wrote, as a predictor: a SavedModel directory, a .tflite file or an .onnx file."""
+
+import os
+import pathlib
+from typing import Protocol
+
+import numpy as np
+
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.export.model_info import ModelInfo
+
+PAD_VALUE = 128  # the byte nearest to what the network pads with, 127.5
+
+
+class Runtime(Protocol):
+    """What runs one format.
+
+    Attributes:
+      info: the facts in the file.
+      size: (height, width) in pixels that images must have; None for any.
+    """
+
+    info: ModelInfo
+    size: tuple[int, int] | None
+
+    def class_ids(self, images: np.ndarray) -> np.ndarray:
+        """uint8 [batch, height, width, 3] -> int32 [batch, height, width]."""
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """The same -> float32 [batch, height, width, num_classes]; a UserError where the format has none."""
+
+
+class ExportedModel:
+    """An ImagePredictor.
+
+    A model of one size takes smaller images too: they are padded at the bottom and right, as --eval_crop_size does, but
+    with 128, since 127.5 is no byte.
+
+    Attributes:
+      num_classes, class_names, palette, ignore_label: of the classes.
+      source: where the weights come from, in words.
+      size: (height, width) in pixels that images must not exceed; None for any.
+
+    Args:
+      path: for errors.
+      runtime: what runs it.
+    """
+
+    def __init__(self, path: pathlib.Path, runtime: Runtime):
+        self._path = path
+        self._runtime = runtime
+        info = runtime.info
+        self.class_names = info.class_names
+        self.num_classes = len(info.class_names)
+        self.palette = info.palette
+        self.ignore_label = info.ignore_label
+        self.source = info.source
+        crop = info.inference.get("eval_crop_size")
+        self.size = runtime.size or ((crop[0], crop[1]) if crop else None)
+
+    def predict_batch(self, images: np.ndarray) -> np.ndarray:
+        """Class ids int32 [batch, height, width] of images uint8 [batch, height, width, 3]."""
+        height, width = images.shape[1:3]
+        return self._runtime.class_ids(self._padded(images))[:, :height, :width]
+
+    def predict_probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Probabilities float32 [batch, height, width, num_classes] of the same.
+
+        Raises:
+          UserError: if the model has class ids only.
+        """
+        height, width = images.shape[1:3]
+        return self._runtime.probabilities(self._padded(images))[:, :height, :width]
+
+    def check_size(self, image: np.ndarray, name: str) -> None:
+        """Raises a UserError if the image is larger than the model takes."""
+        height, width = image.shape[:2]
+        if self.size and (height > self.size[0] or width > self.size[1]):
+            raise UserError(
+                f"{name} is {height} x {width} pixels, larger than {self.size[0]} x {self.size[1]}, which {self._path} "
+                "was exported for; scale it down, or export a model for larger images."
+            )
+
+    def _padded(self, images: np.ndarray) -> np.ndarray:
+        size = self._runtime.size
+        if size is None or images.shape[1:3] == size:
+            return images
+        padded = np.full((len(images), *size, 3), PAD_VALUE, images.dtype)
+        padded[:, : images.shape[1], : images.shape[2]] = images
+        return padded
+
+
+def load_exported_model(path: str | os.PathLike[str]) -> ExportedModel:
+    """Loads what export.py wrote.
+
+    Args:
+      path: the directory of a SavedModel, or a file that ends with .tflite or .onnx.
+
+    Raises:
+      UserError: if there is no such model, it is damaged or somebody else's, or what runs it is not installed.
+    """
+    path = pathlib.Path(path)
+    if path.suffix not in (".tflite", ".onnx") and not path.is_dir():
+        problem = "is neither a directory nor a .tflite or .onnx file" if path.exists() else "does not exist"
+        raise UserError(f"The exported model {path} {problem}; give what export.py wrote.")
+    if path.is_dir():
+        from deeplab_dpc.export.saved_model_runtime import SavedModelRuntime
+
+        return ExportedModel(path, SavedModelRuntime(path))
+    if not path.is_file():
+        raise UserError(f"The exported model {path} does not exist; give what export.py wrote.")
+    if path.suffix == ".tflite":
+        from deeplab_dpc.export.tflite_runtime import TFLiteRuntime
+
+        return ExportedModel(path, TFLiteRuntime(path))
+    from deeplab_dpc.export.onnx_runtime import OnnxRuntime
+
+    return ExportedModel(path, OnnxRuntime(path))
+
+
+def no_probabilities(kind: str) -> UserError:
+    """The error of a format that has class ids only, as in 'An ONNX file'."""
+    return UserError(
+        f"{kind} answers with class ids alone; take a SavedModel, or the network, for probabilities "
+        "(they are what --sliding_window averages too)."
+    )

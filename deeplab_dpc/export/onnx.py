@@ -1,0 +1,85 @@
+"""An ONNX file, for ONNX Runtime and whatever else reads the format: images to class ids. Needs the extra `onnx`."""
+
+import json
+import logging
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.export.model_info import ModelInfo
+from deeplab_dpc.export.portable_graph import portable_function
+from deeplab_dpc.models.predictor import Predictor
+
+OPSET = 18  # the newest that tf2onnx writes; align-corners resizing is in every one since 11
+METADATA_KEY = "deeplab_dpc"
+INT64 = 7  # onnx.TensorProto.INT64
+
+
+def export_onnx(
+    predictor: Predictor, path: str | os.PathLike[str], info: ModelInfo, size: tuple[int, int] | None = None
+) -> None:
+    """Writes an ONNX file: `image` uint8 [batch, height, width, 3] -> `semantic` int32 [batch, height, width].
+
+    Padding, normalisation, upsampling and argmax are inside. `info` is in the file as JSON, in metadata_props under
+    `deeplab_dpc`.
+
+    Args:
+      predictor: the network with its padding and scales.
+      path: the file. This function may leave it incomplete where it fails.
+      info: kept in the file.
+      size: (height, width) in pixels that all images must have, which may be faster; None for any.
+
+    Raises:
+      UserError: as portable_function; if tf2onnx is not installed.
+    """
+    try:
+        import onnx
+        import tf2onnx
+    except ImportError as error:
+        raise UserError("ONNX needs tf2onnx and onnx; pip install 'deeplab-dpc[onnx]'.") from error
+    spec = tf.TensorSpec((None, *(size or (None, None)), 3), tf.uint8)
+    function = portable_function(predictor, spec, "ONNX")
+    # Of an optimisation that it skips for MobileNetV3, with a traceback; the file is right without it.
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    model, _ = tf2onnx.convert.from_function(
+        function,
+        input_signature=function.input_signature,
+        opset=OPSET,
+        custom_op_handlers={"ResizeBilinear": (_resize_align_corners, [])},
+    )
+    onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(info.to_json())})
+    onnx.checker.check_model(model)
+    pathlib.Path(path).write_bytes(model.SerializeToString())
+
+
+def _resize_align_corners(graph: Any, node: Any, name: str, args: Any) -> None:
+    """Writes a ResizeBilinear with aligned corners, the only one here, to the size that it has.
+
+    tf2onnx would write a factor where it knows both sizes; 32-bit factors times a side fall short of the side wanted,
+    and ONNX cuts that to one pixel less (9 to 129, 17 to 33).
+    """
+    del name, args
+    shapes, dtypes = node.output_shapes, node.output_dtypes
+    images = graph.make_node("Transpose", [node.input[0]], {"perm": [0, 3, 1, 2]}).output[0]
+    start, end = (
+        graph.make_const(f"{node.name}/slice_{place}", np.array([place], np.int64)).output[0] for place in (0, 2)
+    )
+    batch_and_channels = graph.make_node("Slice", [graph.make_node("Shape", [images]).output[0], start, end]).output[0]
+    size = graph.make_node("Cast", [node.input[1]], {"to": INT64}).output[0]
+    sizes = graph.make_node("Concat", [batch_and_channels, size], {"axis": 0}).output[0]
+    attributes = {"mode": "linear", "coordinate_transformation_mode": "align_corners"}
+    resized = graph.make_node("Resize", [images, "", "", sizes], attributes).output[0]
+    graph.remove_node(node.name)
+    graph.make_node(
+        "Transpose",
+        [resized],
+        {"perm": [0, 2, 3, 1]},
+        name=node.name,
+        outputs=node.output,
+        shapes=shapes,
+        dtypes=dtypes,
+    )

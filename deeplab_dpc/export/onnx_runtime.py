@@ -1,0 +1,54 @@
+"""Runs an ONNX file with ONNX Runtime, on the CPU. Needs the extra `onnx`."""
+
+import json
+import pathlib
+
+import numpy as np
+
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.export.exported_model import no_probabilities
+from deeplab_dpc.export.model_info import ModelInfo
+from deeplab_dpc.export.onnx import METADATA_KEY
+from deeplab_dpc.export.portable_graph import INPUT, OUTPUT
+
+
+class OnnxRuntime:
+    """A Runtime.
+
+    Args:
+      path: the file.
+
+    Raises:
+      UserError: if ONNX Runtime is not installed, the file is damaged, or export.py did not write it.
+    """
+
+    def __init__(self, path: pathlib.Path):
+        try:
+            import onnxruntime
+            from onnxruntime.capi import onnxruntime_pybind11_state as errors
+        except ImportError as error:
+            raise UserError(f"{path} needs onnxruntime; pip install 'deeplab-dpc[onnx]'.") from error
+        damage = (errors.InvalidProtobuf, errors.InvalidGraph, errors.InvalidArgument, errors.Fail, errors.NoSuchFile)
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        except damage as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"The ONNX file {path} is damaged ({reason}); export it again.") from error
+        try:
+            facts = self._session.get_modelmeta().custom_metadata_map[METADATA_KEY]
+            self.info = ModelInfo.from_json(json.loads(facts))
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"The ONNX file {path} was not written by export.py: it has no `{METADATA_KEY}` in metadata_props, "
+                "which says what its class ids mean; export it again."
+            ) from error
+        height, width = self._session.get_inputs()[0].shape[1:3]  # names where they may be any
+        self.size = (height, width) if isinstance(height, int) else None
+
+    def class_ids(self, images: np.ndarray) -> np.ndarray:
+        """See Runtime."""
+        return self._session.run([OUTPUT], {INPUT: images})[0]
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Raises a UserError."""
+        raise no_probabilities("An ONNX file")

@@ -1,0 +1,48 @@
+"""What TFLite and ONNX files compute: class ids of images, in operations that every runtime of those formats has."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.layers import kernels
+from deeplab_dpc.models.predictor import Predictor
+
+INPUT, OUTPUT = "image", "semantic"
+
+
+def portable_function(predictor: Predictor, spec: tf.TensorSpec, file_format: str) -> Any:
+    """A tf.function: `image` [batch, height, width, 3] -> {`semantic`: class ids int32 [batch, height, width]}.
+
+    The weights are constants. All logits are upsampled: the predictor's own way, which interpolates at borders only,
+    needs operations and sizes that mobile runtimes do not have.
+
+    Args:
+      predictor: the network with its padding and scales.
+      spec: shape and type of the images, whose values are 0..255.
+      file_format: for errors.
+
+    Raises:
+      UserError: on another backend than TensorFlow, or for bfloat16.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise UserError(
+            f"{file_format} needs --backend=tensorflow; runs that were trained on JAX are exported as well."
+        )
+    if predictor.config.inference_dtype != "float32":
+        raise UserError(
+            f"--inference_dtype={predictor.config.inference_dtype} is for a SavedModel; {file_format} has no such "
+            "operations, leave the flag out."
+        )
+    model = predictor.class_ids
+
+    @tf.function
+    def class_ids(image):
+        return kernels.argmax(model.average(image) if predictor.config.averages else model.logits(image))
+
+    # The converters lose Keras' variables otherwise; freezing loses the names.
+    frozen = convert_variables_to_constants_v2(class_ids.get_concrete_function(spec))
+    signature = [tf.TensorSpec(spec.shape, spec.dtype, name=INPUT)]
+    return tf.function(lambda image: {OUTPUT: tf.nest.flatten(frozen(image))[0]}, signature)
