@@ -11,9 +11,7 @@ a training that reads records). The last line is the peak memory of the process,
 
 import contextlib
 import itertools
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -25,6 +23,7 @@ from stock_batch_norm import stock_batch_norm
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.config import TrainConfig
 from deeplab_dpc.console import console, print_table
+from deeplab_dpc.training.memory import peak_memory
 from deeplab_dpc.training.training_model import TrainingModel, build_training_model
 
 flag_groups.define_model_flags(flags.FLAGS)
@@ -181,8 +180,7 @@ def main(argv) -> None:
             wait, step = _input_wait(models[ways[0]])
             parts += [("reading records: wait for input", f"{1000 * wait:.1f}"), ("  step", f"{1000 * step:.0f}")]
         print_table(ways[0], ("part", "ms"), parts)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    console.print(f"Peak memory of the process: {peak / 1e9:.2f} GB")
+    console.print(f"Peak memory: {peak_memory() / 1e9:.2f} GB")
 
 
 if __name__ == "__main__":

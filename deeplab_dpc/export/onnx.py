@@ -34,13 +34,9 @@ def export_onnx(
       size: (height, width) in pixels that all images must have, which may be faster; None for any.
 
     Raises:
-      UserError: as portable_function; if tf2onnx is not installed.
+      UserError: as portable_function and `packages`.
     """
-    try:
-        import onnx
-        import tf2onnx
-    except ImportError as error:
-        raise UserError("ONNX needs tf2onnx and onnx; pip install 'deeplab-dpc[onnx]'.") from error
+    onnx, tf2onnx = packages()
     spec = tf.TensorSpec((None, *(size or (None, None)), 3), tf.uint8)
     function = portable_function(predictor, spec, "ONNX")
     # Of an optimisation that it skips for MobileNetV3, with a traceback; the file is right without it.
@@ -54,6 +50,20 @@ def export_onnx(
     onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(info.to_json())})
     onnx.checker.check_model(model)
     pathlib.Path(path).write_bytes(model.SerializeToString())
+
+
+def packages() -> tuple[Any, Any]:
+    """The packages onnx and tf2onnx.
+
+    Raises:
+      UserError: if they are not installed.
+    """
+    try:
+        import onnx
+        import tf2onnx
+    except ImportError as error:
+        raise UserError("ONNX needs tf2onnx and onnx; pip install 'deeplab-dpc[onnx]'.") from error
+    return onnx, tf2onnx
 
 
 def _resize_align_corners(graph: Any, node: Any, name: str, args: Any) -> None:

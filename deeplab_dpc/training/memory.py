@@ -42,6 +42,9 @@ def peak_memory() -> int:
     accelerator = _accelerator_peak()
     if accelerator is not None:
         return accelerator
+    status = pathlib.Path("/proc/self/status")
+    if status.exists():  # Linux, where the figure of getrusage is at least that of the process which started this one
+        return _kilobytes(status, "VmHWM")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
 
@@ -54,8 +57,13 @@ def free_memory() -> int | None:
     meminfo = pathlib.Path("/proc/meminfo")
     if _accelerator_peak() is not None or not meminfo.exists():
         return None
-    fields = dict(line.split(":") for line in meminfo.read_text().splitlines())
-    return 1024 * int(fields["MemAvailable"].split()[0])
+    return _kilobytes(meminfo, "MemAvailable")
+
+
+def _kilobytes(path: pathlib.Path, field: str) -> int:
+    """A field of a file of the proc file system that is given in kilobytes, in bytes."""
+    fields = dict(line.split(":", 1) for line in path.read_text().splitlines())
+    return 1024 * int(fields[field].split()[0])
 
 
 def _accelerator_peak() -> int | None:

@@ -48,8 +48,7 @@ def test_variables_of_a_folded_batch_norm_describe_what_it_does(rng):
     np.testing.assert_allclose(ops.convert_to_numpy(layer(x)), folded, atol=1e-6)
 
 
-@pytest.mark.parametrize("factor", [1, 4, 16])
-@pytest.mark.parametrize("channels", [2, 21, 300])
+@pytest.mark.parametrize(("factor", "channels"), [(1, 2), (4, 300), (16, 21)])
 def test_upsampled_argmax_is_that_of_the_upsampled(factor, channels, rng):
     # Large areas of one class, single points of another, and a border between.
     x = rng.normal(size=(2, 5, 7, channels)).astype("float32")

@@ -1,4 +1,7 @@
-"""Exhausted memory is said with the flags that need less."""
+"""Exhausted memory is said with the flags that need less; the peak is measured."""
+
+import resource
+import sys
 
 import pytest
 import tensorflow as tf
@@ -6,7 +9,7 @@ import tensorflow as tf
 from deeplab_dpc.config import TrainConfig
 from deeplab_dpc.data.pipeline import damaged_record_named
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.training.memory import exhausted_memory_named
+from deeplab_dpc.training.memory import exhausted_memory_named, peak_memory
 
 
 def _exhausted():
@@ -32,6 +35,12 @@ def _exhausted():
 def test_error_of_a_backend_names_what_needs_less(error, options, message):
     with pytest.raises(UserError, match=message), exhausted_memory_named(TrainConfig(**options), (769, 513)):
         raise error
+
+
+def test_peak_is_that_of_the_process():
+    """getrusage, whose figure is in kilobytes on Linux, says more where a larger process started this one."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    assert 100e6 < peak_memory() <= unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def test_other_errors_pass():
