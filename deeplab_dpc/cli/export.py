@@ -23,7 +23,7 @@ from deeplab_dpc.errors import UserError
 from deeplab_dpc.export.agreement import check_agreement, measure_agreement
 from deeplab_dpc.export.exported_model import load_exported_model
 from deeplab_dpc.export.model_info import ModelInfo, describe_model
-from deeplab_dpc.export import onnx
+from deeplab_dpc.export.onnx import export_onnx, onnx_packages
 from deeplab_dpc.export.saved_model import WARMUP_SIZE, expected_agreement, export_saved_model
 from deeplab_dpc.export.serving_graph import SavedModelOptions, ServingGraph
 from deeplab_dpc.export.tflite import TFLITE_TYPES, export_tflite
@@ -115,7 +115,7 @@ def _check_flags(values: flags.FlagValues, inference: InferenceConfig, options: 
             "--max_side, --argmax_before_upsampling and --encoded_signature are of a SavedModel; give --export_dir."
         )
     if values.export_onnx:
-        onnx.packages()  # raises before anything is written
+        onnx_packages()  # raises before anything is written
     if values.tflite_type != FLOAT32 and not values.export_tflite:
         raise UserError("--tflite_type is of a TensorFlow Lite file; give --export_tflite.")
     if values.min_agreement is not None and not 0 <= values.min_agreement <= 1:
@@ -182,7 +182,7 @@ class Exports:
 
         def write(path: pathlib.Path) -> None:
             info = self._info(format="ONNX", export_size=list(size))
-            onnx.export_onnx(self.predictor, path, info, size or None)
+            export_onnx(self.predictor, path, info, size or None)
 
         self._write("export_onnx", write, self.reference, size, FLOAT_AGREEMENT)
 

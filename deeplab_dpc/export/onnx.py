@@ -34,9 +34,9 @@ def export_onnx(
       size: (height, width) in pixels that all images must have, which may be faster; None for any.
 
     Raises:
-      UserError: as portable_function and `packages`.
+      UserError: as portable_function and onnx_packages.
     """
-    onnx, tf2onnx = packages()
+    onnx, tf2onnx = onnx_packages()
     spec = tf.TensorSpec((None, *(size or (None, None)), 3), tf.uint8)
     function = portable_function(predictor, spec, "ONNX")
     # Of an optimisation that it skips for MobileNetV3, with a traceback; the file is right without it.
@@ -52,7 +52,7 @@ def export_onnx(
     pathlib.Path(path).write_bytes(model.SerializeToString())
 
 
-def packages() -> tuple[Any, Any]:
+def onnx_packages() -> tuple[Any, Any]:
     """The packages onnx and tf2onnx.
 
     Raises:
