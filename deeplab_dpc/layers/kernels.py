@@ -22,6 +22,17 @@ else:
 JIT_COMPILE = tf is None
 
 
+# What exhausted memory is among; JAX has no class of its own for it.
+MEMORY_ERRORS: tuple[type[Exception], ...] = (MemoryError, RuntimeError)
+if tf is not None:
+    MEMORY_ERRORS += (tf.errors.ResourceExhaustedError,)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether one of MEMORY_ERRORS says that the memory of the device, or of the process, is exhausted."""
+    return not isinstance(error, RuntimeError) or "RESOURCE_EXHAUSTED" in str(error)
+
+
 def _replica() -> Any:
     """The replica that this code runs in, where a tf.distribute strategy has several; else None.
 

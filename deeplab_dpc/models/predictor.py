@@ -3,6 +3,8 @@
 Several scales and flips: the softmax of each, at the image's size, is averaged (arXiv:1706.05587, Sec. 4).
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -121,11 +123,13 @@ class Predictor:
 
     def predict_batch(self, images: np.ndarray) -> np.ndarray:
         """Class ids int32 [batch, height, width] of images [batch, height, width, 3] with values 0..255."""
-        return np.asarray(self.class_ids.predict_on_batch(images), np.int32)
+        with _exhausted_memory_named(images):
+            return np.asarray(self.class_ids.predict_on_batch(images), np.int32)
 
     def predict_probabilities(self, images: np.ndarray) -> np.ndarray:
         """Probabilities float32 [batch, height, width, num_classes] of the same."""
-        return np.asarray(self.probabilities.predict_on_batch(images))
+        with _exhausted_memory_named(images):
+            return np.asarray(self.probabilities.predict_on_batch(images))
 
     def check_size(self, image: np.ndarray, name: str) -> None:
         """Raises a UserError if the image is larger than the crop it is padded to."""
@@ -136,6 +140,21 @@ class Predictor:
                 f"{name} is {height} x {width} pixels, larger than --eval_crop_size={crop[0]},{crop[1]}; "
                 "leave the flag out, or give a size that fits every image."
             )
+
+
+@contextlib.contextmanager
+def _exhausted_memory_named(images: np.ndarray) -> Iterator[None]:
+    """Turns the backends' errors for exhausted memory into a UserError that says what needs less."""
+    try:
+        yield
+    except kernels.MEMORY_ERRORS as error:
+        if not kernels.is_out_of_memory(error):
+            raise
+        batch, height, width, _ = images.shape
+        raise UserError(
+            f"The memory is not enough for {batch} image(s) of {height} x {width} pixels at a time; "
+            "--sliding_window=513,513 needs less, whatever the size of the images."
+        ) from error
 
 
 def _scaled(side: Any, scale: float) -> Any:

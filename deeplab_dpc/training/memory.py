@@ -11,8 +11,7 @@ import tensorflow as tf
 
 from deeplab_dpc.config import TrainConfig
 from deeplab_dpc.errors import UserError
-
-EXHAUSTED = "RESOURCE_EXHAUSTED"  # how JAX begins its error, which has no class of its own
+from deeplab_dpc.layers import kernels
 
 
 @contextlib.contextmanager
@@ -25,8 +24,8 @@ def exhausted_memory_named(config: TrainConfig, crop_size: tuple[int, int]) -> I
     """
     try:
         yield
-    except (tf.errors.ResourceExhaustedError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and EXHAUSTED not in str(error):
+    except kernels.MEMORY_ERRORS as error:
+        if not kernels.is_out_of_memory(error):
             raise
         batch, parts = config.train_batch_size, config.gradient_accumulation_steps
         less = [] if config.precision == "bfloat16" else ["--precision=bfloat16"]

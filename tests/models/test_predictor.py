@@ -97,6 +97,26 @@ def test_scales_are_averaged_as_published(tiny, image):
     np.testing.assert_allclose(predictor.predict_probabilities(image), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes")])
+def test_exhausted_memory_is_said_with_what_needs_less(tiny, image, monkeypatch, error):
+    def fail(images):
+        raise error
+
+    predictor = Predictor(tiny)
+    for model in (predictor.class_ids, predictor.probabilities):
+        monkeypatch.setattr(model, "predict_on_batch", fail)
+    for predict in (predictor.predict_batch, predictor.predict_probabilities):
+        with pytest.raises(UserError, match=r"not enough for 1 image.s. of 50 x 65 pixels at a time; --sliding_window"):
+            predict(image)
+
+
+def test_other_errors_of_a_prediction_pass(tiny, image, monkeypatch):
+    predictor = Predictor(tiny)
+    monkeypatch.setattr(predictor.class_ids, "predict_on_batch", lambda images: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        predictor.predict_batch(image)
+
+
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="XLA orders computations itself")
 def test_scales_are_computed_one_after_another(tiny):
     """Each network of the graph waits for the sum of those before, so that memory does not grow with the scales."""

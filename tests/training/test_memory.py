@@ -38,9 +38,9 @@ def test_error_of_a_backend_names_what_needs_less(error, options, message):
 
 
 def test_peak_is_that_of_the_process():
-    """getrusage, whose figure is in kilobytes on Linux, says more where a larger process started this one."""
+    """getrusage, whose figure is in kilobytes on Linux, says more only where a larger process started this one."""
     unit = 1 if sys.platform == "darwin" else 1024
-    assert 100e6 < peak_memory() <= unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert 100e6 < peak_memory() < 1.01 * unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def test_other_errors_pass():
