@@ -1,6 +1,7 @@
 """Writing so that a file or directory is either whole or absent, and reading JSON with one clear error."""
 
 import contextlib
+import glob
 import json
 import os
 import pathlib
@@ -60,9 +61,10 @@ def require_space(directory: pathlib.Path, needed: int) -> None:
         )
 
 
-def remove_partial(directory: str | os.PathLike[str]) -> None:
-    """Removes what a killed process left of atomic_path below `directory`."""
-    for scratch in pathlib.Path(directory).glob(".*.tmp"):
+def remove_partial(directory: str | os.PathLike[str], name: str | None = None) -> None:
+    """Removes what a killed process left of atomic_path in `directory`, of any file there or of that name alone."""
+    pattern = ".*.tmp" if name is None else f".{glob.escape(name)}.*.tmp"
+    for scratch in pathlib.Path(directory).glob(pattern):
         shutil.rmtree(scratch, ignore_errors=True)
 
 

@@ -50,6 +50,13 @@ def test_leftovers_of_a_killed_process_are_removed(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
 
 
+def test_killed_write_of_one_name_alone_is_cleared_away(tmp_path):
+    for name in (".a.json.x1y2.tmp", ".b.json.x1y2.tmp"):
+        (tmp_path / name).mkdir()
+    remove_partial(tmp_path, "a.json")
+    assert [path.name for path in tmp_path.iterdir()] == [".b.json.x1y2.tmp"]
+
+
 def test_space_is_checked_beforehand(tmp_path):
     require_space(tmp_path, 1)
     with pytest.raises(UserError, match=r"cannot be written: it needs 1000000000000.0 MB, and .* MB are free"):

@@ -27,7 +27,7 @@ from deeplab_dpc.export.onnx import export_onnx, onnx_packages
 from deeplab_dpc.export.saved_model import WARMUP_SIZE, expected_agreement, export_saved_model
 from deeplab_dpc.export.serving_graph import SavedModelOptions, ServingGraph
 from deeplab_dpc.export.tflite import TFLITE_TYPES, export_tflite
-from deeplab_dpc.files import atomic_path
+from deeplab_dpc.files import atomic_path, remove_partial
 from deeplab_dpc.models.image_predictor import ImagePredictor
 from deeplab_dpc.models.inference_network import inference_network
 from deeplab_dpc.models.predictor import Predictor
@@ -106,6 +106,7 @@ def _check_target(name: str, target: pathlib.Path) -> None:
     if target.exists() and not is_empty_folder:
         kind = "directory" if name == "export_dir" else "file"
         raise UserError(f"--{name}={target} exists; give a new {kind}, so that no model in use is overwritten.")
+    remove_partial(target.parent, target.name)
 
 
 def _check_flags(values: flags.FlagValues, inference: InferenceConfig, options: SavedModelOptions) -> None:

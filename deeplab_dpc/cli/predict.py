@@ -25,6 +25,7 @@ from deeplab_dpc.evaluation.prediction_writer import (
     PredictionWriter,
     overlay_video,
 )
+from deeplab_dpc.files import remove_partial
 
 DEFAULT_OUTPUTS = ("class_ids", OVERLAYS)
 
@@ -164,6 +165,8 @@ def _dataset(values: flags.FlagValues) -> Dataset:
 
 def _writer(values: flags.FlagValues, loaded: LoadedPredictor, outputs: Sequence[str]) -> PredictionWriter:
     overlays = Overlays(loaded.class_names, loaded.palette, values.legend)
+    for output in outputs:
+        remove_partial(pathlib.Path(values.output_dir) / output)
     return PredictionWriter(pathlib.Path(values.output_dir), outputs, overlays)
 
 

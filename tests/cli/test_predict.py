@@ -88,8 +88,11 @@ def test_existing_outputs_are_replaced_or_skipped(predictor, photos, tmp_path, c
     assert predictor.predicted == 2
     assert "Skipping 2 of 2 images" in capsys.readouterr().out
     (tmp_path / "out" / "overlays" / "2008_000002.png").unlink()
+    killed = tmp_path / "out" / "overlays" / ".2008_000002.png.kept.tmp"  # what a killed process leaves
+    killed.mkdir()
     assert run(tmp_path, images=photos, skip_existing=True) == 0
     assert predictor.predicted == 3
+    assert not killed.exists()
     assert run(tmp_path, images=photos) == 0
     assert predictor.predicted == 5
     assert "Replaced outputs of 2 of them" in capsys.readouterr().out
