@@ -41,6 +41,10 @@ def test_the_threshold_itself_is_enough():
     assert check_agreement(Constant(1), Constant(0), _images()[1:], threshold=15 / 16).different == 1
 
 
+def test_it_is_the_share_over_all_images_that_counts():
+    assert check_agreement(Constant(1), Constant(0), _images(), threshold=0.9).worst == 0.75
+
+
 def test_less_than_the_threshold_is_refused():
     with pytest.raises(UserError, match=r"90\.0000 % of the pixels.*and --min_agreement is 0\.95; nothing was written"):
         check_agreement(Constant(1), Constant(0), _images(), threshold=0.95)

@@ -50,10 +50,11 @@ def test_variables_of_a_folded_batch_norm_describe_what_it_does(rng):
 
 @pytest.mark.parametrize(("factor", "channels"), [(1, 2), (4, 300), (16, 21)])
 def test_upsampled_argmax_is_that_of_the_upsampled(factor, channels, rng):
-    # Large areas of one class, single points of another, and a border between.
+    # Areas of two classes, a border between, and a point of another class that is one corner of each cell around it.
     x = rng.normal(size=(2, 5, 7, channels)).astype("float32")
     x[:, :, :3, 1] += 9.0
-    x[:, 2, 5, 0] += 20.0
+    x[:, :, 3:, 0] += 9.0
+    x[:, 2, 5, 1] += 30.0
     height, width = 4 * factor + 1, 6 * factor + 1
     expected = ops.argmax(kernels.resize_align_corners(ops.convert_to_tensor(x), height, width), axis=-1)
     found = ops.convert_to_numpy(kernels.upsampled_argmax(ops.convert_to_tensor(x), factor, height, width - 1))

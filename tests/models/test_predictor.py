@@ -87,10 +87,10 @@ def test_flips_alone_are_averaged(tiny, image):
 
 
 def test_scales_are_averaged_as_published(tiny, image):
-    """Smaller logits are brought to the feature size of the unscaled image first."""
-    predictor = Predictor(tiny, InferenceConfig(eval_scales=(0.5, 2.0)))
+    """Smaller logits (4 x 4) are brought to the feature size of the unscaled image (5 x 5) first."""
+    predictor = Predictor(tiny, InferenceConfig(eval_scales=(0.75, 2.0)))
     padded = _padded(image, 65, 65)
-    small = tiny(kernels.resize_align_corners(ops.convert_to_tensor(padded), 33, 33))
+    small = tiny(kernels.resize_align_corners(ops.convert_to_tensor(padded), 49, 49))
     small = kernels.resize_align_corners(kernels.resize_align_corners(small, 5, 5), 65, 65)
     large = kernels.resize_align_corners(ops.convert_to_tensor(padded), 129, 129)
     expected = (ops.convert_to_numpy(ops.softmax(small)) + _softmax_at(tiny, large, (65, 65)))[:, :50] / 2
