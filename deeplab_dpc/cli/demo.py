@@ -126,6 +126,7 @@ def _summarize(root: pathlib.Path, search: pathlib.Path, run: pathlib.Path) -> N
         ("cell", search / "cells" / "best.json"),
         ("drawing", search / "cells" / "best.png"),
         ("scores", search / "scores.png"),
+        ("evaluation", run / "eval_val"),
         ("SavedModel", root / "saved_model"),
         ("overlays", root / "predictions" / "overlays"),
     ):

@@ -28,7 +28,7 @@ from deeplab_dpc.evaluation.picture_rows import (
 WRONG_COLOR = (235, 30, 30)
 GREY_WEIGHT = 0.6  # of an image's brightness below its errors; ignored pixels and wrong ones stand out from it
 HEADING_SIZE = 15  # pixels
-CELL_WIDTH = 160  # pixels; no column is narrower, so that headings fit
+CELL_WIDTH = 260  # pixels; for captions of pictures that are narrower
 
 _COLUMNS = 4  # image, label, prediction, errors
 

@@ -19,6 +19,7 @@ INFO = DatasetInfo(
     max_size={"val": (8, 8)},
 )
 HEADING, LINE, GAP = 26, 20, 6  # heights of a heading and of a line of text, space between pictures
+COLUMN = worst.CELL_WIDTH + GAP  # of pictures that are narrower
 RED, GREEN, BLUE, WHITE = (200, 0, 0), (0, 200, 0), (0, 0, 200), (255, 255, 255)
 GREY = (60, 60, 60)  # 0.6 of an image that is 100 everywhere
 
@@ -45,10 +46,10 @@ def test_columns_show_image_label_prediction_and_errors():
     page = WorstImages(INFO, 1)
     page.add("a.jpg", *scene(wrong=50, ignored=20))
     picture = page.draw()
-    assert picture.shape == (HEADING + LINE + 200 + 2 * GAP + LINE, 4 * (200 + GAP) + GAP, 3)
+    assert picture.shape == (HEADING + LINE + 200 + 2 * GAP + LINE, 4 * COLUMN + GAP, 3)
     top = HEADING + LINE
     image, label, prediction, errors = (
-        picture[top : top + 200, left : left + 200] for left in range(GAP, 4 * (200 + GAP), 200 + GAP)
+        picture[top : top + 200, left : left + 200] for left in range(GAP, 4 * COLUMN, COLUMN)
     )
     assert (image == 100).all()
     assert (label[:, :180] == RED).all()
@@ -118,14 +119,14 @@ def test_an_ignored_class_of_the_network_is_drawn_as_ignored():
     label[:, :150], prediction[:, :150] = 2, 2
     page.add("a.jpg", image, label, prediction)
     picture = page.draw()[HEADING + LINE :]
-    assert tuple(picture[0, 2 * GAP + 200 + 149]) == BLUE
-    assert tuple(picture[0, 2 * GAP + 200 + 150]) == WHITE
+    assert tuple(picture[0, GAP + COLUMN + 149]) == BLUE
+    assert tuple(picture[0, GAP + COLUMN + 150]) == WHITE
 
 
 def test_narrow_images_leave_room_for_headings():
     page = WorstImages(INFO, 1)
     page.add("a.jpg", *(array[:, :20] for array in scene(wrong=10)))
-    assert page.draw().shape[1] == 4 * (worst.CELL_WIDTH + GAP) + GAP
+    assert page.draw().shape[1] == 4 * COLUMN + GAP
 
 
 def test_none_are_refused():
