@@ -13,7 +13,8 @@ def test_layers_pass_their_tests_on_jax():
     selection = " and ".join(f"not {name}" for name in COMPOSITES)
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", str(pathlib.Path(__file__).parent / "layers"), "-k", selection],
-        env={**os.environ, "KERAS_BACKEND": "jax"},
+        # Most of the time goes into compiling; what is compiled runs once.
+        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},
         capture_output=True,
         text=True,
         check=False,
