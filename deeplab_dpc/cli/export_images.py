@@ -1,6 +1,5 @@
 """The real images of an export: those that it is checked on, and those that int8 ranges are measured on."""
 
-import pathlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,12 +10,11 @@ from deeplab_dpc.cli.model_source import LoadedModel
 from deeplab_dpc.config import DataConfig
 from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.dataset_info import Dataset
-from deeplab_dpc.data.image_files import decode_image
+from deeplab_dpc.data.image_files import decode_image, find_images
 from deeplab_dpc.data.spread import spread_images
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.run_config import read_run
 
-SUFFIXES = (".jpg", ".jpeg", ".png")
 CHECK_SPLIT = "val"
 
 NamedImage = tuple[str, np.ndarray]
@@ -30,7 +28,7 @@ def define_image_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "check_images",
         None,
-        "Folder of JPEG or PNG images to compare on; by default images of the run's data set.",
+        "Images to compare on, as predict.py's --images; by default images of the run's data set.",
         flag_values=values,
     )
     flags.DEFINE_integer(
@@ -39,7 +37,7 @@ def define_image_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "calibration_images",
         None,
-        "Folder of JPEG or PNG images that show int8 the range of each activation; by default images of the run's "
+        "Images that show int8 the range of each activation, as predict.py's --images; by default images of the run's "
         "data set.",
         flag_values=values,
     )
@@ -117,10 +115,5 @@ def scaled(image: np.ndarray, size: tuple[int, int] | tuple[()]) -> np.ndarray:
     return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
 
 
-def _images_of(flag: str, folder: str) -> Iterator[NamedImage]:
-    if not pathlib.Path(folder).is_dir():
-        raise UserError(f"--{flag}={folder} is not a folder.")
-    paths = sorted(path for path in pathlib.Path(folder).iterdir() if path.suffix.lower() in SUFFIXES)
-    if not paths:
-        raise UserError(f"--{flag}={folder} holds no {', '.join(SUFFIXES)} file.")
-    return ((path.name, decode_image(path, str(path))) for path in paths)
+def _images_of(flag: str, images: str) -> Iterator[NamedImage]:
+    return ((file.name, decode_image(file.path, str(file.path))) for file in find_images(images, flag=flag))

@@ -96,13 +96,14 @@ class ImageFile:
     name: str
 
 
-def find_images(images: str, without: Sequence[pathlib.Path] = ()) -> list[ImageFile]:
-    """The images that --images names, sorted by path.
+def find_images(images: str, without: Sequence[pathlib.Path] = (), flag: str = "images") -> list[ImageFile]:
+    """The images that a flag names, sorted by path.
 
     Args:
       images: a file; a folder, of which the files directly in it are taken; or a pattern with *, ? or [...], in which
         ** stands for any folders. Of folders and patterns only files that end in one of SUFFIXES are taken.
       without: folders that a pattern leaves out.
+      flag: for errors.
 
     Raises:
       UserError: if it is none of these, there is no image, or two would be written to one name.
@@ -118,11 +119,12 @@ def find_images(images: str, without: Sequence[pathlib.Path] = ()) -> list[Image
         paths = [pathlib.Path(path) for path in glob.glob(images, recursive=True)]
         paths = [path for path in paths if not any(path.resolve().is_relative_to(folder) for folder in left_out)]
     else:
-        raise UserError(f"--images={images} is not a folder, a file, or a pattern like 'photos/**/*.jpg'.")
+        raise UserError(f"--{flag}={images} is not a folder, a file, or a pattern like 'photos/**/*.jpg'.")
     paths = sorted(path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file())
     if not paths:
         verb = "holds" if given.is_dir() else "matches"
-        raise UserError(f"--images={images} {verb} no {', '.join(SUFFIXES)} file; a video is given by its own name.")
+        hint = "; a video is given by its own name" if flag == "images" else ""
+        raise UserError(f"--{flag}={images} {verb} no {', '.join(SUFFIXES)} file{hint}.")
     files = [ImageFile(path, path.relative_to(root).with_suffix("").as_posix()) for path in paths]
     _check_names(files)
     return files

@@ -160,7 +160,7 @@ def test_a_data_set_that_moved_is_named(run, tmp_path, capsys):
         ({"export_dir": "{tmp}/photographs"}, "photographs exists; give a new directory"),
         ({"export_onnx": "{tmp}/taken.onnx"}, "taken.onnx exists; give a new file"),
         ({"export_tflite": "{tmp}/m.lite"}, "m.lite must end with .tflite"),
-        ({"export_dir": "{tmp}/m", "check_images": "{tmp}/run"}, "run holds no .jpg, .jpeg, .png file"),
+        ({"export_dir": "{tmp}/m", "check_images": "{tmp}/run"}, "run holds no .jpg, .jpeg, .png"),
         ({"export_dir": "{tmp}/m", "check_images": "{tmp}/nowhere"}, "nowhere is not a folder"),
         ({"export_dir": "{tmp}/m", "num_check_images": 0}, "--num_check_images must be at least 1, got 0"),
         ({"export_dir": "{tmp}/m", "min_agreement": 97}, "--min_agreement must be in [0, 1], got 97"),
