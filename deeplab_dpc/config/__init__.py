@@ -1,0 +1,19 @@
+"""Configurations as frozen values: made from flags, written to config.json, read back by every command."""
+
+from deeplab_dpc.config.base import Config, encode
+from deeplab_dpc.config.data import CACHE_MODES, DataConfig
+from deeplab_dpc.config.inference import InferenceConfig
+from deeplab_dpc.config.model import ModelConfig
+from deeplab_dpc.config.search import SearchConfig
+from deeplab_dpc.config.train import TrainConfig
+
+__all__ = [
+    "CACHE_MODES",
+    "Config",
+    "DataConfig",
+    "InferenceConfig",
+    "ModelConfig",
+    "SearchConfig",
+    "TrainConfig",
+    "encode",
+]

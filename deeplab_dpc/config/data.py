@@ -1,0 +1,58 @@
+"""Records and their augmentation."""
+
+import dataclasses
+
+from deeplab_dpc.config.base import Config, not_negative, one_of, positive
+from deeplab_dpc.errors import UserError
+
+CACHE_MODES = ("none", "memory", "disk")  # where decoded pictures are kept
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig(Config):
+    """Which records are trained on, and how they are augmented.
+
+    Attributes:
+      data_dir: folder that holds the prepared data set.
+      dataset: its name, or None if it is the only one there.
+      classes: classes file of DeepLab's record files that have none beside them.
+      train_split: the split to train on.
+      train_crop_size: (height, width) in pixels, sides output_stride * k + 1.
+      min_scale_factor, max_scale_factor, scale_factor_step_size: of the random scale; step 0 draws uniformly.
+      min_resize_value: what the smaller side is resized to before the random scale, in pixels; as it is by default.
+      max_resize_value: what the larger side may be at most after that, in pixels.
+      resize_factor: the resized sides become multiples of it plus 1.
+      photometric_jitter: largest relative change of brightness, contrast and saturation; 0 for none.
+      cache: where decoded pictures are kept: none (decoded each time), memory, or disk (a raw file beside the records).
+    """
+
+    data_dir: str
+    dataset: str | None = None
+    classes: str | None = None
+    train_split: str = "train"
+    train_crop_size: tuple[int, int] = (513, 513)
+    min_scale_factor: float = 0.5
+    max_scale_factor: float = 2.0
+    scale_factor_step_size: float = 0.25
+    min_resize_value: int | None = None
+    max_resize_value: int | None = None
+    resize_factor: int | None = None
+    photometric_jitter: float = 0.0
+    cache: str = "none"
+
+    def __post_init__(self):
+        positive(self, "min_scale_factor", "max_scale_factor")
+        given = ("min_resize_value", "max_resize_value", "resize_factor")
+        positive(self, *(name for name in given if getattr(self, name) is not None))
+        if self.min_resize_value is None and (self.max_resize_value or self.resize_factor):
+            raise UserError("--max_resize_value and --resize_factor need --min_resize_value.")
+        not_negative(self, "scale_factor_step_size")
+        one_of(self, "cache", CACHE_MODES)
+        if not 0 <= self.photometric_jitter < 1:
+            raise UserError(f"--photometric_jitter must be in [0, 1), got {self.photometric_jitter}.")
+        if self.min_scale_factor > self.max_scale_factor:
+            raise UserError(
+                f"--min_scale_factor={self.min_scale_factor} is above --max_scale_factor={self.max_scale_factor}."
+            )
+        if len(self.train_crop_size) != 2 or min(self.train_crop_size) < 1:
+            raise UserError(f"--train_crop_size must be HEIGHT,WIDTH in pixels, got {self.train_crop_size}.")

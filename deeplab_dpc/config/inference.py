@@ -1,0 +1,49 @@
+"""How a trained network is applied."""
+
+import dataclasses
+
+from deeplab_dpc.config.base import Config, listed, one_of
+from deeplab_dpc.errors import UserError
+
+INFERENCE_DTYPES = ("float32", "bfloat16")
+
+
+@dataclasses.dataclass(frozen=True)
+class InferenceConfig(Config):
+    """How images are predicted, the same in evaluation, prediction and export.
+
+    Attributes:
+      eval_crop_size: height and width in pixels that images are padded to; by default the smallest that fits.
+      eval_scales: of the image; the probabilities of all scales are averaged at the image's size.
+      add_flipped_images: whether each scale is also predicted left-right reversed.
+      sliding_window: height and width in pixels of the windows that larger images are predicted by; by default whole.
+      window_overlap: fraction of a window that the next one covers again, in [0, 1).
+      inference_dtype: precision of the network's activations: float32 or bfloat16.
+      fold_batch_norm: whether batch norm is multiplied into the convolutions; equal but for rounding, and faster.
+    """
+
+    eval_crop_size: tuple[int, int] | tuple[()] = ()
+    eval_scales: tuple[float, ...] = (1.0,)
+    add_flipped_images: bool = False
+    sliding_window: tuple[int, int] | tuple[()] = ()
+    window_overlap: float = 1 / 3
+    inference_dtype: str = "float32"
+    fold_batch_norm: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("eval_crop_size", "sliding_window"):
+            size = getattr(self, name)
+            if size and (len(size) != 2 or min(size) < 1):
+                raise UserError(f"--{name} must be HEIGHT,WIDTH in pixels, got {listed(size)}.")
+        if not self.eval_scales or min(self.eval_scales) <= 0:
+            raise UserError(f"--eval_scales must be numbers greater than 0, got {listed(self.eval_scales)}.")
+        if not 0 <= self.window_overlap < 1:
+            raise UserError(f"--window_overlap must be in [0, 1), got {self.window_overlap}.")
+        one_of(self, "inference_dtype", INFERENCE_DTYPES)
+        if self.sliding_window and self.eval_crop_size:
+            raise UserError("Give --sliding_window or --eval_crop_size: a window is what the network sees then.")
+
+    @property
+    def averages(self) -> bool:
+        """Whether several predictions of an image are averaged."""
+        return self.eval_scales != (1.0,) or self.add_flipped_images

@@ -1,0 +1,103 @@
+"""What defines a network, in DeepLab's flag names."""
+
+import dataclasses
+
+from deeplab_dpc.arch.cell import Cell
+from deeplab_dpc.config.base import Config, listed, positive
+from deeplab_dpc.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig(Config):
+    """What defines a network, in DeepLab's flag names.
+
+    Attributes:
+      num_classes: channels of the logits.
+      model_variant: the backbone.
+      output_stride: of the features, in pixels.
+      depth_multiplier: of the channels of a MobileNet.
+      divisible_by: what MobileNetV2's channels are rounded to; by default 8 if the multiplier is 1, else 1 (published).
+      multi_grid: three rates of the last block of an Xception or ResNet, times the block's own; empty for none.
+      dense_prediction_cell: the cell in place of ASPP, or None. With a cell, the options of ASPP are unused.
+      atrous_rates: of the ASPP branches, in feature-map cells; empty for none.
+      add_image_level_feature: whether ASPP pools over the image.
+      image_pooling_crop_size: (height, width) in pixels that ASPP pools over; empty for the whole image.
+      image_pooling_stride: (vertical, horizontal) steps of that window, in feature-map cells.
+      aspp_with_separable_conv: whether the ASPP branches are separable convolutions, else full ones.
+      aspp_convs_filters: channels of the ASPP branches.
+      aspp_with_concat_projection: whether the ASPP branches are projected after their concatenation.
+      aspp_with_squeeze_and_excitation: whether image pooling gates the other branches instead of joining them.
+      image_se_uses_qsigmoid: whether that gate is the piecewise linear sigmoid.
+      decoder_output_stride: strides in pixels of the low-level features, descending; empty for no decoder.
+      decoder_filters: channels of the decoder.
+      decoder_use_separable_conv: whether the decoder's convolutions are separable, else full ones.
+      decoder_use_sum_merge: whether the decoder adds its two inputs, else it concatenates them.
+      decoder_output_is_logits: whether the decoder's output is the logits; then decoder_filters is the class count.
+    """
+
+    num_classes: int
+    model_variant: str = "mobilenet_v2"
+    output_stride: int = 16
+    depth_multiplier: float = 1.0
+    divisible_by: int | None = None
+    multi_grid: tuple[int, ...] = ()
+    dense_prediction_cell: Cell | None = None
+    atrous_rates: tuple[int, ...] = ()
+    add_image_level_feature: bool = True
+    image_pooling_crop_size: tuple[int, int] | tuple[()] = ()
+    image_pooling_stride: tuple[int, int] = (1, 1)
+    aspp_with_separable_conv: bool = True
+    aspp_convs_filters: int = 256
+    aspp_with_concat_projection: bool = True
+    aspp_with_squeeze_and_excitation: bool = False
+    image_se_uses_qsigmoid: bool = False
+    decoder_output_stride: tuple[int, ...] = ()
+    decoder_filters: int = 256
+    decoder_use_separable_conv: bool = True
+    decoder_use_sum_merge: bool = False
+    decoder_output_is_logits: bool = False
+
+    def __post_init__(self):
+        positive(self, "num_classes", "depth_multiplier", "aspp_convs_filters", "decoder_filters")
+        if self.divisible_by is not None:
+            positive(self, "divisible_by")
+        for name, length in (("multi_grid", 3), ("image_pooling_crop_size", 2), ("image_pooling_stride", 2)):
+            numbers = getattr(self, name)
+            if (numbers or name == "image_pooling_stride") and len(numbers) != length:
+                raise UserError(f"--{name} must be {length} integers, got {listed(numbers)}.")
+        for name in (
+            "multi_grid",
+            "atrous_rates",
+            "image_pooling_crop_size",
+            "image_pooling_stride",
+            "decoder_output_stride",
+        ):
+            if any(number < 1 for number in getattr(self, name)):
+                raise UserError(f"--{name} must be greater than 0, got {listed(getattr(self, name))}.")
+        if self.atrous_rates and self.aspp_with_squeeze_and_excitation and not self.aspp_with_concat_projection:
+            raise UserError(
+                "--atrous_rates with --aspp_with_squeeze_and_excitation needs --aspp_with_concat_projection."
+            )
+        self._check_decoder()
+
+    def _check_decoder(self) -> None:
+        strides = self.decoder_output_stride
+        if list(strides) != sorted(set(strides), reverse=True):
+            raise UserError(f"--decoder_output_stride must descend, as in 8,4; got {listed(strides)}.")
+        if strides and strides[0] > self.output_stride:
+            raise UserError(
+                f"--decoder_output_stride={listed(strides)} is above --output_stride={self.output_stride}: "
+                "the decoder refines features, it does not coarsen them."
+            )
+        if self.decoder_output_is_logits and not strides:
+            raise UserError("--decoder_output_is_logits needs a decoder: pass --decoder_output_stride too.")
+        if self.decoder_output_is_logits and self.decoder_filters != self.num_classes:
+            raise UserError(
+                f"--decoder_filters={self.decoder_filters} must be the number of classes, {self.num_classes}, "
+                "with --decoder_output_is_logits."
+            )
+
+    @property
+    def logits_stride(self) -> int:
+        """Of the logits, in pixels: the decoder's last stride, or the features' without a decoder."""
+        return self.decoder_output_stride[-1] if self.decoder_output_stride else self.output_stride

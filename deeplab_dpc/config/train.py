@@ -1,0 +1,148 @@
+"""A training."""
+
+import dataclasses
+
+from deeplab_dpc.config.base import Config, listed, not_negative, one_of, positive
+from deeplab_dpc.errors import UserError
+
+OPTIMIZERS = ("momentum", "adam", "adamw")
+LEARNING_POLICIES = ("poly", "step", "cosine")
+BURNIN_TYPES = ("none", "linear")
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig(Config):
+    """The training protocol (arXiv:1809.04184, Sec. 4): SGD with momentum and the poly rate.
+
+    Attributes:
+      training_number_of_steps: in batches.
+      train_batch_size: images in a batch, on all devices together.
+      gradient_accumulation_steps: parts that a batch is worked off in, one after another, to save memory.
+      optimizer: momentum (SGD), adam, or adamw (weight decay apart from the gradient).
+      momentum: of SGD.
+      adam_epsilon: of Adam and AdamW.
+      learning_policy: poly, step or cosine.
+      base_learning_rate: at the first step (after the slow start).
+      learning_power: of the poly rate.
+      end_learning_rate: at the last step of poly and cosine.
+      learning_rate_decay_step, learning_rate_decay_factor: of the step policy, how often the rate falls, and by what.
+      slow_start_step, slow_start_learning_rate: a slow start until that step, at or from that rate.
+      slow_start_burnin_type: none (the slow start is constant) or linear (it rises to the base rate); by default linear
+        for the cosine policy, else none.
+      weight_decay: times half the squared norm of every kernel but the depthwise ones.
+      clip_gradient_norm: largest norm of the gradient of all variables together; 0 for no clipping.
+      last_layer_gradient_multiplier: of the gradients of the last layers.
+      last_layers_contain_logits_only: whether the last layers are the logits alone, or context module and decoder too.
+      upsample_logits: whether the loss is at the labels' size, else labels are sampled at the logits' size.
+      label_weights: of each class in the cross entropy; empty for 1.
+      top_k_percent_pixels: share of the pixels of a batch, the hardest, that make the loss, in (0, 1].
+      hard_example_mining_step: until which that share falls from 1; 0 to mine from the start.
+      focal_loss_weight, focal_loss_gamma: weight of the focal loss beside the cross entropy, and its exponent.
+      dice_loss_weight: weight of the dice loss beside the cross entropy.
+      fine_tune_batch_norm: False keeps the batch norm statistics, while gamma and beta train.
+      freeze_backbone: whether only context module, decoder and logits train.
+      drop_path_keep_prob: probability that the backbone's last residual unit is kept, of the others more; 1 for all.
+      precision: float32, bfloat16 or float16 (with loss scaling) of the activations; variables, statistics, logits and
+        loss are float32.
+      tf_initial_checkpoint: published checkpoint or earlier run to start from, or None; `imagenet` downloads the
+        MobileNetV2 of Keras.
+      fork_from: run directory whose weights, optimizer and step this run goes on from with other flags, or None.
+      restore_moving_averages: whether the moving averages of that checkpoint's variables are taken in their place.
+      initialize_last_layer: whether the last layers are restored too, where their shapes agree.
+      save_interval_steps: between checkpoints.
+      log_steps: between rows of metrics.csv.
+      eval_interval_steps: between evaluations (the best checkpoint is kept); by default a tenth of the training,
+        0 for none.
+      eval_split: the split that is evaluated.
+      seed: of initialisation, order, augmentation and dropout.
+    """
+
+    training_number_of_steps: int = 30000
+    train_batch_size: int = 8
+    gradient_accumulation_steps: int = 1
+    optimizer: str = "momentum"
+    momentum: float = 0.9
+    adam_epsilon: float = 1e-8
+    learning_policy: str = "poly"
+    base_learning_rate: float = 0.01
+    learning_power: float = 0.9
+    end_learning_rate: float = 0.0
+    learning_rate_decay_step: int = 2000
+    learning_rate_decay_factor: float = 0.1
+    slow_start_step: int = 0
+    slow_start_learning_rate: float = 1e-4
+    slow_start_burnin_type: str | None = None
+    weight_decay: float = 4e-5
+    clip_gradient_norm: float = 0.0
+    last_layer_gradient_multiplier: float = 1.0
+    last_layers_contain_logits_only: bool = False
+    upsample_logits: bool = True
+    label_weights: tuple[float, ...] = ()
+    top_k_percent_pixels: float = 1.0
+    hard_example_mining_step: int = 0
+    focal_loss_weight: float = 0.0
+    focal_loss_gamma: float = 2.0
+    dice_loss_weight: float = 0.0
+    fine_tune_batch_norm: bool = True
+    freeze_backbone: bool = False
+    drop_path_keep_prob: float = 1.0
+    precision: str = "float32"
+    tf_initial_checkpoint: str | None = None
+    fork_from: str | None = None
+    restore_moving_averages: bool = False
+    initialize_last_layer: bool = True
+    save_interval_steps: int = 500
+    log_steps: int = 50
+    eval_interval_steps: int | None = None
+    eval_split: str = "val"
+    seed: int = 0
+
+    def __post_init__(self):
+        positive(
+            self,
+            "training_number_of_steps",
+            "train_batch_size",
+            "gradient_accumulation_steps",
+            "base_learning_rate",
+            "learning_rate_decay_step",
+            "learning_rate_decay_factor",
+            "adam_epsilon",
+            "save_interval_steps",
+            "log_steps",
+        )
+        not_negative(
+            self,
+            "end_learning_rate",
+            "slow_start_step",
+            "slow_start_learning_rate",
+            "weight_decay",
+            "clip_gradient_norm",
+            "last_layer_gradient_multiplier",
+            "hard_example_mining_step",
+            "focal_loss_weight",
+            "focal_loss_gamma",
+            "dice_loss_weight",
+            "eval_interval_steps",
+        )
+        one_of(self, "optimizer", OPTIMIZERS)
+        one_of(self, "learning_policy", LEARNING_POLICIES)
+        one_of(self, "precision", PRECISIONS)
+        if self.slow_start_burnin_type is not None:
+            one_of(self, "slow_start_burnin_type", BURNIN_TYPES)
+        for name in ("top_k_percent_pixels", "drop_path_keep_prob"):
+            if not 0 < getattr(self, name) <= 1:
+                raise UserError(f"--{name} must be in (0, 1], got {getattr(self, name)}.")
+        if not 0 <= self.momentum < 1:
+            raise UserError(f"--momentum must be in [0, 1), got {self.momentum}.")
+        if self.hard_example_mining_step and self.top_k_percent_pixels == 1:
+            raise UserError("--hard_example_mining_step has no meaning without --top_k_percent_pixels below 1.")
+        if any(weight < 0 for weight in self.label_weights):
+            raise UserError(f"--label_weights must not be negative, got {listed(self.label_weights)}.")
+        if self.train_batch_size % self.gradient_accumulation_steps:
+            raise UserError(
+                f"--train_batch_size={self.train_batch_size} cannot be worked off in "
+                f"--gradient_accumulation_steps={self.gradient_accumulation_steps} equal parts."
+            )
+        if self.restore_moving_averages and not self.tf_initial_checkpoint:
+            raise UserError("--restore_moving_averages is for --tf_initial_checkpoint; give that too.")
