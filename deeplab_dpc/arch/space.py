@@ -73,13 +73,17 @@ class SearchSpace:
           UserError: if `cell` is not in the space, or if it has fewer than `num_changes` decisions.
         """
         codes = list(self.encode(cell))
-        decisions = [position for position, choices in enumerate(self._choices) if choices > 1]
-        if not 1 <= num_changes <= len(decisions):
-            raise UserError(f"`num_changes` must be in [1, {len(decisions)}] in this space, got {num_changes}.")
-        for position in rng.sample(decisions, num_changes):
+        if not 1 <= num_changes <= self.num_decisions:
+            raise UserError(f"`num_changes` must be in [1, {self.num_decisions}] in this space, got {num_changes}.")
+        for position in rng.sample(self._decisions, num_changes):
             other = rng.randrange(self._choices[position] - 1)
             codes[position] = other + (other >= codes[position])  # skips the present value
         return self.decode(codes)
+
+    @property
+    def num_decisions(self) -> int:
+        """How many inputs and operations of a cell can be chosen."""
+        return len(self._decisions)
 
     def encode(self, cell: Cell) -> tuple[int, ...]:
         """The cell as integers: (input + 1, operation index) of each branch in turn.
@@ -114,6 +118,11 @@ class SearchSpace:
     def _choices(self) -> tuple[int, ...]:
         """How many values each code may have."""
         return tuple(itertools.chain.from_iterable((i + 1, len(self.operations)) for i in range(self.num_branches)))
+
+    @functools.cached_property
+    def _decisions(self) -> list[int]:
+        """The places of the codes that have more than one value."""
+        return [position for position, choices in enumerate(self._choices) if choices > 1]
 
     @functools.cached_property
     def _operation_index(self) -> dict[Operation, int]:

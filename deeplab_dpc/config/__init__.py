@@ -4,7 +4,7 @@ from deeplab_dpc.config.base import Config, encode
 from deeplab_dpc.config.data import CACHE_MODES, DataConfig
 from deeplab_dpc.config.inference import InferenceConfig
 from deeplab_dpc.config.model import ModelConfig
-from deeplab_dpc.config.search import SearchConfig
+from deeplab_dpc.config.search import SearchConfig, ServiceConfig
 from deeplab_dpc.config.train import TrainConfig
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "InferenceConfig",
     "ModelConfig",
     "SearchConfig",
+    "ServiceConfig",
     "TrainConfig",
     "encode",
 ]

@@ -1,9 +1,13 @@
-"""A search of dense prediction cells."""
+"""A search of dense prediction cells, and how its study is shared between workers."""
 
 import dataclasses
 
-from deeplab_dpc.config.base import Config, not_negative, positive
+from deeplab_dpc.config.base import Config, not_negative, one_of, positive
 from deeplab_dpc.errors import UserError
+
+SAMPLERS = ("paper", "uniform", "evolution", "tpe", "nsga2", "exhaustive")
+PROXY_FEATURES = ("cached", "end_to_end")
+PROXY_PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -11,40 +15,127 @@ class SearchConfig(Config):
     """The search and its proxy task (arXiv:1809.04184, Sec. 3.2, 3.3 and 4.2); the defaults are the paper's.
 
     Attributes:
-      num_candidates: cells to score by proxy.
+      num_candidates: cells to score by proxy, beside the warm starts.
       num_branches: of each cell.
-      uniform_fraction: share of candidates drawn uniformly; the others are neighbours of the best so far.
+      cell_rates: atrous rates that the cells may have, in feature-map cells at output stride 16, each for either side.
+      cell_grids: grids of pyramid pooling that the cells may have, each for either side.
+      max_params: most weights and biases of a cell with its projection.
+      max_madds: most multiply-adds of a cell with its projection, on features of the scoring split's size.
+      min_receptive_field: least receptive field of a cell, in feature-map cells, of its smaller side.
+      max_receptive_field: largest receptive field of a cell, in feature-map cells, of its larger side.
+      sampler: paper (uniform draws mixed with neighbours of the best), uniform, evolution (regularised), tpe, nsga2 (on
+        mIOU and multiply-adds), or exhaustive (every cell of a small space).
+      uniform_fraction: share of candidates that the paper's sampler draws uniformly; the others are neighbours of the
+        best so far.
       num_best: how many of the best so far have neighbours drawn.
-      proxy_steps, proxy_batch_size, proxy_learning_rate: of the training on cached features.
+      population_size: of evolution and nsga2.
+      tournament_size: of evolution, at most the population's.
+      lookahead: a candidate is drawn when the scores of all but the last lookahead - 1 before it are known, and from
+        those alone; so many candidates are scored at a time at most. The draws do not depend on the number of workers.
+      warm_starts: names or files of cells that are scored first; neighbours of those in the space may be drawn.
+      proxy_steps: of the training on features of the backbone.
+      proxy_batch_size: images a step.
+      proxy_learning_rate: at the start; poly decay.
       proxy_loss_nodes: quadrature nodes per axis and feature-map cell in the proxy's loss; 0 for the exact loss.
-      baselines: names or files of cells scored beside the candidates.
+      proxy_precision: float32 or bfloat16 of the proxy's activations.
+      proxy_features: cached (of the frozen backbone), or end_to_end: the whole network is trained for proxy_steps.
+      halving_rungs: early stopping by successive halving: how many budgets there are, the last of them proxy_steps;
+        1 for none.
+      halving_factor: ratio of one budget to the one before, and of the candidates that enter a rung to those that
+        leave it.
       rerank_top_k: cells that are trained end to end after the search.
-      rerank_steps, rerank_batch_size, rerank_learning_rate: of that training.
-      rerank_baselines: whether the baselines are trained end to end too.
+      rerank_steps: of that training.
+      rerank_batch_size: images a step.
+      rerank_learning_rate: at the start; poly decay.
+      rerank_warm_starts: whether the warm starts are trained end to end too.
+      rerank_model_variant: backbone of that training, if it is not the proxy's.
+      rerank_initial_checkpoint: where that training starts, if not from tf_initial_checkpoint.
       eval_split: the split that scores.
       seed: of everything drawn.
     """
 
     num_candidates: int = 28000
     num_branches: int = 5
+    cell_rates: tuple[int, ...] = (1, 3, 6, 9, 12, 15, 18, 21)
+    cell_grids: tuple[int, ...] = (1, 2, 4, 8)
+    max_params: int | None = None
+    max_madds: int | None = None
+    min_receptive_field: int | None = None
+    max_receptive_field: int | None = None
+    sampler: str = "paper"
     uniform_fraction: float = 0.5
     num_best: int = 10
+    population_size: int = 50
+    tournament_size: int = 10
+    lookahead: int = 8
+    warm_starts: tuple[str, ...] = ("conv1x1", "aspp", "dpc_top1", "psp")
     proxy_steps: int = 30000
     proxy_batch_size: int = 8
     proxy_learning_rate: float = 0.01
     proxy_loss_nodes: int = 4
-    baselines: tuple[str, ...] = ("conv1x1", "aspp", "dpc_top1")
+    proxy_precision: str = "float32"
+    proxy_features: str = "cached"
+    halving_rungs: int = 1
+    halving_factor: int = 4
     rerank_top_k: int = 50
     rerank_steps: int = 90000
     rerank_batch_size: int = 8
     rerank_learning_rate: float = 0.01
-    rerank_baselines: bool = False
+    rerank_warm_starts: bool = False
+    rerank_model_variant: str | None = None
+    rerank_initial_checkpoint: str | None = None
     eval_split: str = "val"
     seed: int = 0
 
     def __post_init__(self):
         positive(self, "num_branches", "num_best", "proxy_steps", "proxy_batch_size", "proxy_learning_rate")
+        positive(self, "population_size", "tournament_size", "lookahead", "halving_rungs")
         positive(self, "rerank_steps", "rerank_batch_size", "rerank_learning_rate")
+        not_negative(self, "num_candidates", "rerank_top_k", "proxy_loss_nodes")
+        one_of(self, "sampler", SAMPLERS)
+        one_of(self, "proxy_features", PROXY_FEATURES)
+        one_of(self, "proxy_precision", PROXY_PRECISIONS)
+        for name in ("max_params", "max_madds", "min_receptive_field", "max_receptive_field"):
+            if getattr(self, name) is not None:
+                positive(self, name)
         if not 0.0 <= self.uniform_fraction <= 1.0:
             raise UserError(f"--uniform_fraction must be in [0, 1], got {self.uniform_fraction}.")
-        not_negative(self, "num_candidates", "rerank_top_k", "proxy_loss_nodes")
+        if self.tournament_size > self.population_size:
+            raise UserError(
+                f"--tournament_size={self.tournament_size} must be at most --population_size={self.population_size}."
+            )
+        if self.halving_factor < 2:
+            raise UserError(f"--halving_factor must be at least 2, got {self.halving_factor}.")
+        if self.rung_steps[0] < 1:
+            raise UserError(
+                f"--proxy_steps={self.proxy_steps} are too few for --halving_rungs={self.halving_rungs} with "
+                f"--halving_factor={self.halving_factor}: the first rung would have no step."
+            )
+
+    @property
+    def rung_steps(self) -> tuple[int, ...]:
+        """The budgets in steps that a candidate is trained for in turn, each from scratch; the last is proxy_steps."""
+        return tuple(self.proxy_steps // self.halving_factor**rung for rung in reversed(range(self.halving_rungs)))
+
+
+@dataclasses.dataclass(frozen=True)
+class ServiceConfig(Config):
+    """Where a study is kept and who works on it; no part of what is searched.
+
+    Attributes:
+      storage: journal:FILE, grpc://HOST:PORT (Optuna's proxy), or the URL of a PostgreSQL or MySQL database; by default
+        the journal study.journal in the workdir.
+      study_name: of the search in that storage.
+      workers: processes to start on this machine; 1 for this one alone.
+      lease_seconds: after so many seconds without a sign of life of its worker, a task is given to another.
+    """
+
+    storage: str | None = None
+    study_name: str = "search"
+    workers: int = 1
+    lease_seconds: float = 300.0
+
+    def __post_init__(self):
+        positive(self, "workers", "lease_seconds")
+        if not self.study_name:
+            raise UserError("--study_name must not be empty.")

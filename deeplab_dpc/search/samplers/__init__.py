@@ -1,0 +1,1 @@
+"""The samplers of --sampler, each a Strategy."""

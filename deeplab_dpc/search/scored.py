@@ -1,0 +1,77 @@
+"""What a search knows of its cells."""
+
+import dataclasses
+from typing import Any, Self
+
+from deeplab_dpc.arch.cell import Cell
+
+GIVEN = "given"  # the draw of a warm start
+
+
+@dataclasses.dataclass(frozen=True)
+class ProxyScore:
+    """What the proxy says of a cell.
+
+    Attributes:
+      miou: on the held-out features, in [0, 1], after the last rung that the cell was trained for.
+      loss: mean training loss over the last tenth of that rung's steps.
+      seconds: that training and scoring took, of all rungs.
+      loss_sum: of that rung's training losses over its steps (a signal that costs nothing).
+      steps: of that rung; less than the full budget if the cell was stopped early.
+      rungs: (steps, miou) of each rung in turn.
+    """
+
+    miou: float
+    loss: float
+    seconds: float
+    loss_sum: float = 0.0
+    steps: int = 0
+    rungs: tuple[tuple[int, float], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {**dataclasses.asdict(self), "rungs": [list(rung) for rung in self.rungs]}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        return cls(**{**value, "rungs": tuple((steps, miou) for steps, miou in value["rungs"])})
+
+    @property
+    def rank_key(self) -> tuple[int, float]:
+        """Larger is better: a cell that was trained for longer is before one that was stopped."""
+        return self.steps, self.miou
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """A cell with its score.
+
+    Attributes:
+      name: of a warm start, or `cell NUMBER`.
+      draw: how it came about: 'given', 'uniform', 'neighbour', 'mutation', ...
+      worker: who scored it.
+      finished: when, in seconds since the epoch; 0 where unknown.
+    """
+
+    name: str
+    cell: Cell
+    draw: str
+    score: ProxyScore
+    worker: str = ""
+    finished: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Reranked:
+    """A cell with both scores.
+
+    Attributes:
+      scored: the cell and its proxy score.
+      miou: after end-to-end training, in [0, 1].
+      seconds: that training and evaluation took.
+      run: the run directory that gave it, where it was made.
+    """
+
+    scored: Scored
+    miou: float
+    seconds: float
+    run: str

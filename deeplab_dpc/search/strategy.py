@@ -1,0 +1,70 @@
+"""What a sampler is to a search: it sees scores in the order of the candidates, and draws the next."""
+
+import dataclasses
+import random
+from collections.abc import Callable
+from typing import Protocol
+
+from deeplab_dpc.arch.cell import Cell
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.search.scored import ProxyScore
+
+MAX_ATTEMPTS = 1000
+
+
+class SpaceExhaustedError(UserError):
+    """There is no cell left to draw."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Draw:
+    """A drawn cell.
+
+    Attributes:
+      how: 'uniform', 'neighbour', 'mutation', ...
+    """
+
+    cell: Cell
+    how: str
+
+
+class Strategy(Protocol):
+    """Draws candidates.
+
+    Every worker has its own, sees the same scores in the same order, and so draws the same: a draw must depend on the
+    observations, the number and the random numbers given, and on nothing else. Draws that another worker made are not
+    repeated here, so that nothing may be kept from one draw to the next.
+    """
+
+    def observe(self, number: int, cell: Cell, score: ProxyScore) -> None:
+        """Takes a score; `number` counts all cells in their order, warm starts first, and `cell` is in the space."""
+
+    def draw(self, number: int, rng: random.Random, admits: Callable[[Cell], bool]) -> Draw:
+        """Draws the cell of that number.
+
+        Args:
+          number: as in `observe`.
+          rng: seeded for this number.
+          admits: whether a cell is new (by its canonical form) and within the constraints.
+
+        Raises:
+          SpaceExhaustedError: if no cell was found that `admits` takes.
+        """
+        ...
+
+
+def first_admitted(propose: Callable[[int], Cell], admits: Callable[[Cell], bool]) -> Cell | None:
+    """The first proposal of MAX_ATTEMPTS that is admitted; `propose` takes the number of the attempt."""
+    for attempt in range(MAX_ATTEMPTS):
+        cell = propose(attempt)
+        if admits(cell):
+            return cell
+    return None
+
+
+def exhausted(space_size: int) -> SpaceExhaustedError:
+    """What to say where no cell was admitted."""
+    return SpaceExhaustedError(
+        f"No new cell was found in {MAX_ATTEMPTS} draws from a space of {space_size}: nearly all are tried, or few "
+        "are within --max_params, --max_madds, --min_receptive_field and --max_receptive_field."
+    )
