@@ -26,6 +26,7 @@ def define_config_flags(values: flags.FlagValues, config: type, only: Sequence[s
         int: flags.DEFINE_integer,
         int | None: flags.DEFINE_integer,
         float: flags.DEFINE_float,
+        tuple[str, ...]: flags.DEFINE_list,
     }
     for field in dataclasses.fields(config):
         if only and field.name not in only:
@@ -34,7 +35,8 @@ def define_config_flags(values: flags.FlagValues, config: type, only: Sequence[s
             define_numbers(values, field.name, meanings[field.name], typing.cast(tuple[float, ...], field.default))
         else:
             define = kinds.get(hints[field.name], flags.DEFINE_string)
-            define(field.name, field.default, meanings[field.name], flag_values=values)
+            default = list(field.default) if isinstance(field.default, tuple) else field.default
+            define(field.name, default, meanings[field.name], flag_values=values)
 
 
 def _number_of(hint: Any) -> Callable[[str], Any] | None:
@@ -65,7 +67,11 @@ def config_from_flags(config: type, values: flags.FlagValues, **given: Any) -> A
     for field in dataclasses.fields(config):
         if field.name in values and field.name not in given:
             number = _number_of(hints[field.name])
-            found[field.name] = (_numbers(values, field.name, number) or ()) if number else values[field.name].value
+            plain = values[field.name].value
+            if number:
+                found[field.name] = _numbers(values, field.name, number) or ()
+            else:
+                found[field.name] = tuple(plain) if isinstance(plain, list) else plain
     return config(**found, **given)
 
 

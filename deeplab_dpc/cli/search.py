@@ -1,12 +1,13 @@
 """Searches dense prediction cells: caches backbone features, scores cells by proxy, re-ranks the best."""
 
 import pathlib
+import statistics
 
 from absl import flags
 
 from deeplab_dpc.checkpoint.restore import restore_backbone
 from deeplab_dpc.cli import flag_groups
-from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig
+from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, ServiceConfig
 from deeplab_dpc.console import console, print_table
 from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.dataset_info import Dataset
@@ -14,20 +15,16 @@ from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import write_json
 from deeplab_dpc.models.segmenter import build_segmenter
 from deeplab_dpc.run_config import open_run
+from deeplab_dpc.search.display import SearchWatch
 from deeplab_dpc.search.feature_cache import FeatureCache, open_cache
 from deeplab_dpc.search.report import print_result
-from deeplab_dpc.search.runner import run_search, score_cells
+from deeplab_dpc.search.runner import EXTENDABLE, Job, run_search
+from deeplab_dpc.search.score_cells import score_cells
+from deeplab_dpc.search.storage import open_storage
 
 MODES = ("search", "cache", "score")
 # Of the network that the features come from.
 MODEL_FLAGS = ("model_variant", "output_stride", "depth_multiplier", "divisible_by", "multi_grid")
-# What a later start of the same search may change: how many cells, and re-ranking, whose runs check their own
-# configuration. Crops change the features too, and those have their own fingerprint.
-EXTENDABLE = (
-    "search.num_candidates",
-    *(f"search.{name}" for name in SearchConfig.__dataclass_fields__ if name.startswith("rerank_")),
-    *(f"data.{name}" for name in DataConfig.__dataclass_fields__ if name != "train_split"),
-)
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -41,6 +38,9 @@ def define_flags(values: flags.FlagValues) -> None:
         flag_values=values,
     )
     flags.DEFINE_list("cells", [], "Names or files of the cells that --mode=score scores.", flag_values=values)
+    flags.DEFINE_integer(
+        "num_seeds", 1, "How often --mode=score trains each cell, with --seed and those after it.", flag_values=values
+    )
     flags.DEFINE_string(
         "feature_cache",
         None,
@@ -61,20 +61,15 @@ def define_flags(values: flags.FlagValues) -> None:
     )
     flag_groups.define_data_flags(values)
     flag_groups.define_config_flags(values, ModelConfig, MODEL_FLAGS)
-    plain = [name for name in SearchConfig.__dataclass_fields__ if name != "baselines"]
-    flag_groups.define_config_flags(values, SearchConfig, plain)
-    flags.DEFINE_list(
-        "baselines",
-        list(SearchConfig.baselines),
-        "Names or files of cells scored beside the candidates.",
-        flag_values=values,
-    )
+    flag_groups.define_config_flags(values, SearchConfig)
+    flag_groups.define_config_flags(values, ServiceConfig)
 
 
 def main(values: flags.FlagValues) -> None:
     """Searches, or does the part that --mode names."""
     flag_groups.required(values, "workdir")
-    config = flag_groups.config_from_flags(SearchConfig, values, baselines=tuple(values.baselines))
+    config = flag_groups.config_from_flags(SearchConfig, values)
+    service = flag_groups.config_from_flags(ServiceConfig, values)
     if values.restore_moving_averages and not values.tf_initial_checkpoint:
         raise UserError("--restore_moving_averages is for --tf_initial_checkpoint; give that too.")
     dataset = find_dataset(values.data_dir, values.dataset, values.classes) if values.data_dir else None
@@ -87,7 +82,7 @@ def main(values: flags.FlagValues) -> None:
     elif values.mode == "score":
         _score(values, workdir, cache, config)
     else:
-        _search(values, workdir, cache, config, dataset)
+        _search(values, workdir, cache, config, service, dataset)
 
 
 def _model_config(values: flags.FlagValues, num_classes: int) -> ModelConfig:
@@ -125,21 +120,28 @@ def _search(
     workdir: pathlib.Path,
     cache: FeatureCache,
     config: SearchConfig,
+    service: ServiceConfig,
     dataset: Dataset | None,
 ) -> None:
     model_config = _model_config(values, cache.num_classes)
     data: DataConfig | None = None
     if dataset is not None:
         data = flag_groups.data_config(values, dataset, model_config.output_stride)
-    sections = {
-        "search": config,
-        "model": model_config,
-        "data": data,
-        "features": cache.path.name,
-    }
-    open_run(workdir, sections, EXTENDABLE)
-    initial = (values.tf_initial_checkpoint, values.restore_moving_averages)
-    result = run_search(workdir, cache, config, model_config, data, dataset, *initial)
+    job = Job(
+        workdir,
+        cache,
+        config,
+        service,
+        model_config,
+        data,
+        dataset,
+        values.tf_initial_checkpoint,
+        values.restore_moving_averages,
+    )
+    open_run(workdir, {**job.sections(), "data": data}, EXTENDABLE)
+    storage = open_storage(service.storage, workdir, shared=service.workers > 1)
+    with SearchWatch() as watch:
+        result = run_search(job, storage, watch)
     print_result(result)
     console.print(f"Written: {workdir}/cells/best.json, best.png, {workdir}/results.json, scores.png")
 
@@ -147,11 +149,21 @@ def _search(
 def _score(values: flags.FlagValues, workdir: pathlib.Path, cache: FeatureCache, config: SearchConfig) -> None:
     if not values.cells:
         raise UserError("--cells is required with --mode=score: names or files, comma-separated.")
-    scored = score_cells(cache, config, values.cells)
+    if values.num_seeds < 1:
+        raise UserError(f"--num_seeds must be at least 1, got {values.num_seeds}.")
+    table = score_cells(cache, config, values.cells, values.num_seeds, values.train_split)
     rows = [
-        (item.name, f"{item.score.miou:.4f}", f"{item.score.loss:.4f}", f"{item.score.seconds:.0f}") for item in scored
+        (
+            name,
+            f"{statistics.mean(score.miou for score in scores):.4f}",
+            f"{statistics.stdev(score.miou for score in scores):.4f}" if len(scores) > 1 else "-",
+            f"{statistics.mean(score.loss for score in scores):.4f}",
+            f"{statistics.mean(score.seconds for score in scores):.0f}",
+        )
+        for name, scores in table.items()
     ]
-    print_table(f"{config.proxy_steps} proxy steps", ("name", "mIOU", "loss", "seconds"), rows)
+    title = f"{config.proxy_steps} proxy steps, {values.num_seeds} seed(s)"
+    print_table(title, ("name", "mIOU", "spread over seeds", "loss", "seconds"), rows)
     path = workdir / f"scores_{config.proxy_steps}_steps.json"
-    write_json(path, [{"cell": item.name, "miou": item.score.miou, "loss": item.score.loss} for item in scored])
+    write_json(path, {name: [score.to_json() for score in scores] for name, scores in table.items()})
     console.print(f"Written: {path}")

@@ -2,6 +2,7 @@
 
 from deeplab_dpc.config.base import Config, encode
 from deeplab_dpc.config.data import CACHE_MODES, DataConfig
+from deeplab_dpc.config.fidelity import FidelityConfig
 from deeplab_dpc.config.inference import InferenceConfig
 from deeplab_dpc.config.model import ModelConfig
 from deeplab_dpc.config.search import SearchConfig, ServiceConfig
@@ -11,6 +12,7 @@ __all__ = [
     "CACHE_MODES",
     "Config",
     "DataConfig",
+    "FidelityConfig",
     "InferenceConfig",
     "ModelConfig",
     "SearchConfig",

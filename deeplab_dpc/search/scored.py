@@ -1,11 +1,13 @@
 """What a search knows of its cells."""
 
 import dataclasses
+import math
 from typing import Any, Self
 
 from deeplab_dpc.arch.cell import Cell
 
 GIVEN = "given"  # the draw of a warm start
+LOSSES = ("loss", "loss_sum")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,8 +15,8 @@ class ProxyScore:
     """What the proxy says of a cell.
 
     Attributes:
-      miou: on the held-out features, in [0, 1], after the last rung that the cell was trained for.
-      loss: mean training loss over the last tenth of that rung's steps.
+      miou: on the held-out features, in [0, 1], after the last rung that the cell was trained for; 0 if it diverged.
+      loss: mean training loss over the last tenth of that rung's steps; infinite if it diverged.
       seconds: that training and scoring took, of all rungs.
       loss_sum: of that rung's training losses over its steps (a signal that costs nothing).
       steps: of that rung; less than the full budget if the cell was stopped early.
@@ -29,11 +31,14 @@ class ProxyScore:
     rungs: tuple[tuple[int, float], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return {**dataclasses.asdict(self), "rungs": [list(rung) for rung in self.rungs]}
+        """JSON has no infinity: such a loss is null."""
+        losses = {name: getattr(self, name) if math.isfinite(getattr(self, name)) else None for name in LOSSES}
+        return {**dataclasses.asdict(self), **losses, "rungs": [list(rung) for rung in self.rungs]}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        return cls(**{**value, "rungs": tuple((steps, miou) for steps, miou in value["rungs"])})
+        losses = {name: math.inf for name in LOSSES if value[name] is None}
+        return cls(**{**value, **losses, "rungs": tuple((steps, miou) for steps, miou in value["rungs"])})
 
     @property
     def rank_key(self) -> tuple[int, float]:

@@ -65,6 +65,14 @@ class DrawSequence:
         """How many of the first cells have their scores without a gap."""
         return self._finished
 
+    def score(self, number: int) -> ProxyScore | None:
+        """The score of a cell that has one; None if it was given up."""
+        return self._scores[number]
+
+    def visible(self, number: int) -> int:
+        """How many of the first cells are known by their scores when that one is drawn."""
+        return max(0, number - self._lookahead + 1)
+
     def limit(self, wanted: int) -> int:
         """The number of cells, of those wanted, that the space has."""
         return wanted if self._end is None else min(wanted, self._end)
@@ -82,7 +90,7 @@ class DrawSequence:
     def _draw_next(self) -> None:
         number = len(self._draws)
         # Only here, and up to here: what a draw sees must not depend on when it is made.
-        while self._observed <= number - self._lookahead:
+        while self._observed < self.visible(number):
             score, cell = self._scores[self._observed], self._draws[self._observed].cell
             if score is not None and cell in self._space:
                 self._strategy.observe(self._observed, cell, score)

@@ -53,18 +53,20 @@ class Strategy(Protocol):
         ...
 
 
-def first_admitted(propose: Callable[[int], Cell], admits: Callable[[Cell], bool]) -> Cell | None:
-    """The first proposal of MAX_ATTEMPTS that is admitted; `propose` takes the number of the attempt."""
-    for attempt in range(MAX_ATTEMPTS):
+def first_admitted(
+    propose: Callable[[int], Cell], admits: Callable[[Cell], bool], attempts: int = MAX_ATTEMPTS
+) -> Cell | None:
+    """The first of so many proposals that is admitted; `propose` takes the number of the attempt."""
+    for attempt in range(attempts):
         cell = propose(attempt)
         if admits(cell):
             return cell
     return None
 
 
-def exhausted(space_size: int) -> SpaceExhaustedError:
+def exhausted(space_size: int, attempts: int = MAX_ATTEMPTS) -> SpaceExhaustedError:
     """What to say where no cell was admitted."""
     return SpaceExhaustedError(
-        f"No new cell was found in {MAX_ATTEMPTS} draws from a space of {space_size}: nearly all are tried, or few "
+        f"No new cell was found in {attempts} draws from a space of {space_size}: nearly all are tried, or few "
         "are within --max_params, --max_madds, --min_receptive_field and --max_receptive_field."
     )

@@ -1,193 +1,179 @@
-"""The study: cells asked for and scores told, kept by Optuna in a journal that survives being killed at any point."""
+"""The study of a search: candidates drawn in their order, scored by whichever worker takes them, kept by Optuna."""
 
-import dataclasses
-import fcntl
-import json
-import pathlib
-import shutil
-import warnings
+from collections.abc import Sequence
 from typing import Any
 
-import optuna
-from optuna.storages.journal import JournalFileBackend
-from optuna.trial import FrozenTrial, TrialState
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
 
 from deeplab_dpc.arch.cell import Cell
+from deeplab_dpc.arch.cost import cell_cost
+from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
-from deeplab_dpc.errors import UserError
-from deeplab_dpc.search.proxy import ProxyScore
-from deeplab_dpc.search.sampler import CellSampler, cell_of, distributions
+from deeplab_dpc.search.constraints import Constraints
+from deeplab_dpc.search.identity import Worker
+from deeplab_dpc.search.ledger import RESULT, WORKER, Ledger, Task
+from deeplab_dpc.search.samplers.factory import make_strategy
+from deeplab_dpc.search.samplers.parameters import distributions, params_of
+from deeplab_dpc.search.scored import GIVEN, ProxyScore, Scored
+from deeplab_dpc.search.sequence import DrawSequence
+from deeplab_dpc.search.strategy import Draw
 
-JOURNAL = "study.journal"
-BASELINE = "baseline"
-
-
-@dataclasses.dataclass(frozen=True)
-class Candidate:
-    """A cell that waits for its score.
-
-    Attributes:
-      name: of a baseline, or `cell NUMBER`.
-      draw: 'uniform', 'neighbour' or 'baseline'.
-      number: Optuna's trial number.
-    """
-
-    name: str
-    cell: Cell
-    draw: str
-    number: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Scored:
-    """A cell with its score."""
-
-    name: str
-    cell: Cell
-    draw: str
-    score: ProxyScore
+TASKS_OFFERED = 64  # more workers than that seldom ask at the same moment
 
 
 class SearchStudy:
-    """The candidates and the baselines of one search.
+    """Warm starts and candidates of one search, with their scores.
 
     Args:
-      workdir: of the search; study.journal is there.
-      space: of the candidates.
+      storage: where the study is kept.
+      name: of the study there.
       config: of the search.
+      feature_shape: (height, width, channels) of the scoring split's features, which costs are counted for.
+      worker: this one.
+      lease_seconds: of tasks.
 
     Raises:
-      UserError: if another process searches in this directory, or the journal is damaged before its last line.
+      UserError: if the space or the constraints do not fit each other, or a warm start is no cell.
     """
 
-    def __init__(self, workdir: pathlib.Path, space: SearchSpace, config: SearchConfig):
-        self._space = space
-        path = workdir / JOURNAL
-        self._lock = _lock(workdir)
-        try:
-            repair_journal(path)
-        except UserError:
-            self._lock.close()
-            raise
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            storage = optuna.storages.JournalStorage(JournalFileBackend(str(path)))
-        self._sampler = CellSampler(space, config.uniform_fraction, config.num_best, config.seed)
-        self._candidates = _open(storage, "candidates", self._sampler)
-        self._baselines = _open(storage, "baselines", self._sampler)
-        for trial in self._candidates.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if len(trial.params) < len(distributions(space)) or "draw" not in trial.user_attrs:
-                # Killed while asking: nothing is lost, and the same cell is drawn again.
-                self._candidates.tell(trial.number, state=TrialState.FAIL)
+    def __init__(
+        self,
+        storage: BaseStorage,
+        name: str,
+        config: SearchConfig,
+        feature_shape: tuple[int, int, int],
+        worker: Worker,
+        lease_seconds: float,
+    ):
+        self.config = config
+        self._feature_shape = feature_shape
+        self._space = SearchSpace(config.num_branches, config.cell_rates, config.cell_grids)
+        self._warm_starts = _distinct_cells(config.warm_starts)
+        constraints = Constraints.from_config(config, feature_shape)
+        strategy = make_strategy(config, self._space, self._multiply_adds)
+        self._sequence = DrawSequence(
+            self._space,
+            strategy,
+            [cell for _, cell in self._warm_starts],
+            config.lookahead,
+            config.seed,
+            constraints.admits,
+        )
+        directions = [StudyDirection.MAXIMIZE, *([StudyDirection.MINIMIZE] if self._is_multi_objective else [])]
+        self.ledger = Ledger(storage, name, worker, lease_seconds, directions)
+        self._scored: dict[int, Scored] = {}
+        self._heard: set[str] = set()  # keys whose results the sequence knows
+        self._drawn: set[str] = set()  # keys whose draws it knows
 
-    def close(self) -> None:
-        """Lets other processes search in the directory."""
-        self._lock.close()
+    @property
+    def _is_multi_objective(self) -> bool:
+        return self.config.sampler == "nsga2"
 
-    def ask(self) -> Candidate:
-        """The next candidate: one that a killed process left, or a new one.
+    @property
+    def total(self) -> int:
+        """Warm starts and candidates together, as many as the space has."""
+        return self._sequence.limit(len(self._warm_starts) + self.config.num_candidates)
 
-        Raises:
-          SpaceExhaustedError: if every cell of the space has been tried.
-        """
-        running = self._candidates.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        if running:
-            return self._candidate(running[0])
-        trial = self._candidates.ask(distributions(self._space))
-        trial.set_user_attr("cell", cell_of(self._space, trial.params).to_json())
-        trial.set_user_attr("draw", self._sampler.draws.pop(trial.number))
-        return self._candidate(trial)
+    def _multiply_adds(self, cell: Cell) -> int:
+        return cell_cost(cell, *self._feature_shape).multiply_adds
 
-    def _candidate(self, trial: optuna.Trial | FrozenTrial) -> Candidate:
-        cell = cell_of(self._space, trial.params)
-        return Candidate(f"cell {trial.number}", cell, trial.user_attrs["draw"], trial.number)
+    def open_tasks(self) -> list[Task]:
+        """Cells that may be scored now and that nobody scores, by what the ledger has read."""
+        self._listen()
+        tasks: list[Task] = []
+        for number in self._sequence.drawable(self.total):
+            if len(tasks) == TASKS_OFFERED:
+                break
+            if self.ledger.is_open(str(number)):
+                draw = self._sequence.cell(number)
+                if draw is None:
+                    break
+                tasks.append(self._task(number, draw))
+        return tasks
 
-    def tell(self, candidate: Candidate, score: ProxyScore) -> None:
-        """Keeps a score; it is on disk when this returns."""
-        study = self._baselines if candidate.draw == BASELINE else self._candidates
-        trials = study.get_trials(deepcopy=False)
-        for name, value in dataclasses.asdict(score).items():
-            study._storage.set_trial_user_attr(trials[candidate.number]._trial_id, name, value)
-        study.tell(candidate.number, score.miou)
+    def _task(self, number: int, draw: Draw) -> Task:
+        attributes = {
+            "name": self._name(number),
+            "draw": draw.how,
+            "cell": draw.cell.to_json(),
+            "summary": draw.cell.summary(),
+        }
+        if draw.cell not in self._space:
+            return Task(str(number), attributes)
+        return Task(str(number), attributes, params_of(self._space, draw.cell), distributions(self._space))
 
-    def ask_baseline(self, name: str, cell: Cell) -> Candidate | None:
-        """The baseline as a candidate, or None if it has its score already."""
-        for trial in self._baselines.get_trials(deepcopy=False):
-            if trial.user_attrs.get("digest") == cell.digest():
-                if trial.state == TrialState.COMPLETE:
-                    return None
-                return Candidate(name, cell, BASELINE, trial.number)
-        asked = self._baselines.ask()
-        asked.set_user_attr("name", name)
-        asked.set_user_attr("cell", cell.to_json())
-        asked.set_user_attr("digest", cell.digest())
-        return Candidate(name, cell, BASELINE, asked.number)
+    def _name(self, number: int) -> str:
+        given = len(self._warm_starts)
+        return self._warm_starts[number][0] if number < given else f"cell {number - given}"
 
-    def scored(self) -> list[Scored]:
-        """The finished candidates, in the order they were drawn."""
-        return [
-            Scored(f"cell {trial.number}", cell_of(self._space, trial.params), trial.user_attrs["draw"], _score(trial))
-            for trial in self._candidates.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        ]
+    def is_done(self) -> bool:
+        """Whether all cells have their scores."""
+        self._listen()
+        return self._sequence.finished >= self.total
 
-    def scored_baselines(self) -> list[Scored]:
-        """The finished baselines."""
-        return [
-            Scored(trial.user_attrs["name"], Cell.from_json(trial.user_attrs["cell"]), BASELINE, _score(trial))
-            for trial in self._baselines.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        ]
+    @property
+    def finished(self) -> int:
+        """How many cells have their scores, as far as was read."""
+        return len(self._scored)
+
+    def best_miou(self) -> float | None:
+        """The best score of a candidate so far that was trained to the end."""
+        whole = [s.score.miou for s in self.candidates() if s.score.steps == self.config.proxy_steps]
+        return max(whole, default=None)
+
+    def values(self, cell: Cell, score: ProxyScore) -> list[float]:
+        """What Optuna is told: mIOU, and multiply-adds where they are an objective too."""
+        return [score.miou, *([float(self._multiply_adds(cell))] if self._is_multi_objective else [])]
+
+    def visible_scores(self, number: int) -> list[ProxyScore]:
+        """The scores that were known when a cell was drawn: what it may be compared with."""
+        scores = (self._sequence.score(earlier) for earlier in range(self._sequence.visible(number)))
+        return [score for score in scores if score is not None]
+
+    def _listen(self) -> None:
+        """Tells the sequence what the ledger has read."""
+        for key, trial in [*self.ledger.running.items(), *self.ledger.finished.items()]:
+            if key not in self._drawn:
+                self._drawn.add(key)
+                cell = Cell.from_json(trial.user_attrs["cell"])
+                self._sequence.know(int(key), Draw(cell, trial.user_attrs["draw"]))
+        for key in [*self.ledger.finished.keys() - self._heard]:
+            self._heard.add(key)
+            scored = _scored(self.ledger.finished[key])
+            self._scored[int(key)] = scored
+            self._sequence.record(int(key), scored.score)
+        for key in self.ledger.given_up() - self._heard:
+            self._heard.add(key)
+            self._sequence.record(int(key), None)
+
+    def warm_starts(self) -> list[Scored]:
+        """Those that are scored, in their order."""
+        return [scored for _, scored in sorted(self._scored.items()) if scored.draw == GIVEN]
+
+    def candidates(self) -> list[Scored]:
+        """Those that are scored, in the order they were drawn."""
+        return [scored for _, scored in sorted(self._scored.items()) if scored.draw != GIVEN]
 
 
-def _score(trial: FrozenTrial) -> ProxyScore:
-    return ProxyScore(**{field.name: trial.user_attrs[field.name] for field in dataclasses.fields(ProxyScore)})
+def _distinct_cells(names: Sequence[str]) -> list[tuple[str, Cell]]:
+    cells: dict[str, tuple[str, Cell]] = {}
+    for name in names:
+        cell = load_cell(name)
+        cells.setdefault(cell.digest(), (name, cell))
+    return list(cells.values())
 
 
-def _open(storage: optuna.storages.JournalStorage, name: str, sampler: CellSampler) -> optuna.Study:
-    return optuna.create_study(
-        storage=storage, study_name=name, sampler=sampler, direction="maximize", load_if_exists=True
+def _scored(trial: FrozenTrial) -> Scored:
+    attributes: dict[str, Any] = trial.user_attrs
+    finished = trial.datetime_complete
+    return Scored(
+        attributes["name"],
+        Cell.from_json(attributes["cell"]),
+        attributes["draw"],
+        ProxyScore.from_json(attributes[RESULT]),
+        str(Worker.from_json(attributes[WORKER])),
+        finished.timestamp() if finished else 0.0,
     )
-
-
-def _lock(workdir: pathlib.Path) -> Any:
-    """Holds the directory for this process; the system lets go of it when the process ends, however it ends."""
-    workdir.mkdir(parents=True, exist_ok=True)
-    stream = open(workdir / ".lock", "w", encoding="utf-8")  # noqa: SIM115 (kept open on purpose)
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        stream.close()
-        raise UserError(
-            f"Another search runs in --workdir={workdir}; wait for it, or give another directory."
-        ) from error
-    return stream
-
-
-def repair_journal(path: pathlib.Path) -> None:
-    """Cuts a torn last line off a journal, as a kill in the middle of a write leaves it; the original is kept aside.
-
-    Raises:
-      UserError: if another line than the last is damaged.
-    """
-    # The journal's own lock is a symbolic link that a killed process leaves.
-    pathlib.Path(f"{path}.lock").unlink(missing_ok=True)
-    if not path.exists():
-        return
-    lines = path.read_bytes().splitlines(keepends=True)
-    for number, line in enumerate(lines, start=1):
-        if _is_whole(line):
-            continue
-        if number < len(lines):
-            raise UserError(f"{path}, line {number}, is damaged; restore the file, or search in another --workdir.")
-        shutil.copy2(path, f"{path}.torn")
-        with open(path, "rb+") as stream:
-            stream.truncate(sum(map(len, lines[:-1])))
-
-
-def _is_whole(line: bytes) -> bool:
-    try:
-        json.loads(line)
-    except ValueError:
-        return False
-    return line.endswith(b"\n")

@@ -6,19 +6,21 @@ from collections.abc import Callable
 
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.space import SearchSpace
+from deeplab_dpc.search.samplers.proposals import admitted_neighbour, draw_uniformly
 from deeplab_dpc.search.scored import ProxyScore
-from deeplab_dpc.search.strategy import Draw, exhausted, first_admitted
-
-ATTEMPTS_PER_CHANGE = 100  # after so many neighbours that are known already, one more decision is changed
+from deeplab_dpc.search.strategy import Draw
 
 
 class RandomSearch:
     """Draws uniformly, or a neighbour of one of the best.
 
+    The paper says neither the shares nor how near is near: "sampling points b uniformly at random as well as sampling
+    some points b near the currently best observed architectures". Here half and half by default, and one decision away.
+
     Args:
       space: of the cells.
       uniform_fraction: share of uniform draws, in [0, 1]; 1 is pure random search.
-      num_best: how many of the best have neighbours drawn.
+      num_best: how many of the best have neighbours drawn, >= 1.
     """
 
     def __init__(self, space: SearchSpace, uniform_fraction: float = 0.5, num_best: int = 10):
@@ -34,16 +36,7 @@ class RandomSearch:
 
     def draw(self, number: int, rng: random.Random, admits: Callable[[Cell], bool]) -> Draw:
         if self._best and rng.random() >= self.uniform_fraction:
-            cell = first_admitted(lambda attempt: self._neighbour(rng, attempt), admits)
+            cell = admitted_neighbour(self.space, rng, lambda: rng.choice(self._best)[2], admits)
             if cell is not None:
                 return Draw(cell, "neighbour")
-        cell = first_admitted(lambda attempt: self.space.sample(rng), admits)
-        if cell is None:
-            raise exhausted(self.space.size)
-        return Draw(cell, "uniform")
-
-    def _neighbour(self, rng: random.Random, attempt: int) -> Cell:
-        parent = rng.choice(self._best)[2]
-        # One change nearly always; more only where everything near has been tried.
-        most = self.space.num_decisions
-        return self.space.neighbour(rng, parent, min(1 + attempt // ATTEMPTS_PER_CHANGE, most))
+        return draw_uniformly(self.space, rng, admits)

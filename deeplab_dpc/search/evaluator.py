@@ -1,0 +1,87 @@
+"""What scores a cell, and the rungs that it may be scored on in turn.
+
+A rung is a training of its own, from scratch, with a rate that falls to 0 within the rung: its score is that of a finished
+schedule, not of one that was broken off. With halving_factor eta the rungs before the last cost a cell that climbs them all
+at most 1 / (eta - 1) of the last one's steps more (the sum of eta ** -k), a third with the default of 4.
+"""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from deeplab_dpc.arch.cell import Cell
+from deeplab_dpc.search.scored import ProxyScore
+
+# Takes the number of steps of this rung that are done and the loss of the last; may raise to give the scoring up.
+OnStep = Callable[[int, float], None]
+# Takes a rung's place (0 for the first), its steps and its mIOU, and says whether the cell climbs to the next.
+KeepGoing = Callable[[int, int, float], bool]
+
+
+class Evaluator(Protocol):
+    """Scores cells, each with the same seed, data order and budget."""
+
+    def score(self, cell: Cell, on_step: OnStep | None = None, keep_going: KeepGoing | None = None) -> ProxyScore:
+        """Trains `cell` from scratch on each of the rungs and scores it.
+
+        Args:
+          cell: the candidate.
+          on_step: called after each step; what it raises comes through.
+          keep_going: asked after each rung but the last; by default all are climbed.
+        """
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Rung:
+    """What one training said.
+
+    Attributes:
+      steps: that were trained.
+      miou: in [0, 1].
+      loss: mean training loss over the last tenth of the steps.
+      loss_sum: of the training losses of all steps.
+    """
+
+    steps: int
+    miou: float
+    loss: float
+    loss_sum: float
+
+    @property
+    def diverged(self) -> bool:
+        return not math.isfinite(self.loss_sum)
+
+
+def diverged_rung(steps: int) -> Rung:
+    """A training whose loss was no longer finite after so many steps: no network came of it, so its mIOU is 0."""
+    return Rung(steps, 0.0, math.inf, math.inf)
+
+
+def climb(budgets: Sequence[int], train: Callable[[int], Rung], keep_going: KeepGoing | None = None) -> ProxyScore:
+    """The score of a cell that is trained on one rung after another until it is stopped, diverges or is done.
+
+    Args:
+      budgets: steps of each rung, rising.
+      train: trains for so many steps from scratch.
+      keep_going: see Evaluator.score.
+    """
+    start = time.monotonic()
+    rungs: list[Rung] = []
+    for place, steps in enumerate(budgets):
+        rungs.append(train(steps))
+        if rungs[-1].diverged or place == len(budgets) - 1:
+            break
+        if keep_going is not None and not keep_going(place, steps, rungs[-1].miou):
+            break
+    last = rungs[-1]
+    return ProxyScore(
+        miou=last.miou,
+        loss=last.loss,
+        seconds=round(time.monotonic() - start, 2),
+        loss_sum=last.loss_sum,
+        steps=last.steps,
+        rungs=tuple((rung.steps, rung.miou) for rung in rungs),
+    )

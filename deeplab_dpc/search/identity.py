@@ -1,0 +1,69 @@
+"""Who a worker is, and whether one on this machine still runs."""
+
+import dataclasses
+import functools
+import os
+import pathlib
+import socket
+import uuid
+from typing import Any, Self
+
+
+@dataclasses.dataclass(frozen=True)
+class Worker:
+    """A process that works on a study.
+
+    Attributes:
+      host: name of its machine.
+      pid: of the process.
+      started: when the process started, in the system's ticks since boot; None where the system does not say.
+      place: what the pid is a number in: one boot of one machine, and one namespace of it; None where unknown.
+      nonce: distinguishes two workers of one process.
+    """
+
+    host: str
+    pid: int
+    started: int | None
+    place: str | None
+    nonce: str
+
+    @classmethod
+    def current(cls) -> Self:
+        """This process, as a new worker."""
+        return cls(socket.gethostname(), os.getpid(), _started(os.getpid()), _place(), uuid.uuid4().hex[:8])
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.pid}"
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        return cls(**value)
+
+    def is_gone(self) -> bool:
+        """Whether the process is known to have ended; False where that cannot be seen from here."""
+        if self.place is None or self.place != _place() or self.started is None:
+            return False
+        return _started(self.pid) != self.started
+
+
+@functools.cache
+def _place() -> str | None:
+    """The boot and the namespace that pids count in (Linux)."""
+    try:
+        boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return None
+
+
+def _started(pid: int) -> int | None:
+    """When a process started; None if there is none, or if it is dead and only waits for its parent."""
+    try:
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return None
+    state, started = fields[0], int(fields[19])
+    return None if state in "ZX" else started

@@ -1,0 +1,1 @@
+"""What the report of a search shows, a section a file."""

@@ -1,0 +1,124 @@
+"""The candidates of a search as arrays, so that thousands of them are looked at quickly."""
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from deeplab_dpc.arch.cost import Cost
+from deeplab_dpc.search.result import SearchResult
+from deeplab_dpc.search.scored import ProxyScore, Scored
+
+TOP_SHARE = 10  # the best candidates that are looked at more closely are one in so many
+
+
+@dataclasses.dataclass(frozen=True)
+class Population:
+    """The candidates in the order they were drawn; all arrays are [candidates].
+
+    Attributes:
+      result: of the search.
+      costs: of each candidate.
+    """
+
+    result: SearchResult
+    costs: tuple[Cost, ...]
+
+    @classmethod
+    def of(cls, result: SearchResult) -> "Population":
+        return cls(result, tuple(result.cost(scored.cell) for scored in result.candidates))
+
+    def __len__(self) -> int:
+        return len(self.result.candidates)
+
+    @property
+    def candidates(self) -> list[Scored]:
+        return self.result.candidates
+
+    @functools.cached_property
+    def order(self) -> np.ndarray:
+        """The places of the candidates, best first by proxy; those that were stopped early come after the others."""
+        keys = [scored.score.rank_key for scored in self.candidates]
+        return np.array(sorted(range(len(keys)), key=keys.__getitem__, reverse=True), dtype=np.int64)
+
+    @functools.cached_property
+    def ranks(self) -> np.ndarray:
+        """The rank by proxy of each candidate; 1 is the best."""
+        ranks = np.empty(len(self), dtype=np.int64)
+        ranks[self.order] = np.arange(1, len(self) + 1)
+        return ranks
+
+    @property
+    def num_top(self) -> int:
+        """How many the best tenth are, at least one if there is any."""
+        return -(-len(self) // TOP_SHARE)
+
+    @property
+    def is_top(self) -> np.ndarray:
+        """Whether each candidate is in the best tenth by proxy, bool."""
+        return self.ranks <= self.num_top
+
+    @functools.cached_property
+    def budgets(self) -> list[int]:
+        """The numbers of steps after which candidates were scored, ascending; one without successive halving."""
+        return sorted({steps for scored in self.candidates for steps in _scores(scored.score)})
+
+    @property
+    def budget(self) -> int:
+        """The largest number of steps that a candidate was trained for; 0 if there is none."""
+        return self.budgets[-1] if self.budgets else 0
+
+    def miou_at(self, steps: int) -> np.ndarray:
+        """The proxy scores after so many steps, float64; nan where a candidate was not scored then."""
+        return np.array([score_at(scored, steps) for scored in self.candidates], dtype=np.float64)
+
+    @functools.cached_property
+    def miou(self) -> np.ndarray:
+        """The proxy scores after the largest number of steps; nan for those that were stopped before."""
+        return self.miou_at(self.budget)
+
+    @functools.cached_property
+    def common_miou(self) -> np.ndarray:
+        """The proxy scores after the smallest number of steps, which every candidate has."""
+        return self.miou_at(self.budgets[0]) if self.budgets else np.zeros(0)
+
+    @functools.cached_property
+    def seconds(self) -> np.ndarray:
+        return np.array([scored.score.seconds for scored in self.candidates], dtype=np.float64)
+
+    @functools.cached_property
+    def parameters(self) -> np.ndarray:
+        return np.array([cost.parameters for cost in self.costs], dtype=np.int64)
+
+    @functools.cached_property
+    def multiply_adds(self) -> np.ndarray:
+        return np.array([cost.multiply_adds for cost in self.costs], dtype=np.int64)
+
+    @functools.cached_property
+    def draws(self) -> np.ndarray:
+        """How each candidate came about, str."""
+        return np.array([scored.draw for scored in self.candidates], dtype=str)
+
+    @property
+    def draw_kinds(self) -> list[str]:
+        """The ways of drawing that occur, uniform draws first."""
+        return sorted(set(self.draws.tolist()), key=lambda draw: (draw != "uniform", draw))
+
+    def comparable_warm_starts(self) -> list[Scored]:
+        """The warm starts that were trained for as many steps as the candidates at most."""
+        return [scored for scored in self.result.warm_starts if not len(self) or scored.score.steps == self.budget]
+
+
+def score_at(scored: Scored, steps: int) -> float:
+    """The proxy score of a cell after so many steps; nan if it was not scored then."""
+    return _scores(scored.score).get(steps, np.nan)
+
+
+def steps_taken(score: ProxyScore) -> int:
+    """The steps of all rungs, each of which trains from scratch."""
+    return sum(_scores(score))
+
+
+def _scores(score: ProxyScore) -> dict[int, float]:
+    """The mIOU by number of steps."""
+    return dict(score.rungs) | {score.steps: score.miou}

@@ -1,0 +1,59 @@
+"""Intervals and running figures of the report."""
+
+import math
+
+import numpy as np
+
+CONFIDENCE = 0.95
+NORMAL_QUANTILE = 1.959964  # of the middle 95 %
+RESAMPLES = 1000
+CHUNK = 4_000_000  # drawn places that are held at a time
+
+Interval = tuple[float, float]
+
+
+def mean_interval(values: np.ndarray, seed: int = 0) -> Interval:
+    """The 95 % percentile bootstrap interval of a mean (Efron and Tibshirani, 1993, ch. 13); `values` has one or more."""
+    return _middle(_bootstrap_means(values, np.random.default_rng(seed)))
+
+
+def difference_interval(values: np.ndarray, others: np.ndarray, seed: int = 0) -> Interval:
+    """The 95 % bootstrap interval of mean(values) - mean(others), both resampled; each has one value or more."""
+    rng = np.random.default_rng(seed)
+    return _middle(_bootstrap_means(values, rng) - _bootstrap_means(others, rng))
+
+
+def share_interval(share: float, n: int) -> Interval:
+    """Wilson's 95 % interval of a share of n (Wilson, 1927, doi:10.1080/01621459.1927.10502953); n >= 1."""
+    spread = NORMAL_QUANTILE**2 / n
+    centre = (share + spread / 2) / (1 + spread)
+    half = NORMAL_QUANTILE * math.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def pareto_front(cost: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """The places where no other point is at least as cheap and as good, and one of them more so; cheapest first.
+
+    Of equal points the first is kept; a point whose score is nan is never on the front.
+    """
+    front = []
+    best = -math.inf
+    for place in np.lexsort((-score, cost)):  # nan comes last among equal costs, and is above nothing
+        if score[place] > best:
+            best = score[place]
+            front.append(place)
+    return np.array(front, dtype=np.int64)
+
+
+def _bootstrap_means(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The mean of each resample, float64 [RESAMPLES]."""
+    n = len(values)
+    chunk = max(1, CHUNK // n)
+    sizes = [min(chunk, RESAMPLES - start) for start in range(0, RESAMPLES, chunk)]
+    return np.concatenate([values[rng.integers(n, size=(size, n))].mean(axis=1) for size in sizes])
+
+
+def _middle(samples: np.ndarray) -> Interval:
+    tails = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.percentile(samples, [tails, 100 - tails])
+    return float(low), float(high)

@@ -1,0 +1,62 @@
+"""How the report's pictures look: sizes, and colours that colour-blind readers can tell apart (Okabe and Ito, 2008)."""
+
+import io
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from deeplab_dpc.search.scored import Scored
+
+SIZE = (5.4, 3.7)  # inches: text of 10 points can be read at the width of a phone
+DPI = 160
+BLACK = "#000000"
+GREY = "#9a9a9a"
+BLUE = "#0072b2"
+VERMILION = "#d55e00"
+GREEN = "#009e73"
+SKY = "#56b4e9"
+ORANGE = "#e69f00"
+PURPLE = "#cc79a7"
+SERIES = ((BLUE, "o"), (VERMILION, "^"), (GREEN, "s"), (PURPLE, "D"), (ORANGE, "v"), (SKY, "P"))
+LINES = ("--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
+
+
+def new_figure(height: float = SIZE[1]) -> tuple[Figure, Axes]:
+    """A figure with one pair of axes, without the lines at the top and at the right."""
+    figure = Figure(figsize=(SIZE[0], height), layout="constrained")
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file, the same bytes for the same figure."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=DPI, facecolor="white", metadata={"Software": None})
+    return stream.getvalue()
+
+
+def series(index: int) -> tuple[str, str]:
+    """(colour, marker) of the series of this number."""
+    return SERIES[index % len(SERIES)]
+
+
+def point_size(count: int) -> float:
+    """The area in square points of a mark among so many."""
+    return 28 if count < 100 else 12 if count < 2000 else 4
+
+
+def mark_warm_starts(axes: Axes, warm_starts: Sequence[Scored], vertical: bool = False) -> None:
+    """A broken line at the score of each warm start."""
+    for index, scored in enumerate(warm_starts):
+        line = axes.axvline if vertical else axes.axhline
+        color, style = SERIES[(index + 2) % len(SERIES)][0], LINES[index % len(LINES)]
+        line(scored.score.miou, color=color, linestyle=style, linewidth=1.6, label=scored.name)
+
+
+def legend_above(figure: Figure, axes: Axes, columns: int = 3) -> None:
+    """The legend over the axes, where it hides no point; none without labels."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, loc="outside upper center", ncols=columns, fontsize=9, frameon=False)

@@ -1,0 +1,127 @@
+"""What was searched, what came out, and what that cannot show."""
+
+from deeplab_dpc.arch.space import SearchSpace
+from deeplab_dpc.config import SearchConfig
+from deeplab_dpc.search.reporting import words
+from deeplab_dpc.search.reporting.population import Population, score_at
+from deeplab_dpc.search.reporting.section import ReportSection, Table
+from deeplab_dpc.search.result import SearchResult
+from deeplab_dpc.search.scored import Scored
+
+SAMPLERS = {
+    "paper": "the paper's: uniform draws mixed with neighbours of the best so far",
+    "uniform": "uniform draws alone",
+    "evolution": "regularised evolution",
+    "tpe": "tree-structured Parzen estimator (TPE)",
+    "nsga2": "NSGA-II on mIOU and multiply-adds",
+    "exhaustive": "every cell of the space",
+}
+
+
+def summary(population: Population) -> ReportSection:
+    result = population.result
+    text = [_outcome(population), _limits(population)]
+    tables = [_margins(population), _searched(result)]
+    return ReportSection("Summary", "\n\n".join(text), tables=[table for table in tables if table[2]])
+
+
+def _outcome(population: Population) -> str:
+    result = population.result
+    winner = result.winner()
+    wanted = result.config.num_candidates
+    done = f"{words.count(len(population), 'candidate')} of {wanted:,} scored by proxy"
+    if winner is None:
+        return f"{done}; there is no winner yet."
+    best = result.best(1)[0]
+    found = f"{done}. The best by proxy is {best.name}, mIOU {words.score(best.score.miou)}."
+    miou = result.reranked_miou(winner.cell)
+    if miou is None:
+        return f"{found} No candidate was re-ranked, so that it is also the winner."
+    rank = population.ranks[result.candidates.index(winner)]
+    return (
+        f"{found} {words.count(len(result.reranked), 'cell')} trained end to end: the winner is {winner.name}, re-ranked "
+        f"mIOU {words.score(miou)}, number {rank} by proxy ({words.score(winner.score.miou)})."
+    )
+
+
+def _limits(population: Population) -> str:
+    """What the figures cannot show, in plain words."""
+    config = population.result.config
+    size = _space(config).size
+    share = f"{len(population):,} of the space's {words.large(size)} cells"
+    rerank = " and once end to end" if population.result.reranked else ""
+    return (
+        f"What these figures cannot show: this is one search with one seed ({config.seed}), and every cell was trained "
+        f"once by proxy{rerank}; how far scores and winner move with the seed cannot be told from here. The winner was "
+        "chosen for its score on the same images that the score is from, so its margin is flattered, the more so the "
+        f"more cells were tried. And {share} were tried: what was not drawn may well be better."
+    )
+
+
+def _margins(population: Population) -> Table:
+    result = population.result
+    winner = result.winner()
+    rows = [_margin_row(result, scored, winner) for scored in result.warm_starts]
+    columns = (
+        "warm start",
+        "proxy steps",
+        "proxy mIOU",
+        "winner above it by proxy",
+        "re-ranked mIOU",
+        "winner above it re-ranked",
+    )
+    return "Margin to the warm starts at equal budget", columns, rows
+
+
+def _margin_row(result: SearchResult, scored: Scored, winner: Scored | None) -> list[str]:
+    reranked = result.reranked_miou(scored.cell)
+    best = result.reranked_miou(winner.cell) if winner else None
+    # nan, shown as '-', where the winner was not scored after as many steps.
+    by_proxy = score_at(winner, scored.score.steps) - scored.score.miou if winner else None
+    above = None if reranked is None or best is None else best - reranked
+    return [
+        scored.name,
+        f"{scored.score.steps:,}",
+        words.score(scored.score.miou),
+        words.score(by_proxy, signed=True),
+        words.score(reranked),
+        words.score(above, signed=True),
+    ]
+
+
+def _searched(result: SearchResult) -> Table:
+    config = result.config
+    height, width, channels = result.feature_shape
+    space = _space(config)
+    proxy = f"{config.proxy_steps:,} steps, batch {config.proxy_batch_size}, learning rate {config.proxy_learning_rate:g}"
+    if config.halving_rungs > 1:
+        proxy += f"; successive halving after {', '.join(f'{steps:,}' for steps in config.rung_steps[:-1])} steps"
+    rerank = f"best {config.rerank_top_k:,}, {config.rerank_steps:,} steps, batch {config.rerank_batch_size}"
+    rows = [
+        ("space", f"{config.num_branches} branches, {len(space.operations)} operations, {words.large(space.size)} cells"),
+        ("rates", ", ".join(map(str, config.cell_rates))),
+        ("grids", ", ".join(map(str, config.cell_grids))),
+        ("constraints", _constraints(config)),
+        ("sampler", SAMPLERS[config.sampler]),
+        ("candidates wanted", f"{config.num_candidates:,}"),
+        ("proxy", proxy),
+        ("features", f"{config.proxy_features.replace('_', ' ')}; {height} x {width} x {channels} in {config.eval_split}"),
+        ("warm starts", ", ".join(scored.name for scored in result.warm_starts) or "none"),
+        ("re-ranking", rerank if config.rerank_top_k else "none"),
+        ("seed", str(config.seed)),
+    ]
+    return "What was searched", ("", "setting"), rows
+
+
+def _constraints(config: SearchConfig) -> str:
+    limits = {
+        "parameters <=": config.max_params,
+        "multiply-adds <=": config.max_madds,
+        "receptive field >=": config.min_receptive_field,
+        "receptive field <=": config.max_receptive_field,
+    }
+    return ", ".join(f"{what} {limit:,}" for what, limit in limits.items() if limit is not None) or "none"
+
+
+def _space(config: SearchConfig) -> SearchSpace:
+    return SearchSpace(config.num_branches, config.cell_rates, config.cell_grids)

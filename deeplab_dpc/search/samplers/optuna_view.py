@@ -1,0 +1,80 @@
+"""What Optuna's samplers see of a search, and how their proposals become cells.
+
+A sampler of Optuna is made anew for each draw, from that draw's random numbers, and asked by the public methods of
+BaseSampler for a trial that is in no study. So it keeps nothing from one draw to the next.
+"""
+
+import random
+from collections.abc import Callable
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState
+
+from deeplab_dpc.arch.cell import Cell
+from deeplab_dpc.arch.space import SearchSpace
+from deeplab_dpc.search.samplers.parameters import cell_of, distributions, params_of
+from deeplab_dpc.search.samplers.proposals import admitted_neighbour, draw_uniformly
+from deeplab_dpc.search.strategy import Draw
+
+
+def memory_study(directions: list[str]) -> optuna.Study:
+    """An empty study that only this process sees."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # nobody asked for it to be announced
+    return optuna.create_study(storage=optuna.storages.InMemoryStorage(), directions=directions)
+
+
+def seed_of(rng: random.Random) -> int:
+    """A seed for numpy."""
+    return rng.randrange(2**32)
+
+
+class CellProposer:
+    """Makes cells of what a sampler proposes.
+
+    Args:
+      space: of the cells.
+      how: the draw of an admitted proposal.
+      num_proposals: how often the sampler is asked before its last proposal's neighbours are tried, >= 1.
+    """
+
+    def __init__(self, space: SearchSpace, how: str, num_proposals: int):
+        self.space = space
+        self.how = how
+        self.num_proposals = num_proposals
+        self.distributions = distributions(space)
+        # A parameter with one value is no choice, and Optuna's relative sampling does not take it.
+        self._chosen: dict[str, BaseDistribution] = {
+            name: distribution for name, distribution in self.distributions.items() if not distribution.single()
+        }
+
+    def draw(
+        self, sampler: BaseSampler, study: optuna.Study, rng: random.Random, admits: Callable[[Cell], bool]
+    ) -> Draw:
+        """The first admitted cell of the sampler's proposals, the neighbours of the last of them, and uniform draws.
+
+        Raises:
+          SpaceExhaustedError: if there is none.
+        """
+        asking = FrozenTrial(
+            number=-1,
+            trial_id=-1,
+            state=TrialState.RUNNING,
+            value=None,
+            datetime_start=None,
+            datetime_complete=None,
+            params={},
+            distributions={},
+            user_attrs={},
+            system_attrs={},
+            intermediate_values={},
+        )
+        for _ in range(self.num_proposals):
+            proposed = sampler.sample_relative(study, asking, self._chosen)
+            # What a sampler leaves out is to be drawn anew, as NSGA-II mutates.
+            cell = cell_of(self.space, {**params_of(self.space, self.space.sample(rng)), **proposed})
+            if admits(cell):
+                return Draw(cell, self.how)
+        near = admitted_neighbour(self.space, rng, lambda: cell, admits)
+        return draw_uniformly(self.space, rng, admits) if near is None else Draw(near, "neighbour")

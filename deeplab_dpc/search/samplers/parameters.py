@@ -1,0 +1,42 @@
+"""A cell as Optuna's parameters, and back."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from optuna.distributions import BaseDistribution, IntDistribution
+
+from deeplab_dpc.arch.cell import Cell
+from deeplab_dpc.arch.space import SearchSpace
+
+
+def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
+    """For each branch its input (0 is the backbone) and the index of its operation.
+
+    Integers, since each categorical parameter with 81 choices would write them all into every trial of the storage,
+    which makes it five times as large. An operation's neighbours in number are mostly those with the next rate or grid.
+    """
+    parameters: dict[str, BaseDistribution] = {}
+    for branch in range(space.num_branches):
+        parameters[f"input_{branch}"] = IntDistribution(0, branch)
+        parameters[f"operation_{branch}"] = IntDistribution(0, len(space.operations) - 1)
+    return parameters
+
+
+def params_of(space: SearchSpace, cell: Cell) -> dict[str, int]:
+    """The parameters of a cell.
+
+    Raises:
+      UserError: if `cell` is not in the space.
+    """
+    codes = space.encode(cell)
+    parameters = {}
+    for branch in range(space.num_branches):
+        parameters[f"input_{branch}"], parameters[f"operation_{branch}"] = codes[2 * branch : 2 * branch + 2]
+    return parameters
+
+
+def cell_of(space: SearchSpace, params: Mapping[str, Any]) -> Cell:
+    """The cell of these parameters; others, such as those of another use of the trial, are not looked at."""
+    return space.decode(
+        [params[f"{kind}_{branch}"] for branch in range(space.num_branches) for kind in ("input", "operation")]
+    )
