@@ -78,7 +78,7 @@ class DrawSequence:
         return wanted if self._end is None else min(wanted, self._end)
 
     def drawable(self, wanted: int) -> range:
-        """The numbers, without gaps, that have no score and can be drawn now, of `wanted` cells in all."""
+        """The numbers from the first without score on that can be drawn now, of `wanted`; some may have scores."""
         return range(self._finished, min(self.limit(wanted), self._finished + self._lookahead))
 
     def cell(self, number: int) -> Draw | None:
@@ -107,4 +107,4 @@ class DrawSequence:
         self._seen.add(draw.cell.digest())
 
     def _is_new(self, cell: Cell) -> bool:
-        return cell.digest() not in self._seen and self._admits(cell)
+        return self._admits(cell) and cell.digest() not in self._seen  # the quicker first

@@ -21,7 +21,7 @@ class Draw:
     """A drawn cell.
 
     Attributes:
-      how: 'uniform', 'neighbour', 'mutation', ...
+      how: 'uniform', 'neighbour', 'mutation', 'tpe', 'nsga2' or 'exhaustive'.
     """
 
     cell: Cell

@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import optuna
 from optuna.samplers import NSGAIISampler
+from optuna.storages import InMemoryStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, create_trial
 
 from deeplab_dpc.arch.cell import Cell
@@ -52,7 +54,9 @@ class NSGA2:
         self.population_size = population_size
         self.full_steps = full_steps
         self._proposer = CellProposer(space, "nsga2", NUM_PROPOSALS)
-        self._study = memory_study(["maximize", "minimize"])  # has no trials; says which way is better
+        self._study = memory_study(
+            InMemoryStorage(), StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
+        )  # has no trials; says which way is better
         self._num_observed = 0
         self._generation: list[FrozenTrial] = []  # not complete; without the cells that were stopped early
         self._parents: list[FrozenTrial] = []

@@ -10,7 +10,9 @@ from collections.abc import Callable
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial, TrialState
+from optuna.storages import InMemoryStorage
+from optuna.study import StudyDirection
+from optuna.trial import TrialState, create_trial
 
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.space import SearchSpace
@@ -18,11 +20,13 @@ from deeplab_dpc.search.samplers.parameters import cell_of, distributions, param
 from deeplab_dpc.search.samplers.proposals import admitted_neighbour, draw_uniformly
 from deeplab_dpc.search.strategy import Draw
 
+VIEW = "observed cells"
 
-def memory_study(directions: list[str]) -> optuna.Study:
-    """An empty study that only this process sees."""
+
+def memory_study(storage: InMemoryStorage, *directions: StudyDirection) -> optuna.Study:
+    """A new study, named VIEW, that only this process sees."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # nobody asked for it to be announced
-    return optuna.create_study(storage=optuna.storages.InMemoryStorage(), directions=directions)
+    return optuna.create_study(study_name=VIEW, storage=storage, directions=directions)
 
 
 def seed_of(rng: random.Random) -> int:
@@ -57,19 +61,7 @@ class CellProposer:
         Raises:
           SpaceExhaustedError: if there is none.
         """
-        asking = FrozenTrial(
-            number=-1,
-            trial_id=-1,
-            state=TrialState.RUNNING,
-            value=None,
-            datetime_start=None,
-            datetime_complete=None,
-            params={},
-            distributions={},
-            user_attrs={},
-            system_attrs={},
-            intermediate_values={},
-        )
+        asking = create_trial(state=TrialState.RUNNING)
         for _ in range(self.num_proposals):
             proposed = sampler.sample_relative(study, asking, self._chosen)
             # What a sampler leaves out is to be drawn anew, as NSGA-II mutates.

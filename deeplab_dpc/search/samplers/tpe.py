@@ -6,11 +6,13 @@ from collections.abc import Callable
 
 import optuna
 from optuna.samplers import TPESampler
+from optuna.storages import InMemoryStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.space import SearchSpace
-from deeplab_dpc.search.samplers.optuna_view import CellProposer, memory_study, seed_of
+from deeplab_dpc.search.samplers.optuna_view import VIEW, CellProposer, memory_study, seed_of
 from deeplab_dpc.search.samplers.parameters import params_of
 from deeplab_dpc.search.samplers.proposals import draw_uniformly
 from deeplab_dpc.search.scored import ProxyScore
@@ -20,8 +22,8 @@ NUM_STARTUP = 10  # Optuna's default: so many are drawn uniformly first
 NUM_BEST = 25  # Optuna's estimate of the good cells is made of this many at most
 # Time and memory of a draw grow with the cells seen (0.2 s at 10,000), so that only the latest are shown beside the
 # best. How many are shown moves between RECENT and RECENT + RENEWED - 1, since a study of Optuna can only grow.
-RECENT = 500
-RENEWED = 250
+RECENT = 250
+RENEWED = 125
 NUM_PROPOSALS = 4
 
 
@@ -29,12 +31,12 @@ class TPE:
     """Draws where the density of the good cells is high against that of the others.
 
     Multivariate, one density over all decisions, since what a branch should do depends on what it reads; Optuna's
-    documentation reports it as the better of the two, and has it as its default. Not `group`, which is for spaces where
+    documentation has it as the better one (arXiv:1807.01774) and as its default. Not `group`, which is for spaces where
     trials lack parameters. Not `constant_liar`, since candidates that wait for scores are not to be seen.
 
-    Optuna takes the best tenth, and no more than NUM_BEST, as good; the others it weighs the less the older they are. Of
-    those, cells older than the latest RECENT to RECENT + RENEWED are left out. A cell that was stopped early is shown
-    as pruned: good only if there are too few others, and then the one stopped latest first.
+    Optuna takes the best tenth, and no more than NUM_BEST, as good; the others it weighs the less the older they are,
+    and those older than the latest RECENT to RECENT + RENEWED - 1 are left out here. A cell that was stopped early is
+    shown as pruned: good only if there are too few others, and then those that were trained longest first.
 
     Args:
       space: of the cells.
@@ -46,7 +48,7 @@ class TPE:
         self.full_steps = full_steps
         self._proposer = CellProposer(space, "tpe", NUM_PROPOSALS)
         self._observed: list[tuple[Cell, ProxyScore]] = []
-        self._study: optuna.Study | None = None
+        self._storage: InMemoryStorage | None = None
         self._first = 0  # of the latest cells that the study has
         self._shown = 0  # all observed cells before this one are in the study or left out
 
@@ -64,14 +66,17 @@ class TPE:
     def _view(self) -> optuna.Study:
         """The study of what is shown, which depends on the observations alone and not on when it was last asked for."""
         first = max(0, len(self._observed) - RECENT) // RENEWED * RENEWED
-        if self._study is None or first != self._first:
-            self._study, self._first, self._shown = memory_study(["maximize"]), first, first
+        if self._storage is None or first != self._first:
+            self._storage, self._first, self._shown = InMemoryStorage(), first, first
+            study = memory_study(self._storage, StudyDirection.MAXIMIZE)
             # By place after rank, so that nothing depends on the order of equals.
             best = heapq.nlargest(NUM_BEST, range(first), key=lambda place: (self._observed[place][1].rank_key, -place))
-            self._study.add_trials([self._trial(place) for place in sorted(best)])
-        self._study.add_trials([self._trial(place) for place in range(self._shown, len(self._observed))])
+            study.add_trials([self._trial(place) for place in sorted(best)])
+        # Opened anew, since a Study goes on showing its samplers what it read for an earlier draw.
+        study = optuna.load_study(study_name=VIEW, storage=self._storage)
+        study.add_trials([self._trial(place) for place in range(self._shown, len(self._observed))])
         self._shown = len(self._observed)
-        return self._study
+        return study
 
     def _trial(self, place: int) -> FrozenTrial:
         cell, score = self._observed[place]

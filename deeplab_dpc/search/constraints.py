@@ -1,0 +1,126 @@
+"""What a candidate may cost, and how far it must or may see."""
+
+import dataclasses
+from typing import Self
+
+from deeplab_dpc.arch.cell import BACKBONE, Branch, Cell
+from deeplab_dpc.arch.cost import cell_cost
+from deeplab_dpc.arch.receptive_field import receptive_field
+from deeplab_dpc.arch.space import SearchSpace
+from deeplab_dpc.config import SearchConfig
+from deeplab_dpc.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Constraints:
+    """Limits of a cell with its projection; None for no limit.
+
+    Attributes:
+      feature_shape: (height, width, channels) of the features that multiply-adds and receptive field are of.
+      max_params: weights and biases; not batch norm, which folds into them.
+      max_madds: multiply-adds of the convolutions for one image.
+      min_receptive_field: in feature-map cells, of the smaller side.
+      max_receptive_field: in feature-map cells, of the larger side.
+    """
+
+    feature_shape: tuple[int, int, int]
+    max_params: int | None = None
+    max_madds: int | None = None
+    min_receptive_field: int | None = None
+    max_receptive_field: int | None = None
+
+    @classmethod
+    def from_config(cls, config: SearchConfig, feature_shape: tuple[int, int, int]) -> Self:
+        """The constraints of a search.
+
+        Raises:
+          UserError: if no cell of the search's space can be within them.
+        """
+        constraints = cls(
+            feature_shape,
+            config.max_params,
+            config.max_madds,
+            config.min_receptive_field,
+            config.max_receptive_field,
+        )
+        constraints._check_satisfiable(SearchSpace(config.num_branches, config.cell_rates, config.cell_grids))
+        return constraints
+
+    def admits(self, cell: Cell) -> bool:
+        """Whether the cell is within all limits."""
+        return self._admits_cost(cell) and self._admits_receptive_field(cell)
+
+    def _admits_cost(self, cell: Cell) -> bool:
+        if self.max_params is None and self.max_madds is None:
+            return True
+        cost = cell_cost(cell, *self.feature_shape)
+        return (self.max_params is None or cost.parameters <= self.max_params) and (
+            self.max_madds is None or cost.multiply_adds <= self.max_madds
+        )
+
+    def _admits_receptive_field(self, cell: Cell) -> bool:
+        if self.min_receptive_field is None and self.max_receptive_field is None:
+            return True
+        field = receptive_field(cell, *self.feature_shape[:2])
+        return (self.min_receptive_field is None or min(field) >= self.min_receptive_field) and (
+            self.max_receptive_field is None or max(field) <= self.max_receptive_field
+        )
+
+    def _check_satisfiable(self, space: SearchSpace) -> None:
+        """Each limit by itself, and the two of the receptive field together."""
+        smallest, cheapest = (_least(space, self.feature_shape, name) for name in ("parameters", "multiply_adds"))
+        if self.max_params is not None and self.max_params < smallest:
+            raise UserError(
+                f"--max_params={self.max_params} admits no cell: with --num_branches={space.num_branches} the smallest "
+                f"has {smallest} with its projection; raise it, or lower --num_branches."
+            )
+        if self.max_madds is not None and self.max_madds < cheapest:
+            raise UserError(
+                f"--max_madds={self.max_madds} admits no cell: with --num_branches={space.num_branches} the cheapest "
+                f"has {cheapest} with its projection on {_size(self.feature_shape)} features; raise it, or lower "
+                "--num_branches."
+            )
+        least, most = self.min_receptive_field, self.max_receptive_field
+        if least is not None and most is not None and least > most:
+            raise UserError(f"--min_receptive_field={least} must be at most --max_receptive_field={most}.")
+        widest = _widest(space, self.feature_shape)
+        if least is not None and least > widest:
+            raise UserError(
+                f"--min_receptive_field={least} admits no cell: the widest of the space sees {widest} feature-map "
+                f"cells of {_size(self.feature_shape)} features; lower it, or raise --num_branches or --cell_rates."
+            )
+
+
+def _size(feature_shape: tuple[int, int, int]) -> str:
+    height, width, channels = feature_shape
+    return f"{height}x{width}x{channels}"
+
+
+def _least(space: SearchSpace, feature_shape: tuple[int, int, int], quantity: str) -> int:
+    """The least parameters or multiply_adds that a cell of the space has: costs of branches add."""
+
+    def cost(cell: Cell, include_projection: bool = True) -> int:
+        return getattr(cell_cost(cell, *feature_shape, include_projection=include_projection), quantity)
+
+    def cheapest(source: int) -> Branch:
+        first = Branch(BACKBONE, space.operations[0])
+        branches = (Branch(source, operation) for operation in space.operations)
+        return min(branches, key=lambda branch: cost(Cell((first, branch)), include_projection=False))
+
+    own, further = cheapest(BACKBONE), cheapest(0)
+    return min(cost(Cell((own,) + (other,) * (space.num_branches - 1))) for other in (own, further))
+
+
+def _widest(space: SearchSpace, feature_shape: tuple[int, int, int]) -> int:
+    """The largest smaller side of a receptive field in the space: a chain of what adds most to both sides.
+
+    Operations have all pairs of rates and grids, so that the best for either axis is the best for both.
+    """
+    height, width = feature_shape[:2]
+    best = max(
+        (Cell((Branch(BACKBONE, operation),)) for operation in space.operations),
+        key=lambda cell: min(receptive_field(cell, height, width)),
+    )
+    operation = best.branches[0].operation
+    chain = Cell(tuple(Branch(index - 1, operation) for index in range(space.num_branches)))
+    return min(receptive_field(chain, height, width))

@@ -1,0 +1,102 @@
+"""Every cell of a small space once."""
+
+import collections
+import functools
+import itertools
+import math
+import random
+from collections.abc import Callable, Iterator
+
+from deeplab_dpc.arch.cell import AtrousConv, Cell, Conv1x1, Operation, PyramidPooling
+from deeplab_dpc.arch.space import SearchSpace
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.search.scored import ProxyScore
+from deeplab_dpc.search.strategy import Draw, SpaceExhaustedError
+
+MAX_ENCODINGS = 1_000_000  # to look at all of them takes a minute
+
+
+class Exhaustive:
+    """The cells of the space in the order of their encodings, each in its canonical form and so once.
+
+    Args:
+      space: of the cells.
+
+    Raises:
+      UserError: if the space is too large.
+    """
+
+    def __init__(self, space: SearchSpace):
+        if space.size > MAX_ENCODINGS:
+            raise UserError(
+                f"--sampler=exhaustive goes through at most {MAX_ENCODINGS:,} encodings of cells, and this space has "
+                f"{space.size:,} ({num_distinct_cells(space):,} different cells); a lower --num_branches, fewer "
+                "--cell_rates and fewer --cell_grids make it smaller."
+            )
+        self.space = space
+        self._remaining = canonical_cells(space)
+        self._next = next(self._remaining, None)
+
+    def observe(self, number: int, cell: Cell, score: ProxyScore) -> None:
+        """The order does not depend on the scores."""
+
+    def draw(self, number: int, rng: random.Random, admits: Callable[[Cell], bool]) -> Draw:
+        # What is passed over was drawn before or is outside the constraints, and so will never be admitted again. The
+        # cell that is drawn is kept, so that the same number has the same cell if it is drawn once more.
+        while self._next is not None:
+            if admits(self._next):
+                return Draw(self._next, "exhaustive")
+            self._next = next(self._remaining, None)
+        raise SpaceExhaustedError(
+            f"All {num_distinct_cells(self.space):,} different cells of the space have been drawn, or are outside "
+            "--max_params, --max_madds, --min_receptive_field or --max_receptive_field."
+        )
+
+
+def canonical_cells(space: SearchSpace) -> Iterator[Cell]:
+    """The cells of the space that are their own canonical form, in the order of their encodings."""
+    operations = range(len(space.operations))
+    choices = itertools.chain.from_iterable((range(branch + 1), operations) for branch in range(space.num_branches))
+    cells = (space.decode(codes) for codes in itertools.product(*choices))
+    return (cell for cell in cells if cell.canonical() == cell)
+
+
+def num_distinct_cells(space: SearchSpace) -> int:
+    """How many canonical forms the cells of the space have, however large it is.
+
+    Branches are the trees of a forest under the backbone, whose order is free, and below what is spatially constant a
+    pooling is a 1x1 convolution (Cell.canonical). So the forests of n branches are counted by how many of their trees
+    have the largest size: of t different trees of s branches, k are chosen in (t + k - 1) over k ways.
+    """
+
+    @functools.cache
+    def trees(branches: int, constant: bool) -> int:
+        """With so many branches, that read what is constant or not."""
+        roots = collections.Counter(
+            _is_constant(operation, constant)
+            for operation in space.operations
+            if not (constant and isinstance(operation, PyramidPooling))
+        )
+        return sum(count * forests(branches - 1, branches - 1, inner) for inner, count in roots.items())
+
+    @functools.cache
+    def forests(branches: int, largest: int, constant: bool) -> int:
+        """With so many branches in trees of at most `largest`."""
+        if branches == 0:
+            return 1
+        if largest == 0:
+            return 0
+        different = trees(largest, constant)
+        return sum(
+            math.comb(different + chosen - 1, chosen) * forests(branches - chosen * largest, largest - 1, constant)
+            for chosen in range(branches // largest + 1)
+        )
+
+    return forests(space.num_branches, space.num_branches, False)
+
+
+def _is_constant(operation: Operation, reads_constant: bool) -> bool:
+    """Whether the output is spatially constant, which an atrous convolution's is not because of its padding."""
+    if isinstance(operation, AtrousConv):
+        return False
+    return operation == PyramidPooling((1, 1)) or (reads_constant and operation == Conv1x1())

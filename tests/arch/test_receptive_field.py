@@ -1,0 +1,63 @@
+"""Receptive fields by hand."""
+
+import pytest
+
+from deeplab_dpc.arch.cell import BACKBONE, AtrousConv, Branch, Cell, Conv1x1, PyramidPooling
+from deeplab_dpc.arch.library import load_cell
+from deeplab_dpc.arch.receptive_field import pooled_extent, receptive_field
+
+
+def chain(*operations):
+    return Cell(tuple(Branch(index - 1, operation) for index, operation in enumerate(operations)))
+
+
+def test_a_1x1_convolution_sees_its_place():
+    assert receptive_field(chain(Conv1x1(), Conv1x1()), 33, 33) == (1, 1)
+
+
+def test_an_atrous_convolution_adds_twice_its_rate_along_each_axis():
+    assert receptive_field(chain(AtrousConv((1, 6))), 33, 33) == (3, 13)
+    assert receptive_field(chain(AtrousConv((1, 6)), Conv1x1(), AtrousConv((3, 1))), 33, 33) == (9, 15)
+
+
+def test_what_goes_beyond_the_map_counts():
+    assert receptive_field(chain(AtrousConv((21, 1))), 21, 21) == (43, 3)
+
+
+def test_the_longest_path_counts_along_each_axis():
+    branches = (Branch(BACKBONE, AtrousConv((1, 6))), Branch(BACKBONE, AtrousConv((9, 1))), Branch(0, Conv1x1()))
+    assert receptive_field(Cell(branches), 33, 33) == (19, 13)
+
+
+def test_pooling_over_one_cell_sees_the_whole_side():
+    assert receptive_field(chain(PyramidPooling((1, 1))), 33, 65) == (33, 65)
+
+
+@pytest.mark.parametrize(
+    ("side", "grid", "extent"),
+    [
+        (33, 1, 33),
+        (33, 2, 33),  # both halves
+        (8, 4, 4),  # two cells of two
+        (5, 5, 1),  # outputs are at the grid's points
+        (4, 3, 3),  # cells [0, 2), [1, 3), [2, 4), of which every inner output is between two
+        (21, 8, 7),  # cells 3 and 4 cover [7, 11) and [10, 14)
+        (4, 8, 1),
+        (1, 4, 1),
+    ],
+)
+def test_extent_of_pooling_by_hand(side, grid, extent):
+    assert pooled_extent(side, grid) == extent
+
+
+def test_pooling_adds_its_extent_to_what_it_reads():
+    # A grid of 4 on 8 covers 4, that is 3 more than one place; on 33 rows 1 grid cell covers all of them.
+    assert receptive_field(chain(AtrousConv((1, 1)), PyramidPooling((1, 4))), 33, 8) == (3 + 32, 3 + 3)
+
+
+def test_published_cells():
+    assert receptive_field(load_cell("conv1x1"), 33, 33) == (1, 1)
+    assert receptive_field(load_cell("aspp"), 21, 33) == (37, 37)  # 2 * 18 + 1, more than the pooled image
+    # Branch 2 reads branch 1, which reads branch 0, with rates 6x3, 18x15 and 1x6: rows 2 * 25 + 1. Branch 4 reads
+    # branch 0 with rate 6x21: columns 2 * (6 + 21) + 1, more than the 2 * (6 + 15 + 3) + 1 of branch 2.
+    assert receptive_field(load_cell("dpc_top1"), 33, 33) == (51, 55)
