@@ -7,7 +7,7 @@ from deeplab_dpc.errors import UserError
 
 SAMPLERS = ("paper", "uniform", "evolution", "tpe", "nsga2", "exhaustive")
 PROXY_FEATURES = ("cached", "end_to_end")
-PROXY_PRECISIONS = ("float32", "bfloat16")
+SEARCH_PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +47,7 @@ class SearchConfig(Config):
       rerank_steps: of that training.
       rerank_batch_size: images a step.
       rerank_learning_rate: at the start; poly decay.
+      rerank_precision: float32 or bfloat16 of the activations of that training.
       rerank_warm_starts: whether the warm starts are trained end to end too.
       rerank_model_variant: backbone of that training, if it is not the proxy's.
       rerank_initial_checkpoint: where that training starts, if not from tf_initial_checkpoint.
@@ -81,6 +82,7 @@ class SearchConfig(Config):
     rerank_steps: int = 90000
     rerank_batch_size: int = 8
     rerank_learning_rate: float = 0.01
+    rerank_precision: str = "float32"
     rerank_warm_starts: bool = False
     rerank_model_variant: str | None = None
     rerank_initial_checkpoint: str | None = None
@@ -94,7 +96,8 @@ class SearchConfig(Config):
         not_negative(self, "num_candidates", "rerank_top_k", "proxy_loss_nodes")
         one_of(self, "sampler", SAMPLERS)
         one_of(self, "proxy_features", PROXY_FEATURES)
-        one_of(self, "proxy_precision", PROXY_PRECISIONS)
+        one_of(self, "proxy_precision", SEARCH_PRECISIONS)
+        one_of(self, "rerank_precision", SEARCH_PRECISIONS)
         for name in ("max_params", "max_madds", "min_receptive_field", "max_receptive_field"):
             if getattr(self, name) is not None:
                 positive(self, name)

@@ -1,8 +1,8 @@
 """What scores a cell, and the rungs that it may be scored on in turn.
 
-A rung is a training of its own, from scratch, with a rate that falls to 0 within the rung: its score is that of a finished
-schedule, not of one that was broken off. With halving_factor eta the rungs before the last cost a cell that climbs them all
-at most 1 / (eta - 1) of the last one's steps more (the sum of eta ** -k), a third with the default of 4.
+A rung is a training of its own, from scratch, with a rate that falls to 0 within the rung: its score is that of a
+finished schedule, not of one that was broken off. With halving_factor eta, a cell that climbs them all pays for the
+rungs before the last at most 1 / (eta - 1) of the last one's steps more (the sum of eta ** -k), a third with eta 4.
 """
 
 import dataclasses

@@ -1,5 +1,7 @@
 """Caching the features of a frozen backbone: streamed to disk, resumable, never taken for what they are not."""
 
+import contextlib
+import fcntl
 import hashlib
 import itertools
 import math
@@ -12,7 +14,7 @@ import keras
 import numpy as np
 
 from deeplab_dpc.checkpoint.names import named_variables
-from deeplab_dpc.console import progress_bar
+from deeplab_dpc.console import console, progress_bar
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.pipeline import evaluation_dataset, iterate
 from deeplab_dpc.errors import UserError
@@ -49,6 +51,8 @@ def cache_features(
 ) -> FeatureCache:
     """Returns the cache for this backbone and data below `root`; makes or finishes it where it is not complete.
 
+    Of several processes that need the same one, on one file system, one makes it and the others wait.
+
     Args:
       root: directory of caches; each fingerprint has its own.
       model: whose backbone is frozen.
@@ -63,7 +67,8 @@ def cache_features(
     """
     for split in splits:
         dataset.require_labels(split)
-    sizes = {split: crop_sizes.get(split) or _largest(dataset, split, model.config.output_stride) for split in splits}
+    stride = model.config.output_stride
+    sizes = {split: crop_sizes.get(split) or largest_crop(dataset, split, stride) for split in splits}
     fingerprint = {
         "version": VERSION,
         "backbone": {
@@ -79,23 +84,50 @@ def cache_features(
     }
     path = pathlib.Path(root) / digest(fingerprint)
     if not (path / MANIFEST).exists():
-        features = _Features(model)
-        for split in splits:
-            _write_split(path, features, dataset, split, sizes[split], seed)
-        write_json(
-            path / MANIFEST,
-            {
-                "version": VERSION,
-                "fingerprint": fingerprint,
-                "class_names": dataset.info.class_names,
-                "ignore_label": dataset.info.ignore_label,
-                "splits": {split: dataset.info.splits[split] for split in splits},
-            },
-        )
+        with _only_writer(path):
+            if not (path / MANIFEST).exists():
+                _write(path, model, dataset, sizes, fingerprint)
     return open_cache(path)
 
 
-def _largest(dataset: Dataset, split: str, output_stride: int) -> tuple[int, int]:
+@contextlib.contextmanager
+def _only_writer(path: pathlib.Path) -> Iterator[None]:
+    """Waits until no other process writes this cache; the system lets go for a process that ends, however it ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # It stays: a process that waits for a file which was removed would not see the next one's.
+    with open(path.with_name(f".{path.name}.lock"), "w", encoding="utf-8") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            console.print(f"Another process writes the feature cache {path}; waiting until it is done.")
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def _write(
+    path: pathlib.Path,
+    model: Segmenter,
+    dataset: Dataset,
+    sizes: dict[str, tuple[int, int]],
+    fingerprint: dict[str, Any],
+) -> None:
+    features = _Features(model)
+    for split, size in sizes.items():
+        _write_split(path, features, dataset, split, size, fingerprint["seed"])
+    write_json(
+        path / MANIFEST,
+        {
+            "version": VERSION,
+            "fingerprint": fingerprint,
+            "class_names": dataset.info.class_names,
+            "ignore_label": dataset.info.ignore_label,
+            "splits": {split: dataset.info.splits[split] for split in sizes},
+        },
+    )
+
+
+def largest_crop(dataset: Dataset, split: str, output_stride: int) -> tuple[int, int]:
+    """The size of a split's largest image, rounded up so that features and pixels align."""
     height, width = dataset.info.max_size[split]
     return tuple((side + output_stride - 2) // output_stride * output_stride + 1 for side in (height, width))  # type: ignore[return-value]
 

@@ -29,8 +29,8 @@ EVAL_BATCH_SIZE = 8
 class ProxyEvaluator:
     """Scores cells on a feature cache; the same seed, data order and budget for every cell.
 
-    A training whose loss is no longer finite ends there, with mIOU 0 and loss infinity: diverging is the cell's own doing
-    at this rate, and the next would diverge the same way if it were tried again.
+    A training whose loss is no longer finite ends there, with mIOU 0 and an infinite loss: all cells have the same
+    data, order and rate, and the same training would diverge again.
 
     Args:
       cache: the features.

@@ -1,4 +1,4 @@
-"""The network of the proxy task: a cell and the logits, on features of a frozen backbone (arXiv:1809.04184, Sec. 3.3)."""
+"""The network of the proxy task: a cell and the logits on a frozen backbone's features (arXiv:1809.04184, Sec. 3.3)."""
 
 from collections.abc import Callable
 from typing import Any

@@ -3,52 +3,58 @@
 import dataclasses
 import pathlib
 
-import keras
-
+from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, TrainConfig
 from deeplab_dpc.data.dataset_info import Dataset
-from deeplab_dpc.evaluation.evaluator import evaluate
 from deeplab_dpc.files import write_json
-from deeplab_dpc.models.predictor import Predictor
-from deeplab_dpc.search.reranked import result_file, run_directory
-from deeplab_dpc.search.study import Scored
-from deeplab_dpc.training.trainer import train
+from deeplab_dpc.search.cell_run import train_cell
+from deeplab_dpc.search.evaluator import OnStep
+from deeplab_dpc.search.rerank_network import rerank_network
 
 
 def rerank(
     root: pathlib.Path,
-    scored: Scored,
+    cell: Cell,
     model_config: ModelConfig,
     data: DataConfig,
     config: SearchConfig,
     tf_initial_checkpoint: str | None,
     restore_moving_averages: bool,
     dataset: Dataset,
-) -> None:
+    on_step: OnStep | None = None,
+) -> tuple[float, float]:
     """Trains the network with this cell from the initial checkpoint, as a resumable run, and evaluates it.
 
+    A training that diverges has mIOU 0: the others go on, and what its loss was is printed and kept in the run.
+
     Args:
-      root: directory of the runs; each cell has its own.
-      scored: the cell.
-      model_config: the network; its cell is replaced.
+      root: directory of the runs; each cell has its own, named by its digest.
+      cell: that takes the place of the network's.
+      model_config: the proxy's network.
       data: records and augmentation.
-      config: budget, seed and the split that scores.
-      tf_initial_checkpoint, restore_moving_averages: where the backbone comes from.
+      config: backbone, budget, seed and the split that scores.
+      tf_initial_checkpoint, restore_moving_averages: where the backbone comes from, see rerank_network.
       dataset: the prepared data set.
+      on_step: called after each step; what it raises ends the training, which continues when it is started again.
+
+    Returns:
+      The mIOU in [0, 1], and the seconds that training and evaluation took, in all starts.
     """
-    workdir = run_directory(root, scored.cell)
-    keras.utils.clear_session()
+    workdir = root / cell.digest()
+    network = rerank_network(config, model_config, tf_initial_checkpoint, restore_moving_averages)
     train_config = TrainConfig(
         training_number_of_steps=config.rerank_steps,
         train_batch_size=config.rerank_batch_size,
         base_learning_rate=config.rerank_learning_rate,
-        tf_initial_checkpoint=tf_initial_checkpoint,
-        restore_moving_averages=restore_moving_averages,
+        precision=config.rerank_precision,
+        tf_initial_checkpoint=network.initial_checkpoint,
+        restore_moving_averages=network.moving_averages,
         save_interval_steps=max(1, min(500, config.rerank_steps // 4)),
         seed=config.seed,
     )
-    network = dataclasses.replace(model_config, dense_prediction_cell=scored.cell)
-    model = train(workdir, network, data, train_config, dataset)
-    if not result_file(workdir, config.eval_split).exists():
-        confusion = evaluate(Predictor(model), dataset, config.eval_split)
-        write_json(result_file(workdir, config.eval_split), confusion.metrics(dataset.info.class_names))
+    whole = dataclasses.replace(network.config, dense_prediction_cell=cell)
+    run = train_cell(workdir, whole, data, train_config, dataset, config.eval_split, on_step)
+    if run.confusion is not None:
+        metrics = run.confusion.metrics(dataset.info.class_names)
+        write_json(workdir / f"eval_{config.eval_split}.json", {**metrics, "seconds": run.seconds})
+    return run.miou, run.seconds

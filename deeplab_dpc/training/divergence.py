@@ -27,6 +27,18 @@ _NOT_PARTS = ("loss", "gradient_norm", "learning_rate")  # among the values of a
 _NUM_IDS = 256
 
 
+class DivergedError(UserError):
+    """The loss or a gradient of a training is not finite.
+
+    Attributes:
+      step: whose it is, from 1 on.
+    """
+
+    def __init__(self, message: str, step: int):
+        super().__init__(message)
+        self.step = step
+
+
 @dataclasses.dataclass(frozen=True)
 class Batch:
     """The examples of a step.
@@ -110,7 +122,7 @@ def report_divergence(
     data: DataConfig,
     config: TrainConfig,
     shard: Shard = WHOLE,
-) -> UserError:
+) -> DivergedError:
     """Saves the batch of the step and what is known of it in WORKDIR/diverged_step_XXXXXXXX.
 
     Args:
@@ -144,7 +156,7 @@ def report_divergence(
         "Usual causes:",
         *(f"* {cause}" for cause in _causes(values, batch, config)),
     ]
-    return UserError("\n".join(lines))
+    return DivergedError("\n".join(lines), step)
 
 
 def _save(

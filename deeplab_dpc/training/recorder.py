@@ -38,6 +38,8 @@ class Validation(Protocol):
 
 Validator = Callable[[dict[str, np.ndarray]], Validation]
 OnDivergence = Callable[[int, dict[str, float]], UserError]
+# Takes the number of steps done and the mean loss since the last row; may raise to give the training up.
+OnStep = Callable[[int, float], None]
 
 
 class Recorder(keras.callbacks.Callback):
@@ -51,6 +53,7 @@ class Recorder(keras.callbacks.Callback):
       validator: evaluates arrays by published name; None for no evaluation.
       on_divergence: makes the error for a step whose loss or gradient is not finite.
       interruption: signals that were received.
+      on_step: called after each step, before anything of it is saved.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Recorder(keras.callbacks.Callback):
         validator: Validator | None,
         on_divergence: OnDivergence,
         interruption: Interruption,
+        on_step: OnStep | None = None,
     ):
         super().__init__()
         self.workdir = workdir
@@ -71,6 +75,7 @@ class Recorder(keras.callbacks.Callback):
         self.validator = validator
         self.on_divergence = on_divergence
         self.interruption = interruption
+        self.on_step = on_step
         self._summaries = Summaries(workdir / "summaries", progress.step) if is_chief else None
         self._schedule = build_schedule(config)
         self._pace = Pace()
@@ -87,6 +92,8 @@ class Recorder(keras.callbacks.Callback):
         if not all(math.isfinite(values[name]) for name in watched):
             _ = self.model  # On JAX its variables are empty within fit until a callback asks for the model.
             raise self.on_divergence(step, values)
+        if self.on_step is not None:
+            self.on_step(step, values["loss"])
         self._pace.step()
         self._show_in_bar(logs)
         received = self.interruption.after(step)

@@ -23,7 +23,7 @@ from deeplab_dpc.training.distribution import ONE_DEVICE, Devices
 from deeplab_dpc.training.divergence import check_initial_weights, report_divergence
 from deeplab_dpc.training.interruption import Interruption
 from deeplab_dpc.training.memory import exhausted_memory_named
-from deeplab_dpc.training.recorder import Recorder, Validator
+from deeplab_dpc.training.recorder import OnStep, Recorder, Validator
 from deeplab_dpc.training.training_model import TrainingModel, build_training_model
 
 CELL_FILE = "cell.json"
@@ -46,6 +46,7 @@ def train(
     dataset: Dataset,
     validator: Validator | None = None,
     devices: Devices = ONE_DEVICE,
+    on_step: OnStep | None = None,
 ) -> Segmenter:
     """Trains until `training_number_of_steps`, from the run's latest checkpoint if it has one.
 
@@ -58,13 +59,15 @@ def train(
       dataset: the prepared data set that `data` names.
       validator: evaluates the weights every `eval_interval_steps`; None for never.
       devices: where.
+      on_step: called after each step, before anything of it is saved; then the caller shows the progress. What it
+        raises ends the training, which continues from its last checkpoint when it is started again.
 
     Returns:
       The trained network.
 
     Raises:
       UserError: if the directory holds a run of another configuration, the split has no labels, the crop does not suit
-        the output stride, or the loss is no longer finite.
+        the output stride, or the loss is no longer finite (DivergedError).
       Stopped: if a signal asked to stop; then the step is saved.
     """
     workdir = pathlib.Path(workdir)
@@ -90,7 +93,7 @@ def train(
         check_initial_weights(model.network)
         if progress.step:
             console.print(f"Training in {workdir} from step {progress.step}.")
-        _fit(workdir, model, data, config, dataset, progress, validator, devices)
+        _fit(workdir, model, data, config, dataset, progress, validator, devices, on_step)
     return model.network
 
 
@@ -148,6 +151,7 @@ def _fit(
     progress: Progress,
     validator: Validator | None,
     devices: Devices,
+    on_step: OnStep | None,
 ) -> None:
     shard = Shard(devices.process, devices.num_processes)
     batches = training_dataset(
@@ -171,12 +175,14 @@ def _fit(
         exhausted_memory_named(config, data.train_crop_size),
         damaged_record_named(f"The split {data.train_split} of {dataset.path}", shards),
     ):
-        recorder = Recorder(workdir, config, progress, devices.is_chief, validator, on_divergence, interruption)
+        recorder = Recorder(
+            workdir, config, progress, devices.is_chief, validator, on_divergence, interruption, on_step
+        )
         model.fit(
             batches,
             epochs=1,
             steps_per_epoch=config.training_number_of_steps - progress.step,
             shuffle=False,
-            verbose=1 if console.is_terminal and devices.is_chief else 0,
+            verbose=1 if console.is_terminal and devices.is_chief and on_step is None else 0,
             callbacks=[recorder],
         )

@@ -1,7 +1,10 @@
 """The feature cache: right rows, never stale, resumable."""
 
 import dataclasses
+import functools
 import json
+import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,6 +25,7 @@ def test_rows_are_the_backbones_features_of_the_padded_images(cache, backbone, s
     split = cache.split("val")
     assert split.features.shape == (5, 5, 6, 32)  # 65 x 81 pixels at stride 16
     assert (split.features.dtype, split.labels.dtype) == (np.float16, np.uint8)
+    assert np.std(split.features, axis=0, dtype="float32").mean() > 0.1  # the images differ
     for row, example in enumerate(evaluation_dataset(shapes, "val").as_numpy_iterator()):
         features = np.asarray(backbone.features(example["image"][None].astype("float32")))[0]
         np.testing.assert_allclose(split.features[row], features, rtol=2e-3, atol=2e-3)
@@ -45,11 +49,13 @@ def test_same_inputs_find_the_cache_and_write_nothing(cache, backbone, shapes):
 
 
 @pytest.fixture
-def caches_val(shapes, backbone, tmp_path):
-    """Caches the val split, with some arguments changed; returns the name of the cache."""
+def caches_val(shapes, backbone, tmp_path, monkeypatch):
+    """The name of the cache of the val split, with some arguments changed; nothing is written."""
+    monkeypatch.setattr(feature_writer, "_write", lambda *arguments: None)
+    monkeypatch.setattr(feature_writer, "open_cache", lambda path: path)
 
     def run(model=backbone, dataset=shapes, size=None, seed=0):
-        return cache_features(tmp_path / "caches", model, dataset, ("val",), {"val": size}, seed).path.name
+        return cache_features(tmp_path / "caches", model, dataset, ("val",), {"val": size}, seed).name
 
     return run
 
@@ -95,7 +101,7 @@ def test_killed_caching_goes_on_and_ends_with_the_same_features(cache, backbone,
     monkeypatch.setattr(feature_writer._Features, "predict_on_batch", counted)
     with pytest.raises(KeyboardInterrupt):
         cache_features(tmp_path, backbone, shapes, SPLITS, {}, seed=0)
-    unfinished = next(tmp_path.iterdir())
+    unfinished = tmp_path / cache.path.name
     with pytest.raises(UserError, match="holds no complete feature cache"):
         open_cache(unfinished)
     assert json.loads((unfinished / "train" / "progress.json").read_text()) == {"done": 6}
@@ -104,6 +110,34 @@ def test_killed_caching_goes_on_and_ends_with_the_same_features(cache, backbone,
     for split in SPLITS:
         np.testing.assert_array_equal(resumed.split(split).labels, cache.split(split).labels)
         np.testing.assert_allclose(resumed.split(split).features, cache.split(split).features, rtol=2e-3, atol=2e-3)
+
+
+def test_of_two_processes_one_writes_and_the_other_waits(backbone, shapes, tmp_path, monkeypatch):
+    """Threads stand for the processes; the one that writes goes on when the other says that it waits."""
+    waiting = threading.Event()
+    printed, images, found = [], [], []
+    predict = feature_writer._Features.predict_on_batch
+
+    def note(line):
+        printed.append(line)
+        waiting.set()
+
+    def counted(self, batch):
+        assert waiting.wait(60)
+        images.append(len(batch))
+        return predict(self, batch)
+
+    monkeypatch.setattr(feature_writer, "console", SimpleNamespace(print=note))
+    monkeypatch.setattr(feature_writer._Features, "predict_on_batch", counted)
+    run = functools.partial(cache_features, tmp_path, backbone, shapes, ("val",), {}, seed=0)
+    threads = [threading.Thread(target=lambda: found.append(run().path)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert images == [5]
+    assert len(found) == 2
+    assert printed == [f"Another process writes the feature cache {found[0]}; waiting until it is done."]
 
 
 def test_split_without_labels_is_refused(backbone, shapes, tmp_path):

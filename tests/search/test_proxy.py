@@ -1,32 +1,35 @@
-"""The proxy evaluator and the whole search on a small cache."""
+"""The proxy evaluator on a small cache."""
 
-import json
+import dataclasses
+import math
 
 import numpy as np
 import pytest
 
 from deeplab_dpc.arch.cell import Cell
-from deeplab_dpc.arch.cost import cell_cost
 from deeplab_dpc.arch.library import load_cell
-from deeplab_dpc.cli.main import execute
-from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig
-from deeplab_dpc.errors import UserError
-from deeplab_dpc.search import rerank as rerank_module
+from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.search.proxy import ProxyEvaluator, _batch_order
-from deeplab_dpc.search.runner import run_search
+from deeplab_dpc.search.scored import ProxyScore
 
-CONFIG = SearchConfig(
-    num_candidates=2,
-    num_branches=2,
-    proxy_steps=3,
-    proxy_batch_size=4,
-    baselines=("conv1x1",),
-    rerank_top_k=1,
-    rerank_steps=2,
-    rerank_batch_size=2,
-)
-DATA = DataConfig(data_dir="", train_crop_size=(33, 33))
-MODEL = ModelConfig(num_classes=7, depth_multiplier=0.1)
+CELL = load_cell("conv1x1")
+CONFIG = SearchConfig(proxy_steps=5, proxy_batch_size=4)
+
+
+class AbortError(Exception):
+    """What a caller raises to give a cell up."""
+
+
+@pytest.fixture(scope="module")
+def evaluator(cache):
+    return ProxyEvaluator(cache, CONFIG)
+
+
+@pytest.fixture(scope="module")
+def scored(evaluator):
+    """The score of a cell, and its (step, loss) on the way."""
+    steps: list[tuple[int, float]] = []
+    return evaluator.score(CELL, lambda step, loss: steps.append((step, loss))), steps
 
 
 def test_every_row_is_used_once_a_pass():
@@ -36,78 +39,81 @@ def test_every_row_is_used_once_a_pass():
     assert sorted(rows[:4]) != [0, 0, 1, 1]
 
 
-def test_score_is_repeatable_and_differs_between_cells(cache):
-    evaluator = ProxyEvaluator(cache, CONFIG)
-    steps = []
-    first = evaluator.score(load_cell("conv1x1"), lambda step, loss: steps.append(step))
-    again = evaluator.score(load_cell("conv1x1"))
-    other = evaluator.score(load_cell("aspp"))
-    assert steps == [1, 2, 3]
-    assert (first.miou, first.loss) == (again.miou, again.loss)
-    assert other.loss != first.loss
-    assert 0.0 <= first.miou <= 1.0
+def test_score_sums_up_the_training(scored):
+    score, steps = scored
+    assert [step for step, _ in steps] == [1, 2, 3, 4, 5]
+    assert score.loss_sum == pytest.approx(sum(loss for _, loss in steps))
+    assert score.loss == steps[-1][1]  # a tenth of five steps is the last one
+    assert (score.steps, score.rungs) == (5, ((5, score.miou),))
+    assert 0.0 < score.miou <= 1.0
 
 
-def test_exact_and_separated_loss_agree_in_training(cache):
-    config = SearchConfig(proxy_steps=5, proxy_batch_size=4, proxy_loss_nodes=0)
-    exact = ProxyEvaluator(cache, config).score(load_cell("conv1x1"))
-    separated = ProxyEvaluator(cache, SearchConfig(proxy_steps=5, proxy_batch_size=4)).score(load_cell("conv1x1"))
-    assert separated.loss == pytest.approx(exact.loss, rel=1e-3)
+def test_cell_given_up_comes_through_and_leaves_the_next_score_as_it_is(evaluator, scored):
+    def abort(step, loss):
+        if step == 2:
+            raise AbortError
+
+    with pytest.raises(AbortError):
+        evaluator.score(CELL, abort)
+    again = evaluator.score(CELL)
+    assert (again.miou, again.loss_sum) == (scored[0].miou, scored[0].loss_sum)
+
+
+def test_another_cell_has_another_loss(evaluator, scored):
+    other = Cell.from_json([{"kernel": 3, "rate": [1, 1], "op": "conv", "input": -1}])
+    assert evaluator.score(other).loss != scored[0].loss
+
+
+def test_exact_and_separated_loss_agree_in_training(cache, scored):
+    exact = ProxyEvaluator(cache, dataclasses.replace(CONFIG, proxy_loss_nodes=0)).score(CELL)
+    assert scored[0].loss == pytest.approx(exact.loss, rel=1e-3)
+
+
+def test_bfloat16_computes_in_half_precision_and_scores_nearly_the_same(cache, scored):
+    half = ProxyEvaluator(cache, dataclasses.replace(CONFIG, proxy_precision="bfloat16"))
+    model = half._build(CELL, 5)
+    assert model.head.projection.compute_dtype == "bfloat16"
+    assert model.logits.semantic.compute_dtype == "float32"
+    score = half.score(CELL)
+    assert score.loss_sum == pytest.approx(scored[0].loss_sum, rel=2e-3)
+    assert score.loss_sum != scored[0].loss_sum
+    assert score.miou == pytest.approx(scored[0].miou, abs=0.02)
 
 
 def test_training_on_features_learns(cache):
     evaluator = ProxyEvaluator(cache, SearchConfig(proxy_steps=40, proxy_batch_size=4, proxy_learning_rate=0.05))
     losses = []
-    evaluator.score(load_cell("conv1x1"), lambda step, loss: losses.append(loss))
+    evaluator.score(CELL, lambda step, loss: losses.append(loss))
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
 
 
-@pytest.fixture(scope="module")
-def searched(cache, shapes, tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("search")
-    return workdir, run_search(workdir, cache, CONFIG, MODEL, DATA, shapes)
+def test_training_that_diverges_ends_at_once_with_the_worst_score(cache):
+    config = SearchConfig(proxy_steps=50, proxy_batch_size=4, proxy_learning_rate=1e30)
+    losses = []
+    score = ProxyEvaluator(cache, config).score(CELL, lambda step, loss: losses.append(loss))
+    assert 1 < score.steps < 5
+    assert (score.miou, score.loss, score.loss_sum) == (0.0, math.inf, math.inf)
+    assert not math.isfinite(losses[-1])
+    assert score.rungs == ((len(losses), 0.0),)
 
 
-def test_search_leaves_the_winner_its_drawing_and_all_scores(searched):
-    workdir, result = searched
-    best = Cell.from_json(json.loads((workdir / "cells" / "best.json").read_text()))
-    assert best == result.winner() == result.best(1)[0].cell
-    for picture in ("cells/best.png", "cells/rank_01.png", "scores.png"):
-        assert (workdir / picture).read_bytes()[1:4] == b"PNG"
-    rows = json.loads((workdir / "results.json").read_text())
-    assert rows[0]["draw"] == "baseline"
-    assert len(rows) == 3
-    winner = next(row for row in rows if Cell.from_json(row["cell"]) == best)
-    assert winner["reranked_miou"] == result.reranked[0].miou
-    assert winner["parameters"] == cell_cost(best, 5, 6, 32).parameters
+def test_rungs_are_trainings_of_their_own_length(cache, scored):
+    """The second rung is what a search without halving scores: five steps from scratch."""
+    evaluator = ProxyEvaluator(cache, dataclasses.replace(CONFIG, halving_rungs=2, halving_factor=2))
+    steps, asked = [], []
+
+    def keep_going(rung, done, miou):
+        asked.append((rung, done, miou))
+        return True
+
+    score = evaluator.score(CELL, lambda step, loss: steps.append(step), keep_going)
+    assert steps == [1, 2, 1, 2, 3, 4, 5]
+    assert asked == [(0, *score.rungs[0])]
+    assert [done for done, _ in score.rungs] == [2, 5]
+    assert (score.miou, score.loss_sum) == (scored[0].miou, scored[0].loss_sum)
 
 
-def test_finished_search_does_nothing_again(searched, cache, shapes, monkeypatch):
-    workdir, result = searched
-
-    def forbidden(*args, **kwargs):
-        raise AssertionError("trained again")
-
-    monkeypatch.setattr(ProxyEvaluator, "score", forbidden)
-    monkeypatch.setattr(ProxyEvaluator, "_build", forbidden)
-    monkeypatch.setattr(rerank_module, "evaluate", forbidden)
-    again = run_search(workdir, cache, CONFIG, MODEL, DATA, shapes)
-    assert (again.candidates, again.reranked) == (result.candidates, result.reranked)
-
-
-def test_search_without_a_cell_space_or_data_is_refused(capsys, tmp_path, cache):
-    assert execute("search", [f"--workdir={tmp_path}"]) == 2
-    assert "--data_dir is required (or --feature_cache" in capsys.readouterr().err
-    assert execute("search", [f"--workdir={tmp_path}", f"--feature_cache={cache.path}"]) == 2
-    assert "pass --rerank_top_k=0 to go without" in capsys.readouterr().err
-    assert execute("search", [f"--workdir={tmp_path}", f"--feature_cache={cache.path}", "--mode=score"]) == 2
-    assert "--cells is required with --mode=score" in capsys.readouterr().err
-
-
-def test_config_out_of_range_is_refused():
-    with pytest.raises(UserError, match="--uniform_fraction must be in"):
-        SearchConfig(uniform_fraction=1.5)
-    with pytest.raises(UserError, match="--proxy_steps must be greater than 0, got 0"):
-        SearchConfig(proxy_steps=0)
-    with pytest.raises(UserError, match="--num_candidates must not be negative, got -1"):
-        SearchConfig(num_candidates=-1)
+def test_infinite_losses_survive_json():
+    score = ProxyScore(0.0, math.inf, 3.0, math.inf, 17, ((17, 0.0),))
+    assert score.to_json()["loss"] is None
+    assert ProxyScore.from_json(score.to_json()) == score

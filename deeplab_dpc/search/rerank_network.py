@@ -1,0 +1,60 @@
+"""The network that re-ranking trains: the proxy's, or one with another backbone (arXiv:1809.04184, Fig. 3a).
+
+The paper's proxy runs on a MobileNetV2, and what it finds is trained for real on an Xception.
+"""
+
+import dataclasses
+
+from deeplab_dpc.config import ModelConfig, SearchConfig
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.models.backbones import BACKBONES
+
+
+@dataclasses.dataclass(frozen=True)
+class RerankNetwork:
+    """A network and where it starts.
+
+    Attributes:
+      config: without the cell.
+      initial_checkpoint: published checkpoint or earlier run, or None.
+      moving_averages: whether the moving averages of that checkpoint's variables are taken in their place.
+    """
+
+    config: ModelConfig
+    initial_checkpoint: str | None
+    moving_averages: bool
+
+
+def rerank_network(
+    config: SearchConfig, model_config: ModelConfig, tf_initial_checkpoint: str | None, restore_moving_averages: bool
+) -> RerankNetwork:
+    """The network of re-ranking; to be asked for before a search begins, so that a wrong flag is known then.
+
+    Another backbone than the proxy's has its published form: depth multiplier, rounding and multi-grid rates are what
+    the proxy's backbone was given, and mean something else, or nothing, for another. Output stride, context module and
+    decoder stay.
+
+    Args:
+      config: rerank_model_variant and rerank_initial_checkpoint.
+      model_config: the proxy's network.
+      tf_initial_checkpoint, restore_moving_averages: where the proxy's backbone comes from. Moving averages are read
+        from that checkpoint only, not from rerank_initial_checkpoint.
+
+    Raises:
+      UserError: if there is no such backbone, or the proxy's checkpoint would have to fit another.
+    """
+    variant, checkpoint = config.rerank_model_variant, config.rerank_initial_checkpoint
+    network, moving_averages = model_config, restore_moving_averages and checkpoint is None
+    if variant is not None and variant not in BACKBONES:
+        raise UserError(f"--rerank_model_variant={variant} is not known; choose one of {', '.join(sorted(BACKBONES))}.")
+    if variant is not None and variant != model_config.model_variant:
+        if checkpoint is None and tf_initial_checkpoint is not None:
+            raise UserError(
+                f"--rerank_model_variant={variant} cannot start from --tf_initial_checkpoint={tf_initial_checkpoint}, "
+                f"which is of {model_config.model_variant}; give a checkpoint of {variant} as "
+                "--rerank_initial_checkpoint."
+            )
+        network = dataclasses.replace(
+            model_config, model_variant=variant, depth_multiplier=1.0, divisible_by=None, multi_grid=()
+        )
+    return RerankNetwork(network, checkpoint or tf_initial_checkpoint, moving_averages)
