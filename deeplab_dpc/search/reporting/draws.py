@@ -19,8 +19,8 @@ def draws(population: Population) -> ReportSection | None:
         return None
     text = [
         f"Scores by proxy after {population.budgets[0]:,} steps, which every candidate was trained for, by how the "
-        "candidate was drawn. Intervals take the draws as independent of each other. Neighbours are not quite: many come "
-        "from the same few cells, so that theirs are too narrow rather than too wide."
+        "candidate was drawn. Intervals take the draws as independent of each other. Those of neighbours are not: many "
+        "come from the same few cells, so that their intervals are rather too narrow."
     ]
     kinds = population.draw_kinds
     if len(kinds) == 1:
@@ -43,7 +43,9 @@ def distributions(population: Population) -> Figure:
         chosen = values[population.draws == kind]
         shares = 100 * np.histogram(chosen, edges)[0] / len(chosen)
         line = ("-", "--", "-.", ":")[index % 4]
-        axes.stairs(shares, edges, color=style.series(index)[0], linewidth=2, linestyle=line, label=f"{kind} ({len(chosen):,})")
+        axes.stairs(
+            shares, edges, color=style.series(index)[0], linewidth=2, linestyle=line, label=f"{kind} ({len(chosen):,})"
+        )
     axes.set(xlabel="proxy mIOU", ylabel="% of that draw's candidates", ylim=(0, None))
     style.legend_above(figure, axes)
     return figure
@@ -94,7 +96,8 @@ def _difference(population: Population, kind: str) -> str:
     if min(len(values), len(others)) < 2:
         return f"Too few {kind} or uniform draws for an interval of their difference."
     bounds = difference_interval(values, others)
-    said = f"Mean of {kind} draws less that of uniform draws: {words.score(difference, True)}, 95 % {words.interval(bounds, True)}"
+    figures = f"{words.score(difference, True)}, 95 % {words.interval(bounds, True)}"
+    said = f"Mean of {kind} draws less that of uniform draws: {figures}"
     if bounds[0] > 0:
         return f"{said}. They score better on average."
     if bounds[1] < 0:

@@ -6,6 +6,7 @@ import functools
 import numpy as np
 
 from deeplab_dpc.arch.cost import Cost
+from deeplab_dpc.arch.receptive_field import receptive_field
 from deeplab_dpc.search.result import SearchResult
 from deeplab_dpc.search.scored import ProxyScore, Scored
 
@@ -93,6 +94,13 @@ class Population:
     @functools.cached_property
     def multiply_adds(self) -> np.ndarray:
         return np.array([cost.multiply_adds for cost in self.costs], dtype=np.int64)
+
+    @functools.cached_property
+    def receptive_fields(self) -> np.ndarray:
+        """The area of each candidate's receptive field, in feature-map cells."""
+        height, width, _ = self.result.feature_shape
+        sides = [receptive_field(scored.cell, height, width) for scored in self.candidates]
+        return np.array([field_h * field_w for field_h, field_w in sides], dtype=np.int64)
 
     @functools.cached_property
     def draws(self) -> np.ndarray:

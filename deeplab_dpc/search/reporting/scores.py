@@ -49,17 +49,11 @@ def over_trials(population: Population) -> Figure:
     for index, draw in enumerate(population.draw_kinds):
         chosen = (population.draws == draw) & np.isfinite(population.miou)
         color, marker = style.series(index)
-        axes.scatter(
-            numbers[chosen],
-            population.miou[chosen],
-            style.point_size(len(population)),
-            color,
-            marker,
-            alpha=0.6,
-            linewidths=0,
-            label=draw,
-        )
-    axes.step(numbers, best_so_far(population.miou), where="post", color=style.BLACK, linewidth=1.6, label="best so far")
+        size = style.point_size(int(np.isfinite(population.miou).sum()))
+        style.points(axes, numbers[chosen], population.miou[chosen], size, color, marker, draw)
+    axes.step(
+        numbers, best_so_far(population.miou), where="post", color=style.BLACK, linewidth=1.6, label="best so far"
+    )
     style.mark_warm_starts(axes, population.comparable_warm_starts())
     axes.set(xlabel="candidate", ylabel="proxy mIOU")
     style.legend_above(figure, axes)

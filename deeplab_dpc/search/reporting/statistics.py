@@ -13,7 +13,7 @@ Interval = tuple[float, float]
 
 
 def mean_interval(values: np.ndarray, seed: int = 0) -> Interval:
-    """The 95 % percentile bootstrap interval of a mean (Efron and Tibshirani, 1993, ch. 13); `values` has one or more."""
+    """The 95 % percentile bootstrap interval of a mean (Efron and Tibshirani, 1993, ch. 13), of one value or more."""
     return _middle(_bootstrap_means(values, np.random.default_rng(seed)))
 
 

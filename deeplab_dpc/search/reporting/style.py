@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -19,6 +20,7 @@ SKY = "#56b4e9"
 ORANGE = "#e69f00"
 PURPLE = "#cc79a7"
 SERIES = ((BLUE, "o"), (VERMILION, "^"), (GREEN, "s"), (PURPLE, "D"), (ORANGE, "v"), (SKY, "P"))
+CROWD = 500  # points; more are drawn fainter
 LINES = ("--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
 
 
@@ -45,6 +47,21 @@ def series(index: int) -> tuple[str, str]:
 def point_size(count: int) -> float:
     """The area in square points of a mark among so many."""
     return 28 if count < 100 else 12 if count < 2000 else 4
+
+
+def points(
+    axes: Axes,
+    x: np.ndarray,
+    y: np.ndarray,
+    size: float,
+    color: str,
+    marker: str = "o",
+    label: str | None = None,
+) -> None:
+    """Marks that show where they lie on each other; none where x or y is nan."""
+    known = np.isfinite(x) & np.isfinite(y)
+    x, y = x[known], y[known]
+    axes.scatter(x, y, s=size, c=color, marker=marker, alpha=0.6 if len(x) < CROWD else 0.3, linewidths=0, label=label)
 
 
 def mark_warm_starts(axes: Axes, warm_starts: Sequence[Scored], vertical: bool = False) -> None:

@@ -20,7 +20,7 @@ SAMPLERS = {
 
 def summary(population: Population) -> ReportSection:
     result = population.result
-    text = [_outcome(population), _limits(population)]
+    text = [_outcome(population), *_beside_warm_starts(population), _limits(population)]
     tables = [_margins(population), _searched(result)]
     return ReportSection("Summary", "\n\n".join(text), tables=[table for table in tables if table[2]])
 
@@ -39,9 +39,24 @@ def _outcome(population: Population) -> str:
         return f"{found} No candidate was re-ranked, so that it is also the winner."
     rank = population.ranks[result.candidates.index(winner)]
     return (
-        f"{found} {words.count(len(result.reranked), 'cell')} trained end to end: the winner is {winner.name}, re-ranked "
-        f"mIOU {words.score(miou)}, number {rank} by proxy ({words.score(winner.score.miou)})."
+        f"{found} {words.count(len(result.reranked), 'cell')} trained end to end: the winner is {winner.name}, mIOU "
+        f"{words.score(miou)} then, number {rank} by proxy ({words.score(winner.score.miou)})."
     )
+
+
+def _beside_warm_starts(population: Population) -> list[str]:
+    """How the best candidate by proxy stands to the best warm start, a paragraph; none if they cannot be compared."""
+    warm_starts = population.comparable_warm_starts()
+    if not (warm_starts and len(population)):
+        return []
+    rival = max(warm_starts, key=lambda scored: scored.score.miou)
+    best = population.result.best(1)[0]
+    margin = best.score.miou - rival.score.miou
+    relation = "above" if margin > 0 else "not above"
+    return [
+        f"By proxy the best candidate is {relation} the best warm start, {rival.name} "
+        f"({words.score(rival.score.miou)}): {words.score(margin, signed=True)} after {population.budget:,} steps each."
+    ]
 
 
 def _limits(population: Population) -> str:
@@ -93,19 +108,27 @@ def _searched(result: SearchResult) -> Table:
     config = result.config
     height, width, channels = result.feature_shape
     space = _space(config)
-    proxy = f"{config.proxy_steps:,} steps, batch {config.proxy_batch_size}, learning rate {config.proxy_learning_rate:g}"
+    proxy = (
+        f"{config.proxy_steps:,} steps, batch {config.proxy_batch_size}, learning rate {config.proxy_learning_rate:g}"
+    )
     if config.halving_rungs > 1:
         proxy += f"; successive halving after {', '.join(f'{steps:,}' for steps in config.rung_steps[:-1])} steps"
     rerank = f"best {config.rerank_top_k:,}, {config.rerank_steps:,} steps, batch {config.rerank_batch_size}"
     rows = [
-        ("space", f"{config.num_branches} branches, {len(space.operations)} operations, {words.large(space.size)} cells"),
+        (
+            "space",
+            f"{config.num_branches} branches, {len(space.operations)} operations, {words.large(space.size)} cells",
+        ),
         ("rates", ", ".join(map(str, config.cell_rates))),
         ("grids", ", ".join(map(str, config.cell_grids))),
         ("constraints", _constraints(config)),
         ("sampler", SAMPLERS[config.sampler]),
         ("candidates wanted", f"{config.num_candidates:,}"),
         ("proxy", proxy),
-        ("features", f"{config.proxy_features.replace('_', ' ')}; {height} x {width} x {channels} in {config.eval_split}"),
+        (
+            "features",
+            f"{config.proxy_features.replace('_', ' ')}; {height} x {width} x {channels} in {config.eval_split}",
+        ),
         ("warm starts", ", ".join(scored.name for scored in result.warm_starts) or "none"),
         ("re-ranking", rerank if config.rerank_top_k else "none"),
         ("seed", str(config.seed)),

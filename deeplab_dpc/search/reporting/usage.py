@@ -47,21 +47,29 @@ def usage(population: Population) -> ReportSection | None:
         return None
     n = population.num_top
     text = [
-        f"The best tenth by proxy ({words.count(n, 'cell')}) beside all {words.count(len(population), 'cell')}. Shares are "
-        "of a cell's branches. Neighbours of the best repeat what those have, so that part of a ratio is the sampler's "
-        "own doing; and what good cells share need not be what makes them good.",
+        f"The best tenth by proxy ({words.count(n, 'cell')}) beside all {len(population):,}. Shares are of a cell's "
+        "branches. Neighbours of the best repeat what those have, so that part of a ratio is the sampler's own doing; "
+        "and what good cells share need not be what makes them good.",
     ]
     if n < SMALL:
         text.append(f"{words.count(n, 'cell')} in the best tenth: too few to conclude anything from this section.")
+    text.append(
+        "Heat maps show the share among the best tenth over that among all; one that would have no ratio is left out "
+        f"(fewer than {LEAST_EXPECTED:g} branches of each kind expected among the best)."
+    )
     config = population.result.config
     figures = []
     for what, kind, values in (("rates", AtrousConv, config.cell_rates), ("grids", PyramidPooling, config.cell_grids)):
         counts = pair_counts(population, kind, values)
-        if counts.everywhere.any():
-            hidden = f" Grey: fewer than {LEAST_EXPECTED:g} expected, too few for a ratio." if np.isnan(counts.ratio).any() else ""
+        if np.isfinite(counts.ratio).any():
+            hidden = (
+                f" Grey: fewer than {LEAST_EXPECTED:g} expected, too few for a ratio."
+                if np.isnan(counts.ratio).any()
+                else ""
+            )
             caption = (
-                f"{what.capitalize()}: share among the best tenth's {counts.top.sum():.0f} {_OPERATION[kind]} branches over "
-                f"that among all {counts.everywhere.sum():,.0f}.{hidden}"
+                f"{what.capitalize()}: share among the best tenth's {counts.top.sum():.0f} {_OPERATION[kind]} branches "
+                f"over that among all {counts.everywhere.sum():,.0f}.{hidden}"
             )
             figures.append((caption, style.png(heat_map(counts, what[:-1]))))
     return ReportSection("What good cells use", "\n\n".join(text), figures, [_table(population)])
@@ -81,7 +89,9 @@ def heat_map(counts: PairCounts, what: str) -> Figure:
     for (row, column), value in np.ndenumerate(ratio):
         if np.isfinite(value):
             dark = not 1 / 2.5 < value < 2.5
-            axes.text(column, row, f"{value:.1f}", ha="center", va="center", fontsize=10, color="white" if dark else "black")
+            axes.text(
+                column, row, f"{value:.1f}", ha="center", va="center", fontsize=10, color="white" if dark else "black"
+            )
     ticks = range(len(counts.values))
     axes.set_xticks(ticks, [str(value) for value in counts.values])
     axes.set_yticks(ticks, [str(value) for value in counts.values])
@@ -92,7 +102,9 @@ def heat_map(counts: PairCounts, what: str) -> Figure:
     return figure
 
 
-def pair_counts(population: Population, kind: type[AtrousConv] | type[PyramidPooling], values: Sequence[int]) -> PairCounts:
+def pair_counts(
+    population: Population, kind: type[AtrousConv] | type[PyramidPooling], values: Sequence[int]
+) -> PairCounts:
     """Counts of the rates of atrous convolutions, or the grids of poolings."""
     places = {value: place for place, value in enumerate(sorted(values))}
     counts = np.zeros((2, len(places), len(places)))
@@ -121,7 +133,9 @@ def _pair(operation: AtrousConv | PyramidPooling) -> tuple[int, int]:
     return operation.rate if isinstance(operation, AtrousConv) else operation.grid
 
 
-def _is_pair(kind: type, condition: Callable[[int, int], bool]) -> Callable[[Branch], bool]:
+def _is_pair(
+    kind: type[AtrousConv] | type[PyramidPooling], condition: Callable[[int, int], bool]
+) -> Callable[[Branch], bool]:
     return lambda branch: isinstance(branch.operation, kind) and condition(*_pair(branch.operation))
 
 
@@ -146,7 +160,9 @@ def _table(population: Population) -> Table:
     features = {name: [branch_share(test, cell) for cell in cells] for name, test in _BRANCH_TESTS.items()}
     depths = [depth(cell) for cell in cells]
     features |= {
-        f"cells whose longest chain has {words.count(length, 'branch', 'branches')}": [float(one == length) for one in depths]
+        f"cells whose longest chain has {words.count(length, 'branch', 'branches')}": [
+            float(one == length) for one in depths
+        ]
         for length in sorted(set(depths))
     }
     rows = []
@@ -156,6 +172,15 @@ def _table(population: Population) -> Table:
         low, high = share_interval(top, population.num_top)
         ratio = f"{top / everywhere:.2f}" if everywhere else words.NONE
         shown = "" if low <= everywhere <= high else "yes"
-        rows.append((name, words.percent(everywhere), words.percent(top), f"[{words.percent(low)}, {words.percent(high)}]", ratio, shown))
+        rows.append(
+            (
+                name,
+                words.percent(everywhere),
+                words.percent(top),
+                f"[{words.percent(low)}, {words.percent(high)}]",
+                ratio,
+                shown,
+            )
+        )
     columns = ("share of branches", "all cells", "best tenth", "95 % interval", "ratio", "interval excludes all's")
     return f"Shares; intervals count {words.count(population.num_top, 'cell')}", columns, rows

@@ -26,7 +26,7 @@ def duration(seconds: float) -> str:
     """A time in the unit that suits it."""
     for unit, name, limit in ((1, "s", 120), (60, "min", 120), (3600, "h", 72), (86400, "days", 730)):
         if seconds < limit * unit:
-            return f"{seconds / unit:.3g} {name}"
+            return f"{seconds / unit:.1f} {name}"
     return f"{seconds / (365.25 * 86400):,.1f} years"
 
 

@@ -1,0 +1,69 @@
+"""report.html: one file without scripts that needs nothing beside itself."""
+
+import base64
+import html
+import importlib.resources
+import pathlib
+import re
+import string
+from collections.abc import Sequence
+
+from deeplab_dpc.files import atomic_path
+from deeplab_dpc.search.reporting.section import Picture, ReportSection, Row, Table
+
+FIGURE = re.compile(r"\[?[-+]?\d|-$")  # how an entry begins that is a figure, or none
+
+
+def write_page(workdir: pathlib.Path, sections: Sequence[ReportSection]) -> None:
+    """Writes report.html, and its pictures as files into report/."""
+    template = (importlib.resources.files(__package__) / "page.html").read_text(encoding="utf-8")
+    names = [slug(section.title) for section in sections]
+    links = "".join(
+        f'<a href="#{name}">{html.escape(section.title)}</a>' for name, section in zip(names, sections, strict=True)
+    )
+    body = "".join(_section(name, section) for name, section in zip(names, sections, strict=True))
+    with atomic_path(workdir / "report.html") as partial:
+        partial.write_text(string.Template(template).substitute(links=links, sections=body), encoding="utf-8")
+    with atomic_path(workdir / "report") as folder:
+        folder.mkdir()
+        for name, section in zip(names, sections, strict=True):
+            for number, (_, picture) in enumerate(section.figures, start=1):
+                (folder / f"{name}_{number:02d}.png").write_bytes(picture)
+
+
+def slug(title: str) -> str:
+    """A title as part of a file's name: what good cells use -> what_good_cells_use."""
+    return re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")
+
+
+def _section(name: str, section: ReportSection) -> str:
+    paragraphs = "".join(f"<p>{html.escape(text)}</p>" for text in section.text.split("\n\n") if text)
+    figures = "".join(_figure(picture) for picture in section.figures)
+    if figures:
+        figures = f'<div class="figures">{figures}</div>'
+    tables = "".join(_table(table) for table in section.tables)
+    return f'<section id="{name}"><h2>{html.escape(section.title)}</h2>{paragraphs}{figures}{tables}</section>\n'
+
+
+def _figure(picture: Picture) -> str:
+    caption, content = picture
+    source = base64.b64encode(content).decode()
+    text = html.escape(caption)
+    return f'<figure><img src="data:image/png;base64,{source}" alt="{text}"><figcaption>{text}</figcaption></figure>'
+
+
+def _table(table: Table) -> str:
+    title, columns, rows = table
+    # A column of figures is aligned at the right, but not the first, which names the rows.
+    right = [index > 0 and all(FIGURE.match(row[index]) for row in rows) for index in range(len(columns))]
+    head = _row("th", columns, right)
+    body = "".join(_row("td", row, right) for row in rows)
+    content = f"<caption>{html.escape(title)}</caption><thead>{head}</thead><tbody>{body}</tbody>"
+    return f'<div class="table"><table>{content}</table></div>'
+
+
+def _row(tag: str, entries: Row, right: Sequence[bool]) -> str:
+    marks = [' class="figure"' if is_right else "" for is_right in right]
+    return (
+        "<tr>" + "".join(f"<{tag}{m}>{html.escape(e)}</{tag}>" for m, e in zip(marks, entries, strict=True)) + "</tr>"
+    )
