@@ -1,7 +1,9 @@
 """Writing so that a file or directory is either whole or absent, and reading JSON with one clear error."""
 
 import contextlib
+import errno
 import glob
+import itertools
 import json
 import os
 import pathlib
@@ -27,9 +29,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
         partial = scratch / target.name
         yield partial
         _sync(partial)
-        if target.is_dir():
-            os.replace(target, scratch / "replaced")
-        os.replace(partial, target)
+        _put(partial, target, scratch)
     except OSError as error:
         if error.errno is not None:
             error.filename = str(target)
@@ -37,6 +37,20 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     finally:
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _put(partial: pathlib.Path, target: pathlib.Path, scratch: pathlib.Path) -> None:
+    """Moves `partial` to `target`; of processes that do so with directories at the same moment the last one wins."""
+    for attempt in itertools.count():
+        if target.is_dir():
+            with contextlib.suppress(FileNotFoundError):  # another has moved it
+                os.replace(target, scratch / f"replaced{attempt}")
+        try:
+            os.replace(partial, target)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another was faster: a directory is there again
+                raise
 
 
 def _sync(path: pathlib.Path) -> None:

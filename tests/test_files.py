@@ -1,5 +1,6 @@
 """Files and directories are whole or absent."""
 
+import concurrent.futures
 import errno
 
 import pytest
@@ -69,3 +70,17 @@ def test_bad_json_is_named(tmp_path):
         read_json(tmp_path / "a.json", "classes file")
     with pytest.raises(UserError, match=r"The classes file .*b.json cannot be read: No such file"):
         read_json(tmp_path / "b.json", "classes file")
+
+
+def test_a_directory_that_several_replace_at_once_is_that_of_one_of_them(tmp_path):
+    def replace(number):
+        for _ in range(40):
+            with atomic_path(tmp_path / "report") as partial:
+                partial.mkdir()
+                (partial / "a").write_text(str(number))
+                (partial / "b").write_text(str(number))
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(replace, range(4)))
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]
+    assert (tmp_path / "report" / "a").read_text() == (tmp_path / "report" / "b").read_text()

@@ -10,6 +10,8 @@ from deeplab_dpc.search.rank_correlation import Correlation, Difference, correla
 
 TOP_SHARE = 5  # the best by real score are one in so many
 RESAMPLES = 1000
+BOTH = "both"  # groups
+NAMES = {SUBSET: "sub-sets of ASPP", TOP: "top cells of the search", BOTH: "cells of both groups"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +32,8 @@ PROXY = Predictor("proxy mIOU", lambda row: row.proxy.miou)
 MEAN_PROXY = Predictor("proxy mIOU, mean of the seeds", lambda row: row.mean_proxy_miou)
 PREDICTORS = (
     PROXY,
-    Predictor("- training-loss sum", lambda row: -row.proxy.loss_sum),
-    Predictor("- last loss", lambda row: -row.proxy.loss),
+    Predictor("minus loss sum", lambda row: -row.proxy.loss_sum),
+    Predictor("minus last loss", lambda row: -row.proxy.loss),
     Predictor("parameters", lambda row: row.cost.parameters, is_trivial=True),
     Predictor("multiply-adds", lambda row: row.cost.multiply_adds, is_trivial=True),
     Predictor("receptive field", lambda row: math.prod(row.receptive_field), is_trivial=True),
@@ -40,10 +42,21 @@ PREDICTORS = (
 
 @dataclasses.dataclass(frozen=True)
 class Scope:
-    """Cells that are ranked among themselves."""
+    """Cells that are ranked among themselves.
 
-    name: str
+    Attributes:
+      group: SUBSET, TOP or BOTH.
+      rows: the cells, at least one.
+      is_top_fifth: whether they are only the best of the group by real score.
+    """
+
+    group: str
     rows: Sequence[FidelityRow]
+    is_top_fifth: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{NAMES[self.group]}, top fifth" if self.is_top_fifth else NAMES[self.group]
 
     @property
     def real(self) -> list[float]:
@@ -58,7 +71,7 @@ class Comparison:
     """The proxy beside the trivial figure that ranks best.
 
     Attributes:
-      baseline: its name; '- NAME' if less of it is better.
+      baseline: its name; 'minus NAME' if less of it is better.
       difference: of Spearman's rho, the proxy's less the baseline's.
     """
 
@@ -84,15 +97,14 @@ class Analysis:
 
 def scopes(result: FidelityResult) -> list[Scope]:
     """Each group, and both together, with its top fifth by real score; groups without cells are left out."""
-    subsets, top = result.group(SUBSET), result.group(TOP)
-    groups = [Scope("sub-sets of ASPP", subsets), Scope("top cells of the search", top)]
-    if subsets and top:
-        groups.append(Scope("all cells", [*subsets, *top]))
+    groups = {SUBSET: result.group(SUBSET), TOP: result.group(TOP)}
+    if all(groups.values()):
+        groups[BOTH] = [*groups[SUBSET], *groups[TOP]]
     return [
         scope
-        for group in groups
-        if group.rows
-        for scope in (group, Scope(f"{group.name}, top fifth", top_fifth(group.rows)))
+        for group, rows in groups.items()
+        if rows
+        for scope in (Scope(group, rows), Scope(group, top_fifth(rows), is_top_fifth=True))
     ]
 
 
@@ -126,13 +138,14 @@ def _compare(scope: Scope, correlations: dict[str, Correlation], resamples: int,
     sign = -1 if correlations[best.name].rho < 0 else 1
     values = [sign * value for value in scope.values(best)]
     difference = rho_difference(scope.values(PROXY), values, scope.real, resamples, seed)
-    return Comparison(best.name if sign > 0 else f"- {best.name}", difference)
+    return Comparison(best.name if sign > 0 else f"minus {best.name}", difference)
 
 
 def _between_seeds(scope: Scope, resamples: int, seed: int) -> dict[str, Correlation]:
     found = {}
     for first, second in itertools.combinations(range(len(scope.rows[0].reals)), 2):
-        for kind, of in (("real", lambda row: row.reals), ("proxy", lambda row: row.proxies)):
-            scores = [[of(row)[place].miou for row in scope.rows] for place in (first, second)]
-            found[f"{kind} mIOU, seeds {first + 1} and {second + 1}"] = correlate(*scores, resamples, seed)
+        real = ([row.reals[place].miou for row in scope.rows] for place in (first, second))
+        proxy = ([row.proxies[place].miou for row in scope.rows] for place in (first, second))
+        for kind, (one, other) in (("real", real), ("proxy", proxy)):
+            found[f"{kind} mIOU, seeds {first + 1} and {second + 1}"] = correlate(one, other, resamples, seed)
     return found

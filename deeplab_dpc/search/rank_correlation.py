@@ -118,7 +118,7 @@ def rho_difference(first: Values, second: Values, y: Values, resamples: int = 10
 
 def _undefined(n: int, value: float) -> str | None:
     if n < LEAST_POINTS:
-        return f"{n} cells are too few; {LEAST_POINTS} are the least"
+        return f"too few cells, {n}; {LEAST_POINTS} are the least"
     return "all cells have the same score" if math.isnan(value) else None
 
 

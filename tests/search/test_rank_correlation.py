@@ -83,8 +83,8 @@ def test_resamples_in_which_all_points_tie_are_left_out():
 @pytest.mark.parametrize(
     ("x", "y", "reason"),
     [
-        ([], [], "0 cells are too few; 3 are the least"),
-        ([1, 2], [1, 2], "2 cells are too few; 3 are the least"),
+        ([], [], "too few cells, 0; 3 are the least"),
+        ([1, 2], [1, 2], "too few cells, 2; 3 are the least"),
         ([5, 5, 5], [1, 2, 3], "all cells have the same score"),
         ([1, 2, 3], [4, 4, 4], "all cells have the same score"),
     ],

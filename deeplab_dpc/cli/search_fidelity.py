@@ -1,0 +1,24 @@
+"""search.py --mode=fidelity: how well the proxy ranks cells, beside real training (arXiv:1809.04184, Fig. 3 and 4)."""
+
+from absl import flags
+
+from deeplab_dpc.cli import flag_groups
+from deeplab_dpc.config import FidelityConfig
+from deeplab_dpc.console import console
+from deeplab_dpc.search.display import SearchWatch
+from deeplab_dpc.search.fidelity import FOLDER
+from deeplab_dpc.search.fidelity_report import print_fidelity
+from deeplab_dpc.search.fidelity_runner import measure_fidelity
+from deeplab_dpc.search.fidelity_trainings import SearchTrainings
+from deeplab_dpc.search.runner import Job
+from deeplab_dpc.search.storage import open_storage
+
+
+def run(values: flags.FlagValues, job: Job) -> None:
+    """Measures, prints the tables, and names what is written."""
+    config = flag_groups.config_from_flags(FidelityConfig, values)
+    storage = open_storage(job.service.storage, job.workdir, shared=False)
+    with SearchWatch() as watch:
+        result = measure_fidelity(job, config, storage, SearchTrainings(job, watch), watch)
+    print_fidelity(result)
+    console.print(f"Written: {job.workdir / FOLDER}/report.html, results.json, fidelity.csv, *.png")

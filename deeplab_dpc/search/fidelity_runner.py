@@ -1,0 +1,111 @@
+"""A measurement of the proxy's fidelity from start to report, by one worker or many; started again, it goes on."""
+
+from optuna.storages import BaseStorage
+
+from deeplab_dpc.arch.cost import cell_cost
+from deeplab_dpc.arch.receptive_field import receptive_field
+from deeplab_dpc.config import FidelityConfig
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.search.aspp_subsets import aspp_subsets
+from deeplab_dpc.search.display import SearchWatch
+from deeplab_dpc.search.fidelity import FOLDER, SUBSET, TOP, FidelityResult, FidelityRow
+from deeplab_dpc.search.fidelity_report import write_fidelity
+from deeplab_dpc.search.fidelity_tasks import FidelityTasks, MeasuredCell
+from deeplab_dpc.search.fidelity_trainings import Trainings
+from deeplab_dpc.search.identity import Worker
+from deeplab_dpc.search.ledger import Ledger
+from deeplab_dpc.search.live import Stage, StudyObserver
+from deeplab_dpc.search.membership import join
+from deeplab_dpc.search.runner import PLACES, Job, open_study
+from deeplab_dpc.search.scored import ProxyScore
+from deeplab_dpc.search.storage import persistently
+from deeplab_dpc.search.work import work_off
+
+# What a later start may change: it gives further cells, or none.
+FIDELITY_EXTENDABLE = (*PLACES, "search.num_candidates", "search.rerank_top_k", "search.rerank_warm_starts")
+
+
+def measure_fidelity(
+    job: Job, config: FidelityConfig, storage: BaseStorage, trainings: Trainings, watch: SearchWatch
+) -> FidelityResult:
+    """Trains the sub-sets of ASPP and the best cells of the search by proxy and for real, and writes what came of it.
+
+    Args:
+      job: of the search.
+      config: which cells, and how often.
+      storage: of the search.
+      trainings: what trains them.
+      watch: is told what happens, and ends the work.
+
+    Raises:
+      UserError: if the best cells are wanted and the search is not finished, or the storage holds a measurement with
+        other settings.
+    """
+    name = f"{job.service.study_name}/{FOLDER}"
+    worker = Worker.current()
+    cells = [MeasuredCell(subset, SUBSET, cell) for subset, cell in aspp_subsets().items()]
+    known: dict[str, ProxyScore] = {}
+    if config.fidelity_top_k:
+        top, known = _best_of_search(job, config, storage, worker)
+        cells += top
+    ledger = Ledger(storage, name, worker, job.service.lease_seconds)
+    join(storage, ledger.study_id, name, {**job.sections(), "data": job.data}, FIDELITY_EXTENDABLE)
+    seeds = range(job.config.seed, job.config.seed + config.fidelity_seeds)
+    tasks = FidelityTasks(ledger, cells, seeds, known)
+
+    def observer() -> StudyObserver:
+        seen = Ledger(storage, name, Worker.current(), job.service.lease_seconds)
+        return StudyObserver([Stage("Trainings", seen, len(tasks.tasks))])
+
+    watch.observe(observer)
+    work_off(ledger, tasks.open_tasks, tasks.is_done, lambda lease: tasks.perform(lease, trainings), watch)
+    result = _result(job, config, tasks)
+    write_fidelity(job.workdir / FOLDER, result)
+    return result
+
+
+def _best_of_search(
+    job: Job, config: FidelityConfig, storage: BaseStorage, worker: Worker
+) -> tuple[list[MeasuredCell], dict[str, ProxyScore]]:
+    """The best cells of the search, and by digest the proxy scores of all that it trained for the whole budget."""
+    name, instead = job.service.study_name, "or pass --fidelity_top_k=0 for the sub-sets of ASPP alone."
+    try:
+        persistently(lambda: storage.get_study_id_from_name(name))
+    except KeyError as error:
+        raise UserError(
+            f"--fidelity_top_k={config.fidelity_top_k} needs a search, and the storage has none named "
+            f"--study_name={name}; run --mode=search first, {instead}"
+        ) from error
+    study = open_study(job, storage, worker)
+    study.ledger.refresh()
+    if not study.is_done():
+        raise UserError(
+            f"--fidelity_top_k={config.fidelity_top_k} needs a finished search, and --study_name={name} has scored "
+            f"{study.finished} of {study.total} cells; finish it with --mode=search, lower --num_candidates, {instead}"
+        )
+    best = sorted(study.candidates(), key=lambda scored: scored.score.rank_key, reverse=True)[: config.fidelity_top_k]
+    scored = [*study.warm_starts(), *study.candidates()]
+    known = {one.cell.digest(): one.score for one in scored if one.score.steps == job.config.proxy_steps}
+    return [MeasuredCell(one.name, TOP, one.cell) for one in best], known
+
+
+def _result(job: Job, config: FidelityConfig, tasks: FidelityTasks) -> FidelityResult:
+    height, width, channels = job.feature_shape
+    rows, missing = [], []
+    for measured in tasks.cells:
+        proxies, reals = tasks.proxies(measured.cell), tasks.reals(measured.cell)
+        if proxies is None or reals is None:
+            missing.append(measured.name)
+            continue
+        rows.append(
+            FidelityRow(
+                measured.name,
+                measured.group,
+                measured.cell,
+                proxies,
+                reals,
+                cell_cost(measured.cell, height, width, channels),
+                receptive_field(measured.cell, height, width),
+            )
+        )
+    return FidelityResult(job.config, config, tuple(rows), tuple(missing))
