@@ -103,8 +103,7 @@ def test_recipe_describes_a_network_that_can_be_built(path, dataset):
         model, crop = configs.model, configs.data.train_crop_size
     elif command == "search":
         values = _parse("search", f"--flagfile={path}")
-        baselines = tuple(values.baselines)
-        flag_groups.config_from_flags(SearchConfig, values, baselines=baselines)
+        flag_groups.config_from_flags(SearchConfig, values)
         model = flag_groups.config_from_flags(ModelConfig, values, num_classes=19)
         crop = flag_groups.size(values, "train_crop_size") or (321, 321)
     else:

@@ -58,6 +58,7 @@ def main(values: flags.FlagValues) -> None:
         proxy_steps=values.proxy_steps,
         proxy_learning_rate=0.05,
         num_best=3,
+        lookahead=1,
         rerank_top_k=values.rerank_top_k,
         rerank_steps=values.rerank_steps,
         rerank_learning_rate=0.05,
@@ -107,7 +108,7 @@ def _summarize(root: pathlib.Path, search: pathlib.Path, run: pathlib.Path) -> N
     rows = []
     for result in results:
         is_best = Cell.from_json(result["cell"]) == best
-        if not is_best and result["draw"] != "baseline" and result["reranked_miou"] is None:
+        if not is_best and result["draw"] != "given" and result["reranked_miou"] is None:
             continue
         reranked = result["reranked_miou"]
         rows.append(
@@ -125,7 +126,7 @@ def _summarize(root: pathlib.Path, search: pathlib.Path, run: pathlib.Path) -> N
     for what, path in (
         ("cell", search / "cells" / "best.json"),
         ("drawing", search / "cells" / "best.png"),
-        ("scores", search / "scores.png"),
+        ("report", search / "report.html"),
         ("evaluation", run / "eval_val"),
         ("SavedModel", root / "saved_model"),
         ("overlays", root / "predictions" / "overlays"),

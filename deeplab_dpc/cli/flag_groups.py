@@ -63,7 +63,7 @@ def _attribute_docs(config: type) -> dict[str, str]:
 def config_from_flags(config: type, values: flags.FlagValues, **given: Any) -> Any:
     """A configuration of that class from the flags of its fields' names; `given` comes first."""
     hints = typing.get_type_hints(config)
-    found = {}
+    found: dict[str, Any] = {}
     for field in dataclasses.fields(config):
         if field.name in values and field.name not in given:
             number = _number_of(hints[field.name])

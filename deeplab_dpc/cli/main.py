@@ -1,19 +1,18 @@
 """Entry of every command: parses its flags, runs it, and turns a user's mistake into one sentence and exit status 2."""
 
-import contextlib
 import importlib
 import itertools
 import logging
 import os
 import signal
 import sys
-import tempfile
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from absl import flags
 
 from deeplab_dpc.cli.backend import choose_backend, define_backend_flag
+from deeplab_dpc.cli.quiet import quiet_imports
 from deeplab_dpc.errors import Stopped, UserError
 
 COMMANDS = {
@@ -54,7 +53,7 @@ def execute(command: str, argv: list[str]) -> int:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
         choose_backend(argv)
-        with _quiet_imports():
+        with quiet_imports():
             module = importlib.import_module(f"deeplab_dpc.cli.{command}")
         values = parse(module, command, argv)
         if values.help:
@@ -138,32 +137,6 @@ def _flag_help(values: flags.FlagValues) -> str:
             meaning = str(flag.help).split(";\n")[0]  # without what absl adds about repeating
             lines.append(f"  --{name}{default}: {meaning}")
     return "\n".join(lines)
-
-
-@contextlib.contextmanager
-def _quiet_imports() -> Iterator[None]:
-    """Holds back what TensorFlow's C++ code writes to stderr while it loads; shown if loading fails.
-
-    That code does not heed its log level yet then. A TF_CPP_MIN_LOG_LEVEL that the user has set switches this off.
-    """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
-        yield
-        return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            held.seek(0)
-            os.write(kept, held.read())
-            raise
-        finally:
-            sys.stderr.flush()
-            os.dup2(kept, 2)
-            os.close(kept)
 
 
 def main() -> None:

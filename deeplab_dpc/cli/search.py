@@ -1,28 +1,19 @@
 """Searches dense prediction cells: caches backbone features, scores cells by proxy, re-ranks the best."""
 
-import pathlib
-import statistics
-
 from absl import flags
 
-from deeplab_dpc.checkpoint.restore import restore_backbone
-from deeplab_dpc.cli import flag_groups
-from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, ServiceConfig
-from deeplab_dpc.console import console, print_table
-from deeplab_dpc.data.catalog import find_dataset
-from deeplab_dpc.data.dataset_info import Dataset
-from deeplab_dpc.errors import UserError
-from deeplab_dpc.files import write_json
-from deeplab_dpc.models.segmenter import build_segmenter
-from deeplab_dpc.run_config import open_run
+from deeplab_dpc.cli import flag_groups, search_workers
+from deeplab_dpc.cli.quiet import quiet_imports
+from deeplab_dpc.cli.search_job import Request
+from deeplab_dpc.config import FidelityConfig, ModelConfig, SearchConfig, ServiceConfig
+from deeplab_dpc.console import console
+from deeplab_dpc.search import local_workers
 from deeplab_dpc.search.display import SearchWatch
-from deeplab_dpc.search.feature_cache import FeatureCache, open_cache
 from deeplab_dpc.search.report import print_result
-from deeplab_dpc.search.runner import EXTENDABLE, Job, run_search
-from deeplab_dpc.search.score_cells import score_cells
+from deeplab_dpc.search.runner import run_search
 from deeplab_dpc.search.storage import open_storage
 
-MODES = ("search", "cache", "score")
+MODES = ("search", "cache", "score", "fidelity")
 # Of the network that the features come from.
 MODEL_FLAGS = ("model_variant", "output_stride", "depth_multiplier", "divisible_by", "multi_grid")
 
@@ -34,7 +25,8 @@ def define_flags(values: flags.FlagValues) -> None:
         "mode",
         "search",
         MODES,
-        "search: cache, score, re-rank; cache: only cache the features; score: only score --cells by proxy.",
+        "search: cache, score, re-rank; cache: only cache the features; score: only score --cells by proxy; fidelity: "
+        "measure how well the proxy ranks the sub-sets of ASPP and the best cells of the search.",
         flag_values=values,
     )
     flags.DEFINE_list("cells", [], "Names or files of the cells that --mode=score scores.", flag_values=values)
@@ -63,107 +55,61 @@ def define_flags(values: flags.FlagValues) -> None:
     flag_groups.define_config_flags(values, ModelConfig, MODEL_FLAGS)
     flag_groups.define_config_flags(values, SearchConfig)
     flag_groups.define_config_flags(values, ServiceConfig)
+    flag_groups.define_config_flags(values, FidelityConfig)
+    flags.DEFINE_bool(
+        "propose_only",
+        False,
+        "Only print which cells would be scored next and what the rest of the search costs.",
+        flag_values=values,
+    )
 
 
 def main(values: flags.FlagValues) -> None:
     """Searches, or does the part that --mode names."""
-    flag_groups.required(values, "workdir")
-    config = flag_groups.config_from_flags(SearchConfig, values)
-    service = flag_groups.config_from_flags(ServiceConfig, values)
-    if values.restore_moving_averages and not values.tf_initial_checkpoint:
-        raise UserError("--restore_moving_averages is for --tf_initial_checkpoint; give that too.")
-    dataset = find_dataset(values.data_dir, values.dataset, values.classes) if values.data_dir else None
-    if dataset is None and values.feature_cache and config.rerank_top_k and values.mode == "search":
-        raise UserError("--data_dir is required for re-ranking; pass --rerank_top_k=0 to go without.")
-    workdir = pathlib.Path(values.workdir)
-    cache = _cache(values, workdir, config, dataset)
-    if values.mode == "cache":
+    is_child = local_workers.is_child()
+    if is_child:
+        local_workers.end_with_parent()
+    request = Request.from_flags(values)
+    if values.propose_only:
+        from deeplab_dpc.cli.search_proposal import propose
+
+        propose(request)
+    elif values.mode == "cache":
+        cache = request.cache()
         console.print(f"Features: {cache.path}")
-    elif values.mode == "score":
-        _score(values, workdir, cache, config)
+        if is_child:
+            search_workers.tell_parent(request, cache)
+    elif values.mode == "search" and request.service.workers > 1:
+        search_workers.search(request)
     else:
-        _search(values, workdir, cache, config, service, dataset)
+        _with_keras(request)
 
 
-def _model_config(values: flags.FlagValues, num_classes: int) -> ModelConfig:
-    return flag_groups.config_from_flags(ModelConfig, values, num_classes=num_classes)
+def _with_keras(request: Request) -> None:
+    """The modes that train; what they need is loaded here, since the process that looks after workers does without."""
+    with quiet_imports():
+        import keras
 
-
-def _cache(
-    values: flags.FlagValues, workdir: pathlib.Path, config: SearchConfig, dataset: Dataset | None
-) -> FeatureCache:
-    if values.feature_cache:
-        return open_cache(values.feature_cache)
-    if dataset is None:
-        raise UserError("--data_dir is required (or --feature_cache, to search on features cached before).")
-    # Here, since it needs TensorFlow for the records, and a search on a complete cache does not.
-    from deeplab_dpc.search.feature_writer import cache_features
-
-    model = build_segmenter(_model_config(values, dataset.info.num_classes))
-    if values.tf_initial_checkpoint:
-        console.print(str(restore_backbone(model, values.tf_initial_checkpoint, values.restore_moving_averages)))
+        keras.utils.set_random_seed(request.config.seed)  # which loads TensorFlow, where it is installed
+        if request.values.mode == "score":
+            from deeplab_dpc.cli import search_score
+        elif request.values.mode == "fidelity":
+            from deeplab_dpc.cli import search_fidelity
+    if request.values.mode == "score":
+        search_score.score(request)
+    elif request.values.mode == "fidelity":
+        search_fidelity.run(request.values, request.claimed_job(request.cache()))
     else:
-        console.print("No --tf_initial_checkpoint: the features are those of an untrained backbone.")
-    train_size = flag_groups.size(values, "train_crop_size")
-    return cache_features(
-        workdir / "features",
-        model,
-        dataset,
-        (values.train_split, config.eval_split),
-        {values.train_split: train_size},
-        config.seed,
-    )
+        _search(request)
 
 
-def _search(
-    values: flags.FlagValues,
-    workdir: pathlib.Path,
-    cache: FeatureCache,
-    config: SearchConfig,
-    service: ServiceConfig,
-    dataset: Dataset | None,
-) -> None:
-    model_config = _model_config(values, cache.num_classes)
-    data: DataConfig | None = None
-    if dataset is not None:
-        data = flag_groups.data_config(values, dataset, model_config.output_stride)
-    job = Job(
-        workdir,
-        cache,
-        config,
-        service,
-        model_config,
-        data,
-        dataset,
-        values.tf_initial_checkpoint,
-        values.restore_moving_averages,
-    )
-    open_run(workdir, {**job.sections(), "data": data}, EXTENDABLE)
-    storage = open_storage(service.storage, workdir, shared=service.workers > 1)
-    with SearchWatch() as watch:
-        result = run_search(job, storage, watch)
-    print_result(result)
-    console.print(f"Written: {workdir}/cells/best.json, best.png, {workdir}/results.json, scores.png")
-
-
-def _score(values: flags.FlagValues, workdir: pathlib.Path, cache: FeatureCache, config: SearchConfig) -> None:
-    if not values.cells:
-        raise UserError("--cells is required with --mode=score: names or files, comma-separated.")
-    if values.num_seeds < 1:
-        raise UserError(f"--num_seeds must be at least 1, got {values.num_seeds}.")
-    table = score_cells(cache, config, values.cells, values.num_seeds, values.train_split)
-    rows = [
-        (
-            name,
-            f"{statistics.mean(score.miou for score in scores):.4f}",
-            f"{statistics.stdev(score.miou for score in scores):.4f}" if len(scores) > 1 else "-",
-            f"{statistics.mean(score.loss for score in scores):.4f}",
-            f"{statistics.mean(score.seconds for score in scores):.0f}",
-        )
-        for name, scores in table.items()
-    ]
-    title = f"{config.proxy_steps} proxy steps, {values.num_seeds} seed(s)"
-    print_table(title, ("name", "mIOU", "spread over seeds", "loss", "seconds"), rows)
-    path = workdir / f"scores_{config.proxy_steps}_steps.json"
-    write_json(path, {name: [score.to_json() for score in scores] for name, scores in table.items()})
-    console.print(f"Written: {path}")
+def _search(request: Request) -> None:
+    """The work of one process; the report and the live view are its parent's, if it has one."""
+    is_child = local_workers.is_child()
+    job = request.claimed_job(request.cache())
+    storage = open_storage(request.service.storage, request.workdir, shared=is_child)
+    with SearchWatch(live=not is_child) as watch:
+        result = run_search(job, storage, watch, reporting=not is_child)
+    if not is_child:
+        print_result(result)
+        console.print(search_workers.written(request.workdir))

@@ -46,6 +46,12 @@ class Worker:
         """Whether the process is known to have ended; False where that cannot be seen from here."""
         if self.place is None or self.place != _place() or self.started is None:
             return False
+        try:
+            os.kill(self.pid, 0)  # harmless; /proc alone may hide the processes of other users
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            return False
         return _started(self.pid) != self.started
 
 

@@ -11,12 +11,13 @@ import pathlib
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO
+from typing import IO, Any
 
 from optuna.storages import JournalStorage
-from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
+from optuna.storages.journal import JournalFileBackend
 
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.files import atomic_path
 
 
 def open_journal(path: pathlib.Path) -> JournalStorage:
@@ -25,13 +26,33 @@ def open_journal(path: pathlib.Path) -> JournalStorage:
     Raises:
       UserError: if a line before the last is damaged.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch()
     lock = JournalLock(path)
-    with lock.held():
-        _check(path)
-    backend: BaseJournalBackend = JournalFileBackend(str(path), lock_obj=lock)  # type: ignore[arg-type]
-    return JournalStorage(backend)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "ab"):
+            pass
+        with lock.held():
+            _check(path)
+        return JournalStorage(_JournalFile(path, lock))
+    except OSError as error:
+        raise UserError(f"The journal {path} cannot be used: {error.strerror}.") from error
+
+
+class _JournalFile(JournalFileBackend):
+    """Optuna's file, which says what is wrong with it in one sentence."""
+
+    def __init__(self, path: pathlib.Path, lock: "JournalLock"):
+        super().__init__(str(path), lock_obj=lock)  # type: ignore[arg-type]
+        self._path = path
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        try:
+            super().append_logs(logs)
+        except OSError as error:
+            raise UserError(
+                f"The journal {self._path} cannot be written: {error.strerror}; nothing told before is lost, and the "
+                "same command continues."
+            ) from error
 
 
 class JournalLock:
@@ -53,11 +74,16 @@ class JournalLock:
         try:
             fcntl.flock(self._stream, fcntl.LOCK_EX)
         except OSError as error:
+            self.release()
             raise UserError(
                 f"{self._path} cannot be locked ({error.strerror}): its file system does not suit several workers; "
                 "put the journal on another, or give --storage a database."
             ) from error
-        _cut_torn_end(self._path)
+        try:
+            _cut_torn_end(self._path)
+        except OSError:
+            self.release()  # Optuna does not, if this raises
+            raise
         return True
 
     def release(self) -> None:
@@ -84,7 +110,7 @@ def _cut_torn_end(path: pathlib.Path) -> None:
         stream.seek(size - 1)
         if stream.read(1) == b"\n":
             return
-        shutil.copy2(path, _free_copy_name(path))
+        _keep_copy(path)
         stream.truncate(_last_line_end(stream, size))
 
 
@@ -101,11 +127,13 @@ def _last_line_end(stream: IO[bytes], size: int, chunk: int = 4096) -> int:
     return 0
 
 
-def _free_copy_name(path: pathlib.Path) -> pathlib.Path:
+def _keep_copy(path: pathlib.Path) -> None:
+    """Copies a file to the first free of PATH.torn1, PATH.torn2, ..."""
     number = 1
     while (copy := pathlib.Path(f"{path}.torn{number}")).exists():
         number += 1
-    return copy
+    with atomic_path(copy) as partial:
+        shutil.copy2(path, partial)
 
 
 def _check(path: pathlib.Path) -> None:
@@ -123,7 +151,7 @@ def _check(path: pathlib.Path) -> None:
             place += len(line)
         else:
             return
-    shutil.copy2(path, _free_copy_name(path))
+    _keep_copy(path)
     os.truncate(path, place)
 
 

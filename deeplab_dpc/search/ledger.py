@@ -5,87 +5,37 @@ the one with the lowest number counts: storages number trials in the order they 
 take a task at once both see whose it is. The worker renews the attempt's lease by counting up an attribute. Whoever
 sees an attempt that does not move for the lease's length, or whose process has ended on the same machine, fails it; the
 task is then open again, and what its first worker may still have to say is refused by the storage, since a failed trial
-cannot be finished. Clocks of different machines are never compared.
+cannot be finished. Clocks of different machines are never compared, and time in which an observer did not look, or the
+storage did not answer, counts no more than one renewal.
+
+Guaranteed: of each task one result at most is kept, one if any of its attempts ends, and all workers agree on it and on
+what is given up. Assumed: the storage numbers trials without gaps, shows to whoever created one all that were created
+before it, and never changes a finished one. So do a journal whose file system has working locks, PostgreSQL and MySQL,
+and a proxy with one thread before any database. How long a lease is, and whether a worker really died, matters for the
+time that is lost and for nothing else.
 """
 
-import dataclasses
+import contextlib
 import datetime
-import threading
+import functools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.search.identity import Worker
-from deeplab_dpc.search.storage import persistently
+from deeplab_dpc.search.lease import FAREWELL_SECONDS, Lease, LeaseLostError, Task
+from deeplab_dpc.search.storage import PATIENCE_SECONDS, persistently
 
 MAX_ATTEMPTS = 5  # at a task whose workers die; then it is given up
 RENEWALS = 3  # in the length of a lease
+LOST, RELEASED, SURPLUS = "lost", "released", "surplus"  # why an attempt failed
 KEY, WORKER, LEASE, RESULT, END = "key", "worker", "lease", "result", "end"
-
-
-class LeaseLostError(Exception):
-    """The task was given to another worker."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """Something to do once.
-
-    Attributes:
-      key: unique in its ledger.
-      attributes: JSON that is kept with each attempt.
-      params, distributions: Optuna's, for its dashboard; none where the task has no parameters.
-    """
-
-    key: str
-    attributes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    params: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    distributions: Mapping[str, BaseDistribution] = dataclasses.field(default_factory=dict)
-
-
-class Lease:
-    """An attempt at a task, which its worker holds; renewed by a thread while it is entered as a context."""
-
-    def __init__(self, ledger: "Ledger", task: Task, trial_id: int, seconds: float):
-        self.task = task
-        self.trial_id = trial_id
-        self._ledger = ledger
-        self._seconds = seconds
-        self._lost = threading.Event()
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._renew, daemon=True)
-
-    def check(self) -> None:
-        """Raises LeaseLostError if the task was given to another worker."""
-        if self._lost.is_set():
-            raise LeaseLostError(self.task.key)
-
-    def __enter__(self) -> "Lease":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _renew(self) -> None:
-        count = 0
-        while not self._over.wait(self._seconds / RENEWALS):
-            count += 1
-            try:
-                self._ledger.renew(self, count)
-            except optuna.exceptions.UpdateFinishedTrialError:
-                self._lost.set()
-                return
-            except UserError:
-                continue  # The storage is away, for longer than the lease perhaps: finishing will tell.
 
 
 class Ledger:
@@ -116,14 +66,23 @@ class Ledger:
         self.study_id = persistently(lambda: _open_study(storage, name, directions))
         self.finished: dict[str, FrozenTrial] = {}
         self.running: dict[str, FrozenTrial] = {}
-        self._failed: dict[str, int] = {}  # attempts that were lost, by key
+        self._lost: dict[str, int] = {}  # how many attempts were lost, by key
         self._unsettled: set[int] = set()  # numbers of attempts that were not over when last read
         self._read = 0  # all numbers below were read
-        self._moved: dict[int, tuple[int, float]] = {}  # by number: the lease's count, and when it was first seen
+        self._silence: dict[int, tuple[int, float]] = {}  # by number: the lease's count, and seconds without another
+        self._looked = clock()
+        self._waited = 0.0  # since the last look, as far as it counts
 
     def refresh(self) -> None:
-        """Reads what has happened, and fails attempts whose workers are gone."""
-        trials = persistently(lambda: self._storage.get_all_trials(self.study_id, deepcopy=False))
+        """Reads what has happened, and fails attempts whose workers are gone.
+
+        Raises:
+          UserError: if the study has trials of another origin.
+        """
+        trials = self._trials()
+        now = self._clock()
+        # In a longer time this worker or the storage was away, and whoever renews may have been so too.
+        self._waited, self._looked = min(now - self._looked, self._lease_seconds / RENEWALS), now
         numbers = [*sorted(self._unsettled), *range(self._read, len(trials))]
         self._read = len(trials)
         self._unsettled.clear()
@@ -131,34 +90,47 @@ class Ledger:
         for number in numbers:
             self._take(trials[number])
 
+    def _trials(self) -> list[FrozenTrial]:
+        """All attempts, each at its number."""
+
+        def read() -> list[FrozenTrial]:
+            trials = self._storage.get_all_trials(self.study_id, deepcopy=False)
+            # A proxy with several threads can show a trial a moment before one that was created earlier.
+            if trials and trials[-1].number != len(trials) - 1:
+                raise optuna.exceptions.StorageInternalError(
+                    "trials are missing in its list; give Optuna's proxy one thread"
+                )
+            return trials
+
+        return persistently(read)
+
     def _take(self, trial: FrozenTrial) -> None:
-        key = trial.user_attrs[KEY]
+        key = _key(trial)
         if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
             self.finished.setdefault(key, trial)
         elif trial.state == TrialState.FAIL:
-            if trial.user_attrs.get(END) == "lost":
-                self._failed[key] = self._failed.get(key, 0) + 1
+            if trial.user_attrs.get(END) == LOST:
+                self._lost[key] = self._lost.get(key, 0) + 1
         elif self._is_lost(trial):
-            self._end(trial._trial_id, "lost")
+            self._end(trial._trial_id, LOST)
             self._unsettled.add(trial.number)  # read again: it may have been finished just now
         else:
             self._unsettled.add(trial.number)
             self.running.setdefault(key, trial)
             return
-        self._moved.pop(trial.number, None)
+        self._silence.pop(trial.number, None)
 
     def _is_lost(self, trial: FrozenTrial) -> bool:
-        worker = Worker.from_json(trial.user_attrs[WORKER])
+        worker = _worker(trial)
         if worker == self.worker:
             return False
         if worker.is_gone():
             return True
         count = trial.user_attrs.get(LEASE, 0)
-        seen, since = self._moved.setdefault(trial.number, (count, self._clock()))
-        if seen != count:
-            self._moved[trial.number] = (count, self._clock())
-            return False
-        return self._clock() - since > self._lease_seconds
+        seen, silent = self._silence.get(trial.number, (None, 0.0))
+        silent = silent + self._waited if seen == count else 0.0
+        self._silence[trial.number] = (count, silent)
+        return silent > self._lease_seconds
 
     def is_open(self, key: str) -> bool:
         """Whether nobody has done the task, does it, or is known to fail at it, as far as was read."""
@@ -166,23 +138,23 @@ class Ledger:
 
     def is_given_up(self, key: str) -> bool:
         """Whether all attempts that a task may have were lost."""
-        return key not in self.finished and self._failed.get(key, 0) >= MAX_ATTEMPTS
+        return key not in self.finished and key not in self.running and self._lost.get(key, 0) >= MAX_ATTEMPTS
 
     def claim(self, tasks: Sequence[Task]) -> Lease | None:
         """Takes the first of the tasks that no other worker takes at the same time; None if they take all."""
         waiting = list(tasks)
         while waiting:
             task = waiting[0]
-            number, trial_id = self._attempt(task)
-            ahead = self._attempts_before(task.key, number)
+            trial_id = self._attempt(task)
+            ahead = self._attempts_before(task.key, trial_id)
             if not ahead:
-                return Lease(self, task, trial_id, self._lease_seconds)
-            self._end(trial_id, "surplus")
+                return Lease(task, trial_id, self._lease_seconds / RENEWALS, functools.partial(self._renew, trial_id))
+            self._end(trial_id, SURPLUS)
             # Others wanted the same and were as many: each of them is one further, so that they do not meet again.
-            del waiting[: len(ahead)]
+            del waiting[:ahead]
         return None
 
-    def _attempt(self, task: Task) -> tuple[int, int]:
+    def _attempt(self, task: Task) -> int:
         template = create_trial(
             state=TrialState.RUNNING,
             params=dict(task.params),
@@ -190,33 +162,33 @@ class Ledger:
             user_attrs={**task.attributes, KEY: task.key, WORKER: self.worker.to_json(), LEASE: 0},
         )
         template.datetime_start = datetime.datetime.now()
-        trial_id = persistently(lambda: self._storage.create_new_trial(self.study_id, template))
-        return persistently(lambda: self._storage.get_trial_number_from_id(trial_id)), trial_id
+        return persistently(lambda: self._storage.create_new_trial(self.study_id, template))
 
-    def _attempts_before(self, key: str, number: int) -> list[FrozenTrial]:
-        """Attempts at a task that count before that number; those of this worker, which it does not know of, are ended.
+    def _attempts_before(self, key: str, trial_id: int) -> int:
+        """How many attempts at a task count before that one; 1 if the task was given up meanwhile.
 
-        It has such where the storage took an attempt and could not say so.
+        Those of this worker, which it does not know of, are ended: the storage took them and could not say so.
         """
-        trials = persistently(lambda: self._storage.get_all_trials(self.study_id, deepcopy=False))
-        ahead = []
-        candidates = [trials[earlier] for earlier in [*self._unsettled, *range(self._read, number)]]
-        for trial in candidates:
-            if trial.user_attrs[KEY] != key or trial.state == TrialState.FAIL:
+        trials = self._trials()
+        ahead, lost = 0, self._lost.get(key, 0)
+        number = next(trial.number for trial in reversed(trials) if trial._trial_id == trial_id)
+        for earlier in [*self._unsettled, *range(self._read, number)]:
+            trial = trials[earlier]
+            if _key(trial) != key:
                 continue
-            if Worker.from_json(trial.user_attrs[WORKER]) == self.worker:
-                self._end(trial._trial_id, "surplus")
+            if trial.state == TrialState.FAIL:
+                lost += trial.user_attrs.get(END) == LOST
+            elif _worker(trial) == self.worker:
+                self._end(trial._trial_id, SURPLUS)
             else:
-                ahead.append(trial)
-        return ahead
+                ahead += 1
+        return max(ahead, int(lost >= MAX_ATTEMPTS))
 
-    def renew(self, lease: Lease, count: int) -> None:
-        """Says that the task is still being done.
-
-        Raises:
-          optuna.exceptions.UpdateFinishedTrialError: if it was given to another worker.
-        """
-        persistently(lambda: self._storage.set_trial_user_attr(lease.trial_id, LEASE, count), self._lease_seconds)
+    def _renew(self, trial_id: int, count: int) -> None:
+        try:
+            persistently(lambda: self._storage.set_trial_user_attr(trial_id, LEASE, count), self._lease_seconds)
+        except optuna.exceptions.UpdateFinishedTrialError as error:
+            raise LeaseLostError(f"trial {trial_id}") from error
 
     def report(self, lease: Lease, step: int, value: float) -> None:
         """Keeps an intermediate value of a task.
@@ -238,29 +210,49 @@ class Ledger:
           complete: whether it is the whole result; otherwise Optuna's state is PRUNED.
         """
         state = TrialState.COMPLETE if complete else TrialState.PRUNED
-        try:
+        with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
             persistently(lambda: self._storage.set_trial_user_attr(lease.trial_id, RESULT, dict(result)))
-            persistently(lambda: self._storage.set_trial_state_values(lease.trial_id, state, list(values)))
-        except optuna.exceptions.UpdateFinishedTrialError:
-            # Also where the storage took it and could not say so.
-            return persistently(lambda: self._storage.get_trial(lease.trial_id)).state == state
-        return True
+            if persistently(lambda: self._storage.set_trial_state_values(lease.trial_id, state, list(values))):
+                return True
+        # The storage may have taken it and failed to say so, and then refuses it the second time.
+        return persistently(lambda: self._storage.get_trial(lease.trial_id)).state == state
 
     def release(self, lease: Lease) -> None:
-        """Gives an unfinished task back at once."""
-        self._end(lease.trial_id, "released")
+        """Gives an unfinished task back at once; if the storage does not answer, when the lease ends."""
+        with contextlib.suppress(UserError):
+            self._end(lease.trial_id, RELEASED, FAREWELL_SECONDS)
 
-    def _end(self, trial_id: int, reason: str) -> None:
+    def _end(self, trial_id: int, reason: str, patience: float = PATIENCE_SECONDS) -> None:
         """Fails an attempt, unless it is over already."""
-        try:
-            persistently(lambda: self._storage.set_trial_user_attr(trial_id, END, reason))
-            persistently(lambda: self._storage.set_trial_state_values(trial_id, TrialState.FAIL))
-        except optuna.exceptions.UpdateFinishedTrialError:
-            return
+        with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+            persistently(lambda: self._storage.set_trial_user_attr(trial_id, END, reason), patience)
+            persistently(lambda: self._storage.set_trial_state_values(trial_id, TrialState.FAIL), patience)
 
     def given_up(self) -> set[str]:
         """The keys of the tasks that are given up."""
-        return {key for key in self._failed if self.is_given_up(key)}
+        return {key for key in self._lost if self.is_given_up(key)}
+
+    @property
+    def num_lost(self) -> int:
+        """Attempts whose workers were gone."""
+        return sum(self._lost.values())
+
+    def silence(self, trial: FrozenTrial) -> float:
+        """For how many seconds a running attempt's lease has not been seen to move."""
+        return self._silence.get(trial.number, (0, 0.0))[1]
+
+
+def _key(trial: FrozenTrial) -> str:
+    if KEY not in trial.user_attrs:
+        raise UserError(
+            f"Trial {trial.number} of the study was made by something else, or by another version; give another "
+            "--study_name, or search in another --workdir."
+        )
+    return trial.user_attrs[KEY]
+
+
+def _worker(trial: FrozenTrial) -> Worker:
+    return Worker.from_json(trial.user_attrs[WORKER])
 
 
 def _open_study(storage: BaseStorage, name: str, directions: Sequence[StudyDirection]) -> int:

@@ -24,11 +24,12 @@ def join(storage: BaseStorage, study_id: int, name: str, sections: dict[str, Any
     Raises:
       UserError: if they differ in others; the message names the differences.
     """
-    stored = persistently(lambda: storage.get_study_user_attrs(study_id)).get(CONFIG)
+    stored = _stored(storage, study_id)
     if stored is None:
         encoded = {section: encode(value) for section, value in sections.items()}
         persistently(lambda: storage.set_study_user_attr(study_id, CONFIG, encoded))
-        return
+        stored = _stored(storage, study_id)  # Another that began at the same moment may have written its own.
+    assert stored is not None
     differences = config_differences(stored, sections)
     refused = [shown for key, shown in differences.items() if key not in set(extendable)]
     if refused:
@@ -36,3 +37,7 @@ def join(storage: BaseStorage, study_id: int, name: str, sections: dict[str, Any
             f"--study_name={name} of this storage is a search with another configuration: {', '.join(refused)}; "
             "give the same flags to join it, or another --study_name."
         )
+
+
+def _stored(storage: BaseStorage, study_id: int) -> dict[str, Any] | None:
+    return persistently(lambda: storage.get_study_user_attrs(study_id)).get(CONFIG)

@@ -1,9 +1,9 @@
 """One search from start to winner, by one worker or many; started again, it goes on where it stopped."""
 
 import dataclasses
+import fcntl
 import functools
 import pathlib
-import time
 from typing import Any
 
 from optuna.storages import BaseStorage
@@ -11,26 +11,39 @@ from optuna.storages import BaseStorage
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, ServiceConfig
 from deeplab_dpc.data.dataset_info import Dataset
+from deeplab_dpc.errors import UserError
 from deeplab_dpc.search.display import SearchWatch
 from deeplab_dpc.search.evaluator import Evaluator
 from deeplab_dpc.search.feature_cache import FeatureCache
 from deeplab_dpc.search.halving import HalvingRule
 from deeplab_dpc.search.identity import Worker
-from deeplab_dpc.search.ledger import RESULT, Lease, Ledger, Task, results
+from deeplab_dpc.search.ledger import RESULT, Lease, Ledger, Task
+from deeplab_dpc.search.live import Stage, StudyObserver
 from deeplab_dpc.search.membership import join
-from deeplab_dpc.search.proxy import ProxyEvaluator
 from deeplab_dpc.search.report import write_report
 from deeplab_dpc.search.result import SearchResult
 from deeplab_dpc.search.scored import GIVEN, Reranked
 from deeplab_dpc.search.study import SearchStudy
 from deeplab_dpc.search.work import Outcome, work_off
 
+PROXY_FOLDER = "proxy"  # of the workdir: run directories of cells that are scored end to end at the moment
 RERANK_FOLDER = "rerank"  # of the workdir: a run directory for each re-ranked cell
 # What workers of one search may differ in: how many cells, and re-ranking, whose runs check their own configuration.
+# Data may be given later, for re-ranking; what the proxy sees of them is in the features' fingerprint.
 EXTENDABLE = (
     "search.num_candidates",
     *(f"search.{name}" for name in SearchConfig.__dataclass_fields__ if name.startswith("rerank_")),
-    *(f"data.{name}" for name in DataConfig.__dataclass_fields__ if name != "train_split"),
+    "data.",
+    *(f"data.{name}" for name in DataConfig.__dataclass_fields__),
+)
+# Where the data are on a machine, which says nothing of what they are.
+PLACES = ("data.data_dir", "data.dataset", "data.classes", "data.cache")
+# What a later start, or another worker, may change when cells are re-ranked: which cells, and how they were scored.
+RERANK_EXTENDABLE = (
+    *PLACES,
+    *(f"search.{name}" for name in SearchConfig.__dataclass_fields__ if not name.startswith("rerank_")),
+    "search.rerank_top_k",
+    "search.rerank_warm_starts",
 )
 
 
@@ -59,39 +72,90 @@ class Job:
     restore_moving_averages: bool = False
 
     @property
+    def feature_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of the features that candidates are scored on."""
+        return self.cache.split(self.config.eval_split).features.shape[1:]
+
+    @property
     def train_split(self) -> str:
         """The split that cells are trained on."""
         return self.data.train_split if self.data else "train"
+
+    @property
+    def reranks(self) -> bool:
+        """Whether there is something to re-rank, and something to train on."""
+        return bool(self.config.rerank_top_k) and self.data is not None and self.dataset is not None
 
     def sections(self) -> dict[str, Any]:
         """The configuration that all workers share."""
         return {"search": self.config, "model": self.model, "features": self.cache.path.name}
 
 
-def run_search(job: Job, storage: BaseStorage, watch: SearchWatch) -> SearchResult:
-    """Scores warm starts and candidates by proxy, re-ranks the best, and writes the report and cells/best.json."""
+def run_search(job: Job, storage: BaseStorage, watch: SearchWatch, reporting: bool = True) -> SearchResult:
+    """Scores warm starts and candidates by proxy, re-ranks the best, and writes the report and cells/best.json.
+
+    Args:
+      job: what to do.
+      storage: of the study.
+      watch: is told what happens, and ends the work.
+      reporting: whether this process writes the report; another one does where several work in one directory.
+    """
+    if job.reranks:
+        # Here, so that a wrong flag is known before the search and not after it.
+        from deeplab_dpc.search.rerank_network import rerank_network
+
+        rerank_network(job.config, job.model, job.tf_initial_checkpoint, job.restore_moving_averages)
     worker = Worker.current()
-    feature_shape = job.cache.split(job.config.eval_split).features.shape[1:]
-    name, lease = job.service.study_name, job.service.lease_seconds
-    study = SearchStudy(storage, name, job.config, feature_shape, worker, lease)
-    join(storage, study.ledger.study_id, name, job.sections(), EXTENDABLE)
-    reranking = Ledger(storage, f"{name}/rerank", worker, lease)
-    watch.stage("Cells", study.total)
-    scoring = _Scoring(job, study, watch)
-
-    def open_tasks() -> list[Task]:
-        tasks = study.open_tasks()
-        watch.advanced(study.finished, study.best_miou())
-        return tasks
-
-    work_off(study.ledger, open_tasks, study.is_done, scoring.perform, watch)
-    result = search_result(study, reranking, feature_shape)
-    write_report(job.workdir, result)
-    if job.config.rerank_top_k and job.dataset is not None:
+    study, reranking = open_study(job, storage, worker), open_reranking(job, storage, worker)
+    watch.observe(lambda: observer(job, storage, study))
+    work_off(study.ledger, study.open_tasks, study.is_done, _Scoring(job, study, watch).perform, watch)
+    result = search_result(study, reranking, job.feature_shape)
+    if reporting:
+        report(job, result)
+    if job.reranks:
+        name = f"{job.service.study_name}/rerank"
+        join(storage, reranking.study_id, name, {**job.sections(), "data": job.data}, RERANK_EXTENDABLE)
         _rerank(job, reranking, result, watch)
-        result = search_result(study, reranking, feature_shape)
-        write_report(job.workdir, result)
+        result = search_result(study, reranking, job.feature_shape)
+        if reporting:
+            report(job, result)
     return result
+
+
+def report(job: Job, result: SearchResult) -> None:
+    """Writes the report; of several workers that end in one directory at the same moment, one after another."""
+    with open(job.workdir / ".report.lock", "w", encoding="utf-8") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        write_report(job.workdir, result)
+
+
+def open_study(job: Job, storage: BaseStorage, worker: Worker) -> SearchStudy:
+    """Joins the study of the search, or begins it.
+
+    Raises:
+      UserError: if the study is of another configuration.
+    """
+    name, lease = job.service.study_name, job.service.lease_seconds
+    study = SearchStudy(storage, name, job.config, job.feature_shape, worker, lease)
+    join(storage, study.ledger.study_id, name, job.sections(), EXTENDABLE)
+    return study
+
+
+def open_reranking(job: Job, storage: BaseStorage, worker: Worker) -> Ledger:
+    """The tasks of re-ranking."""
+    return Ledger(storage, f"{job.service.study_name}/rerank", worker, job.service.lease_seconds)
+
+
+def observer(job: Job, storage: BaseStorage, study: SearchStudy) -> StudyObserver:
+    """Looks at the study, which must be there, for whoever wants to see how it goes."""
+    worker = Worker.current()
+    ledger = Ledger(storage, job.service.study_name, worker, job.service.lease_seconds)
+    stages = [Stage("Cells", ledger, study.total)]
+    if job.reranks:
+        given = len(job.config.warm_starts) if job.config.rerank_warm_starts else 0
+        reranked = min(job.config.rerank_top_k, job.config.num_candidates) + given
+        stages.append(Stage("Re-ranking", open_reranking(job, storage, worker), reranked))
+    return StudyObserver(stages)
 
 
 def search_result(study: SearchStudy, reranking: Ledger, feature_shape: tuple[int, int, int]) -> SearchResult:
@@ -106,6 +170,24 @@ def search_result(study: SearchStudy, reranking: Ledger, feature_shape: tuple[in
     return SearchResult(study.config, feature_shape, warm_starts, candidates, reranked)
 
 
+def make_evaluator(job: Job) -> Evaluator:
+    """What scores the cells of a job by proxy.
+
+    Raises:
+      UserError: if it needs data, and the job has none.
+    """
+    # Here, since a process that only looks on does without Keras.
+    from deeplab_dpc.search.end_to_end import EndToEndEvaluator
+    from deeplab_dpc.search.proxy import ProxyEvaluator
+
+    if job.config.proxy_features == "cached":
+        return ProxyEvaluator(job.cache, job.config, job.train_split)
+    if job.data is None or job.dataset is None:
+        raise UserError("--proxy_features=end_to_end trains on images: give --data_dir.")
+    initial = (job.tf_initial_checkpoint, job.restore_moving_averages)
+    return EndToEndEvaluator(job.workdir / PROXY_FOLDER, job.model, job.data, job.config, job.dataset, *initial)
+
+
 class _Scoring:
     """Scores one cell after another by proxy."""
 
@@ -117,7 +199,7 @@ class _Scoring:
 
     @functools.cached_property
     def _evaluator(self) -> Evaluator:
-        return ProxyEvaluator(self._job.cache, self._job.config, self._job.train_split)
+        return make_evaluator(self._job)
 
     def perform(self, lease: Lease) -> Outcome:
         task, config = lease.task, self._job.config
@@ -142,6 +224,9 @@ def _rerank(job: Job, ledger: Ledger, result: SearchResult, watch: SearchWatch) 
     # Here, since it needs TensorFlow for the records, and the search up to here does not.
     from deeplab_dpc.search.rerank import rerank
 
+    data, dataset = job.data, job.dataset
+    if data is None or dataset is None:
+        return
     chosen = {scored.cell.digest(): scored for scored in result.chosen_for_reranking()}
     tasks = [
         Task(
@@ -150,20 +235,22 @@ def _rerank(job: Job, ledger: Ledger, result: SearchResult, watch: SearchWatch) 
         )
         for key, scored in chosen.items()
     ]
-    watch.stage("Re-ranking", len(tasks))
 
     def open_tasks() -> list[Task]:
-        done = results(ledger, chosen)
-        watch.advanced(len(done), max((entry["miou"] for entry in done.values()), default=None))
         return [task for task in tasks if ledger.is_open(task.key)]
 
     def perform(lease: Lease) -> Outcome:
         cell = chosen[lease.task.key].cell
+        steps = job.config.rerank_steps
+
+        def on_step(step: int, loss: float) -> None:
+            lease.check()
+            watch.step(lease.task, step, steps, loss)
+
+        root = job.workdir / RERANK_FOLDER
         initial = (job.tf_initial_checkpoint, job.restore_moving_averages)
-        start = time.monotonic()
-        miou = rerank(job.workdir / RERANK_FOLDER, cell, job.model, job.data, job.config, *initial, job.dataset)
-        run = str(job.workdir / RERANK_FOLDER / cell.digest())
-        return Outcome([miou], {"miou": miou, "seconds": round(time.monotonic() - start, 1), "run": run})
+        miou, seconds = rerank(root, cell, job.model, data, job.config, *initial, dataset, on_step)
+        return Outcome([miou], {"miou": miou, "seconds": seconds, "run": str(root / cell.digest())})
 
     work_off(
         ledger,

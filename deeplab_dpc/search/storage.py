@@ -1,10 +1,11 @@
 """Where studies are kept: a journal file, Optuna's gRPC proxy, or a database (--storage)."""
 
 import pathlib
+import random
 import time
 import warnings
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import grpc
 import optuna
@@ -13,11 +14,23 @@ from optuna.storages import BaseStorage
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.search.journal import open_journal
 
+if TYPE_CHECKING:
+    import sqlalchemy
+
 JOURNAL = "study.journal"
 PATIENCE_SECONDS = 600.0  # of calls that find no storage
 LONGEST_PAUSE_SECONDS = 30.0
-UNREACHABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
-DRIVERS = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql"}  # extras of this package, by URL scheme
+READY_SECONDS = 10.0  # for the first answer
+# UNKNOWN is what a proxy says that cannot reach its own database.
+UNREACHABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNKNOWN)
+PATIENT_DRIVERS = ("psycopg2", "psycopg", "pymysql", "mysqldb")  # know `connect_timeout`
+TABLE_ATTEMPTS = 5  # at making the tables of a new database, which several workers begin at once
+# By the scheme of a URL: the driver where it names none, and the extra of this package that has it.
+DRIVERS = {
+    "postgresql": ("psycopg2", "postgres"),
+    "mysql": ("pymysql", "mysql"),
+    "mariadb": ("pymysql", "mysql"),
+}
 
 Answer = TypeVar("Answer")
 
@@ -52,7 +65,7 @@ def open_storage(location: str | None, workdir: pathlib.Path, shared: bool) -> B
             f"--storage={location} is SQLite, whose file is locked as a whole, so that several workers make each other "
             "fail; give journal:FILE, or put Optuna's proxy before it and give grpc://HOST:PORT."
         )
-    return _open_database(location, scheme.partition("+")[0])
+    return _open_database(location)
 
 
 def _open_proxy(location: str) -> BaseStorage:
@@ -61,7 +74,7 @@ def _open_proxy(location: str) -> BaseStorage:
         raise UserError(f"--storage={location} must be grpc://HOST:PORT.")
     storage = optuna.storages.GrpcStorageProxy(host=host, port=int(port))
     try:
-        storage.wait_server_ready(timeout=10)
+        storage.wait_server_ready(timeout=READY_SECONDS)
     except ConnectionError as error:
         raise UserError(
             f"--storage={location} does not answer; start Optuna's proxy there (docs/search.md says how)."
@@ -69,31 +82,47 @@ def _open_proxy(location: str) -> BaseStorage:
     return storage
 
 
-def _open_database(location: str, scheme: str) -> BaseStorage:
+def _open_database(location: str) -> BaseStorage:
     import sqlalchemy
 
-    extra = DRIVERS.get(scheme)
-    hint = f"; pip install 'deeplab-dpc[{extra}]'" if extra else ""
+    try:
+        url = sqlalchemy.engine.make_url(location)
+    except (sqlalchemy.exc.ArgumentError, ValueError) as error:
+        scheme = location.partition(":")[0]
+        raise UserError(f"--storage={scheme}:... is no URL of a database: {_first_line(error)}.") from error
     # Without its password, which is nobody's business who reads a log.
-    shown = _without_password(location)
+    shown = url.render_as_string(hide_password=True)
+    driver, extra = DRIVERS.get(url.drivername.partition("+")[0], (None, None))
+    if driver is not None and "+" not in url.drivername:
+        url = url.set(drivername=f"{url.drivername}+{driver}")
     try:
-        return optuna.storages.get_storage(location)
+        return optuna.storages.get_storage(_with_tables(url))
     except ImportError as error:
-        raise UserError(f"--storage={shown}: the database's driver is not installed ({error}){hint}.") from error
-    except sqlalchemy.exc.ArgumentError as error:
-        raise UserError(f"--storage={shown} is no URL of a database ({error}).") from error
-    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        cause = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise UserError(f"--storage={shown} cannot be used: {cause}") from error
+        hint = f"; pip install 'deeplab-dpc[{extra}]'" if extra else ""
+        raise UserError(f"--storage={shown}: the database's driver is not installed{hint}.") from error
+    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, RuntimeError) as error:
+        raise UserError(f"--storage={shown} cannot be used: {_first_line(getattr(error, 'orig', error))}.") from error
 
 
-def _without_password(location: str) -> str:
+def _with_tables(url: "sqlalchemy.engine.URL") -> optuna.storages.RDBStorage:
     import sqlalchemy
 
-    try:
-        return sqlalchemy.engine.make_url(location).render_as_string(hide_password=True)
-    except sqlalchemy.exc.ArgumentError:
-        return location.partition(":")[0] + "://..."
+    arguments = {"connect_timeout": int(READY_SECONDS)} if url.get_driver_name() in PATIENT_DRIVERS else {}
+    for attempt in range(1, TABLE_ATTEMPTS + 1):
+        try:
+            # The braces would be places for Optuna to fill in.
+            location = url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
+            return optuna.storages.RDBStorage(location, engine_kwargs={"connect_args": arguments})
+        except (sqlalchemy.exc.ProgrammingError, sqlalchemy.exc.IntegrityError):
+            # Another worker has just made a table that was absent when this one looked.
+            if attempt == TABLE_ATTEMPTS:
+                raise
+            time.sleep(random.uniform(0.1, 0.5))
+    raise AssertionError("unreachable")
+
+
+def _first_line(error: object) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 def persistently(call: Callable[[], Answer], patience: float = PATIENCE_SECONDS) -> Answer:
@@ -110,10 +139,10 @@ def persistently(call: Callable[[], Answer], patience: float = PATIENCE_SECONDS)
             if isinstance(error, grpc.RpcError) and error.code() not in UNREACHABLE:
                 raise
             if time.monotonic() - started > patience:
-                failure = str(error).strip().splitlines()[0]
+                said = error.details() if isinstance(error, grpc.RpcError) else str(error)
                 raise UserError(
-                    f"--storage has not answered for {patience:.0f} seconds ({failure}); nothing told before is lost, "
-                    "and the same command continues."
+                    f"--storage has not answered for {patience:.0f} seconds ({_first_line(said)}); nothing told before "
+                    "is lost, and the same command continues."
                 ) from error
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)

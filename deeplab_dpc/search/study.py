@@ -49,7 +49,7 @@ class SearchStudy:
         lease_seconds: float,
     ):
         self.config = config
-        self._feature_shape = feature_shape
+        self.feature_shape = feature_shape
         self._space = SearchSpace(config.num_branches, config.cell_rates, config.cell_grids)
         self._warm_starts = _distinct_cells(config.warm_starts)
         constraints = Constraints.from_config(config, feature_shape)
@@ -78,7 +78,7 @@ class SearchStudy:
         return self._sequence.limit(len(self._warm_starts) + self.config.num_candidates)
 
     def _multiply_adds(self, cell: Cell) -> int:
-        return cell_cost(cell, *self._feature_shape).multiply_adds
+        return cell_cost(cell, *self.feature_shape).multiply_adds
 
     def open_tasks(self) -> list[Task]:
         """Cells that may be scored now and that nobody scores, by what the ledger has read."""

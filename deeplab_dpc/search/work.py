@@ -30,9 +30,6 @@ class Outcome:
 class Watch(Protocol):
     """Is told what happens."""
 
-    def refreshed(self) -> None:
-        """The storage was read; called often."""
-
     def finished(self, task: Task, outcome: Outcome) -> None:
         """A result is kept."""
 
@@ -67,7 +64,6 @@ def work_off(
         watch.check()
         ledger.refresh()
         tasks = open_tasks()
-        watch.refreshed()
         lease = ledger.claim(tasks)
         if lease is not None:
             _perform(ledger, lease, perform, watch)

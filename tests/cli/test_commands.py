@@ -77,10 +77,11 @@ def test_candidates_may_be_added_to_a_search_but_its_proxy_stays(demo, capsys):
         "proxy_steps": 2,
         "proxy_learning_rate": 0.05,
         "num_best": 3,
+        "lookahead": 1,
         "rerank_top_k": 0,
     }
     assert execute("search", _argv(**flags)) == 0
-    assert len(json.loads((demo / "search" / "results.json").read_text())) == 3 + 2
+    assert len(json.loads((demo / "search" / "results.json").read_text())) == 4 + 2
     assert execute("search", _argv(**flags, proxy_loss_nodes=0)) == 2
     assert "search.proxy_loss_nodes (was 4, now 0)" in capsys.readouterr().err
 
@@ -107,7 +108,7 @@ def test_help_lists_the_flags(command, capsys):
         ("train", ["--workdir=w", "--train_batch_size=many"], "train_batch_size"),
         ("train", ["stray"], "Unexpected argument 'stray'"),
         ("train", ["--workdir=w", "--data_dir=nowhere"], "There is no prepared data set in nowhere"),
-        ("search", ["--mode=guess"], "mode=guess: value should be one of <search|cache|score>"),
+        ("search", ["--mode=guess"], "mode=guess: value should be one of <search|cache|score|fidelity>"),
         ("eval", [], "Give either --workdir"),
         ("eval", ["--workdir=nowhere"], "--workdir=nowhere is not a run directory"),
         ("predict", ["--images=nowhere", "--output_dir=x"], "--images=nowhere is not a folder"),

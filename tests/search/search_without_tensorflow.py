@@ -45,7 +45,7 @@ sys.exit(
             f"--workdir={ROOT / 'search'}",
             "--num_branches=2",
             "--num_candidates=1",
-            "--baselines=conv1x1",
+            "--warm_starts=conv1x1",
             "--proxy_steps=2",
             "--proxy_batch_size=2",
             "--rerank_top_k=0",

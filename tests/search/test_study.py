@@ -1,129 +1,183 @@
-"""The sampler and the study: repeatable draws, nothing twice, nothing lost."""
+"""The study of a search: what is drawn depends on the configuration alone, not on who works on it and when."""
 
-import random
+import dataclasses
 
+import optuna
 import pytest
 
-from deeplab_dpc.arch.space import SearchSpace
+from deeplab_dpc.arch.cell import Cell
+from deeplab_dpc.arch.cost import cell_cost
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.search.proxy import ProxyScore
-from deeplab_dpc.search.sampler import CellSampler, SpaceExhaustedError
-from deeplab_dpc.search.study import JOURNAL, SearchStudy
+from deeplab_dpc.search.identity import Worker
+from deeplab_dpc.search.ledger import MAX_ATTEMPTS
+from deeplab_dpc.search.scored import ProxyScore
+from deeplab_dpc.search.storage import open_storage
+from deeplab_dpc.search.study import SearchStudy
 
-SPACE = SearchSpace(num_branches=3)
-CONFIG = SearchConfig(num_branches=3, num_best=2, seed=5)
+SHAPE = (24, 31, 320)
+CONFIG = SearchConfig(
+    num_candidates=20, num_branches=3, warm_starts=("aspp", "conv1x1"), num_best=2, lookahead=4, seed=5, proxy_steps=9
+)
 
 
 def _score(cell):
     """A deterministic objective in [0, 1)."""
-    return ProxyScore(int(cell.digest(), 16) % 1000 / 1000, 0.5, 1.0)
+    return ProxyScore(int(cell.digest(), 16) % 1009 / 1009, 0.5, 1.0, steps=CONFIG.proxy_steps)
 
 
-def _search(workdir, count, config=CONFIG, space=SPACE):
-    """Scores cells until `count` are, and lets go of the study."""
-    study = SearchStudy(workdir, space, config)
-    while len(study.scored()) < count:
-        candidate = study.ask()
-        study.tell(candidate, _score(candidate.cell))
-    scored = study.scored()
-    study.close()
-    return scored
+def _study(storage, config=CONFIG):
+    return SearchStudy(storage, "search", config, SHAPE, Worker.current(), 60.0)
 
 
-def test_stopped_search_goes_on_as_if_it_had_not_been(tmp_path):
-    uninterrupted = _search(tmp_path / "a", 20)
-    _search(tmp_path / "b", 7)
-    _search(tmp_path / "b", 8)
-    assert _search(tmp_path / "b", 20) == uninterrupted
-    assert len({scored.cell.digest() for scored in uninterrupted}) == 20
-    assert {scored.draw for scored in uninterrupted} == {"uniform", "neighbour"}
+def _ask(study):
+    study.ledger.refresh()
+    return study.ledger.claim(study.open_tasks())
 
 
-def test_candidate_of_a_killed_process_is_scored_first(tmp_path):
-    uninterrupted = _search(tmp_path / "a", 6)
-    _search(tmp_path / "b", 3)
-    study = SearchStudy(tmp_path / "b", SPACE, CONFIG)
-    asked = study.ask()
-    study.close()  # killed before the score
-    again = SearchStudy(tmp_path / "b", SPACE, CONFIG)
-    assert again.ask() == asked
-    again.close()
-    assert _search(tmp_path / "b", 6) == uninterrupted
+def _tell(study, lease):
+    cell = Cell.from_json(lease.task.attributes["cell"])
+    assert study.ledger.finish(lease, study.values(cell, _score(cell)), _score(cell).to_json())
 
 
-@pytest.mark.parametrize("cut", [1, 17])
-def test_journal_torn_at_its_last_line_is_repaired_and_a_copy_kept(tmp_path, cut):
-    uninterrupted = _search(tmp_path / "a", 8)
-    _search(tmp_path / "b", 5)
-    journal = tmp_path / "b" / JOURNAL
-    content = journal.read_bytes()
-    journal.write_bytes(content[:-cut])
-    (tmp_path / "b" / f"{JOURNAL}.lock").symlink_to("left by a killed process")
-    assert _search(tmp_path / "b", 8) == uninterrupted
-    assert (tmp_path / "b" / f"{JOURNAL}.torn").read_bytes() == content[:-cut]
+def _work(study, count=1000):
+    """Scores so many cells, or all."""
+    while count and (lease := _ask(study)) is not None:
+        _tell(study, lease)
+        count -= 1
 
 
-def test_journal_damaged_in_the_middle_is_refused(tmp_path):
-    _search(tmp_path, 2)
-    lines = (tmp_path / JOURNAL).read_bytes().splitlines(keepends=True)
-    (tmp_path / JOURNAL).write_bytes(b"".join([*lines[:3], b"garbage\n", *lines[4:]]))
-    with pytest.raises(UserError, match=r"study.journal, line 4, is damaged"):
-        SearchStudy(tmp_path, SPACE, CONFIG)
+def _known(study):
+    """Name, digest and draw of all scored cells, in their order."""
+    study.ledger.refresh()
+    study.is_done()
+    return [(one.name, one.cell.digest(), one.draw) for one in study.warm_starts() + study.candidates()]
 
 
-def test_second_process_is_refused(tmp_path):
-    study = SearchStudy(tmp_path, SPACE, CONFIG)
-    with pytest.raises(UserError, match="Another search runs in --workdir="):
-        SearchStudy(tmp_path, SPACE, CONFIG)
-    study.close()
-    SearchStudy(tmp_path, SPACE, CONFIG).close()
+def _alone(config=CONFIG):
+    study = _study(optuna.storages.InMemoryStorage(), config)
+    _work(study)
+    return _known(study)
 
 
-def test_baselines_are_scored_once_and_stay_out_of_the_search(tmp_path):
-    cell = SPACE.sample(random.Random(0))
-    study = SearchStudy(tmp_path, SPACE, CONFIG)
-    candidate = study.ask_baseline("mine", cell)
-    assert study.ask_baseline("mine", cell) == candidate
-    study.tell(candidate, ProxyScore(0.9, 0.1, 2.0))
-    assert study.ask_baseline("mine", cell) is None
-    (scored,) = study.scored_baselines()
-    assert (scored.name, scored.cell, scored.score) == ("mine", cell, ProxyScore(0.9, 0.1, 2.0))
-    assert study.scored() == []
-    study.close()
+@pytest.fixture
+def storage():
+    return optuna.storages.InMemoryStorage()
 
 
-def test_neighbours_of_the_best_differ_from_them_in_one_decision(tmp_path):
-    config = SearchConfig(num_branches=3, num_best=1, uniform_fraction=0.0, seed=1)
-    scored = _search(tmp_path, 12, config)
-    for i, neighbour in enumerate(scored[1:], start=1):
-        best = max(scored[:i], key=lambda one: one.score.miou)
-        codes = zip(SPACE.encode(best.cell), SPACE.encode(neighbour.cell), strict=True)
-        assert sum(ours != theirs for ours, theirs in codes) == 1
-        assert neighbour.draw == "neighbour"
+def test_warm_starts_come_first_and_then_each_cell_once():
+    known = _alone()
+    assert [name for name, _, _ in known] == ["aspp", "conv1x1", *(f"cell {number}" for number in range(20))]
+    assert [draw for _, _, draw in known[:2]] == ["given", "given"]
+    assert {draw for _, _, draw in known[2:]} == {"uniform", "neighbour"}
+    assert len({digest for _, digest, _ in known}) == 22
 
 
-def test_share_of_uniform_draws():
-    sampler = CellSampler(SPACE, uniform_fraction=0.25, num_best=1, seed=0)
-    from optuna.trial import TrialState, create_trial
-
-    from deeplab_dpc.search.sampler import distributions, params_of
-
-    trial = create_trial(
-        params=params_of(SPACE, SPACE.sample(random.Random(1))),
-        distributions=distributions(SPACE),
-        value=0.5,
-        state=TrialState.COMPLETE,
-    )
-    draws = [sampler._draw(random.Random(i), [trial])[1] for i in range(400)]
-    assert 70 <= draws.count("uniform") <= 130
+def test_warm_starts_that_are_the_same_cell_are_scored_once(storage):
+    study = _study(storage, dataclasses.replace(CONFIG, warm_starts=("aspp", "conv1x1", "aspp"), num_candidates=0))
+    _work(study)
+    assert study.total == 2
+    assert [one.name for one in study.warm_starts()] == ["aspp", "conv1x1"]
 
 
-def test_exhausted_space_is_said(tmp_path):
-    space = SearchSpace(num_branches=1, rates=(1,), grids=(1,))  # three cells
-    config = SearchConfig(num_branches=1)
-    assert len(_search(tmp_path, 3, config, space)) == 3
-    study = SearchStudy(tmp_path, space, config)
-    with pytest.raises(SpaceExhaustedError, match="has 3 cells, and 3 different ones are tried"):
-        study.ask()
-    study.close()
+def test_search_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path):
+    for count in (3, 1, 7):
+        study = _study(open_storage(None, tmp_path, shared=True))
+        _work(study, count)
+        _ask(study)  # and it dies: a claim that nobody ends
+        for lost in study.ledger._storage.get_all_trials(study.ledger.study_id):
+            if lost.state == optuna.trial.TrialState.RUNNING:
+                study.ledger._end(lost._trial_id, "lost")
+    study = _study(open_storage(None, tmp_path, shared=True))
+    _work(study)
+    assert _known(study) == _alone()
+
+
+def test_more_candidates_continue_the_same_search(storage):
+    _work(_study(storage, dataclasses.replace(CONFIG, num_candidates=6)))
+    study = _study(storage)
+    assert not study.is_done()
+    _work(study)
+    assert study.is_done()
+    assert _known(study) == _alone()
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
+def test_several_workers_draw_what_one_draws(storage, order):
+    workers = [_study(storage) for _ in range(3)]
+    while any(leases := [(worker, _ask(worker)) for worker in workers]) and leases[0][1] is not None:
+        for place in order:
+            worker, lease = leases[place]
+            if lease is not None:
+                _tell(worker, lease)
+    alone = _alone()
+    assert all(_known(worker) == alone for worker in workers)
+
+
+def test_no_more_than_lookahead_cells_wait_for_their_scores(storage):
+    workers = [_study(storage) for _ in range(6)]
+    leases = [_ask(worker) for worker in workers]
+    assert [lease.task.key if lease else None for lease in leases] == ["0", "1", "2", "3", None, None]
+    _tell(workers[2], leases[2])
+    assert _ask(workers[4]) is None  # cell 4 is drawn from the scores of cell 0
+    _tell(workers[0], leases[0])
+    assert _ask(workers[4]).task.key == "4"
+
+
+def test_cell_that_was_given_up_has_no_score_and_holds_nobody_up(storage):
+    study, seen = _study(storage), []
+    while (lease := _ask(study)) is not None:
+        seen.append(lease.task.key)
+        if lease.task.key == "3":
+            study.ledger._end(lease.trial_id, "lost")
+        else:
+            _tell(study, lease)
+    assert study.is_done()
+    assert seen.count("3") == MAX_ATTEMPTS
+    assert len(_known(study)) == 21
+    assert "cell 1" not in [one.name for one in study.candidates()]
+    other = _study(storage)
+    assert _known(other) == _known(study)
+    assert other.is_done()
+
+
+def test_nsga2_is_told_multiply_adds_too(storage):
+    study = _study(storage, dataclasses.replace(CONFIG, sampler="nsga2", num_candidates=1))
+    _work(study)
+    cell = study.warm_starts()[0].cell
+    assert storage.get_study_directions(study.ledger.study_id) == [
+        optuna.study.StudyDirection.MAXIMIZE,
+        optuna.study.StudyDirection.MINIMIZE,
+    ]
+    expected = [_score(cell).miou, float(cell_cost(cell, *SHAPE).multiply_adds)]
+    assert study.ledger.finished["0"].values == expected
+
+
+def test_parameters_of_cells_in_the_space_are_shown_to_optuna(storage):
+    study = _study(storage)
+    _work(study)
+    kinds = [len(study.ledger.finished[str(number)].params) for number in range(study.total)]
+    assert kinds[:2] == [0, 0]  # warm starts of other sizes
+    assert set(kinds[2:]) == {6}
+
+
+def test_small_space_ends_the_search(storage):
+    config = SearchConfig(num_branches=1, cell_rates=(1,), cell_grids=(1,), warm_starts=(), lookahead=2)
+    study = _study(storage, config)
+    _work(study)
+    assert study.is_done()
+    assert study.total == len(study.candidates()) == 3
+
+
+def test_best_is_the_best_candidate_that_was_trained_to_the_end(storage):
+    study = _study(storage)
+    assert study.best_miou() is None
+    _work(study)
+    _known(study)
+    assert study.best_miou() == max(one.score.miou for one in study.candidates())
+
+
+def test_trials_of_an_older_version_are_refused(storage):
+    storage.create_new_trial(storage.create_new_study([optuna.study.StudyDirection.MAXIMIZE], "search"))
+    with pytest.raises(UserError, match="made by something else, or by another version"):
+        _ask(_study(storage))

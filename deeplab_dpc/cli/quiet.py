@@ -1,0 +1,35 @@
+"""Quiet while TensorFlow is imported."""
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+
+LOG_LEVEL_VARIABLE = "TF_CPP_MIN_LOG_LEVEL"
+ERRORS_ONLY = "3"
+
+
+@contextlib.contextmanager
+def quiet_imports() -> Iterator[None]:
+    """Holds back what TensorFlow's C++ code writes to stderr while it loads; shown if loading fails.
+
+    That code does not heed its log level yet then. Another level that the user has set switches this off.
+    """
+    if os.environ.setdefault(LOG_LEVEL_VARIABLE, ERRORS_ONLY) != ERRORS_ONLY:
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)

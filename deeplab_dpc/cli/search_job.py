@@ -1,0 +1,112 @@
+"""What the modes of search.py have in common: the flags, read and checked, and what is made from them."""
+
+import dataclasses
+import pathlib
+from typing import Self
+
+from absl import flags
+
+from deeplab_dpc.cli import flag_groups
+from deeplab_dpc.cli.quiet import quiet_imports
+from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, ServiceConfig
+from deeplab_dpc.console import console
+from deeplab_dpc.data.catalog import find_dataset
+from deeplab_dpc.data.dataset_info import Dataset
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.run_config import open_run
+from deeplab_dpc.search.feature_cache import FeatureCache, open_cache
+from deeplab_dpc.search.runner import EXTENDABLE, Job
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """The flags of a search.
+
+    Attributes:
+      values: all of them.
+      workdir: directory of the search.
+      config, service: what is searched, and by whom.
+      dataset: where --data_dir is given.
+    """
+
+    values: flags.FlagValues
+    workdir: pathlib.Path
+    config: SearchConfig
+    service: ServiceConfig
+    dataset: Dataset | None
+
+    @classmethod
+    def from_flags(cls, values: flags.FlagValues) -> Self:
+        """Reads and checks them, as far as can be done without a feature cache."""
+        flag_groups.required(values, "workdir")
+        config = flag_groups.config_from_flags(SearchConfig, values)
+        service = flag_groups.config_from_flags(ServiceConfig, values)
+        if values.restore_moving_averages and not values.tf_initial_checkpoint:
+            raise UserError("--restore_moving_averages is for --tf_initial_checkpoint; give that too.")
+        dataset = find_dataset(values.data_dir, values.dataset, values.classes) if values.data_dir else None
+        if dataset is None and values.feature_cache and config.rerank_top_k and values.mode == "search":
+            raise UserError("--data_dir is required for re-ranking; pass --rerank_top_k=0 to go without.")
+        if service.workers > 1 and values.mode != "search":
+            raise UserError(f"--workers={service.workers} is for --mode=search, not for --mode={values.mode}.")
+        return cls(values, pathlib.Path(values.workdir), config, service, dataset)
+
+    def model_config(self, num_classes: int) -> ModelConfig:
+        return flag_groups.config_from_flags(ModelConfig, self.values, num_classes=num_classes)
+
+    def require_dataset(self) -> Dataset:
+        """The data, which features are to be made of."""
+        if self.dataset is None:
+            raise UserError("--data_dir is required (or --feature_cache, to search on features cached before).")
+        return self.dataset
+
+    def cache(self) -> FeatureCache:
+        """The features: those of --feature_cache, or of the data, which are made where they are not there."""
+        values = self.values
+        if values.feature_cache:
+            return open_cache(values.feature_cache)
+        dataset = self.require_dataset()
+        # Here, since it needs TensorFlow for the records, and a search on a complete cache does not.
+        with quiet_imports():
+            from deeplab_dpc.checkpoint.restore import restore_backbone
+            from deeplab_dpc.models.segmenter import build_segmenter
+            from deeplab_dpc.search.feature_writer import cache_features
+
+        model = build_segmenter(self.model_config(dataset.info.num_classes))
+        if values.tf_initial_checkpoint:
+            console.print(str(restore_backbone(model, values.tf_initial_checkpoint, values.restore_moving_averages)))
+        else:
+            console.print("No --tf_initial_checkpoint: the features are those of an untrained backbone.")
+        train_size = flag_groups.size(values, "train_crop_size")
+        return cache_features(
+            self.workdir / "features",
+            model,
+            dataset,
+            (values.train_split, self.config.eval_split),
+            {values.train_split: train_size},
+            self.config.seed,
+        )
+
+    def job(self, cache: FeatureCache) -> Job:
+        """What a worker is given."""
+        values = self.values
+        model_config = self.model_config(cache.num_classes)
+        data: DataConfig | None = None
+        if self.dataset is not None:
+            data = flag_groups.data_config(values, self.dataset, model_config.output_stride)
+        return Job(
+            self.workdir,
+            cache,
+            self.config,
+            self.service,
+            model_config,
+            data,
+            self.dataset,
+            values.tf_initial_checkpoint,
+            values.restore_moving_averages,
+        )
+
+    def claimed_job(self, cache: FeatureCache) -> Job:
+        """The same, for a workdir that is claimed for it."""
+        job = self.job(cache)
+        open_run(self.workdir, {**job.sections(), "data": job.data}, EXTENDABLE)
+        return job

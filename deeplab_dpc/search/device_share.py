@@ -1,0 +1,52 @@
+"""What of a machine each of its workers takes, as variables of its environment.
+
+TensorFlow on a CPU heeds TF_NUM_INTRAOP_THREADS and TF_NUM_INTEROP_THREADS, and XLA, which JAX computes with, NPROC;
+OMP_NUM_THREADS is for NumPy's linear algebra.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+
+THREAD_VARIABLES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "NPROC", "OMP_NUM_THREADS")
+DEVICES_VARIABLE = "CUDA_VISIBLE_DEVICES"
+# So that several processes on one GPU do not each take all of its memory.
+SHARED_MEMORY = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+
+
+def share(index: int, count: int, cores: int, gpus: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
+    """The variables of one worker.
+
+    Args:
+      index: of the worker, from 0.
+      count: of the workers.
+      cores: that they share.
+      gpus: the machine's, as CUDA_VISIBLE_DEVICES names them; each worker has one in turn.
+      given: the environment; numbers of threads and rules for memory that it has are left as they are.
+    """
+    wanted = dict.fromkeys(THREAD_VARIABLES, str(max(1, cores // count)))
+    if gpus and count > len(gpus):
+        wanted |= SHARED_MEMORY
+    found = {name: value for name, value in wanted.items() if name not in given}
+    if gpus:
+        found[DEVICES_VARIABLE] = gpus[index % len(gpus)]
+    return found
+
+
+def num_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def visible_gpus(given: Mapping[str, str]) -> list[str]:
+    """The GPUs that the environment lets this process use, without opening one; none if there is no nvidia-smi."""
+    if DEVICES_VARIABLE in given:
+        return [name for name in given[DEVICES_VARIABLE].split(",") if name and name != "-1"]
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return []
+    asked = [program, "--query-gpu=uuid", "--format=csv,noheader"]
+    answer = subprocess.run(asked, capture_output=True, text=True, check=False)
+    # Where there is a driver and no GPU, it says so and fails.
+    return answer.stdout.split() if answer.returncode == 0 else []

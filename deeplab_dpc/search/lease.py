@@ -1,0 +1,77 @@
+"""A task, and the right to do it, which lasts while its worker renews it."""
+
+import dataclasses
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+
+from deeplab_dpc.errors import UserError
+
+FAREWELL_SECONDS = 5.0  # for a storage that does not answer a worker that is to stop
+
+
+class LeaseLostError(Exception):
+    """The task was given to another worker."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """Something to do once.
+
+    Attributes:
+      key: unique in its ledger.
+      attributes: JSON that is kept with each attempt.
+      params, distributions: Optuna's, for its dashboard; none where the task has no parameters.
+    """
+
+    key: str
+    attributes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    params: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    distributions: Mapping[str, BaseDistribution] = dataclasses.field(default_factory=dict)
+
+
+class Lease:
+    """An attempt at a task, which its worker holds; renewed by a thread while it is entered as a context.
+
+    Args:
+      task: what is to be done.
+      trial_id: of the attempt.
+      interval: seconds between renewals.
+      renew: renews it for the given time; raises LeaseLostError if it is over, and UserError if nobody answers.
+    """
+
+    def __init__(self, task: Task, trial_id: int, interval: float, renew: Callable[[int], None]):
+        self.task = task
+        self.trial_id = trial_id
+        self._interval = interval
+        self._renew = renew
+        self._lost = threading.Event()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._keep, daemon=True)
+
+    def check(self) -> None:
+        """Raises LeaseLostError if the task was given to another worker."""
+        if self._lost.is_set():
+            raise LeaseLostError(self.task.key)
+
+    def __enter__(self) -> "Lease":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._over.set()
+        self._thread.join(FAREWELL_SECONDS)  # it may be waiting for the storage; what it still says is refused
+
+    def _keep(self) -> None:
+        count = 0
+        while not self._over.wait(self._interval):
+            count += 1
+            try:
+                self._renew(count)
+            except LeaseLostError:
+                self._lost.set()
+                return
+            except UserError:
+                continue  # The storage is away, for longer than the lease perhaps: finishing will tell.

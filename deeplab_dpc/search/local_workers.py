@@ -1,0 +1,206 @@
+"""Workers of this machine: processes that are started, looked after and ended by one that does not work itself.
+
+They are in sessions of their own, so that Ctrl-C reaches the parent alone, which passes it on once. A worker looks
+every second whether its parent is still there (the kernel could tell it, but on Linux alone); if not, it ends as for
+SIGTERM, and so gives its task back.
+"""
+
+import dataclasses
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+
+from deeplab_dpc.errors import Stopped, UserError
+from deeplab_dpc.training.interruption import Interruption
+
+PARENT_VARIABLE = "DEEPLAB_DPC_PARENT"  # of a worker's environment: the parent's process
+MAX_RESTARTS = 3  # of each worker
+USER_ERROR = 2  # the exit status of a worker that was given something wrong
+GRACE_SECONDS = 60.0  # to give a task back
+POLL_SECONDS = 0.2
+
+
+@dataclasses.dataclass
+class _Worker:
+    """One of them; `process` is None before it is started and after it has ended for good."""
+
+    name: str
+    log: pathlib.Path
+    environment: dict[str, str]
+    process: subprocess.Popen[bytes] | None = None
+    restarts: int = 0
+    is_done: bool = False
+
+
+class LocalWorkers:
+    """Processes of one command; a context that leaves none behind.
+
+    Args:
+      command: program and arguments.
+      environments: variables of each, beside this process's own.
+      folder: of their logs, N.log with N from 1.
+    """
+
+    def __init__(self, command: Sequence[str], environments: Sequence[Mapping[str, str]], folder: pathlib.Path):
+        folder.mkdir(parents=True, exist_ok=True)
+        self._command = list(command)
+        self._workers = [
+            _Worker(f"worker {number}", folder / f"{number}.log", worker_environment(environment))
+            for number, environment in enumerate(environments, start=1)
+        ]
+
+    def __enter__(self) -> "LocalWorkers":
+        for worker in self._workers:
+            self._start(worker)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        # Not where a second Ctrl-C wants an end at once.
+        if kind is None or issubclass(kind, Exception):
+            self.stop(signal.SIGTERM)
+        for process in self._processes():
+            process.kill()
+            process.wait()
+
+    def _start(self, worker: _Worker) -> None:
+        with open(worker.log, "ab") as log:
+            log.write(f"--- {worker.name} starts, {time.strftime('%Y-%m-%d %H:%M:%S')}\n".encode())
+            log.flush()
+            worker.process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=worker.environment,
+                start_new_session=True,
+            )
+
+    def _processes(self) -> list[subprocess.Popen[bytes]]:
+        return [worker.process for worker in self._workers if worker.process is not None]
+
+    @property
+    def names(self) -> dict[str, str]:
+        """By host and process, as storages have them: those that run."""
+        host = socket.gethostname()
+        return {f"{host}:{w.process.pid}": w.name for w in self._workers if w.process is not None}
+
+    def check(self) -> list[str]:
+        """Restarts those that died; returns a sentence on each.
+
+        Raises:
+          UserError: what a worker said that was given something wrong; or if all have died too often.
+        """
+        sentences = []
+        for worker in self._workers:
+            status = None if worker.process is None else worker.process.poll()
+            if status is None:
+                continue
+            worker.process = None
+            if status == 0:
+                worker.is_done = True
+                continue
+            said = last_line(worker.log)
+            if status == USER_ERROR:
+                raise UserError(without_command(said))
+            again = worker.restarts < MAX_RESTARTS
+            outcome = "it is started again" if again else f"it stays down after {MAX_RESTARTS + 1} starts"
+            sentences.append(
+                f"{worker.name} died: {describe_status(status)}; {outcome}. {worker.log} ends with: {said}"
+            )
+            if again:
+                worker.restarts += 1
+                self._start(worker)
+        if not self._processes() and not self.is_done:
+            raise UserError(
+                f"Every worker has died {MAX_RESTARTS + 1} times, and the search is not done; what they said is in "
+                f"{self._workers[0].log.parent}, and the same command continues."
+            )
+        return sentences
+
+    @property
+    def is_done(self) -> bool:
+        """Whether none runs, and one has ended since there was nothing left to do."""
+        return not self._processes() and any(worker.is_done for worker in self._workers)
+
+    def stop(self, received: signal.Signals) -> None:
+        """Passes a signal on, and waits until all have given their tasks back."""
+        for process in self._processes():
+            process.send_signal(received)
+        ends = time.monotonic() + GRACE_SECONDS
+        while any(process.poll() is None for process in self._processes()) and time.monotonic() < ends:
+            time.sleep(POLL_SECONDS)
+
+
+def run_child(command: Sequence[str], log: pathlib.Path) -> None:
+    """Runs a process that a worker needs something of; what it prints is seen, what it complains of is in the log.
+
+    Raises:
+      UserError: if it fails.
+      Stopped: if a signal came, which is passed on.
+    """
+    with Interruption() as interruption, open(log, "wb") as stream:
+        environment = worker_environment({})
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stderr=stream, env=environment, start_new_session=True
+        )
+        try:
+            while process.poll() is None:
+                if interruption.received is not None:
+                    process.terminate()
+                    process.wait()
+                    raise Stopped(interruption.received, "what was done is kept")
+                time.sleep(POLL_SECONDS)
+        finally:
+            process.kill()
+    if process.returncode == USER_ERROR:
+        raise UserError(without_command(last_line(log)))
+    if process.returncode:
+        raise UserError(f"Caching the features failed ({describe_status(process.returncode)}); {log} says why.")
+
+
+def worker_environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment with those variables, and for a child that is to end with this process."""
+    package = str(pathlib.Path(__file__).resolve().parents[2])
+    path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**os.environ, "PYTHONPATH": path, PARENT_VARIABLE: str(os.getpid()), **variables}
+
+
+def is_child() -> bool:
+    """Whether this process was started by one that looks after it."""
+    return PARENT_VARIABLE in os.environ
+
+
+def end_with_parent() -> None:
+    """Has this process end when its parent does, however that ends."""
+    threading.Thread(target=_watch_parent, args=(int(os.environ[PARENT_VARIABLE]),), daemon=True).start()
+
+
+def _watch_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    # The first is noted, so that the task can be given back; the second ends a process that does not come to that.
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE_SECONDS)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def describe_status(status: int) -> str:
+    """An exit status as subprocess has it, in words."""
+    return f"exit status {status}" if status >= 0 else f"killed by {signal.Signals(-status).name}"
+
+
+def last_line(log: pathlib.Path) -> str:
+    """The last line of a log that is not empty."""
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "(it is empty)")
+
+
+def without_command(sentence: str) -> str:
+    """A user's mistake as a command prints it, without the command's name."""
+    command, separator, rest = sentence.partition(": ")
+    return rest if separator and command.isidentifier() else sentence

@@ -1,0 +1,151 @@
+"""What a search would do next, and what the rest of it costs; nothing is claimed, and nothing is written."""
+
+import dataclasses
+import pathlib
+import shutil
+import statistics
+import tempfile
+import warnings
+from collections.abc import Callable
+
+import optuna
+from optuna.storages import BaseStorage, InMemoryStorage
+
+from deeplab_dpc.arch.cell import Cell
+from deeplab_dpc.arch.cost import Cost, cell_cost
+from deeplab_dpc.arch.receptive_field import receptive_field
+from deeplab_dpc.arch.space import SearchSpace
+from deeplab_dpc.config import SearchConfig
+from deeplab_dpc.search.evaluator import OnStep
+from deeplab_dpc.search.ledger import RENEWALS
+from deeplab_dpc.search.samplers.exhaustive import num_distinct_cells
+from deeplab_dpc.search.scored import Scored
+from deeplab_dpc.search.storage import JOURNAL, open_storage
+from deeplab_dpc.search.study import SearchStudy
+
+SHOWN_CELLS = 10
+PROBE_STEPS = 6
+PROJECTED_WORKERS = (1, 4, 16)
+JOURNAL_BYTES_PER_CELL = 2600  # of five branches, as measured
+JOURNAL_BYTES_PER_RENEWAL = 120  # of a lease
+
+
+@dataclasses.dataclass(frozen=True)
+class ProposedCell:
+    """A cell that would be scored."""
+
+    name: str
+    draw: str
+    cell: Cell
+    cost: Cost
+    receptive_field: tuple[int, int]  # (height, width) in feature-map cells
+
+
+@dataclasses.dataclass(frozen=True)
+class Remainder:
+    """What is left of the search.
+
+    Attributes:
+      cells: without a score, warm starts included; at most, where constraints leave fewer.
+      steps: of the proxy for them; at most, with early stopping.
+      reranked: cells that are still to be trained end to end.
+      rerank_steps: for them.
+    """
+
+    cells: int
+    steps: int
+    reranked: int
+    rerank_steps: int
+
+
+def copy_of_study(location: str | None, workdir: pathlib.Path, names: list[str]) -> BaseStorage:
+    """The studies of those names in memory; those that are absent are left out.
+
+    A journal is read from a copy, so that not even a torn end of it is repaired. A database without Optuna's tables is
+    given them by Optuna; SQLite's file is not made.
+
+    Raises:
+      UserError: if the location is no storage.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    copy = InMemoryStorage()
+    with tempfile.TemporaryDirectory() as scratch:
+        scheme, _, rest = (location or f"journal:{workdir / JOURNAL}").partition(":")
+        is_file = scheme == "journal" or scheme.startswith("sqlite")
+        path = pathlib.Path(rest if scheme == "journal" else rest.removeprefix("///"))
+        if is_file and rest and not path.exists():
+            return copy
+        if scheme == "journal" and rest:
+            location = f"journal:{shutil.copy(path, pathlib.Path(scratch) / JOURNAL)}"
+        storage = open_storage(location, workdir, shared=False)
+        present = {study.study_name for study in storage.get_all_studies()}
+        for name in present.intersection(names):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                optuna.copy_study(from_study_name=name, from_storage=storage, to_storage=copy)
+    return copy
+
+
+def next_cells(study: SearchStudy) -> list[ProposedCell]:
+    """The cells that may be scored now and that nobody scores, in their order."""
+    study.ledger.refresh()
+    feature_shape = study.feature_shape
+    proposed = []
+    for task in study.open_tasks()[:SHOWN_CELLS]:
+        cell = Cell.from_json(task.attributes["cell"])
+        cost, field = cell_cost(cell, *feature_shape), receptive_field(cell, *feature_shape[:2])
+        proposed.append(ProposedCell(task.attributes["name"], task.attributes["draw"], cell, cost, field))
+    return proposed
+
+
+def remainder(study: SearchStudy, reranked: int, with_reranking: bool) -> Remainder:
+    """What is left.
+
+    Args:
+      study: as `next_cells` has left it.
+      reranked: cells that were trained end to end already.
+      with_reranking: whether there is data for that.
+    """
+    config = study.config
+    space = SearchSpace(config.num_branches, config.cell_rates, config.cell_grids)
+    candidates = min(config.num_candidates, num_distinct_cells(space))
+    given = study.total - config.num_candidates if study.total > config.num_candidates else 0
+    cells = max(0, min(study.total, candidates + given) - study.finished)
+    wanted = min(config.rerank_top_k, candidates) + (given if config.rerank_warm_starts else 0)
+    left = max(0, wanted - reranked) if with_reranking and config.rerank_top_k else 0
+    return Remainder(cells, cells * sum(config.rung_steps), left, left * config.rerank_steps)
+
+
+def seconds_by_worker(scored: list[Scored], config: SearchConfig) -> dict[str, float]:
+    """What a cell typically took each worker: the median, or with early stopping the mean, since cells differ then."""
+    found: dict[str, list[float]] = {}
+    for one in scored:
+        found.setdefault(one.worker, []).append(one.score.seconds)
+    typical = statistics.mean if config.halving_rungs > 1 else statistics.median
+    return {worker: typical(seconds) for worker, seconds in found.items()}
+
+
+def probe(
+    score: Callable[[Cell, OnStep], object], cell: Cell, config: SearchConfig, clock: Callable[[], float]
+) -> float:
+    """The seconds that a cell would take, by a few steps of it.
+
+    Args:
+      score: trains a cell for PROBE_STEPS steps, and scores it.
+      cell: to try.
+      config: of the search.
+      clock: seconds.
+    """
+    marks = [clock()]
+    score(cell, lambda *step: marks.append(clock()))
+    end = clock()
+    # The first step is compiled, and the second may be.
+    start, *steps = marks[2:]
+    step = (steps[-1] - start) / len(steps)
+    once = (start - marks[0]) + (end - steps[-1])
+    return len(config.rung_steps) * once + (sum(config.rung_steps) - 2 * len(config.rung_steps)) * step
+
+
+def journal_bytes(cells: int, seconds: float, lease_seconds: float) -> float:
+    """What a journal grows by for so many cells of so many seconds each."""
+    return cells * (JOURNAL_BYTES_PER_CELL + JOURNAL_BYTES_PER_RENEWAL * seconds * RENEWALS / lease_seconds)

@@ -1,0 +1,107 @@
+"""search.py as a user meets it, before anything is trained."""
+
+import json
+
+import numpy as np
+import pytest
+
+from deeplab_dpc.cli.main import execute
+from deeplab_dpc.files import write_json
+from deeplab_dpc.search.feature_cache import MANIFEST, VERSION
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """Features of 2 train and 2 val images: 3 x 4 x 6 at stride 16, two classes."""
+    path = tmp_path_factory.mktemp("features") / "cache"
+    for split in ("train", "val"):
+        (path / split).mkdir(parents=True)
+        np.save(path / split / "features.npy", np.zeros((2, 3, 4, 6), "float16"))
+        np.save(path / split / "labels.npy", np.zeros((2, 33, 49), "uint8"))
+    manifest = {
+        "version": VERSION,
+        "fingerprint": {"backbone": {"output_stride": 16}},
+        "class_names": ["a", "b"],
+        "ignore_label": 255,
+        "splits": {"train": 2, "val": 2},
+    }
+    write_json(path / MANIFEST, manifest)
+    return path
+
+
+@pytest.fixture
+def search(cache, tmp_path, monkeypatch, capsys):
+    """Runs the command in an empty directory; returns its status and what it printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(**flags):
+        small = {"workdir": "S", "feature_cache": cache, "rerank_top_k": 0, "proxy_steps": 2}
+        status = execute("search", [f"--{name}={value}" for name, value in {**small, **flags}.items()])
+        captured = capsys.readouterr()
+        return status, captured.err if status else captured.out
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"workers": 0}, "--workers must be"),
+        ({"workers": 2, "storage": "nowhere"}, "--storage=nowhere is no storage"),
+        ({"workers": 2, "storage": "sqlite:///s.db"}, "--storage=sqlite:///s.db is SQLite"),
+        ({"workers": 4, "lookahead": 3}, "--workers=4 is more than --lookahead=3: only so many cells"),
+        ({"workers": 2, "mode": "score"}, "--workers=2 is for --mode=search, not for --mode=score"),
+        ({"workers": 2, "feature_cache": "nowhere"}, "nowhere holds no complete feature cache"),
+        ({"workers": 2, "rerank_top_k": 1}, "--data_dir is required for re-ranking"),
+        ({"propose_only": True, "feature_cache": ""}, "--data_dir is required"),
+    ],
+)
+def test_mistakes_get_one_sentence_and_exit_status_2(search, flags, message):
+    status, said = search(**flags)
+    assert (status, len(said.strip().splitlines())) == (2, 1)
+    assert message in said
+
+
+def test_workdir_that_cannot_be_made_is_named(search, tmp_path):
+    (tmp_path / "S").write_text("in the way")
+    status, said = search(workers=2)
+    assert (status, len(said.strip().splitlines())) == (2, 1)
+    assert "S/workers" in said
+
+
+def test_study_of_another_configuration_is_refused_before_workers_are_started(search, tmp_path):
+    shared = {"storage": "journal:both", "num_candidates": 0, "warm_starts": ""}
+    assert search(**shared)[0] == 0
+    status, said = search(**shared, workers=2, workdir="T", proxy_steps=3)
+    assert (status, len(said.strip().splitlines())) == (2, 1)
+    assert "search.proxy_steps (was 2, now 3)" in said
+    assert not list(tmp_path.glob("T/workers/*.log"))
+    assert search(**shared, propose_only=True, workdir="T", proxy_steps=3)[0] == 2
+
+
+def test_proposal_of_an_absent_study_makes_nothing(search, tmp_path):
+    # With rungs of the network itself there is nothing to try.
+    status, said = search(propose_only=True, num_candidates=3, num_branches=1, proxy_features="end_to_end")
+    assert status == 0
+    lines = [" ".join(line.split()) for line in said.splitlines()]
+    assert next(line for line in lines if line.startswith("conv1x1 given")).endswith("1 x 1 B>1x1")
+    assert "cells left 7 of 7" in lines
+    assert "proxy steps 14" in lines
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_worker_is_started_with_all_flags_of_its_parent(search, tmp_path, monkeypatch):
+    started = []
+
+    def start(command, environments, folder):
+        started.append(command)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("deeplab_dpc.cli.search_workers.LocalWorkers", start)
+    assert search(workers=2, seed=5, cell_rates="1,6", storage="journal:a file")[0] == 130
+    (command,) = started
+    flagfile = tmp_path / "S" / "workers" / "flags"
+    assert command[-2:] == ["--workers=1", next(a for a in command if a.startswith("--feature_cache="))]
+    assert {"--seed=5", "--cell_rates=1,6", "--storage=journal:a file"} <= set(flagfile.read_text().splitlines())
+    assert flagfile.stat().st_mode & 0o777 == 0o600
+    assert json.loads((tmp_path / "S" / "config.json").read_text())["search"]["seed"] == 5

@@ -1,0 +1,140 @@
+"""What a search says that it would do; nothing may come of asking."""
+
+import pytest
+
+from deeplab_dpc.arch.library import load_cell
+from deeplab_dpc.config import SearchConfig
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.search.identity import Worker
+from deeplab_dpc.search.proposal import (
+    Remainder,
+    copy_of_study,
+    journal_bytes,
+    next_cells,
+    probe,
+    remainder,
+    seconds_by_worker,
+)
+from deeplab_dpc.search.scored import ProxyScore, Scored
+from deeplab_dpc.search.storage import JOURNAL, open_storage
+from deeplab_dpc.search.study import SearchStudy
+
+CONFIG = SearchConfig(
+    num_branches=2, num_candidates=6, warm_starts=("conv1x1",), lookahead=3, proxy_steps=10, rerank_top_k=2, seed=1
+)
+SHAPE = (24, 31, 320)
+
+
+def _study(storage, config=CONFIG):
+    worker = Worker("host", 7, None, None, "a")
+    study = SearchStudy(storage, "search", config, SHAPE, worker, 60.0)
+    study.ledger.refresh()
+    return study
+
+
+def _score(study, count):
+    """Scores the next cells."""
+    for _ in range(count):
+        lease = study.ledger.claim(study.open_tasks())
+        study.ledger.finish(lease, [0.5], ProxyScore(0.5, 0.1, 2.0, 1.0, 10).to_json())
+        study.ledger.refresh()
+
+
+def _proposed(storage, config=CONFIG):
+    study = _study(storage, config)
+    return [(cell.name, cell.draw, cell.cell) for cell in next_cells(study)], study
+
+
+def test_absent_study_is_proposed_from_its_beginning_and_nothing_is_made(tmp_path):
+    proposed, study = _proposed(copy_of_study(None, tmp_path / "absent", ["search"]))
+    assert [name for name, _, _ in proposed] == ["conv1x1", "cell 0", "cell 1"]
+    assert remainder(study, 0, with_reranking=True) == Remainder(7, 70, 2, 2 * 90000)
+    copy_of_study(f"sqlite:///{tmp_path}/absent.db", tmp_path, ["search"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_proposed_cells_are_those_that_are_claimed_then(tmp_path):
+    study = _study(open_storage(None, tmp_path, shared=False))
+    _score(study, 4)
+    proposed, _ = _proposed(copy_of_study(None, tmp_path, ["search"]))
+    assert [(task.attributes["name"], task.attributes["cell"]) for task in study.open_tasks()] == [
+        (name, cell.to_json()) for name, _, cell in proposed
+    ]
+    assert [name for name, _, _ in proposed] == ["cell 3", "cell 4", "cell 5"]
+
+
+def test_cell_that_is_being_scored_is_not_proposed_and_its_lease_stays(tmp_path):
+    study = _study(open_storage(None, tmp_path, shared=False))
+    lease = study.ledger.claim(study.open_tasks())
+    before = (tmp_path / JOURNAL).read_bytes()
+    proposed, asked = _proposed(copy_of_study(None, tmp_path, ["search"]))
+    assert [name for name, _, _ in proposed] == ["cell 0", "cell 1"]
+    assert remainder(asked, 0, with_reranking=False) == Remainder(7, 70, 0, 0)
+    assert (tmp_path / JOURNAL).read_bytes() == before
+    assert study.ledger.finish(lease, [0.5], ProxyScore(0.5, 0.1, 2.0, 1.0, 10).to_json())
+
+
+def test_torn_journal_is_read_and_not_repaired(tmp_path):
+    _score(_study(open_storage(None, tmp_path, shared=False)), 2)
+    torn = (tmp_path / JOURNAL).read_bytes() + b'{"op_code": 4'
+    (tmp_path / JOURNAL).write_bytes(torn)
+    (tmp_path / f"{JOURNAL}.lock").unlink()
+    proposed, _ = _proposed(copy_of_study(None, tmp_path, ["search"]))
+    assert proposed[0][0] == "cell 1"
+    assert (tmp_path / JOURNAL).read_bytes() == torn
+    assert [path.name for path in tmp_path.iterdir()] == [JOURNAL]
+
+
+def test_costs_of_a_cell(tmp_path):
+    (cell,) = next_cells(_study(copy_of_study(None, tmp_path, []), SearchConfig(lookahead=1, warm_starts=("conv1x1",))))
+    # 320 to 256 and the projection of 256 to 256 channels.
+    assert cell.cost.multiply_adds == 24 * 31 * (320 * 256 + 256 * 256)
+    assert cell.receptive_field == (1, 1)
+
+
+def test_small_space_limits_what_is_left(tmp_path):
+    # One branch: 1x1, 3x3 at rate 1, and the pooling of the whole.
+    config = SearchConfig(
+        num_branches=1, cell_rates=(1,), cell_grids=(1,), warm_starts=(), halving_rungs=2, proxy_steps=8
+    )
+    study = _study(copy_of_study(None, tmp_path, []), config)
+    assert remainder(study, 1, with_reranking=True) == Remainder(3, 3 * (2 + 8), 2, 2 * 90000)
+
+
+def test_no_storage_is_refused(tmp_path):
+    with pytest.raises(UserError, match="--storage=nowhere is no storage"):
+        copy_of_study("nowhere", tmp_path, ["search"])
+
+
+def test_seconds_of_a_worker_are_the_median_or_the_mean_where_cells_are_stopped():
+    cell = load_cell("conv1x1")
+    scored = [
+        Scored("c", cell, "uniform", ProxyScore(0.1, 0.1, seconds), worker)
+        for seconds, worker in ((1.0, "a"), (2.0, "a"), (9.0, "a"), (5.0, "b"))
+    ]
+    assert seconds_by_worker(scored, CONFIG) == {"a": 2.0, "b": 5.0}
+    halving = SearchConfig(halving_rungs=2)
+    assert seconds_by_worker(scored, halving) == {"a": 4.0, "b": 5.0}
+
+
+def test_probe_counts_compilation_once_for_each_rung():
+    times = iter([0.0, 10.0, 15.0, 16.0, 17.0, 18.0, 19.0, 22.0])
+
+    tried = load_cell("psp")
+
+    def score(cell, on_step):
+        assert cell == tried
+        for step in range(1, 7):
+            on_step(step, 0.5)
+
+    clock = times.__next__
+    # 15 s until the second step is done, 3 s of scoring, and 1 s a step.
+    assert probe(score, tried, CONFIG, clock) == 18.0 + 8.0
+    times = iter([0.0, 10.0, 15.0, 16.0, 17.0, 18.0, 19.0, 22.0])
+    halving = SearchConfig(proxy_steps=40, halving_rungs=2)  # 10 and 40 steps
+    assert probe(score, tried, halving, times.__next__) == 2 * 18.0 + 46.0
+
+
+def test_journal_grows_by_cells_and_renewals():
+    # A renewal in 100 s: 60 of 120 bytes for each cell.
+    assert journal_bytes(10, 6000.0, lease_seconds=300.0) == 10 * (2600 + 60 * 120)
