@@ -26,6 +26,13 @@ WEIGHT_DECAY = 4e-5
 EVAL_BATCH_SIZE = 8
 
 
+class OneDeviceSGD(MomentumSGD):
+    """For one device. Where Keras sums gradients over replicas, TensorFlow keeps the graph for ever: 25 MB a cell."""
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
+        return grads_and_vars
+
+
 class ProxyEvaluator:
     """Scores cells on a feature cache; the same seed, data order and budget for every cell.
 
@@ -93,7 +100,7 @@ class ProxyEvaluator:
             # The published decay is of half the squared norm.
             variable.regularizer = keras.regularizers.L2(WEIGHT_DECAY / 2.0)
         schedule = PolySchedule(self.config.proxy_learning_rate, steps)
-        model.compile(optimizer=MomentumSGD(schedule, MOMENTUM), jit_compile=kernels.JIT_COMPILE)
+        model.compile(optimizer=OneDeviceSGD(schedule, MOMENTUM), jit_compile=kernels.JIT_COMPILE)
         return model
 
     def _miou(self, model: ProxyModel) -> float:

@@ -1,10 +1,12 @@
 """The proxy evaluator on a small cache."""
 
 import dataclasses
+import gc
 import math
 
 import numpy as np
 import pytest
+from tensorflow.python.framework.func_graph import FuncGraph
 
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.library import load_cell
@@ -117,3 +119,9 @@ def test_infinite_losses_survive_json():
     score = ProxyScore(0.0, math.inf, 3.0, math.inf, 17, ((17, 0.0),))
     assert score.to_json()["loss"] is None
     assert ProxyScore.from_json(score.to_json()) == score
+
+
+def test_scored_cells_leave_no_graph_behind(evaluator, scored):
+    """TensorFlow keeps some graphs for ever, and a search scores thousands of cells in one process."""
+    gc.collect()
+    assert not [item for item in gc.get_objects() if isinstance(item, FuncGraph) and item.name == "one_step_on_data"]
