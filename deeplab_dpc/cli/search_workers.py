@@ -22,13 +22,10 @@ from deeplab_dpc.search.device_share import num_cores, share, visible_gpus
 from deeplab_dpc.search.display import StudyView
 from deeplab_dpc.search.feature_cache import FeatureCache, open_cache
 from deeplab_dpc.search.identity import Worker
-from deeplab_dpc.search.ledger import Ledger
 from deeplab_dpc.search.local_workers import POLL_SECONDS, LocalWorkers, run_child
 from deeplab_dpc.search.report import print_result
-from deeplab_dpc.search.result import SearchResult
-from deeplab_dpc.search.runner import Job, observer, open_reranking, open_study, report, search_result
+from deeplab_dpc.search.runner import Reporter, observer, open_reranking, open_study
 from deeplab_dpc.search.storage import open_storage
-from deeplab_dpc.search.study import SearchStudy
 from deeplab_dpc.training.interruption import Interruption
 
 FOLDER = "workers"
@@ -54,32 +51,28 @@ def search(request: Request) -> None:
     study, reranking = open_study(job, storage, worker), open_reranking(job, storage, worker)
     gpus, cores = visible_gpus(os.environ), num_cores()
     environments = [share(index, service.workers, cores, gpus, os.environ) for index in range(service.workers)]
+    reporter = Reporter(job, study, reranking)
     workers = LocalWorkers([*command, f"--feature_cache={path}"], environments, folder)
     with Interruption() as interruption, workers, StudyView() as view:
         view.observe(observer(job, storage, study), lambda: workers.names)
-        _look_after(workers, interruption)
-    result = _report(job, study, reranking)
-    print_result(result)
+        _look_after(workers, interruption, reporter)
+    reporter.write()
+    print_result(reporter.result())
     console.print(written(request.workdir))
 
 
-def _look_after(workers: LocalWorkers, interruption: Interruption) -> None:
+def _look_after(workers: LocalWorkers, interruption: Interruption, reporter: Reporter) -> None:
     """Until all is done."""
     while not workers.is_done:
+        if reporter.is_due():
+            reporter.write()
         if interruption.received is not None:
             workers.stop(interruption.received)
+            reporter.write()
             raise Stopped(interruption.received, "all scores are kept")
         for sentence in workers.check():
             console.print(sentence)
         time.sleep(POLL_SECONDS)
-
-
-def _report(job: Job, study: SearchStudy, reranking: Ledger) -> SearchResult:
-    study.ledger.refresh()
-    study.is_done()  # has the study hear what was read
-    result = search_result(study, reranking, job.feature_shape)
-    report(job, result)
-    return result
 
 
 def _command(request: Request, folder: pathlib.Path) -> list[str]:

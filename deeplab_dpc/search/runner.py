@@ -4,6 +4,7 @@ import dataclasses
 import fcntl
 import functools
 import pathlib
+import time
 from typing import Any
 
 from optuna.storages import BaseStorage
@@ -11,10 +12,12 @@ from optuna.storages import BaseStorage
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, ServiceConfig
 from deeplab_dpc.data.dataset_info import Dataset
-from deeplab_dpc.errors import UserError
+from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.search.display import SearchWatch
 from deeplab_dpc.search.evaluator import Evaluator
 from deeplab_dpc.search.feature_cache import FeatureCache
+from deeplab_dpc.search.fidelity import read_fidelity
+from deeplab_dpc.search.fidelity_report import fidelity_section
 from deeplab_dpc.search.halving import HalvingRule
 from deeplab_dpc.search.identity import Worker
 from deeplab_dpc.search.ledger import RESULT, Lease, Ledger, Task
@@ -27,6 +30,7 @@ from deeplab_dpc.search.study import SearchStudy
 from deeplab_dpc.search.work import Outcome, work_off
 
 PROXY_FOLDER = "proxy"  # of the workdir: run directories of cells that are scored end to end at the moment
+REPORT_SECONDS = 600.0  # between reports of a search that runs
 RERANK_FOLDER = "rerank"  # of the workdir: a run directory for each re-ranked cell
 # What workers of one search may differ in: how many cells, and re-ranking, whose runs check their own configuration.
 # Data may be given later, for re-ranking; what the proxy sees of them is in the features' fingerprint.
@@ -108,25 +112,60 @@ def run_search(job: Job, storage: BaseStorage, watch: SearchWatch, reporting: bo
     worker = Worker.current()
     study, reranking = open_study(job, storage, worker), open_reranking(job, storage, worker)
     watch.observe(lambda: observer(job, storage, study))
-    work_off(study.ledger, study.open_tasks, study.is_done, _Scoring(job, study, watch).perform, watch)
-    result = search_result(study, reranking, job.feature_shape)
-    if reporting:
-        report(job, result)
-    if job.reranks:
-        name = f"{job.service.study_name}/rerank"
-        join(storage, reranking.study_id, name, {**job.sections(), "data": job.data}, RERANK_EXTENDABLE)
-        _rerank(job, reranking, result, watch)
-        result = search_result(study, reranking, job.feature_shape)
+    reporter = Reporter(job, study, reranking)
+
+    def open_tasks() -> list[Task]:
+        tasks = study.open_tasks()
+        if reporting and reporter.is_due():
+            reporter.write()
+        return tasks
+
+    try:
+        work_off(study.ledger, open_tasks, study.is_done, _Scoring(job, study, watch).perform, watch)
+        if job.reranks:
+            name = f"{job.service.study_name}/rerank"
+            join(storage, reranking.study_id, name, {**job.sections(), "data": job.data}, RERANK_EXTENDABLE)
+            _rerank(job, reranking, reporter.result(), watch)
+    except (Stopped, KeyboardInterrupt):
         if reporting:
-            report(job, result)
-    return result
+            reporter.write()
+        raise
+    if reporting:
+        reporter.write()
+    return reporter.result()
 
 
-def report(job: Job, result: SearchResult) -> None:
-    """Writes the report; of several workers that end in one directory at the same moment, one after another."""
-    with open(job.workdir / ".report.lock", "w", encoding="utf-8") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        write_report(job.workdir, result)
+class Reporter:
+    """Writes the report of a search, while it runs too.
+
+    Args:
+      job: of the search.
+      study, reranking: what it has found.
+    """
+
+    def __init__(self, job: Job, study: SearchStudy, reranking: Ledger):
+        self._job = job
+        self._study = study
+        self._reranking = reranking
+        self._written = time.monotonic()
+
+    def is_due(self) -> bool:
+        """Whether the last report is so old that another is to be written."""
+        return time.monotonic() - self._written > REPORT_SECONDS
+
+    def result(self) -> SearchResult:
+        """All that is known."""
+        self._study.refresh()
+        return search_result(self._study, self._reranking, self._job.feature_shape)
+
+    def write(self) -> None:
+        """Writes it; of several processes that do so in one directory at the same moment, one after another."""
+        fidelity = read_fidelity(self._job.workdir)
+        sections = [] if fidelity is None else [fidelity_section(fidelity)]
+        with open(self._job.workdir / ".report.lock", "w", encoding="utf-8") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            write_report(self._job.workdir, self.result(), sections)
+        self._written = time.monotonic()
 
 
 def open_study(job: Job, storage: BaseStorage, worker: Worker) -> SearchStudy:

@@ -15,6 +15,7 @@ from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.search.constraints import Constraints
 from deeplab_dpc.search.identity import Worker
 from deeplab_dpc.search.ledger import RESULT, WORKER, Ledger, Task
+from deeplab_dpc.search.samplers.exhaustive import num_distinct_cells
 from deeplab_dpc.search.samplers.factory import make_strategy
 from deeplab_dpc.search.samplers.parameters import distributions, params_of
 from deeplab_dpc.search.scored import GIVEN, ProxyScore, Scored
@@ -51,6 +52,8 @@ class SearchStudy:
         self.config = config
         self.feature_shape = feature_shape
         self._space = SearchSpace(config.num_branches, config.cell_rates, config.cell_grids)
+        # For the eye: where the space ends, warm starts and constraints considered, is found by drawing.
+        self._num_candidates = min(config.num_candidates, num_distinct_cells(self._space))
         self._warm_starts = _distinct_cells(config.warm_starts)
         constraints = Constraints.from_config(config, feature_shape)
         strategy = make_strategy(config, self._space, self._multiply_adds)
@@ -75,10 +78,15 @@ class SearchStudy:
     @property
     def total(self) -> int:
         """Warm starts and candidates together, as many as the space has."""
-        return self._sequence.limit(len(self._warm_starts) + self.config.num_candidates)
+        return self._sequence.limit(len(self._warm_starts) + self._num_candidates)
 
     def _multiply_adds(self, cell: Cell) -> int:
         return cell_cost(cell, *self.feature_shape).multiply_adds
+
+    def refresh(self) -> None:
+        """Reads what has happened."""
+        self.ledger.refresh()
+        self._listen()
 
     def open_tasks(self) -> list[Task]:
         """Cells that may be scored now and that nobody scores, by what the ledger has read."""

@@ -1,0 +1,139 @@
+"""A whole search.py with scores that cost nothing: what it leaves, what it refuses, how it stops and goes on."""
+
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from deeplab_dpc.arch.library import load_cell
+from deeplab_dpc.cli.main import execute
+from deeplab_dpc.files import write_json
+from deeplab_dpc.search import runner
+from deeplab_dpc.search.feature_cache import MANIFEST, VERSION
+from deeplab_dpc.search.scored import ProxyScore
+
+STEPS = 16
+
+
+class HashEvaluator:
+    """Scores cells by their digests; counts them."""
+
+    def __init__(self):
+        self.scored = []
+
+    def score(self, cell, on_step=None, keep_going=None):
+        miou = int(cell.digest(), 16) % 1009 / 1009
+        rungs = []
+        for rung, steps in enumerate((4, 16)):
+            on_step(steps, 0.5)
+            rungs.append((steps, miou))
+            if steps < STEPS and not keep_going(rung, steps, miou):
+                break
+        self.scored.append(cell.digest())
+        return ProxyScore(miou, 0.5, 1.0, 5.0, rungs[-1][0], tuple(rungs))
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    path = tmp_path_factory.mktemp("features") / "cache"
+    for split in ("train", "val"):
+        (path / split).mkdir(parents=True)
+        np.save(path / split / "features.npy", np.zeros((2, 3, 4, 6), "float16"))
+        np.save(path / split / "labels.npy", np.zeros((2, 33, 49), "uint8"))
+    fingerprint = {"backbone": {"output_stride": 16}}
+    splits = {"train": 2, "val": 2}
+    names = ["a", "b"]
+    manifest = {"version": VERSION, "fingerprint": fingerprint, "class_names": names, "ignore_label": 255}
+    write_json(path / MANIFEST, {**manifest, "splits": splits})
+    return path
+
+
+@pytest.fixture
+def search(cache, tmp_path, monkeypatch, capsys):
+    """Runs the command in an empty directory; returns its status, what it printed, and what it scored."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(drawn=False, **flags):
+        if not drawn:
+            monkeypatch.setattr(runner, "write_report", _write_rows)
+        evaluator = flags.pop("evaluator", None) or HashEvaluator()
+        monkeypatch.setattr(runner, "make_evaluator", lambda job: evaluator)
+        small = {"workdir": "S", "feature_cache": cache, "rerank_top_k": 0, "num_candidates": 6, "lookahead": 2}
+        given = {**small, "proxy_steps": STEPS, "warm_starts": "aspp,psp", **flags}
+        status = execute("search", [f"--{name}={value}" for name, value in given.items()])
+        captured = capsys.readouterr()
+        return status, captured.err if status else captured.out, evaluator.scored
+
+    return run
+
+
+def _write_rows(workdir, result, sections):
+    """In the place of a report with pictures."""
+    rows = [*result.warm_starts, *result.best(len(result.candidates))]
+    write_json(workdir / "results.json", [{"name": row.name, "steps": row.score.steps} for row in rows])
+
+
+def _results():
+    with open("S/results.json", encoding="utf-8") as stream:
+        return json.load(stream)
+
+
+def test_search_leaves_its_best_cell_and_does_nothing_when_it_is_started_again(search):
+    status, said, scored = search(drawn=True)
+    assert (status, len(scored)) == (0, 8)
+    assert "report.html" in said
+    rows = _results()
+    assert [row["name"] for row in rows[:2]] == ["aspp", "psp"]
+    best = max(rows[2:], key=lambda row: row["proxy_miou"])
+    assert load_cell("S/cells/best.json").to_json() == best["cell"] == rows[2]["cell"]
+    assert load_cell("S/cells/best.json").digest() in scored
+    assert search()[2] == []
+
+
+def test_search_with_more_candidates_scores_the_further_ones_alone(search):
+    first = search()[2]
+    status, _, further = search(num_candidates=9)
+    assert (status, len(further)) == (0, 3)
+    assert not set(first) & set(further)
+
+
+def test_another_proxy_is_refused_with_the_difference(search):
+    search()
+    status, said, scored = search(proxy_batch_size=3)
+    assert (status, scored) == (2, [])
+    assert "search.proxy_batch_size (was 8, now 3)" in said
+
+
+def test_signal_gives_the_cell_back_reports_what_is_there_and_the_search_goes_on(search):
+    uninterrupted = search(workdir="whole")[2]
+
+    class Interrupted(HashEvaluator):
+        def score(self, cell, on_step=None, keep_going=None):
+            if len(self.scored) == 5:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super().score(cell, on_step, keep_going)
+
+    status, said, before = search(evaluator=Interrupted())
+    assert (status, len(before)) == (128 + signal.SIGTERM, 5)
+    assert "stopped by SIGTERM; all scores are kept" in said
+    assert len(_results()) == 5
+    assert before + search()[2] == uninterrupted
+
+
+def test_halving_stops_candidates_but_no_warm_start(search):
+    status, _, _ = search(num_candidates=12, halving_rungs=2, lookahead=1)
+    assert status == 0
+    rows = _results()
+    assert {row["steps"] for row in rows[:2]} == {16}
+    assert {row["steps"] for row in rows[2:]} == {4, 16}
+    # What was stopped ranks below all that went on, whatever its score.
+    assert [row["steps"] for row in rows[2:]] == sorted((row["steps"] for row in rows[2:]), reverse=True)
+
+
+def test_flags_of_reranking_that_cannot_be_are_refused_before_anything_is_scored(search, monkeypatch):
+    monkeypatch.setattr(runner.Job, "reranks", property(lambda job: True))
+    status, said, scored = search(rerank_model_variant="vgg")
+    assert (status, scored) == (2, [])
+    assert "--rerank_model_variant=vgg is not known" in said
