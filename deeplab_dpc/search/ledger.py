@@ -19,7 +19,7 @@ import contextlib
 import datetime
 import functools
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -260,8 +260,3 @@ def _open_study(storage: BaseStorage, name: str, directions: Sequence[StudyDirec
         return storage.create_new_study(list(directions), name)
     except optuna.exceptions.DuplicatedStudyError:
         return storage.get_study_id_from_name(name)
-
-
-def results(ledger: Ledger, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """The results of those of the tasks that are done."""
-    return {key: ledger.finished[key].user_attrs[RESULT] for key in keys if key in ledger.finished}
