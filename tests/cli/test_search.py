@@ -2,30 +2,16 @@
 
 import json
 
-import numpy as np
 import pytest
+from tiny_cache import write_cache
 
 from deeplab_dpc.cli.main import execute
-from deeplab_dpc.files import write_json
-from deeplab_dpc.search.feature_cache import MANIFEST, VERSION
 
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
-    """Features of 2 train and 2 val images: 3 x 4 x 6 at stride 16, two classes."""
     path = tmp_path_factory.mktemp("features") / "cache"
-    for split in ("train", "val"):
-        (path / split).mkdir(parents=True)
-        np.save(path / split / "features.npy", np.zeros((2, 3, 4, 6), "float16"))
-        np.save(path / split / "labels.npy", np.zeros((2, 33, 49), "uint8"))
-    manifest = {
-        "version": VERSION,
-        "fingerprint": {"backbone": {"output_stride": 16}},
-        "class_names": ["a", "b"],
-        "ignore_label": 255,
-        "splits": {"train": 2, "val": 2},
-    }
-    write_json(path / MANIFEST, manifest)
+    write_cache(path)
     return path
 
 

@@ -4,14 +4,13 @@ import json
 import os
 import signal
 
-import numpy as np
 import pytest
+from tiny_cache import write_cache
 
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.cli.main import execute
 from deeplab_dpc.files import write_json
 from deeplab_dpc.search import runner
-from deeplab_dpc.search.feature_cache import MANIFEST, VERSION
 from deeplab_dpc.search.scored import ProxyScore
 
 STEPS = 16
@@ -38,15 +37,7 @@ class HashEvaluator:
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
     path = tmp_path_factory.mktemp("features") / "cache"
-    for split in ("train", "val"):
-        (path / split).mkdir(parents=True)
-        np.save(path / split / "features.npy", np.zeros((2, 3, 4, 6), "float16"))
-        np.save(path / split / "labels.npy", np.zeros((2, 33, 49), "uint8"))
-    fingerprint = {"backbone": {"output_stride": 16}}
-    splits = {"train": 2, "val": 2}
-    names = ["a", "b"]
-    manifest = {"version": VERSION, "fingerprint": fingerprint, "class_names": names, "ignore_label": 255}
-    write_json(path / MANIFEST, {**manifest, "splits": splits})
+    write_cache(path)
     return path
 
 
