@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 
 # Files that take longest come first, so that processes which share the tests by file end together.
-LONGEST = ("test_distribution", "test_commands", "test_trainer", "test_jax_backend", "test_recipes", "test_backends")
+LONGEST = (
+    "test_distribution",
+    "test_commands",
+    "test_trainer",
+    "test_workers",
+    "test_jax_backend",
+    "test_recipes",
+    "test_backends",
+    "test_end_to_end",
+)
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
