@@ -1,7 +1,7 @@
 """Scatter plots of a measurement: a point a cell, a predictor against the score of real training (Fig. 3b and 4b)."""
 
-import statistics
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -80,21 +80,24 @@ def _scatter(axes: Axes, result: FidelityResult, predictor: Predictor) -> None:
 
 
 def _name_extremes(axes: Axes, rows: Sequence[FidelityRow], color: str) -> None:
-    """The names of the best and the worst cell by either score, on the side away from the middle of the cells."""
+    """The names of the best and the worst cell: by proxy beside its point, by real training above or below."""
     if not rows:
         return
     proxies, reals = [row.proxy.miou for row in rows], [row.real_miou for row in rows]
-    places = [choose(range(len(rows)), key=scores.__getitem__) for scores in (proxies, reals) for choose in (max, min)]
-    for place in dict.fromkeys(places):
-        is_right, is_high = (scores[place] >= statistics.median(scores) for scores in (proxies, reals))
+    places: dict[int, dict[str, Any]] = {}
+    for scores, best, worst in (
+        (proxies, {"xytext": (7, 0), "ha": "left", "va": "center"}, {"xytext": (-7, 0), "ha": "right", "va": "center"}),
+        (reals, {"xytext": (0, 6), "ha": "center", "va": "bottom"}, {"xytext": (0, -6), "ha": "center", "va": "top"}),
+    ):
+        places.setdefault(max(range(len(rows)), key=scores.__getitem__), best)
+        places.setdefault(min(range(len(rows)), key=scores.__getitem__), worst)
+    for place, where in places.items():
         axes.annotate(
             rows[place].name,
             (proxies[place], reals[place]),
             textcoords="offset points",
-            xytext=(6 if is_right else -6, 4 if is_high else -4),
-            ha="left" if is_right else "right",
-            va="bottom" if is_high else "top",
             fontsize=8,
             color=color,
             path_effects=[withStroke(linewidth=2, foreground="white")],
+            **where,
         )
