@@ -2,18 +2,24 @@
 
 import json
 import os
+import random
 import signal
 
 import pytest
 from tiny_cache import write_cache
 
 from deeplab_dpc.arch.library import load_cell
+from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.cli.main import execute
 from deeplab_dpc.files import write_json
 from deeplab_dpc.search import runner
 from deeplab_dpc.search.scored import ProxyScore
 
 STEPS = 16
+
+
+def _miou(cell):
+    return int(cell.digest(), 16) % 1009 / 1009
 
 
 class HashEvaluator:
@@ -23,7 +29,7 @@ class HashEvaluator:
         self.scored = []
 
     def score(self, cell, on_step=None, keep_going=None):
-        miou = int(cell.digest(), 16) % 1009 / 1009
+        miou = _miou(cell)
         rungs = []
         for rung, steps in enumerate((4, 16)):
             on_step(steps, 0.5)
@@ -113,14 +119,20 @@ def test_signal_gives_the_cell_back_reports_what_is_there_and_the_search_goes_on
     assert before + search()[2] == uninterrupted
 
 
-def test_halving_stops_candidates_but_no_warm_start(search):
-    status, _, _ = search(num_candidates=12, halving_rungs=2, lookahead=1)
+def test_halving_stops_candidates_but_no_warm_start(search, tmp_path):
+    rng = random.Random(0)
+    # Best first: a candidate in the last one's place would be stopped.
+    given = sorted((SearchSpace().sample(rng) for _ in range(8)), key=_miou, reverse=True)
+    for place, cell in enumerate(given):
+        write_json(tmp_path / f"{place}.json", cell.to_json())
+    files = ",".join(f"{place}.json" for place in range(8))
+    status, _, _ = search(num_candidates=12, halving_rungs=2, lookahead=1, warm_starts=files)
     assert status == 0
     rows = _results()
-    assert {row["steps"] for row in rows[:2]} == {16}
-    assert {row["steps"] for row in rows[2:]} == {4, 16}
+    assert {row["steps"] for row in rows[:8]} == {16}
+    assert {row["steps"] for row in rows[8:]} == {4, 16}
     # What was stopped ranks below all that went on, whatever its score.
-    assert [row["steps"] for row in rows[2:]] == sorted((row["steps"] for row in rows[2:]), reverse=True)
+    assert [row["steps"] for row in rows[8:]] == sorted((row["steps"] for row in rows[8:]), reverse=True)
 
 
 def test_flags_of_reranking_that_cannot_be_are_refused_before_anything_is_scored(search, monkeypatch):
