@@ -265,7 +265,7 @@ def _rerank(job: Job, ledger: Ledger, result: SearchResult, watch: SearchWatch) 
 
     data, dataset = job.data, job.dataset
     if data is None or dataset is None:
-        return
+        raise UserError("Re-ranking trains on images: give --data_dir.")
     chosen = {scored.cell.digest(): scored for scored in result.chosen_for_reranking()}
     tasks = [
         Task(

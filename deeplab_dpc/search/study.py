@@ -127,11 +127,6 @@ class SearchStudy:
         """How many cells have their scores, as far as was read."""
         return len(self._scored)
 
-    def best_miou(self) -> float | None:
-        """The best score of a candidate so far that was trained to the end."""
-        whole = [s.score.miou for s in self.candidates() if s.score.steps == self.config.proxy_steps]
-        return max(whole, default=None)
-
     def values(self, cell: Cell, score: ProxyScore) -> list[float]:
         """What Optuna is told: mIOU, and multiply-adds where they are an objective too."""
         return [score.miou, *([float(self._multiply_adds(cell))] if self._is_multi_objective else [])]

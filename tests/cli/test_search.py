@@ -3,16 +3,8 @@
 import json
 
 import pytest
-from tiny_cache import write_cache
 
 from deeplab_dpc.cli.main import execute
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    path = tmp_path_factory.mktemp("features") / "cache"
-    write_cache(path)
-    return path
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import random
 import signal
 
 import pytest
-from tiny_cache import write_cache
 
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.arch.space import SearchSpace
@@ -38,13 +37,6 @@ class HashEvaluator:
                 break
         self.scored.append(cell.digest())
         return ProxyScore(miou, 0.5, 1.0, 5.0, rungs[-1][0], tuple(rungs))
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    path = tmp_path_factory.mktemp("features") / "cache"
-    write_cache(path)
-    return path
 
 
 @pytest.fixture

@@ -169,14 +169,6 @@ def test_small_space_ends_the_search(storage):
     assert study.total == len(study.candidates()) == 3
 
 
-def test_best_is_the_best_candidate_that_was_trained_to_the_end(storage):
-    study = _study(storage)
-    assert study.best_miou() is None
-    _work(study)
-    _known(study)
-    assert study.best_miou() == max(one.score.miou for one in study.candidates())
-
-
 def test_trials_of_an_older_version_are_refused(storage):
     storage.create_new_trial(storage.create_new_study([optuna.study.StudyDirection.MAXIMIZE], "search"))
     with pytest.raises(UserError, match="made by something else, or by another version"):
