@@ -11,6 +11,7 @@ from deeplab_dpc.cli.quiet import quiet_imports
 from deeplab_dpc.cli.search_job import Request
 from deeplab_dpc.console import console, print_table
 from deeplab_dpc.search import proposal
+from deeplab_dpc.search.evaluator import Candidate, OnStep
 from deeplab_dpc.search.feature_cache import FeatureCache, open_cache
 from deeplab_dpc.search.identity import Worker
 from deeplab_dpc.search.ledger import Ledger
@@ -18,6 +19,7 @@ from deeplab_dpc.search.membership import join
 from deeplab_dpc.search.reporting import words
 from deeplab_dpc.search.result import SearchResult
 from deeplab_dpc.search.runner import EXTENDABLE, search_result
+from deeplab_dpc.search.scored import ProxyScore
 from deeplab_dpc.search.study import SearchStudy
 
 Rows = list[tuple[str, str]]
@@ -144,7 +146,12 @@ def _probe(request: Request, cache: FeatureCache, cell: Cell) -> float:
 
     short = dataclasses.replace(request.config, proxy_steps=proposal.PROBE_STEPS, halving_rungs=1)
     evaluator = ProxyEvaluator(cache, short, request.values.train_split)
-    return proposal.probe(evaluator.score, cell, request.config, time.monotonic)
+
+    def score(cell: Cell, on_step: OnStep) -> ProxyScore:
+        [score] = evaluator.evaluate([Candidate(cell, on_step)], short.rung_steps)
+        return score
+
+    return proposal.probe(score, cell, request.config, time.monotonic)
 
 
 def _reranking(result: SearchResult, left: proposal.Remainder) -> Rows:

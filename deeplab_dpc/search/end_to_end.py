@@ -4,13 +4,15 @@ The paper compares the two: with cached features a step costs a fraction, and th
 """
 
 import dataclasses
+import functools
 import pathlib
 import shutil
+from collections.abc import Iterable, Iterator, Sequence
 
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, TrainConfig
 from deeplab_dpc.data.dataset_info import Dataset
-from deeplab_dpc.search.evaluator import KeepGoing, OnStep, Rung, climb, diverged_rung
+from deeplab_dpc.search.evaluator import Candidate, OnStep, Rung, climb, diverged_rung
 from deeplab_dpc.search.scored import ProxyScore
 
 ROWS = 20  # of losses that a training keeps; the last tenth is the last two
@@ -49,20 +51,22 @@ class EndToEndEvaluator:
         self.tf_initial_checkpoint = tf_initial_checkpoint
         self.restore_moving_averages = restore_moving_averages
 
-    def score(self, cell: Cell, on_step: OnStep | None = None, keep_going: KeepGoing | None = None) -> ProxyScore:
-        """Trains the network with `cell` from the initial checkpoint on each of the rungs and scores it; see Evaluator.
+    def evaluate(self, candidates: Iterable[Candidate], budgets: Sequence[int]) -> Iterator[ProxyScore]:
+        """Trains the network with each cell from the initial checkpoint on each of the rungs; see Evaluator.
 
         What `on_step` raises leaves the run directory, so that the training goes on when it is started again.
         """
-        score = climb(self.config.rung_steps, lambda steps: self._train(cell, steps, on_step), keep_going)
-        for steps in self.config.rung_steps:
-            shutil.rmtree(self._workdir(cell, steps), ignore_errors=True)
-        return score
+        for candidate in candidates:
+            train = functools.partial(self._train, candidate.cell, candidate.on_step)
+            score = climb(budgets, train, candidate.keep_going)
+            for steps in budgets:
+                shutil.rmtree(self._workdir(candidate.cell, steps), ignore_errors=True)
+            yield score
 
     def _workdir(self, cell: Cell, steps: int) -> pathlib.Path:
         return self.root / f"{cell.digest()}_{steps}"
 
-    def _train(self, cell: Cell, steps: int, on_step: OnStep | None) -> Rung:
+    def _train(self, cell: Cell, on_step: OnStep | None, steps: int) -> Rung:
         # Here, since it needs TensorFlow for the records, and a search on a feature cache does not.
         from deeplab_dpc.search.cell_run import train_cell
 

@@ -8,7 +8,7 @@ rungs before the last at most 1 / (eta - 1) of the last one's steps more (the su
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from deeplab_dpc.arch.cell import Cell
@@ -20,16 +20,30 @@ OnStep = Callable[[int, float], None]
 KeepGoing = Callable[[int, int, float], bool]
 
 
-class Evaluator(Protocol):
-    """Scores cells, each with the same seed, data order and budget."""
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A cell to score, and who is to know of it.
 
-    def score(self, cell: Cell, on_step: OnStep | None = None, keep_going: KeepGoing | None = None) -> ProxyScore:
-        """Trains `cell` from scratch on each of the rungs and scores it.
+    Attributes:
+      cell: to train.
+      on_step: called for each step in turn, when it is done or soon after; what it raises comes through.
+      keep_going: asked after each rung but the last; by default all are climbed.
+    """
+
+    cell: Cell
+    on_step: OnStep | None = None
+    keep_going: KeepGoing | None = None
+
+
+class Evaluator(Protocol):
+    """Scores cells, each with the same seed, data order and budgets."""
+
+    def evaluate(self, candidates: Iterable[Candidate], budgets: Sequence[int]) -> Iterator[ProxyScore]:
+        """Trains each cell from scratch on one rung after another and scores it; the scores come in the cells' order.
 
         Args:
-          cell: the candidate.
-          on_step: called after each step; what it raises comes through.
-          keep_going: asked after each rung but the last; by default all are climbed.
+          candidates: the next is taken as soon as there is room for it.
+          budgets: steps of each rung, rising (SearchConfig.rung_steps).
         """
         ...
 
@@ -43,12 +57,14 @@ class Rung:
       miou: in [0, 1].
       loss: mean training loss over the last tenth of the steps.
       loss_sum: of the training losses of all steps.
+      step_seconds: what a step took; 0 where that is not known.
     """
 
     steps: int
     miou: float
     loss: float
     loss_sum: float
+    step_seconds: float = 0.0
 
     @property
     def diverged(self) -> bool:
@@ -66,7 +82,7 @@ def climb(budgets: Sequence[int], train: Callable[[int], Rung], keep_going: Keep
     Args:
       budgets: steps of each rung, rising.
       train: trains for so many steps from scratch.
-      keep_going: see Evaluator.score.
+      keep_going: see Candidate.
     """
     start = time.monotonic()
     rungs: list[Rung] = []
@@ -84,4 +100,5 @@ def climb(budgets: Sequence[int], train: Callable[[int], Rung], keep_going: Keep
         loss_sum=last.loss_sum,
         steps=last.steps,
         rungs=tuple((rung.steps, rung.miou) for rung in rungs),
+        step_seconds=last.step_seconds,
     )

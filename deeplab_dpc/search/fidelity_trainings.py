@@ -9,7 +9,7 @@ from deeplab_dpc.config import DataConfig
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.search.display import SearchWatch
-from deeplab_dpc.search.evaluator import Evaluator, OnStep
+from deeplab_dpc.search.evaluator import Candidate, Evaluator, OnStep
 from deeplab_dpc.search.fidelity import FOLDER, RealScore
 from deeplab_dpc.search.ledger import Lease
 from deeplab_dpc.search.runner import RERANK_FOLDER, Job, make_evaluator
@@ -47,7 +47,10 @@ class SearchTrainings:
     def by_proxy(self, cell: Cell, seed: int, lease: Lease) -> ProxyScore:
         if self._evaluator is None or self._evaluator[0] != seed:
             self._evaluator = (seed, make_evaluator(self._job_of(seed)))
-        return self._evaluator[1].score(cell, self._on_step(lease, self._job.config.proxy_steps))
+        config = self._job.config
+        candidate = Candidate(cell, self._on_step(lease, config.proxy_steps))
+        [score] = self._evaluator[1].evaluate([candidate], config.rung_steps)
+        return score
 
     def for_real(self, cell: Cell, seed: int, lease: Lease) -> RealScore:
         # Here, since it needs TensorFlow for the records.

@@ -1,7 +1,8 @@
 """The proxy task: train a cell and logits on cached features, score by mIOU (arXiv:1809.04184, Sec. 3.3)."""
 
+import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -12,7 +13,7 @@ from deeplab_dpc.config import ModelConfig, SearchConfig
 from deeplab_dpc.evaluation.confusion import ConfusionMatrix
 from deeplab_dpc.layers import kernels
 from deeplab_dpc.models.precision import precision_policy
-from deeplab_dpc.search.evaluator import KeepGoing, OnStep, Rung, climb, diverged_rung
+from deeplab_dpc.search.evaluator import Candidate, OnStep, Rung, climb, diverged_rung
 from deeplab_dpc.search.feature_cache import CachedSplit, FeatureCache
 from deeplab_dpc.search.proxy_model import ProxyClasses, ProxyModel
 from deeplab_dpc.search.scored import ProxyScore
@@ -59,11 +60,13 @@ class ProxyEvaluator:
             )
             self._targets = self._loss.targets(self.train_split.labels)
 
-    def score(self, cell: Cell, on_step: OnStep | None = None, keep_going: KeepGoing | None = None) -> ProxyScore:
-        """Trains `cell` from scratch on each of the rungs and scores it; see Evaluator."""
-        return climb(self.config.rung_steps, lambda steps: self._train(cell, steps, on_step), keep_going)
+    def evaluate(self, candidates: Iterable[Candidate], budgets: Sequence[int]) -> Iterator[ProxyScore]:
+        """Trains each cell from scratch on each of the rungs and scores it; see Evaluator."""
+        for candidate in candidates:
+            train = functools.partial(self._train, candidate.cell, candidate.on_step)
+            yield climb(budgets, train, candidate.keep_going)
 
-    def _train(self, cell: Cell, steps: int, on_step: OnStep | None) -> Rung:
+    def _train(self, cell: Cell, on_step: OnStep | None, steps: int) -> Rung:
         model = self._build(cell, steps)
         losses: list[float] = []
         order = _batch_order(len(self.train_split), self.config.proxy_batch_size, self.config.seed)

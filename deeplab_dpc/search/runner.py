@@ -14,7 +14,7 @@ from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, ServiceCon
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.search.display import SearchWatch
-from deeplab_dpc.search.evaluator import Evaluator
+from deeplab_dpc.search.evaluator import Candidate, Evaluator
 from deeplab_dpc.search.feature_cache import FeatureCache
 from deeplab_dpc.search.fidelity import read_fidelity
 from deeplab_dpc.search.fidelity_report import fidelity_section
@@ -255,7 +255,7 @@ class _Scoring:
                 return True
             return self._halving.keep_going(self._study.visible_scores(int(task.key)), rung, miou)
 
-        score = self._evaluator.score(cell, on_step, keep_going)
+        [score] = self._evaluator.evaluate([Candidate(cell, on_step, keep_going)], config.rung_steps)
         return Outcome(self._study.values(cell, score), score.to_json(), complete=score.steps == config.proxy_steps)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.console import console, progress_bar
+from deeplab_dpc.search.evaluator import Candidate
 from deeplab_dpc.search.feature_cache import FeatureCache
 from deeplab_dpc.search.proxy import ProxyEvaluator
 from deeplab_dpc.search.scored import ProxyScore
@@ -26,7 +27,7 @@ def score_cells(
         for seed in range(config.seed, config.seed + num_seeds):
             evaluator = ProxyEvaluator(cache, dataclasses.replace(config, seed=seed), train_split)
             for name, cell in cells.items():
-                score = evaluator.score(cell)
+                [score] = evaluator.evaluate([Candidate(cell)], config.rung_steps)
                 scores[name].append(score)
                 progress.advance(overall)
                 console.print(

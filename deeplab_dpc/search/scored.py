@@ -21,6 +21,7 @@ class ProxyScore:
       loss_sum: of that rung's training losses over its steps (a signal that costs nothing).
       steps: of that rung; less than the full budget if the cell was stopped early.
       rungs: (steps, miou) of each rung in turn.
+      step_seconds: what a step of the last rung took; 0 where that is not known.
     """
 
     miou: float
@@ -29,6 +30,7 @@ class ProxyScore:
     loss_sum: float = 0.0
     steps: int = 0
     rungs: tuple[tuple[int, float], ...] = ()
+    step_seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """JSON has no infinity: such a loss is null."""

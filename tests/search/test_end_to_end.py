@@ -15,6 +15,7 @@ from deeplab_dpc.models.backbones.backbone import BACKBONE_OPTIONS
 from deeplab_dpc.search import cell_run
 from deeplab_dpc.search import rerank as rerank_module
 from deeplab_dpc.search.end_to_end import EndToEndEvaluator
+from deeplab_dpc.search.evaluator import Candidate
 from deeplab_dpc.search.rerank import rerank
 from deeplab_dpc.search.rerank_network import rerank_network
 from deeplab_dpc.training.divergence import DivergedError
@@ -39,11 +40,11 @@ def test_training_that_was_given_up_continues_from_its_checkpoint_and_leaves_not
             raise AbortError
 
     with pytest.raises(AbortError):
-        evaluator.score(CELL, on_step)
+        next(evaluator.evaluate([Candidate(CELL, on_step)], [4]))
     checkpoints = tmp_path / f"{CELL.digest()}_4" / "checkpoints"
     # The step that was given up is not saved: by then the run may be another worker's.
     assert sorted(path.name for path in checkpoints.iterdir()) == ["step_00000001", "step_00000002"]
-    score = evaluator.score(CELL, on_step)
+    [score] = evaluator.evaluate([Candidate(CELL, on_step)], [4])
     assert [step for step, _ in seen] == [1, 2, 3, 3, 4]
     assert (score.steps, score.rungs) == (4, ((4, score.miou),))
     assert 0.0 < score.miou <= 1.0
@@ -103,7 +104,8 @@ def train_calls(monkeypatch):
 
 def test_training_that_diverges_is_a_score_and_ends_no_search(train_calls, shapes, tmp_path, capsys):
     config = dataclasses.replace(CONFIG, proxy_steps=16, halving_rungs=2, proxy_precision="bfloat16")
-    score = EndToEndEvaluator(tmp_path, MODEL, DATA, config, shapes, "model.ckpt", True).score(CELL)
+    evaluator = EndToEndEvaluator(tmp_path, MODEL, DATA, config, shapes, "model.ckpt", True)
+    [score] = evaluator.evaluate([Candidate(CELL)], config.rung_steps)
     assert (score.miou, score.loss, score.loss_sum, score.steps) == (0.0, math.inf, math.inf, 3)
     assert "the loss is nan" in capsys.readouterr().out
     [(workdir, network, train_config)] = train_calls

@@ -11,6 +11,7 @@ from tensorflow.python.framework.func_graph import FuncGraph
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.config import SearchConfig
+from deeplab_dpc.search.evaluator import Candidate
 from deeplab_dpc.search.proxy import ProxyEvaluator, _batch_order
 from deeplab_dpc.search.scored import ProxyScore
 
@@ -22,6 +23,11 @@ class AbortError(Exception):
     """What a caller raises to give a cell up."""
 
 
+def _score(evaluator, cell, *callbacks):
+    [score] = evaluator.evaluate([Candidate(cell, *callbacks)], evaluator.config.rung_steps)
+    return score
+
+
 @pytest.fixture(scope="module")
 def evaluator(cache):
     return ProxyEvaluator(cache, CONFIG)
@@ -31,7 +37,7 @@ def evaluator(cache):
 def scored(evaluator):
     """The score of a cell, and its (step, loss) on the way."""
     steps: list[tuple[int, float]] = []
-    return evaluator.score(CELL, lambda step, loss: steps.append((step, loss))), steps
+    return _score(evaluator, CELL, lambda step, loss: steps.append((step, loss))), steps
 
 
 def test_every_row_is_used_once_a_pass():
@@ -56,18 +62,18 @@ def test_cell_given_up_comes_through_and_leaves_the_next_score_as_it_is(evaluato
             raise AbortError
 
     with pytest.raises(AbortError):
-        evaluator.score(CELL, abort)
-    again = evaluator.score(CELL)
+        _score(evaluator, CELL, abort)
+    again = _score(evaluator, CELL)
     assert (again.miou, again.loss_sum) == (scored[0].miou, scored[0].loss_sum)
 
 
 def test_another_cell_has_another_loss(evaluator, scored):
     other = Cell.from_json([{"kernel": 3, "rate": [1, 1], "op": "conv", "input": -1}])
-    assert evaluator.score(other).loss != scored[0].loss
+    assert _score(evaluator, other).loss != scored[0].loss
 
 
 def test_exact_and_separated_loss_agree_in_training(cache, scored):
-    exact = ProxyEvaluator(cache, dataclasses.replace(CONFIG, proxy_loss_nodes=0)).score(CELL)
+    exact = _score(ProxyEvaluator(cache, dataclasses.replace(CONFIG, proxy_loss_nodes=0)), CELL)
     assert scored[0].loss == pytest.approx(exact.loss, rel=1e-3)
 
 
@@ -76,7 +82,7 @@ def test_bfloat16_computes_in_half_precision_and_scores_nearly_the_same(cache, s
     model = half._build(CELL, 5)
     assert model.head.projection.compute_dtype == "bfloat16"
     assert model.logits.semantic.compute_dtype == "float32"
-    score = half.score(CELL)
+    score = _score(half, CELL)
     assert score.loss_sum == pytest.approx(scored[0].loss_sum, rel=2e-3)
     assert score.loss_sum != scored[0].loss_sum
     assert score.miou == pytest.approx(scored[0].miou, abs=0.02)
@@ -85,14 +91,14 @@ def test_bfloat16_computes_in_half_precision_and_scores_nearly_the_same(cache, s
 def test_training_on_features_learns(cache):
     evaluator = ProxyEvaluator(cache, SearchConfig(proxy_steps=40, proxy_batch_size=4, proxy_learning_rate=0.05))
     losses = []
-    evaluator.score(CELL, lambda step, loss: losses.append(loss))
+    _score(evaluator, CELL, lambda step, loss: losses.append(loss))
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
 
 
 def test_training_that_diverges_ends_at_once_with_the_worst_score(cache):
     config = SearchConfig(proxy_steps=50, proxy_batch_size=4, proxy_learning_rate=1e30)
     losses = []
-    score = ProxyEvaluator(cache, config).score(CELL, lambda step, loss: losses.append(loss))
+    score = _score(ProxyEvaluator(cache, config), CELL, lambda step, loss: losses.append(loss))
     assert 1 < score.steps < 5
     assert (score.miou, score.loss, score.loss_sum) == (0.0, math.inf, math.inf)
     assert not math.isfinite(losses[-1])
@@ -108,7 +114,7 @@ def test_rungs_are_trainings_of_their_own_length(cache, scored):
         asked.append((rung, done, miou))
         return True
 
-    score = evaluator.score(CELL, lambda step, loss: steps.append(step), keep_going)
+    score = _score(evaluator, CELL, lambda step, loss: steps.append(step), keep_going)
     assert steps == [1, 2, 1, 2, 3, 4, 5]
     assert asked == [(0, *score.rungs[0])]
     assert [done for done, _ in score.rungs] == [2, 5]
@@ -129,5 +135,5 @@ def test_scored_cells_leave_no_graph_behind(evaluator):
         return {id(item) for item in gc.get_objects() if isinstance(item, FuncGraph)}
 
     before = graphs()
-    evaluator.score(CELL)
+    _score(evaluator, CELL)
     assert graphs() <= before
