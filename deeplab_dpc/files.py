@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import glob
 import itertools
 import json
@@ -12,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
+from deeplab_dpc.console import console
 from deeplab_dpc.errors import UserError
 
 
@@ -73,6 +75,26 @@ def require_space(directory: pathlib.Path, needed: int) -> None:
             f"{directory} cannot be written: it needs {needed / 1e6:.1f} MB, and {free / 1e6:.1f} MB are free; "
             "make room, and the same command continues."
         )
+
+
+@contextlib.contextmanager
+def only_writer(path: str | os.PathLike[str], what: str) -> Iterator[None]:
+    """Waits until no other process writes `path`; the system lets go for a process that ends, however it ends.
+
+    Args:
+      path: a file or directory; the lock is a file beside it.
+      what: it is, for the line that says that this process waits (for example 'feature cache').
+    """
+    target = pathlib.Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # It stays: a process that waits for a file which was removed would not see the next one's.
+    with open(target.with_name(f".{target.name}.lock"), "w", encoding="utf-8") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            console.print(f"Another process writes the {what} {target}; waiting until it is done.")
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
 
 
 def remove_partial(directory: str | os.PathLike[str], name: str | None = None) -> None:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from deeplab_dpc.arch.library import load_cell
-from deeplab_dpc.config import DataConfig, ModelConfig, TrainConfig
+from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, TrainConfig
 from deeplab_dpc.errors import UserError
 
 
@@ -52,9 +52,28 @@ def test_data_options_out_of_range_are_one_sentence(options, message):
         ({"label_weights": (1.0, -1.0)}, "--label_weights must not be negative, got 1.0,-1.0"),
         ({"gradient_accumulation_steps": 3}, "--train_batch_size=8 cannot be worked off in .*=3 equal parts"),
         ({"clip_gradient_norm": -1.0}, "--clip_gradient_norm must not be negative, got -1.0"),
+        ({"loss_quadrature_nodes": -1}, "--loss_quadrature_nodes must not be negative, got -1"),
         ({"log_steps": 0}, "--log_steps must be greater than 0, got 0"),
     ],
 )
 def test_training_options_out_of_range_are_one_sentence(options, message):
     with pytest.raises(UserError, match=message):
         TrainConfig(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "flags"),
+    [
+        ({"top_k_percent_pixels": 0.25}, "--top_k_percent_pixels=0.25"),
+        ({"focal_loss_weight": 1.0, "dice_loss_weight": 0.5}, "--focal_loss_weight=1, --dice_loss_weight=0.5"),
+        ({"upsample_logits": False}, "--noupsample_logits"),
+    ],
+)
+def test_quadrature_is_refused_with_what_needs_the_loss_of_each_pixel(options, flags):
+    with pytest.raises(UserError, match=f"^--loss_quadrature_nodes=3 .* does not go with {flags}; leave one or"):
+        TrainConfig(loss_quadrature_nodes=3, **options)
+
+
+def test_label_weights_of_a_search_must_not_be_negative():
+    with pytest.raises(UserError, match="--label_weights must not be negative, got 1.0,-1.0"):
+        SearchConfig(label_weights=(1.0, -1.0))

@@ -38,7 +38,9 @@ ROOMS: dict[str, set[str]] = {
 }
 TENSORFLOW_ROOMS = {"data", "datasets", "checkpoint", "export"}
 TENSORFLOW_FILES = {
+    PACKAGE / "layers" / "depthwise.py",
     PACKAGE / "layers" / "kernels.py",
+    PACKAGE / "search" / "tensorflow_loop.py",
     PACKAGE / "training" / "distribution.py",
     PACKAGE / "training" / "memory.py",
     PACKAGE / "training" / "tensorflow_step.py",

@@ -9,6 +9,7 @@ from absl import flags
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.quiet import quiet_imports
 from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, ServiceConfig
+from deeplab_dpc.config.base import one_weight_a_class
 from deeplab_dpc.console import console
 from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.dataset_info import Dataset
@@ -89,6 +90,7 @@ class Request:
     def job(self, cache: FeatureCache) -> Job:
         """What a worker is given."""
         values = self.values
+        one_weight_a_class(self.config.label_weights, cache.num_classes)
         model_config = self.model_config(cache.num_classes)
         data: DataConfig | None = None
         if self.dataset is not None:

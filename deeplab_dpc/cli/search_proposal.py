@@ -3,23 +3,24 @@
 import dataclasses
 import math
 import statistics
-import time
 
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.quiet import quiet_imports
 from deeplab_dpc.cli.search_job import Request
 from deeplab_dpc.console import console, print_table
-from deeplab_dpc.search import proposal
-from deeplab_dpc.search.evaluator import Candidate, OnStep
+from deeplab_dpc.search import projection, proposal
+from deeplab_dpc.search.evaluator import Candidate
 from deeplab_dpc.search.feature_cache import FeatureCache, open_cache
 from deeplab_dpc.search.identity import Worker
 from deeplab_dpc.search.ledger import Ledger
 from deeplab_dpc.search.membership import join
+from deeplab_dpc.search.projection import CostModel
 from deeplab_dpc.search.reporting import words
+from deeplab_dpc.search.reporting.full_search import holds_for, measured_table, notes, projection_table
 from deeplab_dpc.search.result import SearchResult
 from deeplab_dpc.search.runner import EXTENDABLE, search_result
-from deeplab_dpc.search.scored import ProxyScore
+from deeplab_dpc.search.scored import ProxyScore, Scored
 from deeplab_dpc.search.study import SearchStudy
 
 Rows = list[tuple[str, str]]
@@ -52,18 +53,23 @@ def propose(request: Request) -> None:
     result = search_result(study, Ledger(storage, reranking_name, worker, service.lease_seconds), shape)
     _print_cells(cells, study)
     left = proposal.remainder(study, len(result.reranked), with_reranking=request.dataset is not None)
-    seconds, device_time = _device_time(request, cache, result, left.cells, cells)
+    scored = result.warm_starts + result.candidates
+    probed = _probe(request, cache, cells) if not scored else []
+    model = CostModel.of(scored or probed)
+    seconds, device_time = _device_time(request, left, model, scored, probed)
     journal = proposal.journal_bytes(left.cells, seconds, service.lease_seconds)
     _print_costs(
         [
             ("cells left", f"{left.cells:,} of {study.total:,}"),
-            ("proxy steps", f"{left.steps:,}" + (" at most" if request.config.halving_rungs > 1 else "")),
+            ("proxy steps", _steps(left)),
             *device_time,
             *_reranking(result, left),
             ("disk: features", f"{disk / 1e6:,.1f} MB" + ("" if cache else ", unless they are cached")),
             ("disk: journal", f"about {journal / 1e6:,.1f} MB more"),
         ]
     )
+    if model is not None:
+        _print_full_search(model, request.config.proxy_batch_size, shape)
 
 
 def _planned_cache(request: Request) -> tuple[tuple[int, int, int], int]:
@@ -115,43 +121,86 @@ def _print_costs(rows: Rows) -> None:
         console.print(f"  {name:<40}{value}")
 
 
+def _steps(left: proposal.Remainder) -> str:
+    if len(left.plan.rung_steps) == 1:
+        return f"{left.most_steps:,}"
+    return f"about {left.plan.steps:,.0f}, at most {left.most_steps:,}"
+
+
 def _device_time(
-    request: Request, cache: FeatureCache | None, result: SearchResult, left: int, proposed: list[proposal.ProposedCell]
+    request: Request, left: proposal.Remainder, model: CostModel | None, scored: list[Scored], probed: list[Scored]
 ) -> tuple[float, Rows]:
-    """Seconds a cell, by what the study measured, else by a probe of the dearest proposed cell; 0 without."""
-    if not left:
+    """Seconds a cell that is left, 0 where not known; and what is said of them."""
+    if not left.cells:
         return 0.0, []
-    config = request.config
-    measured = proposal.seconds_by_worker(result.warm_starts + result.candidates, config)
-    if measured:
-        each = statistics.mean(measured.values())
-        kind = "mean" if config.halving_rungs > 1 else "median"
-        rows = [(f"seconds a cell, {worker} ({kind})", f"{seconds:.1f}") for worker, seconds in measured.items()]
-    elif proposed and cache is not None and config.proxy_features == "cached":
-        dearest = max(proposed, key=lambda one: one.cost.multiply_adds)
-        each = _probe(request, cache, dearest.cell)
-        note = f"by {proposal.PROBE_STEPS} steps of {dearest.name} on this machine just now: a rough figure"
-        rows = [("seconds a cell", f"{each:.1f} ({note})")]
-    else:
-        return 0.0, [("device time", "not known: nothing was scored yet; with --feature_cache a few steps are tried")]
-    rows.append(("device time", words.duration(left * each)))
-    for count in dict.fromkeys(min(count, config.lookahead) for count in proposal.PROJECTED_WORKERS):
-        rows.append((f"with {words.count(count, 'worker')} like these", words.duration(left * each / count)))
-    return each, rows
+    if model is None:
+        return _device_time_untimed(request, left, scored, probed)
+    device = projection.device_seconds(model, left.plan)
+    rows = [("device time", _duration(device))]
+    for count in _worker_counts(request):
+        wall = projection.wall_seconds(model, left.plan, count)
+        rows.append((f"with {words.count(count, 'worker')} like {'this' if probed else 'these'}", _duration(wall)))
+    return device.typical / left.cells, rows
 
 
-def _probe(request: Request, cache: FeatureCache, cell: Cell) -> float:
+def _device_time_untimed(
+    request: Request, left: proposal.Remainder, scored: list[Scored], probed: list[Scored]
+) -> tuple[float, Rows]:
+    """The same where it is not known what steps took: by what whole cells of this search took."""
+    if not scored:
+        tried = "the steps that were tried have no time" if probed else "with --feature_cache a few steps are tried"
+        return 0.0, [("device time", f"not known: nothing was scored yet; {tried}")]
+    measured = proposal.seconds_by_worker(scored, request.config)
+    each = statistics.mean(measured.values())
+    kind = "mean" if request.config.halving_rungs > 1 else "median"
+    rows = [(f"seconds a cell, {worker} ({kind})", f"{seconds:.1f}") for worker, seconds in measured.items()]
+    rows.append(("device time", words.duration(left.cells * each)))
+    rows += [
+        (f"with {words.count(count, 'worker')} like these", words.duration(left.cells * each / count))
+        for count in _worker_counts(request)
+    ]
+    return each, [*rows, ("a full search", "not known: these scores do not say what a step took")]
+
+
+def _worker_counts(request: Request) -> list[int]:
+    return list(dict.fromkeys(min(count, request.config.lookahead) for count in proposal.PROJECTED_WORKERS))
+
+
+def _duration(estimate: projection.Estimate) -> str:
+    low, high = words.duration(estimate.low), words.duration(estimate.high)
+    return f"{words.duration(estimate.typical)} ({low} to {high})"
+
+
+def _print_full_search(model: CostModel, batch_size: int, feature_shape: tuple[int, int, int]) -> None:
+    console.print()
+    print_table(*measured_table(model))
+    print_table(*projection_table(model))
+    for note in (*notes(model), holds_for(batch_size, feature_shape)):
+        console.print(note)
+
+
+def _probe(request: Request, cache: FeatureCache | None, proposed: list[proposal.ProposedCell]) -> list[Scored]:
+    """What a few steps of two of the cells took; empty where there is nothing to try, or nothing to try it on."""
+    if not proposed or cache is None or request.config.proxy_features != "cached":
+        return []
     with quiet_imports():
         from deeplab_dpc.search.proxy import ProxyEvaluator
 
     short = dataclasses.replace(request.config, proxy_steps=proposal.PROBE_STEPS, halving_rungs=1)
     evaluator = ProxyEvaluator(cache, short, request.values.train_split)
 
-    def score(cell: Cell, on_step: OnStep) -> ProxyScore:
-        [score] = evaluator.evaluate([Candidate(cell, on_step)], short.rung_steps)
+    def score(cell: Cell) -> ProxyScore:
+        [score] = evaluator.evaluate([Candidate(cell)], short.rung_steps)
         return score
 
-    return proposal.probe(score, cell, request.config, time.monotonic)
+    dearest, cheapest = proposal.probed_cells(proposed)
+    both = (
+        dearest.name if cheapest is dearest else f"{dearest.name} and {cheapest.name} (most and fewest multiply-adds)"
+    )
+    console.print(
+        f"Nothing is scored yet: {proposal.PROBE_STEPS} steps of {both} are tried here. What follows is rough."
+    )
+    return proposal.probe(score, dearest, cheapest)
 
 
 def _reranking(result: SearchResult, left: proposal.Remainder) -> Rows:

@@ -3,7 +3,7 @@
 import dataclasses
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 from deeplab_dpc.arch.cell import Cell
@@ -24,6 +24,20 @@ def not_negative(config: Any, *names: str) -> None:
     for name in names:
         if (getattr(config, name) or 0) < 0:
             raise UserError(f"--{name} must not be negative, got {getattr(config, name)}.")
+
+
+def no_negative_weight(label_weights: Sequence[float]) -> None:
+    if any(weight < 0 for weight in label_weights):
+        raise UserError(f"--label_weights must not be negative, got {listed(label_weights)}.")
+
+
+def one_weight_a_class(label_weights: Sequence[float], num_classes: int) -> None:
+    """Raises a UserError if there are label weights, but not one for each class."""
+    if label_weights and len(label_weights) != num_classes:
+        raise UserError(
+            f"--label_weights has {len(label_weights)} weights, but there are {num_classes} classes; "
+            "give one for each, in the order of their ids."
+        )
 
 
 def one_of(config: Any, name: str, choices: Iterable[str]) -> None:

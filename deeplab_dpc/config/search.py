@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from deeplab_dpc.config.base import Config, not_negative, one_of, positive
+from deeplab_dpc.config.base import Config, no_negative_weight, not_negative, one_of, positive
 from deeplab_dpc.errors import UserError
 
 SAMPLERS = ("paper", "uniform", "evolution", "tpe", "nsga2", "exhaustive")
@@ -37,6 +37,7 @@ class SearchConfig(Config):
       proxy_batch_size: images a step.
       proxy_learning_rate: at the start; poly decay.
       proxy_loss_nodes: quadrature nodes per axis and feature-map cell in the proxy's loss; 0 for the exact loss.
+      label_weights: of each class in the cross entropy, of the proxy and of re-ranking; empty for 1.
       proxy_precision: float32 or bfloat16 of the proxy's activations.
       proxy_features: cached (of the frozen backbone), or end_to_end: the whole network is trained for proxy_steps.
       halving_rungs: early stopping by successive halving: how many budgets there are, the last of them proxy_steps;
@@ -74,6 +75,7 @@ class SearchConfig(Config):
     proxy_batch_size: int = 8
     proxy_learning_rate: float = 0.01
     proxy_loss_nodes: int = 4
+    label_weights: tuple[float, ...] = ()
     proxy_precision: str = "float32"
     proxy_features: str = "cached"
     halving_rungs: int = 1
@@ -94,6 +96,7 @@ class SearchConfig(Config):
         positive(self, "population_size", "tournament_size", "lookahead", "halving_rungs")
         positive(self, "rerank_steps", "rerank_batch_size", "rerank_learning_rate")
         not_negative(self, "num_candidates", "rerank_top_k", "proxy_loss_nodes")
+        no_negative_weight(self.label_weights)
         one_of(self, "sampler", SAMPLERS)
         one_of(self, "proxy_features", PROXY_FEATURES)
         one_of(self, "proxy_precision", SEARCH_PRECISIONS)

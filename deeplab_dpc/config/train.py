@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from deeplab_dpc.config.base import Config, listed, not_negative, one_of, positive
+from deeplab_dpc.config.base import Config, no_negative_weight, not_negative, one_of, positive
 from deeplab_dpc.errors import UserError
 
 OPTIMIZERS = ("momentum", "adam", "adamw")
@@ -40,6 +40,8 @@ class TrainConfig(Config):
       hard_example_mining_step: until which that share falls from 1; 0 to mine from the start.
       focal_loss_weight, focal_loss_gamma: weight of the focal loss beside the cross entropy, and its exponent.
       dice_loss_weight: weight of the dice loss beside the cross entropy.
+      loss_quadrature_nodes: per axis and cell between the logits, where the cross entropy is taken in place of every
+        pixel, for less time and memory; 0 for the exact loss.
       fine_tune_batch_norm: False keeps the batch norm statistics, while gamma and beta train.
       freeze_backbone: whether only context module, decoder and logits train.
       drop_path_keep_prob: probability that the backbone's last residual unit is kept, of the others more; 1 for all.
@@ -84,6 +86,7 @@ class TrainConfig(Config):
     focal_loss_weight: float = 0.0
     focal_loss_gamma: float = 2.0
     dice_loss_weight: float = 0.0
+    loss_quadrature_nodes: int = 0
     fine_tune_batch_norm: bool = True
     freeze_backbone: bool = False
     drop_path_keep_prob: float = 1.0
@@ -123,6 +126,7 @@ class TrainConfig(Config):
             "focal_loss_weight",
             "focal_loss_gamma",
             "dice_loss_weight",
+            "loss_quadrature_nodes",
             "eval_interval_steps",
         )
         one_of(self, "optimizer", OPTIMIZERS)
@@ -137,8 +141,9 @@ class TrainConfig(Config):
             raise UserError(f"--momentum must be in [0, 1), got {self.momentum}.")
         if self.hard_example_mining_step and self.top_k_percent_pixels == 1:
             raise UserError("--hard_example_mining_step has no meaning without --top_k_percent_pixels below 1.")
-        if any(weight < 0 for weight in self.label_weights):
-            raise UserError(f"--label_weights must not be negative, got {listed(self.label_weights)}.")
+        no_negative_weight(self.label_weights)
+        if self.loss_quadrature_nodes:
+            self._check_quadrature()
         if self.train_batch_size % self.gradient_accumulation_steps:
             raise UserError(
                 f"--train_batch_size={self.train_batch_size} cannot be worked off in "
@@ -146,3 +151,17 @@ class TrainConfig(Config):
             )
         if self.restore_moving_averages and not self.tf_initial_checkpoint:
             raise UserError("--restore_moving_averages is for --tf_initial_checkpoint; give that too.")
+
+    def _check_quadrature(self) -> None:
+        pixelwise = {
+            f"--top_k_percent_pixels={self.top_k_percent_pixels:g}": self.top_k_percent_pixels < 1,
+            f"--focal_loss_weight={self.focal_loss_weight:g}": self.focal_loss_weight > 0,
+            f"--dice_loss_weight={self.dice_loss_weight:g}": self.dice_loss_weight > 0,
+            "--noupsample_logits": not self.upsample_logits,
+        }
+        given = [flag for flag, is_given in pixelwise.items() if is_given]
+        if given:
+            raise UserError(
+                f"--loss_quadrature_nodes={self.loss_quadrature_nodes} takes the plain cross entropy of upsampled "
+                f"logits, which does not go with {', '.join(given)}; leave one or the other out."
+            )

@@ -5,11 +5,14 @@ On TensorFlow the native kernels are used: the fused batch norm, the atrous dept
 are in float32 whatever the inputs' dtype. What depends on the whole batch is the same on one device and on several.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+
+from deeplab_dpc.layers import depthwise
 
 Tensor = Any
 
@@ -22,6 +25,15 @@ else:
 JIT_COMPILE = tf is None
 
 
+def fused(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The same function of tensors of static shape, computed in as few passes over memory as XLA makes of it.
+
+    On TensorFlow it becomes a cluster of XLA in a graph that is not compiled otherwise; elsewhere the whole step is
+    compiled anyway.
+    """
+    return function if tf is None else tf.function(function, jit_compile=True, autograph=False)
+
+
 # What exhausted memory is among; JAX has no class of its own for it.
 MEMORY_ERRORS: tuple[type[Exception], ...] = (MemoryError, RuntimeError)
 if tf is not None:
@@ -31,6 +43,38 @@ if tf is not None:
 def is_out_of_memory(error: Exception) -> bool:
     """Whether one of MEMORY_ERRORS says that the memory of the device, or of the process, is exhausted."""
     return not isinstance(error, RuntimeError) or "RESOURCE_EXHAUSTED" in str(error)
+
+
+# A CPU's tensor shares the memory of an array that begins at a multiple of so many bytes.
+ALIGNMENT = 64
+# What a GPU is taken to have where the backend does not say: TensorFlow tells only what is in use.
+ASSUMED_ACCELERATOR_MEMORY = 2**33
+
+
+def to_device(array: np.ndarray) -> Tensor:
+    """The array as a tensor on the device; on a CPU it shares the memory of an aligned one, also of a mapped file."""
+    array = np.asarray(array)  # neither backend knows np.memmap
+    if tf is None:
+        import jax
+
+        return jax.device_put(array)
+    # tf.convert_to_tensor would copy it.
+    return tf.raw_ops.Identity(input=array)
+
+
+def free_accelerator_memory() -> int | None:
+    """Free bytes of the accelerator that computes; None where the CPU does."""
+    if tf is not None:
+        if not tf.config.list_logical_devices("GPU"):
+            return None
+        return ASSUMED_ACCELERATOR_MEMORY - tf.config.experimental.get_memory_info("GPU:0")["current"]
+    import jax
+
+    device = jax.local_devices()[0]
+    if device.platform == "cpu":
+        return None
+    stats = device.memory_stats()
+    return ASSUMED_ACCELERATOR_MEMORY if stats is None else stats["bytes_limit"] - stats["bytes_in_use"]
 
 
 def _replica() -> Any:
@@ -110,23 +154,12 @@ def depthwise_conv(
 
     Args:
       x: [batch, height, width, channels].
-      kernel: [kernel_h, kernel_w, channels, 1].
+      kernel: [kernel_h, kernel_w, channels, 1], both sides odd.
       padding: 'same', or 'valid' where `x` is padded already.
     """
     if tf is not None or strides != 1 or padding == "valid":
         return ops.depthwise_conv(x, kernel, strides=strides, padding=padding, dilation_rate=rate)
-    height, width = x.shape[1:3]
-    kernel_height, kernel_width = kernel.shape[:2]
-    reach = (rate[0] * (kernel_height // 2), rate[1] * (kernel_width // 2))
-    # Added up in float32, as the native kernels do.
-    padded = ops.pad(ops.cast(x, "float32"), ((0, 0), (reach[0], reach[0]), (reach[1], reach[1]), (0, 0)))
-    wide_kernel = ops.cast(kernel, "float32")
-    taps = [
-        padded[:, i * rate[0] : i * rate[0] + height, j * rate[1] : j * rate[1] + width] * wide_kernel[i, j, :, 0]
-        for i in range(kernel_height)
-        for j in range(kernel_width)
-    ]
-    return ops.cast(sum(taps[1:], start=taps[0]), x.dtype)
+    return depthwise.any_rate(x, kernel, rate)
 
 
 def interpolation_matrix(size_in: int, size_out: int) -> np.ndarray:
@@ -159,7 +192,8 @@ def upsampled_argmax(x: Tensor, factor: int, height: Any, width: Any) -> Tensor:
     """argmax(resize_align_corners(x)), where every cell between four points becomes factor x factor pixels; cut.
 
     Where a channel is the largest at all four corners of a cell, it is so in the whole cell, since interpolation is a
-    weighted mean. On TensorFlow only the other cells are interpolated.
+    weighted mean. On TensorFlow only the other cells are interpolated, and the result is exactly that of the whole.
+    Elsewhere all are (interpolated_argmax).
 
     Args:
       x: [batch, h, w, channels].
@@ -171,7 +205,7 @@ def upsampled_argmax(x: Tensor, factor: int, height: Any, width: Any) -> Tensor:
     """
     batch, h, w, channels = ops.shape(x)
     if tf is None:
-        return argmax(resize_align_corners(x, (h - 1) * factor + 1, (w - 1) * factor + 1)[:, :height, :width])
+        return ops.map(lambda image: interpolated_argmax(image, factor)[:height, :width], x)
     # The last row and column are repeated, so that each point begins a cell; what is too much is cut off.
     x = tf.concat([x, x[:, -1:]], axis=1)
     x = tf.concat([x, x[:, :, -1:]], axis=2)
@@ -186,6 +220,45 @@ def upsampled_argmax(x: Tensor, factor: int, height: Any, width: Any) -> Tensor:
     cells = tf.broadcast_to(own[..., tf.newaxis, tf.newaxis], [batch, h, w, factor, factor])
     cells = tf.transpose(tf.tensor_scatter_nd_update(cells, mixed, inside), [0, 1, 3, 2, 4])
     return tf.cast(tf.reshape(cells, [batch, h * factor, w * factor])[:, :height, :width], tf.int32)
+
+
+def interpolated_argmax(image: Tensor, factor: int) -> Tensor:
+    """What upsampled_argmax gives for an image, in operations that XLA fuses; slow without it.
+
+    Class by class in one loop, so that no logits are kept at the size of the result. The order of additions is that of
+    TensorFlow's resize, along rows first.
+
+    Args:
+      image: [h, w, channels], of static shape.
+      factor: >= 1.
+
+    Returns:
+      int32 [h * factor, w * factor]; what is beyond the last row and column repeats them.
+    """
+    h, w, channels = image.shape
+    shares = np.arange(factor, dtype="float32") / np.float32(factor)
+    # The last row and column are repeated, so that each point begins a cell.
+    points = ops.transpose(ops.cast(image, "float32"), (2, 0, 1))
+    points = ops.concatenate([points, points[:, -1:]], axis=1)
+    points = ops.concatenate([points, points[:, :, -1:]], axis=2)
+    left, right = points[:, :, :-1, None], points[:, :, 1:, None]
+    columns = ops.reshape(left + (right - left) * shares, (channels, h + 1, 1, w * factor))
+    best, top = None, None
+    for channel in range(channels):
+        upper, lower = columns[channel, :-1], columns[channel, 1:]
+        value = upper + (lower - upper) * shares[:, None]  # [h, factor, w * factor]
+        if best is None:
+            best, top = value, ops.zeros(value.shape, "int32")
+        else:
+            best, top = ops.maximum(best, value), ops.where(value > best, channel, top)
+    return ops.reshape(top, (h * factor, w * factor))
+
+
+def count_values(x: Tensor, size: int) -> Tensor:
+    """How often each of 0 .. size - 1 is among the int32 `x` [n], int32 [size]; larger values are not counted."""
+    if tf is not None:
+        return tf.math.bincount(x, minlength=size, maxlength=size)
+    return ops.segment_sum(ops.ones(x.shape, "int32"), x, num_segments=size)
 
 
 def after(x: Tensor, other: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ def grid_pool(x: Any, grid: tuple[int, int]) -> Any:
     a feature map smaller than the grid works too.
     """
     height, width = ops.shape(x)[1:3]
-    return _pool(x, _cell_means(height, grid[0]), _cell_means(width, grid[1]))
+    return _pool(x, cell_means(height, grid[0]), cell_means(width, grid[1]))
 
 
 def window_pool(x: Any, window: tuple[int, int], strides: tuple[int, int]) -> Any:
@@ -40,7 +40,7 @@ def _pool(x: Any, vertical: Any, horizontal: Any) -> Any:
     return ops.cast(ops.einsum("gh,bhwc,kw->bgkc", vertical, ops.cast(x, "float32"), horizontal), x.dtype)
 
 
-def _cell_means(size: Any, cells: int) -> Any:
+def cell_means(size: Any, cells: int) -> Any:
     """Averaging weights [cells, size] along one axis; `size` may be a tensor."""
     cell = ops.arange(cells, dtype="int32")[:, None]
     return _range_means((cell * size) // cells, ((cell + 1) * size + cells - 1) // cells, size)

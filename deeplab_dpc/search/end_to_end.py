@@ -75,6 +75,7 @@ class EndToEndEvaluator:
             training_number_of_steps=steps,
             train_batch_size=self.config.proxy_batch_size,
             base_learning_rate=self.config.proxy_learning_rate,
+            label_weights=self.config.label_weights,
             precision=self.config.proxy_precision,
             # Whole rows, so that the losses of a training that was killed are all there.
             save_interval_steps=row_steps * max(1, min(500, steps // 4) // row_steps),

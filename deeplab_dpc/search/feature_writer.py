@@ -1,7 +1,5 @@
 """Caching the features of a frozen backbone: streamed to disk, resumable, never taken for what they are not."""
 
-import contextlib
-import fcntl
 import hashlib
 import itertools
 import math
@@ -14,11 +12,11 @@ import keras
 import numpy as np
 
 from deeplab_dpc.checkpoint.names import named_variables
-from deeplab_dpc.console import console, progress_bar
+from deeplab_dpc.console import progress_bar
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.pipeline import evaluation_dataset, iterate
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.files import read_json, require_space, write_json
+from deeplab_dpc.files import only_writer, read_json, require_space, write_json
 from deeplab_dpc.layers import kernels
 from deeplab_dpc.models.segmenter import Segmenter
 from deeplab_dpc.search.feature_cache import MANIFEST, VERSION, FeatureCache, digest, open_cache
@@ -84,24 +82,10 @@ def cache_features(
     }
     path = pathlib.Path(root) / digest(fingerprint)
     if not (path / MANIFEST).exists():
-        with _only_writer(path):
+        with only_writer(path, "feature cache"):
             if not (path / MANIFEST).exists():
                 _write(path, model, dataset, sizes, fingerprint)
     return open_cache(path)
-
-
-@contextlib.contextmanager
-def _only_writer(path: pathlib.Path) -> Iterator[None]:
-    """Waits until no other process writes this cache; the system lets go for a process that ends, however it ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # It stays: a process that waits for a file which was removed would not see the next one's.
-    with open(path.with_name(f".{path.name}.lock"), "w", encoding="utf-8") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            console.print(f"Another process writes the feature cache {path}; waiting until it is done.")
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
 
 
 def _write(

@@ -16,15 +16,15 @@ from deeplab_dpc.arch.cost import Cost, cell_cost
 from deeplab_dpc.arch.receptive_field import receptive_field
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
-from deeplab_dpc.search.evaluator import OnStep
 from deeplab_dpc.search.ledger import RENEWALS
+from deeplab_dpc.search.projection import Plan
 from deeplab_dpc.search.samplers.exhaustive import num_distinct_cells
-from deeplab_dpc.search.scored import Scored
+from deeplab_dpc.search.scored import GIVEN, ProxyScore, Scored
 from deeplab_dpc.search.storage import JOURNAL, open_storage
 from deeplab_dpc.search.study import SearchStudy
 
 SHOWN_CELLS = 10
-PROBE_STEPS = 6
+PROBE_STEPS = 12  # of each of three trainings
 PROJECTED_WORKERS = (1, 4, 16)
 JOURNAL_BYTES_PER_CELL = 2600  # of five branches, as measured
 JOURNAL_BYTES_PER_RENEWAL = 120  # of a lease
@@ -47,15 +47,20 @@ class Remainder:
 
     Attributes:
       cells: without a score, warm starts included; at most, where constraints leave fewer.
-      steps: of the proxy for them; at most, with early stopping.
+      plan: of those cells.
       reranked: cells that are still to be trained end to end.
       rerank_steps: for them.
     """
 
     cells: int
-    steps: int
+    plan: Plan
     reranked: int
     rerank_steps: int
+
+    @property
+    def most_steps(self) -> int:
+        """Of the proxy, if no cell is stopped early."""
+        return self.cells * sum(self.plan.rung_steps)
 
 
 def copy_of_study(location: str | None, workdir: pathlib.Path, names: list[str]) -> BaseStorage:
@@ -111,9 +116,11 @@ def remainder(study: SearchStudy, reranked: int, with_reranking: bool) -> Remain
     candidates = min(config.num_candidates, num_distinct_cells(space))
     given = study.total - config.num_candidates if study.total > config.num_candidates else 0
     cells = max(0, min(study.total, candidates + given) - study.finished)
+    given_left = min(cells, max(0, given - len(study.warm_starts())))
+    plan = Plan(cells - given_left, config.rung_steps, config.halving_factor, given_left)
     wanted = min(config.rerank_top_k, candidates) + (given if config.rerank_warm_starts else 0)
     left = max(0, wanted - reranked) if with_reranking and config.rerank_top_k else 0
-    return Remainder(cells, cells * sum(config.rung_steps), left, left * config.rerank_steps)
+    return Remainder(cells, plan, left, left * config.rerank_steps)
 
 
 def seconds_by_worker(scored: list[Scored], config: SearchConfig) -> dict[str, float]:
@@ -125,25 +132,28 @@ def seconds_by_worker(scored: list[Scored], config: SearchConfig) -> dict[str, f
     return {worker: typical(seconds) for worker, seconds in found.items()}
 
 
-def probe(
-    score: Callable[[Cell, OnStep], object], cell: Cell, config: SearchConfig, clock: Callable[[], float]
-) -> float:
-    """The seconds that a cell would take, by a few steps of it.
+def probed_cells(proposed: list[ProposedCell]) -> tuple[ProposedCell, ProposedCell]:
+    """The dearest and the cheapest by multiply-adds, of one cell or more.
+
+    Of drawn cells, if there are two: a warm start such as a 1x1 convolution is no typical one.
+    """
+    drawn = [one for one in proposed if one.draw != GIVEN]
+    ranked = sorted(drawn if len(drawn) > 1 else proposed, key=lambda one: one.cost.multiply_adds)
+    return ranked[-1], ranked[0]
+
+
+def probe(score: Callable[[Cell], ProxyScore], dearest: ProposedCell, cheapest: ProposedCell) -> list[Scored]:
+    """What a few steps of two cells took, in turn, as of one worker: the first of the three pays for compilation.
+
+    The second training of the dearest cell is measured, and the only one of the cheapest: so what an evaluator may do
+    anew for each cell is in one of the two.
 
     Args:
       score: trains a cell for PROBE_STEPS steps, and scores it.
-      cell: to try.
-      config: of the search.
-      clock: seconds.
+      dearest, cheapest: of the proposed; see probed_cells.
     """
-    marks = [clock()]
-    score(cell, lambda *step: marks.append(clock()))
-    end = clock()
-    # The first step is compiled, and the second may be.
-    start, *steps = marks[2:]
-    step = (steps[-1] - start) / len(steps)
-    once = (start - marks[0]) + (end - steps[-1])
-    return len(config.rung_steps) * once + (sum(config.rung_steps) - 2 * len(config.rung_steps)) * step
+    tried = [dearest, dearest, cheapest] if cheapest is not dearest else [dearest, dearest]
+    return [Scored(one.name, one.cell, one.draw, score(one.cell), "this machine") for one in tried]
 
 
 def journal_bytes(cells: int, seconds: float, lease_seconds: float) -> float:

@@ -2,48 +2,58 @@
 
 import functools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from deeplab_dpc.arch.cell import Cell
-from deeplab_dpc.config import ModelConfig, SearchConfig
+from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.evaluation.confusion import ConfusionMatrix
 from deeplab_dpc.layers import kernels
-from deeplab_dpc.models.precision import precision_policy
+from deeplab_dpc.models.segmenter import HEAD_BATCH_NORM_DECAY, limited_decay
+from deeplab_dpc.search.cell_network import CellNetwork
+from deeplab_dpc.search.cell_weights import InitialWeights, initial_statistics
+from deeplab_dpc.search.device_scoring import check_labels, confusion
 from deeplab_dpc.search.evaluator import Candidate, OnStep, Rung, climb, diverged_rung
 from deeplab_dpc.search.feature_cache import CachedSplit, FeatureCache
-from deeplab_dpc.search.proxy_model import ProxyClasses, ProxyModel
+from deeplab_dpc.search.feed import Feed
 from deeplab_dpc.search.scored import ProxyScore
-from deeplab_dpc.search.separated_loss import SeparatedLoss, Targets
+from deeplab_dpc.search.target_cache import cached_targets
+from deeplab_dpc.search.training_step import FEATURES, TrainingStep, initial_state
+from deeplab_dpc.search.wiring import Capacity, wire
 from deeplab_dpc.training.losses import SegmentationLoss
-from deeplab_dpc.training.optimizers import MomentumSGD, is_decayed
 from deeplab_dpc.training.schedules import PolySchedule
+from deeplab_dpc.training.separated_loss import SeparatedLoss
 
-MOMENTUM = 0.9
-WEIGHT_DECAY = 4e-5
+if keras.backend.backend() == "tensorflow":
+    from deeplab_dpc.search.tensorflow_loop import compiled, training_loop
+else:
+    from deeplab_dpc.search.jax_loop import compiled, training_loop
+
 EVAL_BATCH_SIZE = 8
-
-
-class OneDeviceSGD(MomentumSGD):
-    """For one device. Where Keras sums gradients over replicas, TensorFlow keeps the graph for ever: 25 MB a cell."""
-
-    def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
-        return grads_and_vars
+WINDOW_STEPS = 64  # at most, in one call of the device
+CALL_SECONDS = 1.0  # that a call should take, so that who waits for its steps hears of them
+LABELS = "labels"
 
 
 class ProxyEvaluator:
     """Scores cells on a feature cache; the same seed, data order and budget for every cell.
 
-    A training whose loss is no longer finite ends there, with mIOU 0 and an infinite loss: all cells have the same
-    data, order and rate, and the same training would diverge again.
+    One program for all cells is compiled when the first is scored (cell_network.py). A training whose loss is no longer
+    finite ends there, with mIOU 0 and an infinite loss: all cells have the same data, order and rate, and the same
+    training would diverge again.
 
     Args:
       cache: the features.
-      config: rungs, batch size, rate, precision, seed and the split that scores.
+      config: batch size, rate, loss, precision, seed and the split that scores.
       train_split: the split to train on.
+
+    Raises:
+      UserError: if a label is neither a class nor the ignore label, or the class weights are not one a class.
     """
 
     def __init__(self, cache: FeatureCache, config: SearchConfig, train_split: str = "train"):
@@ -51,14 +61,29 @@ class ProxyEvaluator:
         self.config = config
         self.train_split: CachedSplit = cache.split(train_split)
         self.eval_split: CachedSplit = cache.split(config.eval_split)
-        self._loss: Callable[[Any, Any], Any] = SegmentationLoss(cache.ignore_label)
-        self._targets: Targets | None = None
-        if config.proxy_loss_nodes:
-            feature_size, label_size = self.train_split.features.shape[1:3], self.train_split.labels.shape[1:]
-            self._loss = SeparatedLoss(
-                feature_size, label_size, cache.num_classes, cache.ignore_label, config.proxy_loss_nodes
-            )
-            self._targets = self._loss.targets(self.train_split.labels)
+        check_labels(self.eval_split.labels, cache.num_classes, cache.ignore_label)
+        self._loss, targets = self._loss_and_targets(train_split)
+        self._feed = Feed(
+            {FEATURES: self.train_split.features, **targets}, config.proxy_batch_size, config.seed, WINDOW_STEPS
+        )
+        self._program: _Program | None = None
+
+    def _loss_and_targets(self, train_split: str) -> tuple[Any, dict[str, np.ndarray]]:
+        cache, config, labels = self.cache, self.config, self.train_split.labels
+        if not config.proxy_loss_nodes:
+            exact = SegmentationLoss(cache.ignore_label, config.label_weights)
+            exact.check_classes(cache.num_classes)
+            check_labels(labels, cache.num_classes, cache.ignore_label)
+            return lambda targets, logits: exact(ops.cast(targets[LABELS], "int32"), logits), {LABELS: labels}
+        separated = SeparatedLoss(
+            self.train_split.features.shape[1:3],
+            labels.shape[1:],
+            cache.num_classes,
+            cache.ignore_label,
+            config.proxy_loss_nodes,
+            config.label_weights,
+        )
+        return separated, cached_targets(cache.path / train_split, labels, separated).rows(slice(None))
 
     def evaluate(self, candidates: Iterable[Candidate], budgets: Sequence[int]) -> Iterator[ProxyScore]:
         """Trains each cell from scratch on each of the rungs and scores it; see Evaluator."""
@@ -67,64 +92,109 @@ class ProxyEvaluator:
             yield climb(budgets, train, candidate.keep_going)
 
     def _train(self, cell: Cell, on_step: OnStep | None, steps: int) -> Rung:
-        model = self._build(cell, steps)
+        program, config = self._program_for(cell), self.config
+        state = program.initial_state(cell)
+        wiring = self._wired(cell, program.network, self.train_split)
+        rates = ops.convert_to_numpy(PolySchedule(config.proxy_learning_rate, steps)(np.arange(steps, dtype="float32")))
+        seeds = np.random.default_rng([config.seed, steps]).integers(0, 2**31, steps).astype("int32")
+        decay = limited_decay(HEAD_BATCH_NORM_DECAY, steps)
         losses: list[float] = []
-        order = _batch_order(len(self.train_split), self.config.proxy_batch_size, self.config.seed)
-        for step in range(1, steps + 1):
-            rows = next(order)
-            # Loss metrics are means since the last reset.
-            model.reset_metrics()
-            losses.append(float(model.train_on_batch(self.train_split.features[rows], self._targets_of(rows))))
-            if on_step is not None:
-                on_step(step, losses[-1])
-            if not math.isfinite(losses[-1]):
-                return diverged_rung(step)
+        pace = _Pace()
+        for window in self._feed.windows(steps):
+            first, size = len(losses), self._feed.window_steps
+            place, constants = 0, [_padded(values[first : first + size], size) for values in (rates, seeds)]
+            while place < window.steps:
+                count = min(pace.count(), window.steps - place)
+                start = time.monotonic()
+                numbers = (np.float32(decay), np.int32(place), np.int32(count))
+                arguments = map(ops.convert_to_tensor, (window.rows, *constants, *numbers))
+                state, found = program.run(state, wiring, window.arrays, *arguments)
+                found = ops.convert_to_numpy(found)[place : place + count].tolist()
+                pace.took(time.monotonic() - start, count)
+                place += count
+                for loss in found:
+                    losses.append(loss)
+                    if on_step is not None:
+                        on_step(len(losses), loss)
+                    if not math.isfinite(loss):
+                        return diverged_rung(len(losses))
         tail = losses[-max(len(losses) // 10, 1) :]
-        return Rung(steps, self._miou(model), float(np.mean(tail)), math.fsum(losses))
+        miou = self._miou(program, cell, state)
+        return Rung(steps, miou, float(np.mean(tail)), math.fsum(losses), pace.step_seconds)
 
-    def _targets_of(self, rows: np.ndarray) -> Any:
-        if self._targets is not None:
-            return self._targets.rows(rows)
-        return self.train_split.labels[rows].astype("int32")
+    def _program_for(self, cell: Cell) -> "_Program":
+        """The compiled program; another one where the cell does not fit those before."""
+        if self._program is None:
+            capacity = Capacity(self.config.num_branches, max((1, *self.config.cell_grids)))
+        else:
+            capacity = self._program.network.capacity
+        if self._program is None or capacity.including(cell) != capacity:
+            network = CellNetwork(
+                channels=self.train_split.features.shape[-1],
+                num_classes=self.cache.num_classes,
+                capacity=capacity.including(cell),
+                dtype=self.config.proxy_precision,
+            )
+            self._program = _Program(network, self._loss, self.config.seed, self.cache.ignore_label)
+        return self._program
 
-    def _build(self, cell: Cell, steps: int) -> ProxyModel:
-        keras.utils.clear_session()
-        keras.utils.set_random_seed(self.config.seed)
-        model_config = ModelConfig(
-            num_classes=self.cache.num_classes,
-            output_stride=self.cache.output_stride,
-            dense_prediction_cell=cell,
-        )
-        # Only here: clearing the session has set the policy back.
-        with precision_policy(self.config.proxy_precision):
-            model = ProxyModel(model_config, steps, self._loss)
-        model.build((None, *self.train_split.features.shape[1:]))
-        for variable in filter(is_decayed, model.trainable_variables):
-            # The published decay is of half the squared norm.
-            variable.regularizer = keras.regularizers.L2(WEIGHT_DECAY / 2.0)
-        schedule = PolySchedule(self.config.proxy_learning_rate, steps)
-        model.compile(optimizer=OneDeviceSGD(schedule, MOMENTUM), jit_compile=kernels.JIT_COMPILE)
-        return model
+    def _wired(self, cell: Cell, network: CellNetwork, split: CachedSplit) -> dict[str, Any]:
+        arrays = wire(cell, network.capacity, split.features.shape[1:3], self.cache.output_stride)
+        return {name: ops.convert_to_tensor(values) for name, values in arrays.items()}
 
-    def _miou(self, model: ProxyModel) -> float:
+    def _miou(self, program: "_Program", cell: Cell, state: dict[str, Any]) -> float:
         features, labels = self.eval_split.features, self.eval_split.labels
-        classes = ProxyClasses(model, labels.shape[1:])
-        confusion = ConfusionMatrix(self.cache.num_classes, self.cache.ignore_label)
+        wiring = self._wired(cell, program.network, self.eval_split)
+        counted = ConfusionMatrix(self.cache.num_classes, self.cache.ignore_label)
         for first in range(0, len(labels), EVAL_BATCH_SIZE):
-            # The last batch is filled up with its last row, so that one shape is compiled.
+            # The last batch is filled up, so that one shape is compiled, with labels that do not count.
             rows = np.minimum(np.arange(first, first + EVAL_BATCH_SIZE), len(labels) - 1)
-            fresh = len(np.unique(rows))
-            predictions = np.asarray(classes.predict_on_batch(features[rows]))
-            confusion.update(labels[rows[:fresh]], predictions[:fresh])
-        return confusion.mean_iou()
+            batch_labels = labels[rows]
+            batch_labels[len(np.unique(rows)) :] = self.cache.ignore_label
+            batch = kernels.to_device(features[rows]), kernels.to_device(batch_labels)
+            counted.matrix += ops.convert_to_numpy(
+                program.confusion(state["weights"], state["statistics"], wiring, *batch)
+            )
+        return counted.mean_iou()
 
 
-def _batch_order(count: int, batch_size: int, seed: int) -> Iterator[np.ndarray]:
-    """Endless sorted row indices of batches; every row once per pass, the passes shuffled one after another."""
-    rng = np.random.default_rng(seed)
-    waiting = np.zeros(0, "int64")
-    while True:
-        while len(waiting) < batch_size:
-            waiting = np.concatenate([waiting, rng.permutation(count)])
-        yield np.sort(waiting[:batch_size])
-        waiting = waiting[batch_size:]
+class _Program:
+    """What is compiled for one capacity."""
+
+    def __init__(self, network: CellNetwork, loss: Any, seed: int, ignore_label: int):
+        self.network = network
+        self.run = training_loop(TrainingStep(network, loss))
+        self._weights = InitialWeights(network, seed)
+
+        def counted(weights: Any, statistics: Any, wiring: Any, features: Any, labels: Any) -> Any:
+            logits, _ = network(weights, wiring, features, statistics)
+            return confusion(logits, labels, network.num_classes, ignore_label)
+
+        self.confusion = compiled(counted)
+
+    def initial_state(self, cell: Cell) -> dict[str, Any]:
+        return initial_state(self._weights.of(cell), initial_statistics(self.network))
+
+
+class _Pace:
+    """How long steps take; the first call of a training, which may compile, does not count where there are others."""
+
+    def __init__(self) -> None:
+        self._calls: list[tuple[float, int]] = []
+
+    def took(self, seconds: float, steps: int) -> None:
+        self._calls.append((seconds, steps))
+
+    @property
+    def step_seconds(self) -> float:
+        """On average; 0 where it is not known."""
+        seconds, steps = map(sum, zip(*self._calls[1:], strict=True)) if len(self._calls) > 1 else (0.0, 1)
+        return seconds / steps
+
+    def count(self) -> int:
+        """Steps that a call should have."""
+        return max(1, int(CALL_SECONDS / self.step_seconds)) if self.step_seconds else 1
+
+
+def _padded(values: np.ndarray, size: int) -> np.ndarray:
+    return np.pad(values, (0, size - len(values)))

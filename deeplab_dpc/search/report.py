@@ -19,6 +19,7 @@ from deeplab_dpc.search.reporting.agreement import agreement
 from deeplab_dpc.search.reporting.cells import write_cells
 from deeplab_dpc.search.reporting.cost_estimate import cost
 from deeplab_dpc.search.reporting.draws import draws
+from deeplab_dpc.search.reporting.full_search import full_search
 from deeplab_dpc.search.reporting.page import write_page
 from deeplab_dpc.search.reporting.pareto import pareto
 from deeplab_dpc.search.reporting.population import Population
@@ -53,6 +54,7 @@ def write_report(workdir: pathlib.Path, result: SearchResult, sections: Sequence
         pareto(population),
         stopping(population),
         cost(population),
+        full_search(population),
     )
     write_page(workdir, [section for section in (*own, *sections) if section is not None])
 
@@ -82,6 +84,7 @@ def _row(result: SearchResult, scored: Scored, proxy_rank: int | None, reranked_
         "steps": scored.score.steps,
         "rungs": [list(rung) for rung in scored.score.rungs],
         "seconds": scored.score.seconds,
+        "step_seconds": scored.score.step_seconds,
         "worker": scored.worker,
         "finished": scored.finished,
         "parameters": cost.parameters,

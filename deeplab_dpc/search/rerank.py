@@ -46,6 +46,7 @@ def rerank(
         training_number_of_steps=config.rerank_steps,
         train_batch_size=config.rerank_batch_size,
         base_learning_rate=config.rerank_learning_rate,
+        label_weights=config.label_weights,
         precision=config.rerank_precision,
         tf_initial_checkpoint=network.initial_checkpoint,
         restore_moving_averages=network.moving_averages,

@@ -9,8 +9,9 @@ from typing import Any
 
 from keras import ops
 
-from deeplab_dpc.errors import UserError
+from deeplab_dpc.config.base import one_weight_a_class
 from deeplab_dpc.layers import kernels
+from deeplab_dpc.training.separated_loss import summed_cross_entropy
 
 SMALLEST = 1e-7  # Powers of 0 are not finite, or have no finite gradient, everywhere.
 
@@ -25,7 +26,8 @@ class SegmentationLoss:
         focal_loss    = sum((1 - p) ** gamma * CE) / labelled pixels
         dice_loss     = 1 - mean over classes c in the labels of 2 sum(p_c y_c) / (sum(p_c ** 2) + sum(y_c))
 
-    k is a share of all pixels of the batch, unlabelled ones included.
+    k is a share of all pixels of the batch, unlabelled ones included. With quadrature nodes the cross entropy alone is
+    taken, at fewer points than pixels (separated_loss.py); what needs the loss of each pixel does not go with them.
 
     Args:
       ignore_label: the id of unlabelled pixels.
@@ -37,6 +39,7 @@ class SegmentationLoss:
       focal_loss_weight: of the focal loss, 0 to leave it out.
       focal_loss_gamma: its exponent.
       dice_loss_weight: of the dice loss, 0 to leave it out.
+      quadrature_nodes: per axis and cell between the logits; 0 for the loss of each pixel.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class SegmentationLoss:
         focal_loss_weight: float = 0.0,
         focal_loss_gamma: float = 2.0,
         dice_loss_weight: float = 0.0,
+        quadrature_nodes: int = 0,
     ):
         self.ignore_label = ignore_label
         self.label_weights = tuple(label_weights)
@@ -58,6 +62,7 @@ class SegmentationLoss:
         self.focal_loss_weight = focal_loss_weight
         self.focal_loss_gamma = focal_loss_gamma
         self.dice_loss_weight = dice_loss_weight
+        self.quadrature_nodes = quadrature_nodes
 
     @property
     def part_names(self) -> tuple[str, ...]:
@@ -67,11 +72,7 @@ class SegmentationLoss:
 
     def check_classes(self, num_classes: int) -> None:
         """Raises a UserError if there are label weights, but not one for each class."""
-        if self.label_weights and len(self.label_weights) != num_classes:
-            raise UserError(
-                f"--label_weights has {len(self.label_weights)} weights, but there are {num_classes} classes; "
-                "give one for each, in the order of their ids."
-            )
+        one_weight_a_class(self.label_weights, num_classes)
 
     def __call__(self, labels: Any, logits: Any, step: Any = 0) -> Any:
         """The loss of a whole batch; for the arguments see `parts`."""
@@ -109,6 +110,9 @@ class SegmentationLoss:
         size = ops.shape(logits)[1:3]
         if labelled_pixels is None:
             labelled_pixels = self.labelled_pixels(labels, size)
+        count = ops.maximum(labelled_pixels, 1.0)
+        if self.quadrature_nodes:
+            return {"cross_entropy": self._by_quadrature(labels, logits) / count}
         logits = ops.cast(logits, "float32")
         if self.upsample_logits:
             logits = kernels.resize_align_corners(logits, *ops.shape(labels)[1:3])
@@ -121,7 +125,6 @@ class SegmentationLoss:
         weighted = cross_entropy
         if self.label_weights:
             weighted = cross_entropy * ops.take(ops.convert_to_tensor(self.label_weights, "float32"), labels)
-        count = ops.maximum(labelled_pixels, 1.0)
         parts = {}
         if self.top_k_percent_pixels < 1.0:
             parts["cross_entropy"] = share * self._hardest(weighted, step)
@@ -141,6 +144,18 @@ class SegmentationLoss:
         for axis, size in enumerate(logits_size, start=1):
             labels = ops.take(labels, _nearest(ops.shape(labels)[axis], size), axis=axis)
         return labels
+
+    def _by_quadrature(self, labels: Any, logits: Any) -> Any:
+        """Sum of w * CE; not a number where a label is no class."""
+        labels = ops.cast(labels, "int32")
+        is_class = (labels >= 0) & (labels < logits.shape[-1])
+        classes = ops.where(is_class, labels, 0)
+        pixel_weights = 1.0
+        if self.label_weights:
+            pixel_weights = ops.take(ops.convert_to_tensor(self.label_weights, "float32"), classes)
+        pixel_weights = ops.where(is_class, pixel_weights, float("nan"))
+        pixel_weights = ops.where(labels != self.ignore_label, pixel_weights, 0.0)
+        return summed_cross_entropy(classes, logits, pixel_weights, self.quadrature_nodes)
 
     def _hardest(self, losses: Any, step: Any) -> Any:
         """Mean of the largest losses that are not 0."""

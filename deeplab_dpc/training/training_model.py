@@ -110,6 +110,7 @@ def build_training_model(model_config: ModelConfig, config: TrainConfig, ignore_
         focal_loss_weight=config.focal_loss_weight,
         focal_loss_gamma=config.focal_loss_gamma,
         dice_loss_weight=config.dice_loss_weight,
+        quadrature_nodes=config.loss_quadrature_nodes,
     )
     loss.check_classes(model_config.num_classes)
     with precision_policy(config.precision):

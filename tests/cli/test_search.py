@@ -5,6 +5,7 @@ import json
 import pytest
 
 from deeplab_dpc.cli.main import execute
+from deeplab_dpc.search.scored import ProxyScore
 
 
 @pytest.fixture
@@ -65,6 +66,41 @@ def test_proposal_of_an_absent_study_makes_nothing(search, tmp_path):
     assert next(line for line in lines if line.startswith("conv1x1 given")).endswith("1 x 1 B>1x1")
     assert "cells left 7 of 7" in lines
     assert "proxy steps 14" in lines
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_proposal_tries_a_few_steps_where_nothing_is_scored(search, tmp_path, monkeypatch):
+    class Timed:
+        """A second of overhead, and 20 ms a step; 30 s to compile."""
+
+        def __init__(self, cache, config, train_split):
+            self.start = 30.0
+
+        def evaluate(self, candidates, budgets):
+            for _ in candidates:
+                seconds, self.start = self.start + 1.0 + budgets[0] * 0.02, 0.0
+                rungs = ((budgets[0], 0.5),)
+                yield ProxyScore(0.5, 0.1, seconds, steps=budgets[0], rungs=rungs, step_seconds=0.02)
+
+    monkeypatch.setattr("deeplab_dpc.search.proxy.ProxyEvaluator", Timed)
+    status, said = search(propose_only=True, num_candidates=6, warm_starts="", proxy_steps=100, halving_rungs=2)
+    assert status == 0
+    lines = [" ".join(line.split()) for line in said.splitlines()]
+    # Rungs of 25 and 100 steps, which a quarter reaches: 50 steps and 1.25 s of overhead for each cell.
+    assert "proxy steps about 300, at most 750" in lines
+    assert "device time 13.5 s (13.5 s to 13.5 s)" in lines
+    assert "with 4 workers like this 34.5 s (34.5 s to 34.5 s)" in lines  # a cell that climbs both, and the start
+    (paper,) = (line for line in lines if line.startswith("28,000 cells"))
+    # 28,000 * 601 s
+    assert paper == "28,000 cells of 30,000 steps 30,000 4,674 4,674 to 4,674 195 24.3 3.04 0.527"
+    assert any(line.startswith("Nothing is scored yet: 12 steps of cell") for line in lines)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_label_weights_must_be_one_for_each_class_of_the_cache(search, tmp_path):
+    status, said = search(label_weights="1,2,3")
+    assert status == 2
+    assert "--label_weights has 3 weights, but there are 2 classes; give one for each" in said
     assert list(tmp_path.iterdir()) == []
 
 

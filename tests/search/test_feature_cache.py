@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from deeplab_dpc import files
 from deeplab_dpc.checkpoint.names import named_variables
 from deeplab_dpc.data.pipeline import evaluation_dataset
 from deeplab_dpc.datasets.shapes import build_shapes
@@ -127,7 +128,7 @@ def test_of_two_processes_one_writes_and_the_other_waits(backbone, shapes, tmp_p
         images.append(len(batch))
         return predict(self, batch)
 
-    monkeypatch.setattr(feature_writer, "console", SimpleNamespace(print=note))
+    monkeypatch.setattr(files, "console", SimpleNamespace(print=note))
     monkeypatch.setattr(feature_writer._Features, "predict_on_batch", counted)
     run = functools.partial(cache_features, tmp_path, backbone, shapes, ("val",), {}, seed=0)
     threads = [threading.Thread(target=lambda: found.append(run().path)) for _ in range(2)]

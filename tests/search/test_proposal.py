@@ -6,12 +6,14 @@ from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.search.identity import Worker
+from deeplab_dpc.search.projection import CellCost, CostModel, Plan
 from deeplab_dpc.search.proposal import (
     Remainder,
     copy_of_study,
     journal_bytes,
     next_cells,
     probe,
+    probed_cells,
     remainder,
     seconds_by_worker,
 )
@@ -48,7 +50,9 @@ def _proposed(storage, config=CONFIG):
 def test_absent_study_is_proposed_from_its_beginning_and_nothing_is_made(tmp_path):
     proposed, study = _proposed(copy_of_study(None, tmp_path / "absent", ["search"]))
     assert [name for name, _, _ in proposed] == ["conv1x1", "cell 0", "cell 1"]
-    assert remainder(study, 0, with_reranking=True) == Remainder(7, 70, 2, 2 * 90000)
+    left = remainder(study, 0, with_reranking=True)
+    assert left == Remainder(7, Plan(6, (10,), 4, given=1), 2, 2 * 90000)
+    assert (left.plan.steps, left.most_steps) == (70, 70)
     copy_of_study(f"sqlite:///{tmp_path}/absent.db", tmp_path, ["search"])
     assert list(tmp_path.iterdir()) == []
 
@@ -61,6 +65,7 @@ def test_proposed_cells_are_those_that_are_claimed_then(tmp_path):
         (name, cell.to_json()) for name, _, cell in proposed
     ]
     assert [name for name, _, _ in proposed] == ["cell 3", "cell 4", "cell 5"]
+    assert remainder(study, 0, with_reranking=False).plan == Plan(3, (10,), 4, given=0)
 
 
 def test_cell_that_is_being_scored_is_not_proposed_and_its_lease_stays(tmp_path):
@@ -69,7 +74,7 @@ def test_cell_that_is_being_scored_is_not_proposed_and_its_lease_stays(tmp_path)
     before = (tmp_path / JOURNAL).read_bytes()
     proposed, asked = _proposed(copy_of_study(None, tmp_path, ["search"]))
     assert [name for name, _, _ in proposed] == ["cell 0", "cell 1"]
-    assert remainder(asked, 0, with_reranking=False) == Remainder(7, 70, 0, 0)
+    assert remainder(asked, 0, with_reranking=False) == Remainder(7, Plan(6, (10,), 4, given=1), 0, 0)
     assert (tmp_path / JOURNAL).read_bytes() == before
     assert study.ledger.finish(lease, [0.5], ProxyScore(0.5, 0.1, 2.0, 1.0, 10).to_json())
 
@@ -98,7 +103,9 @@ def test_small_space_limits_what_is_left(tmp_path):
         num_branches=1, cell_rates=(1,), cell_grids=(1,), warm_starts=(), halving_rungs=2, proxy_steps=8
     )
     study = _study(copy_of_study(None, tmp_path, []), config)
-    assert remainder(study, 1, with_reranking=True) == Remainder(3, 3 * (2 + 8), 2, 2 * 90000)
+    left = remainder(study, 1, with_reranking=True)
+    assert left == Remainder(3, Plan(3, (2, 8), 4), 2, 2 * 90000)
+    assert (left.plan.steps, left.most_steps) == (3 * (2 + 8 / 4), 3 * (2 + 8))
 
 
 def test_no_storage_is_refused(tmp_path):
@@ -117,22 +124,39 @@ def test_seconds_of_a_worker_are_the_median_or_the_mean_where_cells_are_stopped(
     assert seconds_by_worker(scored, halving) == {"a": 4.0, "b": 5.0}
 
 
-def test_probe_counts_compilation_once_for_each_rung():
-    times = iter([0.0, 10.0, 15.0, 16.0, 17.0, 18.0, 19.0, 22.0])
+def test_probe_tries_the_dearest_and_the_cheapest_drawn_cell(tmp_path):
+    config = SearchConfig(warm_starts=("conv1x1",), lookahead=4, seed=1)
+    warm_start, *drawn = next_cells(_study(copy_of_study(None, tmp_path, []), config))
+    costs = [one.cost.multiply_adds for one in drawn]
+    assert warm_start.cost.multiply_adds < min(costs) < max(costs)
+    dearest, cheapest = probed_cells([warm_start, *drawn])
+    assert (dearest.cost.multiply_adds, cheapest.cost.multiply_adds) == (max(costs), min(costs))
+    assert probed_cells([warm_start, drawn[0]]) == (drawn[0], warm_start)
+    assert probed_cells([warm_start]) == (warm_start, warm_start)
 
-    tried = load_cell("psp")
 
-    def score(cell, on_step):
-        assert cell == tried
-        for step in range(1, 7):
-            on_step(step, 0.5)
+def test_probe_counts_compilation_as_the_start_of_a_worker(tmp_path):
+    _, *drawn = next_cells(_study(copy_of_study(None, tmp_path, [])))
+    dearest, cheapest = probed_cells(drawn)
+    # Of 100 steps: compilation of 20 s, 1 s beside the steps of 20 ms, and 10 ms.
+    times = iter([(23.0, 0.02), (3.0, 0.02), (2.0, 0.01)])
+    tried = []
 
-    clock = times.__next__
-    # 15 s until the second step is done, 3 s of scoring, and 1 s a step.
-    assert probe(score, tried, CONFIG, clock) == 18.0 + 8.0
-    times = iter([0.0, 10.0, 15.0, 16.0, 17.0, 18.0, 19.0, 22.0])
-    halving = SearchConfig(proxy_steps=40, halving_rungs=2)  # 10 and 40 steps
-    assert probe(score, tried, halving, times.__next__) == 2 * 18.0 + 46.0
+    def score(cell):
+        tried.append(cell)
+        seconds, step_seconds = next(times)
+        return ProxyScore(0.5, 0.1, seconds, steps=100, rungs=((100, 0.5),), step_seconds=step_seconds)
+
+    model = CostModel.of(probe(score, dearest, cheapest))
+    assert tried == [dearest.cell, dearest.cell, cheapest.cell]
+    assert model == CostModel((CellCost("this machine", 0.02, 1.0), CellCost("this machine", 0.01, 1.0)), 20.0)
+
+
+def test_probe_of_a_single_cell_is_measured_at_its_second_training(tmp_path):
+    (cell,) = next_cells(_study(copy_of_study(None, tmp_path, []), SearchConfig(lookahead=1, warm_starts=("conv1x1",))))
+    times = iter([23.0, 3.0])
+    probed = probe(lambda _: ProxyScore(0.5, 0.1, next(times), steps=100, step_seconds=0.02), cell, cell)
+    assert CostModel.of(probed) == CostModel((CellCost("this machine", 0.02, 1.0),), 20.0)
 
 
 def test_journal_grows_by_cells_and_renewals():

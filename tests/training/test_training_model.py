@@ -119,6 +119,15 @@ def test_pieces_of_a_batch_make_the_step_of_the_whole(batch):
     assert np.abs(logits).max() > 1e-2  # or the comparison would say nothing
 
 
+def test_cross_entropy_by_quadrature_makes_nearly_the_same_step(plain, batch):
+    moved, values = _step(_model(weight_decay=0.0, loss_quadrature_nodes=6), batch)
+    assert set(values) == set(plain[1])
+    assert values["loss"] == pytest.approx(plain[1]["loss"], rel=2e-3)
+    for name, exact in plain[0].items():
+        if "moving" not in name:
+            assert np.linalg.norm(moved[name] - exact) < 0.05 * np.linalg.norm(exact) + 1e-5, name
+
+
 def test_frozen_statistics_leave_gamma_and_beta_to_train(batch):
     moved, _ = _step(_model(fine_tune_batch_norm=False), batch)
     assert all(not moved[name].any() for name in moved if "moving" in name)

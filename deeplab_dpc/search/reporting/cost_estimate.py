@@ -1,4 +1,4 @@
-"""What the search took, and what more of it would take."""
+"""What the search took, and what more of its candidates would take."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -7,9 +7,6 @@ from deeplab_dpc.search.reporting import style, words
 from deeplab_dpc.search.reporting.population import Population, steps_taken
 from deeplab_dpc.search.reporting.section import ReportSection, Table
 
-PAPER_CANDIDATES = 28_000  # arXiv:1809.04184, Sec. 4.2
-PAPER_STEPS = 30_000  # arXiv:1809.04184, Sec. 3.3
-PAPER_SECONDS = 90 * 60  # a candidate on a GPU; arXiv:1809.04184, Sec. 3.3
 MORE = 10  # times as many candidates
 
 
@@ -28,7 +25,9 @@ def cost(population: Population) -> ReportSection | None:
         f"{words.duration(rerank)}. Device time is that of all workers added up, for training and scoring; whatever "
         "else kept the machine busy is in it."
     )
-    tables = [_by_worker(population), _projection(population)] if len(population) else []
+    if len(population):
+        text += "\n\n" + _more(population)
+    tables = [_by_worker(population)] if len(population) else []
     figures = [("Seconds a candidate took", style.png(seconds_by_candidate(population)))] if len(population) else []
     return ReportSection("Cost", text, figures, tables)
 
@@ -74,22 +73,10 @@ def _by_worker(population: Population) -> Table:
     return "Seconds a candidate took, by worker", columns, rows
 
 
-def _projection(population: Population) -> Table:
-    """Device time of more candidates at the mean of these, and of the paper's search at the mean of a step."""
-    candidates = len(population)
-    each = population.seconds.mean()
+def _more(population: Population) -> str:
+    """Device time of more candidates at the mean of these."""
+    candidates = MORE * len(population)
+    seconds = candidates * population.seconds.mean()
     workers = len({scored.worker for scored in population.candidates})
-    more = MORE * candidates
-    rows = [_projected(f"{more:,} more candidates like these", more * each, workers)]
-    steps = sum(steps_taken(scored.score) for scored in population.candidates)
-    if steps:
-        step = population.seconds.sum() / steps
-        name = f"{PAPER_CANDIDATES:,} candidates of {PAPER_STEPS:,} steps, as in the paper, on these features"
-        rows.append(_projected(name, PAPER_CANDIDATES * PAPER_STEPS * step, workers))
-    paper = PAPER_CANDIDATES * PAPER_SECONDS
-    rows.append(("the paper's own, 90 minutes each on a GPU", words.duration(paper), words.NONE))
-    return "What more would take", ("", "device time", f"on {words.count(workers, 'worker')}"), rows
-
-
-def _projected(name: str, seconds: float, workers: int) -> tuple[str, str, str]:
-    return name, words.duration(seconds), words.duration(seconds / workers)
+    shared = f", {words.duration(seconds / workers)} on {workers:,} workers" if workers > 1 else ""
+    return f"{candidates:,} more candidates like these would take {words.duration(seconds)}{shared}."

@@ -14,6 +14,7 @@ from deeplab_dpc.search.report import print_result, write_report
 from deeplab_dpc.search.reporting.section import ReportSection
 
 SECTIONS = ["Summary", "Scores", "Draws", "Cells", "What good cells use", "Rank correlation", "Pareto front"]
+COSTS = ["Cost", "What a full search would cost"]
 FOUND = [
     candidate(0, 0.41, rungs=((100, 0.2), (400, 0.41))),
     candidate(1, 0.42, rungs=((100, 0.3), (400, 0.42)), draw="mutation"),
@@ -50,8 +51,8 @@ def _text(report):
     ("result", "titles"),
     [
         (search_result([]), ["Summary"]),
-        (search_result([stopped(0, 0.4)], [warm_start()]), [*SECTIONS, "Cost"]),
-        (search_result([candidate(0, 0.4), candidate(1, 0.4)]), [*SECTIONS, "Cost"]),
+        (search_result([stopped(0, 0.4)], [warm_start()]), [*SECTIONS, *COSTS]),
+        (search_result([candidate(0, 0.4), candidate(1, 0.4)]), [*SECTIONS, *COSTS]),
     ],
     ids=["nothing", "one that was stopped", "two alike"],
 )
@@ -114,7 +115,7 @@ def test_page_needs_nothing_beside_itself(report, picture):
 def test_page_shows_given_sections_last_and_escapes_all_text(report, picture):
     page = _text(report)
     titles = re.findall("<h2>(.*?)</h2>", page)
-    assert titles == [*SECTIONS, "Successive halving", "Cost", "Fidelity &amp; more"]
+    assert titles == [*SECTIONS, "Successive halving", *COSTS, "Fidelity &amp; more"]
     for text in ("&lt;script&gt;alert(1)", "<p>a &lt; b</p><p>second</p>", "&lt;b&gt;bold", "<td>&lt;i&gt;</td>"):
         assert text in page
     assert (report / "report" / "fidelity_more_01.png").read_bytes() == picture

@@ -1,7 +1,5 @@
 """What each section of the report says."""
 
-import re
-
 import numpy as np
 import pytest
 from reporting_results import CONV, atrous, candidate, rerank, search_result, stopped, warm_start
@@ -133,14 +131,10 @@ def test_halving_counts_who_was_stopped_and_what_it_saved():
     assert stopping(Population.of(search_result([candidate(0, 0.5), candidate(1, 0.6)]))) is None
 
 
-def test_cost_is_projected_from_the_mean():
+def test_cost_of_more_candidates_is_projected_from_the_mean():
     found = [candidate(i, 0.5, worker=f"w{i % 2}") for i in range(4)]  # ten seconds, 400 steps each
     section = cost(Population.of(search_result(found, [warm_start()])))
-    more = _table(section, "What more")
-    assert more["40 more candidates like these"]["device time"] == "6.7 min"
-    assert more["40 more candidates like these"]["on 2 workers"] == "3.3 min"
-    (paper,) = (row for name, row in more.items() if re.match("28,000 candidates", name))
-    assert paper["device time"] == "243.1 days"  # 28,000 * 30,000 * 10 s / 400
+    assert "40 more candidates like these would take 6.7 min, 3.3 min on 2 workers." in section.text
     workers = _table(section, "Seconds")
     assert (workers["all workers"]["candidates"], workers["w1"]["candidates"]) == ("4", "2")
 

@@ -1,0 +1,210 @@
+"""What benchmarks/proxy.py has measured, and its tables."""
+
+import contextlib
+import dataclasses
+import math
+import pathlib
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from proxy_count import PARTS, Count, Step, count_step, total
+from proxy_worker import PLAIN, PLAIN_XLA, Timing, Variant, Worker
+
+from deeplab_dpc.arch.cell import Cell
+from deeplab_dpc.console import console, print_table
+from deeplab_dpc.search.projection import paper_plan
+
+WHOLE_CELLS, WHOLE_STEPS = 20, 100
+HALVING_RUNGS = 4
+
+
+@dataclasses.dataclass
+class Measured:
+    """All timings of a variant.
+
+    Attributes:
+      variant: that was measured.
+      timings: of (round, cell) in turn.
+      starts: seconds that making the form took, for each of its processes.
+      firsts: the (round, cell) that were the first of a process.
+      peak: bytes.
+    """
+
+    variant: Variant
+    timings: dict[tuple[int, str], Timing] = dataclasses.field(default_factory=dict)
+    starts: list[float] = dataclasses.field(default_factory=list)
+    firsts: list[tuple[int, str]] = dataclasses.field(default_factory=list)
+    peak: int = 0
+
+    def start(self, stack: contextlib.ExitStack, cache: pathlib.Path, seed: int) -> None:
+        """A process for the cells that follow; the stack ends it."""
+        self.worker = Worker(dataclasses.replace(self.variant, seed=seed), cache)
+        stack.callback(self.worker.close)
+        self.starts.append(self.worker.start_seconds)
+        self._is_first = True
+
+    def score(self, number: int, name: str, cell: Cell, steps: int) -> None:
+        """Measures a cell in a round."""
+        self.timings[number, name] = self.worker.score(cell, steps)
+        if self._is_first:
+            self.firsts.append((number, name))
+            self._is_first = False
+
+    def keep_peak(self) -> None:
+        """Asks the process for its peak of memory."""
+        self.peak = max(self.peak, self.worker.peak_memory())
+
+    def step_seconds_of(self, name: str) -> float:
+        """A typical step of a cell."""
+        return statistics.median(timing.step_seconds for (_, cell), timing in self.timings.items() if cell == name)
+
+    @property
+    def step_seconds(self) -> float:
+        """A typical step of each cell, averaged over the cells."""
+        return statistics.mean(self.step_seconds_of(name) for name in {cell: None for _, cell in self.timings})
+
+    @property
+    def first_overhead(self) -> float:
+        """Seconds beside the steps of the first cell of a process, with the start of the form."""
+        beside = [self.timings[place].overhead for place in self.firsts]
+        return statistics.median(start + own for start, own in zip(self.starts, beside, strict=True))
+
+    @property
+    def later_overhead(self) -> float:
+        """Seconds beside the steps of a later cell, on average; that of the first where there are no others."""
+        later = [timing.overhead for place, timing in self.timings.items() if place not in self.firsts]
+        return statistics.mean(later) if later else self.first_overhead
+
+    @property
+    def whole_seconds(self) -> float:
+        """20 cells of 100 steps each with all that is beside, computed."""
+        overheads = self.first_overhead + (WHOLE_CELLS - 1) * self.later_overhead
+        return overheads + WHOLE_CELLS * WHOLE_STEPS * self.step_seconds
+
+    @property
+    def measured_seconds(self) -> float:
+        """What all cells took, with the start of the form."""
+        return sum(self.starts) + sum(timing.seconds for timing in self.timings.values())
+
+    @property
+    def mious(self) -> list[float]:
+        """The mean over the cells of each round, in percent."""
+        rounds = sorted({number for number, _ in self.timings})
+        return [
+            100.0 * statistics.mean(timing.miou for (own, _), timing in self.timings.items() if own == number)
+            for number in rounds
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        timings = [
+            {"round": number, "cell": name, **dataclasses.asdict(timing)}
+            for (number, name), timing in self.timings.items()
+        ]
+        variant = {**dataclasses.asdict(self.variant), "most_seconds": None}
+        if math.isfinite(self.variant.most_seconds):
+            variant["most_seconds"] = self.variant.most_seconds
+        return {"variant": variant, "starts": self.starts, "peak_bytes": self.peak, "timings": timings}
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """The parts of a step, measured and counted.
+
+    Attributes:
+      variant: whose step it is.
+      step: what is counted.
+      ceilings: of the device.
+      seconds: of each part.
+    """
+
+    variant: Variant
+    step: Step
+    ceilings: Any
+    seconds: dict[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        counts = {name: dataclasses.asdict(count) for name, count in count_step(self.step).items()}
+        ceilings = dataclasses.asdict(self.ceilings)
+        return {"variant": str(self.variant), "ceilings": ceilings, "seconds": self.seconds, "counts": counts}
+
+
+def _baseline(measured: Sequence[Measured]) -> Measured:
+    """The faster of the plain forms; the first form where there is none."""
+    plain = [one for one in measured if one.variant.form in (PLAIN, PLAIN_XLA)]
+    return min(plain, key=lambda one: one.step_seconds) if plain else measured[0]
+
+
+def print_forms(title: str, measured: Sequence[Measured], is_whole: bool, has_real_labels: bool) -> None:
+    """A row a form: steps, what is beside them, 20 cells of 100 steps, memory."""
+    base = _baseline(measured)
+
+    def whole(one: Measured) -> float:
+        return one.measured_seconds if is_whole else one.whole_seconds
+
+    columns = ["form", "ms/step", "steps/s", "ratio", "first, s", "next, s"]
+    columns += [f"{WHOLE_CELLS} x {WHOLE_STEPS}, s", "ratio", "GB"]
+    rows = []
+    for one in measured:
+        step = one.step_seconds
+        row = [str(one.variant), f"{1000 * step:.4g}", f"{1 / step:.3g}", f"{base.step_seconds / step:.2f} x"]
+        row += [f"{one.first_overhead:.2f}", f"{one.later_overhead:.3f}"]
+        row += [f"{whole(one):.1f}", f"{whole(base) / whole(one):.2f} x", f"{one.peak / 1e9:.2f}"]
+        if has_real_labels:
+            spread = statistics.stdev(one.mious) if len(one.mious) > 1 else float("nan")
+            row.append(f"{statistics.mean(one.mious):.2f} ± {spread:.2f}")
+        rows.append(row)
+    print_table(title, [*columns, *(["mIOU, %"] if has_real_labels else [])], rows)
+    console.print(
+        "Steps: the median of each cell, averaged over the cells. `first` and `next`: what a process' first cell and "
+        "each later one take beside the steps: building, tracing, compiling, scoring.\n"
+        f"{WHOLE_CELLS} cells of {WHOLE_STEPS} steps with all that: "
+        f"{'measured' if is_whole else 'computed from these'}. GB: peak of the process or of the accelerator. "
+        f"Ratios are to `{base.variant}`."
+    )
+
+
+def print_projection(measured: Sequence[Measured]) -> None:
+    """Hours of the device for the paper's search, full and with successive halving."""
+    plans = {"all steps": paper_plan(), f"{HALVING_RUNGS} rungs, eta 4": paper_plan(HALVING_RUNGS)}
+    rows = []
+    for one in measured:
+        hours = [(plan.steps * one.step_seconds + plan.rungs * one.later_overhead) / 3600.0 for plan in plans.values()]
+        rows.append((str(one.variant), *(f"{value:,.1f}" for value in hours), f"{hours[0] / hours[1]:.1f} x"))
+    title = "28,000 candidates of 30,000 steps at this size: hours of this device, with scoring as here"
+    print_table(title, ("form", *plans, "ratio"), rows)
+
+
+def print_parts(parts: Parts, measured: Sequence[Measured], cell: str) -> None:
+    """A row a part, then what the whole step takes beyond them."""
+    ceilings, counts = parts.ceilings, count_step(parts.step)
+    whole = next(one for one in measured if one.variant == parts.variant).step_seconds_of(cell)
+
+    def row(name: str, seconds: float, count: Count, floor: float) -> tuple[str, ...]:
+        return (
+            name,
+            f"{1000 * seconds:.2f}",
+            f"{count.flop / 1e9:.2f}",
+            f"{count.bytes / 1e9:.3f}",
+            f"{100 * count.flop / ceilings.flops / seconds:.0f} %",
+            f"{100 * count.bytes / ceilings.bandwidth / seconds:.0f} %",
+            f"{1000 * floor:.2f}",
+        )
+
+    rows, floors, everything = [], 0.0, total(counts.values())
+    for name in PARTS:
+        if not counts[name].bytes:
+            continue
+        floor = counts[name].seconds(ceilings.flops, ceilings.bandwidth)
+        floors += floor
+        rows.append(row(name, parts.seconds[name], counts[name], floor))
+    alone = sum(parts.seconds.values())
+    rows.append(row("sum of the parts", alone, everything, floors))
+    rows.append(("overhead", f"{1000 * (whole - alone):.2f}", *[""] * 5))
+    rows.append(row("whole step", whole, everything, floors))
+    title = (
+        f"{cell}, {parts.variant}: {ceilings.flops / 1e9:,.0f} GFLOP/s of a dense product, "
+        f"{ceilings.bandwidth / 1e9:,.1f} GB/s"
+    )
+    print_table(title, ("part", "ms", "GFLOP", "GB", "of arithmetic", "of bytes", "floor, ms"), rows)
+    console.print(f"The step reaches {100 * floors / whole:.0f} % of what these ceilings allow.")

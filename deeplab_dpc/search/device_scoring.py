@@ -1,0 +1,61 @@
+"""The confusion matrix of a batch on the device, at the labels' full resolution."""
+
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from deeplab_dpc.evaluation.confusion import ConfusionMatrix
+from deeplab_dpc.layers import kernels
+
+Tensor = Any
+
+
+def check_labels(labels: np.ndarray, num_classes: int, ignore_label: int) -> None:
+    """Checks once, on the host, what `confusion` does not: every label is a class or the ignore label.
+
+    Args:
+      labels: integers [images, height, width]; read image by image.
+      num_classes: >= 1.
+      ignore_label: of pixels that are not counted.
+
+    Raises:
+      UserError: if a label is neither, as ConfusionMatrix says it.
+    """
+    for image in labels:
+        ConfusionMatrix(num_classes, ignore_label).update(image, np.zeros_like(image))
+
+
+def confusion(logits: Tensor, labels: Tensor, num_classes: int, ignore_label: int) -> Tensor:
+    """Labelled pixels by label and predicted class, as ConfusionMatrix counts them.
+
+    The predicted class is the largest of the logits interpolated with aligned corners.
+
+    Args:
+      logits: [batch, h, w, num_classes].
+      labels: integers [batch, height, width]; images that are to be left out have the ignore label throughout.
+      num_classes: >= 1.
+      ignore_label: of pixels that are not counted.
+
+    Returns:
+      int32 [num_classes, num_classes]; rows are labels, columns predictions.
+    """
+    h, w = logits.shape[1:3]
+    height, width = labels.shape[1:]
+    factor = max(height - 1, 1) // max(h - 1, 1)
+
+    def cells(classes: Tensor, labels: Tensor) -> Tensor:
+        """The places of pixels in the flattened matrix, or its size for those that are not counted."""
+        labels = ops.cast(labels, "int32")
+        return ops.where(labels == ignore_label, num_classes**2, labels * num_classes + classes)
+
+    def cells_of_image(image: tuple[Tensor, Tensor]) -> Tensor:
+        logits, labels = image
+        return cells(kernels.interpolated_argmax(logits, factor)[:height, :width], labels)
+
+    if (height, width) == (factor * (h - 1) + 1, factor * (w - 1) + 1):
+        pairs = kernels.fused(lambda *images: ops.map(cells_of_image, images))(logits, labels)
+    else:
+        pairs = cells(kernels.argmax(kernels.resize_align_corners(logits, height, width)), labels)
+    counts = kernels.count_values(ops.reshape(pairs, (-1,)), num_classes**2)
+    return ops.reshape(counts, (num_classes, num_classes))

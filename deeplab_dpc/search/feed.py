@@ -1,0 +1,193 @@
+"""Batches of images for a compiled training loop: the arrays on the device once, or streamed in windows.
+
+A loop takes several steps a call. It is given tensors whose first axis is the image, and the rows of each step's batch;
+the gather is the device's. Two ways to have the tensors there:
+
+* resident: all images once. A CPU shares the memory of an array, and so the page cache of a memory-mapped file: any
+  number of processes on a machine read one copy. What it cannot share, it copies.
+* windows: the images of the next steps alone. A thread reads them while the device works on the window before.
+"""
+
+import concurrent.futures
+import dataclasses
+import math
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from deeplab_dpc.layers import kernels
+
+# Of an accelerator's free memory: the rest is for the network, whose memory is not known before it has run.
+ACCELERATOR_SHARE = 0.5
+# Of a CPU's memory. Beyond, the page cache could not hold the arrays, and steps would wait for the disk.
+CPU_SHARE = 0.5
+# Bytes that each process on a CPU may copy of what cannot be shared.
+CPU_COPY_LIMIT = 2**30
+# Bytes of a streamed window, of which there are two.
+WINDOW_BYTES = 2**28
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """What one call of a training loop takes.
+
+    Attributes:
+      arrays: tensors by name, of one shape in all windows of a feed; not to be donated or changed, since the memory
+        may be a file's.
+      rows: int32 [window_steps, batch], of the images in `arrays`; 0 beyond `steps`.
+      steps: how many of the rows are batches, in [1, window_steps].
+    """
+
+    arrays: dict[str, Any]
+    rows: np.ndarray
+    steps: int
+
+
+class BatchOrder:
+    """The endless order of images: every one once per pass, the passes shuffled one after another.
+
+    Args:
+      count: of the images.
+      batch_size: images a step; may be more than `count`.
+      seed: of the order.
+
+    Raises:
+      ValueError: if there are no images or a batch has none.
+    """
+
+    def __init__(self, count: int, batch_size: int, seed: int):
+        if min(count, batch_size) < 1:
+            raise ValueError(f"`count` and `batch_size` must be >= 1, got {count} and {batch_size}.")
+        self._count = count
+        self._batch_size = batch_size
+        self._rng = np.random.default_rng(seed)
+        self._waiting = np.zeros(0, "int32")
+
+    def take(self, batches: int) -> np.ndarray:
+        """The rows of the next batches, int32 [batches, batch_size], sorted within each."""
+        wanted = batches * self._batch_size
+        passes = math.ceil((wanted - len(self._waiting)) / self._count)
+        drawn = [self._rng.permutation(self._count).astype("int32") for _ in range(passes)]
+        order = np.concatenate([self._waiting, *drawn])
+        self._waiting = order[wanted:]
+        return np.sort(order[:wanted].reshape(batches, self._batch_size), axis=1)
+
+
+def batch_order(count: int, batch_size: int, seed: int) -> Iterator[np.ndarray]:
+    """The batches of a BatchOrder one by one, int32 [batch_size]."""
+    order = BatchOrder(count, batch_size, seed)
+    while True:
+        yield order.take(1)[0]
+
+
+class Feed:
+    """Windows of a data set in an order that begins anew with each training.
+
+    Attributes:
+      resident: whether all images are on the device.
+      window_steps: steps of a window; of a streamed one no more than fit into WINDOW_BYTES.
+
+    Args:
+      arrays: by name, with the same first axis; may be memory-mapped. They are not to be changed afterwards.
+      batch_size: images a step.
+      seed: of the order.
+      window_steps: the most steps of a window.
+      dtypes: on the device, by name; of the others it is that of the array.
+      resident: whether all images are to be on the device; None decides by their size (`fits`).
+
+    Raises:
+      ValueError: if the arrays have different numbers of images, or `window_steps` or `batch_size` is less than 1.
+    """
+
+    def __init__(
+        self,
+        arrays: Mapping[str, np.ndarray],
+        batch_size: int,
+        seed: int,
+        window_steps: int,
+        dtypes: Mapping[str, str] | None = None,
+        resident: bool | None = None,
+    ):
+        counts = {name: len(array) for name, array in arrays.items()}
+        if len(set(counts.values())) != 1:
+            raise ValueError(f"`arrays` must have as many images each, got {counts}.")
+        if min(batch_size, window_steps) < 1:
+            raise ValueError(f"`batch_size` and `window_steps` must be >= 1, got {batch_size} and {window_steps}.")
+        self._count = next(iter(counts.values()))
+        self._batch_size = batch_size
+        self._seed = seed
+        self._dtypes = {name: (dtypes or {}).get(name, str(array.dtype)) for name, array in arrays.items()}
+        self.resident = fits(arrays, self._dtypes) if resident is None else resident
+        self.window_steps = window_steps
+        if self.resident:
+            self._tensors = self._on_device(arrays)
+        else:
+            self._arrays = dict(arrays)
+            image_bytes = sum(array.nbytes for array in arrays.values()) // self._count
+            self.window_steps = min(window_steps, max(WINDOW_BYTES // (image_bytes * batch_size), 1))
+
+    def windows(self, steps: int) -> Iterator[Window]:
+        """The windows of the first `steps` steps of the order.
+
+        Of a streamed feed two are in memory: the one given, until the next is asked for, and the next; more where the
+        caller asks before its device is done with the one given. Closing the iterator ends its thread; what the thread
+        raises is raised here.
+        """
+        order = BatchOrder(self._count, self._batch_size, self._seed)
+        lengths = [min(self.window_steps, steps - first) for first in range(0, steps, self.window_steps)]
+        if self.resident:
+            for length in lengths:
+                yield Window(self._tensors, self._padded(order.take(length)), length)
+            return
+        with concurrent.futures.ThreadPoolExecutor(1, "feed") as thread:
+            reading = (thread.submit(self._read, order.take(length)) for length in lengths)
+            coming = next(reading, None)
+            while coming is not None:
+                window = coming.result()
+                coming = next(reading, None)
+                yield window
+
+    def _read(self, rows: np.ndarray) -> Window:
+        """A window of the images of `rows` alone; its tensors have the size that the most different images need."""
+        images, places = np.unique(rows, return_inverse=True)
+        size = min(self._count, self.window_steps * self._batch_size)
+        chosen = {}
+        for name, array in self._arrays.items():
+            chosen[name] = np.zeros((size, *array.shape[1:]), array.dtype)
+            np.take(array, images, axis=0, out=chosen[name][: len(images)], mode="clip")
+        return Window(self._on_device(chosen), self._padded(places.reshape(rows.shape)), len(rows))
+
+    def _padded(self, rows: np.ndarray) -> np.ndarray:
+        return np.pad(rows.astype("int32"), ((0, self.window_steps - len(rows)), (0, 0)))
+
+    def _on_device(self, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        tensors = {name: kernels.to_device(array) for name, array in arrays.items()}
+        return {name: ops.cast(tensor, self._dtypes[name]) for name, tensor in tensors.items()}
+
+
+def fits(arrays: Mapping[str, np.ndarray], dtypes: Mapping[str, str]) -> bool:
+    """Whether arrays are to be on the device as a whole.
+
+    On an accelerator, if they take no more than ACCELERATOR_SHARE of its free memory. On a CPU, if they take no more
+    than CPU_SHARE of the machine's, and what cannot be shared, because it has another dtype there or is not aligned,
+    no more than CPU_COPY_LIMIT.
+
+    Args:
+      arrays: by name.
+      dtypes: on the device, by name.
+    """
+    total = sum(array.nbytes for array in arrays.values())
+    free = kernels.free_accelerator_memory()
+    if free is not None:
+        return total <= ACCELERATOR_SHARE * free
+    copied = sum(array.nbytes for name, array in arrays.items() if not _is_shared(array, dtypes[name]))
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return total <= CPU_SHARE * memory and copied <= CPU_COPY_LIMIT
+
+
+def _is_shared(array: np.ndarray, dtype: str) -> bool:
+    """Whether a CPU's tensor can have the memory of the array; the .npy files of a cache are aligned."""
+    return str(array.dtype) == dtype and array.flags.c_contiguous and array.ctypes.data % kernels.ALIGNMENT == 0

@@ -1,0 +1,202 @@
+"""What a search would cost, by what cells have cost.
+
+A cell that is trained on rungs of n_1, n_2, ... steps, each from scratch, takes
+
+    sum over its rungs of (overhead_seconds + n_i * step_seconds):
+
+steps, and whatever is beside them, such as starting weights and scoring. Both are known of each cell (ProxyScore); the
+cell that a worker scores first, which pays for compilation, tells what a worker's start costs.
+
+Cells are not told apart by their multiply-adds: these explained 3 % and 21 % of the variance of the seconds of 48 cells
+in two searches on CamVid, and the cells that are still to be drawn are drawn like those that were.
+"""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Self
+
+import numpy as np
+
+from deeplab_dpc.config import SearchConfig
+from deeplab_dpc.search.scored import GIVEN, ProxyScore, Scored
+
+PAPER_CANDIDATES = 28_000  # arXiv:1809.04184, Sec. 4.2
+PAPER_STEPS = 30_000  # arXiv:1809.04184, Sec. 3.3
+PAPER_SECONDS = 90 * 60  # a candidate on one P100; arXiv:1809.04184, Sec. 3.3
+PAPER_WORKERS = 370  # P100s, for about a week; arXiv:1809.04184, Sec. 4.2
+ENOUGH_DRAWN = 3  # measured candidates; with fewer, warm starts count as well
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Cells that are to be scored.
+
+    Attributes:
+      candidates: of them the best 1 / halving_factor climb each rung.
+      rung_steps: budgets, rising (SearchConfig.rung_steps).
+      halving_factor: eta.
+      given: warm starts, which climb all rungs.
+    """
+
+    candidates: int
+    rung_steps: tuple[int, ...]
+    halving_factor: int = 4
+    given: int = 0
+
+    @classmethod
+    def of(cls, config: SearchConfig) -> Self:
+        """All of a search."""
+        return cls(config.num_candidates, config.rung_steps, config.halving_factor, len(config.warm_starts))
+
+    @property
+    def steps_of_candidate(self) -> float:
+        """Expected: n_1 + n_2 / eta + n_3 / eta ** 2 + ..."""
+        return sum(steps * share for steps, share in zip(self.rung_steps, self._shares, strict=True))
+
+    @property
+    def steps(self) -> float:
+        """Expected, of all cells."""
+        return self.candidates * self.steps_of_candidate + self.given * sum(self.rung_steps)
+
+    @property
+    def rungs(self) -> float:
+        """Expected trainings of all cells."""
+        return self.candidates * sum(self._shares) + self.given * len(self.rung_steps)
+
+    @property
+    def _shares(self) -> list[float]:
+        """Of the candidates that are trained on each rung."""
+        return [float(self.halving_factor) ** -rung for rung in range(len(self.rung_steps))]
+
+
+def paper_plan(halving_rungs: int = 1) -> Plan:
+    """The paper's 28,000 candidates of 30,000 steps, or the same with successive halving by 4."""
+    config = SearchConfig(
+        num_candidates=PAPER_CANDIDATES, proxy_steps=PAPER_STEPS, halving_rungs=halving_rungs, halving_factor=4
+    )
+    return Plan(config.num_candidates, config.rung_steps, config.halving_factor)
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """Seconds.
+
+    Attributes:
+      typical: with the mean step of the cells measured, since a search pays for all cells, dear and cheap, on fast
+        workers and slow ones; and with their median overhead, since a worker that is held up counts there.
+      low, high: if all cells were like the cheapest tenth of those measured, or like the dearest tenth.
+    """
+
+    typical: float
+    low: float
+    high: float
+
+    def map(self, scale: float, offset: float = 0.0) -> "Estimate":
+        """scale * seconds + offset."""
+        return Estimate(*(scale * value + offset for value in dataclasses.astuple(self)))
+
+
+@dataclasses.dataclass(frozen=True)
+class CellCost:
+    """What a cell took.
+
+    Attributes:
+      worker: who trained it.
+      step_seconds: of a step.
+      overhead_seconds: of a rung, beside its steps.
+    """
+
+    worker: str
+    step_seconds: float
+    overhead_seconds: float
+
+    @classmethod
+    def of(cls, scored: Scored) -> Self:
+        """The last rung's step stands for those of all."""
+        score = scored.score
+        rungs = score.rungs or ((score.steps, score.miou),)
+        beside = score.seconds - score.step_seconds * sum(steps for steps, _ in rungs)
+        return cls(scored.worker, score.step_seconds, max(0.0, beside / len(rungs)))
+
+
+@dataclasses.dataclass(frozen=True)
+class CostModel:
+    """What cells cost on the devices that have scored some.
+
+    Attributes:
+      cells: those measured, one or more. The first of each worker is left out where there are others, and so are warm
+        starts where there are candidates enough: a 1x1 convolution is no typical cell.
+      start_seconds: that a worker's first cell takes more than its others; 0 where only first cells are known.
+      has_only_first_cells: whether the cells pay for their workers' starts.
+    """
+
+    cells: tuple[CellCost, ...]
+    start_seconds: float = 0.0
+    has_only_first_cells: bool = False
+
+    @classmethod
+    def of(cls, scored: Iterable[Scored]) -> Self | None:
+        """None if no cell has a known step: results from before it was kept, and proxies that train end to end.
+
+        Args:
+          scored: warm starts and candidates.
+        """
+        firsts: dict[str, Scored] = {}
+        measured = []
+        for one in sorted(scored, key=lambda one: one.finished):
+            firsts.setdefault(one.worker, one)
+            if is_timed(one.score):
+                measured.append(one)
+        later = [one for one in measured if one is not firsts[one.worker]]
+        chosen = later or measured
+        drawn = [one for one in chosen if one.draw != GIVEN]
+        cells = tuple(CellCost.of(one) for one in (drawn if len(drawn) >= ENOUGH_DRAWN else chosen))
+        if not cells:
+            return None
+        if not later:
+            return cls(cells, has_only_first_cells=True)
+        usual = float(np.median([cell.overhead_seconds for cell in cells]))
+        starts = [
+            max(0.0, CellCost.of(one).overhead_seconds - usual) * max(1, len(one.score.rungs))
+            for one in firsts.values()
+            if is_timed(one.score)
+        ]
+        return cls(cells, float(np.median(starts)) if starts else 0.0)
+
+    @property
+    def by_worker(self) -> dict[str, list[CellCost]]:
+        """The cells of each worker, by name."""
+        found: dict[str, list[CellCost]] = {}
+        for cell in sorted(self.cells, key=lambda cell: cell.worker):
+            found.setdefault(cell.worker, []).append(cell)
+        return found
+
+    def seconds(self, steps: float, rungs: float) -> Estimate:
+        """Device time of so many steps in so many rungs, without any worker's start."""
+        step = np.array([cell.step_seconds for cell in self.cells])
+        overhead = np.array([cell.overhead_seconds for cell in self.cells])
+        typical = float(steps * step.mean() + rungs * np.median(overhead))
+        low, high = tenths(steps * step + rungs * overhead)
+        return Estimate(typical, min(low, typical), max(high, typical))
+
+
+def tenths(values: np.ndarray) -> tuple[float, float]:
+    """The 10th and the 90th percentile, each a value; of ten values or fewer the extremes."""
+    return float(np.percentile(values, 10, method="lower")), float(np.percentile(values, 90, method="higher"))
+
+
+def is_timed(score: ProxyScore) -> bool:
+    """Whether it is known what a step took."""
+    return score.step_seconds > 0.0
+
+
+def device_seconds(model: CostModel, plan: Plan) -> Estimate:
+    """Of all workers together, beside the start of each."""
+    return model.seconds(plan.steps, plan.rungs)
+
+
+def wall_seconds(model: CostModel, plan: Plan, workers: int) -> Estimate:
+    """Of so many workers like those measured: no less than a cell that climbs all rungs takes one of them."""
+    shared = device_seconds(model, plan).map(1.0 / workers)
+    longest = model.seconds(sum(plan.rung_steps), len(plan.rung_steps))
+    return Estimate(*map(max, dataclasses.astuple(shared), dataclasses.astuple(longest))).map(1.0, model.start_seconds)

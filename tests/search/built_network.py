@@ -1,0 +1,60 @@
+"""The proxy's network built of layers for one cell and trained by Keras' step: what any cell's network is held to."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+from deeplab_dpc.arch.cell import AtrousConv, Cell
+from deeplab_dpc.layers.dense_prediction_cell import DensePredictionCell
+from deeplab_dpc.models.segmenter import Logits
+from deeplab_dpc.search.training_step import MOMENTUM, WEIGHT_DECAY
+from deeplab_dpc.training.optimizers import MomentumSGD, is_decayed
+
+
+class BuiltNetwork(keras.Model):
+    """Features [batch, h, w, channels] -> logits [batch, h, w, classes], without dropout."""
+
+    def __init__(self, cell: Cell, num_classes: int, filters: int, decay: float, loss: Callable[[Any, Any], Any]):
+        super().__init__()
+        self._loss_function = loss
+        self.head = DensePredictionCell(cell, filters=filters, dropout=0.0, batch_norm_decay=decay)
+        self.logits = Logits(num_classes)
+
+    def build(self, input_shape):
+        self.head.build(input_shape)
+        self.logits.build(self.head.compute_output_shape(input_shape))
+        for variable in filter(is_decayed, self.trainable_variables):
+            variable.regularizer = keras.regularizers.L2(WEIGHT_DECAY / 2.0)
+
+    def call(self, features, training=False):
+        return self.logits(self.head(ops.cast(features, "float32"), training=training))
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return self._loss_function(y, y_pred) + sum(self.losses)
+
+    def assign(self, weights: dict[str, Any]) -> None:
+        """Takes the weights that the other network has for the same cell."""
+        cell = self.head.cell
+        for own, branch, layer in zip(weights["branches"], cell.branches, self.head.branches, strict=False):
+            if isinstance(branch.operation, AtrousConv):
+                channels = layer.depthwise.depthwise_kernel.shape[2]
+                layer.depthwise.depthwise_kernel.assign(own["depthwise_kernel"][:, :, :channels])
+                layer.pointwise.kernel.assign(own["kernel"][None, None, :channels])
+            else:
+                layer.kernel.assign(own["kernel"][None, None, : layer.kernel.shape[2]])
+        filters = self.head.filters
+        kernel = weights["projection"]["kernel"][: len(cell.branches)].reshape(1, 1, -1, filters)
+        self.head.projection.kernel.assign(kernel)
+        self.logits.semantic.kernel.assign(weights["logits"]["kernel"][None, None])
+
+    def trained(self, rates: Any, features: Any, labels: Any, rows: Any) -> list[float]:
+        """The losses of steps on the given rows."""
+        self.compile(optimizer=MomentumSGD(float(rates[0]), MOMENTUM), jit_compile=keras.backend.backend() == "jax")
+        losses = []
+        for rate, chosen in zip(rates, rows, strict=True):
+            self.optimizer.learning_rate = rate
+            self.reset_metrics()
+            losses.append(float(self.train_on_batch(features[chosen], labels[chosen])))
+        return losses
