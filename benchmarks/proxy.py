@@ -2,9 +2,9 @@
 
     python benchmarks/proxy.py
     KERAS_BACKEND=jax python benchmarks/proxy.py
-    python benchmarks/proxy.py --size=paper --cells=dpc_top1 --random_cells=1 --steps=6 --precisions=float32
+    python benchmarks/proxy.py --size=paper --random_cells=1 --rounds=1 --steps=5 --precisions=float32
     python benchmarks/proxy.py --whole --forms=plain,product --precisions=float32 --loss_nodes=4
-    python benchmarks/proxy.py --feature_cache=DIR --steps=400 --rounds=3 --new_seeds --most_seconds=inf
+    python benchmarks/proxy.py --feature_cache=DIR --steps=400 --rounds=3 --new_seeds --most_seconds=inf --noparts
 
 The forms are plain Keras with the loss at every label pixel (float32), the same with XLA (plain_xla; on TensorFlow,
 whose CPU form Keras does not compile by itself), the project's layers trained by Keras' step, one network a cell, and
@@ -17,6 +17,7 @@ import contextlib
 import itertools
 import pathlib
 import random
+import sys
 import tempfile
 from collections.abc import Iterator
 
@@ -44,9 +45,7 @@ _RANDOM_CELLS = flags.DEFINE_integer("random_cells", 2, "Draws from the whole sp
 _STEPS = flags.DEFINE_integer("steps", 10, "Of each cell.", lower_bound=4)
 _ROUNDS = flags.DEFINE_integer("rounds", 2, "Alternations of all cells and forms.", lower_bound=1)
 _MOST_SECONDS = flags.DEFINE_float("most_seconds", 15.0, "After which a cell on Keras' step is broken off.")
-_FORMS = flags.DEFINE_multi_enum(
-    "forms", [PLAIN, PROJECT, PRODUCT], list(FORMS), "What is compared; may be given several times."
-)
+_FORMS = flags.DEFINE_list("forms", [PLAIN, PROJECT, PRODUCT], f"What is compared, of {', '.join(FORMS)}.")
 _PRECISIONS = flags.DEFINE_list("precisions", ["float32", "bfloat16"], "Of ProxyEvaluator and of the parts.")
 _LOSS_NODES = flags.DEFINE_list("loss_nodes", ["0", "4"], "Of the separated loss; 0 for the exact one.")
 _SEED = flags.DEFINE_integer("seed", 0, "Of the draws, of weights, order and dropout.")
@@ -57,6 +56,11 @@ _JSON = flags.DEFINE_string("json", None, "File that gets all that was measured.
 
 GENERATED_IMAGES = {"train": 16, "val": 8}
 ACTIVATION_BYTES = {"float32": 4, "bfloat16": 2}
+flags.register_validator("forms", lambda names: names and set(names) <= set(FORMS), f"must be of {', '.join(FORMS)}")
+flags.register_validator(
+    "precisions", lambda names: set(names) <= set(ACTIVATION_BYTES), f"must be of {', '.join(ACTIVATION_BYTES)}"
+)
+flags.register_validator("loss_nodes", lambda counts: all(count.isdigit() for count in counts), "must be integers >= 0")
 
 
 def _variants() -> list[Variant]:
@@ -98,9 +102,9 @@ def _cache() -> Iterator[pathlib.Path]:
 def _measure(variants: list[Variant], cells: dict[str, Cell], cache: pathlib.Path) -> tuple[list[Measured], str]:
     """All rounds of all forms, and what computes."""
     found = [Measured(variant) for variant in variants]
-    steps = proxy_tables.WHOLE_STEPS if _WHOLE.value else _STEPS.value
+    steps, rounds = (proxy_tables.WHOLE_STEPS, 1) if _WHOLE.value else (_STEPS.value, _ROUNDS.value)
     with contextlib.ExitStack() as stack:
-        for number in range(_ROUNDS.value):
+        for number in range(rounds):
             if number == 0 or _NEW_SEEDS.value:
                 stack.close()
                 for measured in found:
@@ -156,7 +160,7 @@ def main(argv) -> None:
     try:
         _run()
     except UserError as error:
-        raise app.UsageError(str(error)) from error
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

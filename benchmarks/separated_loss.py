@@ -12,6 +12,7 @@ medians of a loss with its gradient, alternating. Memory: how far a process of i
 import functools
 import json
 import os
+import pathlib
 import statistics
 import subprocess
 import sys
@@ -59,6 +60,8 @@ def _compiled(loss: Loss) -> Callable[[Any], tuple[Any, Any]]:
         return jax.jit(jax.value_and_grad(loss))
     import tensorflow as tf
 
+    tf.get_logger().setLevel("ERROR")  # that there is a function for each loss is meant so
+
     def value_and_gradient(logits: Any) -> tuple[Any, Any]:
         with tf.GradientTape() as tape:
             tape.watch(logits)
@@ -68,8 +71,8 @@ def _compiled(loss: Loss) -> Callable[[Any], tuple[Any, Any]]:
     return tf.function(value_and_gradient, autograph=False)
 
 
-def _trained_logits() -> tuple[np.ndarray, np.ndarray]:
-    """Logits [images, h, w, classes] of the run, and labels [images, height, width] that they align with."""
+def _trained_logits(run_dir: str, data_dir: str) -> tuple[np.ndarray, np.ndarray]:
+    """Logits [images, h, w, classes] of a run, and labels [images, height, width] that they align with."""
     from deeplab_dpc.checkpoint.run import load_weights
     from deeplab_dpc.checkpoint.run_directory import latest_checkpoint
     from deeplab_dpc.config import ModelConfig
@@ -80,9 +83,9 @@ def _trained_logits() -> tuple[np.ndarray, np.ndarray]:
     from deeplab_dpc.run_config import read_run
     from deeplab_dpc.search.feature_writer import largest_crop
 
-    model = build_segmenter(ModelConfig.from_json(read_run(_RUN_DIR.value, "run_dir")["model"]))
-    load_weights(latest_checkpoint(_RUN_DIR.value), model)
-    dataset = find_dataset(_DATA_DIR.value)
+    model = build_segmenter(ModelConfig.from_json(read_run(run_dir, "run_dir")["model"]))
+    load_weights(latest_checkpoint(run_dir), model)
+    dataset = find_dataset(data_dir)
     crop = largest_crop(dataset, _SPLIT.value, model.config.output_stride)
     height, width = ((side - 1) * _IMAGE_SCALE.value + 1 for side in crop)
     logits, labels = [], []
@@ -107,7 +110,8 @@ def _random_case(shape: tuple[int, ...], label_size: tuple[int, int]) -> tuple[n
 
 def _known_targets(nodes: int, labels: np.ndarray, shape: tuple[int, ...]) -> Loss:
     """The loss with targets that are computed beforehand, as the proxy has them."""
-    loss = SeparatedLoss(shape[1:3], labels.shape[1:], shape[3], IGNORE_LABEL, nodes)
+    _, h, w, classes = shape
+    loss = SeparatedLoss((h, w), labels.shape[1:], classes, IGNORE_LABEL, nodes)
     rows = {name: ops.convert_to_tensor(x) for name, x in loss.targets(labels).rows(np.arange(len(labels))).items()}
     return functools.partial(loss, rows)
 
@@ -177,6 +181,7 @@ def _grown(case: str, way: str) -> int:
     logits, ways = _ways(case)
     step, logits = _compiled(ways[way]), ops.convert_to_tensor(logits)
     _compiled(lambda x: ops.sum(ops.square(x)))(logits)  # what the first compilation takes is not the loss'
+    pathlib.Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # Linux: the peak so far is forgotten
     before = peak_memory()
     for _ in range(2):
         np.asarray(step(logits)[1])
@@ -207,7 +212,10 @@ def main(argv) -> None:
         print(_grown(*_MEASURE.value.split(":")))
         return
     if _RUN_DIR.value:
-        _print_errors(*_trained_logits(), f"{_IMAGES.value} images of {_SPLIT.value}, {_RUN_DIR.value}")
+        _print_errors(
+            *_trained_logits(_RUN_DIR.value, _DATA_DIR.value),
+            f"{_IMAGES.value} images of {_SPLIT.value}, {_RUN_DIR.value}",
+        )
     else:
         _print_errors(*_random_case((4, 24, 31, 11), (369, 481)), "smooth random logits")
     if _SECONDS.value:

@@ -83,10 +83,10 @@ def _conv(x: Tensor, kernel: Tensor, rate: Tensor) -> Tensor:
     """The convolution, in the dtype of `x`; on the CPU in a loop over two halves of the rows.
 
     The loop is there to end the fusion: XLA would compute nine times what precedes the convolution, and that again for
-    each thing that follows (two convolutions in a row took 20 times as long). Two turns are no slower than none.
+    each thing that follows (two convolutions in a row took 4 to 6 times as long). Two turns are no slower than none.
     """
     height = ops.shape(x)[1]
-    if not _on_cpu():
+    if not _with_loops():
         return _rows_of_output(x, kernel, rate, 0, height)
     half = (height + 1) // 2
 
@@ -103,19 +103,22 @@ def _turned(kernel: Tensor) -> Tensor:
 
 def _kernel_gradient(x: Tensor, upstream: Tensor, kernel: Tensor, rate: Tensor) -> Tensor:
     """Gradient of the kernel, in its shape and dtype, from that of the output (`upstream`, like `x`)."""
-    sums = (_sums_by_rows if _on_cpu() else _sums_at_once)(x, upstream, kernel.shape[:2], rate)
+    sums = (_sums_by_rows if _with_loops() else _sums_at_once)(x, upstream, kernel.shape[:2], rate)
     return ops.cast(ops.reshape(ops.stack(sums), kernel.shape), kernel.dtype)
 
 
-def _on_cpu() -> bool:
-    """Whether the programs are compiled for the CPU: the one choice of forms, with or without loops.
+def _with_loops() -> bool:
+    """Whether the programs have loops: where one CPU runs them. This is the one choice of forms.
 
     Measured on 2 CPU cores (benchmarks/depthwise.py): XLA does not vectorise a sum over all but the last axis there,
     and nine of them take 5 to 15 times as long as the loop over rows; why the convolution has one says _conv. On a GPU
     each turn of a loop would be a kernel of its own, and XLA is expected to make one kernel of the nine sums and to
     fuse with more care: that is not measured.
     """
-    return jax.default_backend() == "cpu" if tf is None else not tf.config.list_physical_devices("GPU")
+    if tf is not None:
+        return not tf.config.list_physical_devices("GPU")
+    # Where several devices share the images, they would have to add up the sums of each turn.
+    return jax.default_backend() == "cpu" and jax.device_count() == 1
 
 
 def _sums_at_once(x: Tensor, upstream: Tensor, taps: tuple[int, int], rate: Tensor) -> list[Tensor]:

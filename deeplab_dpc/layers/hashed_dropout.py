@@ -18,7 +18,7 @@ def hashed_dropout(x: Any, rate: float, seed: Any) -> Any:
     Args:
       x: any floating tensor of static shape, of less than 2 ** 32 values.
       rate: fraction dropped, in [0, 1).
-      seed: an int32 scalar; equal seeds drop equal positions.
+      seed: an integer scalar tensor; equal seeds drop equal positions.
     """
     shape, keep = x.shape, 1.0 / (1.0 - rate)
 

@@ -7,7 +7,7 @@ takes every cell. Weights have the shapes of what needs most of them; the rest o
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from keras import ops
@@ -15,10 +15,11 @@ from keras import ops
 from deeplab_dpc.arch.cell import FILTERS
 from deeplab_dpc.layers import depthwise, kernels
 from deeplab_dpc.layers.hashed_dropout import hashed_dropout
-from deeplab_dpc.search.wiring import ABSENT, OPERATIONS, Capacity, row
+from deeplab_dpc.search.wiring import ABSENT, Capacity, row
 
 EPSILON = 1e-5  # of batch norm
 DROPOUT = 0.1
+SEED_STRIDE = 0x1B873593  # between the dropout of the branches
 Tensors = dict[str, Any]
 
 
@@ -33,7 +34,6 @@ class CellNetwork:
       dtype: of the activations; weights, statistics and logits are in float32.
       filters: of every convolution.
       dropout: fraction of the branches' outputs that is dropped before the projection.
-      kinds: what each branch does, if that is fixed when the network is traced; None to read it from the wiring.
     """
 
     channels: int
@@ -42,7 +42,6 @@ class CellNetwork:
     dtype: str = "float32"
     filters: int = FILTERS
     dropout: float = DROPOUT
-    kinds: tuple[int, ...] | None = None
 
     @property
     def width(self) -> int:
@@ -71,12 +70,14 @@ class CellNetwork:
         for i in range(self.capacity.branches):
             own = weights["branches"][i]
             known = None if statistics is None else statistics["branches"][i]
-            kind = wiring["kind"][i] if self.kinds is None else self.kinds[i]
-            output, measured = self._branch(own, row(wiring, i), kind, features, outputs, known)
+            branch = row(wiring, i)
+            output, measured = self._branch(i, own, branch, features, outputs, known)
             outputs.append(output)
             found.append(measured)
-            mask_seed = None if seed is None else seed * self.capacity.branches + i
-            projected = projected + self._projected(output, weights["projection"]["kernel"][i], kind, mask_seed)
+            mask_seed = None if seed is None else _branch_seed(seed, i)
+            projected = projected + self._projected(
+                output, weights["projection"]["kernel"][i], branch["kind"], mask_seed
+            )
         x, mean, variance = _batch_norm(
             projected, weights["projection"], None if statistics is None else statistics["projection"]
         )
@@ -84,9 +85,9 @@ class CellNetwork:
         return logits, {"branches": found, "projection": {"mean": mean, "variance": variance}}
 
     def _branch(
-        self, weights: Tensors, wiring: Tensors, kind: Any, features: Any, outputs: Sequence[Any], known: Tensors | None
+        self, i: int, weights: Tensors, wiring: Tensors, features: Any, outputs: Sequence[Any], known: Tensors | None
     ) -> tuple[Any, Tensors]:
-        """The output [batch, h, w, filters] of one branch, and its statistics."""
+        """The output [batch, h, w, filters] of branch i, and its statistics."""
         batch, height, width, _ = features.shape
 
         def absent() -> Any:
@@ -111,20 +112,28 @@ class CellNetwork:
             upsampled = _resized(ops.relu(y), wiring["upsample_rows"], wiring["upsample_columns"])
             return ops.cast(upsampled, self.dtype), mean, variance, *self._no_depthwise()
 
-        cases = [absent, *(functools.partial(operation, features) for operation in (pointwise, atrous, pooling))]
-        if outputs:
-            # One switch after another: nested ones have no gradient on TensorFlow.
-            source = ops.maximum(wiring["source"], 1) - 1
-            inner = outputs[0] if len(outputs) == 1 else ops.switch(source, [lambda o=o: o for o in outputs])
-            cases += [functools.partial(operation, inner) for operation in (pointwise, atrous, pooling)]
-            kind = kind + len(OPERATIONS) * ops.cast((kind != ABSENT) & (wiring["source"] > 0), "int32")
-        output, mean, variance, depthwise_mean, depthwise_variance = ops.switch(kind, cases)
+        found = self._chosen(i, [absent, pointwise, atrous, pooling], wiring, features, outputs)
+        output, mean, variance, depthwise_mean, depthwise_variance = found
         return output, {
             "mean": mean,
             "variance": variance,
             "depthwise_mean": depthwise_mean,
             "depthwise_variance": depthwise_variance,
         }
+
+    def _chosen(
+        self, i: int, operations: Sequence[Callable[..., Any]], wiring: Tensors, features: Any, outputs: Sequence[Any]
+    ) -> Any:
+        """The result of branch i: one of the operations, by its kind, on the features or on an earlier output."""
+        absent, *others = operations
+        kind, cases = wiring["kind"], [absent, *(functools.partial(operation, features) for operation in others)]
+        if outputs:
+            # One switch after another: nested ones have no gradient on TensorFlow.
+            source = ops.maximum(wiring["source"], 1) - 1
+            inner = outputs[0] if len(outputs) == 1 else ops.switch(source, [lambda o=o: o for o in outputs])
+            cases += [functools.partial(operation, inner) for operation in others]
+            kind = kind + len(others) * ops.cast((kind != ABSENT) & (wiring["source"] > 0), "int32")
+        return ops.switch(kind, cases)
 
     def _projected(self, x: Any, kernel: Any, kind: Any, seed: Any) -> Any:
         """The part of the projection that reads one branch, summed up in float32."""
@@ -136,8 +145,6 @@ class CellNetwork:
             y = x if seed is None or self.dropout == 0.0 else hashed_dropout(x, self.dropout, seed)
             return ops.cast(_pointwise(y, kernel), "float32")
 
-        if self.kinds is not None:
-            return absent() if kind == ABSENT else present()
         return ops.cond(kind == ABSENT, absent, present)
 
     def _no_depthwise(self) -> tuple[Any, Any]:
@@ -188,3 +195,7 @@ def _cut(values: Tensors | None, channels: int) -> Any:
 
 def _filled(values: Any, width: int) -> Any:
     return ops.pad(values, (0, width - values.shape[0]))
+
+
+def _branch_seed(seed: Any, i: int) -> Any:
+    return ops.cast(seed, "uint32") + ops.convert_to_tensor(i * SEED_STRIDE % 2**32, dtype="uint32")

@@ -15,7 +15,6 @@ from deeplab_dpc.layers.kernels import interpolation_matrix
 from deeplab_dpc.layers.pooling import cell_means
 
 ABSENT, POINTWISE, ATROUS, POOLING = range(4)  # what a branch does
-OPERATIONS = (POINTWISE, ATROUS, POOLING)
 
 
 @dataclasses.dataclass(frozen=True)

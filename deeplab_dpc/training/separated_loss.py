@@ -119,8 +119,9 @@ class SeparatedLoss:
                     f"The labels have the ids {unknown}, which are none of the {self.num_classes} classes nor the "
                     f"ignore label {self.ignore_label}; datasets/check_data.py reports all of them."
                 )
-            places = [(first + classes).ravel() for first in bins.firsts]
-            sums = sum(np.bincount(*pair, math.prod(bins.shape)) for pair in zip(places, shares, strict=True))
+            sums = np.zeros(math.prod(bins.shape))
+            for first, share in zip(bins.firsts, shares, strict=True):
+                sums += np.bincount((first + classes).ravel(), share, len(sums))
             upright = np.tensordot(vertical.T, sums.reshape(bins.shape).astype("float32"), axes=1)
             targets.label_term[i] = upright[..., :-1] * self._weights
             targets.node_weights[i] = self.quadrature.node_weights(weights[image])
