@@ -1,11 +1,13 @@
 """The proxy task as anybody would write it with Keras 3: what the project's evaluator is compared with.
 
 `PlainForm` has Keras' own layers, optimizer and regularisers, and Keras' loss at every label pixel. Keras has no
-bilinear resize with aligned corners, so that this one layer is the project's. `ProjectForm` has the project's layers
-and losses instead. Either has a network for each cell, which is built, compiled and trained with Keras' own training
-step on the same rows of the feature cache in the same order, and scored by a NumPy confusion matrix.
+bilinear resize with aligned corners, and its AdaptiveAveragePooling2D fails on TensorFlow where a side of the grid is
+1: these two are the project's. `ProjectForm` has the project's layers and losses throughout. Either has a network for
+each cell, which is built, compiled and trained with Keras' own training step on the same rows of the feature cache in
+the same order, and scored by a NumPy confusion matrix.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,6 +21,7 @@ from deeplab_dpc.arch.cell import BACKBONE, FILTERS, AtrousConv, Cell, Operation
 from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.evaluation.confusion import ConfusionMatrix
 from deeplab_dpc.layers import kernels
+from deeplab_dpc.layers.pooling import grid_pool
 from deeplab_dpc.layers.resize import ResizeAlignCorners
 from deeplab_dpc.models.precision import precision_policy
 from deeplab_dpc.models.segmenter import HEAD_BATCH_NORM_DECAY, LOGITS_STDDEV, Logits, build_head, limited_decay
@@ -54,8 +57,7 @@ def plain_network(
     for i, branch in enumerate(cell.branches):
         source = inputs if branch.input == BACKBONE else outputs[branch.input]
         outputs.append(_plain_branch(source, branch.operation, f"branch{i}", decay))
-    x = keras.layers.Concatenate()(outputs) if len(outputs) > 1 else outputs[0]
-    x = keras.layers.Dropout(DROPOUT)(x)
+    x = keras.layers.Dropout(DROPOUT)(keras.layers.Concatenate()(outputs) if len(outputs) > 1 else outputs[0])
     x = _plain_conv(x, "concat_projection", decay)
     logits = keras.layers.Conv2D(
         num_classes,
@@ -70,13 +72,12 @@ def plain_network(
 
 def _plain_branch(x: Any, operation: Operation, name: str, decay: float) -> Any:
     if isinstance(operation, AtrousConv):
-        initializer = keras.initializers.TruncatedNormal(stddev=0.33)
         x = keras.layers.DepthwiseConv2D(
             3,
             padding="same",
             dilation_rate=operation.rate,
             use_bias=False,
-            depthwise_initializer=initializer,
+            depthwise_initializer=keras.initializers.TruncatedNormal(stddev=0.33),
             name=f"{name}_depthwise",
         )(x)
         x = keras.layers.BatchNormalization(momentum=decay, epsilon=EPSILON, name=f"{name}_depthwise_norm")(x)
@@ -84,7 +85,7 @@ def _plain_branch(x: Any, operation: Operation, name: str, decay: float) -> Any:
         return _plain_conv(x, f"{name}_pointwise", decay, keras.initializers.TruncatedNormal(stddev=0.06))
     if isinstance(operation, PyramidPooling):
         size = x.shape[1:3]
-        x = keras.layers.AdaptiveAveragePooling2D(operation.grid)(x)
+        x = GridMeans(operation.grid)(x)
         return ResizeAlignCorners(size)(_plain_conv(x, name, decay))
     return _plain_conv(x, name, decay)
 
@@ -100,6 +101,21 @@ def _plain_conv(x: Any, name: str, decay: float, initializer: Any = "glorot_unif
     )(x)
     x = keras.layers.BatchNormalization(momentum=decay, epsilon=EPSILON, name=f"{name}_norm")(x)
     return keras.layers.ReLU()(x)
+
+
+class GridMeans(keras.layers.Layer):
+    """Means over grid cells: [batch, height, width, channels] -> [batch, grid_h, grid_w, channels].
+
+    Args:
+      grid: (grid_h, grid_w).
+    """
+
+    def __init__(self, grid: tuple[int, int]):
+        super().__init__()
+        self.grid = grid
+
+    def call(self, inputs):
+        return grid_pool(inputs, self.grid)
 
 
 class ProjectNetwork(keras.Model):
@@ -131,7 +147,7 @@ class ProjectNetwork(keras.Model):
 
 
 class OneDeviceSGD(MomentumSGD):
-    """For one device. Where Keras sums gradients over replicas, TensorFlow keeps the graph for ever: 25 MB a cell."""
+    """Where Keras sums gradients over replicas, TensorFlow keeps the graph for ever: 25 MB a cell."""
 
     def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
         return grads_and_vars
@@ -179,9 +195,8 @@ class KerasForm:
             model = self.network(cell, steps)
         model.compile(self.optimizer(steps), self.loss(), jit_compile=self.jit_compile)
         losses, ends = [], [time.perf_counter()]
-        rows = batch_order(len(self.train), self.batch_size, self.seed)
-        while len(losses) < steps:
-            losses.append(float(model.train_on_batch(*self.batch(next(rows)))))
+        for rows in itertools.islice(batch_order(len(self.train), self.batch_size, self.seed), steps):
+            losses.append(float(model.train_on_batch(*self.batch(rows))))
             ends.append(time.perf_counter())
             model.reset_metrics()
             if ends[-1] - start > self.most_seconds and len(losses) > WARM_UP_STEPS:

@@ -38,6 +38,7 @@ _IMAGE_SCALE = flags.DEFINE_integer(
 )
 _ERROR_NODES = flags.DEFINE_list("error_nodes", ["1", "2", "3", "4"], "Nodes per axis and cell.")
 _SECONDS = flags.DEFINE_bool("seconds", True, "Whether to measure time and memory.")
+_CASE = flags.DEFINE_multi_string("case", None, "Which of the cases below are timed; all of them by default.")
 _ROUNDS = flags.DEFINE_integer("rounds", 15, "Alternations.")
 _MEASURE = flags.DEFINE_string("measure_memory", None, "CASE:WAY; prints the bytes of that alone, for the run above.")
 
@@ -196,7 +197,8 @@ def _grown_alone(case: str, way: str) -> int:
 
 def _print_seconds() -> None:
     rows = []
-    for case, (shape, label_size, *_) in CASES.items():
+    for case in _CASE.value or CASES:
+        shape, label_size, *_ = CASES[case]
         seconds = _seconds(case)
         sizes = f"{' x '.join(map(str, shape))} / {' x '.join(map(str, label_size))}"
         for way, median in seconds.items():
@@ -211,7 +213,7 @@ def main(argv) -> None:
     if _MEASURE.value:
         print(_grown(*_MEASURE.value.split(":")))
         return
-    if _RUN_DIR.value:
+    if _RUN_DIR.value and _DATA_DIR.value:
         _print_errors(
             *_trained_logits(_RUN_DIR.value, _DATA_DIR.value),
             f"{_IMAGES.value} images of {_SPLIT.value}, {_RUN_DIR.value}",

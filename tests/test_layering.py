@@ -2,8 +2,6 @@
 
 import ast
 import pathlib
-import subprocess
-import sys
 
 import pytest
 
@@ -87,13 +85,3 @@ def test_tensorflow_is_imported_where_it_may_be(path):
 def test_flags_stay_in_the_commands():
     users = {_room(path) for path in FILES if any(name.split(".")[0] == "absl" for name in _imports(path))}
     assert users == {"cli"}
-
-
-def test_proxy_runs_on_jax_without_tensorflow(tmp_path):
-    """A search on cached features in a process where importing TensorFlow fails."""
-    script = pathlib.Path(__file__).parent / "search" / "search_without_tensorflow.py"
-    result = subprocess.run(
-        [sys.executable, str(script), str(tmp_path)], capture_output=True, text=True, check=False, timeout=300
-    )
-    assert result.returncode == 0, result.stderr[-2000:]
-    assert "Written:" in result.stdout

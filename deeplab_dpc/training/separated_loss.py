@@ -151,10 +151,9 @@ def summed_cross_entropy(labels: Any, logits: Any, pixel_weights: Any, nodes: in
     size, images = math.prod(bins.shape), ops.shape(labels)[0]
     # One segment sum for the batch: one an image, mapped over the batch, takes one and a half times as long or more.
     classes = ops.cast(labels, "int32") + size * ops.arange(images, dtype="int32")[:, None, None]
-    sums = 0.0
-    for first, share in zip(bins.firsts, bins.shares, strict=True):
-        data, places = (ops.reshape(x, (-1,)) for x in (pixel_weights * share, first + classes))
-        sums = sums + ops.segment_sum(data, places, images * size)
+    shares = ops.stack([pixel_weights * share for share in bins.shares])
+    places = ops.stack([first + classes for first in bins.firsts])
+    sums = ops.segment_sum(ops.reshape(shares, (-1,)), ops.reshape(places, (-1,)), images * size)
     label_term = ops.matmul(vertical.T, ops.reshape(sums, (-1, label_size[0], size // label_size[0])))
 
     wide = ops.cast(logits, "float32")

@@ -9,7 +9,7 @@ from deeplab_dpc.arch.cell import BACKBONE, AtrousConv, Branch, Cell, Conv1x1, P
 from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.training.losses import SegmentationLoss
 
-CELL = Cell((Branch(BACKBONE, AtrousConv((1, 3))), Branch(0, PyramidPooling((2, 4))), Branch(BACKBONE, Conv1x1())))
+CELL = Cell((Branch(BACKBONE, AtrousConv((1, 3))), Branch(0, PyramidPooling((1, 4))), Branch(BACKBONE, Conv1x1())))
 # In the order of the project's weights: a kernel (and bias), then its batch norm.
 LAYERS = ["branch0_depthwise", "branch0_pointwise", "branch1", "branch2", "concat_projection"]
 FEATURES, LABELS, CLASSES, STEPS = (9, 10, 4), (129, 145), 3, 40

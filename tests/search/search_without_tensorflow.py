@@ -1,4 +1,7 @@
-"""Run by test_layering.py: a search on a feature cache, on JAX, where TensorFlow cannot be imported."""
+"""Run by test_proxy_on_jax.py: a search on a feature cache, on JAX, where TensorFlow cannot be imported.
+
+python search_without_tensorflow.py FOLDER FLAG...
+"""
 
 import os
 import pathlib
@@ -17,18 +20,5 @@ ROOT = pathlib.Path(sys.argv[1])
 
 
 write_cache(ROOT / "cache")
-sys.exit(
-    execute(
-        "search",
-        [
-            f"--feature_cache={ROOT / 'cache'}",
-            f"--workdir={ROOT / 'search'}",
-            "--num_branches=2",
-            "--num_candidates=1",
-            "--warm_starts=conv1x1",
-            "--proxy_steps=2",
-            "--proxy_batch_size=2",
-            "--rerank_top_k=0",
-        ],
-    )
-)
+flags = [f"--feature_cache={ROOT / 'cache'}", f"--workdir={ROOT / 'search'}", *sys.argv[2:]]
+sys.exit(execute("search", flags))
