@@ -72,9 +72,9 @@ class Measured:
 
     @property
     def later_overhead(self) -> float:
-        """Seconds beside the steps of a later cell, on average; that of the first where there are no others."""
+        """Seconds beside the steps of a later cell, on average; not a number where there are no others."""
         later = [timing.overhead for place, timing in self.timings.items() if place not in self.firsts]
-        return statistics.mean(later) if later else self.first_overhead
+        return statistics.mean(later) if later else math.nan
 
     @property
     def whole_seconds(self) -> float:
@@ -135,6 +135,11 @@ def _baseline(measured: Sequence[Measured]) -> Measured:
     return min(plain, key=lambda one: one.step_seconds) if plain else measured[0]
 
 
+def _figure(value: float, form: str, unit: str = "") -> str:
+    """A dash for what was not measured."""
+    return "-" if math.isnan(value) else f"{value:{form}}{unit}"
+
+
 def print_forms(title: str, measured: Sequence[Measured], is_whole: bool, has_real_labels: bool) -> None:
     """A row a form: steps, what is beside them, 20 cells of 100 steps, memory."""
     base = _baseline(measured)
@@ -148,11 +153,11 @@ def print_forms(title: str, measured: Sequence[Measured], is_whole: bool, has_re
     for one in measured:
         step = one.step_seconds
         row = [str(one.variant), f"{1000 * step:.4g}", f"{1 / step:.3g}", f"{base.step_seconds / step:.2f} x"]
-        row += [f"{one.first_overhead:.2f}", f"{one.later_overhead:.3f}"]
-        row += [f"{whole(one):.1f}", f"{whole(base) / whole(one):.2f} x", f"{one.peak / 1e9:.2f}"]
+        row += [f"{one.first_overhead:.2f}", _figure(one.later_overhead, ".3f")]
+        row += [_figure(whole(one), ".1f"), _figure(whole(base) / whole(one), ".2f", " x"), f"{one.peak / 1e9:.2f}"]
         if has_real_labels:
-            spread = statistics.stdev(one.mious) if len(one.mious) > 1 else float("nan")
-            row.append(f"{statistics.mean(one.mious):.2f} ± {spread:.2f}")
+            spread = statistics.stdev(one.mious) if len(one.mious) > 1 else math.nan
+            row.append(f"{statistics.mean(one.mious):.2f} ± {_figure(spread, '.2f')}")
         rows.append(row)
     print_table(title, [*columns, *(["mIOU, %"] if has_real_labels else [])], rows)
     console.print(
@@ -170,7 +175,9 @@ def print_projection(measured: Sequence[Measured]) -> None:
     rows = []
     for one in measured:
         hours = [(plan.steps * one.step_seconds + plan.rungs * one.later_overhead) / 3600.0 for plan in plans.values()]
-        rows.append((str(one.variant), *(f"{value:,.1f}" for value in hours), f"{hours[0] / hours[1]:.1f} x"))
+        rows.append(
+            (str(one.variant), *(_figure(value, ",.1f") for value in hours), _figure(hours[0] / hours[1], ".1f", " x"))
+        )
     title = "28,000 candidates of 30,000 steps at this size: hours of this device, with scoring as here"
     print_table(title, ("form", *plans, "ratio"), rows)
 

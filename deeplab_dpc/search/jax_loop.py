@@ -8,7 +8,10 @@ from jax import numpy as jnp
 from deeplab_dpc.search.cell_network import Tensors
 from deeplab_dpc.search.training_step import TrainingStep
 
-compiled = jax.jit
+
+def compiled(function: Any) -> Any:
+    """The function, compiled for each shape of its arguments."""
+    return jax.jit(function)
 
 
 def training_loop(step: TrainingStep) -> Any:

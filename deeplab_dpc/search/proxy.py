@@ -92,35 +92,45 @@ class ProxyEvaluator:
             yield climb(budgets, train, candidate.keep_going)
 
     def _train(self, cell: Cell, on_step: OnStep | None, steps: int) -> Rung:
-        program, config = self._program_for(cell), self.config
+        program, pace = self._program_for(cell), _Pace()
+        losses: list[float] = []
+        state: dict[str, Any] = {}
+        for state, found in self._calls(program, cell, steps, pace):  # noqa: B007  (the last is scored)
+            for loss in found:
+                losses.append(loss)
+                if on_step is not None:
+                    on_step(len(losses), loss)
+                if not math.isfinite(loss):
+                    return diverged_rung(len(losses))
+        tail = losses[-max(len(losses) // 10, 1) :]
+        miou = self._miou(program, cell, state)
+        return Rung(steps, miou, float(np.mean(tail)), math.fsum(losses), pace.step_seconds)
+
+    def _calls(
+        self, program: "_Program", cell: Cell, steps: int, pace: "_Pace"
+    ) -> Iterator[tuple[dict[str, Any], list[float]]]:
+        """Trains, and gives the state after each call of the device and the losses of its steps."""
+        config, size = self.config, self._feed.window_steps
         state = program.initial_state(cell)
         wiring = self._wired(cell, program.network, self.train_split)
         rates = ops.convert_to_numpy(PolySchedule(config.proxy_learning_rate, steps)(np.arange(steps, dtype="float32")))
         seeds = np.random.default_rng([config.seed, steps]).integers(0, 2**31, steps).astype("int32")
-        decay = limited_decay(HEAD_BATCH_NORM_DECAY, steps)
-        losses: list[float] = []
-        pace = _Pace()
+        decay = np.float32(limited_decay(HEAD_BATCH_NORM_DECAY, steps))
+        done = 0
         for window in self._feed.windows(steps):
-            first, size = len(losses), self._feed.window_steps
-            place, constants = 0, [_padded(values[first : first + size], size) for values in (rates, seeds)]
-            while place < window.steps:
-                count = min(pace.count(), window.steps - place)
+            own = (np.pad(values[done : done + window.steps], (0, size - window.steps)) for values in (rates, seeds))
+            constants = [ops.convert_to_tensor(values) for values in (window.rows, *own, decay)]
+            first = 0
+            while first < window.steps:
+                count = min(pace.count(), window.steps - first)
                 start = time.monotonic()
-                numbers = (np.float32(decay), np.int32(place), np.int32(count))
-                arguments = map(ops.convert_to_tensor, (window.rows, *constants, *numbers))
-                state, found = program.run(state, wiring, window.arrays, *arguments)
-                found = ops.convert_to_numpy(found)[place : place + count].tolist()
+                places = [ops.convert_to_tensor(np.int32(place)) for place in (first, count)]
+                state, found = program.run(state, wiring, window.arrays, *constants, *places)
+                losses = ops.convert_to_numpy(found)[first : first + count].tolist()
                 pace.took(time.monotonic() - start, count)
-                place += count
-                for loss in found:
-                    losses.append(loss)
-                    if on_step is not None:
-                        on_step(len(losses), loss)
-                    if not math.isfinite(loss):
-                        return diverged_rung(len(losses))
-        tail = losses[-max(len(losses) // 10, 1) :]
-        miou = self._miou(program, cell, state)
-        return Rung(steps, miou, float(np.mean(tail)), math.fsum(losses), pace.step_seconds)
+                yield state, losses
+                first += count
+            done += window.steps
 
     def _program_for(self, cell: Cell) -> "_Program":
         """The compiled program; another one where the cell does not fit those before."""
@@ -194,7 +204,3 @@ class _Pace:
     def count(self) -> int:
         """Steps that a call should have."""
         return max(1, int(CALL_SECONDS / self.step_seconds)) if self.step_seconds else 1
-
-
-def _padded(values: np.ndarray, size: int) -> np.ndarray:
-    return np.pad(values, (0, size - len(values)))

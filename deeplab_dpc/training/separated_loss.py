@@ -39,7 +39,7 @@ class Targets:
     node_weights: np.ndarray
     labelled: np.ndarray
 
-    def rows(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+    def rows(self, rows: np.ndarray | slice) -> dict[str, np.ndarray]:
         """Those of some images, as the loss takes them."""
         return {
             "label_term": self.label_term[rows],
