@@ -5,7 +5,7 @@ On TensorFlow the native kernels are used: the fused batch norm, the atrous dept
 are in float32 whatever the inputs' dtype. What depends on the whole batch is the same on one device and on several.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -19,6 +19,9 @@ Tensor = Any
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 else:
+    import jax
+    from jax.ad_checkpoint import checkpoint_name
+
     tf = None
 
 # XLA's atrous depthwise convolution is 20 to 100 times slower than TensorFlow's own kernel on the CPU.
@@ -32,6 +35,26 @@ def fused(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     compiled anyway.
     """
     return function if tf is None else tf.function(function, jit_compile=True, autograph=False)
+
+
+KEPT = "kept"
+
+
+def kept(x: Tensor) -> Tensor:
+    """`x`, which a gradient through `switch` keeps instead of computing it again."""
+    return x if tf is not None else checkpoint_name(x, KEPT)
+
+
+def switch(index: Tensor, cases: Sequence[Callable[[], Any]]) -> Any:
+    """The result of one of the cases.
+
+    JAX keeps for the gradient what any of the cases needs, filled with zeros for those that are not taken: here its
+    cases compute again all but what they mark as `kept`. TensorFlow keeps what the case that is taken needs.
+    """
+    if tf is not None:
+        return ops.switch(index, cases)
+    policy = jax.checkpoint_policies.save_only_these_names(KEPT)
+    return jax.lax.switch(index, [jax.checkpoint(case, prevent_cse=False, policy=policy) for case in cases])
 
 
 # What exhausted memory is among; JAX has no class of its own for it.
@@ -55,8 +78,6 @@ def to_device(array: np.ndarray) -> Tensor:
     """The array as a tensor on the device; on a CPU it shares the memory of an aligned one, also of a mapped file."""
     array = np.asarray(array)  # neither backend knows np.memmap
     if tf is None:
-        import jax
-
         return jax.device_put(array)
     # tf.convert_to_tensor would copy it.
     return tf.raw_ops.Identity(input=array)
@@ -68,8 +89,6 @@ def free_accelerator_memory() -> int | None:
         if not tf.config.list_logical_devices("GPU"):
             return None
         return ASSUMED_ACCELERATOR_MEMORY - tf.config.experimental.get_memory_info("GPU:0")["current"]
-    import jax
-
     device = jax.local_devices()[0]
     if device.platform == "cpu":
         return None

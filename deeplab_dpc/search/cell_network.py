@@ -100,7 +100,7 @@ class CellNetwork:
 
         def atrous(x: Any) -> Any:
             channels = x.shape[-1]
-            y = depthwise.any_rate(x, weights["depthwise_kernel"][..., :channels, :], wiring["rate"])
+            y = kernels.kept(depthwise.any_rate(x, weights["depthwise_kernel"][..., :channels, :], wiring["rate"]))
             y, *inner = _batch_norm(y, _cut(weights, channels), _cut(known, channels), "depthwise_")
             z, mean, variance = _batch_norm(_pointwise(ops.relu(y), weights["kernel"]), weights, known)
             return ops.relu(z), mean, variance, *(_filled(value, self.width) for value in inner)
@@ -133,7 +133,7 @@ class CellNetwork:
             inner = outputs[0] if len(outputs) == 1 else ops.switch(source, [lambda o=o: o for o in outputs])
             cases += [functools.partial(operation, inner) for operation in others]
             kind = kind + len(others) * ops.cast((kind != ABSENT) & (wiring["source"] > 0), "int32")
-        return ops.switch(kind, cases)
+        return kernels.switch(kind, cases)
 
     def _projected(self, x: Any, kernel: Any, kind: Any, seed: Any) -> Any:
         """The part of the projection that reads one branch, summed up in float32."""
@@ -145,7 +145,7 @@ class CellNetwork:
             y = x if seed is None or self.dropout == 0.0 else hashed_dropout(x, self.dropout, seed)
             return ops.cast(_pointwise(y, kernel), "float32")
 
-        return ops.cond(kind == ABSENT, absent, present)
+        return kernels.switch(ops.cast(kind != ABSENT, "int32"), [absent, present])
 
     def _no_depthwise(self) -> tuple[Any, Any]:
         return ops.zeros(self.width), ops.ones(self.width)
@@ -154,7 +154,7 @@ class CellNetwork:
 def _pointwise(x: Any, kernel: Any) -> Any:
     """1x1 convolution of [batch, h, w, channels] with as many rows of [channels, filters] as `x` has channels."""
     *sizes, channels = x.shape
-    y = ops.matmul(ops.reshape(x, (-1, channels)), ops.cast(kernel[:channels], x.dtype))
+    y = kernels.kept(ops.matmul(ops.reshape(x, (-1, channels)), ops.cast(kernel[:channels], x.dtype)))
     return ops.reshape(y, (*sizes, kernel.shape[-1]))
 
 
