@@ -3,7 +3,7 @@
 Each part is compiled as a step is (TensorFlow's graph with the project's clusters of XLA, or JAX' jit) and called again
 and again on arrays that lie on the device. What such a call costs by itself is in it, so that the sum of the parts may
 exceed a step that does them all in one call. The ceilings are measured beside: the dense product of the projection's
-shape, and passes over an array that fits in no cache.
+shape, forward or with its gradients, and passes over an array that fits in no cache.
 """
 
 import dataclasses
@@ -75,7 +75,12 @@ class PartTimer:
         """Of the device, for this precision."""
         width = len(self.step.cell.branches) * FILTERS
         x, kernel = self._array(self.step.places, width), self._array(width, FILTERS)
-        product = min(self._times(compiled(ops.matmul), x, kernel))
+        one = 2.0 * self.step.places * width * FILTERS
+        # The gradients' products may be faster than the one forward.
+        product = max(
+            one / min(self._times(compiled(ops.matmul), x, kernel)),
+            3.0 * one / self._product(width, FILTERS, self.dtype, True),
+        )
 
         def passes(values: Any) -> Any:
             # In one call, since memory that a process gets anew costs more than the pass.
@@ -83,7 +88,7 @@ class PartTimer:
 
         moved = 2.0 * PASSES * count.FLOAT32 * PASSED
         bandwidth = moved / min(self._times(compiled(passes), ops.zeros((PASSED,), "float32")))
-        return Ceilings(2.0 * self.step.places * width * FILTERS / product, bandwidth)
+        return Ceilings(product, bandwidth)
 
     def parts(self) -> dict[str, float]:
         """Seconds of each part, in the order of proxy_count.PARTS."""

@@ -126,7 +126,8 @@ class CellNetwork:
     ) -> Any:
         """The result of branch i: one of the operations, by its kind, on the features or on an earlier output."""
         absent, *others = operations
-        kind, cases = wiring["kind"], [absent, *(functools.partial(operation, features) for operation in others)]
+        kind = wiring["kind"]
+        cases: list[Callable[[], Any]] = [absent, *(functools.partial(operation, features) for operation in others)]
         if outputs:
             # One switch after another: nested ones have no gradient on TensorFlow.
             source = ops.maximum(wiring["source"], 1) - 1

@@ -27,13 +27,13 @@ class InitialWeights:
     """
 
     def __init__(self, network: CellNetwork, seed: int):
-        self._network = network
+        self.network = network
         self._seed = seed
         self._drawn: dict[str, np.ndarray] = {}
 
     def of(self, cell: Cell) -> dict[str, Any]:
         """float32 arrays in the structure that the network reads."""
-        network = self._network
+        network = self.network
         filters, branches = network.filters, network.capacity.branches
         projection = np.zeros((branches, filters, filters), "float32")
         used = len(cell.branches)
@@ -49,7 +49,7 @@ class InitialWeights:
         }
 
     def _branch(self, cell: Cell, i: int) -> dict[str, np.ndarray]:
-        network = self._network
+        network = self.network
         filters, width = network.filters, network.width
         kernel, depthwise_kernel = np.zeros((width, filters), "float32"), np.zeros((3, 3, width, 1), "float32")
         if i < len(cell.branches):

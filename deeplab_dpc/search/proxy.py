@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import keras
 import numpy as np
 from keras import ops
 
@@ -17,35 +16,28 @@ from deeplab_dpc.layers import kernels
 from deeplab_dpc.models.segmenter import HEAD_BATCH_NORM_DECAY, limited_decay
 from deeplab_dpc.search.cell_network import CellNetwork
 from deeplab_dpc.search.cell_weights import InitialWeights, initial_statistics
-from deeplab_dpc.search.device_scoring import check_labels, confusion
+from deeplab_dpc.search.device_scoring import check_labels
 from deeplab_dpc.search.evaluator import Candidate, OnStep, Rung, climb, diverged_rung
 from deeplab_dpc.search.feature_cache import CachedSplit, FeatureCache
 from deeplab_dpc.search.feed import Feed
+from deeplab_dpc.search.program import LABELS, Program, ProxyLoss, program
 from deeplab_dpc.search.scored import ProxyScore
 from deeplab_dpc.search.target_cache import cached_targets
-from deeplab_dpc.search.training_step import FEATURES, TrainingStep, initial_state
+from deeplab_dpc.search.training_step import FEATURES, initial_state
 from deeplab_dpc.search.wiring import Capacity, wire
-from deeplab_dpc.training.losses import SegmentationLoss
 from deeplab_dpc.training.schedules import PolySchedule
-from deeplab_dpc.training.separated_loss import SeparatedLoss
-
-if keras.backend.backend() == "tensorflow":
-    from deeplab_dpc.search.tensorflow_loop import compiled, training_loop
-else:
-    from deeplab_dpc.search.jax_loop import compiled, training_loop
 
 EVAL_BATCH_SIZE = 8
 WINDOW_STEPS = 64  # at most, in one call of the device
 CALL_SECONDS = 1.0  # that a call should take, so that who waits for its steps hears of them
-LABELS = "labels"
 
 
 class ProxyEvaluator:
     """Scores cells on a feature cache; the same seed, data order and budget for every cell.
 
-    One program for all cells is compiled when the first is scored (cell_network.py). A training whose loss is no longer
-    finite ends there, with mIOU 0 and an infinite loss: all cells have the same data, order and rate, and the same
-    training would diverge again.
+    One program for all cells is compiled when the first of a process is scored (program.py). A training whose loss is
+    no longer finite ends there, with mIOU 0 and an infinite loss: all cells have the same data, order and rate, and the
+    same training would diverge again.
 
     Args:
       cache: the features.
@@ -62,28 +54,25 @@ class ProxyEvaluator:
         self.train_split: CachedSplit = cache.split(train_split)
         self.eval_split: CachedSplit = cache.split(config.eval_split)
         check_labels(self.eval_split.labels, cache.num_classes, cache.ignore_label)
-        self._loss, targets = self._loss_and_targets(train_split)
-        self._feed = Feed(
-            {FEATURES: self.train_split.features, **targets}, config.proxy_batch_size, config.seed, WINDOW_STEPS
-        )
-        self._program: _Program | None = None
-
-    def _loss_and_targets(self, train_split: str) -> tuple[Any, dict[str, np.ndarray]]:
-        cache, config, labels = self.cache, self.config, self.train_split.labels
-        if not config.proxy_loss_nodes:
-            exact = SegmentationLoss(cache.ignore_label, config.label_weights)
-            exact.check_classes(cache.num_classes)
-            check_labels(labels, cache.num_classes, cache.ignore_label)
-            return lambda targets, logits: exact(ops.cast(targets[LABELS], "int32"), logits), {LABELS: labels}
-        separated = SeparatedLoss(
+        self._loss = ProxyLoss(
             self.train_split.features.shape[1:3],
-            labels.shape[1:],
+            self.train_split.labels.shape[1:],
             cache.num_classes,
             cache.ignore_label,
             config.proxy_loss_nodes,
             config.label_weights,
         )
-        return separated, cached_targets(cache.path / train_split, labels, separated).rows(slice(None))
+        arrays = {FEATURES: self.train_split.features, **self._targets(train_split)}
+        self._feed = Feed(arrays, config.proxy_batch_size, config.seed, WINDOW_STEPS)
+        self._capacity = Capacity(config.num_branches, max((1, *config.cell_grids)))
+        self._initial: InitialWeights | None = None
+
+    def _targets(self, train_split: str) -> dict[str, np.ndarray]:
+        labels = self.train_split.labels
+        if self._loss.nodes:
+            return cached_targets(self.cache.path / train_split, labels, self._loss.separated()).rows(slice(None))
+        check_labels(labels, self.cache.num_classes, self.cache.ignore_label)
+        return {LABELS: labels}
 
     def evaluate(self, candidates: Iterable[Candidate], budgets: Sequence[int]) -> Iterator[ProxyScore]:
         """Trains each cell from scratch on each of the rungs and scores it; see Evaluator."""
@@ -92,10 +81,10 @@ class ProxyEvaluator:
             yield climb(budgets, train, candidate.keep_going)
 
     def _train(self, cell: Cell, on_step: OnStep | None, steps: int) -> Rung:
-        program, pace = self._program_for(cell), _Pace()
+        compiled, pace = self._program(cell), _Pace()
         losses: list[float] = []
         state: dict[str, Any] = {}
-        for state, found in self._calls(program, cell, steps, pace):  # noqa: B007  (the last is scored)
+        for state, found in self._calls(compiled, cell, steps, pace):  # noqa: B007  (the last is scored)
             for loss in found:
                 losses.append(loss)
                 if on_step is not None:
@@ -103,16 +92,16 @@ class ProxyEvaluator:
                 if not math.isfinite(loss):
                     return diverged_rung(len(losses))
         tail = losses[-max(len(losses) // 10, 1) :]
-        miou = self._miou(program, cell, state)
+        miou = self._miou(compiled, cell, state)
         return Rung(steps, miou, float(np.mean(tail)), math.fsum(losses), pace.step_seconds)
 
     def _calls(
-        self, program: "_Program", cell: Cell, steps: int, pace: "_Pace"
+        self, compiled: Program, cell: Cell, steps: int, pace: "_Pace"
     ) -> Iterator[tuple[dict[str, Any], list[float]]]:
         """Trains, and gives the state after each call of the device and the losses of its steps."""
         config, size = self.config, self._feed.window_steps
-        state = program.initial_state(cell)
-        wiring = self._wired(cell, program.network, self.train_split)
+        state = self._initial_state(cell, compiled.network)
+        wiring = self._wired(cell, compiled.network, self.train_split)
         rates = ops.convert_to_numpy(PolySchedule(config.proxy_learning_rate, steps)(np.arange(steps, dtype="float32")))
         seeds = np.random.default_rng([config.seed, steps]).integers(0, 2**31, steps).astype("int32")
         decay = np.float32(limited_decay(HEAD_BATCH_NORM_DECAY, steps))
@@ -125,36 +114,36 @@ class ProxyEvaluator:
                 count = min(pace.count(), window.steps - first)
                 start = time.monotonic()
                 places = [ops.convert_to_tensor(np.int32(place)) for place in (first, count)]
-                state, found = program.run(state, wiring, window.arrays, *constants, *places)
+                state, found = compiled.run(state, wiring, window.arrays, *constants, *places)
                 losses = ops.convert_to_numpy(found)[first : first + count].tolist()
                 pace.took(time.monotonic() - start, count)
                 yield state, losses
                 first += count
             done += window.steps
 
-    def _program_for(self, cell: Cell) -> "_Program":
+    def _program(self, cell: Cell) -> Program:
         """The compiled program; another one where the cell does not fit those before."""
-        if self._program is None:
-            capacity = Capacity(self.config.num_branches, max((1, *self.config.cell_grids)))
-        else:
-            capacity = self._program.network.capacity
-        if self._program is None or capacity.including(cell) != capacity:
-            network = CellNetwork(
-                channels=self.train_split.features.shape[-1],
-                num_classes=self.cache.num_classes,
-                capacity=capacity.including(cell),
-                dtype=self.config.proxy_precision,
-            )
-            self._program = _Program(network, self._loss, self.config.seed, self.cache.ignore_label)
-        return self._program
+        self._capacity = self._capacity.including(cell)
+        network = CellNetwork(
+            channels=self.train_split.features.shape[-1],
+            num_classes=self.cache.num_classes,
+            capacity=self._capacity,
+            dtype=self.config.proxy_precision,
+        )
+        return program(network, self._loss)
+
+    def _initial_state(self, cell: Cell, network: CellNetwork) -> dict[str, Any]:
+        if self._initial is None or self._initial.network != network:
+            self._initial = InitialWeights(network, self.config.seed)
+        return initial_state(self._initial.of(cell), initial_statistics(network))
 
     def _wired(self, cell: Cell, network: CellNetwork, split: CachedSplit) -> dict[str, Any]:
         arrays = wire(cell, network.capacity, split.features.shape[1:3], self.cache.output_stride)
         return {name: ops.convert_to_tensor(values) for name, values in arrays.items()}
 
-    def _miou(self, program: "_Program", cell: Cell, state: dict[str, Any]) -> float:
+    def _miou(self, compiled: Program, cell: Cell, state: dict[str, Any]) -> float:
         features, labels = self.eval_split.features, self.eval_split.labels
-        wiring = self._wired(cell, program.network, self.eval_split)
+        wiring = self._wired(cell, compiled.network, self.eval_split)
         counted = ConfusionMatrix(self.cache.num_classes, self.cache.ignore_label)
         for first in range(0, len(labels), EVAL_BATCH_SIZE):
             # The last batch is filled up, so that one shape is compiled, with labels that do not count.
@@ -162,28 +151,9 @@ class ProxyEvaluator:
             batch_labels = labels[rows]
             batch_labels[len(np.unique(rows)) :] = self.cache.ignore_label
             batch = kernels.to_device(features[rows]), kernels.to_device(batch_labels)
-            counted.matrix += ops.convert_to_numpy(
-                program.confusion(state["weights"], state["statistics"], wiring, *batch)
-            )
+            counts = compiled.confusion(state["weights"], state["statistics"], wiring, *batch)
+            counted.matrix += ops.convert_to_numpy(counts)
         return counted.mean_iou()
-
-
-class _Program:
-    """What is compiled for one capacity."""
-
-    def __init__(self, network: CellNetwork, loss: Any, seed: int, ignore_label: int):
-        self.network = network
-        self.run = training_loop(TrainingStep(network, loss))
-        self._weights = InitialWeights(network, seed)
-
-        def counted(weights: Any, statistics: Any, wiring: Any, features: Any, labels: Any) -> Any:
-            logits, _ = network(weights, wiring, features, statistics)
-            return confusion(logits, labels, network.num_classes, ignore_label)
-
-        self.confusion = compiled(counted)
-
-    def initial_state(self, cell: Cell) -> dict[str, Any]:
-        return initial_state(self._weights.of(cell), initial_statistics(self.network))
 
 
 class _Pace:

@@ -27,16 +27,17 @@ class HashEvaluator:
     def __init__(self):
         self.scored = []
 
-    def score(self, cell, on_step=None, keep_going=None):
-        miou = _miou(cell)
-        rungs = []
-        for rung, steps in enumerate((4, 16)):
-            on_step(steps, 0.5)
-            rungs.append((steps, miou))
-            if steps < STEPS and not keep_going(rung, steps, miou):
-                break
-        self.scored.append(cell.digest())
-        return ProxyScore(miou, 0.5, 1.0, 5.0, rungs[-1][0], tuple(rungs))
+    def evaluate(self, candidates, budgets):
+        for candidate in candidates:
+            miou = _miou(candidate.cell)
+            rungs = []
+            for rung, steps in enumerate(budgets):
+                candidate.on_step(steps, 0.5)
+                rungs.append((steps, miou))
+                if steps < STEPS and not candidate.keep_going(rung, steps, miou):
+                    break
+            self.scored.append(candidate.cell.digest())
+            yield ProxyScore(miou, 0.5, 1.0, 5.0, rungs[-1][0], tuple(rungs))
 
 
 @pytest.fixture
@@ -99,10 +100,10 @@ def test_signal_gives_the_cell_back_reports_what_is_there_and_the_search_goes_on
     uninterrupted = search(workdir="whole")[2]
 
     class Interrupted(HashEvaluator):
-        def score(self, cell, on_step=None, keep_going=None):
+        def evaluate(self, candidates, budgets):
             if len(self.scored) == 5:
                 os.kill(os.getpid(), signal.SIGTERM)
-            return super().score(cell, on_step, keep_going)
+            return super().evaluate(candidates, budgets)
 
     status, said, before = search(evaluator=Interrupted())
     assert (status, len(before)) == (128 + signal.SIGTERM, 5)

@@ -65,6 +65,21 @@ def test_another_cell_has_another_loss(evaluator, scored):
     assert _score(evaluator, other).loss != scored[0].loss
 
 
+def test_evaluators_of_other_seeds_and_budgets_take_the_same_program(cache, evaluator, scored):
+    other = ProxyEvaluator(cache, dataclasses.replace(CONFIG, seed=1, proxy_steps=3))
+    assert other._program(CELL) is evaluator._program(CELL)
+    assert _score(other, CELL).loss_sum != pytest.approx(3 / 5 * scored[0].loss_sum, rel=1e-3)
+
+
+def test_cell_that_does_not_fit_is_scored_by_a_larger_program(cache, evaluator, scored):
+    own = ProxyEvaluator(cache, CONFIG)
+    wide = Cell.from_json([{"op": "pyramid_pooling", "grid_size": [2, 3], "input": -1}])
+    assert 0.0 < _score(own, wide).miou <= 1.0
+    again = _score(own, CELL)
+    assert own._program(CELL) is not evaluator._program(CELL)
+    assert again.loss_sum == pytest.approx(scored[0].loss_sum, rel=1e-6)
+
+
 def test_exact_and_separated_loss_agree_in_training(cache, scored):
     exact = _score(ProxyEvaluator(cache, dataclasses.replace(CONFIG, proxy_loss_nodes=0)), CELL)
     assert scored[0].loss == pytest.approx(exact.loss, rel=1e-3)
