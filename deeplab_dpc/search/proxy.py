@@ -29,7 +29,7 @@ from deeplab_dpc.training.schedules import PolySchedule
 
 EVAL_BATCH_SIZE = 8
 WINDOW_STEPS = 64  # at most, in one call of the device
-CALL_SECONDS = 1.0  # that a call should take, so that who waits for its steps hears of them
+CALL_SECONDS = 4.0  # that a call should take: each allocates its memory anew, and who waits hears of its steps after it
 
 
 class ProxyEvaluator:
