@@ -195,7 +195,7 @@ class KerasForm:
             model = self.network(cell, steps)
         model.compile(self.optimizer(steps), self.loss(), jit_compile=self.jit_compile)
         losses, ends = [], [time.perf_counter()]
-        for rows in itertools.islice(batch_order(len(self.train), self.batch_size, self.seed), steps):
+        for rows in BatchOrder(len(self.train), self.batch_size, self.seed).take(steps):
             losses.append(float(model.train_on_batch(*self.batch(rows))))
             ends.append(time.perf_counter())
             model.reset_metrics()

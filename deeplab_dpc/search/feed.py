@@ -76,13 +76,6 @@ class BatchOrder:
         return np.sort(order[:wanted].reshape(batches, self._batch_size), axis=1)
 
 
-def batch_order(count: int, batch_size: int, seed: int) -> Iterator[np.ndarray]:
-    """The batches of a BatchOrder one by one, int32 [batch_size]."""
-    order = BatchOrder(count, batch_size, seed)
-    while True:
-        yield order.take(1)[0]
-
-
 class Feed:
     """Windows of a data set in an order that begins anew with each training.
 

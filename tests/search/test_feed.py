@@ -9,7 +9,7 @@ from keras import ops
 
 from deeplab_dpc.layers import kernels
 from deeplab_dpc.search import feed
-from deeplab_dpc.search.feed import BatchOrder, Feed, batch_order
+from deeplab_dpc.search.feed import BatchOrder, Feed
 
 
 @pytest.fixture
@@ -42,8 +42,7 @@ def _batches(windows):
 def test_order_is_the_one_of_earlier_searches():
     """The batches that a search with this seed had before windows were."""
     expected = [[2, 3, 4], [0, 1, 4], [0, 1, 2], [0, 2, 3], [1, 3, 4]]
-    order = batch_order(5, 3, seed=0)
-    assert [next(order).tolist() for _ in range(5)] == expected
+    assert BatchOrder(5, 3, seed=0).take(5).tolist() == expected
 
 
 def test_batches_are_the_same_however_many_are_taken_at_once():
@@ -63,11 +62,9 @@ def test_every_image_comes_once_a_pass():
 @pytest.mark.parametrize("resident", [True, False])
 def test_gathered_batches_are_those_of_the_order(arrays, resident):
     """Two full windows and one of a single step."""
-    order = batch_order(10, 2, seed=5)
+    order = BatchOrder(10, 2, seed=5).take(7)
     batches = _batches(Feed(arrays, 2, 5, window_steps=3, resident=resident).windows(7))
-    assert len(batches) == 7
-    for batch in batches:
-        images = next(order)
+    for batch, images in zip(batches, order, strict=True):
         np.testing.assert_array_equal(batch["features"], arrays["features"][images])
         np.testing.assert_array_equal(batch["labels"], images)
 
