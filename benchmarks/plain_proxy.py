@@ -7,9 +7,8 @@ each cell, which is built, compiled and trained with Keras' own training step on
 the same order, and scored by a NumPy confusion matrix.
 """
 
-import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -26,6 +25,7 @@ from deeplab_dpc.layers.resize import ResizeAlignCorners
 from deeplab_dpc.models.precision import precision_policy
 from deeplab_dpc.models.segmenter import HEAD_BATCH_NORM_DECAY, LOGITS_STDDEV, Logits, build_head, limited_decay
 from deeplab_dpc.search.feature_cache import CachedSplit, FeatureCache
+from deeplab_dpc.search.feed import BatchOrder
 from deeplab_dpc.training.losses import SegmentationLoss
 from deeplab_dpc.training.optimizers import MomentumSGD, is_decayed
 from deeplab_dpc.training.schedules import PolySchedule
@@ -286,14 +286,3 @@ class ProjectForm(KerasForm):
 
     def classes(self, predictions: np.ndarray) -> np.ndarray:
         return np.asarray(kernels.argmax(self._upsample(predictions)))
-
-
-def batch_order(count: int, batch_size: int, seed: int) -> Iterator[np.ndarray]:
-    """Endless row indices of batches, in order; every row once per pass, the passes shuffled one after another."""
-    rng = np.random.default_rng(seed)
-    waiting = np.zeros(0, "int64")
-    while True:
-        while len(waiting) < batch_size:
-            waiting = np.concatenate([waiting, rng.permutation(count)])
-        yield np.sort(waiting[:batch_size])
-        waiting = waiting[batch_size:]
