@@ -22,17 +22,17 @@ else:
     import jax
     from jax.ad_checkpoint import checkpoint_name
 
+    from deeplab_dpc.layers import jax_batch_norm
+
     tf = None
 
-# XLA's atrous depthwise convolution is 20 to 100 times slower than TensorFlow's own kernel on the CPU.
 JIT_COMPILE = tf is None
 
 
 def fused(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """The same function of tensors of static shape, computed in as few passes over memory as XLA makes of it.
 
-    On TensorFlow it becomes a cluster of XLA in a graph that is not compiled otherwise; elsewhere the whole step is
-    compiled anyway.
+    On TensorFlow it becomes a cluster of XLA in its graph; elsewhere the whole step is compiled anyway.
     """
     return function if tf is None else tf.function(function, jit_compile=True, autograph=False)
 
@@ -57,7 +57,7 @@ def switch(index: Tensor, cases: Sequence[Callable[[], Any]]) -> Any:
     return jax.lax.switch(index, [jax.checkpoint(case, prevent_cse=False, policy=policy) for case in cases])
 
 
-# What exhausted memory is among; JAX has no class of its own for it.
+# What exhausted memory is among; JAX has no class for it.
 MEMORY_ERRORS: tuple[type[Exception], ...] = (MemoryError, RuntimeError)
 if tf is not None:
     MEMORY_ERRORS += (tf.errors.ResourceExhaustedError,)
@@ -135,17 +135,20 @@ def batch_norm_training(x: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) 
             x=x, scale=gamma, offset=beta, mean=[], variance=[], epsilon=epsilon, is_training=True
         )
         return y, mean, variance
-    wide = ops.cast(x, "float32")
-    mean, variance = ops.moments(wide, axes=(0, 1, 2))
     count = ops.shape(x)[0] * ops.shape(x)[1] * ops.shape(x)[2]
-    if replica is not None:
+    if replica is None:
+        gamma, beta = ops.convert_to_tensor(gamma), ops.convert_to_tensor(beta)
+        y, mean, variance = jax_batch_norm.batch_norm(x, gamma, beta, epsilon)
+    else:
+        wide = ops.cast(x, "float32")
+        own_mean, own_variance = ops.moments(wide, axes=(0, 1, 2))
         # Differences from the global mean instead of means of squares, which would cancel.
-        own_mean, mean = mean, replica.all_reduce(tf.distribute.ReduceOp.MEAN, mean)
-        variance = replica.all_reduce(tf.distribute.ReduceOp.MEAN, variance + ops.square(own_mean - mean))
+        mean = replica.all_reduce(tf.distribute.ReduceOp.MEAN, own_mean)
+        variance = replica.all_reduce(tf.distribute.ReduceOp.MEAN, own_variance + ops.square(own_mean - mean))
+        y = ops.cast((wide - mean) * (ops.rsqrt(variance + epsilon) * gamma) + beta, x.dtype)
         count = count * replica.num_replicas_in_sync
-    y = (wide - mean) * (ops.rsqrt(variance + epsilon) * gamma) + beta
     count = ops.cast(count, "float32")
-    return ops.cast(y, x.dtype), mean, variance * (count / ops.maximum(count - 1.0, 1.0))
+    return y, mean, variance * (count / ops.maximum(count - 1.0, 1.0))
 
 
 def batch_norm_inference(

@@ -1,5 +1,6 @@
 """The backend's kernels against plain NumPy."""
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -62,3 +63,47 @@ def test_cross_entropy_by_hand():
     logits = ops.convert_to_tensor(np.log([[[0.25, 0.75], [0.5, 0.5]]]).astype("float32"))
     losses = kernels.cross_entropy(ops.convert_to_tensor(np.array([[1, 0]], "int32")), logits)
     np.testing.assert_allclose(ops.convert_to_numpy(losses), [[-np.log(0.75), np.log(2.0)]], rtol=1e-6)
+
+
+def _gradients(function, tensors):
+    """Of a function of tensors, on either backend."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.jit(jax.grad(function, argnums=tuple(range(len(tensors)))))(*tensors)
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        tape.watch(tensors)
+        value = function(*tensors)
+    return tape.gradient(value, tensors)
+
+
+def test_gradient_of_batch_norm_is_that_of_its_formula(rng):
+    """By differences of sum(y * upstream), with respect to x, gamma and beta."""
+    x, upstream = rng.normal(size=(2, 3, 2, 2)), rng.normal(size=(2, 3, 2, 2))
+    gamma, beta = np.array([1.5, 0.5]), np.array([0.1, -0.2])
+
+    def total(x, gamma, beta):
+        mean, variance = x.mean(axis=(0, 1, 2)), x.var(axis=(0, 1, 2))
+        return float((((x - mean) / np.sqrt(variance + 0.1) * gamma + beta) * upstream).sum())
+
+    arguments = [x, gamma, beta]
+    expected = []
+    for place, argument in enumerate(arguments):
+        slopes = np.zeros_like(argument)
+        for index in np.ndindex(argument.shape):
+            moved = [value.copy() for value in arguments]
+            moved[place][index] += 1e-5
+            above = total(*moved)
+            moved[place][index] -= 2e-5
+            slopes[index] = (above - total(*moved)) / 2e-5
+        expected.append(slopes)
+
+    def loss(x, gamma, beta):
+        y, _, _ = kernels.batch_norm_training(x, gamma, beta, 0.1)
+        return ops.sum(y * ops.convert_to_tensor(upstream.astype("float32")))
+
+    tensors = [ops.convert_to_tensor(value.astype("float32")) for value in arguments]
+    for found, slopes in zip(_gradients(loss, tensors), expected, strict=True):
+        np.testing.assert_allclose(ops.convert_to_numpy(found), slopes, atol=1e-4)
