@@ -11,6 +11,7 @@ from tensorflow.python.framework.func_graph import FuncGraph
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.config import SearchConfig
+from deeplab_dpc.search import proxy
 from deeplab_dpc.search.evaluator import Candidate
 from deeplab_dpc.search.proxy import ProxyEvaluator
 from deeplab_dpc.search.scored import ProxyScore
@@ -78,6 +79,22 @@ def test_cell_that_does_not_fit_is_scored_by_a_larger_program(cache, evaluator, 
     again = _score(own, CELL)
     assert own._program(CELL) is not evaluator._program(CELL)
     assert again.loss_sum == pytest.approx(scored[0].loss_sum, rel=1e-6)
+
+
+def test_steps_in_windows_are_the_steps_of_one(cache, scored, monkeypatch):
+    monkeypatch.setattr(proxy, "WINDOW_STEPS", 2)
+    score = _score(ProxyEvaluator(cache, CONFIG), CELL)
+    assert score.loss_sum == pytest.approx(scored[0].loss_sum, rel=1e-6)
+    assert score.miou == pytest.approx(scored[0].miou, abs=1e-6)
+
+
+def test_images_that_fill_up_the_last_batch_are_not_counted(cache, evaluator, monkeypatch):
+    counted = []
+    monkeypatch.setattr(proxy.ConfusionMatrix, "mean_iou", lambda self: counted.append(self.matrix.sum()) or 0.5)
+    _score(evaluator, CELL)
+    labels = cache.split("val").labels
+    assert len(labels) % proxy.EVAL_BATCH_SIZE != 0
+    assert counted == [np.count_nonzero(labels != cache.ignore_label)]
 
 
 def test_exact_and_separated_loss_agree_in_training(cache, scored):
