@@ -1,5 +1,6 @@
 """Configurations as frozen values: made from flags, written to config.json, read back by every command."""
 
+from deeplab_dpc.config.auto_deeplab import AutoDeepLabConfig
 from deeplab_dpc.config.base import Config, encode
 from deeplab_dpc.config.data import CACHE_MODES, DataConfig
 from deeplab_dpc.config.fidelity import FidelityConfig
@@ -10,6 +11,7 @@ from deeplab_dpc.config.train import TrainConfig
 
 __all__ = [
     "CACHE_MODES",
+    "AutoDeepLabConfig",
     "Config",
     "DataConfig",
     "FidelityConfig",

@@ -1,0 +1,83 @@
+"""A search of Auto-DeepLab."""
+
+import dataclasses
+
+from deeplab_dpc.config.base import Config, not_negative, one_of, positive
+from deeplab_dpc.errors import UserError
+
+OPERATOR_CHOICES = ("alphas", "perturbation")
+SUPERNET_PRECISIONS = ("float32", "bfloat16")
+
+
+@dataclasses.dataclass(frozen=True)
+class AutoDeepLabConfig(Config):
+    """The search by gradient (arXiv:1901.02985, Sec. 4 and 5.1); the defaults are the paper's.
+
+    Attributes:
+      num_layers: of the network that is searched.
+      num_blocks: of a cell.
+      filter_multiplier: channels of a block at stride 4; they double where the stride does.
+      stem_filters: channels of the first two convolutions of the stem; the third has twice as many.
+      search_epochs: passes over the first half of the training split.
+      architecture_start_epoch: from which on alphas and betas are trained too.
+      search_batch_size: images a step, of either half.
+      weight_learning_rate: of the weights, at the start.
+      weight_end_learning_rate: of the weights, at the end; cosine decay.
+      weight_momentum: of the weights' SGD.
+      weight_decay: of the weights, times half their squared norm.
+      architecture_learning_rate: of Adam on alphas and betas.
+      architecture_weight_decay: of alphas and betas, times half their squared norm.
+      stop_at_skips: the search stops when the drawn cell has so many skip operators; 0 for never.
+      operator_choice: alphas (the largest, as in the paper) or perturbation (what the validation loses most without).
+      perturbation_images: of the second half, that an operator is judged on by perturbation.
+      perturbation_tune_steps: of the weights, after each operator that perturbation has chosen.
+      rematerialize: whether activations of cells are computed again for the gradient instead of kept.
+      supernet_precision: float32 or bfloat16 of the activations.
+      search_save_interval_steps: between checkpoints, beside those at the end of an epoch.
+      eval_split: the split that is evaluated each epoch.
+      seed: of everything drawn.
+    """
+
+    num_layers: int = 12
+    num_blocks: int = 5
+    filter_multiplier: int = 8
+    stem_filters: int = 64
+    search_epochs: int = 40
+    architecture_start_epoch: int = 20
+    search_batch_size: int = 2
+    weight_learning_rate: float = 0.025
+    weight_end_learning_rate: float = 0.001
+    weight_momentum: float = 0.9
+    weight_decay: float = 3e-4
+    architecture_learning_rate: float = 3e-3
+    architecture_weight_decay: float = 1e-3
+    stop_at_skips: int = 0
+    operator_choice: str = "alphas"
+    perturbation_images: int = 32
+    perturbation_tune_steps: int = 50
+    rematerialize: bool = False
+    supernet_precision: str = "float32"
+    search_save_interval_steps: int = 500
+    eval_split: str = "val"
+    seed: int = 0
+
+    def __post_init__(self):
+        positive(self, "num_layers", "num_blocks", "filter_multiplier", "stem_filters")
+        positive(self, "search_epochs", "search_batch_size", "weight_learning_rate", "architecture_learning_rate")
+        positive(self, "search_save_interval_steps", "perturbation_images")
+        not_negative(self, "architecture_start_epoch", "weight_end_learning_rate", "weight_decay", "stop_at_skips")
+        not_negative(self, "architecture_weight_decay", "perturbation_tune_steps")
+        one_of(self, "operator_choice", OPERATOR_CHOICES)
+        one_of(self, "supernet_precision", SUPERNET_PRECISIONS)
+        if not 0 <= self.weight_momentum < 1:
+            raise UserError(f"--weight_momentum must be in [0, 1), got {self.weight_momentum}.")
+        if self.weight_end_learning_rate > self.weight_learning_rate:
+            raise UserError(
+                f"--weight_end_learning_rate={self.weight_end_learning_rate} is above "
+                f"--weight_learning_rate={self.weight_learning_rate}."
+            )
+        if self.architecture_start_epoch >= self.search_epochs:
+            raise UserError(
+                f"--architecture_start_epoch={self.architecture_start_epoch} must be below "
+                f"--search_epochs={self.search_epochs}, or alphas and betas are never trained."
+            )
