@@ -38,6 +38,7 @@ TENSORFLOW_ROOMS = {"data", "datasets", "checkpoint", "export"}
 TENSORFLOW_FILES = {
     PACKAGE / "layers" / "depthwise.py",
     PACKAGE / "layers" / "kernels.py",
+    PACKAGE / "search" / "tensorflow_gradient.py",
     PACKAGE / "search" / "tensorflow_loop.py",
     PACKAGE / "training" / "distribution.py",
     PACKAGE / "training" / "memory.py",

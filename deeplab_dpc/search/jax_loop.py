@@ -9,11 +9,6 @@ from deeplab_dpc.search.cell_network import Tensors
 from deeplab_dpc.search.training_step import TrainingStep
 
 
-def compiled(function: Any) -> Any:
-    """The function, compiled for each shape of its arguments."""
-    return jax.jit(function)
-
-
 def training_loop(step: TrainingStep) -> Any:
     """A function that takes some steps; see `run` in it."""
 

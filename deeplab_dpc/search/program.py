@@ -15,9 +15,11 @@ from deeplab_dpc.training.losses import SegmentationLoss
 from deeplab_dpc.training.separated_loss import SeparatedLoss
 
 if keras.backend.backend() == "tensorflow":
-    from deeplab_dpc.search.tensorflow_loop import compiled, training_loop
+    from deeplab_dpc.search.tensorflow_gradient import compiled
+    from deeplab_dpc.search.tensorflow_loop import training_loop
 else:
-    from deeplab_dpc.search.jax_loop import compiled, training_loop
+    from deeplab_dpc.search.jax_gradient import compiled
+    from deeplab_dpc.search.jax_loop import training_loop
 
 LABELS = "labels"  # among the tensors of a batch, for the exact loss
 KEPT_PROGRAMS = 8

@@ -8,11 +8,6 @@ from deeplab_dpc.search.cell_network import Tensors
 from deeplab_dpc.search.training_step import TrainingStep
 
 
-def compiled(function: Any) -> Any:
-    """The function as a graph; XLA is asked for where it helps only (kernels.fused)."""
-    return tf.function(function, autograph=False)
-
-
 def training_loop(step: TrainingStep) -> Any:
     """A function that takes some steps; for its arguments see jax_loop.py."""
 

@@ -15,9 +15,11 @@ from deeplab_dpc.search.wiring import ABSENT, ATROUS, POOLING, Capacity, wire
 from deeplab_dpc.training.losses import SegmentationLoss
 
 if keras.backend.backend() == "tensorflow":
-    from deeplab_dpc.search.tensorflow_loop import compiled, training_loop
+    from deeplab_dpc.search.tensorflow_gradient import compiled
+    from deeplab_dpc.search.tensorflow_loop import training_loop
 else:
-    from deeplab_dpc.search.jax_loop import compiled, training_loop
+    from deeplab_dpc.search.jax_gradient import compiled
+    from deeplab_dpc.search.jax_loop import training_loop
 
 SIZE, CHANNELS, CLASSES, FILTERS = (5, 7), 12, 3, 8
 STEPS, DECAY = 20, 0.8

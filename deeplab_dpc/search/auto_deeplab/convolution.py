@@ -1,0 +1,53 @@
+"""Convolution and batch norm of the supernet as functions of named weights."""
+
+from typing import Any
+
+from keras import ops
+
+from deeplab_dpc.layers import kernels
+from deeplab_dpc.search.auto_deeplab.normalization import Normalizer
+
+Shape = tuple[int, ...]
+
+
+def conv_shapes(name: str, kernel_size: int, channels: int, filters: int) -> dict[str, Shape]:
+    """Of what `conv_bn` reads."""
+    return {
+        f"{name}/kernel": (kernel_size, kernel_size, channels, filters),
+        f"{name}/gamma": (filters,),
+        f"{name}/beta": (filters,),
+    }
+
+
+def conv_bn(weights: dict[str, Any], name: str, x: Any, normalize: Normalizer, strides: int = 1, rate: int = 1) -> Any:
+    """Convolution and batch norm: [batch, height, width, channels] -> [batch, h, w, filters].
+
+    A strided one is padded with (kernel_size - 1) / 2 on each side, so that odd sides 2k + 1 become k + 1 with aligned
+    corners.
+    """
+    y = conv(x, weights[f"{name}/kernel"], strides, rate)
+    return normalize(name, y, weights[f"{name}/gamma"], weights[f"{name}/beta"])
+
+
+def conv(x: Any, kernel: Any, strides: int = 1, rate: int = 1) -> Any:
+    """The convolution alone."""
+    kernel = ops.cast(kernel, x.dtype)
+    size = kernel.shape[0]
+    if size == 1 and strides == 1:
+        return pointwise(x, kernel[0, 0])
+    if strides == 1:
+        return ops.conv(x, kernel, padding="same", dilation_rate=rate)
+    side = ((size - 1) // 2, (size - 1) // 2)
+    return ops.conv(ops.pad(x, ((0, 0), side, side, (0, 0))), kernel, strides=strides, padding="valid")
+
+
+def pointwise(x: Any, matrix: Any) -> Any:
+    """1x1 convolution of [batch, height, width, channels] with [channels, filters]."""
+    *sizes, channels = x.shape
+    y = ops.matmul(ops.reshape(x, (-1, channels)), ops.cast(matrix, x.dtype))
+    return ops.reshape(y, (*sizes, matrix.shape[-1]))
+
+
+def resized(x: Any, size: tuple[int, int]) -> Any:
+    """Bilinear with aligned corners, where the size differs."""
+    return x if tuple(x.shape[1:3]) == tuple(size) else kernels.resize_align_corners(x, *size)

@@ -1,0 +1,46 @@
+"""What follows the last layer at each stride: an ASPP of three branches, and logits (arXiv:1901.02985, Sec. 5.1)."""
+
+from typing import Any
+
+from keras import ops
+
+from deeplab_dpc.search.auto_deeplab.convolution import Shape, conv, conv_bn, conv_shapes, pointwise
+from deeplab_dpc.search.auto_deeplab.normalization import Normalizer
+
+RATE_TIMES_STRIDE = 96  # of the 3x3 branch
+
+
+def weight_shapes(channels: int, num_classes: int) -> dict[str, Shape]:
+    """Of what `aspp` reads; each branch has as many channels as its input."""
+    return {
+        **conv_shapes("conv1x1", 1, channels, channels),
+        **conv_shapes("atrous", 3, channels, channels),
+        **conv_shapes("image_pooling", 1, channels, channels),
+        "logits/kernel": (1, 1, 3 * channels, num_classes),
+        "logits/bias": (num_classes,),
+    }
+
+
+def normalized(channels: int) -> dict[str, int]:
+    """The channels of what is normalised, by name."""
+    return dict.fromkeys(("conv1x1", "atrous", "image_pooling"), channels)
+
+
+def aspp(weights: dict[str, Any], x: Any, stride: int, normalize: Normalizer) -> Any:
+    """Features [batch, height, width, channels] before ReLU -> logits [batch, height, width, classes] in float32.
+
+    The branches are a 1x1 convolution, a 3x3 one of rate 96 / stride, and the pooled image.
+    """
+    x = ops.relu(x)
+    pooled = ops.mean(x, axis=(1, 2), keepdims=True)  # [batch, 1, 1, channels]
+    pooled = ops.relu(conv_bn(weights, "image_pooling", pooled, normalize))
+    branches = [
+        ops.relu(conv_bn(weights, "conv1x1", x, normalize)),
+        ops.relu(conv_bn(weights, "atrous", x, normalize, rate=RATE_TIMES_STRIDE // stride)),
+    ]
+    wide = ops.cast(ops.concatenate(branches, axis=-1), "float32")
+    # A constant's logits are constant: they are computed once an image.
+    kernel = weights["logits/kernel"]
+    split = 2 * x.shape[-1]
+    logits = pointwise(wide, kernel[0, 0, :split])
+    return logits + conv(ops.cast(pooled, "float32"), kernel[:, :, split:]) + weights["logits/bias"]

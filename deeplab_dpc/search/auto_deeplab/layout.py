@@ -1,0 +1,50 @@
+"""Many arrays as one vector: one tensor to pass to a compiled step, to update and to write."""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+Shape = tuple[int, ...]
+
+
+class Layout:
+    """Where each array is in the vector.
+
+    Args:
+      shapes: of the arrays by name, in their order.
+    """
+
+    def __init__(self, shapes: Mapping[str, Shape]):
+        self.shapes = dict(shapes)
+        self._sizes = [math.prod(shape) for shape in self.shapes.values()]
+        self.size = sum(self._sizes)
+
+    def split(self, vector: Any) -> dict[str, Any]:
+        """The arrays [...] of a vector [size]; the gradient is one concatenation."""
+        parts = ops.split(vector, np.cumsum(self._sizes)[:-1].tolist())
+        return {
+            name: ops.reshape(part, shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
+        }
+
+    def joined(self, arrays: Mapping[str, Any]) -> Any:
+        """The vector [size] of those arrays, which may come in another order."""
+        return ops.concatenate([ops.reshape(arrays[name], (-1,)) for name in self.shapes])
+
+
+def below(prefix: str, names: Mapping[str, Any]) -> dict[str, Any]:
+    """What is named PREFIX/NAME, by NAME."""
+    start = f"{prefix}/"
+    return {name.removeprefix(start): value for name, value in names.items() if name.startswith(start)}
+
+
+def prefixed(prefix: str, names: Mapping[str, Any]) -> dict[str, Any]:
+    """The same as PREFIX/NAME."""
+    return {f"{prefix}/{name}": value for name, value in names.items()}
+
+
+def merged(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """All of them in one."""
+    return {name: value for part in parts for name, value in part.items()}

@@ -1,0 +1,160 @@
+"""The cell of the supernet: every operator on every edge, mixed by the alphas (arXiv:1901.02985, Eq. 1 to 4).
+
+    H_i = sum over j < i of O_bar_ji(H_j)                 H_0, H_1: the outputs of the layer before and the one before that
+    O_bar_ji(x) = sum over k of alpha_kji * O_kji(x)
+
+All edges that leave a state are computed together: their weights lie side by side, [targets * filters] channels. No
+operator's batch norm has a scale or offset that is learnt, which would make up for an alpha (as arXiv:1806.09055, Sec.
+A.1.1, has it); the alphas stand in the place of the scale.
+"""
+
+import dataclasses
+from typing import Any
+
+from keras import ops
+
+from deeplab_dpc.arch.genotype import NUM_INPUTS, OPERATORS, Atrous, AveragePooling, MaxPooling, Separable, Skip
+from deeplab_dpc.layers import kernels
+from deeplab_dpc.search.auto_deeplab.convolution import Shape, conv, pointwise
+from deeplab_dpc.search.auto_deeplab.normalization import Normalizer
+
+ATROUS_RATE = 2
+POOLING_SIZE = 3
+REPETITIONS = (1, 2)  # of depthwise and pointwise convolution in a separable one
+COLUMN = {operator: column for column, operator in enumerate(OPERATORS)}
+SEPARABLE = [operator for operator in OPERATORS if isinstance(operator, Separable)]
+ATROUS = [operator for operator in OPERATORS if isinstance(operator, Atrous)]
+WITHOUT_WEIGHTS = (AveragePooling(), MaxPooling(), Skip())
+Tensors = dict[str, Any]
+
+
+def edge_rows(num_blocks: int) -> dict[tuple[int, int], int]:
+    """The row of the alphas of each edge (state, block): by block, and then by state."""
+    edges = [(state, block) for block in range(num_blocks) for state in range(NUM_INPUTS + block)]
+    return {edge: row for row, edge in enumerate(edges)}
+
+
+@dataclasses.dataclass(frozen=True)
+class MixedCell:
+    """A cell of the supernet.
+
+    Attributes:
+      num_blocks: whose outputs are concatenated.
+      filters: channels of a block.
+    """
+
+    num_blocks: int
+    filters: int
+
+    def targets(self, state: int) -> list[int]:
+        """The blocks that read a state."""
+        return list(range(max(0, state - NUM_INPUTS + 1), self.num_blocks))
+
+    @property
+    def states(self) -> list[int]:
+        """The states that a block reads; the last block is none of them."""
+        return list(range(NUM_INPUTS + self.num_blocks - 1))
+
+    def weight_shapes(self) -> dict[str, Shape]:
+        """Of the weights by name."""
+        shapes: dict[str, Shape] = {}
+        for state in self.states:
+            targets, filters = len(self.targets(state)), self.filters
+            for operator in SEPARABLE:
+                side = operator.kernel_size
+                for i in REPETITIONS:
+                    name = f"state{state}/{operator.name}_{i}"
+                    shapes[f"{name}/depthwise_kernel"] = (side, side, targets * filters, 1)
+                    shapes[f"{name}/pointwise_kernel"] = (targets, filters, filters)
+            for operator in ATROUS:
+                side = operator.kernel_size
+                shapes[f"state{state}/{operator.name}/kernel"] = (side, side, filters, targets * filters)
+        return shapes
+
+    def normalized(self) -> dict[str, int]:
+        """The channels of what is normalised, by name."""
+        channels: dict[str, int] = {}
+        for state in self.states:
+            wide = len(self.targets(state)) * self.filters
+            channels |= {f"state{state}/{operator.name}_{i}": wide for operator in SEPARABLE for i in REPETITIONS}
+            channels |= {f"state{state}/{operator.name}": wide for operator in ATROUS}
+            channels |= {f"state{state}/{pool.name}": self.filters for pool in (AveragePooling(), MaxPooling())}
+        return channels
+
+    def __call__(self, weights: Tensors, previous: Any, before: Any, alphas: Any, normalize: Normalizer) -> Any:
+        """The concatenated blocks [batch, height, width, num_blocks * filters].
+
+        Args:
+          weights: by name.
+          previous, before: outputs of the layer before and of the one before that, brought to [batch, height, width,
+            filters].
+          alphas: probabilities float32 [edges, operators], see `edge_rows`.
+          normalize: of the operators.
+        """
+        rows = edge_rows(self.num_blocks)
+        states = [previous, before]
+        sums: list[Any] = [None] * self.num_blocks
+        for state in self.states:
+            if state >= NUM_INPUTS:
+                states.append(sums[state - NUM_INPUTS])
+            targets = self.targets(state)
+            own = ops.take(alphas, [rows[state, block] for block in targets], axis=0)
+            mixed = self._mixed(state, weights, states[state], own, normalize)
+            for block, part in zip(targets, ops.split(mixed, len(targets), axis=-1), strict=True):
+                sums[block] = part if sums[block] is None else sums[block] + part
+        return ops.concatenate(sums, axis=-1)
+
+    def _mixed(self, state: int, weights: Tensors, x: Any, alphas: Any, normalize: Normalizer) -> Any:
+        """What the edges that leave a state contribute to their blocks, side by side.
+
+        Args:
+          alphas: [targets, operators].
+
+        Returns:
+          [batch, height, width, targets * filters].
+        """
+        targets = alphas.shape[0]
+        scales = ops.repeat(alphas, self.filters, axis=0)  # [targets * filters, operators]
+        activated = ops.relu(x)
+        repeated = ops.concatenate([activated] * targets, axis=-1) if targets > 1 else activated
+        y = self._without_weights(state, x, alphas, normalize)
+        for operator in SEPARABLE:
+            y = y + self._separable(state, operator, weights, repeated, scales[:, COLUMN[operator]], normalize)
+        for operator in ATROUS:
+            name = f"state{state}/{operator.name}"
+            convolved = conv(activated, weights[f"{name}/kernel"], rate=ATROUS_RATE)
+            y = y + normalize(name, convolved, scales[:, COLUMN[operator]])
+        return y
+
+    def _separable(
+        self, state: int, operator: Separable, weights: Tensors, x: Any, scale: Any, normalize: Normalizer
+    ) -> Any:
+        for i in REPETITIONS:
+            name = f"state{state}/{operator.name}_{i}"
+            depthwise_kernel = ops.cast(weights[f"{name}/depthwise_kernel"], x.dtype)
+            x = kernels.depthwise_conv(x if i == REPETITIONS[0] else ops.relu(x), depthwise_kernel)
+            x = pointwise(x, block_diagonal(weights[f"{name}/pointwise_kernel"]))
+            x = normalize(name, x, scale if i == REPETITIONS[-1] else None)
+        return x
+
+    def _without_weights(self, state: int, x: Any, alphas: Any, normalize: Normalizer) -> Any:
+        """The poolings and the skip of all edges: one product with a matrix of the alphas."""
+        average = ops.average_pool(x, POOLING_SIZE, strides=1, padding="same")
+        largest = ops.max_pool(x, POOLING_SIZE, strides=1, padding="same")
+        average = normalize(f"state{state}/{AveragePooling.name}", average)
+        largest = normalize(f"state{state}/{MaxPooling.name}", largest)
+        chosen = ops.take(alphas, [COLUMN[operator] for operator in WITHOUT_WEIGHTS], axis=1)  # [targets, 3]
+        identity = ops.eye(self.filters)
+        matrix = ops.einsum("to,cd->octd", chosen, identity)
+        matrix = ops.reshape(matrix, (len(WITHOUT_WEIGHTS) * self.filters, alphas.shape[0] * self.filters))
+        return pointwise(ops.concatenate([average, largest, x], axis=-1), matrix)
+
+
+def block_diagonal(matrices: Any) -> Any:
+    """[groups, channels, filters] -> [groups * channels, groups * filters], 0 outside the blocks.
+
+    With the few channels of a search the product with zeros is faster than a product by groups.
+    """
+    groups, channels, filters = matrices.shape
+    wide = ops.einsum("gcf,gh->gchf", matrices, ops.eye(groups, dtype=matrices.dtype))
+    return ops.reshape(wide, (groups * channels, groups * filters))

@@ -1,0 +1,46 @@
+"""Batch norm as a function: with the statistics of the batch, which are collected, or with known ones."""
+
+from typing import Any
+
+from keras import ops
+
+from deeplab_dpc.layers import kernels
+
+EPSILON = 1e-3  # as the published retrained network has it
+MEAN, VARIANCE = "mean", "variance"
+
+
+class Normalizer:
+    """Normalises over all axes but the last.
+
+    Args:
+      known: means and variances by "NAME/mean" and "NAME/variance"; None for those of the batch, which are then in
+        `found` under these names, the variances unbiased.
+    """
+
+    def __init__(self, known: dict[str, Any] | None = None):
+        self.known = known
+        self.found: dict[str, Any] = {}
+
+    def __call__(self, name: str, x: Any, gamma: Any = None, beta: Any = None) -> Any:
+        """gamma * (x - mean) / sqrt(variance + epsilon) + beta for [batch, height, width, channels].
+
+        Args:
+          name: of the statistics.
+          x: that is normalised.
+          gamma, beta: float32 [channels]; None for 1 and 0.
+        """
+        channels = x.shape[-1]
+        gamma = ops.ones(channels, "float32") if gamma is None else gamma
+        beta = ops.zeros(channels, "float32") if beta is None else beta
+        if self.known is not None:
+            mean, variance = self.known[f"{name}/{MEAN}"], self.known[f"{name}/{VARIANCE}"]
+            return kernels.batch_norm_inference(x, gamma, beta, mean, variance, EPSILON)
+        y, mean, variance = kernels.batch_norm_training(x, gamma, beta, EPSILON)
+        self.found |= {f"{name}/{MEAN}": mean, f"{name}/{VARIANCE}": variance}
+        return y
+
+
+def statistics_shapes(channels: dict[str, int]) -> dict[str, tuple[int, ...]]:
+    """Shapes of the statistics by name, for what is normalised under those names."""
+    return {f"{name}/{part}": (count,) for name, count in channels.items() for part in (MEAN, VARIANCE)}

@@ -1,0 +1,182 @@
+"""The compiled steps of the search: weights by one batch, alphas and betas by another (arXiv:1901.02985, Sec. 4.2).
+
+First order: the gradient of alphas and betas is that of the loss at the present weights (arXiv:1806.09055, Sec. 2.3).
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from deeplab_dpc.config import AutoDeepLabConfig
+from deeplab_dpc.models.segmenter import HEAD_BATCH_NORM_DECAY, limited_decay
+from deeplab_dpc.search.auto_deeplab.architecture import (
+    ALPHAS,
+    BETAS,
+    existing_connections,
+    initial_architecture,
+    mixtures,
+)
+from deeplab_dpc.search.auto_deeplab.initial_weights import initial_statistics, initial_weights
+from deeplab_dpc.search.auto_deeplab.layout import Layout
+from deeplab_dpc.search.auto_deeplab.supernet import Supernet
+from deeplab_dpc.search.device_scoring import confusion
+from deeplab_dpc.training.losses import SegmentationLoss
+
+if keras.backend.backend() == "tensorflow":
+    from deeplab_dpc.search.tensorflow_gradient import compiled, value_and_gradient
+else:
+    from deeplab_dpc.search.jax_gradient import compiled, value_and_gradient
+
+State = dict[str, Any]
+ADAM_DECAYS = (0.9, 0.999)
+ADAM_EPSILON = 1e-8
+
+
+class SearchProgram:
+    """The supernet with its two optimizers, compiled once for each size of a batch.
+
+    The state is a dictionary of tensors on the device: `weights`, `statistics` and `accumulators` (of SGD) are vectors;
+    `architecture`, `first_moments` and `second_moments` (of Adam) are dictionaries of alphas [edges, operators] and
+    betas [layers, levels, 3], raw.
+
+    Args:
+      config: what is searched, and how.
+      num_classes: of the labels.
+      ignore_label: of pixels without one.
+      num_steps: of the weights in the whole search, which limit how far the moving averages reach back.
+    """
+
+    def __init__(self, config: AutoDeepLabConfig, num_classes: int, ignore_label: int, num_steps: int):
+        self.config = config
+        self.num_classes = num_classes
+        self.ignore_label = ignore_label
+        self.supernet = Supernet(
+            num_classes,
+            config.num_layers,
+            config.num_blocks,
+            config.filter_multiplier,
+            config.stem_filters,
+            config.supernet_precision,
+            config.rematerialize,
+        )
+        self.weight_layout = Layout(self.supernet.weight_shapes())
+        self.statistics_layout = Layout(self.supernet.statistics_shapes())
+        self._exists = existing_connections(self.supernet)
+        self._decay = limited_decay(HEAD_BATCH_NORM_DECAY, num_steps)
+        self._loss = SegmentationLoss(ignore_label)
+        self._weight_step = compiled(self._trained_weights, reused=(0, 1, 2))
+        self._architecture_step = compiled(self._trained_architecture)
+        self._confusion = compiled(self._counted)
+
+    def initial_state(self) -> State:
+        """Before the first step; the same on every backend."""
+        seed = self.config.seed
+        weights = initial_weights(self.weight_layout.shapes, seed)
+        architecture = initial_architecture(self.supernet, seed)
+        zeros = {name: np.zeros_like(values) for name, values in architecture.items()}
+        state = {
+            "weights": weights,
+            "statistics": initial_statistics(self.statistics_layout.shapes),
+            "accumulators": np.zeros_like(weights),
+            "architecture": architecture,
+            "first_moments": zeros,
+            "second_moments": zeros,
+        }
+        return on_device(state)
+
+    def mixtures(self, state: State) -> dict[str, Any]:
+        """The probabilities that the state's alphas and betas stand for."""
+        return mixtures(state["architecture"], self._exists)
+
+    def train_weights(
+        self, state: State, images: Any, labels: Any, rate: float, mixtures: dict[str, Any] | None = None
+    ) -> tuple[State, Any]:
+        """The state after a step of SGD on the weights, and the loss, a float32 scalar without weight decay.
+
+        Args:
+          state: before it, whose weights, statistics and accumulators must not be read afterwards.
+          images: float32 [batch, height, width, 3] in 0..255.
+          labels: int32 [batch, height, width].
+          rate: of learning.
+          mixtures: probabilities in place of those of the state.
+        """
+        mixed = self.mixtures(state) if mixtures is None else mixtures
+        rate = ops.convert_to_tensor(rate, dtype="float32")
+        batch = (ops.convert_to_tensor(images), ops.convert_to_tensor(labels))
+        weights, statistics, accumulators, loss = self._weight_step(
+            state["weights"], state["statistics"], state["accumulators"], mixed, *batch, rate
+        )
+        return {**state, "weights": weights, "statistics": statistics, "accumulators": accumulators}, loss
+
+    def train_architecture(self, state: State, images: Any, labels: Any, step: int) -> tuple[State, Any]:
+        """The state after a step of Adam on alphas and betas, and the loss.
+
+        Args:
+          state: before it.
+          images, labels: as for the weights.
+          step: how many there were before.
+        """
+        own = {name: state[name] for name in ("architecture", "first_moments", "second_moments")}
+        count = ops.convert_to_tensor(step + 1, dtype="float32")
+        batch = (ops.convert_to_tensor(images), ops.convert_to_tensor(labels))
+        updated, loss = self._architecture_step(own, state["weights"], *batch, count)
+        return {**state, **updated}, loss
+
+    def confusion(self, state: State, images: Any, labels: Any, mixtures: dict[str, Any] | None = None) -> np.ndarray:
+        """Labelled pixels by label and prediction, int64 [classes, classes], with the moving statistics.
+
+        Args:
+          state: whose weights are scored.
+          images, labels: as for the weights.
+          mixtures: probabilities in place of those of the state.
+        """
+        mixed = self.mixtures(state) if mixtures is None else mixtures
+        batch = (ops.convert_to_tensor(images), ops.convert_to_tensor(labels))
+        counts = self._confusion(state["weights"], state["statistics"], mixed, *batch)
+        return ops.convert_to_numpy(counts).astype("int64")
+
+    def _loss_of(self, weights: Any, mixed: dict[str, Any], images: Any, labels: Any) -> tuple[Any, Any]:
+        named = self.weight_layout.split(weights)
+        logits, found = self.supernet(named, mixed[ALPHAS], mixed[BETAS], images)
+        return self._loss(labels, logits), found
+
+    def _trained_weights(
+        self, weights: Any, statistics: Any, accumulators: Any, mixed: Any, images: Any, labels: Any, rate: Any
+    ) -> tuple[Any, Any, Any, Any]:
+        (loss, found), gradient = value_and_gradient(self._loss_of)(weights, mixed, images, labels)
+        config, decay = self.config, self._decay
+        accumulators = config.weight_momentum * accumulators + gradient + config.weight_decay * weights
+        statistics = decay * statistics + (1.0 - decay) * self.statistics_layout.joined(found)
+        return weights - rate * accumulators, statistics, accumulators, loss
+
+    def _trained_architecture(
+        self, own: dict[str, Any], weights: Any, images: Any, labels: Any, count: Any
+    ) -> tuple[dict[str, Any], Any]:
+        def loss_of(architecture: dict[str, Any]) -> tuple[Any, Any]:
+            return self._loss_of(weights, mixtures(architecture, self._exists), images, labels)
+
+        (loss, _), gradient = value_and_gradient(loss_of)(own["architecture"])
+        config = self.config
+        updated: dict[str, Any] = {name: {} for name in own}
+        for name, raw in own["architecture"].items():
+            decayed = gradient[name] + config.architecture_weight_decay * raw
+            moments = []
+            for part, power, decay in zip(("first_moments", "second_moments"), (1, 2), ADAM_DECAYS, strict=True):
+                moment = decay * own[part][name] + (1.0 - decay) * decayed**power
+                updated[part][name] = moment
+                moments.append(moment / (1.0 - ops.power(decay, count)))
+            step = moments[0] / (ops.sqrt(moments[1]) + ADAM_EPSILON)
+            updated["architecture"][name] = raw - config.architecture_learning_rate * step
+        return updated, loss
+
+    def _counted(self, weights: Any, statistics: Any, mixed: Any, images: Any, labels: Any) -> Any:
+        named, known = self.weight_layout.split(weights), self.statistics_layout.split(statistics)
+        logits, _ = self.supernet(named, mixed[ALPHAS], mixed[BETAS], images, known)
+        return confusion(logits, labels, self.num_classes, self.ignore_label)
+
+
+def on_device(state: Any) -> Any:
+    """The same state of arrays, as tensors of their own memory."""
+    return keras.tree.map_structure(lambda array: ops.convert_to_tensor(np.asarray(array)), state)

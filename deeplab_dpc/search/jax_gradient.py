@@ -1,0 +1,21 @@
+"""Functions compiled, and their gradients, on JAX; tensorflow_gradient.py has the same on TensorFlow."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+
+def compiled(function: Callable[..., Any], reused: tuple[int, ...] = ()) -> Callable[..., Any]:
+    """The function, compiled for each shape of its arguments.
+
+    Args:
+      function: of tensors.
+      reused: arguments whose memory is used again, which the caller must not read afterwards.
+    """
+    return jax.jit(function, donate_argnums=reused)
+
+
+def value_and_gradient(function: Callable[..., tuple[Any, Any]]) -> Callable[..., tuple[tuple[Any, Any], Any]]:
+    """((value, others), gradient of the value by the first argument) for a function that returns (value, others)."""
+    return jax.value_and_grad(function, has_aux=True)

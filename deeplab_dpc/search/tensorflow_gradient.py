@@ -1,0 +1,31 @@
+"""Functions compiled, and their gradients, on TensorFlow; jax_gradient.py has the same on JAX."""
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+
+def compiled(function: Callable[..., Any], reused: tuple[int, ...] = ()) -> Callable[..., Any]:
+    """The function as a graph, traced once for each shape; XLA is asked for where it helps only (kernels.fused).
+
+    Args:
+      function: of tensors.
+      reused: arguments whose memory may be used again; without effect here.
+    """
+    del reused
+    return tf.function(function, autograph=False)
+
+
+def value_and_gradient(function: Callable[..., tuple[Any, Any]]) -> Callable[..., tuple[tuple[Any, Any], Any]]:
+    """((value, others), gradient of the value by the first argument) for a function that returns (value, others)."""
+
+    def computed(variables: Any, *arguments: Any) -> tuple[tuple[Any, Any], Any]:
+        flat = tf.nest.flatten(variables)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(flat)
+            value, others = function(variables, *arguments)
+        gradient = tape.gradient(value, flat, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return (value, others), tf.nest.pack_sequence_as(variables, gradient)
+
+    return computed
