@@ -87,7 +87,7 @@ def _trained_logits(run_dir: str, data_dir: str) -> tuple[np.ndarray, np.ndarray
     model = build_segmenter(ModelConfig.from_json(read_run(run_dir, "run_dir")["model"]))
     load_weights(latest_checkpoint(run_dir), model)
     dataset = find_dataset(data_dir)
-    crop = largest_crop(dataset, _SPLIT.value, model.config.output_stride)
+    crop = largest_crop(dataset, _SPLIT.value, model.config.alignment)
     height, width = ((side - 1) * _IMAGE_SCALE.value + 1 for side in crop)
     logits, labels = [], []
     for example in evaluation_dataset(dataset, _SPLIT.value, crop).take(_IMAGES.value).as_numpy_iterator():

@@ -14,7 +14,13 @@ from deeplab_dpc.cli.main import execute
 from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.models.segmenter import build_segmenter
 
-CASES = ("mobilenet_v2_aspp", "mobilenet_v2_dpc", "xception_65_aspp_decoder", "resnet_v1_50_beta_aspp_decoder")
+CASES = (
+    "mobilenet_v2_aspp",
+    "mobilenet_v2_dpc",
+    "xception_65_aspp_decoder",
+    "resnet_v1_50_beta_aspp_decoder",
+    "auto_deeplab_s",
+)
 
 
 @pytest.fixture(scope="module")

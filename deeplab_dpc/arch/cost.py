@@ -58,10 +58,14 @@ def conv_cost(
     return Cost(weights + channels_out, 0, multiply_adds)
 
 
-def depthwise_cost(kernel: int, channels: int, height: int, width: int) -> Cost:
-    """Cost of a kernel x kernel depthwise convolution with batch norm and an output of [height, width, channels]."""
+def depthwise_cost(kernel: int, channels: int, height: int, width: int, batch_norm: bool = True) -> Cost:
+    """Cost of a kernel x kernel depthwise convolution with an output of [height, width, channels].
+
+    Args:
+      batch_norm: whether batch norm follows; otherwise there is nothing, no bias either.
+    """
     weights = kernel**2 * channels
-    return Cost(weights, 2 * channels, weights * height * width)
+    return Cost(weights, 2 * channels if batch_norm else 0, weights * height * width)
 
 
 def cell_cost(

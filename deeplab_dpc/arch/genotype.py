@@ -92,8 +92,7 @@ class Edge:
             raise UserError(f"`operator` must be one of {known}, got {getattr(self.operator, 'name', self.operator)}.")
 
     def __str__(self) -> str:
-        source = {PREVIOUS: "H(l-1)", BEFORE_PREVIOUS: "H(l-2)"}.get(self.state, f"block {self.state - NUM_INPUTS}")
-        return f"{self.operator.name} of {source}"
+        return f"{self.operator.name} of {state_name(self.state)}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,6 +177,11 @@ class Genotype:
             except UserError as error:
                 raise UserError(f"block {index}: {error}") from error
         return cls(tuple(blocks), tuple(value["path"]))
+
+
+def state_name(state: int) -> str:
+    """A state of a cell in words."""
+    return {PREVIOUS: "H(l-1)", BEFORE_PREVIOUS: "H(l-2)"}.get(state, f"block {state - NUM_INPUTS}")
 
 
 def check_path(path: Sequence[Any]) -> None:

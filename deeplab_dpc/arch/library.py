@@ -1,24 +1,40 @@
-"""Named cells that ship with the package, and cells from files.
+"""Named cells and genotypes that ship with the package, and those from files.
 
 `dpc_top1` is the published cell (arXiv:1809.04184, Fig. 5), `aspp` DeepLabv3's atrous spatial pyramid pooling
 (arXiv:1706.05587, Fig. 5), `psp` PSPNet's pyramid pooling (arXiv:1612.01105, Fig. 3), where a 1x1 convolution stands
-for the features that PSPNet concatenates, and `conv1x1` a single 1x1 convolution.
+for the features that PSPNet concatenates, and `conv1x1` a single 1x1 convolution. The genotype `auto_deeplab` is the
+published one (arXiv:1901.02985, Fig. 3).
 """
 
+import functools
 import importlib.resources
 import json
 import os
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from deeplab_dpc import files
 from deeplab_dpc.arch.cell import Cell
+from deeplab_dpc.arch.genotype import Genotype
 from deeplab_dpc.errors import UserError
+
+Architecture = TypeVar("Architecture", Cell, Genotype)
 
 
 def shipped_cells() -> dict[str, Cell]:
     """The cells of the package by name, in the names' order."""
-    folder = importlib.resources.files("deeplab_dpc") / "cells"
-    resources = {item.name.removesuffix(".json"): item for item in folder.iterdir() if item.name.endswith(".json")}
-    return {name: Cell.from_json(json.loads(resources[name].read_text(encoding="utf-8"))) for name in sorted(resources)}
+    return _shipped("cells", Cell.from_json)
+
+
+def shipped_genotypes() -> dict[str, Genotype]:
+    """The genotypes of the package by name, in the names' order."""
+    return _shipped("genotypes", Genotype.from_json)
+
+
+@functools.cache
+def published_genotype() -> Genotype:
+    """The one that the paper found."""
+    return shipped_genotypes()["auto_deeplab"]
 
 
 def load_cell(name_or_path: str | os.PathLike[str]) -> Cell:
@@ -27,14 +43,37 @@ def load_cell(name_or_path: str | os.PathLike[str]) -> Cell:
     Raises:
       UserError: if there is neither, or if the file holds no valid cell.
     """
-    shipped = shipped_cells()
+    return _load(name_or_path, "cell", shipped_cells(), Cell.from_json)
+
+
+def load_genotype(name_or_path: str | os.PathLike[str]) -> Genotype:
+    """The shipped genotype of this name, or else the genotype in the JSON file at this path.
+
+    Raises:
+      UserError: if there is neither, or if the file holds no valid genotype.
+    """
+    return _load(name_or_path, "genotype", shipped_genotypes(), Genotype.from_json)
+
+
+def _shipped(folder: str, from_json: Callable[[Any], Architecture]) -> dict[str, Architecture]:
+    path = importlib.resources.files("deeplab_dpc") / folder
+    resources = {item.name.removesuffix(".json"): item for item in path.iterdir() if item.name.endswith(".json")}
+    return {name: from_json(json.loads(resources[name].read_text(encoding="utf-8"))) for name in sorted(resources)}
+
+
+def _load(
+    name_or_path: str | os.PathLike[str],
+    kind: str,
+    shipped: dict[str, Architecture],
+    from_json: Callable[[Any], Architecture],
+) -> Architecture:
     name = os.fspath(name_or_path)
     if name in shipped:
         return shipped[name]
     if not os.path.exists(name):
-        raise UserError(f"{name!r} is neither a cell file nor a cell that ships ({', '.join(shipped)}).")
-    value = files.read_json(name, "cell file")
+        raise UserError(f"{name!r} is neither a {kind} file nor a {kind} that ships ({', '.join(shipped)}).")
+    value = files.read_json(name, f"{kind} file")
     try:
-        return Cell.from_json(value)
+        return from_json(value)
     except UserError as error:
-        raise UserError(f"The cell file {name} is not valid: {error}") from error
+        raise UserError(f"The {kind} file {name} is not valid: {error}") from error

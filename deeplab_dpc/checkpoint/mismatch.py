@@ -86,6 +86,8 @@ def _backbone_hints(wanted: Shapes, stored: Shapes, config: ModelConfig, incompl
     backbone = backbone_class(config.model_variant)
     variants = [variant for scope in sorted(scopes(stored)) for variant in variants_of_scope(scope)]
     others = [variant for variant in variants if variant != config.model_variant]
+    if config.searched is not None and config.model_variant in variants:
+        return [_auto_deeplab_hint(wanted, stored, config, incomplete)]
     if incomplete and others:
         return [f"pass --model_variant={' or --model_variant='.join(others)}"]
     if incomplete and not variants:
@@ -104,6 +106,16 @@ def _backbone_hints(wanted: Shapes, stored: Shapes, config: ModelConfig, incompl
     if config.divisible_by is None:
         return ["its channels are rounded to multiples of 8: pass --divisible_by=8"]
     return ["its channels are rounded otherwise: leave --divisible_by out"]
+
+
+def _auto_deeplab_hint(wanted: Shapes, stored: Shapes, config: ModelConfig, incomplete: bool) -> str:
+    """What to pass for a checkpoint that holds an Auto-DeepLab of another genotype or of other filters."""
+    entry = "hnasnet/cell_0/1x1/weights"
+    if incomplete or stored[entry][-1] == wanted[entry][-1]:
+        return "its Auto-DeepLab is of another genotype: pass that one with --genotype_json"
+    level = config.searched.path[0] if config.searched is not None else 0
+    filters = stored[entry][-1] // 2**level
+    return f"pass --model_variant=auto_deeplab --nas_stem_output_num_conv_filters={filters}"
 
 
 def module_hints(modules: Collection[str | None], stored: Shapes, config: ModelConfig) -> list[str]:

@@ -6,19 +6,30 @@ from typing import Any
 import keras
 import numpy as np
 
-PUBLISHED_LEAVES = {"kernel": "weights", "bias": "biases", "depthwise_kernel": "depthwise_weights"}
+PUBLISHED_LEAVES = {
+    "kernel": "weights",
+    "bias": "biases",
+    "depthwise_kernel": "depthwise_weights",
+    "decayed_depthwise_kernel": "depthwise_weights",
+    "pointwise_kernel": "pointwise_weights",
+}
 # Layers that group others without a scope of their own in published checkpoints.
 UNSCOPED = re.compile(r"aspp|decoder_stage\d+")
+BESIDE = re.compile(r"/[^/]+/\.\.")
 
 
 def published_name(path: str) -> str:
     """The published name of the variable at a model's path.
 
-    A dot in a layer's name, which may hold no slash, stands for one.
+    A dot in a layer's name, which may hold no slash, stands for one; two dots at its beginning put what is below beside
+    the layer above, as in file paths.
 
     >>> published_name("segmenter/meta_architecture/branch0/branch0_depthwise/BatchNorm/gamma")
     'meta_architecture/branch0_depthwise/BatchNorm/gamma'
+    >>> published_name("segmenter/hnasnet/cell_0/comb_iter_0.left/atrous_5x5/..bn_atr_5x5/gamma")
+    'hnasnet/cell_0/comb_iter_0/left/bn_atr_5x5/gamma'
     """
+    path = BESIDE.sub("/", path)
     *scopes, leaf = path.replace(".", "/").split("/")[1:]
     kept = [
         scope

@@ -9,8 +9,9 @@ from typing import Any
 
 from absl import flags
 
-from deeplab_dpc.arch.library import load_cell
+from deeplab_dpc.arch.library import load_cell, load_genotype, published_genotype
 from deeplab_dpc.config import DataConfig, ModelConfig
+from deeplab_dpc.config.model import AUTO_DEEPLABS
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.errors import UserError
 
@@ -118,7 +119,7 @@ def size(values: flags.FlagValues, name: str) -> tuple[int, int] | None:
 
 def define_model_flags(values: flags.FlagValues) -> None:
     """The flags of the network, but for the number of classes."""
-    other = ("num_classes", "dense_prediction_cell")
+    other = ("num_classes", "dense_prediction_cell", "genotype")
     names = [field.name for field in dataclasses.fields(ModelConfig) if field.name not in other]
     define_config_flags(values, ModelConfig, names)
     flags.DEFINE_string(
@@ -128,14 +129,47 @@ def define_model_flags(values: flags.FlagValues) -> None:
         "conv1x1).",
         flag_values=values,
     )
+    flags.DEFINE_string(
+        "genotype_json",
+        None,
+        "Cell and path of an Auto-DeepLab: a JSON file, as a search writes it, or the name of a shipped genotype "
+        "(auto_deeplab). --model_variant is then auto_deeplab by default, and --output_stride that of the path.",
+        flag_values=values,
+    )
 
 
 def model_config(values: flags.FlagValues, num_classes: int) -> ModelConfig:
     """The network that the flags describe."""
     cell = values.dense_prediction_cell_json
     return config_from_flags(
-        ModelConfig, values, num_classes=num_classes, dense_prediction_cell=load_cell(cell) if cell else None
+        ModelConfig,
+        values,
+        num_classes=num_classes,
+        dense_prediction_cell=load_cell(cell) if cell else None,
+        **_genotype_fields(values),
     )
+
+
+def _genotype_fields(values: flags.FlagValues) -> dict[str, Any]:
+    """What --genotype_json sets, and what the genotype of an Auto-DeepLab leaves no choice of.
+
+    Raises:
+      UserError: if the genotype is not valid, or given for another backbone.
+    """
+    fields: dict[str, Any] = {"genotype": None}
+    variant = values.model_variant
+    if values.genotype_json:
+        fields["genotype"] = load_genotype(values.genotype_json)
+        if values["model_variant"].using_default_value:
+            fields["model_variant"] = variant = AUTO_DEEPLABS[0]
+        elif variant not in AUTO_DEEPLABS:
+            raise UserError(
+                f"--genotype_json is for an Auto-DeepLab, not for --model_variant={variant}: leave one of them out, or "
+                f"choose one of {', '.join(AUTO_DEEPLABS)}."
+            )
+    if variant in AUTO_DEEPLABS and values["output_stride"].using_default_value:
+        fields["output_stride"] = (fields["genotype"] or published_genotype()).output_stride
+    return fields
 
 
 def define_data_flags(values: flags.FlagValues) -> None:
@@ -148,17 +182,18 @@ def define_data_flags(values: flags.FlagValues) -> None:
     define_numbers(
         values,
         "train_crop_size",
-        f"Height and width in pixels, output_stride * k + 1; by default the largest image, at most {MAX_DEFAULT_CROP}.",
+        "Height and width in pixels, output_stride * k + 1 (of an Auto-DeepLab its largest stride * k + 1); by default "
+        f"the largest image, at most {MAX_DEFAULT_CROP}.",
     )
 
 
-def data_config(values: flags.FlagValues, dataset: Dataset, output_stride: int) -> DataConfig:
-    """The data configuration; the crop defaults to the largest image of the split, aligned to the output stride."""
+def data_config(values: flags.FlagValues, dataset: Dataset, alignment: int) -> DataConfig:
+    """The data configuration; the crop defaults to the largest image of the split, with sides alignment * k + 1."""
     dataset.shards(values.train_split)  # raises the clear error if there is no such split
     crop = size(values, "train_crop_size")
     if crop is None:
         height, width = (
-            (min(side, MAX_DEFAULT_CROP) + output_stride - 2) // output_stride * output_stride + 1
+            (min(side, MAX_DEFAULT_CROP) + alignment - 2) // alignment * alignment + 1
             for side in dataset.info.max_size[values.train_split]
         )
         crop = (height, width)

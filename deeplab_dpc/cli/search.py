@@ -1,11 +1,12 @@
-"""Searches dense prediction cells: caches backbone features, scores cells by proxy, re-ranks the best."""
+"""Searches dense prediction cells (caches features, scores cells by proxy, re-ranks), or Auto-DeepLab by gradient."""
 
 from absl import flags
 
 from deeplab_dpc.cli import flag_groups, search_workers
 from deeplab_dpc.cli.quiet import quiet_imports
+from deeplab_dpc.cli.search_algorithms import ALGORITHMS, AUTO_DEEPLAB, DPC, FLAGS, MODEL_FLAGS, refuse_flags_of_others
 from deeplab_dpc.cli.search_job import Request
-from deeplab_dpc.config import FidelityConfig, ModelConfig, SearchConfig, ServiceConfig
+from deeplab_dpc.config import AutoDeepLabConfig, FidelityConfig, ModelConfig, SearchConfig, ServiceConfig
 from deeplab_dpc.console import console
 from deeplab_dpc.search import local_workers
 from deeplab_dpc.search.display import SearchWatch
@@ -14,13 +15,19 @@ from deeplab_dpc.search.runner import run_search
 from deeplab_dpc.search.storage import open_storage
 
 MODES = ("search", "cache", "score", "fidelity")
-# Of the network that the features come from.
-MODEL_FLAGS = ("model_variant", "output_stride", "depth_multiplier", "divisible_by", "multi_grid")
 
 
 def define_flags(values: flags.FlagValues) -> None:
     """The flags of search.py."""
     flags.DEFINE_string("workdir", None, "Directory of the search; an interrupted one continues.", flag_values=values)
+    flags.DEFINE_enum(
+        "algorithm",
+        DPC,
+        ALGORITHMS,
+        "dpc: dense prediction cells by their scores (arXiv:1809.04184); auto_deeplab: the cell and the path of "
+        "resolutions of a backbone by gradient (arXiv:1901.02985).",
+        flag_values=values,
+    )
     flags.DEFINE_enum(
         "mode",
         "search",
@@ -56,16 +63,24 @@ def define_flags(values: flags.FlagValues) -> None:
     flag_groups.define_config_flags(values, SearchConfig)
     flag_groups.define_config_flags(values, ServiceConfig)
     flag_groups.define_config_flags(values, FidelityConfig)
+    flag_groups.define_config_flags(values, AutoDeepLabConfig, sorted(FLAGS[AUTO_DEEPLAB]))
     flags.DEFINE_bool(
         "propose_only",
         False,
-        "Only print which cells would be scored next and what the rest of the search costs.",
+        "Only print which cells would be scored next and what the rest of the search costs; of Auto-DeepLab the space, "
+        "the supernet, and time and memory of its steps.",
         flag_values=values,
     )
 
 
 def main(values: flags.FlagValues) -> None:
     """Searches, or does the part that --mode names."""
+    refuse_flags_of_others(values)
+    if values.algorithm == AUTO_DEEPLAB:
+        with quiet_imports():
+            from deeplab_dpc.cli import search_auto_deeplab
+        search_auto_deeplab.search(values)
+        return
     is_child = local_workers.is_child()
     if is_child:
         local_workers.end_with_parent()

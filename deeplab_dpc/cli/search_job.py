@@ -94,7 +94,7 @@ class Request:
         model_config = self.model_config(cache.num_classes)
         data: DataConfig | None = None
         if self.dataset is not None:
-            data = flag_groups.data_config(values, self.dataset, model_config.output_stride)
+            data = flag_groups.data_config(values, self.dataset, model_config.alignment)
         return Job(
             self.workdir,
             cache,

@@ -83,7 +83,7 @@ def _planned_cache(request: Request) -> tuple[tuple[int, int, int], int]:
     model, shapes, disk = build_segmenter(network), {}, 0
     for split in dict.fromkeys([values.train_split, request.config.eval_split]):
         given = flag_groups.size(values, "train_crop_size") if split == values.train_split else None
-        size = given or largest_crop(dataset, split, network.output_stride)
+        size = given or largest_crop(dataset, split, network.alignment)
         dataset.require_labels(split)
         count = dataset.info.splits[split]
         shapes[split] = model.features_shape((count, *size, 3))

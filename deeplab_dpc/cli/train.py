@@ -46,7 +46,7 @@ def main(values: flags.FlagValues) -> None:
     flag_groups.required(values, *(() if values.dry_run else ("workdir",)), "data_dir")
     dataset = find_dataset(values.data_dir, values.dataset, values.classes)
     model_config = flag_groups.model_config(values, dataset.info.num_classes)
-    data = flag_groups.data_config(values, dataset, model_config.output_stride)
+    data = flag_groups.data_config(values, dataset, model_config.alignment)
     config = flag_groups.config_from_flags(TrainConfig, values)
     if values.dry_run:
         _dry_run(model_config, data, config, dataset, values.json)
@@ -67,7 +67,7 @@ def _validator(model_config: ModelConfig, config: TrainConfig, dataset: Dataset)
 
 
 def _dry_run(model_config: ModelConfig, data: DataConfig, config: TrainConfig, dataset: Dataset, as_json: bool) -> None:
-    check_crop(data.train_crop_size, model_config.output_stride)
+    check_crop(data.train_crop_size, model_config)
     if not as_json:
         print_description(model_config, data.train_crop_size)
     batches = training_dataset(

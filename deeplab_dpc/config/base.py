@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 from deeplab_dpc.arch.cell import Cell
+from deeplab_dpc.arch.genotype import Genotype
 from deeplab_dpc.errors import UserError
 
 
@@ -62,7 +63,7 @@ class Config:
 
 def encode(value: Any) -> Any:
     """A field of a configuration, or a whole one, as JSON."""
-    if isinstance(value, (Cell, Config)):
+    if isinstance(value, (Cell, Genotype, Config)):
         return value.to_json()
     return list(value) if isinstance(value, tuple) else value
 
@@ -72,6 +73,6 @@ def _decode(hint: Any, value: Any) -> Any:
     if value is None:
         return None
     for option in options:
-        if isinstance(option, type) and issubclass(option, (Cell, Config)):
+        if isinstance(option, type) and issubclass(option, (Cell, Genotype, Config)):
             return option.from_json(value)
     return tuple(value) if isinstance(value, list) else value

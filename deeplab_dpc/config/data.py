@@ -17,7 +17,7 @@ class DataConfig(Config):
       dataset: its name, or None if it is the only one there.
       classes: classes file of DeepLab's record files that have none beside them.
       train_split: the split to train on.
-      train_crop_size: (height, width) in pixels, sides output_stride * k + 1.
+      train_crop_size: (height, width) in pixels, sides output_stride * k + 1 (see ModelConfig.alignment).
       min_scale_factor, max_scale_factor, scale_factor_step_size: of the random scale; step 0 draws uniformly.
       min_resize_value: what the smaller side is resized to before the random scale, in pixels; as it is by default.
       max_resize_value: what the larger side may be at most after that, in pixels.

@@ -3,8 +3,13 @@
 import dataclasses
 
 from deeplab_dpc.arch.cell import Cell
+from deeplab_dpc.arch.genotype import Genotype
+from deeplab_dpc.arch.library import published_genotype
 from deeplab_dpc.config.base import Config, listed, positive
 from deeplab_dpc.errors import UserError
+
+# The backbones that are made from a genotype; nas_hnasnet is DeepLab's name.
+AUTO_DEEPLABS = ("auto_deeplab", "auto_deeplab_s", "auto_deeplab_m", "auto_deeplab_l", "nas_hnasnet")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,6 +23,8 @@ class ModelConfig(Config):
       depth_multiplier: of the channels of a MobileNet.
       divisible_by: what MobileNetV2's channels are rounded to; by default 8 if the multiplier is 1, else 1 (published).
       multi_grid: three rates of the last block of an Xception or ResNet, times the block's own; empty for none.
+      genotype: of an Auto-DeepLab, or None for the published one.
+      nas_stem_output_num_conv_filters: channels of a block of an Auto-DeepLab at stride 4; they double with the stride.
       dense_prediction_cell: the cell in place of ASPP, or None. With a cell, the options of ASPP are unused.
       atrous_rates: of the ASPP branches, in feature-map cells; empty for none.
       add_image_level_feature: whether ASPP pools over the image.
@@ -41,6 +48,8 @@ class ModelConfig(Config):
     depth_multiplier: float = 1.0
     divisible_by: int | None = None
     multi_grid: tuple[int, ...] = ()
+    genotype: Genotype | None = None
+    nas_stem_output_num_conv_filters: int = 20
     dense_prediction_cell: Cell | None = None
     atrous_rates: tuple[int, ...] = ()
     add_image_level_feature: bool = True
@@ -59,6 +68,7 @@ class ModelConfig(Config):
 
     def __post_init__(self):
         positive(self, "num_classes", "depth_multiplier", "aspp_convs_filters", "decoder_filters")
+        positive(self, "nas_stem_output_num_conv_filters")
         if self.divisible_by is not None:
             positive(self, "divisible_by")
         for name, length in (("multi_grid", 3), ("image_pooling_crop_size", 2), ("image_pooling_stride", 2)):
@@ -96,6 +106,21 @@ class ModelConfig(Config):
                 f"--decoder_filters={self.decoder_filters} must be the number of classes, {self.num_classes}, "
                 "with --decoder_output_is_logits."
             )
+
+    @property
+    def searched(self) -> Genotype | None:
+        """What an Auto-DeepLab is made from; None for other networks."""
+        if self.model_variant not in AUTO_DEEPLABS:
+            return None
+        return self.genotype or published_genotype()
+
+    @property
+    def alignment(self) -> int:
+        """Images whose sides are a multiple of it plus 1 have features at all strides that align with their pixels.
+
+        It is the output stride, but for an Auto-DeepLab, which may be coarser inside.
+        """
+        return self.output_stride if self.searched is None else self.searched.largest_stride
 
     @property
     def logits_stride(self) -> int:

@@ -44,7 +44,8 @@ class TrainConfig(Config):
         pixel, for less time and memory; 0 for the exact loss.
       fine_tune_batch_norm: False keeps the batch norm statistics, while gamma and beta train.
       freeze_backbone: whether only context module, decoder and logits train.
-      drop_path_keep_prob: probability that the backbone's last residual unit is kept, of the others more; 1 for all.
+      drop_path_keep_prob: probability that the backbone's last residual unit is kept, of the others more; 1 for all. Of
+        an Auto-DeepLab an operator of the last cell at the end of the training, of those before and earlier more.
       precision: float32, bfloat16 or float16 (with loss scaling) of the activations; variables, statistics, logits and
         loss are float32.
       tf_initial_checkpoint: published checkpoint or earlier run to start from, or None; `imagenet` downloads the

@@ -33,6 +33,7 @@ def training_dataset(
     start_step: int = 0,
     cache: str = "none",
     shard: Shard = WHOLE,
+    records: Sequence[int] | None = None,
 ) -> tf.data.Dataset:
     """Endless augmented batches, the same for the same seed on any machine and any number of parallel calls.
 
@@ -49,6 +50,7 @@ def training_dataset(
       start_step: number of batches to leave out at the start, without decoding them.
       cache: "none"; "memory" or "disk" to decode each picture once, see decoded_cache.
       shard: which records are for this process.
+      records: the only ones of the split that are read, by their places in it; None for all.
 
     Returns:
       Batches of (image float32 [batch, height, width, 3] in 0..255, label int32 [batch, height, width]).
@@ -70,7 +72,8 @@ def training_dataset(
         finish_seed = tf.random.fold_in(own_seed, FINISH_STREAM)
         return preprocess.finish(image, label, augmentation, ignore_label, finish_seed)
 
-    order = record_order(len(index), seed, batch_size, start_step, shard)
+    of_an_epoch = range(len(index)) if records is None else records
+    order = record_order(of_an_epoch, seed, batch_size, start_step, shard)
     source = order if cache != "none" else with_contents(order, index)
     batches = source.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(
         batch_size, drop_remainder=True, num_parallel_calls=tf.data.AUTOTUNE
@@ -81,7 +84,7 @@ def training_dataset(
 def _reader(dataset: Dataset, split: str, index: RecordIndex, cache: str) -> Callable[..., Any]:
     """A function (augmentation, seed, *source) -> the scaled window of the image, and of the label."""
     if cache == "none":
-        return _read_encoded
+        return read_encoded
     decoded = _decoded(dataset, split, cache)
     sizes = tf.constant(decoded.sizes)
 
@@ -95,9 +98,10 @@ def _reader(dataset: Dataset, split: str, index: RecordIndex, cache: str) -> Cal
     return read_cached
 
 
-def _read_encoded(
+def read_encoded(
     augmentation: Augmentation, seed: tf.Tensor, record: tf.Tensor, serialized: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
+    """The scaled window of a record's image, float32 [*shown, 3] in 0..255, and of its label, int32 [*shown]."""
     features = parse_example(serialized)
     label = decode_label(features)[..., 0]
     size = tf.shape(label)

@@ -1,6 +1,7 @@
-"""Where each record of a split is in its endless stream: a permutation of all records per epoch."""
+"""Where each record of a split, or of a part of it, is in its endless stream: a permutation of them per epoch."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -23,23 +24,24 @@ class Shard:
 WHOLE = Shard()
 
 
-def record_order(size: int, seed: int, batch_size: int, step: int, shard: Shard) -> tf.data.Dataset:
+def record_order(records: Sequence[int], seed: int, batch_size: int, step: int, shard: Shard) -> tf.data.Dataset:
     """Endless (running index, record), both int, from a batch on; in another order each epoch.
 
     Args:
-      size: records of the split.
+      records: those of the split that an epoch consists of, in any order.
       seed: decides the order of each epoch, with its number.
       batch_size: records in a batch of this process.
       step: the batch to begin with, from 0 on.
       shard: which records are for this process.
     """
     start = step * batch_size * shard.count
-    epoch, offset = divmod(start, size)
+    epoch, offset = divmod(start, len(records))
+    of_an_epoch = tf.constant(np.asarray(records), tf.int32)
 
     def shuffled(epoch: tf.Tensor) -> tf.data.Dataset:
         # Not Dataset.shuffle: its order depends on the global seed too, and it takes no tensor as a seed beside seed 0.
-        records = tf.random.experimental.stateless_shuffle(tf.range(size), record_seed(seed, epoch))
-        return tf.data.Dataset.from_tensor_slices(records)
+        shuffled_records = tf.random.experimental.stateless_shuffle(of_an_epoch, record_seed(seed, epoch))
+        return tf.data.Dataset.from_tensor_slices(shuffled_records)
 
     order = tf.data.Dataset.counter(epoch).flat_map(shuffled).skip(offset).enumerate(start)
     return order.shard(shard.count, shard.index)
@@ -86,7 +88,7 @@ def record_names(
     """
     shards = dataset.shards(split)
     index = index_records(shards)
-    order = record_order(len(index), seed, batch_size, step, shard).take(batch_size)
+    order = record_order(range(len(index)), seed, batch_size, step, shard).take(batch_size)
     names = []
     for _, record, serialized in with_contents(order, index).as_numpy_iterator():
         file = index.file_of[record]

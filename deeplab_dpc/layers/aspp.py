@@ -9,9 +9,10 @@ import keras
 from keras import ops
 
 from deeplab_dpc.layers.composite import Composite
-from deeplab_dpc.layers.conv import ConvBN, SplitSeparableConvBN
+from deeplab_dpc.layers.conv import ConvBN
 from deeplab_dpc.layers.dropout import Dropout
 from deeplab_dpc.layers.pooling import ImageGate, ImagePooling
+from deeplab_dpc.layers.separable_conv import SplitSeparableConvBN
 
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")

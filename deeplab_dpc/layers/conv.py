@@ -1,6 +1,6 @@
 """Convolution blocks of DeepLab: convolution, batch norm, activation; variables carry the published names' structure.
 
-Sources: atrous separable convolution, arXiv:1802.02611, Sec. 3.1; unequal rates, arXiv:1809.04184, Sec. 3.1.
+Source of unequal rates: arXiv:1809.04184, Sec. 3.1. Separable convolutions are in separable_conv.py.
 """
 
 from typing import Any
@@ -12,7 +12,6 @@ from keras import ops
 from deeplab_dpc.arch.cost import Cost, conv_cost, depthwise_cost
 from deeplab_dpc.layers import kernels
 from deeplab_dpc.layers.activations import activation as named_activation
-from deeplab_dpc.layers.composite import Composite
 from deeplab_dpc.layers.normalization import BatchNorm
 
 
@@ -22,12 +21,17 @@ def _require_positive(**values: int) -> None:
             raise ValueError(f"`{label}` must be >= 1, got {value}.")
 
 
-def _multiply(kernel: keras.Variable, scale: np.ndarray) -> None:
+def multiply_kernel(kernel: keras.Variable, scale: np.ndarray) -> None:
+    """Multiplies a kernel in place, in float64."""
     kernel.assign(ops.convert_to_numpy(kernel).astype("float64") * scale)
 
 
-class _NormalizedConv(keras.layers.Layer):
-    """What the convolution blocks share: padding, no bias, batch norm, an activation by its name."""
+class NormalizedConv(keras.layers.Layer):
+    """What the convolution blocks share: padding, no bias, batch norm, an activation by its name.
+
+    The batch norm's variables are below `batch_norm_scope`; one that begins with two dots is beside the block's own
+    scope in published checkpoints (checkpoint/names.py).
+    """
 
     def __init__(
         self,
@@ -39,6 +43,7 @@ class _NormalizedConv(keras.layers.Layer):
         batch_norm_decay: float = 0.9997,
         batch_norm_epsilon: float = 1e-5,
         initializer: Any = "glorot_uniform",
+        batch_norm_scope: str = "BatchNorm",
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -56,7 +61,10 @@ class _NormalizedConv(keras.layers.Layer):
         self.batch_norm_epsilon = batch_norm_epsilon
         self.initializer = keras.initializers.get(initializer)
         self._activate = named_activation(activation)
-        self.batch_norm = BatchNorm(batch_norm_decay, batch_norm_epsilon, name="BatchNorm", dtype=self.dtype_policy)
+        self.batch_norm_scope = batch_norm_scope
+        self.batch_norm = BatchNorm(
+            batch_norm_decay, batch_norm_epsilon, name=batch_norm_scope, dtype=self.dtype_policy
+        )
 
     def _padded(self, inputs):
         """The inputs and the padding mode that is left to do."""
@@ -68,6 +76,10 @@ class _NormalizedConv(keras.layers.Layer):
 
     def _normalize(self, x, training):
         return self._activate(self.batch_norm(x, training=training))
+
+    def fold_batch_norm(self) -> None:
+        """Multiplies batch norm into the kernel, for inference only: equal but for rounding."""
+        raise NotImplementedError
 
     def _output_side(self, side):
         return None if side is None else -(-side // self.strides)
@@ -83,11 +95,12 @@ class _NormalizedConv(keras.layers.Layer):
             "batch_norm_decay": self.batch_norm_decay,
             "batch_norm_epsilon": self.batch_norm_epsilon,
             "initializer": keras.initializers.serialize(self.initializer),
+            "batch_norm_scope": self.batch_norm_scope,
         }
 
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
-class ConvBN(_NormalizedConv):
+class ConvBN(NormalizedConv):
     """[batch, height, width, channels] -> convolution -> batch norm -> activation -> [batch, h, w, filters].
 
     Args:
@@ -100,6 +113,7 @@ class ConvBN(_NormalizedConv):
         padding differs from it where a side is even.
       batch_norm_decay, batch_norm_epsilon: see BatchNorm.
       initializer: of the kernel.
+      batch_norm_scope: see NormalizedConv.
 
     Raises:
       ValueError: if filters, kernel_size, strides or a rate is less than 1, or rate and strides are both above 1.
@@ -125,8 +139,7 @@ class ConvBN(_NormalizedConv):
         return (batch, self._output_side(height), self._output_side(width), self.filters)
 
     def fold_batch_norm(self) -> None:
-        """Multiplies batch norm into the kernel, for inference only: equal but for rounding."""
-        _multiply(self.kernel, self.batch_norm.fold())
+        multiply_kernel(self.kernel, self.batch_norm.fold())
 
     def cost(self, input_shape: Any) -> Cost:
         """Parameters and multiply-adds for an input of that shape."""
@@ -138,7 +151,7 @@ class ConvBN(_NormalizedConv):
 
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
-class DepthwiseConvBN(_NormalizedConv):
+class DepthwiseConvBN(NormalizedConv):
     """[batch, height, width, channels] -> atrous depthwise convolution -> batch norm -> activation.
 
     The arguments are those of ConvBN, but for the filters.
@@ -168,8 +181,7 @@ class DepthwiseConvBN(_NormalizedConv):
         return (batch, self._output_side(height), self._output_side(width), channels)
 
     def fold_batch_norm(self) -> None:
-        """As ConvBN."""
-        _multiply(self.depthwise_kernel, self.batch_norm.fold()[:, np.newaxis])
+        multiply_kernel(self.depthwise_kernel, self.batch_norm.fold()[:, np.newaxis])
 
     def cost(self, input_shape: Any) -> Cost:
         """Parameters and multiply-adds for an input of that shape."""
@@ -230,80 +242,4 @@ class BiasedConv(keras.layers.Layer):
             "kernel_size": self.kernel_size,
             "activation": self.activation,
             "initializer": keras.initializers.serialize(self.initializer),
-        }
-
-
-@keras.saving.register_keras_serializable(package="deeplab_dpc")
-class SplitSeparableConvBN(Composite):
-    """Atrous separable convolution, split: depthwise 3x3, BN, activation, pointwise 1x1, BN, activation.
-
-    [batch, height, width, channels] -> [batch, h, w, filters]
-
-    Args:
-      filters: output channels.
-      rate: (rate_h, rate_w) in feature-map cells.
-      strides, explicit_padding: of the depthwise convolution, see ConvBN.
-      activation: after both; None for none.
-      depthwise_stddev, pointwise_stddev: of the truncated normal initialisation; the defaults are those of ASPP, the
-        cell and the decoder.
-      batch_norm_decay, batch_norm_epsilon: see BatchNorm.
-
-    Raises:
-      ValueError: as ConvBN.
-    """
-
-    def __init__(
-        self,
-        filters: int,
-        rate: tuple[int, int] = (1, 1),
-        strides: int = 1,
-        explicit_padding: bool = False,
-        activation: str | None = "relu",
-        depthwise_stddev: float = 0.33,
-        pointwise_stddev: float = 0.06,
-        **kwargs: Any,
-    ):
-        super().__init__(**kwargs)
-        self.filters = filters
-        self.rate = (int(rate[0]), int(rate[1]))
-        self.strides = strides
-        self.explicit_padding = explicit_padding
-        self.activation = activation
-        self.depthwise_stddev = depthwise_stddev
-        self.pointwise_stddev = pointwise_stddev
-        shared = {**self.shared_arguments, "activation": activation}
-        self.depthwise = DepthwiseConvBN(
-            self.rate,
-            strides=strides,
-            explicit_padding=explicit_padding,
-            initializer=keras.initializers.TruncatedNormal(stddev=depthwise_stddev),
-            name=f"{self.name}_depthwise",
-            **shared,
-        )
-        self.pointwise = ConvBN(
-            filters,
-            initializer=keras.initializers.TruncatedNormal(stddev=pointwise_stddev),
-            name=f"{self.name}_pointwise",
-            **shared,
-        )
-
-    def steps(self, input_shape):
-        return [(self.depthwise, input_shape), (self.pointwise, self.depthwise.compute_output_shape(input_shape))]
-
-    def call(self, inputs, training=False):
-        return self.pointwise(self.depthwise(inputs, training=training), training=training)
-
-    def compute_output_shape(self, input_shape):
-        return (*self.depthwise.compute_output_shape(input_shape)[:-1], self.filters)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "rate": self.rate,
-            "strides": self.strides,
-            "explicit_padding": self.explicit_padding,
-            "activation": self.activation,
-            "depthwise_stddev": self.depthwise_stddev,
-            "pointwise_stddev": self.pointwise_stddev,
         }

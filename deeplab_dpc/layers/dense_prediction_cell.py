@@ -7,9 +7,10 @@ from keras import ops
 
 from deeplab_dpc.arch.cell import BACKBONE, FILTERS, AtrousConv, Cell, Operation, PyramidPooling
 from deeplab_dpc.layers.composite import Composite
-from deeplab_dpc.layers.conv import ConvBN, SplitSeparableConvBN
+from deeplab_dpc.layers.conv import ConvBN
 from deeplab_dpc.layers.dropout import Dropout
 from deeplab_dpc.layers.pooling import GridPyramidPooling
+from deeplab_dpc.layers.separable_conv import SplitSeparableConvBN
 
 RATE_OUTPUT_STRIDE = 16  # the output stride that a cell's rates are meant for
 

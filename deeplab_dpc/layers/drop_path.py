@@ -13,11 +13,23 @@ def keep_probabilities(last: float, count: int) -> list[float]:
     return [1.0 - unit / count * (1.0 - last) for unit in range(1, count + 1)]
 
 
+def scheduled(keep_prob: float, progress: Any) -> Any:
+    """1 - progress * (1 - keep_prob), float32: all is kept at first, and `keep_prob` of it at the end.
+
+    Scheduled drop path (Zoph et al., 2018, arXiv:1707.07012), as Auto-DeepLab is trained (arXiv:1901.02985, Table 3).
+
+    Args:
+      progress: steps over all steps of the training, in [0, 1].
+    """
+    return 1.0 - ops.cast(progress, "float32") * (1.0 - keep_prob)
+
+
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
 class DropPath(keras.layers.Layer):
     """In training, y = x / keep_prob with probability keep_prob for each example, else 0; otherwise y = x.
 
-    Dividing in training keeps the expectation, so that nothing is left to do in inference.
+    Dividing in training keeps the expectation, so that nothing is left to do in inference. Where the call is told the
+    progress of the training, the probability falls to keep_prob with it (see scheduled).
 
     Args:
       keep_prob: probability that an example keeps the branch, in (0, 1].
@@ -36,12 +48,13 @@ class DropPath(keras.layers.Layer):
         if keep_prob < 1.0:
             self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False, progress=None):
         if not training or self.keep_prob == 1.0:
             return inputs
+        keep_prob = self.keep_prob if progress is None else scheduled(self.keep_prob, progress)
         shape = (ops.shape(inputs)[0], *(1 for _ in inputs.shape[1:]))  # [batch, 1, 1, 1]
-        kept = kernels.batch_uniform(shape, self.seed_generator) < self.keep_prob
-        return ops.where(kept, inputs / self.keep_prob, ops.zeros_like(inputs))
+        kept = kernels.batch_uniform(shape, self.seed_generator) < keep_prob
+        return ops.where(kept, inputs / ops.cast(keep_prob, inputs.dtype), ops.zeros_like(inputs))
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -7,7 +7,8 @@ from keras import ops
 
 from deeplab_dpc.layers import kernels
 from deeplab_dpc.layers.composite import Composite
-from deeplab_dpc.layers.conv import BiasedConv, ConvBN, SplitSeparableConvBN
+from deeplab_dpc.layers.conv import BiasedConv, ConvBN
+from deeplab_dpc.layers.separable_conv import SplitSeparableConvBN
 
 LOW_LEVEL_FILTERS = 48  # arXiv:1802.02611, Sec. 4.1
 

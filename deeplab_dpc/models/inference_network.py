@@ -1,7 +1,7 @@
 """A network for inference alone: batch norm multiplied into the convolutions, activations in a chosen precision."""
 
 from deeplab_dpc.config import InferenceConfig
-from deeplab_dpc.layers.conv import ConvBN, DepthwiseConvBN
+from deeplab_dpc.layers.conv import NormalizedConv
 from deeplab_dpc.models.precision import precision_policy
 from deeplab_dpc.models.segmenter import Segmenter, build_segmenter
 
@@ -15,6 +15,6 @@ def inference_network(segmenter: Segmenter, config: InferenceConfig) -> Segmente
     network.set_weights(segmenter.get_weights())
     if config.fold_batch_norm:
         for layer in network._flatten_layers():
-            if isinstance(layer, (ConvBN, DepthwiseConvBN)):
+            if isinstance(layer, NormalizedConv):
                 layer.fold_batch_norm()
     return network

@@ -22,9 +22,9 @@ PAD_VALUE = 127.5  # zero after normalisation
 class _PixelModel(keras.Model):
     """What the two models of a predictor share: from images [batch, height, width, 3] to logits of their size.
 
-    Images are padded with 127.5 at the bottom and right to the next sides of output_stride * k + 1 (so that features
-    and pixels align), or to `eval_crop_size` as the published evaluation does. Logits are upsampled with aligned
-    corners and the padding is cut off.
+    Images are padded with 127.5 at the bottom and right to the next sides of alignment * k + 1 (so that features and
+    pixels align; see ModelConfig), or to `eval_crop_size` as the published evaluation does. Logits are upsampled with
+    aligned corners and the padding is cut off.
     """
 
     def __init__(self, segmenter: Segmenter, config: InferenceConfig, **kwargs: Any):
@@ -72,14 +72,14 @@ class _PixelModel(keras.Model):
         return min(config.decoder_output_stride or (config.output_stride,))
 
     def _is_aligned(self) -> bool:
-        """Whether padded sides are output_stride * k + 1, so that the pixels between two logits are a whole number."""
-        return all((side - 1) % self.segmenter.config.output_stride == 0 for side in self.config.eval_crop_size)
+        """Whether padded sides are alignment * k + 1, so that the pixels between two logits are a whole number."""
+        return all((side - 1) % self.segmenter.config.alignment == 0 for side in self.config.eval_crop_size)
 
     def _padded(self, side, axis):
         if self.config.eval_crop_size:
             return self.config.eval_crop_size[axis]
-        stride = self.segmenter.config.output_stride
-        return (side + stride - 2) // stride * stride + 1
+        alignment = self.segmenter.config.alignment
+        return (side + alignment - 2) // alignment * alignment + 1
 
 
 class ClassIds(_PixelModel):

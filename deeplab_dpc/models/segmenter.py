@@ -97,7 +97,7 @@ class Segmenter(keras.Model):
     Args:
       config: the model's configuration.
       training_steps: length of the training, to limit the batch norm decay of short ones; None where not training.
-      drop_path_keep_prob: probability that the backbone's last residual unit is kept in training, see DropPath.
+      drop_path_keep_prob: probability that the backbone's last residual unit is kept in training, see the backbone.
 
     Raises:
       UserError: if the backbone does not have what the configuration asks for.
@@ -151,11 +151,13 @@ class Segmenter(keras.Model):
         last, shape = self.steps(input_shape)[-1]
         return last.compute_output_shape(shape)
 
-    def _backbone_outputs(self, images, training):
-        return self.backbone(ops.cast(images, "float32") * (2.0 / 255.0) - 1.0, training=training)
+    def _backbone_outputs(self, images, training, progress=None):
+        scaled = ops.cast(images, "float32") * (2.0 / 255.0) - 1.0
+        return self.backbone(scaled, training=training, progress=progress)
 
-    def call(self, images, training=False):
-        features, low_level = self._backbone_outputs(images, training)
+    def call(self, images, training=False, progress=None):
+        """The logits; `progress` is steps over all steps of the training, in [0, 1], where drop path goes by it."""
+        features, low_level = self._backbone_outputs(images, training, progress)
         x = self.head(features, training=training)
         if self.decoder is not None:
             x = self.decoder((x, low_level), image_size=ops.shape(images)[1:3], training=training)

@@ -65,8 +65,8 @@ def cache_features(
     """
     for split in splits:
         dataset.require_labels(split)
-    stride = model.config.output_stride
-    sizes = {split: crop_sizes.get(split) or largest_crop(dataset, split, stride) for split in splits}
+    alignment = model.config.alignment
+    sizes = {split: crop_sizes.get(split) or largest_crop(dataset, split, alignment) for split in splits}
     fingerprint = {
         "version": VERSION,
         "backbone": {
@@ -110,10 +110,10 @@ def _write(
     )
 
 
-def largest_crop(dataset: Dataset, split: str, output_stride: int) -> tuple[int, int]:
-    """The size of a split's largest image, rounded up so that features and pixels align."""
+def largest_crop(dataset: Dataset, split: str, alignment: int) -> tuple[int, int]:
+    """The size of a split's largest image, rounded up to alignment * k + 1 so that features and pixels align."""
     height, width = dataset.info.max_size[split]
-    return tuple((side + output_stride - 2) // output_stride * output_stride + 1 for side in (height, width))  # type: ignore[return-value]
+    return tuple((side + alignment - 2) // alignment * alignment + 1 for side in (height, width))  # type: ignore[return-value]
 
 
 def _hash_weights(model: Segmenter) -> str:

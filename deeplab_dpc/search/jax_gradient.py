@@ -16,6 +16,11 @@ def compiled(function: Callable[..., Any], reused: tuple[int, ...] = ()) -> Call
     return jax.jit(function, donate_argnums=reused)
 
 
+def subprogram(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function for use in compiled ones: traced once for all calls with arguments of equal shapes."""
+    return jax.jit(function)
+
+
 def value_and_gradient(function: Callable[..., tuple[Any, Any]]) -> Callable[..., tuple[tuple[Any, Any], Any]]:
     """((value, others), gradient of the value by the first argument) for a function that returns (value, others)."""
     return jax.value_and_grad(function, has_aux=True)

@@ -17,6 +17,11 @@ def compiled(function: Callable[..., Any], reused: tuple[int, ...] = ()) -> Call
     return tf.function(function, autograph=False)
 
 
+def subprogram(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function for use in compiled ones: traced and optimised once for all calls with arguments of equal shapes."""
+    return tf.function(function, autograph=False, experimental_attributes={"_noinline": True})
+
+
 def value_and_gradient(function: Callable[..., tuple[Any, Any]]) -> Callable[..., tuple[tuple[Any, Any], Any]]:
     """((value, others), gradient of the value by the first argument) for a function that returns (value, others)."""
 

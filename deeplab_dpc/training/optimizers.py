@@ -79,8 +79,8 @@ def build_optimizer(
 
 
 def is_decayed(variable: keras.Variable) -> bool:
-    """Whether the published weight decay holds for a variable: every kernel but the depthwise ones."""
-    return variable.path.rsplit("/", 1)[-1] == "kernel"
+    """Whether the published weight decay holds for a variable: every kernel, but not all depthwise ones."""
+    return variable.path.rsplit("/", 1)[-1] in ("kernel", "pointwise_kernel", "decayed_depthwise_kernel")
 
 
 def gradient_multipliers(

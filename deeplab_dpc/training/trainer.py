@@ -27,6 +27,7 @@ from deeplab_dpc.training.recorder import OnStep, Recorder, Validator
 from deeplab_dpc.training.training_model import TrainingModel, build_training_model
 
 CELL_FILE = "cell.json"
+GENOTYPE_FILE = "genotype.json"
 DATASET_FILE = "dataset.json"
 # What changes no weight.
 EXTENDABLE = [
@@ -51,7 +52,7 @@ def train(
     """Trains until `training_number_of_steps`, from the run's latest checkpoint if it has one.
 
     Args:
-      workdir: the run directory: config.json, dataset.json, cell.json, checkpoints/, best/, metrics.csv,
+      workdir: the run directory: config.json, dataset.json, cell.json, genotype.json, checkpoints/, best/, metrics.csv,
         validation.csv, curves.png, predictions.png, summaries/ (TensorBoard).
       model_config: the network.
       data: records and augmentation.
@@ -71,7 +72,7 @@ def train(
       Stopped: if a signal asked to stop; then the step is saved.
     """
     workdir = pathlib.Path(workdir)
-    check_crop(data.train_crop_size, model_config.output_stride)
+    check_crop(data.train_crop_size, model_config)
     devices.check_batch(config)
     dataset.require_labels(data.train_split)
     is_new = not list_checkpoints(workdir)
@@ -97,12 +98,16 @@ def train(
     return model.network
 
 
-def check_crop(crop_size: tuple[int, int], output_stride: int) -> None:
+def check_crop(crop_size: tuple[int, int], model_config: ModelConfig) -> None:
     """Raises a UserError if the features of a crop would not align with its pixels."""
-    if any(side % output_stride != 1 for side in crop_size):
-        fitting = ",".join(str(max(side - 1, output_stride) // output_stride * output_stride + 1) for side in crop_size)
+    alignment = model_config.alignment
+    if any(side % alignment != 1 for side in crop_size):
+        fitting = ",".join(str(max(side - 1, alignment) // alignment * alignment + 1) for side in crop_size)
+        stride = f"--output_stride={alignment}"
+        if model_config.searched is not None:
+            stride = f"the largest stride in the path of --model_variant={model_config.model_variant}, {alignment}"
         raise UserError(
-            f"--train_crop_size={crop_size[0]},{crop_size[1]} does not align with --output_stride={output_stride}: "
+            f"--train_crop_size={crop_size[0]},{crop_size[1]} does not align with {stride}: "
             f"both sides must be a multiple of it plus 1, for example {fitting}."
         )
 
@@ -138,6 +143,8 @@ def _open(
     write_json(workdir / DATASET_FILE, dataset.info.to_json())
     if model_config.dense_prediction_cell is not None:
         write_json(workdir / CELL_FILE, model_config.dense_prediction_cell.to_json())
+    if model_config.searched is not None:
+        write_json(workdir / GENOTYPE_FILE, model_config.searched.to_json())
     for folder in (training_folder(workdir), best_folder(workdir)):
         remove_partial(folder)
 

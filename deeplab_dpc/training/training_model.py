@@ -42,6 +42,8 @@ class TrainingModel(Step):
         self.num_pieces = config.gradient_accumulation_steps
         self._loss = loss
         self._clip_norm = config.clip_gradient_norm
+        self._drops_paths = config.drop_path_keep_prob < 1.0
+        self._steps = config.training_number_of_steps
         variables = network.trainable_variables
         # AdamW decays by itself.
         decay = 0.0 if config.optimizer == "adamw" else config.weight_decay
@@ -64,7 +66,8 @@ class TrainingModel(Step):
 
     def piece_parts(self, images, labels, step, labelled_pixels, share):
         """The parts of the loss on a share of the batch, by name; their sum is its loss."""
-        logits = self.network(images, training=True)
+        progress = ops.minimum(ops.cast(step, "float32") / self._steps, 1.0) if self._drops_paths else None
+        logits = self.network(images, training=True, progress=progress)
         return self._loss.parts(labels, logits, step, labelled_pixels, share)
 
     def complete(self, gradients, parts, variables, scale):

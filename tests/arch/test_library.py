@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from deeplab_dpc.arch.library import load_cell, shipped_cells
+from deeplab_dpc.arch.library import load_cell, load_genotype, published_genotype, shipped_cells, shipped_genotypes
 from deeplab_dpc.errors import UserError
 
 
@@ -51,6 +51,21 @@ def test_errors_in_a_file_name_it(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(UserError, match=f"^{message.format(path=path)}$"):
         load_cell(path)
+
+
+def test_published_genotype_ships_and_genotypes_are_loaded_from_files(tmp_path):
+    assert list(shipped_genotypes()) == ["auto_deeplab"]
+    published = published_genotype()
+    assert published.path == (0, 0, 0, 1, 2, 1, 2, 2, 3, 3, 2, 1)
+    assert str(published).splitlines()[0] == "block 0: atrous_5x5 of H(l-2) + separable_3x3 of H(l-1)"
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(published.to_json()))
+    assert load_genotype(path) == load_genotype("auto_deeplab") == published
+    path.write_text('{"blocks": [], "path": [0]}')
+    with pytest.raises(UserError, match=f"The genotype file {path} is not valid: A genotype must have at least one"):
+        load_genotype(path)
+    with pytest.raises(UserError, match=r"'dpc' is neither a genotype file nor a genotype that ships \(auto_deeplab\)"):
+        load_genotype("dpc")
 
 
 def test_directory_is_no_cell_file(tmp_path):

@@ -1,5 +1,7 @@
 """Configurations made from flags."""
 
+import json
+
 import pytest
 from absl import flags
 
@@ -14,7 +16,7 @@ def _values(*argv) -> flags.FlagValues:
 
 def test_data_dir_is_kept_absolute_so_that_a_run_can_be_evaluated_from_anywhere(shapes, monkeypatch):
     monkeypatch.chdir(shapes.path.parent)
-    config = flag_groups.data_config(_values(f"--data_dir={shapes.path.name}"), shapes, output_stride=16)
+    config = flag_groups.data_config(_values(f"--data_dir={shapes.path.name}"), shapes, alignment=16)
     assert config.data_dir == str(shapes.path)
 
 
@@ -34,6 +36,33 @@ def test_cell_is_named_or_a_file():
     assert config.dense_prediction_cell is not None
     with pytest.raises(UserError, match="'nowhere.json' is neither a cell file nor a cell that ships"):
         flag_groups.model_config(_values("--dense_prediction_cell_json=nowhere.json"), num_classes=2)
+
+
+SHORT = {"blocks": [{side: {"state": 0, "operator": "skip"} for side in ("left", "right")}], "path": [0, 1, 0]}
+
+
+@pytest.mark.parametrize(
+    ("argv", "variant", "stride", "alignment"),
+    [
+        (["--genotype_json={path}"], "auto_deeplab", 4, 8),
+        (["--genotype_json={path}", "--model_variant=auto_deeplab_m"], "auto_deeplab_m", 4, 8),
+        (["--genotype_json=auto_deeplab", "--output_stride=8"], "auto_deeplab", 8, 32),
+        (["--model_variant=nas_hnasnet"], "nas_hnasnet", 8, 32),
+        (["--genotype_json={path}", "--output_stride=16"], "auto_deeplab", 16, 8),  # the backbone says what is wrong
+    ],
+)
+def test_genotype_sets_what_was_not_given(tmp_path, argv, variant, stride, alignment):
+    path = tmp_path / "short.json"
+    path.write_text(json.dumps(SHORT))
+    config = flag_groups.model_config(_values(*(item.format(path=path) for item in argv)), num_classes=2)
+    assert (config.model_variant, config.output_stride, config.alignment) == (variant, stride, alignment)
+
+
+@pytest.mark.parametrize("variant", ["xception_41", "mobilenet_v2"])
+def test_genotype_of_another_backbone_is_an_error(variant):
+    values = _values("--genotype_json=auto_deeplab", f"--model_variant={variant}")
+    with pytest.raises(UserError, match=f"not for --model_variant={variant}: leave one of them out, or choose one of"):
+        flag_groups.model_config(values, num_classes=2)
 
 
 def test_flagfile_is_read(tmp_path):

@@ -50,6 +50,16 @@ def test_nothing_is_dropped_in_inference_or_at_one(keep_prob, training):
     np.testing.assert_array_equal(ops.convert_to_numpy(DropPath(keep_prob)(x, training=training)), x)
 
 
+@pytest.mark.parametrize(("progress", "keep_prob"), [(0.0, 1.0), (0.25, 0.9), (1.0, 0.6)])
+def test_scheduled_probability_falls_from_one_to_the_given_with_the_training(progress, keep_prob):
+    """1 - 0.25 * (1 - 0.6) = 0.9; the kept are divided by it."""
+    x = np.arange(1.0, 1.0 + 256).reshape(256, 1, 1, 1).astype("float32")
+    y = ops.convert_to_numpy(DropPath(0.6, seed=1)(x, training=True, progress=progress))[:, 0, 0, 0]
+    kept = y > 0
+    assert abs(kept.mean() - keep_prob) < 0.07  # standard deviation at most 0.031
+    np.testing.assert_allclose(y[kept], x[kept, 0, 0, 0] / keep_prob, rtol=1e-6)
+
+
 @pytest.mark.parametrize("keep_prob", [0.0, -0.1, 1.5])
 def test_probability_out_of_range_is_an_error(keep_prob):
     with pytest.raises(ValueError, match=rf"`keep_prob` must be in \(0, 1\], got {keep_prob}"):

@@ -7,6 +7,7 @@ from keras import ops
 from deeplab_dpc.layers import kernels
 from deeplab_dpc.layers.conv import ConvBN, DepthwiseConvBN
 from deeplab_dpc.layers.normalization import BatchNorm
+from deeplab_dpc.layers.separable_conv import SeparableConvBN
 
 
 def _randomise(layer, rng):
@@ -26,7 +27,9 @@ def test_folding_by_hand():
     assert float(layer(np.ones((1, 1, 1, 1), "float32"))[0, 0, 0, 0]) == pytest.approx(2.0 + 5.0 - 8.0 / 3.0)
 
 
-@pytest.mark.parametrize("make", [lambda: ConvBN(6, 3, strides=2), lambda: DepthwiseConvBN((2, 1))])
+@pytest.mark.parametrize(
+    "make", [lambda: ConvBN(6, 3, strides=2), lambda: DepthwiseConvBN((2, 1)), lambda: SeparableConvBN(6, 5, strides=2)]
+)
 def test_folded_convolution_is_the_same_function(make, rng):
     layer = make()
     layer.build((None, 9, 11, 4))

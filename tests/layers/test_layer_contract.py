@@ -5,15 +5,18 @@ import numpy as np
 import pytest
 from keras import ops
 
+from deeplab_dpc.arch.genotype import Atrous, AveragePooling
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.layers.aspp import ASPP
-from deeplab_dpc.layers.conv import BiasedConv, ConvBN, DepthwiseConvBN, SplitSeparableConvBN
+from deeplab_dpc.layers.conv import BiasedConv, ConvBN, DepthwiseConvBN
 from deeplab_dpc.layers.dense_prediction_cell import DensePredictionCell
 from deeplab_dpc.layers.drop_path import DropPath
 from deeplab_dpc.layers.dropout import Dropout
+from deeplab_dpc.layers.genotype_cell import EdgeOperator
 from deeplab_dpc.layers.normalization import BatchNorm
 from deeplab_dpc.layers.pooling import GridPyramidPooling, ImageGate, ImagePooling
 from deeplab_dpc.layers.resize import ResizeAlignCorners
+from deeplab_dpc.layers.separable_conv import SeparableConvBN, SplitSeparableConvBN
 from deeplab_dpc.models.backbones.mobilenet import InvertedResidual, SqueezeExcite
 from deeplab_dpc.models.backbones.resnet_beta import Bottleneck
 from deeplab_dpc.models.backbones.xception import XceptionModule
@@ -28,6 +31,11 @@ LAYERS = {
     "biased_conv": (lambda: BiasedConv(4, 3, activation="quantized_sigmoid"), (2, 9, 11, 4)),
     "depthwise": (lambda: DepthwiseConvBN((2, 3), activation="relu6"), (2, 9, 11, 3)),
     "separable": (lambda: SplitSeparableConvBN(4, (1, 6)), (2, 9, 11, 4)),
+    "joint_separable": (lambda: SeparableConvBN(4, 5), (2, 9, 11, 4)),
+    "strided_joint_separable": (lambda: SeparableConvBN(4, strides=2, explicit_padding=True), (2, 5, 6, 4)),
+    "skip_operator": (lambda: EdgeOperator("skip", 3, 2), (2, 5, 6, 3)),
+    "atrous_operator": (lambda: EdgeOperator(Atrous(3), 3, 2, 0.9), (2, 5, 6, 3)),
+    "pooling_operator": (lambda: EdgeOperator(AveragePooling(), 3, 2), (2, 5, 6, 3)),
     "strided_separable": (lambda: SplitSeparableConvBN(4, strides=2, explicit_padding=True), (2, 5, 6, 4)),
     "pooling": (lambda: GridPyramidPooling(4, (2, 8)), (2, 9, 11, 4)),
     "image_pooling": (lambda: ImagePooling(4), (2, 9, 11, 4)),

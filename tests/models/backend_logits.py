@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from deeplab_dpc.arch.genotype import Genotype
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.checkpoint.names import named_variables
 from deeplab_dpc.config import ModelConfig
@@ -19,7 +20,24 @@ from deeplab_dpc.layers.aspp import ASPP
 from deeplab_dpc.models.precision import precision_policy
 from deeplab_dpc.models.segmenter import Segmenter, build_segmenter
 
+GENOTYPE = {  # with every kind of operator, strided and not, down and up
+    "blocks": [
+        {"left": {"state": 0, "operator": "avg_pool_3x3"}, "right": {"state": 1, "operator": "separable_5x5"}},
+        {"left": {"state": 1, "operator": "skip"}, "right": {"state": 0, "operator": "atrous_3x3"}},
+        {"left": {"state": 2, "operator": "skip"}, "right": {"state": 3, "operator": "max_pool_3x3"}},
+    ],
+    "path": [0, 1, 0],
+}
+
 NETWORKS = {
+    "auto_deeplab": ModelConfig(
+        num_classes=5,
+        model_variant="auto_deeplab",
+        output_stride=4,
+        genotype=Genotype.from_json(GENOTYPE),
+        nas_stem_output_num_conv_filters=2,
+        aspp_convs_filters=4,
+    ),
     "mobilenet_v3, LR-ASPP": ModelConfig(
         num_classes=5,
         model_variant="mobilenet_v3_small_seg",

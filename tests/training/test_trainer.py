@@ -10,7 +10,7 @@ import signal
 import numpy as np
 import pytest
 
-from deeplab_dpc.arch.library import load_cell
+from deeplab_dpc.arch.library import load_cell, load_genotype
 from deeplab_dpc.checkpoint.run import read_weights
 from deeplab_dpc.checkpoint.run_directory import best_checkpoint, latest_checkpoint, list_checkpoints
 from deeplab_dpc.config import DataConfig, ModelConfig, TrainConfig
@@ -80,6 +80,13 @@ def finished(shapes, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("finished")
     _train(workdir, shapes, validator=_FixedScores())
     return workdir
+
+
+def test_run_directory_of_an_auto_deeplab_holds_the_genotype_also_if_it_is_the_published_one(shapes, tmp_path):
+    model = ModelConfig(num_classes=7, model_variant="auto_deeplab_s", output_stride=8)
+    trainer._open(tmp_path / "run", model, DATA, CONFIG, shapes)
+    assert load_genotype(tmp_path / "run" / "genotype.json") == load_genotype("auto_deeplab")
+    assert not (tmp_path / "run" / "cell.json").exists()
 
 
 def test_run_directory_describes_itself(finished):

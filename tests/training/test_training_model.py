@@ -32,6 +32,21 @@ def _model(eagerly=True, **options) -> TrainingModel:
     return model
 
 
+@pytest.mark.parametrize(("keep_prob", "progress"), [(0.8, [0.3, 1.0]), (1.0, [None, None])])
+def test_network_is_told_the_progress_of_the_training_where_paths_are_dropped(keep_prob, progress):
+    model, told = _model(drop_path_keep_prob=keep_prob), []
+
+    def network(images, training, progress):
+        told.append(progress if progress is None else pytest.approx(float(progress)))
+        return np.zeros((1, 3, 3, 3), "float32")
+
+    model.network = network
+    labels = np.zeros((1, 33, 33), "int32")
+    for step in (3, 12):
+        model.piece_parts(np.zeros((1, 33, 33, 3), "float32"), labels, np.int32(step), 33.0 * 33.0, 1.0)
+    assert progress == told
+
+
 @pytest.fixture(scope="module")
 def batch():
     rng = np.random.default_rng(0)

@@ -1,6 +1,7 @@
 """The registry of backbones: a new one is a file beside this one and a line in BACKBONES."""
 
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.models.backbones.auto_deeplab import AutoDeepLab, AutoDeepLabL, AutoDeepLabM, AutoDeepLabS
 from deeplab_dpc.models.backbones.backbone import Backbone
 from deeplab_dpc.models.backbones.mobilenet_v2 import MobileNetV2
 from deeplab_dpc.models.backbones.mobilenet_v3 import MobileNetV3LargeSeg, MobileNetV3SmallSeg
@@ -8,9 +9,14 @@ from deeplab_dpc.models.backbones.resnet_beta import ResNet50Beta, ResNet101Beta
 from deeplab_dpc.models.backbones.xception import Xception41, Xception65, Xception71
 
 BACKBONES: dict[str, type[Backbone]] = {
+    "auto_deeplab": AutoDeepLab,
+    "auto_deeplab_s": AutoDeepLabS,
+    "auto_deeplab_m": AutoDeepLabM,
+    "auto_deeplab_l": AutoDeepLabL,
     "mobilenet_v2": MobileNetV2,
     "mobilenet_v3_large_seg": MobileNetV3LargeSeg,
     "mobilenet_v3_small_seg": MobileNetV3SmallSeg,
+    "nas_hnasnet": AutoDeepLab,
     "resnet_v1_50_beta": ResNet50Beta,
     "resnet_v1_101_beta": ResNet101Beta,
     "xception_41": Xception41,

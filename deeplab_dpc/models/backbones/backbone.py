@@ -4,13 +4,21 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
+from deeplab_dpc.arch.genotype import Genotype
 from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.layers.composite import Composite, chained
 from deeplab_dpc.layers.drop_path import DropPath, keep_probabilities
 
 OUTPUT_STRIDES = (8, 16, 32)
-BACKBONE_OPTIONS = ("depth_multiplier", "divisible_by", "multi_grid")  # fields of ModelConfig that only some take
+# Fields of ModelConfig that only some take, and their flags.
+BACKBONE_OPTIONS = {
+    "depth_multiplier": "depth_multiplier",
+    "divisible_by": "divisible_by",
+    "multi_grid": "multi_grid",
+    "genotype": "genotype_json",
+    "nas_stem_output_num_conv_filters": "nas_stem_output_num_conv_filters",
+}
 
 
 def atrous_rates(strides: Sequence[int], output_stride: int, stride_so_far: int) -> list[tuple[int, int]]:
@@ -34,6 +42,10 @@ def atrous_rates(strides: Sequence[int], output_stride: int, stride_so_far: int)
             result.append((stride, 1))
             stride_so_far *= stride
     return result
+
+
+def _shown(value: Any) -> Any:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else value
 
 
 class Unit(Composite):
@@ -102,11 +114,11 @@ class Backbone(Composite):
         super().__init__(
             self.BATCH_NORM_DECAY if batch_norm_decay is None else batch_norm_decay, self.BATCH_NORM_EPSILON, **kwargs
         )
-        if output_stride not in OUTPUT_STRIDES:
-            raise UserError(f"--output_stride must be one of {OUTPUT_STRIDES}, got {output_stride}.")
-        unknown = [stride for stride in low_level_strides if stride not in self.LOW_LEVEL]
+        self.check_output_stride(output_stride)
+        taps = self.low_level_layers()
+        unknown = [stride for stride in low_level_strides if stride not in taps]
         if unknown:
-            known = ", ".join(map(str, self.LOW_LEVEL))
+            known = ", ".join(map(str, sorted(taps)))
             raise UserError(
                 f"--decoder_output_stride={unknown[0]} is not one of {known}, where low-level features are."
             )
@@ -114,6 +126,15 @@ class Backbone(Composite):
         self.low_level_strides = tuple(low_level_strides)
         self.drop_path_keep_prob = drop_path_keep_prob
         self.layers: list[Any] = []
+
+    def check_output_stride(self, output_stride: int) -> None:
+        """Raises a UserError if the backbone cannot have that output stride."""
+        if output_stride not in OUTPUT_STRIDES:
+            raise UserError(f"--output_stride must be one of {OUTPUT_STRIDES}, got {output_stride}.")
+
+    def low_level_layers(self) -> dict[int, int]:
+        """Where low-level features are: stride in pixels -> index of what gives them."""
+        return self.LOW_LEVEL
 
     @classmethod
     def from_model_config(
@@ -128,10 +149,10 @@ class Backbone(Composite):
             if field.name in BACKBONE_OPTIONS and field.name not in cls.OPTIONS:
                 value = getattr(config, field.name)
                 if value != field.default:
-                    shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
+                    shown = "" if isinstance(value, Genotype) else f"={_shown(value)}"
                     raise UserError(
-                        f"--{field.name}={shown} has no meaning for --model_variant={config.model_variant}; "
-                        "leave it out."
+                        f"--{BACKBONE_OPTIONS[field.name]}{shown} has no meaning for "
+                        f"--model_variant={config.model_variant}; leave it out."
                     )
         return cls(
             output_stride=config.output_stride,
@@ -155,7 +176,8 @@ class Backbone(Composite):
     def steps(self, input_shape):
         return chained(self.layers, input_shape)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False, progress=None):
+        """The outputs; `progress` of the training, in [0, 1], is for drop path that is scheduled, as not here."""
         x = inputs
         tapped = {}
         for layer in self.layers:

@@ -7,7 +7,8 @@ import keras
 from keras import ops
 
 from deeplab_dpc.layers.composite import chain_output_shape, chained
-from deeplab_dpc.layers.conv import ConvBN, SplitSeparableConvBN
+from deeplab_dpc.layers.conv import ConvBN
+from deeplab_dpc.layers.separable_conv import SplitSeparableConvBN
 from deeplab_dpc.models.backbones.backbone import Backbone, Unit, atrous_rates
 
 KERNEL_STDDEV = 0.09  # of the truncated normal initialisation, as published

@@ -17,7 +17,8 @@ ALPHAS, BETAS = "alphas", "betas"
 def existing_connections(supernet: Supernet) -> np.ndarray:
     """Which betas there are, float32 [layers, levels, 3] of 0 and 1.
 
-    Entry [l, k, i] is the connection from level k of layer l, where layer 0 is the stem, to level k + i - 1 of the next.
+    Entry [l, k, i] is the connection from level k of layer l, where layer 0 is the stem, to level k + i - 1 of layer
+    l + 1.
     """
     exists = np.zeros((supernet.num_layers, NUM_LEVELS, 3), "float32")
     for connection in supernet.connections:

@@ -26,7 +26,7 @@ def normalized(channels: int) -> dict[str, int]:
     return dict.fromkeys(("conv1x1", "atrous", "image_pooling"), channels)
 
 
-def aspp(weights: dict[str, Any], x: Any, stride: int, normalize: Normalizer) -> Any:
+def aspp(x: Any, weights: dict[str, Any], normalize: Normalizer, stride: int) -> Any:
     """Features [batch, height, width, channels] before ReLU -> logits [batch, height, width, classes] in float32.
 
     The branches are a 1x1 convolution, a 3x3 one of rate 96 / stride, and the pooled image.

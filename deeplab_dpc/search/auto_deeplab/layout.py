@@ -25,23 +25,15 @@ class Layout:
     def split(self, vector: Any) -> dict[str, Any]:
         """The arrays [...] of a vector [size]; the gradient is one concatenation."""
         parts = ops.split(vector, np.cumsum(self._sizes)[:-1].tolist())
-        return {
-            name: ops.reshape(part, shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
-        }
+        return {name: ops.reshape(part, shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
 
     def joined(self, arrays: Mapping[str, Any]) -> Any:
         """The vector [size] of those arrays, which may come in another order."""
         return ops.concatenate([ops.reshape(arrays[name], (-1,)) for name in self.shapes])
 
 
-def below(prefix: str, names: Mapping[str, Any]) -> dict[str, Any]:
-    """What is named PREFIX/NAME, by NAME."""
-    start = f"{prefix}/"
-    return {name.removeprefix(start): value for name, value in names.items() if name.startswith(start)}
-
-
 def prefixed(prefix: str, names: Mapping[str, Any]) -> dict[str, Any]:
-    """The same as PREFIX/NAME."""
+    """What is named NAME, by PREFIX/NAME."""
     return {f"{prefix}/{name}": value for name, value in names.items()}
 
 

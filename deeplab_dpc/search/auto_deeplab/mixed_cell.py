@@ -1,6 +1,6 @@
 """The cell of the supernet: every operator on every edge, mixed by the alphas (arXiv:1901.02985, Eq. 1 to 4).
 
-    H_i = sum over j < i of O_bar_ji(H_j)                 H_0, H_1: the outputs of the layer before and the one before that
+    H_i = sum over j < i of O_bar_ji(H_j)               H_0, H_1: the layer before, and the one before that
     O_bar_ji(x) = sum over k of alpha_kji * O_kji(x)
 
 All edges that leave a state are computed together: their weights lie side by side, [targets * filters] channels. No
@@ -11,10 +11,10 @@ A.1.1, has it); the alphas stand in the place of the scale.
 import dataclasses
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from deeplab_dpc.arch.genotype import NUM_INPUTS, OPERATORS, Atrous, AveragePooling, MaxPooling, Separable, Skip
-from deeplab_dpc.layers import kernels
 from deeplab_dpc.search.auto_deeplab.convolution import Shape, conv, pointwise
 from deeplab_dpc.search.auto_deeplab.normalization import Normalizer
 
@@ -25,6 +25,7 @@ COLUMN = {operator: column for column, operator in enumerate(OPERATORS)}
 SEPARABLE = [operator for operator in OPERATORS if isinstance(operator, Separable)]
 ATROUS = [operator for operator in OPERATORS if isinstance(operator, Atrous)]
 WITHOUT_WEIGHTS = (AveragePooling(), MaxPooling(), Skip())
+MATRIX = "matrix"
 Tensors = dict[str, Any]
 
 
@@ -81,72 +82,87 @@ class MixedCell:
             channels |= {f"state{state}/{pool.name}": self.filters for pool in (AveragePooling(), MaxPooling())}
         return channels
 
-    def __call__(self, weights: Tensors, previous: Any, before: Any, alphas: Any, normalize: Normalizer) -> Any:
+    def __call__(
+        self, weights: Tensors, previous: Any, before: Any, shares: list[Tensors], normalize: Normalizer
+    ) -> Any:
         """The concatenated blocks [batch, height, width, num_blocks * filters].
 
         Args:
           weights: by name.
           previous, before: outputs of the layer before and of the one before that, brought to [batch, height, width,
             filters].
-          alphas: probabilities float32 [edges, operators], see `edge_rows`.
+          shares: what `shares` gives.
           normalize: of the operators.
         """
-        rows = edge_rows(self.num_blocks)
         states = [previous, before]
         sums: list[Any] = [None] * self.num_blocks
         for state in self.states:
             if state >= NUM_INPUTS:
                 states.append(sums[state - NUM_INPUTS])
             targets = self.targets(state)
-            own = ops.take(alphas, [rows[state, block] for block in targets], axis=0)
-            mixed = self._mixed(state, weights, states[state], own, normalize)
+            mixed = self._mixed(state, weights, states[state], shares[state], normalize)
             for block, part in zip(targets, ops.split(mixed, len(targets), axis=-1), strict=True):
                 sums[block] = part if sums[block] is None else sums[block] + part
         return ops.concatenate(sums, axis=-1)
 
-    def _mixed(self, state: int, weights: Tensors, x: Any, alphas: Any, normalize: Normalizer) -> Any:
-        """What the edges that leave a state contribute to their blocks, side by side.
+    def shares(self, alphas: Any) -> list[Tensors]:
+        """The probabilities of the operators in the form that the edges leaving each state need.
+
+        They are common to all cells of as many filters.
 
         Args:
-          alphas: [targets, operators].
+          alphas: probabilities float32 [edges, operators], see `edge_rows`.
 
         Returns:
-          [batch, height, width, targets * filters].
+          For each state the share of each operator with weights, [targets * filters] by its name, and the MATRIX [3 *
+          filters, targets * filters] that mixes poolings and skip.
         """
-        targets = alphas.shape[0]
-        scales = ops.repeat(alphas, self.filters, axis=0)  # [targets * filters, operators]
+        rows = edge_rows(self.num_blocks)
+        result = []
+        for state in self.states:
+            targets = self.targets(state)
+            own = ops.take(alphas, [rows[state, block] for block in targets], axis=0)
+            wide = ops.repeat(own, self.filters, axis=0)  # [targets * filters, operators]
+            shares = {operator.name: wide[:, COLUMN[operator]] for operator in (*SEPARABLE, *ATROUS)}
+            chosen = ops.take(own, [COLUMN[operator] for operator in WITHOUT_WEIGHTS], axis=1)  # [targets, 3]
+            matrix = ops.einsum("to,cd->octd", chosen, np.eye(self.filters, dtype="float32"))
+            shares[MATRIX] = ops.reshape(matrix, (len(WITHOUT_WEIGHTS) * self.filters, len(targets) * self.filters))
+            result.append(shares)
+        return result
+
+    def _mixed(self, state: int, weights: Tensors, x: Any, shares: Tensors, normalize: Normalizer) -> Any:
+        """What the edges that leave a state give to their blocks: [batch, height, width, targets * filters]."""
+        targets = len(self.targets(state))
         activated = ops.relu(x)
         repeated = ops.concatenate([activated] * targets, axis=-1) if targets > 1 else activated
-        y = self._without_weights(state, x, alphas, normalize)
+        y = self._without_weights(state, x, shares[MATRIX], normalize)
         for operator in SEPARABLE:
-            y = y + self._separable(state, operator, weights, repeated, scales[:, COLUMN[operator]], normalize)
+            y = y + self._separable(state, operator, weights, repeated, shares[operator.name], normalize)
         for operator in ATROUS:
             name = f"state{state}/{operator.name}"
             convolved = conv(activated, weights[f"{name}/kernel"], rate=ATROUS_RATE)
-            y = y + normalize(name, convolved, scales[:, COLUMN[operator]])
+            y = y + normalize(name, convolved, shares[operator.name])
         return y
 
     def _separable(
-        self, state: int, operator: Separable, weights: Tensors, x: Any, scale: Any, normalize: Normalizer
+        self, state: int, operator: Separable, weights: Tensors, x: Any, share: Any, normalize: Normalizer
     ) -> Any:
         for i in REPETITIONS:
             name = f"state{state}/{operator.name}_{i}"
             depthwise_kernel = ops.cast(weights[f"{name}/depthwise_kernel"], x.dtype)
-            x = kernels.depthwise_conv(x if i == REPETITIONS[0] else ops.relu(x), depthwise_kernel)
+            x = x if i == REPETITIONS[0] else ops.relu(x)
+            # Not the form that kernels.py has for JAX on a CPU: compiling hundreds of them takes hours.
+            x = ops.depthwise_conv(x, depthwise_kernel, padding="same")
             x = pointwise(x, block_diagonal(weights[f"{name}/pointwise_kernel"]))
-            x = normalize(name, x, scale if i == REPETITIONS[-1] else None)
+            x = normalize(name, x, share if i == REPETITIONS[-1] else None)
         return x
 
-    def _without_weights(self, state: int, x: Any, alphas: Any, normalize: Normalizer) -> Any:
-        """The poolings and the skip of all edges: one product with a matrix of the alphas."""
+    def _without_weights(self, state: int, x: Any, matrix: Any, normalize: Normalizer) -> Any:
+        """The poolings and the skip of all edges: one product with a matrix."""
         average = ops.average_pool(x, POOLING_SIZE, strides=1, padding="same")
         largest = ops.max_pool(x, POOLING_SIZE, strides=1, padding="same")
         average = normalize(f"state{state}/{AveragePooling.name}", average)
         largest = normalize(f"state{state}/{MaxPooling.name}", largest)
-        chosen = ops.take(alphas, [COLUMN[operator] for operator in WITHOUT_WEIGHTS], axis=1)  # [targets, 3]
-        identity = ops.eye(self.filters)
-        matrix = ops.einsum("to,cd->octd", chosen, identity)
-        matrix = ops.reshape(matrix, (len(WITHOUT_WEIGHTS) * self.filters, alphas.shape[0] * self.filters))
         return pointwise(ops.concatenate([average, largest, x], axis=-1), matrix)
 
 
@@ -156,5 +172,8 @@ def block_diagonal(matrices: Any) -> Any:
     With the few channels of a search the product with zeros is faster than a product by groups.
     """
     groups, channels, filters = matrices.shape
-    wide = ops.einsum("gcf,gh->gchf", matrices, ops.eye(groups, dtype=matrices.dtype))
-    return ops.reshape(wide, (groups * channels, groups * filters))
+    rows = ops.reshape(matrices, (groups * channels, filters))
+    if groups == 1:
+        return rows
+    mask = np.kron(np.eye(groups, dtype="float32"), np.ones((channels, filters), "float32"))
+    return ops.concatenate([rows] * groups, axis=1) * mask

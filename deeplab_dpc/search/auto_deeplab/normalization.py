@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from keras import ops
+import numpy as np
 
 from deeplab_dpc.layers import kernels
 
@@ -31,8 +31,8 @@ class Normalizer:
           gamma, beta: float32 [channels]; None for 1 and 0.
         """
         channels = x.shape[-1]
-        gamma = ops.ones(channels, "float32") if gamma is None else gamma
-        beta = ops.zeros(channels, "float32") if beta is None else beta
+        gamma = np.ones(channels, "float32") if gamma is None else gamma
+        beta = np.zeros(channels, "float32") if beta is None else beta
         if self.known is not None:
             mean, variance = self.known[f"{name}/{MEAN}"], self.known[f"{name}/{VARIANCE}"]
             return kernels.batch_norm_inference(x, gamma, beta, mean, variance, EPSILON)

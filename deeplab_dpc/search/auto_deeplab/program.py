@@ -19,8 +19,7 @@ from deeplab_dpc.search.auto_deeplab.architecture import (
     mixtures,
 )
 from deeplab_dpc.search.auto_deeplab.initial_weights import initial_statistics, initial_weights
-from deeplab_dpc.search.auto_deeplab.layout import Layout
-from deeplab_dpc.search.auto_deeplab.supernet import Supernet
+from deeplab_dpc.search.auto_deeplab.supernet import Supernet, named_shapes
 from deeplab_dpc.search.device_scoring import confusion
 from deeplab_dpc.training.losses import SegmentationLoss
 
@@ -61,8 +60,6 @@ class SearchProgram:
             config.supernet_precision,
             config.rematerialize,
         )
-        self.weight_layout = Layout(self.supernet.weight_shapes())
-        self.statistics_layout = Layout(self.supernet.statistics_shapes())
         self._exists = existing_connections(self.supernet)
         self._decay = limited_decay(HEAD_BATCH_NORM_DECAY, num_steps)
         self._loss = SegmentationLoss(ignore_label)
@@ -73,12 +70,12 @@ class SearchProgram:
     def initial_state(self) -> State:
         """Before the first step; the same on every backend."""
         seed = self.config.seed
-        weights = initial_weights(self.weight_layout.shapes, seed)
+        weights = initial_weights(named_shapes(self.supernet.weight_shapes), seed)
         architecture = initial_architecture(self.supernet, seed)
         zeros = {name: np.zeros_like(values) for name, values in architecture.items()}
         state = {
             "weights": weights,
-            "statistics": initial_statistics(self.statistics_layout.shapes),
+            "statistics": initial_statistics(named_shapes(self.supernet.statistics_shapes)),
             "accumulators": np.zeros_like(weights),
             "architecture": architecture,
             "first_moments": zeros,
@@ -138,8 +135,7 @@ class SearchProgram:
         return ops.convert_to_numpy(counts).astype("int64")
 
     def _loss_of(self, weights: Any, mixed: dict[str, Any], images: Any, labels: Any) -> tuple[Any, Any]:
-        named = self.weight_layout.split(weights)
-        logits, found = self.supernet(named, mixed[ALPHAS], mixed[BETAS], images)
+        logits, found = self.supernet(weights, mixed[ALPHAS], mixed[BETAS], images)
         return self._loss(labels, logits), found
 
     def _trained_weights(
@@ -148,7 +144,7 @@ class SearchProgram:
         (loss, found), gradient = value_and_gradient(self._loss_of)(weights, mixed, images, labels)
         config, decay = self.config, self._decay
         accumulators = config.weight_momentum * accumulators + gradient + config.weight_decay * weights
-        statistics = decay * statistics + (1.0 - decay) * self.statistics_layout.joined(found)
+        statistics = decay * statistics + (1.0 - decay) * found
         return weights - rate * accumulators, statistics, accumulators, loss
 
     def _trained_architecture(
@@ -172,8 +168,7 @@ class SearchProgram:
         return updated, loss
 
     def _counted(self, weights: Any, statistics: Any, mixed: Any, images: Any, labels: Any) -> Any:
-        named, known = self.weight_layout.split(weights), self.statistics_layout.split(statistics)
-        logits, _ = self.supernet(named, mixed[ALPHAS], mixed[BETAS], images, known)
+        logits, _ = self.supernet(weights, mixed[ALPHAS], mixed[BETAS], images, statistics)
         return confusion(logits, labels, self.num_classes, self.ignore_label)
 
 

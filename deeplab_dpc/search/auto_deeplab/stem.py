@@ -35,7 +35,7 @@ def normalized(stem_filters: int) -> dict[str, int]:
     return {f"conv{i}": filters for i, filters in enumerate(_filters(stem_filters))}
 
 
-def stem(weights: dict[str, Any], images: Any, normalize: Normalizer) -> tuple[Any, Any]:
+def stem(images: Any, weights: dict[str, Any], normalize: Normalizer) -> tuple[Any, Any]:
     """Images [batch, height, width, 3] in [-1, 1] -> outputs at strides 2 and 4, both before ReLU."""
     outputs: list[Any] = []
     x = images

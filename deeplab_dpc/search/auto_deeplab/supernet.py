@@ -2,14 +2,13 @@
 
     sH^l = sum over s' of beta(s' -> s) * Cell(s'H^(l-1), sH^(l-2); alpha)          Eq. 6; s' = s / 2, s, 2s
 
-A node at level k, stride 4 * 2^k, gives num_blocks * filter_multiplier * 2^k channels. Every connection s' -> s of every
-layer has a cell with weights of its own; all cells share the alphas. What a cell reads is brought to its size and
-channels first: the layer before by a 3x3 convolution of stride 2 going down, a 1x1 convolution at the same stride, and a
-bilinear resize and a 1x1 convolution going up. Where sH^(l-2) does not exist, which are the first layers of a stride, the
-level of that layer next to s is resized. Batch norm follows each convolution, ReLU comes before it.
+A node at level k, stride 4 * 2^k, gives num_blocks * filter_multiplier * 2^k channels. Every connection s' -> s of
+every layer has a cell with weights of its own (connection.py); all cells share the alphas.
 """
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -17,13 +16,19 @@ from keras import ops
 
 from deeplab_dpc.arch.genotype import STRIDES
 from deeplab_dpc.search.auto_deeplab import heads, stem
-from deeplab_dpc.search.auto_deeplab.convolution import Shape, conv_bn, conv_shapes, resized
-from deeplab_dpc.search.auto_deeplab.layout import below, merged, prefixed
+from deeplab_dpc.search.auto_deeplab.connection import ConnectedCell
+from deeplab_dpc.search.auto_deeplab.convolution import Shape, resized
+from deeplab_dpc.search.auto_deeplab.layout import Layout, merged, prefixed
 from deeplab_dpc.search.auto_deeplab.mixed_cell import MixedCell
 from deeplab_dpc.search.auto_deeplab.normalization import Normalizer, statistics_shapes
 
+if keras.backend.backend() == "tensorflow":
+    from deeplab_dpc.search.tensorflow_gradient import subprogram
+else:
+    from deeplab_dpc.search.jax_gradient import subprogram
+
 NUM_LEVELS = len(STRIDES)
-Tensors = dict[str, Any]
+STEM = "stem"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,14 +44,11 @@ class Connection:
         return f"layer{self.layer}/{STRIDES[self.source]}to{STRIDES[self.target]}"
 
 
-def levels(layer: int) -> range:
-    """The levels of a layer's nodes; layer 0 is the stem at stride 4, and a layer goes down by one level at most."""
-    return range(min(layer, NUM_LEVELS - 1) + 1)
-
-
 @dataclasses.dataclass(frozen=True)
 class Supernet:
     """Images [batch, height, width, 3] in 0..255 -> logits [batch, h, w, num_classes] at stride 4, in float32.
+
+    Weights and moving averages are one vector each, cut as `weight_shapes` and `statistics_shapes` say.
 
     Attributes:
       num_classes: of the logits.
@@ -63,7 +65,7 @@ class Supernet:
     dtype: str = "float32"
     rematerialize: bool = False
 
-    @property
+    @functools.cached_property
     def connections(self) -> list[Connection]:
         """All of them, layer by layer, those that enter the same node together."""
         return [
@@ -74,131 +76,157 @@ class Supernet:
             if abs(source - target) <= 1
         ]
 
-    def filters(self, level: int) -> int:
-        """Channels of a block."""
-        return self.filter_multiplier * 2**level
-
     def channels(self, layer: int, level: int) -> int:
         """Channels of a node's output; layer 0 is the stem at stride 4, layer -1 the one at stride 2."""
-        return stem.channels(layer, self.stem_filters) if layer < 1 else self.num_blocks * self.filters(level)
+        if layer < 1:
+            return stem.channels(layer, self.stem_filters)
+        return self.num_blocks * self.filter_multiplier * 2**level
 
-    def cell(self, connection: Connection) -> MixedCell:
-        return MixedCell(self.num_blocks, self.filters(connection.target))
+    def cell(self, connection: Connection) -> ConnectedCell:
+        """The cell of a connection."""
+        return ConnectedCell(
+            self._mixed(connection.target),
+            self.channels(connection.layer - 1, connection.source),
+            self.channels(connection.layer - 2, self._level_before(connection)),
+            down=connection.target > connection.source,
+        )
 
-    def weight_shapes(self) -> dict[str, Shape]:
-        """Of all weights by name."""
-        parts = [prefixed("stem", stem.weight_shapes(self.stem_filters))]
-        for connection in self.connections:
-            filters = self.filters(connection.target)
-            previous = self.channels(connection.layer - 1, connection.source)
-            before = self.channels(connection.layer - 2, self._level_before(connection))
-            down = connection.target > connection.source
-            shapes = [
-                conv_shapes("previous", 3 if down else 1, previous, filters),
-                conv_shapes("before", 1, before, filters),
-                self.cell(connection).weight_shapes(),
-            ]
-            parts.append(prefixed(connection.name, merged(shapes)))
+    @functools.cached_property
+    def weight_shapes(self) -> dict[str, dict[str, Shape]]:
+        """Of the weights, by part (the stem, each connection, each head) and name."""
+        shapes = {STEM: stem.weight_shapes(self.stem_filters)}
+        shapes |= {connection.name: self.cell(connection).weight_shapes() for connection in self.connections}
         for level in levels(self.num_layers):
-            shapes_of_head = heads.weight_shapes(self.channels(self.num_layers, level), self.num_classes)
-            parts.append(prefixed(_head(level), shapes_of_head))
-        return merged(parts)
+            shapes[_head(level)] = heads.weight_shapes(self.channels(self.num_layers, level), self.num_classes)
+        return shapes
 
-    def statistics_shapes(self) -> dict[str, Shape]:
-        """Of the moving averages of batch norm by name."""
-        channels = prefixed("stem", stem.normalized(self.stem_filters))
-        for connection in self.connections:
-            filters = self.filters(connection.target)
-            own = {"previous": filters, "before": filters} | self.cell(connection).normalized()
-            channels |= prefixed(connection.name, own)
-        for level in levels(self.num_layers):
-            channels |= prefixed(_head(level), heads.normalized(self.channels(self.num_layers, level)))
-        return statistics_shapes(channels)
+    @functools.cached_property
+    def statistics_shapes(self) -> dict[str, dict[str, Shape]]:
+        """Of the moving averages of batch norm, by part and name."""
+        normalized = {STEM: stem.normalized(self.stem_filters)}
+        normalized |= {connection.name: self.cell(connection).normalized() for connection in self.connections}
+        normalized |= {
+            _head(level): heads.normalized(self.channels(self.num_layers, level)) for level in levels(self.num_layers)
+        }
+        return {part: statistics_shapes(channels) for part, channels in normalized.items()}
 
-    def __call__(
-        self, weights: Tensors, alphas: Any, betas: Any, images: Any, statistics: Tensors | None = None
-    ) -> tuple[Any, Tensors]:
+    @property
+    def num_weights(self) -> int:
+        """How many there are of all connections together, of which an architecture has few."""
+        return Layout(named_shapes(self.weight_shapes)).size
+
+    def __call__(self, weights: Any, alphas: Any, betas: Any, images: Any, statistics: Any = None) -> tuple[Any, Any]:
         """The logits, and the statistics of the batch.
 
         Args:
-          weights: by name.
+          weights: float32 vector.
           alphas: probabilities [edges, operators], see mixed_cell.edge_rows.
-          betas: probabilities [layers, levels, 3] of going to the level above, the same, the one below; see
-            architecture.py.
+          betas: probabilities [layers, levels, 3], see architecture.py.
           images: of static shape.
-          statistics: moving averages by name; None in training, for those of the batch.
+          statistics: moving averages, float32 vector; None in training, for those of the batch.
 
         Returns:
-          Logits, and means and unbiased variances of the batch by name; empty where statistics are given.
+          Logits, and the means and unbiased variances of the batch as a vector like the statistics; None where these
+          are given.
         """
+        own = _cut(self.weight_shapes, weights)
+        known = dict.fromkeys(own) if statistics is None else _cut(self.statistics_shapes, statistics)
         images = ops.cast(ops.cast(images, "float32") * (2.0 / 255.0) - 1.0, self.dtype)
-        normalize = Normalizer(None if statistics is None else below("stem", statistics))
-        half, quarter = stem.stem(below("stem", weights), images, normalize)
-        found = prefixed("stem", normalize.found)
+        shares = [self._mixed(level).shares(alphas) for level in levels(self.num_layers)]
+        found: dict[str, Any] = {}
+
+        def run(part: str, function: Callable[..., Any], *inputs: Any) -> Any:
+            outputs, found[part] = function(*inputs, own[part], known[part])
+            return outputs
+
+        half, quarter = run(STEM, _applied(self.weight_shapes[STEM], self.statistics_shapes[STEM], stem.stem), images)
         sizes = [tuple(quarter.shape[1:3])]
         for _ in range(1, NUM_LEVELS):
             sizes.append(tuple((side - 1) // 2 + 1 for side in sizes[-1]))
-        before: dict[int, Any] = {0: half}
-        previous: dict[int, Any] = {0: quarter}
+        before, previous = {0: half}, {0: quarter}
         for layer in range(1, self.num_layers + 1):
             nodes: dict[int, Any] = {}
             for connection in [each for each in self.connections if each.layer == layer]:
                 source, target = connection.source, connection.target
                 older = before[self._level_before(connection)]
-                known = None if statistics is None else below(connection.name, statistics)
-                own = below(connection.name, weights)
-                output, measured = self._connect(
-                    connection, own, known, previous[source], older, alphas, sizes[target]
-                )
-                found |= prefixed(connection.name, measured)
+                program = cell_program(self.cell(connection), sizes[target], self.rematerialize and statistics is None)
+                output = run(connection.name, program, previous[source], older, shares[target])
                 weighted = output * ops.cast(betas[layer - 1, source, target - source + 1], self.dtype)
                 nodes[target] = nodes[target] + weighted if target in nodes else weighted
             before, previous = previous, nodes
         logits: Any = None
         for level, x in previous.items():
-            normalize = Normalizer(None if statistics is None else below(_head(level), statistics))
-            own_logits = heads.aspp(below(_head(level), weights), x, STRIDES[level], normalize)
-            own_logits = resized(own_logits, sizes[0])
-            logits = own_logits if logits is None else logits + own_logits
-            found |= prefixed(_head(level), normalize.found)
-        return logits, found
+            part = _head(level)
+            head = functools.partial(heads.aspp, stride=STRIDES[level])
+            of_level = run(part, _applied(self.weight_shapes[part], self.statistics_shapes[part], head), x)
+            # From stride 4 on the pixels' resize gives what a resize from each stride would: corners are aligned.
+            of_level = resized(of_level, sizes[0])
+            logits = of_level if logits is None else logits + of_level
+        if statistics is not None:
+            return logits, None
+        return logits, ops.concatenate([found[part] for part in self.statistics_shapes])
+
+    def _mixed(self, level: int) -> MixedCell:
+        return MixedCell(self.num_blocks, self.filter_multiplier * 2**level)
 
     def _level_before(self, connection: Connection) -> int:
         """The level of layer l - 2 that a cell reads: its own, or the next one that exists; layer -1 has one."""
         return min(connection.target, len(levels(max(connection.layer - 2, 0))) - 1)
 
-    def _connect(
-        self,
-        connection: Connection,
-        weights: Tensors,
-        known: Tensors | None,
-        previous: Any,
-        before: Any,
-        alphas: Any,
-        size: tuple[int, int],
-    ) -> tuple[Any, Tensors]:
-        """The output of a connection's cell, and the statistics of the batch."""
-        names = list(weights)
 
-        def compute(previous: Any, before: Any, alphas: Any, *values: Any) -> Any:
-            named = dict(zip(names, values, strict=True))
-            normalize = Normalizer(known)
-            newer = self._entered(connection, named, previous, size, normalize)
-            older = conv_bn(named, "before", ops.relu(resized(before, size)), normalize)
-            output = self.cell(connection)(named, newer, older, alphas, normalize)
-            return output, normalize.found
+def levels(layer: int) -> range:
+    """The levels of a layer's nodes; layer 0 is the stem at stride 4, and a layer goes down by one level at most."""
+    return range(min(layer, NUM_LEVELS - 1) + 1)
 
-        # Without a gradient, as with known statistics, there is nothing to keep.
-        run = keras.remat(compute) if self.rematerialize and known is None else compute
-        return run(previous, before, alphas, *weights.values())
 
-    def _entered(
-        self, connection: Connection, weights: Tensors, x: Any, size: tuple[int, int], normalize: Normalizer
-    ) -> Any:
-        """The layer before, at the size and channels of the connection's target."""
-        down = connection.target > connection.source
-        x = ops.relu(x if down else resized(x, size))
-        return conv_bn(weights, "previous", x, normalize, strides=2 if down else 1)
+def named_shapes(parts: dict[str, dict[str, Shape]]) -> dict[str, Shape]:
+    """The shapes by PART/NAME, in the order of the vector."""
+    return merged(prefixed(part, shapes) for part, shapes in parts.items())
+
+
+@functools.cache
+def cell_program(cell: ConnectedCell, size: tuple[int, int], rematerialize: bool) -> Callable[..., tuple[Any, Any]]:
+    """What a connection computes, traced once for all connections alike.
+
+    Args:
+      cell: of the connection.
+      size: (height, width) of its target.
+      rematerialize: see Supernet.
+    """
+    normalized = statistics_shapes(cell.normalized())
+    program = subprogram(_applied(cell.weight_shapes(), normalized, functools.partial(cell, size=size)))
+    if not rematerialize:
+        return program
+
+    def run(*inputs: Any) -> tuple[Any, Any]:
+        *tensors, _ = inputs  # the moving averages, which there are none of
+
+        def flat(*values: Any) -> Any:
+            return program(*keras.tree.pack_sequence_as(tensors, values), None)
+
+        return keras.remat(flat)(*keras.tree.flatten(tensors))
+
+    return run
+
+
+def _applied(
+    weight_shapes: dict[str, Shape], statistics: dict[str, Shape], function: Callable[..., Any]
+) -> Callable[..., tuple[Any, Any]]:
+    """The function of inputs, named weights and a normalizer as one of inputs and vectors, see Supernet.__call__."""
+    weight_layout, statistics_layout = Layout(weight_shapes), Layout(statistics)
+
+    def run(*inputs: Any) -> tuple[Any, Any]:
+        *tensors, weights, known = inputs
+        normalize = Normalizer(None if known is None else statistics_layout.split(known))
+        outputs = function(*tensors, weight_layout.split(weights), normalize)
+        return outputs, statistics_layout.joined(normalize.found) if known is None else None
+
+    return run
+
+
+def _cut(shapes: dict[str, dict[str, Shape]], vector: Any) -> dict[str, Any]:
+    """The part of the vector that belongs to each part of the network."""
+    return Layout({part: (Layout(own).size,) for part, own in shapes.items()}).split(vector)
 
 
 def _head(level: int) -> str:

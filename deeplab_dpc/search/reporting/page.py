@@ -14,7 +14,9 @@ from deeplab_dpc.search.reporting.section import Picture, ReportSection, Row, Ta
 FIGURE = re.compile(r"\[?[-+]?\d|-$")  # how an entry begins that is a figure, or none
 
 
-def write_page(workdir: pathlib.Path, sections: Sequence[ReportSection]) -> None:
+def write_page(
+    workdir: pathlib.Path, sections: Sequence[ReportSection], title: str = "Search of dense prediction cells"
+) -> None:
     """Writes report.html, and its pictures as files into report/."""
     template = (importlib.resources.files(__package__) / "page.html").read_text(encoding="utf-8")
     names = [slug(section.title) for section in sections]
@@ -23,7 +25,8 @@ def write_page(workdir: pathlib.Path, sections: Sequence[ReportSection]) -> None
     )
     body = "".join(_section(name, section) for name, section in zip(names, sections, strict=True))
     with atomic_path(workdir / "report.html") as partial:
-        partial.write_text(string.Template(template).substitute(links=links, sections=body), encoding="utf-8")
+        page = string.Template(template).substitute(title=html.escape(title), links=links, sections=body)
+        partial.write_text(page, encoding="utf-8")
     with atomic_path(workdir / "report") as folder:
         folder.mkdir()
         for name, section in zip(names, sections, strict=True):

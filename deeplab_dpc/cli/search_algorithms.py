@@ -1,0 +1,40 @@
+"""Which flags of search.py are for which algorithm."""
+
+import dataclasses
+
+from absl import flags
+
+from deeplab_dpc.config import AutoDeepLabConfig, FidelityConfig, SearchConfig, ServiceConfig
+from deeplab_dpc.errors import UserError
+
+DPC, AUTO_DEEPLAB = ALGORITHMS = ("dpc", "auto_deeplab")
+# Of the network that the features of dpc come from.
+MODEL_FLAGS = ("model_variant", "output_stride", "depth_multiplier", "divisible_by", "multi_grid")
+OTHER_DPC_FLAGS = (
+    "mode",
+    "cells",
+    "num_seeds",
+    "feature_cache",
+    "tf_initial_checkpoint",
+    "restore_moving_averages",
+)
+
+
+def _fields(*configs: type) -> set[str]:
+    return {field.name for config in configs for field in dataclasses.fields(config)}
+
+
+_OF_DPC = _fields(SearchConfig, ServiceConfig, FidelityConfig) | {*MODEL_FLAGS, *OTHER_DPC_FLAGS}
+_OF_AUTO_DEEPLAB = _fields(AutoDeepLabConfig)
+FLAGS = {DPC: _OF_DPC - _OF_AUTO_DEEPLAB, AUTO_DEEPLAB: _OF_AUTO_DEEPLAB - _OF_DPC}  # of one algorithm alone
+
+
+def refuse_flags_of_others(values: flags.FlagValues) -> None:
+    """Raises a UserError if a flag is given that has no meaning for the algorithm."""
+    for algorithm in ALGORITHMS:
+        given = sorted(name for name in FLAGS[algorithm] if not values[name].using_default_value)
+        if algorithm != values.algorithm and given:
+            raise UserError(
+                f"--{given[0]} has no meaning for --algorithm={values.algorithm}, it is for --algorithm={algorithm}; "
+                "leave it out."
+            )

@@ -1,0 +1,69 @@
+"""search.py --algorithm=auto_deeplab."""
+
+import pathlib
+
+import keras
+from absl import flags
+
+from deeplab_dpc.arch.genotype import Genotype
+from deeplab_dpc.cli import flag_groups
+from deeplab_dpc.config import AutoDeepLabConfig
+from deeplab_dpc.console import console
+from deeplab_dpc.data.catalog import find_dataset
+from deeplab_dpc.data.foreign_records import check_labels
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.run_config import CONFIG_FILE, open_run
+from deeplab_dpc.search.auto_deeplab.choice import choose_genotype, found_genotype
+from deeplab_dpc.search.auto_deeplab.memory import exhausted_memory_named
+from deeplab_dpc.search.auto_deeplab.plan import Plan
+from deeplab_dpc.search.auto_deeplab.report import DECIDED
+from deeplab_dpc.search.auto_deeplab.runner import GradientSearch
+from deeplab_dpc.search.auto_deeplab.streams import STRIDE, Streams, open_streams
+
+BACKENDS = ("tensorflow", "jax")
+# What changes no alpha and no beta.
+EXTENDABLE = ("auto_deeplab.search_save_interval_steps", "data.cache")
+
+
+def search(values: flags.FlagValues) -> None:
+    """Searches to the end, or only says what that would take."""
+    if keras.backend.backend() not in BACKENDS:
+        raise UserError(f"The search runs on --backend={' or '.join(BACKENDS)}, not on {keras.backend.backend()}.")
+    flag_groups.required(values, *(() if values.propose_only else ("workdir",)), "data_dir")
+    config = flag_groups.config_from_flags(AutoDeepLabConfig, values)
+    dataset = find_dataset(values.data_dir, values.dataset, values.classes)
+    data = flag_groups.data_config(values, dataset, STRIDE)
+    streams = open_streams(config, data, dataset)
+    plan = Plan(config, len(streams.halves.weights))
+    with exhausted_memory_named(config, data.train_crop_size):
+        if values.propose_only:
+            from deeplab_dpc.cli.search_auto_deeplab_proposal import propose
+
+            propose(streams, plan)
+        else:
+            _search(pathlib.Path(values.workdir), streams, plan)
+
+
+def _search(workdir: pathlib.Path, streams: Streams, plan: Plan) -> None:
+    sections = {"auto_deeplab": plan.config, "data": streams.data}
+    if not (workdir / CONFIG_FILE).exists():
+        check_labels(streams.dataset, streams.data.train_split)
+    open_run(workdir, sections, EXTENDABLE)
+    genotype = found_genotype(workdir)
+    if genotype is not None:
+        console.print(f"{workdir} is searched.")
+        _print_found(workdir, genotype)
+        return
+    from deeplab_dpc.search.auto_deeplab.program import SearchProgram
+
+    info = streams.dataset.info
+    program = SearchProgram(plan.config, info.num_classes, info.ignore_label, plan.num_steps)
+    standing = GradientSearch(workdir, program, streams, plan).run()
+    if standing.history[-1]["stopped"]:
+        console.print(f"Stopped after epoch {len(standing.history)}: {standing.history[-1]['stopped']}.")
+    _print_found(workdir, choose_genotype(workdir, program, streams, plan, standing))
+
+
+def _print_found(workdir: pathlib.Path, genotype: Genotype) -> None:
+    console.print(str(genotype))
+    console.print(f"Written to {workdir / DECIDED}; the report is {workdir / 'report.html'}.")

@@ -1,0 +1,82 @@
+"""Examples of a split in batches of one size, each once: for an evaluation that is compiled for that size alone."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from deeplab_dpc.config import DataConfig
+from deeplab_dpc.data.dataset_info import Dataset
+from deeplab_dpc.data.example import parse_example, png_size
+from deeplab_dpc.data.pipeline import iterate, read_encoded
+from deeplab_dpc.data.preprocess import MEAN_PIXEL, Augmentation, finish, resized_size
+from deeplab_dpc.data.record_index import index_records
+from deeplab_dpc.data.record_order import record_seed, with_contents
+
+NO_SEED = 0  # nothing is drawn
+
+
+def fixed_size_view(data: DataConfig, dataset: Dataset, split: str, stride: int) -> Augmentation:
+    """The images as they are, or resized as `data` says, and padded at the bottom and right to one size for all.
+
+    Args:
+      data: its min_resize_value, max_resize_value and resize_factor.
+      dataset: the prepared data set.
+      split: whose largest sides count; all its labels are looked at where they are resized.
+      stride: in pixels; the sides become multiples of it plus 1.
+    """
+    resize = Augmentation(
+        (1, 1),
+        min_resize_value=data.min_resize_value,
+        max_resize_value=data.max_resize_value,
+        resize_factor=data.resize_factor,
+    )
+    largest = np.array(dataset.info.max_size[split])
+    if data.min_resize_value is not None:
+        shards = dataset.shards(split)
+        records = iterate(
+            tf.data.TFRecordDataset([str(shard) for shard in shards]).map(parse_example),
+            f"The split {split} of {dataset.path}",
+            shards,
+        )
+        sizes = {png_size(features["image/segmentation/class/encoded"]) for features in records}
+        largest = np.max([resized_size(tf.constant(size), resize) for size in sizes], axis=0)
+    height, width = (-(-(int(side) - 1) // stride) * stride + 1 for side in largest)
+    return Augmentation(
+        (height, width),
+        min_resize_value=data.min_resize_value,
+        max_resize_value=data.max_resize_value,
+        resize_factor=data.resize_factor,
+    )
+
+
+def fixed_size_batches(
+    dataset: Dataset, split: str, view: Augmentation, batch_size: int, records: Sequence[int] | None = None
+) -> tf.data.Dataset:
+    """Each example once.
+
+    Args:
+      dataset: the prepared data set.
+      split: with labels.
+      view: of fixed_size_view; of a larger image a part is shown, always the same.
+      batch_size: images of each batch; the last one is filled with grey images without labels.
+      records: the only ones that are read, by their places in the split; None for all.
+
+    Returns:
+      Batches of (image float32 [batch_size, height, width, 3] in 0..255, label int32 [batch_size, height, width]).
+    """
+    index = index_records(dataset.shards(split))
+    ignore_label = dataset.info.ignore_label
+    seed = record_seed(NO_SEED, tf.constant(0))
+
+    def load(running_index: tf.Tensor, record: tf.Tensor, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        image, label = read_encoded(view, seed, record, serialized)
+        return finish(image, label, view, ignore_label, seed)
+
+    chosen = tf.constant(range(len(index)) if records is None else records, tf.int32)
+    contents = with_contents(tf.data.Dataset.from_tensor_slices(chosen).enumerate(), index)
+    missing = -len(chosen) % batch_size
+    grey = tf.fill([*view.crop_size, 3], MEAN_PIXEL), tf.fill(view.crop_size, ignore_label)
+    filling = tf.data.Dataset.from_tensors(grey).repeat(missing)
+    examples = contents.map(load, num_parallel_calls=tf.data.AUTOTUNE).concatenate(filling)
+    return examples.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)

@@ -1,0 +1,94 @@
+"""The genotype at the end of a search: of the largest alphas (arXiv:1901.02985, Sec. 4.3) or by perturbation."""
+
+import pathlib
+import random
+from typing import Any
+
+import keras
+import numpy as np
+
+from deeplab_dpc.arch.genotype import Block, Genotype
+from deeplab_dpc.console import progress_bar
+from deeplab_dpc.evaluation.confusion import ConfusionMatrix
+from deeplab_dpc.files import read_json, write_json
+from deeplab_dpc.search.auto_deeplab import perturbation, records
+from deeplab_dpc.search.auto_deeplab.checkpoints import Standing
+from deeplab_dpc.search.auto_deeplab.decoding import decode, edge_probabilities, operator_probabilities
+from deeplab_dpc.search.auto_deeplab.plan import Plan
+from deeplab_dpc.search.auto_deeplab.program_type import Program
+from deeplab_dpc.search.auto_deeplab.records import architecture_of
+from deeplab_dpc.search.auto_deeplab.report import DECIDED
+from deeplab_dpc.search.auto_deeplab.streams import Streams
+
+
+def found_genotype(workdir: pathlib.Path) -> Genotype | None:
+    """The genotype of a search that is over; None before.
+
+    Raises:
+      UserError: if its file is none of a genotype.
+    """
+    path = workdir / DECIDED
+    return Genotype.from_json(read_json(path, "genotype")) if path.exists() else None
+
+
+def choose_genotype(
+    workdir: pathlib.Path, program: Program, streams: Streams, plan: Plan, standing: Standing
+) -> Genotype:
+    """Decides as --operator_choice says, and writes the report and, last, genotype.json.
+
+    The path is the most probable one by the betas in both cases.
+    """
+    alphas, betas = architecture_of(standing.state)
+    genotype = decode(alphas, betas)
+    if plan.config.operator_choice == "perturbation":
+        judge = _Perturbation(program, streams, plan, standing, edge_probabilities(betas))
+        genotype = Genotype(judge.blocks(operator_probabilities(alphas)), genotype.path)
+    records.write(workdir, plan.config, standing, genotype)
+    write_json(workdir / DECIDED, genotype.to_json())
+    return genotype
+
+
+class _Perturbation:
+    """What the choice by perturbation asks of the supernet; killed, it begins again with the same draws."""
+
+    def __init__(
+        self, program: Program, streams: Streams, plan: Plan, standing: Standing, edge_mixture: np.ndarray
+    ) -> None:
+        self._program = program
+        self._plan = plan
+        self._info = streams.dataset.info
+        self._state = standing.state
+        self._edge_mixture = edge_mixture
+        self._held_out = streams.held_out()
+        self._weights = streams.weights(standing.step)
+
+    def blocks(self, probabilities: np.ndarray) -> tuple[Block, ...]:
+        """Of the cell that the supernet misses most the parts of."""
+        rng = random.Random(self._plan.config.seed)
+        with progress_bar() as bar:
+            task = bar.add_task("perturbation", total=None, note="")
+
+            def decided(words: str) -> None:
+                bar.update(task, advance=1, note=words)
+                bar.console.print(words)
+
+            return perturbation.choose(probabilities, self._score, self._tune, rng, decided)
+
+    def _score(self, mixture: np.ndarray) -> float:
+        """The mIOU on perturbation_images images of half B."""
+        confusion = ConfusionMatrix(self._info.num_classes, self._info.ignore_label)
+        for images, labels in self._held_out:
+            counts = self._program.confusion(self._state, images, labels, mixtures=self._mixtures(mixture))
+            confusion.matrix += np.asarray(counts)
+        return confusion.mean_iou()
+
+    def _tune(self, mixture: np.ndarray) -> None:
+        """Trains the weights on half A at the lowest rate of the search."""
+        rate, mixtures = self._plan.config.weight_end_learning_rate, self._mixtures(mixture)
+        for _ in range(self._plan.config.perturbation_tune_steps):
+            images, labels = next(self._weights)
+            self._state, _ = self._program.train_weights(self._state, images, labels, rate, mixtures=mixtures)
+
+    def _mixtures(self, mixture: np.ndarray) -> dict[str, Any]:
+        mixtures = {"alphas": mixture, "betas": self._edge_mixture}
+        return {name: keras.ops.convert_to_tensor(values, dtype="float32") for name, values in mixtures.items()}

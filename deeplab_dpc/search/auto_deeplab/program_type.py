@@ -1,0 +1,36 @@
+"""What a search asks of the compiled supernet."""
+
+from typing import Any, Protocol
+
+import numpy as np
+
+State = dict[str, Any]  # nested dictionaries of tensors
+Mixtures = dict[str, Any]  # probabilities in place of the softmax: alphas [edges, 8], betas [L, 4, 3]
+
+
+class Program(Protocol):
+    """Steps and evaluation, as functions of a state (`program.SearchProgram`).
+
+    Images are float32 [batch, height, width, 3] in 0..255, labels int32 [batch, height, width]; a loss is a scalar on
+    the device.
+    """
+
+    def initial_state(self) -> State:
+        """The same on every backend."""
+        ...
+
+    def train_weights(
+        self, state: State, images: np.ndarray, labels: np.ndarray, rate: float, mixtures: Mixtures | None = None
+    ) -> tuple[State, Any]:
+        """The state after a step of the weights, and the loss before it."""
+        ...
+
+    def train_architecture(self, state: State, images: np.ndarray, labels: np.ndarray, step: int) -> tuple[State, Any]:
+        """The state after step `step`, from 0 on, of alphas and betas, and the loss before it."""
+        ...
+
+    def confusion(
+        self, state: State, images: np.ndarray, labels: np.ndarray, mixtures: Mixtures | None = None
+    ) -> np.ndarray:
+        """Pixels by label and prediction, int64 [classes, classes], with moving statistics."""
+        ...
