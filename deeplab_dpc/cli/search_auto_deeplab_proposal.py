@@ -1,6 +1,7 @@
 """search.py --algorithm=auto_deeplab --propose_only: the space, the supernet, time and memory; nothing is written."""
 
 import datetime
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from deeplab_dpc.arch.genotype_space import count_cells, count_decodable_cells
 from deeplab_dpc.arch.trellis import count_paths, count_paths_from_first_layer
 from deeplab_dpc.console import console, print_table
 from deeplab_dpc.search.auto_deeplab import program
+from deeplab_dpc.search.auto_deeplab.checkpoints import flatten
 from deeplab_dpc.search.auto_deeplab.plan import Plan
 from deeplab_dpc.search.auto_deeplab.streams import Streams
 from deeplab_dpc.training.memory import peak_memory
@@ -20,6 +22,8 @@ def propose(streams: Streams, plan: Plan) -> None:
     """Prints it, from a few steps of each kind."""
     config, info = plan.config, streams.dataset.info
     supernet = program.SearchProgram(config, info.num_classes, info.ignore_label, plan.num_steps)
+    state = supernet.initial_state()
+    num_weights = sum(math.prod(tensor.shape) for tensor in flatten({"weights": state["weights"]}).values())
     blocks, layers = config.num_blocks, config.num_layers
     halves = len(streams.halves.weights), len(streams.halves.architecture)
     print_table(
@@ -30,7 +34,7 @@ def propose(streams: Streams, plan: Plan) -> None:
             ("cells that decoding can give", f"{count_decodable_cells(blocks):,}"),
             ("paths", f"{count_paths(layers):,}"),
             ("paths with the first layer at stride 4", f"{count_paths_from_first_layer(layers):,}"),
-            ("weights of the supernet", f"{supernet.weight_layout.size:,}"),
+            ("weights of the supernet", f"{num_weights:,}"),
             ("images of the halves", f"{halves[0]:,} and {halves[1]:,}"),
             ("crop", " x ".join(map(str, streams.data.train_crop_size))),
             ("evaluated size", " x ".join(map(str, streams.view.crop_size))),
@@ -39,7 +43,6 @@ def propose(streams: Streams, plan: Plan) -> None:
         ],
     )
     console.print("Timing a few steps of each kind.")
-    state = program.initial_state()
     weight_batch, architecture_batch = next(streams.weights(0)), next(streams.architecture(0))
 
     def train_weights() -> None:
