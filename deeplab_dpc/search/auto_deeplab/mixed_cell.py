@@ -14,7 +14,17 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from deeplab_dpc.arch.genotype import NUM_INPUTS, OPERATORS, Atrous, AveragePooling, MaxPooling, Separable, Skip
+from deeplab_dpc.arch.genotype import (
+    NUM_INPUTS,
+    OPERATORS,
+    Atrous,
+    AveragePooling,
+    MaxPooling,
+    Operator,
+    Separable,
+    Skip,
+)
+from deeplab_dpc.arch.genotype_space import cell_edges
 from deeplab_dpc.search.auto_deeplab.convolution import Shape, conv, pointwise
 from deeplab_dpc.search.auto_deeplab.normalization import Normalizer
 
@@ -22,8 +32,9 @@ ATROUS_RATE = 2
 POOLING_SIZE = 3
 REPETITIONS = (1, 2)  # of depthwise and pointwise convolution in a separable one
 COLUMN = {operator: column for column, operator in enumerate(OPERATORS)}
-SEPARABLE = [operator for operator in OPERATORS if isinstance(operator, Separable)]
-ATROUS = [operator for operator in OPERATORS if isinstance(operator, Atrous)]
+SEPARABLE = tuple(operator for operator in OPERATORS if isinstance(operator, Separable))
+ATROUS = tuple(operator for operator in OPERATORS if isinstance(operator, Atrous))
+WITH_WEIGHTS: tuple[Operator, ...] = (*SEPARABLE, *ATROUS)
 WITHOUT_WEIGHTS = (AveragePooling(), MaxPooling(), Skip())
 MATRIX = "matrix"
 Tensors = dict[str, Any]
@@ -31,8 +42,7 @@ Tensors = dict[str, Any]
 
 def edge_rows(num_blocks: int) -> dict[tuple[int, int], int]:
     """The row of the alphas of each edge (state, block): by block, and then by state."""
-    edges = [(state, block) for block in range(num_blocks) for state in range(NUM_INPUTS + block)]
-    return {edge: row for row, edge in enumerate(edges)}
+    return {(state, block): row for row, (block, state) in enumerate(cell_edges(num_blocks))}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,9 +77,9 @@ class MixedCell:
                     name = f"state{state}/{operator.name}_{i}"
                     shapes[f"{name}/depthwise_kernel"] = (side, side, targets * filters, 1)
                     shapes[f"{name}/pointwise_kernel"] = (targets, filters, filters)
-            for operator in ATROUS:
-                side = operator.kernel_size
-                shapes[f"state{state}/{operator.name}/kernel"] = (side, side, filters, targets * filters)
+            for atrous in ATROUS:
+                side = atrous.kernel_size
+                shapes[f"state{state}/{atrous.name}/kernel"] = (side, side, filters, targets * filters)
         return shapes
 
     def normalized(self) -> dict[str, int]:
@@ -123,7 +133,7 @@ class MixedCell:
             targets = self.targets(state)
             own = ops.take(alphas, [rows[state, block] for block in targets], axis=0)
             wide = ops.repeat(own, self.filters, axis=0)  # [targets * filters, operators]
-            shares = {operator.name: wide[:, COLUMN[operator]] for operator in (*SEPARABLE, *ATROUS)}
+            shares = {operator.name: wide[:, COLUMN[operator]] for operator in WITH_WEIGHTS}
             chosen = ops.take(own, [COLUMN[operator] for operator in WITHOUT_WEIGHTS], axis=1)  # [targets, 3]
             matrix = ops.einsum("to,cd->octd", chosen, np.eye(self.filters, dtype="float32"))
             shares[MATRIX] = ops.reshape(matrix, (len(WITHOUT_WEIGHTS) * self.filters, len(targets) * self.filters))
@@ -138,10 +148,10 @@ class MixedCell:
         y = self._without_weights(state, x, shares[MATRIX], normalize)
         for operator in SEPARABLE:
             y = y + self._separable(state, operator, weights, repeated, shares[operator.name], normalize)
-        for operator in ATROUS:
-            name = f"state{state}/{operator.name}"
+        for atrous in ATROUS:
+            name = f"state{state}/{atrous.name}"
             convolved = conv(activated, weights[f"{name}/kernel"], rate=ATROUS_RATE)
-            y = y + normalize(name, convolved, shares[operator.name])
+            y = y + normalize(name, convolved, shares[atrous.name])
         return y
 
     def _separable(

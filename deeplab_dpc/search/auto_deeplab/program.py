@@ -14,10 +14,10 @@ from deeplab_dpc.models.segmenter import HEAD_BATCH_NORM_DECAY, limited_decay
 from deeplab_dpc.search.auto_deeplab.architecture import (
     ALPHAS,
     BETAS,
-    existing_connections,
     initial_architecture,
     mixtures,
 )
+from deeplab_dpc.search.auto_deeplab.decoding import edge_mask
 from deeplab_dpc.search.auto_deeplab.initial_weights import initial_statistics, initial_weights
 from deeplab_dpc.search.auto_deeplab.supernet import Supernet, named_shapes
 from deeplab_dpc.search.device_scoring import confusion
@@ -60,7 +60,7 @@ class SearchProgram:
             config.supernet_precision,
             config.rematerialize,
         )
-        self._exists = existing_connections(self.supernet)
+        self._exists = edge_mask(config.num_layers)
         self._decay = limited_decay(HEAD_BATCH_NORM_DECAY, num_steps)
         self._loss = SegmentationLoss(ignore_label)
         self._weight_step = compiled(self._trained_weights, reused=(0, 1, 2))

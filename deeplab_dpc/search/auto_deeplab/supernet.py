@@ -15,6 +15,7 @@ import keras
 from keras import ops
 
 from deeplab_dpc.arch.genotype import STRIDES
+from deeplab_dpc.arch.trellis import NUM_LEVELS, reachable_levels
 from deeplab_dpc.search.auto_deeplab import heads, stem
 from deeplab_dpc.search.auto_deeplab.connection import ConnectedCell
 from deeplab_dpc.search.auto_deeplab.convolution import Shape, resized
@@ -27,7 +28,6 @@ if keras.backend.backend() == "tensorflow":
 else:
     from deeplab_dpc.search.jax_gradient import subprogram
 
-NUM_LEVELS = len(STRIDES)
 STEM = "stem"
 
 
@@ -71,8 +71,8 @@ class Supernet:
         return [
             Connection(layer, source, target)
             for layer in range(1, self.num_layers + 1)
-            for target in levels(layer)
-            for source in levels(layer - 1)
+            for target in reachable_levels(layer)
+            for source in reachable_levels(layer - 1)
             if abs(source - target) <= 1
         ]
 
@@ -96,7 +96,7 @@ class Supernet:
         """Of the weights, by part (the stem, each connection, each head) and name."""
         shapes = {STEM: stem.weight_shapes(self.stem_filters)}
         shapes |= {connection.name: self.cell(connection).weight_shapes() for connection in self.connections}
-        for level in levels(self.num_layers):
+        for level in reachable_levels(self.num_layers):
             shapes[_head(level)] = heads.weight_shapes(self.channels(self.num_layers, level), self.num_classes)
         return shapes
 
@@ -106,14 +106,10 @@ class Supernet:
         normalized = {STEM: stem.normalized(self.stem_filters)}
         normalized |= {connection.name: self.cell(connection).normalized() for connection in self.connections}
         normalized |= {
-            _head(level): heads.normalized(self.channels(self.num_layers, level)) for level in levels(self.num_layers)
+            _head(level): heads.normalized(self.channels(self.num_layers, level))
+            for level in reachable_levels(self.num_layers)
         }
         return {part: statistics_shapes(channels) for part, channels in normalized.items()}
-
-    @property
-    def num_weights(self) -> int:
-        """How many there are of all connections together, of which an architecture has few."""
-        return Layout(named_shapes(self.weight_shapes)).size
 
     def __call__(self, weights: Any, alphas: Any, betas: Any, images: Any, statistics: Any = None) -> tuple[Any, Any]:
         """The logits, and the statistics of the batch.
@@ -132,7 +128,7 @@ class Supernet:
         own = _cut(self.weight_shapes, weights)
         known = dict.fromkeys(own) if statistics is None else _cut(self.statistics_shapes, statistics)
         images = ops.cast(ops.cast(images, "float32") * (2.0 / 255.0) - 1.0, self.dtype)
-        shares = [self._mixed(level).shares(alphas) for level in levels(self.num_layers)]
+        shares = [self._mixed(level).shares(alphas) for level in reachable_levels(self.num_layers)]
         found: dict[str, Any] = {}
 
         def run(part: str, function: Callable[..., Any], *inputs: Any) -> Any:
@@ -171,12 +167,7 @@ class Supernet:
 
     def _level_before(self, connection: Connection) -> int:
         """The level of layer l - 2 that a cell reads: its own, or the next one that exists; layer -1 has one."""
-        return min(connection.target, len(levels(max(connection.layer - 2, 0))) - 1)
-
-
-def levels(layer: int) -> range:
-    """The levels of a layer's nodes; layer 0 is the stem at stride 4, and a layer goes down by one level at most."""
-    return range(min(layer, NUM_LEVELS - 1) + 1)
+        return min(connection.target, len(reachable_levels(max(connection.layer - 2, 0))) - 1)
 
 
 def named_shapes(parts: dict[str, dict[str, Shape]]) -> dict[str, Shape]:
