@@ -19,9 +19,7 @@ from deeplab_dpc.arch.library import load_genotype
 from deeplab_dpc.files import write_json
 from deeplab_dpc.models.backbones.auto_deeplab import AutoDeepLab
 
-LIKE = flags.DEFINE_string(
-    "like", None, "Genotype whose size is wanted: a file or a name.", required=True
-)
+LIKE = flags.DEFINE_string("like", None, "Genotype whose size is wanted: a file or a name.", required=True)
 OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.", required=True)
 SEED = flags.DEFINE_integer("seed", 0, "Of the draws.")
 FILTERS = flags.DEFINE_integer("nas_stem_output_num_conv_filters", 20, "Channels of a block at stride 4.")

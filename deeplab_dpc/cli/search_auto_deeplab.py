@@ -12,8 +12,13 @@ from deeplab_dpc.console import console
 from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.foreign_records import check_labels
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.run_config import CONFIG_FILE, open_run
-from deeplab_dpc.search.auto_deeplab.choice import choose_genotype, found_genotype
+from deeplab_dpc.run_config import CONFIG_FILE, config_differences, open_run, read_run
+from deeplab_dpc.search.auto_deeplab.choice import (
+    CHOICE_FIELDS,
+    choose_genotype,
+    found_genotype,
+    set_other_choice_aside,
+)
 from deeplab_dpc.search.auto_deeplab.memory import exhausted_memory_named
 from deeplab_dpc.search.auto_deeplab.plan import Plan
 from deeplab_dpc.search.auto_deeplab.report import DECIDED
@@ -22,7 +27,11 @@ from deeplab_dpc.search.auto_deeplab.streams import STRIDE, Streams, open_stream
 
 BACKENDS = ("tensorflow", "jax")
 # What changes no alpha and no beta.
-EXTENDABLE = ("auto_deeplab.search_save_interval_steps", "data.cache")
+EXTENDABLE = (
+    "auto_deeplab.search_save_interval_steps",
+    "data.cache",
+    *(f"auto_deeplab.{name}" for name in CHOICE_FIELDS),
+)
 
 
 def search(values: flags.FlagValues) -> None:
@@ -48,6 +57,10 @@ def _search(workdir: pathlib.Path, streams: Streams, plan: Plan) -> None:
     sections = {"auto_deeplab": plan.config, "data": streams.data}
     if not (workdir / CONFIG_FILE).exists():
         check_labels(streams.dataset, streams.data.train_split)
+    elif set(config_differences(read_run(workdir), sections)) <= set(EXTENDABLE):  # or open_run refuses
+        aside = set_other_choice_aside(workdir, plan.config)
+        if aside is not None:
+            console.print(f"The genotype of another choice is kept as {aside}.")
     open_run(workdir, sections, EXTENDABLE)
     genotype = found_genotype(workdir)
     if genotype is not None:

@@ -8,9 +8,11 @@ import keras
 import numpy as np
 
 from deeplab_dpc.arch.genotype import Block, Genotype
+from deeplab_dpc.config import AutoDeepLabConfig
 from deeplab_dpc.console import progress_bar
 from deeplab_dpc.evaluation.confusion import ConfusionMatrix
 from deeplab_dpc.files import read_json, write_json
+from deeplab_dpc.run_config import read_run
 from deeplab_dpc.search.auto_deeplab import perturbation, records
 from deeplab_dpc.search.auto_deeplab.checkpoints import Standing
 from deeplab_dpc.search.auto_deeplab.decoding import decode, edge_probabilities, operator_probabilities
@@ -19,6 +21,23 @@ from deeplab_dpc.search.auto_deeplab.program_type import Program
 from deeplab_dpc.search.auto_deeplab.records import architecture_of
 from deeplab_dpc.search.auto_deeplab.report import DECIDED
 from deeplab_dpc.search.auto_deeplab.streams import Streams
+
+# Of AutoDeepLabConfig: what decides the genotype when alphas and betas are known.
+CHOICE_FIELDS = ("operator_choice", "perturbation_images", "perturbation_tune_steps")
+
+
+def set_other_choice_aside(workdir: pathlib.Path, config: AutoDeepLabConfig) -> pathlib.Path | None:
+    """Renames the genotype of a finished search that was chosen otherwise than `config` says; returns the new path.
+
+    The search may then choose again, from the alphas and betas that it ended with.
+    """
+    path = workdir / DECIDED
+    if not path.exists():
+        return None
+    before = AutoDeepLabConfig.from_json(read_run(workdir)["auto_deeplab"])
+    if all(getattr(before, name) == getattr(config, name) for name in CHOICE_FIELDS):
+        return None
+    return path.replace(path.with_stem(f"{path.stem}_{before.operator_choice}"))
 
 
 def found_genotype(workdir: pathlib.Path) -> Genotype | None:

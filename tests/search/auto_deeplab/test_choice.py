@@ -10,9 +10,10 @@ from fake_program import FakeProgram, FakeStreams
 from deeplab_dpc.arch.genotype import AveragePooling, Genotype
 from deeplab_dpc.config import AutoDeepLabConfig
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.files import write_json
 from deeplab_dpc.search.auto_deeplab import records
 from deeplab_dpc.search.auto_deeplab.checkpoints import Standing
-from deeplab_dpc.search.auto_deeplab.choice import choose_genotype, found_genotype
+from deeplab_dpc.search.auto_deeplab.choice import choose_genotype, found_genotype, set_other_choice_aside
 from deeplab_dpc.search.auto_deeplab.decoding import decode
 from deeplab_dpc.search.auto_deeplab.plan import Plan
 
@@ -89,6 +90,18 @@ def test_choice_is_the_same_again(tmp_path, standing):
     changes = {"operator_choice": "perturbation", "perturbation_tune_steps": 0}
     first, again = (_choose(tmp_path / name, PicksAverage(), standing, **changes) for name in "ab")
     assert first == again
+
+
+def test_genotype_of_another_choice_is_kept_aside(tmp_path, standing):
+    genotype = _choose(tmp_path, FakeProgram(num_classes=3), standing)
+    write_json(tmp_path / "config.json", {"auto_deeplab": CONFIG.to_json()})
+    assert set_other_choice_aside(tmp_path, dataclasses.replace(CONFIG, search_save_interval_steps=7)) is None
+    assert found_genotype(tmp_path) == genotype
+    other = dataclasses.replace(CONFIG, operator_choice="perturbation")
+    assert set_other_choice_aside(tmp_path, other) == tmp_path / "genotype_alphas.json"
+    assert found_genotype(tmp_path) is None
+    assert Genotype.from_json(json.loads((tmp_path / "genotype_alphas.json").read_text())) == genotype
+    assert set_other_choice_aside(tmp_path, other) is None
 
 
 def test_genotype_is_found_once_the_search_is_over(tmp_path, standing):
