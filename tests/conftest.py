@@ -18,6 +18,8 @@ LONGEST = (
     "test_recipes",
     "test_backends",
     "test_end_to_end",
+    "test_search_auto_deeplab",
+    "test_auto_deeplab",
 )
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
