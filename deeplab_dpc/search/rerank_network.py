@@ -8,6 +8,7 @@ import dataclasses
 from deeplab_dpc.config import ModelConfig, SearchConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.backbones import BACKBONES
+from deeplab_dpc.models.backbones.backbone import BACKBONE_OPTIONS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,9 +31,9 @@ def rerank_network(
 ) -> RerankNetwork:
     """The network of re-ranking; to be asked for before a search begins, so that a wrong flag is known then.
 
-    Another backbone than the proxy's has its published form: depth multiplier, rounding and multi-grid rates are what
-    the proxy's backbone was given, and mean something else, or nothing, for another. Output stride, context module and
-    decoder stay.
+    Another backbone than the proxy's has its published form: depth multiplier, rounding, multi-grid rates, genotype and
+    its filters are what the proxy's backbone was given, and mean something else, or nothing, for another. Output
+    stride, context module and decoder stay.
 
     Args:
       config: rerank_model_variant and rerank_initial_checkpoint.
@@ -41,7 +42,8 @@ def rerank_network(
         from that checkpoint only, not from rerank_initial_checkpoint.
 
     Raises:
-      UserError: if there is no such backbone, or the proxy's checkpoint would have to fit another.
+      UserError: if there is no such backbone, it has no such output stride, or the proxy's checkpoint would have to fit
+        another.
     """
     variant, checkpoint = config.rerank_model_variant, config.rerank_initial_checkpoint
     network, moving_averages = model_config, restore_moving_averages and checkpoint is None
@@ -54,7 +56,14 @@ def rerank_network(
                 f"which is of {model_config.model_variant}; give a checkpoint of {variant} as "
                 "--rerank_initial_checkpoint."
             )
-        network = dataclasses.replace(
-            model_config, model_variant=variant, depth_multiplier=1.0, divisible_by=None, multi_grid=()
-        )
+        defaults = {
+            field.name: field.default for field in dataclasses.fields(ModelConfig) if field.name in BACKBONE_OPTIONS
+        }
+        network = dataclasses.replace(model_config, model_variant=variant, **defaults)
+        searched = network.searched
+        if searched is not None and searched.output_stride != network.output_stride:
+            raise UserError(
+                f"--rerank_model_variant={variant} has features at stride {searched.output_stride}, the search at "
+                f"--output_stride={network.output_stride}; search at that of the former, or re-rank on another."
+            )
     return RerankNetwork(network, checkpoint or tf_initial_checkpoint, moving_averages)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from deeplab_dpc.arch.library import load_cell
+from deeplab_dpc.arch.library import load_cell, published_genotype
 from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.confusion import ConfusionMatrix
@@ -134,7 +134,14 @@ def test_another_backbone_has_its_published_form_and_all_else_stays():
         num_classes=7, model_variant="mobilenet_v3_large_seg", output_stride=8, atrous_rates=(6, 12)
     )
     assert other.initial_checkpoint is None
-    odd = ModelConfig(num_classes=7, depth_multiplier=0.5, divisible_by=4, multi_grid=(1, 2, 4))
+    odd = ModelConfig(
+        num_classes=7,
+        depth_multiplier=0.5,
+        divisible_by=4,
+        multi_grid=(1, 2, 4),
+        genotype=published_genotype(),
+        nas_stem_output_num_conv_filters=8,
+    )
     default = ModelConfig(num_classes=7)
     reset = rerank_network(SearchConfig(rerank_model_variant="xception_41"), odd, None, False).config
     assert all(getattr(reset, name) == getattr(default, name) != getattr(odd, name) for name in BACKBONE_OPTIONS)
@@ -147,7 +154,7 @@ def test_same_backbone_keeps_its_options_and_its_checkpoint():
 
 
 def test_wrong_backbones_are_refused():
-    with pytest.raises(UserError, match="--rerank_model_variant=resnet is not known; choose one of mobilenet_v2, "):
+    with pytest.raises(UserError, match="--rerank_model_variant=resnet is not known; choose one of auto_deeplab, "):
         rerank_network(SearchConfig(rerank_model_variant="resnet"), MODEL, None, False)
     expected = (
         "--rerank_model_variant=xception_65 cannot start from --tf_initial_checkpoint=model.ckpt, which is of "
@@ -155,3 +162,5 @@ def test_wrong_backbones_are_refused():
     )
     with pytest.raises(UserError, match=expected):
         rerank_network(SearchConfig(rerank_model_variant="xception_65"), MODEL, "model.ckpt", False)
+    with pytest.raises(UserError, match="auto_deeplab_s has features at stride 8, the search at --output_stride=16"):
+        rerank_network(SearchConfig(rerank_model_variant="auto_deeplab_s"), ModelConfig(7), None, False)
