@@ -4,6 +4,7 @@ The paper's proxy runs on a MobileNetV2, and what it finds is trained for real o
 """
 
 import dataclasses
+from typing import Any
 
 from deeplab_dpc.config import ModelConfig, SearchConfig
 from deeplab_dpc.errors import UserError
@@ -56,7 +57,7 @@ def rerank_network(
                 f"which is of {model_config.model_variant}; give a checkpoint of {variant} as "
                 "--rerank_initial_checkpoint."
             )
-        defaults = {
+        defaults: dict[str, Any] = {
             field.name: field.default for field in dataclasses.fields(ModelConfig) if field.name in BACKBONE_OPTIONS
         }
         network = dataclasses.replace(model_config, model_variant=variant, **defaults)

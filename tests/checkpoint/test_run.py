@@ -7,8 +7,8 @@ import shutil
 import keras
 import numpy as np
 import pytest
+from tiny_network import tiny_network
 
-from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.checkpoint.run import (
     fork_training,
     load_weights,
@@ -19,12 +19,11 @@ from deeplab_dpc.checkpoint.run import (
 )
 from deeplab_dpc.checkpoint.run_directory import best_checkpoint, find_checkpoint, list_checkpoints
 from deeplab_dpc.checkpoint.run_state import Progress, state_variables
-from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.segmenter import build_segmenter
 from deeplab_dpc.run_config import open_run
 
-CONFIG = ModelConfig(num_classes=7, depth_multiplier=0.1, dense_prediction_cell=load_cell("conv1x1"))
+CONFIG = tiny_network(num_classes=7)
 FILES = ("weights.npz", "optimizer.npz", "random_states.npz", "progress.json")
 
 

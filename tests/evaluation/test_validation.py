@@ -5,17 +5,16 @@ import random
 import keras
 import numpy as np
 import pytest
+from tiny_network import tiny_network
 
-from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.checkpoint.names import named_arrays
-from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.evaluator import evaluate
 from deeplab_dpc.evaluation.validation import Validator
 from deeplab_dpc.models.predictor import Predictor
 from deeplab_dpc.models.segmenter import build_segmenter
 
-CONFIG = ModelConfig(num_classes=7, depth_multiplier=0.1, dense_prediction_cell=load_cell("conv1x1"))
+CONFIG = tiny_network(num_classes=7)
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from tiny_network import tiny_network
 
 from deeplab_dpc.arch.library import load_cell, published_genotype
 from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig
@@ -23,7 +24,8 @@ from deeplab_dpc.training.divergence import DivergedError
 CELL = load_cell("conv1x1")
 CONFIG = SearchConfig(proxy_steps=4, proxy_batch_size=2, rerank_steps=4, rerank_batch_size=2)
 DATA = DataConfig(data_dir="", train_crop_size=(33, 33))
-MODEL = ModelConfig(num_classes=7, depth_multiplier=0.1)
+MODEL = tiny_network(num_classes=7)
+MOBILENET = ModelConfig(num_classes=7, depth_multiplier=0.1)
 
 
 class AbortError(Exception):
@@ -149,18 +151,18 @@ def test_another_backbone_has_its_published_form_and_all_else_stays():
 
 def test_same_backbone_keeps_its_options_and_its_checkpoint():
     for config in (SearchConfig(), SearchConfig(rerank_model_variant="mobilenet_v2")):
-        same = rerank_network(config, MODEL, "model.ckpt", True)
-        assert (same.config, same.initial_checkpoint, same.moving_averages) == (MODEL, "model.ckpt", True)
+        same = rerank_network(config, MOBILENET, "model.ckpt", True)
+        assert (same.config, same.initial_checkpoint, same.moving_averages) == (MOBILENET, "model.ckpt", True)
 
 
 def test_wrong_backbones_are_refused():
     with pytest.raises(UserError, match="--rerank_model_variant=resnet is not known; choose one of auto_deeplab, "):
-        rerank_network(SearchConfig(rerank_model_variant="resnet"), MODEL, None, False)
+        rerank_network(SearchConfig(rerank_model_variant="resnet"), MOBILENET, None, False)
     expected = (
         "--rerank_model_variant=xception_65 cannot start from --tf_initial_checkpoint=model.ckpt, which is of "
         "mobilenet_v2; give a checkpoint of xception_65 as --rerank_initial_checkpoint."
     )
     with pytest.raises(UserError, match=expected):
-        rerank_network(SearchConfig(rerank_model_variant="xception_65"), MODEL, "model.ckpt", False)
+        rerank_network(SearchConfig(rerank_model_variant="xception_65"), MOBILENET, "model.ckpt", False)
     with pytest.raises(UserError, match="auto_deeplab_s has features at stride 8, the search at --output_stride=16"):
         rerank_network(SearchConfig(rerank_model_variant="auto_deeplab_s"), ModelConfig(7), None, False)

@@ -3,13 +3,13 @@
 import keras
 import numpy as np
 import pytest
+from tiny_network import tiny_network
 
-from deeplab_dpc.arch.library import load_cell
-from deeplab_dpc.config import ModelConfig, TrainConfig
+from deeplab_dpc.config import TrainConfig
 from deeplab_dpc.training import rehearsal
 from deeplab_dpc.training.training_model import build_training_model
 
-MODEL = ModelConfig(num_classes=3, depth_multiplier=0.1, dense_prediction_cell=load_cell("conv1x1"))
+MODEL = tiny_network(num_classes=3)
 CONFIG = TrainConfig(training_number_of_steps=1000, train_batch_size=4)
 GIGABYTE = 10**9
 
