@@ -15,25 +15,30 @@ from deeplab_dpc.layers import kernels
 
 
 @contextlib.contextmanager
-def exhausted_memory_named(config: TrainConfig, crop_size: tuple[int, int]) -> Iterator[None]:
-    """Turns the backends' errors for exhausted memory into a UserError with the flags that need less.
-
-    Args:
-      config: of the training.
-      crop_size: (height, width) in pixels.
-    """
+def exhausted_memory_said(sentence: str) -> Iterator[None]:
+    """Turns the backends' errors for exhausted memory into a UserError with that sentence."""
     try:
         yield
     except kernels.MEMORY_ERRORS as error:
         if not kernels.is_out_of_memory(error):
             raise
-        batch, parts = config.train_batch_size, config.gradient_accumulation_steps
-        less = [] if config.precision == "bfloat16" else ["--precision=bfloat16"]
-        less += [f"--gradient_accumulation_steps={n}" for n in range(parts + 1, batch + 1) if batch % n == 0][:1]
-        raise UserError(
-            f"The memory of the device is not enough for {batch // parts} image(s) of {crop_size[0]} x {crop_size[1]} "
-            f"at a time; what needs less: {', '.join([*less, 'a smaller --train_crop_size', 'more devices'])}."
-        ) from error
+        raise UserError(sentence) from error
+
+
+def exhausted_memory_named(config: TrainConfig, crop_size: tuple[int, int]) -> contextlib.AbstractContextManager[None]:
+    """The same with the flags of a training that need less.
+
+    Args:
+      config: of the training.
+      crop_size: (height, width) in pixels.
+    """
+    batch, parts = config.train_batch_size, config.gradient_accumulation_steps
+    less = [] if config.precision == "bfloat16" else ["--precision=bfloat16"]
+    less += [f"--gradient_accumulation_steps={n}" for n in range(parts + 1, batch + 1) if batch % n == 0][:1]
+    return exhausted_memory_said(
+        f"The memory of the device is not enough for {batch // parts} image(s) of {crop_size[0]} x {crop_size[1]} "
+        f"at a time; what needs less: {', '.join([*less, 'a smaller --train_crop_size', 'more devices'])}."
+    )
 
 
 def peak_memory() -> int:

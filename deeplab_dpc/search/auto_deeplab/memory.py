@@ -1,31 +1,25 @@
 """What is said where the memory of the device is not enough for a search."""
 
 import contextlib
-from collections.abc import Iterator
 
 from deeplab_dpc.config import AutoDeepLabConfig
-from deeplab_dpc.errors import UserError
-from deeplab_dpc.layers import kernels
+from deeplab_dpc.training.memory import exhausted_memory_said
 
 
-@contextlib.contextmanager
-def exhausted_memory_named(config: AutoDeepLabConfig, crop_size: tuple[int, int]) -> Iterator[None]:
+def exhausted_memory_named(
+    config: AutoDeepLabConfig, crop_size: tuple[int, int]
+) -> contextlib.AbstractContextManager[None]:
     """Turns the backends' errors for exhausted memory into a UserError with the flags that need less.
 
     Args:
       config: of the search.
       crop_size: (height, width) in pixels.
     """
-    try:
-        yield
-    except kernels.MEMORY_ERRORS as error:
-        if not kernels.is_out_of_memory(error):
-            raise
-        less = [] if config.rematerialize else ["--rematerialize"]
-        less += [] if config.supernet_precision == "bfloat16" else ["--supernet_precision=bfloat16"]
-        less += ["a smaller --search_batch_size"] if config.search_batch_size > 1 else []
-        raise UserError(
-            f"The memory of the device is not enough for {config.search_batch_size} image(s) of {crop_size[0]} x "
-            f"{crop_size[1]}, or of the evaluated size; what needs less: "
-            f"{', '.join([*less, 'a smaller --train_crop_size', 'smaller images (--min_resize_value)'])}."
-        ) from error
+    less = [] if config.rematerialize else ["--rematerialize"]
+    less += [] if config.supernet_precision == "bfloat16" else ["--supernet_precision=bfloat16"]
+    less += ["a smaller --search_batch_size"] if config.search_batch_size > 1 else []
+    return exhausted_memory_said(
+        f"The memory of the device is not enough for {config.search_batch_size} image(s) of {crop_size[0]} x "
+        f"{crop_size[1]}, or of the evaluated size; what needs less: "
+        f"{', '.join([*less, 'a smaller --train_crop_size', 'smaller images (--min_resize_value)'])}."
+    )
