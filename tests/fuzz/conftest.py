@@ -32,7 +32,8 @@ def fuzz() -> Callable[..., collections.Counter[str]]:
             try:
                 tally[one(np.random.default_rng(seed))] += 1
             except UserError as error:
-                assert "\n" not in str(error), f"{kind}, seed {seed}: the sentence is more than a line: {error}"
+                if "\n" in str(error):
+                    raise AssertionError(f"{kind}, seed {seed}: the sentence is more than a line: {error}") from error
                 tally["refused"] += 1
             except BaseException as error:
                 error.add_note(f"{kind}, seed {seed}")
@@ -45,6 +46,7 @@ def fuzz() -> Callable[..., collections.Counter[str]]:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Prints what became of the inputs, a line a kind and their sum."""
     for kind, tally in sorted(TALLIES.items()):
-        terminalreporter.write_line(f"{kind}: " + ", ".join(f"{count:,} {word}" for word, count in sorted(tally.items())))
+        counts = ", ".join(f"{count:,} {word}" for word, count in sorted(tally.items()))
+        terminalreporter.write_line(f"{kind}: {counts}")
     if TALLIES:
         terminalreporter.write_line(f"{sum(tally.total() for tally in TALLIES.values()):,} inputs")

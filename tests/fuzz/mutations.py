@@ -122,5 +122,9 @@ def mutated_json(rng: np.random.Generator, value: Any) -> Any:
 
 
 def _places(value: Any) -> list[tuple[Any, Any]]:
-    keys: list[Any] = list(value) if isinstance(value, dict) else list(range(len(value))) if isinstance(value, list) else []
+    keys: list[Any] = []
+    if isinstance(value, dict):
+        keys = list(value)
+    elif isinstance(value, list):
+        keys = list(range(len(value)))
     return [(value, key) for key in keys] + [place for key in keys for place in _places(value[key])]
