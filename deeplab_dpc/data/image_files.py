@@ -2,6 +2,7 @@
 
 import dataclasses
 import glob
+import io
 import os
 import pathlib
 import struct
@@ -12,17 +13,38 @@ from collections.abc import Sequence
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from deeplab_dpc.data.image_bytes import damage
 from deeplab_dpc.errors import UserError
 
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 MAX_PIXELS = 178_956_970  # Pillow's own limit, 2 x 89,478,485
+MAX_SIDE = 65_535  # pixels; that of JPEG
+MAX_BYTES = 8 * MAX_PIXELS  # of a file: four channels of 16 bits
 
-# How Pillow reports that a file is not what it should be.
-_UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, LookupError, struct.error, zlib.error)
+# How Pillow reports that a file is not what it should be; damaged metadata and tags reach any of its parsers.
+UNDECODABLE = (
+    *(OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError),
+    *(ArithmeticError, RuntimeError, struct.error, zlib.error, Image.DecompressionBombError),
+)
 _warnings_lock = threading.Lock()  # Python's warning filters belong to the whole process
+
+_ORIENTATION = 0x0112  # EXIF 2.32, table 4
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class Undecodable(ValueError):  # noqa: N818 (its text is a part of a sentence)
+    """An image file cannot be decoded; the text is the reason, without a full stop."""
 
 
 def decode_image(
@@ -31,10 +53,10 @@ def decode_image(
     max_pixels: int | None = None,
     formats: tuple[str, ...] = FORMATS,
 ) -> np.ndarray:
-    """An image as uint8 RGB [height, width, 3], the way up that its EXIF orientation says.
+    """Returns an image as uint8 RGB [height, width, 3], the way up that its EXIF orientation says.
 
     Grey and colour-mapped images become RGB, 16-bit grey keeps its upper 8 bits, transparent pixels lie on white, and
-    of several pages or frames the first is taken.
+    of several pages or frames the first is taken. Metadata that cannot be read are left alone.
 
     Args:
       source: a path, or a stream to read.
@@ -47,26 +69,82 @@ def decode_image(
     """
     limit = MAX_PIXELS if max_pixels is None else min(max_pixels, MAX_PIXELS)
     try:
+        picture = decode_picture(_read(source), formats, limit)
+        method = _UPRIGHT.get(orientation(picture))
+        return _as_rgb(picture if method is None else picture.transpose(method), name)
+    except UserError:
+        raise
+    except UNDECODABLE as error:
+        raise UserError(f"{name} cannot be read as an image: {_reason(error)}.") from error
+
+
+def decode_picture(data: bytes, formats: tuple[str, ...], max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decodes an image file, after its size and its checksums were checked.
+
+    Args:
+      data: contents of the file.
+      formats: names of the formats that are read, as Pillow has them.
+      max_pixels: larger ones are refused before they are decoded.
+
+    Raises:
+      Undecodable: if it is no image of these formats, damaged, or too large.
+    """
+    try:
         # Pillow warns of half the size that it refuses, and of broken metadata.
         with _warnings_lock, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(source, formats=formats) as picture:
-                _check_size(picture, name, limit)
-                return _as_rgb(ImageOps.exif_transpose(picture), name)
+            picture = Image.open(io.BytesIO(data), formats=formats)
+            _check_size(picture, max_pixels)
+            picture.load()
     except Image.DecompressionBombError as error:
-        raise UserError(f"{name} has more than {limit:,} pixels; cut it into tiles, or reduce it.") from error
-    except UserError:
-        raise
-    except _UNDECODABLE as error:
-        known = ", ".join(formats)
-        reason = f"it is none of {known}" if isinstance(error, UnidentifiedImageError) else str(error).rstrip(".")
-        raise UserError(f"{name} cannot be read as an image: {reason or 'it is damaged'}.") from error
+        raise Undecodable(f"it has more than {max_pixels:,} pixels; cut it into tiles, or reduce it") from error
+    except UnidentifiedImageError as error:
+        raise Undecodable(f"it is not a {' or '.join(formats)} file") from error
+    except UNDECODABLE as error:
+        raise Undecodable(_reason(error)) from error
+    if reason := damage(data):
+        raise Undecodable(reason)
+    return picture
 
 
-def _check_size(picture: Image.Image, name: str, limit: int) -> None:
+def _reason(error: Exception) -> str:
+    """Returns what an exception says, in one line without a full stop."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split()).rstrip(".") or "it is damaged"
+
+
+def orientation(picture: Image.Image) -> int:
+    """Returns the EXIF orientation of a decoded picture, 1 to 8; 1 (upright) where none can be read."""
+    try:
+        with _warnings_lock, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value = picture.getexif().get(_ORIENTATION)
+    except UNDECODABLE:
+        return 1  # as all programs show it; metadata have no checksum and no influence on the pixels
+    return value if isinstance(value, int) and value in _UPRIGHT else 1
+
+
+def _read(source: str | os.PathLike[str] | BinaryIO) -> bytes:
+    """Returns the contents of a file or stream."""
+    if isinstance(source, (str, os.PathLike)):
+        with open(source, "rb") as stream:
+            return _read(stream)
+    data = source.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise Undecodable(f"it has more than {MAX_BYTES:,} bytes")
+    return data
+
+
+def _check_size(picture: Image.Image, max_pixels: int) -> None:
     width, height = picture.size
-    if width * height > limit:
-        raise UserError(f"{name} has {height} x {width} pixels, more than {limit:,}; cut it into tiles, or reduce it.")
+    if width * height > max_pixels:
+        raise Undecodable(
+            f"it has {height} x {width} pixels, more than {max_pixels:,}; cut it into tiles, or reduce it"
+        )
+    if max(width, height) > MAX_SIDE:
+        raise Undecodable(f"it has {height} x {width} pixels, and no side may exceed {MAX_SIDE:,}; cut it into tiles")
+    if min(width, height) < 1:
+        raise Undecodable("it has no pixels")
 
 
 def _as_rgb(picture: Image.Image, name: str) -> np.ndarray:

@@ -6,31 +6,16 @@ class ids, 8 bits a pixel. `name` is what a message calls the file: its path, or
 
 import dataclasses
 import io
-import struct
-import warnings
-import zlib
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from deeplab_dpc.data.image_files import Undecodable, decode_picture
 from deeplab_dpc.errors import UserError
-
-# How Pillow reports that a file is not what it should be.
-_UNDECODABLE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    LookupError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
 
 # Where a PNG's header says how its samples are stored, and what the values mean (PNG specification, 11.2.2).
 _PNG_BIT_DEPTH, _PNG_COLOR_TYPE = 24, 25
 _INDEXED, _GREY_ALPHA, _RGB_ALPHA = 3, 4, 6
-_PNG_SIGNATURE_BYTES, _PNG_CHUNK_EXTRA = 8, 12  # a chunk has length, type and checksum beside its data
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,34 +131,6 @@ def _decode(data: bytes, name: str, formats: tuple[str, ...]) -> Image.Image:
     if not data:
         raise UserError(f"The file {name} is empty.")
     try:
-        with warnings.catch_warnings():
-            # Of half the size that it refuses (179 million pixels declared), and of broken metadata.
-            warnings.simplefilter("ignore")
-            picture = Image.open(io.BytesIO(data), formats=formats)
-            picture.load()
-    except _UNDECODABLE as error:
-        reason = f"not a {' or '.join(formats)} file" if isinstance(error, UnidentifiedImageError) else str(error)
-        reason = reason.partition(", could be")[0]  # a "DOS attack", says Pillow of too many pixels
-        raise UserError(f"The file {name} cannot be decoded: {reason.rstrip('.')}.") from error
-    # Pillow shows some pictures without their end, but TensorFlow does not.
-    if not (_is_whole_png(data) if picture.format == "PNG" else _is_whole_jpeg(data)):
-        raise UserError(f"The file {name} cannot be decoded: it is damaged or cut off.")
-    return picture
-
-
-def _is_whole_jpeg(data: bytes) -> bool:
-    """Whether an end marker follows the last scan."""
-    return data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")
-
-
-def _is_whole_png(data: bytes) -> bool:
-    """Whether the chunks that a decoder needs are whole, up to the last."""
-    start = _PNG_SIGNATURE_BYTES
-    while (end := start + _PNG_CHUNK_EXTRA + int.from_bytes(data[start : start + 4])) <= len(data):
-        kind, checksum = data[start + 4 : start + 8], int.from_bytes(data[end - 4 : end])
-        if kind[:1].isupper() and zlib.crc32(data[start + 4 : end - 4]) != checksum:
-            return False
-        if kind == b"IEND":
-            return True
-        start = end
-    return False
+        return decode_picture(data, formats)
+    except Undecodable as error:
+        raise UserError(f"The file {name} cannot be decoded: {error}.") from error

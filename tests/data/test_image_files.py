@@ -2,11 +2,14 @@
 
 import io
 import pathlib
+import struct
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from deeplab_dpc.data import image_files
 from deeplab_dpc.data.image_files import ImageFile, decode_image, find_images
 from deeplab_dpc.errors import UserError
 
@@ -61,13 +64,13 @@ def test_samples_of_unknown_range_are_refused():
 
 
 def test_too_many_pixels_are_refused_before_decoding():
-    with pytest.raises(UserError, match="p has 2 x 3 pixels, more than 5; cut it into tiles"):
+    with pytest.raises(UserError, match="p cannot be read as an image: it has 2 x 3 pixels, more than 5; cut"):
         decode_image(encoded(Image.fromarray(PIXELS), "PNG"), "p", max_pixels=5)
 
 
 def test_limit_of_pillow_is_a_sentence_and_its_warning_below_is_none(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2)  # refused from twice as many on
-    with pytest.raises(UserError, match="bomb.png has more than 178,956,970 pixels"):
+    with pytest.raises(UserError, match="bomb.png cannot be read as an image: it has more than 178,956,970 pixels"):
         decode_image(encoded(Image.fromarray(PIXELS), "PNG"), "bomb.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4)
     assert decode_image(encoded(Image.fromarray(PIXELS), "PNG"), "large.png").shape == (2, 3, 3)
@@ -76,9 +79,9 @@ def test_limit_of_pillow_is_a_sentence_and_its_warning_below_is_none(monkeypatch
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"", "none of JPEG, PNG, BMP, TIFF, WEBP"),
-        (b"no image", "none of JPEG"),
-        (encoded(Image.fromarray(PIXELS), "GIF").getvalue(), "none of JPEG"),
+        (b"", "it is not a JPEG or PNG or BMP or TIFF or WEBP file"),
+        (b"no image", "not a JPEG"),
+        (encoded(Image.fromarray(PIXELS), "GIF").getvalue(), "not a JPEG"),
         (encoded(Image.fromarray(PIXELS.repeat(90, 0)), "JPEG").getvalue()[:-20], "truncated"),
     ],
 )
@@ -136,3 +139,57 @@ def test_no_image_is_an_error(photos):
     (photos / "empty").mkdir()
     with pytest.raises(UserError, match=r"empty holds no \.jpg, "):
         find_images(str(photos / "empty"))
+
+
+def test_every_flipped_bit_of_a_png_is_noticed():
+    data = encoded(Image.fromarray(PIXELS), "PNG").getvalue()
+    for place in range(8 * len(data)):
+        changed = bytearray(data)
+        changed[place // 8] ^= 1 << place % 8
+        with pytest.raises(UserError, match=r"x\.png cannot be read as an image: [^\n]*[^.]\.$"):
+            decode_image(io.BytesIO(bytes(changed)), "x.png")
+
+
+def test_png_whose_pixels_have_a_wrong_checksum_is_refused():
+    data = encoded(Image.fromarray(PIXELS), "PNG").getvalue()
+    start = data.index(b"IDAT")
+    length = int.from_bytes(data[start - 4 : start])
+    pixels = bytearray(data[start : start + 4 + length])
+    pixels[-1] ^= 1  # of the checksum of the pixels; that of the part is made right
+    changed = data[:start] + pixels + zlib.crc32(pixels).to_bytes(4) + data[start + 8 + length :]
+    with pytest.raises(UserError, match="x.png cannot be read as an image: (broken data stream|it is damaged)"):
+        decode_image(io.BytesIO(changed), "x.png")
+
+
+@pytest.mark.parametrize("video", [b"\xff\xd9\xff\xda", b"\xff\xda\xff\xd9", b"\xff\xd8\xff\xda\0\0"])
+def test_motion_photo_is_its_image(video):
+    data = encoded(Image.fromarray(PIXELS), "JPEG").getvalue()
+    image = decode_image(io.BytesIO(data + b"\0\0\0\x18ftypmp42" + video), "motion.jpg")
+    np.testing.assert_array_equal(image, decode_image(io.BytesIO(data), "still.jpg"))
+
+
+@pytest.mark.parametrize("kind", [1, 2, 4, 5, 7, 9, 12, 13, 99])
+def test_orientation_of_another_type_leaves_the_image_as_it_is(kind):
+    """EXIF says 3 (upside down) in a type that is no short integer; other programs show the image as it lies."""
+    data = encoded(Image.fromarray(PIXELS), "PNG").getvalue()
+    entry = struct.pack("<HHII", 0x0112, kind, 1, 3) + struct.pack("<HHII", 0x011A, 99, 2**31, 2**31)
+    exif = b"II*\0" + struct.pack("<IH", 8, 2) + entry + bytes(4)
+    chunk = b"eXIf" + exif
+    changed = data[:33] + len(exif).to_bytes(4) + chunk + zlib.crc32(chunk).to_bytes(4) + data[33:]
+    image = decode_image(io.BytesIO(changed), "odd.png")
+    assert image.shape == PIXELS.shape
+    turned = kind in (4, 9, 13)  # long integers are understood all the same
+    np.testing.assert_array_equal(image, PIXELS[::-1, ::-1] if turned else PIXELS)
+
+
+def test_sides_have_a_limit_of_their_own():
+    line = encoded(Image.new("L", (70_000, 1)), "PNG")
+    with pytest.raises(UserError, match="it has 1 x 70000 pixels, and no side may exceed 65,535; cut it into tiles"):
+        decode_image(line, "line.png")
+
+
+def test_file_that_is_larger_than_any_image_is_not_read_whole(monkeypatch, tmp_path):
+    monkeypatch.setattr(image_files, "MAX_BYTES", 100)
+    (tmp_path / "x.png").write_bytes(bytes(101))
+    with pytest.raises(UserError, match="x.png cannot be read as an image: it has more than 100 bytes"):
+        decode_image(tmp_path / "x.png", "x.png")
