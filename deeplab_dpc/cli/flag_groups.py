@@ -1,6 +1,7 @@
 """Flags that several commands share, in DeepLab's names, and the configurations made from them."""
 
 import dataclasses
+import inspect
 import os
 import types
 import typing
@@ -20,7 +21,7 @@ MAX_DEFAULT_CROP = 321  # pixels; what two CPU cores train in a reasonable time.
 
 def define_config_flags(values: flags.FlagValues, config: type, only: Sequence[str] = ()) -> None:
     """Defines a flag for each plain field of a configuration class, with its default and its documented meaning."""
-    meanings = _attribute_docs(config)
+    meanings = attribute_docs(config.__doc__)
     hints = typing.get_type_hints(config)
     kinds: dict[Any, Callable[..., Any]] = {
         bool: flags.DEFINE_bool,
@@ -33,11 +34,13 @@ def define_config_flags(values: flags.FlagValues, config: type, only: Sequence[s
         if only and field.name not in only:
             continue
         if _number_of(hints[field.name]):
-            define_numbers(values, field.name, meanings[field.name], typing.cast(tuple[float, ...], field.default))
+            define_numbers(
+                values, field.name, meanings.get(field.name, ""), typing.cast(tuple[float, ...], field.default)
+            )
         else:
             define = kinds.get(hints[field.name], flags.DEFINE_string)
             default = list(field.default) if isinstance(field.default, tuple) else field.default
-            define(field.name, default, meanings[field.name], flag_values=values)
+            define(field.name, default, meanings.get(field.name, ""), flag_values=values)
 
 
 def _number_of(hint: Any) -> Callable[[str], Any] | None:
@@ -47,13 +50,20 @@ def _number_of(hint: Any) -> Callable[[str], Any] | None:
     return next((kind for kind in (int, float) if kind in items), None)
 
 
-def _attribute_docs(config: type) -> dict[str, str]:
-    """The texts of the class docstring's Attributes section, by name; lines may share a text (`a, b: text`)."""
+def attribute_docs(docstring: str | None) -> dict[str, str]:
+    """Returns the texts of a class docstring's Attributes section, by name; lines may share a text (`a, b: text`).
+
+    Python 3.13 strips the indentation of docstrings and earlier ones keep it, so it is taken away first. Without a
+    docstring (`python -OO`) there are no texts.
+    """
     docs: dict[str, str] = {}
     names: list[str] = []
-    for line in (config.__doc__ or "").split("Attributes:")[-1].splitlines():
+    _, _, section = inspect.cleandoc(docstring or "").partition("Attributes:\n")
+    for line in section.splitlines():
+        if line and not line.startswith(" "):
+            break  # the next section
         head, colon, text = line.strip().partition(": ")
-        if colon and line.startswith("      ") and not line.startswith("       "):
+        if colon and not line.startswith("   "):
             names = [name.strip() for name in head.split(",")]
             docs.update(dict.fromkeys(names, text))
         elif line.strip():

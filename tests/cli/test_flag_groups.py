@@ -1,10 +1,13 @@
 """Configurations made from flags."""
 
+import dataclasses
+import inspect
 import json
 
 import pytest
 from absl import flags
 
+from deeplab_dpc import config as configs
 from deeplab_dpc.cli import flag_groups, train
 from deeplab_dpc.cli.main import parse
 from deeplab_dpc.errors import UserError
@@ -74,3 +77,38 @@ def test_flagfile_is_read(tmp_path):
 def test_crop_needs_two_sides(shapes, text):
     with pytest.raises(UserError, match="--train_crop_size must be HEIGHT,WIDTH in pixels"):
         flag_groups.data_config(_values(f"--data_dir={shapes.path}", f"--train_crop_size={text}"), shapes, 16)
+
+
+DOCSTRING = """A class.
+
+    It has attributes.
+
+    Attributes:
+      first, second: of both: this text, which goes on
+        in the next line.
+      third: another one.
+
+        A paragraph of it.
+
+    Example:
+      fourth: no attribute.
+    """
+
+
+@pytest.mark.parametrize("docstring", [DOCSTRING, inspect.cleandoc(DOCSTRING)], ids=["indented", "as from Python 3.13"])
+def test_meanings_of_flags_are_read_from_docstrings_of_any_python(docstring):
+    both = "of both: this text, which goes on in the next line."
+    third = "another one. A paragraph of it."
+    assert flag_groups.attribute_docs(docstring) == {"first": both, "second": both, "third": third}
+
+
+def test_a_class_without_docstring_has_no_meanings():
+    assert flag_groups.attribute_docs(None) == {}
+
+
+CONFIGS = [item for item in vars(configs).values() if dataclasses.is_dataclass(item)]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.__name__)
+def test_every_field_that_becomes_a_flag_has_a_meaning(config):
+    assert set(flag_groups.attribute_docs(config.__doc__)) == {field.name for field in dataclasses.fields(config)}
