@@ -6,8 +6,7 @@ import pathlib
 import numpy as np
 
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.files import write_json
-from deeplab_dpc.search.feature_cache import MANIFEST, VERSION, FeatureCache
+from deeplab_dpc.search.feature_cache import FeatureCache, write_manifest
 
 OUTPUT_STRIDE = 16
 IGNORE_LABEL = 255
@@ -84,11 +83,5 @@ def write_generated_cache(path: pathlib.Path, size: Size, train: int, val: int) 
         patches[rng.uniform(size=patches.shape) < 1 / 12] = IGNORE_LABEL
         labels = patches.repeat(BLOCK, axis=1).repeat(BLOCK, axis=2)[:, : size.label_height, : size.label_width]
         np.save(path / split / "labels.npy", labels.astype("uint8"))
-    manifest = {
-        "version": VERSION,
-        "fingerprint": {"backbone": {"output_stride": OUTPUT_STRIDE}},
-        "class_names": [f"class {i}" for i in range(size.classes)],
-        "ignore_label": IGNORE_LABEL,
-        "splits": splits,
-    }
-    write_json(path / MANIFEST, manifest)
+    names = tuple(f"class {i}" for i in range(size.classes))
+    write_manifest(path, {"backbone": {"output_stride": OUTPUT_STRIDE}}, names, IGNORE_LABEL, splits)

@@ -79,15 +79,15 @@ def _trained_logits(run_dir: str, data_dir: str) -> tuple[np.ndarray, np.ndarray
     from deeplab_dpc.config import ModelConfig
     from deeplab_dpc.data.catalog import find_dataset
     from deeplab_dpc.data.pipeline import evaluation_dataset
+    from deeplab_dpc.data.views import aligned
     from deeplab_dpc.layers.kernels import resize_align_corners
     from deeplab_dpc.models.segmenter import build_segmenter
     from deeplab_dpc.run_config import read_run
-    from deeplab_dpc.search.feature_writer import largest_crop
 
     model = build_segmenter(ModelConfig.from_json(read_run(run_dir, "run_dir")["model"]))
     load_weights(latest_checkpoint(run_dir), model)
     dataset = find_dataset(data_dir)
-    crop = largest_crop(dataset, _SPLIT.value, model.config.alignment)
+    crop = aligned(dataset.info.max_size[_SPLIT.value], model.config.alignment)
     height, width = ((side - 1) * _IMAGE_SCALE.value + 1 for side in crop)
     logits, labels = [], []
     for example in evaluation_dataset(dataset, _SPLIT.value, crop).take(_IMAGES.value).as_numpy_iterator():

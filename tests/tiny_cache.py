@@ -4,8 +4,7 @@ import pathlib
 
 import numpy as np
 
-from deeplab_dpc.files import write_json
-from deeplab_dpc.search.feature_cache import MANIFEST, VERSION
+from deeplab_dpc.search.feature_cache import write_manifest
 
 
 def write_cache(path: pathlib.Path) -> None:
@@ -16,11 +15,4 @@ def write_cache(path: pathlib.Path) -> None:
         (path / split).mkdir(parents=True)
         np.save(path / split / "features.npy", rng.normal(size=(count, 3, 4, 6)).astype("float16"))
         np.save(path / split / "labels.npy", rng.integers(0, 2, size=(count, 33, 49)).astype("uint8"))
-    manifest = {
-        "version": VERSION,
-        "fingerprint": {"backbone": {"output_stride": 16}},
-        "class_names": ["a", "b"],
-        "ignore_label": 255,
-        "splits": splits,
-    }
-    write_json(path / MANIFEST, manifest)
+    write_manifest(path, {"backbone": {"output_stride": 16}}, ("a", "b"), 255, splits)

@@ -46,6 +46,13 @@ def define_flags(values: flags.FlagValues) -> None:
         "Complete feature cache to search on; then --data_dir is needed for re-ranking only.",
         flag_values=values,
     )
+    flags.DEFINE_integer(
+        "feature_views",
+        0,
+        "Augmented views of each training image in the feature cache, drawn as training draws them; each step of the "
+        "proxy takes one of an image's views at random. 0: each image once, as it is (the paper's).",
+        flag_values=values,
+    )
     flags.DEFINE_string(
         "tf_initial_checkpoint",
         None,

@@ -15,6 +15,7 @@ OTHER_DPC_FLAGS = (
     "cells",
     "num_seeds",
     "feature_cache",
+    "feature_views",
     "tf_initial_checkpoint",
     "restore_moving_averages",
 )

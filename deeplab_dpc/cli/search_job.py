@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from absl import flags
 
@@ -17,6 +17,10 @@ from deeplab_dpc.errors import UserError
 from deeplab_dpc.run_config import open_run
 from deeplab_dpc.search.feature_cache import FeatureCache, open_cache
 from deeplab_dpc.search.runner import EXTENDABLE, Job
+
+if TYPE_CHECKING:  # a search on a complete cache does without Keras and TensorFlow until it trains
+    from deeplab_dpc.models.segmenter import Segmenter
+    from deeplab_dpc.search.feature_writer import SplitPlan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,15 +81,33 @@ class Request:
             console.print(str(restore_backbone(model, values.tf_initial_checkpoint, values.restore_moving_averages)))
         else:
             console.print("No --tf_initial_checkpoint: the features are those of an untrained backbone.")
-        train_size = flag_groups.size(values, "train_crop_size")
-        return cache_features(
-            self.workdir / "features",
-            model,
-            dataset,
-            (values.train_split, self.config.eval_split),
-            {values.train_split: train_size},
-            self.config.seed,
-        )
+        return cache_features(self.workdir / "features", model, dataset, self.split_plans(model), self.config.seed)
+
+    def split_plans(self, model: "Segmenter") -> "dict[str, SplitPlan]":
+        """Returns what the feature cache holds of the training split and of the one that scores.
+
+        The images that score are not changed, as in an evaluation.
+        """
+        with quiet_imports():
+            from deeplab_dpc.data.preprocess import Augmentation
+            from deeplab_dpc.search.feature_writer import SplitPlan
+
+        values, dataset, alignment = self.values, self.require_dataset(), model.config.alignment
+        if values.feature_views < 0:
+            raise UserError(f"--feature_views must be >= 0, got {values.feature_views}.")
+        if values.feature_views and values.train_split == self.config.eval_split:
+            raise UserError(
+                f"--feature_views={values.feature_views} augments the split {values.train_split}, which also scores; "
+                "give another --eval_split, or --feature_views=0."
+            )
+        augmentation = Augmentation.from_config(flag_groups.data_config(values, dataset, alignment))
+        crop = flag_groups.size(values, "train_crop_size")
+        return {
+            self.config.eval_split: SplitPlan.of(dataset, self.config.eval_split, alignment),
+            values.train_split: SplitPlan.of(
+                dataset, values.train_split, alignment, crop, values.feature_views, augmentation
+            ),
+        }
 
     def job(self, cache: FeatureCache) -> Job:
         """What a worker is given."""

@@ -1,11 +1,9 @@
 """search.py --propose_only: what would be scored next, and what the rest of the search costs; nothing is written."""
 
 import dataclasses
-import math
 import statistics
 
 from deeplab_dpc.arch.cell import Cell
-from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.quiet import quiet_imports
 from deeplab_dpc.cli.search_job import Request
 from deeplab_dpc.console import console, print_table
@@ -77,17 +75,12 @@ def _planned_cache(request: Request) -> tuple[tuple[int, int, int], int]:
     dataset = request.require_dataset()
     with quiet_imports():
         from deeplab_dpc.models.segmenter import build_segmenter
-        from deeplab_dpc.search.feature_writer import largest_crop
 
-    values, network = request.values, request.model_config(dataset.info.num_classes)
-    model, shapes, disk = build_segmenter(network), {}, 0
-    for split in dict.fromkeys([values.train_split, request.config.eval_split]):
-        given = flag_groups.size(values, "train_crop_size") if split == values.train_split else None
-        size = given or largest_crop(dataset, split, network.alignment)
-        dataset.require_labels(split)
-        count = dataset.info.splits[split]
-        shapes[split] = model.features_shape((count, *size, 3))
-        disk += 2 * math.prod(shapes[split]) + count * math.prod(size)
+    model = build_segmenter(request.model_config(dataset.info.num_classes))
+    shapes, disk = {}, 0
+    for split, plan in request.split_plans(model).items():
+        shapes[split] = model.features_shape((plan.rows, *plan.size, 3))
+        disk += plan.nbytes(shapes[split])
     return shapes[request.config.eval_split][1:], disk
 
 

@@ -49,20 +49,24 @@ class Window:
 class BatchOrder:
     """The endless order of images: every one once per pass, the passes shuffled one after another.
 
+    Each time an image comes, one of its views is drawn; view v of image i is row v * count + i.
+
     Args:
-      count: of the images.
+      count: number of images.
       batch_size: images a step; may be more than `count`.
-      seed: of the order.
+      seed: seed of the order and of the views.
+      views: number of views of each image.
 
     Raises:
-      ValueError: if there are no images or a batch has none.
+      ValueError: if there are no images or views, or a batch has none.
     """
 
-    def __init__(self, count: int, batch_size: int, seed: int):
-        if min(count, batch_size) < 1:
-            raise ValueError(f"`count` and `batch_size` must be >= 1, got {count} and {batch_size}.")
+    def __init__(self, count: int, batch_size: int, seed: int, views: int = 1):
+        if min(count, batch_size, views) < 1:
+            raise ValueError(f"`count`, `batch_size` and `views` must be >= 1, got {count}, {batch_size} and {views}.")
         self._count = count
         self._batch_size = batch_size
+        self._views = views
         self._rng = np.random.default_rng(seed)
         self._waiting = np.zeros(0, "int32")
 
@@ -70,10 +74,16 @@ class BatchOrder:
         """The rows of the next batches, int32 [batches, batch_size], sorted within each."""
         wanted = batches * self._batch_size
         passes = math.ceil((wanted - len(self._waiting)) / self._count)
-        drawn = [self._rng.permutation(self._count).astype("int32") for _ in range(passes)]
+        drawn = [self._one_pass() for _ in range(passes)]
         order = np.concatenate([self._waiting, *drawn])
         self._waiting = order[wanted:]
         return np.sort(order[:wanted].reshape(batches, self._batch_size), axis=1)
+
+    def _one_pass(self) -> np.ndarray:
+        images = self._rng.permutation(self._count).astype("int32")
+        if self._views == 1:  # so that nothing is drawn, and the order stays what it is without views
+            return images
+        return images + self._count * self._rng.integers(self._views, size=self._count, dtype="int32")
 
 
 class Feed:
@@ -90,9 +100,11 @@ class Feed:
       window_steps: the most steps of a window.
       dtypes: on the device, by name; of the others it is that of the array.
       resident: whether all images are to be on the device; None decides by their size (`fits`).
+      views: views of each image in the arrays' first axis; see BatchOrder.
 
     Raises:
-      ValueError: if the arrays have different numbers of images, or `window_steps` or `batch_size` is less than 1.
+      ValueError: if the arrays have different numbers of images or no whole number of views of each, or
+        `window_steps` or `batch_size` is less than 1.
     """
 
     def __init__(
@@ -103,6 +115,7 @@ class Feed:
         window_steps: int,
         dtypes: Mapping[str, str] | None = None,
         resident: bool | None = None,
+        views: int = 1,
     ):
         counts = {name: len(array) for name, array in arrays.items()}
         if len(set(counts.values())) != 1:
@@ -110,6 +123,9 @@ class Feed:
         if min(batch_size, window_steps) < 1:
             raise ValueError(f"`batch_size` and `window_steps` must be >= 1, got {batch_size} and {window_steps}.")
         self._count = next(iter(counts.values()))
+        if views < 1 or self._count % views:
+            raise ValueError(f"`arrays` must have {views} views of each image, got {self._count} rows.")
+        self._views = views
         self._batch_size = batch_size
         self._seed = seed
         self._dtypes = {name: (dtypes or {}).get(name, str(array.dtype)) for name, array in arrays.items()}
@@ -129,7 +145,7 @@ class Feed:
         caller asks before its device is done with the one given. Closing the iterator ends its thread; what the thread
         raises is raised here.
         """
-        order = BatchOrder(self._count, self._batch_size, self._seed)
+        order = BatchOrder(self._count // self._views, self._batch_size, self._seed, self._views)
         lengths = [min(self.window_steps, steps - first) for first in range(0, steps, self.window_steps)]
         if self.resident:
             for length in lengths:

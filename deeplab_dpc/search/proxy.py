@@ -63,7 +63,7 @@ class ProxyEvaluator:
             config.label_weights,
         )
         arrays = {FEATURES: self.train_split.features, **self._targets(train_split)}
-        self._feed = Feed(arrays, config.proxy_batch_size, config.seed, WINDOW_STEPS)
+        self._feed = Feed(arrays, config.proxy_batch_size, config.seed, WINDOW_STEPS, views=self.train_split.views)
         self._capacity = Capacity(config.num_branches, max((1, *config.cell_grids)))
         self._initial: InitialWeights | None = None
 

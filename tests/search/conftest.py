@@ -20,6 +20,7 @@ def backbone():
 
 @pytest.fixture(scope="session")
 def cache(shapes, backbone, tmp_path_factory):
-    from deeplab_dpc.search.feature_writer import cache_features
+    from deeplab_dpc.search.feature_writer import SplitPlan, cache_features
 
-    return cache_features(tmp_path_factory.mktemp("caches"), backbone, shapes, ("train", "val"), {}, seed=0)
+    plans = {split: SplitPlan.of(shapes, split, alignment=16) for split in ("train", "val")}
+    return cache_features(tmp_path_factory.mktemp("caches"), backbone, shapes, plans, seed=0)

@@ -186,5 +186,28 @@ def test_sizes_below_one_are_an_error(arrays, batch_size, window_steps):
 
 
 def test_order_of_no_images_is_an_error():
-    with pytest.raises(ValueError, match="must be >= 1, got 0 and 8"):
+    with pytest.raises(ValueError, match="must be >= 1, got 0, 8 and 1"):
         BatchOrder(0, 8, seed=0)
+
+
+def test_each_pass_shows_each_image_once_in_a_view_of_its_own():
+    rows = BatchOrder(5, 5, seed=0, views=4).take(40)
+    images, views = rows % 5, rows // 5
+    assert (np.sort(images, axis=1) == np.arange(5)).all()
+    counts = np.bincount(views.ravel(), minlength=4)
+    assert len(counts) == 4
+    assert counts.min() > 30  # of 200 draws of four views
+    assert len({tuple(views[images == image]) for image in range(5)}) == 5  # drawn for each image
+
+
+@pytest.mark.parametrize("resident", [True, False])
+def test_feed_of_views_gives_the_drawn_rows(resident):
+    arrays = {"labels": np.arange(12, dtype="uint8")[:, None]}  # three views of four images
+    windows = Feed(arrays, 2, 3, window_steps=4, resident=resident, views=3).windows(4)
+    found = [np.asarray(window.arrays["labels"])[window.rows[: window.steps], 0] for window in windows]
+    assert np.concatenate(found).tolist() == BatchOrder(4, 2, seed=3, views=3).take(4).tolist()
+
+
+def test_rows_that_are_no_whole_number_of_views_are_refused():
+    with pytest.raises(ValueError, match="must have 3 views of each image, got 10 rows"):
+        Feed({"labels": np.zeros((10, 1), "uint8")}, 2, 0, 1, views=3)
