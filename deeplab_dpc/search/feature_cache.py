@@ -167,9 +167,9 @@ def open_cache(path: str | pathlib.Path) -> FeatureCache:
 
 def _open_split(path: pathlib.Path, images: int, views: int) -> CachedSplit:
     try:
-        split = CachedSplit(*(np.load(path / name, mmap_mode="r") for name in ARRAYS), views)
+        features, labels = (np.load(path / name, mmap_mode="r") for name in ARRAYS)
     except (OSError, ValueError, EOFError, SyntaxError) as error:
         raise UserError(f"The feature cache {path} is damaged ({error}); delete it, and it is made anew.") from error
-    if len(split.features) != views * images or len(split.labels) != views * images:
+    if len(features) != views * images or len(labels) != views * images:
         raise UserError(f"The feature cache {path} does not hold the {images} images of its manifest; delete it.")
-    return split
+    return CachedSplit(features, labels, views)

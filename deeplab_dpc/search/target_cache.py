@@ -3,6 +3,7 @@
 CACHE/train/targets_DIGEST/label_term.npy      float32, see Targets
                           /node_weights.npy
                           /labelled.npy
+                          /checksums.json      CRC-32 of each
 
 The digest is of all that the targets depend on beside the labels: sizes, classes, ignore label, nodes, class weights.
 The directory is there when it is whole. Of several processes that need it, one makes it and the others wait; where the
@@ -21,10 +22,12 @@ import numpy as np
 
 from deeplab_dpc.console import console, track
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.files import atomic_path, only_writer, remove_partial, require_space
+from deeplab_dpc.files import atomic_path, only_writer, read_json, remove_partial, require_space, write_json
+from deeplab_dpc.search.feature_cache import checksum
 from deeplab_dpc.training.separated_loss import SeparatedLoss, Targets
 
-VERSION = 1
+CHECKSUMS = "checksums.json"
+VERSION = 2
 SLICE = 16  # images at a time
 QUIET_SECONDS = 5.0  # what takes less shows no progress
 NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -84,6 +87,7 @@ def _write(path: pathlib.Path, labels: np.ndarray, loss: SeparatedLoss) -> None:
                 array[rows] = getattr(part, name)
         for array in arrays.values():
             array.flush()
+        write_json(partial / CHECKSUMS, {name: checksum(partial / f"{name}.npy") for name in arrays})
 
 
 def _in_memory(labels: np.ndarray, loss: SeparatedLoss) -> Targets:
@@ -110,6 +114,7 @@ def _computed(labels: np.ndarray, loss: SeparatedLoss) -> Iterator[tuple[slice, 
 def _open(path: pathlib.Path, count: int, loss: SeparatedLoss) -> Targets:
     arrays = {}
     advice = "delete that folder, and they are made anew"
+    checksums = read_json(path / CHECKSUMS, "checksums of the targets") if (path / CHECKSUMS).exists() else None
     for name, shape in loss.target_shapes.items():
         try:
             array = np.load(path / f"{name}.npy", mmap_mode="r")
@@ -117,5 +122,7 @@ def _open(path: pathlib.Path, count: int, loss: SeparatedLoss) -> Targets:
             raise UserError(f"The targets {path} are damaged ({error}); {advice}.") from error
         if array.shape != (count, *shape) or array.dtype != np.float32:
             raise UserError(f"The targets {path} do not fit the {count} images of their split; {advice}.")
+        if not isinstance(checksums, dict) or checksums.get(name) != checksum(path / f"{name}.npy"):
+            raise UserError(f"The targets {path} are damaged ({name} is not what was written); {advice}.")
         arrays[name] = array
     return Targets(**arrays)

@@ -82,7 +82,7 @@ def test_of_two_workers_one_computes_and_the_other_waits(tmp_path, labels, count
     _assert_equal(found[0], found[1])
 
 
-@pytest.mark.parametrize("damage", ["short", "absent", "of fewer images"])
+@pytest.mark.parametrize("damage", ["short", "absent", "of fewer images", "one flipped bit", "no checksums"])
 def test_damaged_targets_are_named(tmp_path, labels, damage):
     cached_targets(tmp_path, labels, _loss())
     [folder] = tmp_path.glob("targets_*")
@@ -91,6 +91,12 @@ def test_damaged_targets_are_named(tmp_path, labels, damage):
         array.write_bytes(array.read_bytes()[:-100])
     elif damage == "absent":
         array.unlink()
+    elif damage == "one flipped bit":
+        data = bytearray(array.read_bytes())
+        data[-6] ^= 1
+        array.write_bytes(data)
+    elif damage == "no checksums":
+        (folder / "checksums.json").unlink()
     else:
         np.save(array, np.load(array)[:-1])
     with pytest.raises(UserError, match=f"The targets {folder} .*; delete that folder, and they are made anew"):
