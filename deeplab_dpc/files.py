@@ -117,7 +117,7 @@ def read_json(path: str | os.PathLike[str], what: str) -> Any:
       UserError: if the file is absent, unreadable or not JSON.
     """
     try:
-        return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+        return json.loads(pathlib.Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UserError(f"The {what} {path} cannot be read: {error.strerror}.") from error
     except ValueError as error:

@@ -3,6 +3,7 @@
 from absl import flags
 
 from deeplab_dpc.cli import builds, flag_groups
+from deeplab_dpc.data.classes_file import CLASSES_HELP
 from deeplab_dpc.datasets.folder import build_folder
 from deeplab_dpc.datasets.label_ids import LABEL_FORMATS
 from deeplab_dpc.errors import UserError
@@ -29,13 +30,7 @@ def define_flags(values: flags.FlagValues) -> None:
         "relative to --images and --labels, or to the list.",
         flag_values=values,
     )
-    flags.DEFINE_string(
-        "classes",
-        None,
-        'JSON: {"classes": [names], "palette": [[r, g, b]], "ignore_label": 255, "ignore_color": [r, g, b]}; all but '
-        "the names may be left out.",
-        flag_values=values,
-    )
+    flags.DEFINE_string("classes", None, CLASSES_HELP, flag_values=values)
     flags.DEFINE_float(
         "val_fraction",
         0.2,
@@ -53,8 +48,8 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "label_map",
         None,
-        "Class ids by the ids in the labels, 7:0,8:1,*:255, or a file of them; * is all others, and the ignore label "
-        "stays what it is unless it is named.",
+        "Class ids by the ids in the labels, 7:0,8:1,*:255, or a file of them; * is all others (*:same leaves them as "
+        "they are), and the ignore label stays what it is unless it is named.",
         flag_values=values,
     )
     builds.define_build_flags(values)

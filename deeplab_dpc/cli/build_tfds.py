@@ -7,6 +7,7 @@ import re
 from absl import flags
 
 from deeplab_dpc.cli import builds, flag_groups
+from deeplab_dpc.data.classes_file import CLASSES_HELP
 from deeplab_dpc.datasets.from_tfds import LabelIds, build_tfds
 from deeplab_dpc.errors import UserError
 
@@ -30,7 +31,7 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_list(
         "splits", None, "Splits to convert: train,val=test or train=train[:90%],val=train[90%:].", flag_values=values
     )
-    flags.DEFINE_string("classes", None, "Classes file, where TFDS does not name the classes.", flag_values=values)
+    flags.DEFINE_string("classes", None, f"Where TFDS does not name the classes. {CLASSES_HELP}", flag_values=values)
     flags.DEFINE_integer("num_classes", None, "Or their number; they are named class_0, class_1.", flag_values=values)
     flags.DEFINE_integer(
         "label_offset", 0, "Added to each id; what falls below 0 becomes the ignore label.", flag_values=values

@@ -1,11 +1,14 @@
 """What the commands that convert data sets share: their flags, and what they print at the end."""
 
+import pathlib
+
 from absl import flags
 
 from deeplab_dpc.cli.check_data import default_output_dir, print_findings
 from deeplab_dpc.console import console
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.inspection import REPORT_FILE, check
+from deeplab_dpc.files import read_json
 
 
 def define_build_flags(values: flags.FlagValues) -> None:
@@ -24,7 +27,7 @@ def define_build_flags(values: flags.FlagValues) -> None:
 
 
 def finish(dataset: Dataset, values: flags.FlagValues) -> None:
-    """Says what was built and where, and checks it (`check_data`) unless it has been checked already.
+    """Says what was built and where, and checks it (`check_data`) unless it has been found right already.
 
     Raises:
       UserError: after the report, if the data set has errors.
@@ -34,8 +37,17 @@ def finish(dataset: Dataset, values: flags.FlagValues) -> None:
         for split, count in dataset.info.splits.items()
     )
     console.print(f"Data set: {dataset.path} ({counts}; {dataset.info.num_classes} classes)")
+    if dataset.info.ignore_label < dataset.info.num_classes:
+        name = dataset.info.class_names[dataset.info.ignore_label]
+        console.print(f"The class {name} is ignored: its id {dataset.info.ignore_label} is the ignore label.")
     output_dir = default_output_dir(dataset)
-    if values.check and not (output_dir / REPORT_FILE).exists():
+    if values.check and not _is_checked(output_dir / REPORT_FILE):
         inspection = check(dataset, output_dir)
         print_findings(inspection)
         inspection.require_no_errors()
+
+
+def _is_checked(report: pathlib.Path) -> bool:
+    """Whether an earlier check found no error."""
+    value = read_json(report, "report of check_data") if report.exists() else None
+    return isinstance(value, dict) and not value.get("errors", True)

@@ -13,6 +13,7 @@ from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.describe import define_json_flag
 from deeplab_dpc.console import console, print_table
 from deeplab_dpc.data.catalog import find_dataset
+from deeplab_dpc.data.classes_file import CLASSES_HELP
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.inspection import Finding, Inspection, check
 from deeplab_dpc.data.label_statistics import MAX_WEIGHT, MIN_WEIGHT, class_shares, out_of_range
@@ -26,7 +27,10 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string("data_dir", None, "Folder that holds the prepared data set.", flag_values=values)
     flags.DEFINE_string("dataset", None, "Name of the data set, where --data_dir holds several.", flag_values=values)
     flags.DEFINE_string(
-        "classes", None, "Classes file of DeepLab's record files that have none beside them.", flag_values=values
+        "classes",
+        None,
+        f"For DeepLab's record files that have no classes.json beside them. {CLASSES_HELP}",
+        flag_values=values,
     )
     flags.DEFINE_string(
         "output_dir",

@@ -13,6 +13,7 @@ from absl import flags
 from deeplab_dpc.arch.library import load_cell, load_genotype, published_genotype
 from deeplab_dpc.config import DataConfig, ModelConfig
 from deeplab_dpc.config.model import AUTO_DEEPLABS
+from deeplab_dpc.data.classes_file import located_classes
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.errors import UserError
 
@@ -210,7 +211,7 @@ def data_config(values: flags.FlagValues, dataset: Dataset, alignment: int) -> D
     # Absolute, so that the run can be evaluated from any directory.
     paths = {"data_dir": os.path.abspath(values.data_dir)}
     if values.classes:
-        paths["classes"] = os.path.abspath(values.classes)
+        paths["classes"] = located_classes(values.classes)
     return config_from_flags(DataConfig, values, train_crop_size=crop, **paths)
 
 

@@ -11,7 +11,8 @@ from deeplab_dpc.checkpoint.run_directory import BEST, LATEST, find_checkpoint
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.console import console
-from deeplab_dpc.data.dataset_info import DatasetInfo, load_classes, pascal_palette
+from deeplab_dpc.data.classes_file import CLASSES_HELP, load_classes
+from deeplab_dpc.data.dataset_info import DatasetInfo, pascal_palette
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import read_json
 from deeplab_dpc.models.segmenter import Segmenter, build_segmenter
@@ -63,7 +64,7 @@ def define_source_flags(values: flags.FlagValues) -> None:
     )
     flags.DEFINE_integer("num_classes", None, "Classes of the published checkpoint.", flag_values=values)
     flags.DEFINE_string(
-        "classes", None, "Classes file for names and colours, with --checkpoint_path.", flag_values=values
+        "classes", None, f"Names and colours of the classes, with --checkpoint_path. {CLASSES_HELP}", flag_values=values
     )
     flag_groups.define_model_flags(values)
 

@@ -15,7 +15,7 @@ class DataConfig(Config):
     Attributes:
       data_dir: folder that holds the prepared data set.
       dataset: its name, or None if it is the only one there.
-      classes: classes file of DeepLab's record files that have none beside them.
+      classes: names, or a file of them, of DeepLab's record files that have no classes.json beside them.
       train_split: the split to train on.
       train_crop_size: (height, width) in pixels, sides output_stride * k + 1 (see ModelConfig.alignment).
       min_scale_factor, max_scale_factor, scale_factor_step_size: of the random scale; step 0 draws uniformly.

@@ -81,7 +81,7 @@ def _open(path: pathlib.Path, classes: str | os.PathLike[str] | None) -> Dataset
         return load_dataset(path)
     from deeplab_dpc.data.foreign_records import load_records  # it needs TensorFlow
 
-    return load_records(path, path / CLASSES_FILE if classes is None else pathlib.Path(classes))
+    return load_records(path, path / CLASSES_FILE if classes is None else classes)
 
 
 def _is_foreign(path: pathlib.Path) -> bool:

@@ -32,6 +32,7 @@ class Kind(enum.StrEnum):
     SIZES = "image and label of different sizes"
     NOISY_IDS = "labels that are noise"
     IDS = "ids out of range"
+    ABSENT = "labels that cannot mean what the classes say"
     # From here on: worth knowing, no error.
     LEAKED = "images in two splits"
     REPEATED = "images repeated"

@@ -5,6 +5,7 @@ Their schema is that of example.py. The metadata is found by reading the records
 
 import io
 import json
+import os
 import pathlib
 import re
 from collections.abc import Iterator
@@ -16,9 +17,12 @@ from google.protobuf.message import DecodeError
 from PIL import Image
 
 from deeplab_dpc.console import console
+from deeplab_dpc.data.absent_classes import absent_class_problem, read_label_counts
 from deeplab_dpc.data.catalog import CLASSES_FILE, RECORD_FILES, records_name
-from deeplab_dpc.data.dataset_info import INFO_FILE, Dataset, DatasetInfo, read_classes_file
+from deeplab_dpc.data.classes_file import read_classes_file
+from deeplab_dpc.data.dataset_info import INFO_FILE, Dataset, DatasetInfo
 from deeplab_dpc.data.example import parse_example
+from deeplab_dpc.data.label_statistics import NUM_IDS, out_of_range
 from deeplab_dpc.data.pipeline import iterate
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import read_json, write_json
@@ -34,8 +38,8 @@ _PNG_BIT_DEPTH, _PNG_COLOR_TYPE = 24, 25
 _GREY, _INDEXED = 0, 3
 
 
-def load_records(path: pathlib.Path, classes: pathlib.Path) -> Dataset:
-    """The data set of a directory of record files, and of a classes file (`read_classes_file`).
+def load_records(path: pathlib.Path, classes: str | os.PathLike[str]) -> Dataset:
+    """The data set of a directory of record files, and of a classes file or names (`read_classes_file`).
 
     Splits and counts are those of the files, the largest sizes those in the images' headers. They are kept in the
     directory, if it can be written, and read again where the files have changed.
@@ -43,10 +47,11 @@ def load_records(path: pathlib.Path, classes: pathlib.Path) -> Dataset:
     Raises:
       UserError: if the classes file or a shard is missing, a record cannot be read, or its label is no grey 8-bit PNG.
     """
-    if not classes.exists():
+    if classes == path / CLASSES_FILE and not classes.exists():
         raise UserError(
             f'{path} has record files but no {CLASSES_FILE}; write {classes} with {{"classes": ["background", ...], '
-            '"ignore_label": 255}, the names in the order of the label ids, or give such a file as --classes.'
+            '"ignore_label": 255}, the names in the order of the label ids, or give such a file as --classes, '
+            "or the names there, separated by commas."
         )
     meaning = read_classes_file(classes)
     shards = _shards(path)
@@ -64,6 +69,7 @@ def load_records(path: pathlib.Path, classes: pathlib.Path) -> Dataset:
         max_size=counted.max_size,
         unlabelled=counted.unlabelled,
         categories=meaning.categories,
+        allow_absent_classes=meaning.allow_absent_classes,
     )
     value = json.loads(json.dumps(info.to_json() | {RECORD_FILES: files}))
     if value != kept:
@@ -180,42 +186,58 @@ def _check_stored_as_ids(label: bytes, title: str) -> None:
 
 
 def check_labels(dataset: Dataset, split: str) -> None:
-    """Looks for label ids that are neither a class nor the ignore label, before a training.
+    """Looks, before a training, for labels that cannot be what was meant.
 
-    All records are looked at if they are DeepLab's, which may hold any id; the first ones, if they are ours, whose ids
-    were checked when they were written.
+    That are ids that are neither a class nor the ignore label, and what `absent_class_problem` names. All records are
+    looked at, but of data sets of ours that keep counts of their ids only the first ones, should their metadata have
+    been edited.
 
     Args:
       dataset: any data set.
       split: with labels.
 
     Raises:
-      UserError: if a label has such ids, or a record cannot be read.
+      UserError: if there are such labels, or a record cannot be read.
+    """
+    kept = read_label_counts(dataset)
+    if kept is None:
+        console.print(f"Checking the labels of the {dataset.info.splits[split]} records of {split}.")
+    counted = _count_ids(dataset, split, None if kept is None else CHECKED_OF_OURS)
+    pixels = kept or {split: counted}
+    if kept is None and absent_class_problem(pixels, split, dataset.info):  # a class may occur in the others alone
+        others = [name for name in dataset.info.labelled_splits if name != split]
+        pixels |= {name: _count_ids(dataset, name) for name in others}
+    if problem := absent_class_problem(pixels, split, dataset.info):
+        raise UserError(f"The data set in {dataset.path} cannot be trained on: {problem}.")
+
+
+def _count_ids(dataset: Dataset, split: str, at_most: int | None = None) -> np.ndarray:
+    """The pixels of each id in the labels of a split, or of its first records: int64 [256].
+
+    Raises:
+      UserError: if a label has an id that is neither a class nor the ignore label, or a record cannot be read.
     """
     shards = dataset.shards(split)
     records = tf.data.TFRecordDataset([str(shard) for shard in shards])
-    info_path = dataset.path / INFO_FILE
-    if info_path.exists() and RECORD_FILES not in read_json(info_path, "data set's metadata"):
-        records = records.take(CHECKED_OF_OURS)
-    else:
-        console.print(f"Checking the labels of the {dataset.info.splits[split]} records of {split}.")
     labels = iterate(
-        records.map(_filename_and_label, num_parallel_calls=tf.data.AUTOTUNE),
+        records.take(-1 if at_most is None else at_most).map(_filename_and_label, num_parallel_calls=tf.data.AUTOTUNE),
         f"The split {split} of {dataset.path}",
         shards,
     )
     info = dataset.info
+    pixels = np.zeros(NUM_IDS, np.int64)
     for index, (filename, label) in enumerate(labels):
-        present = np.flatnonzero(np.bincount(label.ravel(), minlength=256))
-        wrong = present[(present >= info.num_classes) & (present != info.ignore_label)]
-        if wrong.size:
-            listed = ", ".join(map(str, wrong[:SHOWN_IDS])) + (", ..." if wrong.size > SHOWN_IDS else "")
+        counts = np.bincount(label.ravel(), minlength=NUM_IDS)
+        if wrong := list(out_of_range(counts, info.num_classes, info.ignore_label)):
+            listed = ", ".join(map(str, wrong[:SHOWN_IDS])) + (", ..." if len(wrong) > SHOWN_IDS else "")
             raise UserError(
                 f"The label of record {index} of the split {split} in {dataset.path} (image "
                 f"{filename.decode(errors='replace')}) has the ids {listed}, but there are {info.num_classes} classes "
                 f"(ids 0 to {info.num_classes - 1}) and the ignore label is {info.ignore_label}; "
                 "datasets/check_data.py reports all of them."
             )
+        pixels += counts
+    return pixels
 
 
 def _filename_and_label(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

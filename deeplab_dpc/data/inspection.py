@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from deeplab_dpc.console import track
+from deeplab_dpc.data.absent_classes import absent_class_problem
 from deeplab_dpc.data.contact_sheet import Tile, chosen_indices, save_contact_sheet
 from deeplab_dpc.data.dataset_info import Dataset, DatasetInfo
 from deeplab_dpc.data.examination import Examined, Kind, examine
@@ -156,9 +157,9 @@ def check(dataset: Dataset, output_dir: str | os.PathLike[str], show_progress: b
     """
     collected = _Collected(dataset.info)
     splits = {split: _inspect_split(dataset, split, collected, show_progress) for split in dataset.info.splits}
-    collected.add_warnings(splits)
     labelled = [split for split in splits if split not in dataset.info.unlabelled]
     weighted = next((split for split in ("train", *labelled) if split in labelled), None)
+    collected.add_sums(splits, weighted)
     weights = label_weights(splits[weighted], dataset.info) if weighted is not None else ()
     output_dir = pathlib.Path(output_dir)
     sheet, report = output_dir / SHEET_FILE, output_dir / REPORT_FILE
@@ -202,8 +203,12 @@ class _Collected:
         if examined.tile is not None:
             self.tiles.append((f"{split} {index}: {examined.filename}", examined.tile))
 
-    def add_warnings(self, splits: dict[str, SplitCounts]) -> None:
-        """Notes what shows only in the sums."""
+    def add_sums(self, splits: dict[str, SplitCounts], train_split: str | None) -> None:
+        """Notes what shows only in the sums; `train_split` is the labelled split to train on, if there is one."""
+        if train_split is not None:
+            pixels = {split: splits[split].pixels for split in self._info.labelled_splits}
+            if problem := absent_class_problem(pixels, train_split, self._info):
+                self.problem(Kind.ABSENT, train_split, problem)
         for split, counts in splits.items():
             if split in self._info.unlabelled or not counts.pixels.sum():
                 continue

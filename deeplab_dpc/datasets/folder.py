@@ -1,13 +1,15 @@
 """Own data: images, label PNGs with the same names or a list of both, and a file that names the classes."""
 
 import contextlib
+import dataclasses
 import functools
 import os
 import pathlib
 
 import numpy as np
 
-from deeplab_dpc.data.dataset_info import Dataset, read_classes_file
+from deeplab_dpc.data.classes_file import read_classes_file
+from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.datasets.label_ids import LabelReader, read_label_map
 from deeplab_dpc.datasets.pair_list import read_pair_list
 from deeplab_dpc.datasets.pairing import Pair, find_pairs
@@ -71,7 +73,9 @@ def build_folder(
         examples = {
             split: [_example(pair, raw_images, raw_labels, reader) for pair in pairs] for split, pairs in splits.items()
         }
-        ids = Classes(meaning.names, meaning.palette, meaning.ignore_label, meaning.categories)
+        ids = Classes.from_file(meaning)
+        if reader.says_what_is_ignored:
+            ids = dataclasses.replace(ids, allow_absent_classes=True)
         return build_records(NAME, ids, examples, data_dir, overwrite, skip_bad)
 
 

@@ -16,12 +16,9 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from deeplab_dpc.data.catalog import tfds_dataset_name
-from deeplab_dpc.data.dataset_info import (
-    DEFAULT_IGNORE_LABEL,
-    Dataset,
-    pascal_palette,
-    read_classes_file,
-)
+from deeplab_dpc.data.class_rules import check_names
+from deeplab_dpc.data.classes_file import read_classes_file
+from deeplab_dpc.data.dataset_info import DEFAULT_IGNORE_LABEL, Dataset, pascal_palette
 from deeplab_dpc.datasets.pictures import read_label
 from deeplab_dpc.datasets.records import RawExample, build_records
 from deeplab_dpc.datasets.segmentation_builder import Classes, SegmentedImage
@@ -117,7 +114,7 @@ def _classes(
         found = read_classes_file(classes)
         if num_classes not in (None, len(found.names)):
             raise UserError(f"The classes file {classes} has {len(found.names)} classes, --num_classes={num_classes}.")
-        return Classes(found.names, found.palette, found.ignore_label, found.categories)
+        return Classes.from_file(found)
     known = label_names(builder, keys)
     if num_classes is not None:
         if not 1 <= num_classes <= DEFAULT_IGNORE_LABEL:
@@ -140,6 +137,7 @@ def _classes(
 
 
 def _plain_classes(names: tuple[str, ...]) -> Classes:
+    check_names(names, "The data set of TFDS")
     return Classes(names, pascal_palette(len(names)), DEFAULT_IGNORE_LABEL)
 
 

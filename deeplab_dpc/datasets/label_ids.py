@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from deeplab_dpc.data.dataset_info import ClassesFile
+from deeplab_dpc.data.classes_file import ClassesFile
 from deeplab_dpc.datasets.pictures import LabelPicture, read_label, remap_ids
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import read_json
 
 LABEL_FORMATS = ("ids", "palette", "rgb")
 OTHER = "*"  # in a label map: the ids that it does not name
+SAME = "same"  # in a label map, for OTHER: they stay
+IdMap = dict[str, int | str]
 _INLINE = re.compile(r"\s*(\d+|\*)\s*:")
 _NO_CLASS = -1
 
@@ -28,8 +30,8 @@ class LabelReader:
       classes: what ids and colours mean.
       label_format: "ids" (grey values), "palette" (the indices of colour-mapped files, or grey values) or "rgb"
         (colours, looked up in the palette of `classes`).
-      id_map: class id by raw id, with OTHER for raw ids it does not name; the ignore label stays unless it is named.
-        None leaves ids as they are.
+      id_map: class id by raw id, with OTHER for raw ids it does not name (SAME: they stay); the ignore label stays
+        unless it is named. None leaves ids as they are.
 
     Raises:
       UserError: if the format is unknown or does not go with the classes.
@@ -37,7 +39,7 @@ class LabelReader:
 
     classes: ClassesFile
     label_format: str = "ids"
-    id_map: dict[str, int] | None = None
+    id_map: IdMap | None = None
 
     def __post_init__(self) -> None:
         if self.label_format not in LABEL_FORMATS:
@@ -55,6 +57,11 @@ class LabelReader:
         for color, name in named:
             if (other := first.setdefault(color, name)) != name:
                 raise UserError(f"The classes file gives {other} and {name} the same colour {list(color)}.")
+
+    @property
+    def says_what_is_ignored(self) -> bool:
+        """Whether the user said which pixels are ignored: by a colour, or by mapping an id to the ignore label."""
+        return self.label_format == "rgb" or self.classes.ignore_label in (self.id_map or {}).values()
 
     def identity(self) -> list[Any]:
         """What the ids depend on beside the file and the classes, as JSON values."""
@@ -81,16 +88,17 @@ class LabelReader:
             )
         return label.values if self.id_map is None else self._mapped(label.values, self.id_map, name)
 
-    def _mapped(self, raw: np.ndarray, id_map: dict[str, int], name: str) -> np.ndarray:
-        ignore_label = self.classes.ignore_label
-        table = {ignore_label: ignore_label} | {int(key): value for key, value in id_map.items() if key != OTHER}
+    def _mapped(self, raw: np.ndarray, id_map: IdMap, name: str) -> np.ndarray:
+        ignore_label, other = self.classes.ignore_label, id_map.get(OTHER)
+        table = {i: i for i in range(256)} if other == SAME else {ignore_label: ignore_label}
+        table |= {int(key): int(value) for key, value in id_map.items() if key != OTHER}
         if OTHER not in id_map and (unknown := sorted(set(np.unique(raw).tolist()) - set(table))):
             listed = ", ".join(map(str, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
             raise UserError(
-                f"The label {name} has the ids {listed}, which --label_map does not name; name them, "
-                f"or all others with {OTHER}:{ignore_label}."
+                f"The label {name} has the ids {listed}, which --label_map does not name; name them, or all others: "
+                f"{OTHER}:{SAME} leaves them as they are, {OTHER}:{ignore_label} ignores them."
             )
-        return remap_ids(raw, table, id_map.get(OTHER, ignore_label))
+        return remap_ids(raw, table, ignore_label if other in (None, SAME) else int(other))
 
     def _looked_up(self, colors: np.ndarray, name: str) -> np.ndarray:
         red, green, blue = np.moveaxis(colors.astype(np.int32), -1, 0)
@@ -126,15 +134,16 @@ def _colors(label: LabelPicture, name: str) -> np.ndarray:
     return label.values if label.kind == "rgb" else np.repeat(label.values[..., np.newaxis], 3, axis=-1)
 
 
-def read_label_map(given: str | os.PathLike[str], classes: ClassesFile) -> dict[str, int]:
+def read_label_map(given: str | os.PathLike[str], classes: ClassesFile) -> IdMap:
     """Class ids by raw ids.
 
     Args:
-      given: "7:0,8:1,*:255", or a file: such pairs, separated by commas or line ends, or a JSON object of them.
+      given: "7:0,8:1,*:255" or "11:255,*:same", or a file: such pairs, separated by commas or line ends, or a JSON
+        object of them.
       classes: what the class ids must be in.
 
     Returns:
-      Class id by raw id; OTHER stands for all other raw ids.
+      Class id by raw id; OTHER stands for all other raw ids, which may become SAME.
 
     Raises:
       UserError: if it cannot be read, or holds what is no raw id (0..255) or no class id.
@@ -160,21 +169,22 @@ def _pairs(text: str) -> list[tuple[str, str]]:
     return [(raw.strip(), target.strip()) for raw, _, target in parts]
 
 
-def _checked_map(pairs: list[tuple[str, str]], where: str, classes: ClassesFile) -> dict[str, int]:
-    id_map: dict[str, int] = {}
+def _checked_map(pairs: list[tuple[str, str]], where: str, classes: ClassesFile) -> IdMap:
+    id_map: IdMap = {}
     for raw, target in pairs:
         entry = f"{raw}:{target}"
         if raw != OTHER and not _is_id(raw, 256):
             raise UserError(f"{where} has {entry!r}; an entry is RAW:CLASS with a raw id in 0..255 or {OTHER}.")
-        if not _is_id(target, len(classes.names)) and target != str(classes.ignore_label):
+        stays = raw == OTHER and target == SAME
+        if not stays and not _is_id(target, len(classes.names)) and target != str(classes.ignore_label):
             raise UserError(
                 f"{where} has {entry!r}, but class ids are 0 to {len(classes.names) - 1}, and {classes.ignore_label} "
-                "for ignored pixels."
+                f"for ignored pixels ({OTHER}:{SAME} leaves all others as they are)."
             )
         key = raw if raw == OTHER else str(int(raw))
         if key in id_map:
             raise UserError(f"{where} has the raw id {key} more than once.")
-        id_map[key] = int(target)
+        id_map[key] = target if stays else int(target)
     if not id_map:
         raise UserError(f"{where} is empty.")
     return id_map

@@ -11,6 +11,7 @@ import numpy as np
 
 from deeplab_dpc.console import console
 from deeplab_dpc.data.dataset_info import Dataset
+from deeplab_dpc.data.label_statistics import NUM_IDS
 from deeplab_dpc.datasets.pictures import check_ids, encode_png, read_image
 from deeplab_dpc.datasets.segmentation_builder import Classes, SegmentationBuilder, SegmentedImage, prepare
 from deeplab_dpc.errors import UserError
@@ -42,7 +43,7 @@ class RawExample:
         """
         data, image_name = self.image()
         image = read_image(data, image_name)
-        encoded_label = b""
+        encoded_label, pixels = b"", None
         if self.label is not None:
             ids, label_name = self.label()
             if ids.shape != (image.height, image.width):
@@ -51,8 +52,10 @@ class RawExample:
                     f"{ids.shape[1]} x {ids.shape[0]}; they must be of the same size."
                 )
             check_ids(ids, len(classes.names), classes.ignore_label, label_name)
-            encoded_label = encode_png(ids)
-        return SegmentedImage(self.filename, image.data, image.image_format, encoded_label, image.height, image.width)
+            encoded_label, pixels = encode_png(ids), np.bincount(ids.ravel(), minlength=NUM_IDS)
+        return SegmentedImage(
+            self.filename, image.data, image.image_format, encoded_label, image.height, image.width, pixels
+        )
 
 
 class RecordsBuilder(SegmentationBuilder):
@@ -125,11 +128,8 @@ def build_records(
     examples = {split: members for split, members in examples.items() if members}
     if not examples:
         raise UserError(f"There is no image for the data set {name}.")
-    meaning = dataclasses.asdict(classes)
-    if not classes.categories:
-        del meaning["categories"]  # what was built before there were any stays up to date
     inputs = {
-        "classes": meaning,
+        "classes": classes.identity(),
         "files": {split: [[one.filename, *one.identity] for one in members] for split, members in examples.items()},
         "skip_bad": skip_bad,
     }

@@ -14,7 +14,10 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from deeplab_dpc.console import console, track
+from deeplab_dpc.data.absent_classes import write_label_counts
+from deeplab_dpc.data.classes_file import ClassesFile
 from deeplab_dpc.data.dataset_info import INFO_FILE, Color, Dataset, DatasetInfo, load_dataset
+from deeplab_dpc.data.label_statistics import NUM_IDS
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import atomic_path, read_json, remove_partial, write_json
 
@@ -24,12 +27,32 @@ INPUTS_FILE = "inputs.json"
 
 @dataclasses.dataclass(frozen=True)
 class Classes:
-    """What label ids mean; see `DatasetInfo`."""
+    """What label ids mean; see `DatasetInfo`.
+
+    Attributes:
+      names, palette, ignore_label, categories: see `DatasetInfo`.
+      are_own: whether the user says what the ids mean. The ids of the named data sets are known.
+      allow_absent_classes: whether a class of the user's may occur nowhere though pixels are ignored.
+    """
 
     names: tuple[str, ...]
     palette: tuple[Color, ...]
     ignore_label: int
     categories: tuple[str, ...] = ()
+    are_own: bool = False
+    allow_absent_classes: bool = False
+
+    @classmethod
+    def from_file(cls, found: ClassesFile) -> "Classes":
+        """The classes of a classes file."""
+        allowed = found.allow_absent_classes
+        return cls(found.names, found.palette, found.ignore_label, found.categories, True, allowed)
+
+    def identity(self) -> dict[str, Any]:
+        """What the records and their metadata depend on, as JSON values; what is left at its default is not in it."""
+        value = dataclasses.asdict(self)
+        del value["are_own"]
+        return {key: item for key, item in value.items() if item or key not in ("categories", "allow_absent_classes")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +66,8 @@ class SegmentedImage:
       label: class ids as a PNG with one 8-bit channel; empty where there are none.
       height: of both, in pixels.
       width: of both, in pixels.
+      pixels: int64 [256], the label's pixels of each id; None where there is no label.
+      is_turned: whether the image was turned as its EXIF orientation says.
     """
 
     filename: str
@@ -51,6 +76,8 @@ class SegmentedImage:
     label: bytes
     height: int
     width: int
+    pixels: np.ndarray | None = None
+    is_turned: bool = False
 
 
 class _LocalInfo(tfds.core.DatasetInfo):
@@ -90,6 +117,8 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
         self._max_size: dict[str, tuple[int, int]] = {}
         self._counts: dict[str, int] = {}
         self._unlabelled: tuple[str, ...] = ()
+        self._pixels: dict[str, np.ndarray] = {}
+        self.turned: list[str] = []
         super().__init__(data_dir=data_dir)
 
     @abc.abstractmethod
@@ -136,14 +165,20 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
         examples = track(self.segmented_images(split), f"Writing {self.name} {split}", self.split_sizes()[split])
         height = width = count = 0
         labelled = 0
+        pixels = np.zeros(NUM_IDS, np.int64)
         for key, example in enumerate(examples):
             height, width = max(height, example.height), max(width, example.width)
             count, labelled = count + 1, labelled + bool(example.label)
+            pixels += 0 if example.pixels is None else example.pixels
+            if example.is_turned:
+                self.turned.append(example.filename)
             yield key, _features(example)
         if labelled not in (0, count):
             raise UserError(f"{labelled} of the {count} images of the split {split} have labels; all must, or none.")
         self._max_size[split], self._counts[split] = (height, width), count
-        if not labelled:
+        if labelled:
+            self._pixels[split] = pixels
+        else:
             self._unlabelled += (split,)
 
     def _download_and_prepare(self, dl_manager: Any, download_config: Any) -> None:
@@ -157,7 +192,9 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
             max_size=self._max_size,
             unlabelled=self._unlabelled,
             categories=self._classes.categories,
+            allow_absent_classes=self._classes.allow_absent_classes or not self._classes.are_own,
         )
+        write_label_counts(pathlib.Path(self.data_dir), self._pixels)
         write_json(pathlib.Path(self.data_dir) / INFO_FILE, info.to_json())
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from deeplab_dpc.data.dataset_info import DEFAULT_IGNORE_LABEL, Dataset
+from deeplab_dpc.data.label_statistics import NUM_IDS
 from deeplab_dpc.datasets.pictures import encode_png
 from deeplab_dpc.datasets.segmentation_builder import Classes, SegmentationBuilder, SegmentedImage, prepare
 from deeplab_dpc.errors import UserError
@@ -84,8 +85,9 @@ class Shapes(SegmentationBuilder):
             image, label = draw_scene(rng, height, width)
             stream = io.BytesIO()
             Image.fromarray(image).save(stream, "JPEG", quality=JPEG_QUALITY, subsampling=0)
-            encoded_label = encode_png(Image.fromarray(label))
-            yield SegmentedImage(f"{split}_{index:05d}.jpg", stream.getvalue(), "jpeg", encoded_label, height, width)
+            encoded_label, pixels = encode_png(Image.fromarray(label)), np.bincount(label.ravel(), minlength=NUM_IDS)
+            name = f"{split}_{index:05d}.jpg"
+            yield SegmentedImage(name, stream.getvalue(), "jpeg", encoded_label, height, width, pixels)
 
 
 def build_shapes(

@@ -26,7 +26,8 @@ from PIL import Image
 
 from deeplab_dpc.console import console
 from deeplab_dpc.data.cityscapes_labels import CLASSES, label_ids
-from deeplab_dpc.data.dataset_info import MAX_CLASSES, pascal_palette
+from deeplab_dpc.data.class_rules import MAX_CLASSES
+from deeplab_dpc.data.dataset_info import pascal_palette
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import atomic_path
 

@@ -7,6 +7,10 @@ import pytest
 from PIL import Image
 
 from deeplab_dpc.cli.main import execute
+from deeplab_dpc.data.absent_classes import LABEL_COUNTS_FILE
+from deeplab_dpc.data.catalog import find_dataset
+from deeplab_dpc.data.foreign_records import check_labels
+from deeplab_dpc.errors import UserError
 
 
 @pytest.fixture
@@ -43,3 +47,43 @@ def test_conversion_is_checked_and_draws_a_contact_sheet_once(flags, tmp_path, c
 def test_check_may_be_left_out(flags, tmp_path):
     assert execute("build_folder", [*flags, "--nocheck"]) == 0
     assert not (tmp_path / "data" / "folder" / "1.0.0" / "check").exists()
+
+
+def make_binary(tmp_path):
+    """Turns the labels into masks of 0 and 255."""
+    for path in (tmp_path / "labels").iterdir():
+        Image.fromarray(np.asarray(Image.open(path)) * np.uint8(255)).save(path)
+
+
+def test_masks_of_0_and_255_are_an_error_each_time_until_the_named_flag_is_given(flags, tmp_path, capsys):
+    make_binary(tmp_path)
+    for _ in range(2):  # the second time the data set is there already
+        assert execute("build_folder", flags) == 2
+        said = capsys.readouterr().err
+        assert "255 covers 25.0 % of the labels' pixels and is ignored, and the class bar never occurs" in said
+        assert "--label_map=255:1,*:same" in said
+    assert execute("build_folder", [*flags, "--label_map=255:1,*:same", "--overwrite"]) == 0
+    assert "No problems were found." in capsys.readouterr().out
+
+
+def test_training_on_masks_of_0_and_255_is_refused_with_the_flag(flags, tmp_path):
+    make_binary(tmp_path)
+    assert execute("build_folder", [*flags, "--nocheck"]) == 0
+    dataset = find_dataset(tmp_path / "data")
+    with pytest.raises(UserError, match=r"cannot be trained on: 255 covers 25.0 % .*--label_map=255:1,\*:same"):
+        check_labels(dataset, "train")
+    (dataset.path / LABEL_COUNTS_FILE).unlink()  # as built before there were counts
+    with pytest.raises(UserError, match=r"cannot be trained on: 255 covers 25.0 %"):
+        check_labels(dataset, "train")
+
+
+def test_ignored_pixels_beside_an_absent_class_may_be_meant(flags, tmp_path, capsys):
+    make_binary(tmp_path)
+    assert execute("build_folder", [*flags, "--label_map=255:255,*:same"]) == 0
+    assert "the class bar does not occur in train" in capsys.readouterr().out
+
+
+def test_class_that_is_the_ignore_label_is_said(flags, tmp_path, capsys):
+    (tmp_path / "classes.json").write_text(json.dumps({"classes": ["ground", "bar", "void"], "ignore_label": 2}))
+    assert execute("build_folder", [*flags, "--nocheck"]) == 0
+    assert "The class void is ignored: its id 2 is the ignore label." in capsys.readouterr().out

@@ -4,14 +4,7 @@ import pathlib
 import pytest
 
 from deeplab_dpc.data.catalog import find_dataset
-from deeplab_dpc.data.dataset_info import (
-    INFO_FILE,
-    Dataset,
-    DatasetInfo,
-    load_classes,
-    pascal_palette,
-    read_classes_file,
-)
+from deeplab_dpc.data.dataset_info import INFO_FILE, Dataset, DatasetInfo, pascal_palette
 from deeplab_dpc.errors import UserError
 
 
@@ -22,12 +15,6 @@ def make_info(name="pets"):
 def write_dataset(path: pathlib.Path, name="pets") -> pathlib.Path:
     path.mkdir(parents=True)
     (path / INFO_FILE).write_text(json.dumps(make_info(name).to_json()))
-    return path
-
-
-def write_classes(tmp_path, value):
-    path = tmp_path / "classes.json"
-    path.write_text(json.dumps(value))
     return path
 
 
@@ -43,58 +30,12 @@ def test_info_of_before_there_were_categories_still_loads():
     assert DatasetInfo.from_json(value).categories == ()
 
 
-def test_categories_of_a_classes_file(tmp_path):
-    path = write_classes(tmp_path, {"classes": ["car", "bus", "sky"], "categories": ["vehicle", "vehicle", ""]})
-    assert read_classes_file(path).categories == ("vehicle", "vehicle", "")
-    assert read_classes_file(write_classes(tmp_path, ["car"])).categories == ()
-
-
 def test_pascal_palette_has_the_published_colors():
     palette = pascal_palette(21)
     assert palette[:4] == ((0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0))
     assert palette[8] == (64, 0, 0)
     assert palette[15] == (192, 128, 128)
     assert palette[20] == (0, 64, 128)
-
-
-def test_classes_as_a_plain_list_get_the_defaults(tmp_path):
-    assert load_classes(write_classes(tmp_path, ["a", "b"])) == (("a", "b"), ((0, 0, 0), (128, 0, 0)), 255)
-
-
-def test_classes_with_palette_and_ignore_label(tmp_path):
-    path = write_classes(tmp_path, {"classes": ["a"], "palette": [[9, 8, 7]], "ignore_label": 0})
-    assert load_classes(path) == (("a",), ((9, 8, 7),), 0)
-
-
-def test_classes_file_tells_whether_colours_are_its_own(tmp_path):
-    plain = read_classes_file(write_classes(tmp_path, ["a"]))
-    assert (plain.has_palette, plain.ignore_color) == (False, None)
-    own = read_classes_file(
-        write_classes(tmp_path, {"classes": ["a"], "palette": [[1, 2, 3]], "ignore_color": [0, 0, 0]})
-    )
-    assert (own.has_palette, own.palette, own.ignore_color) == (True, ((1, 2, 3),), (0, 0, 0))
-
-
-@pytest.mark.parametrize(
-    ("value", "message"),
-    [
-        (3, "must be a list of names or an object"),
-        ([], "list of one or more non-empty names"),
-        (["a", 1], "list of one or more non-empty names"),
-        (["a", "b", "a"], "has the class 'a' more than once"),
-        ([str(i) for i in range(257)], "has 257 classes; at most 256"),
-        ({"classes": ["a"], "pallete": []}, "unknown key 'pallete'"),
-        ({"classes": ["a", "b"], "palette": [[1, 2, 3]]}, "one colour per class: 2, got 1"),
-        ({"classes": ["a"], "palette": [[1, 2, 256]]}, r"integers in 0..255, got \[1, 2, 256\]"),
-        ({"classes": ["a"], "ignore_label": 300}, "must be an integer in 0..255, got 300"),
-        ({"classes": ["a", "b"], "categories": ["x"]}, r"group name per class .*, 2 in all, got \['x'\]"),
-        ({"classes": ["a"], "categories": [1]}, r"`categories` in the classes file .* got \[1\]"),
-        ({"classes": ["a"], "ignore_color": [0, 0]}, r"`ignore_color` .* must be \[red, green, blue\], got \[0, 0\]"),
-    ],
-)
-def test_bad_classes_are_refused(tmp_path, value, message):
-    with pytest.raises(UserError, match=message):
-        load_classes(write_classes(tmp_path, value))
 
 
 def test_find_dataset_takes_the_parent_or_the_folder_itself(tmp_path):
@@ -134,7 +75,28 @@ def test_unfinished_preparations_are_no_datasets(tmp_path):
 def test_damaged_metadata_is_named(tmp_path):
     path = write_dataset(tmp_path / "pets" / "1.0.0")
     (path / INFO_FILE).write_text('{"name": "pets"}')
-    with pytest.raises(UserError, match=f"{INFO_FILE} is incomplete"):
+    with pytest.raises(UserError, match=f"{INFO_FILE} lacks 'class_names'; build the data set again"):
+        find_dataset(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"palette": [[1, 2, 3]]}, "one colour per class: 2, got 1"),
+        ({"palette": [[1, 2, 3], [4, 5, 10**30]]}, "must hold .red, green, blue. of integers in 0..255"),
+        ({"class_names": ["cat", "cat"]}, "has the class 'cat' more than once"),
+        ({"class_names": ["cat"], "palette": [[1, 2, 3]]}, "has the class 'cat' alone"),
+        ({"ignore_label": 256}, "has the wrong 'ignore_label': 256"),
+        ({"splits": {"train": -1}}, "has the wrong 'splits'"),
+        ({"max_size": {"train": [1, 2, 3]}}, "has the wrong 'max_size'"),
+        ({"unlabelled": ["elsewhere"]}, "has the wrong 'unlabelled'"),
+        ({"categories": "pets"}, "`categories` in .* must be a list"),
+    ],
+)
+def test_wrong_metadata_is_named_with_its_file(tmp_path, changes, message):
+    path = write_dataset(tmp_path / "pets" / "1.0.0")
+    (path / INFO_FILE).write_text(json.dumps(make_info().to_json() | changes))
+    with pytest.raises(UserError, match=f"{INFO_FILE} .*{message}.*; build the data set again"):
         find_dataset(tmp_path)
 
 

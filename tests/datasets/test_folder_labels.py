@@ -7,7 +7,7 @@ import pytest
 from own_data import CLASSES, Source, decoded, encoded, filled, random_image, random_label, written_files
 from PIL import Image
 
-from deeplab_dpc.data.dataset_info import read_classes_file
+from deeplab_dpc.data.classes_file import read_classes_file
 from deeplab_dpc.datasets.label_ids import read_label_map
 from deeplab_dpc.errors import UserError
 
@@ -139,7 +139,7 @@ def short_palette():
         (
             filled(4),
             {"label_map": "7:0,8:1"},
-            r"labels/a\.png has the ids 4, which --label_map does not name; .*\*:255",
+            r"labels/a\.png has the ids 4, which --label_map does not name; .*\*:same leaves them .*, \*:255 ign",
         ),
         (
             filled((1, 2, 3)),
@@ -187,3 +187,13 @@ def test_formats_that_do_not_go_with_the_classes_are_refused(source, classes, op
     source.add("a.png")
     with pytest.raises(UserError, match=message):
         source.build(**options)
+
+
+def test_map_of_one_id_leaves_the_others_on_request(source):
+    assert stored_ids(source, pixels([0, 1, 2, 11, 255]), label_map="11:255,*:same") == [0, 1, 2, 255, 255]
+    (source.root / "map.json").write_text('{"11": 2, "*": "same"}')
+    assert stored_ids(source, pixels([0, 11]), label_map=source.root / "map.json", overwrite=True) == [0, 2]
+    with pytest.raises(
+        UserError, match=r"has '7:same', but class ids are .* \(\*:same leaves all others as they are\)"
+    ):
+        read_label_map("7:same", read_classes_file(source.classes))

@@ -1,0 +1,157 @@
+"""What --classes names: a JSON file, a text file of names, or the names themselves. Needs no TensorFlow."""
+
+import dataclasses
+import os
+import pathlib
+from typing import Any
+
+from deeplab_dpc.data.class_rules import check_categories, check_names, check_palette, is_byte, is_color, shown
+from deeplab_dpc.data.dataset_info import DEFAULT_IGNORE_LABEL, Color, pascal_palette
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.files import read_json
+
+CLASSES_HELP = (
+    "The names in the order of the ids, background,object; or a text file of them, one a line; or JSON: [names], or "
+    '{"classes": [names], "palette": [[r, g, b]], "ignore_label": 255, "ignore_color": [r, g, b]}, of which only the '
+    "names are required."
+)
+_KEYS = ("classes", "palette", "ignore_label", "ignore_color", "categories", "allow_absent_classes")
+_FILES = (".json", ".txt")  # what ends so is a file, though it may hold a comma
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassesFile:
+    """What a classes file says.
+
+    Attributes:
+      names: one per class id.
+      palette: the colour of each class, the PASCAL VOC colours where the file has none.
+      ignore_label: the id of ignored pixels.
+      ignore_color: their colour in RGB labels, if they have one.
+      has_palette: whether the palette is the file's own.
+      categories: the group of each class, empty text for none; () where the file has no groups.
+      allow_absent_classes: whether a class may occur nowhere though pixels are ignored, see `DatasetInfo`.
+    """
+
+    names: tuple[str, ...]
+    palette: tuple[Color, ...]
+    ignore_label: int
+    ignore_color: Color | None
+    has_palette: bool
+    categories: tuple[str, ...] = ()
+    allow_absent_classes: bool = False
+
+
+def load_classes(given: str | os.PathLike[str]) -> tuple[tuple[str, ...], tuple[Color, ...], int]:
+    """The class names, the palette and the ignore label of a classes file, see `read_classes_file`."""
+    found = read_classes_file(given)
+    return found.names, found.palette, found.ignore_label
+
+
+def located_classes(given: str) -> str:
+    """The value of --classes so that it holds in any directory: a file's absolute path, or the names as they are."""
+    return given if _listed_names(given) else os.path.abspath(given)
+
+
+def read_classes_file(given: str | os.PathLike[str]) -> ClassesFile:
+    """Reads a classes file, or the names themselves.
+
+    Args:
+      given: names separated by commas; a text file with a name a line; or a JSON file, either a list of names or
+        {"classes": [names], "palette": [[r, g, b], ...], "ignore_label": id, "ignore_color": [r, g, b],
+        "categories": [the group of each class, "" for none], "allow_absent_classes": true}; all but the first are
+        optional (the PASCAL VOC colours, 255, none, none, false).
+
+    Raises:
+      UserError: if the file cannot be read or breaks one of these rules.
+    """
+    if names := _listed_names(given):
+        return _from_value({"classes": names}, f"--classes={given}")
+    where = f"The classes file {given}"
+    path = pathlib.Path(given)
+    if path.suffix.lower() == ".json" or _is_json(path, where):
+        return _from_value(read_json(path, "classes file"), where)
+    return _from_value({"classes": _lines(path, where)}, where)
+
+
+def _listed_names(given: str | os.PathLike[str]) -> list[str]:
+    """The names that are given in place of a file; [] for a file."""
+    if not isinstance(given, str) or "," not in given or given.lower().endswith(_FILES) or os.path.exists(given):
+        return []
+    return [name.strip() for name in given.split(",")]
+
+
+def _text(path: pathlib.Path, where: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UserError(
+            f"{where} cannot be read: {error.strerror}; give a JSON file, a text file with a name a line, or the "
+            "names, --classes=background,object."
+        ) from error
+    except ValueError as error:
+        raise UserError(f"{where} is not a text file in UTF-8; save it as one.") from error
+
+
+def _is_json(path: pathlib.Path, where: str) -> bool:
+    return _text(path, where).lstrip().startswith(("[", "{"))
+
+
+def _lines(path: pathlib.Path, where: str) -> list[str]:
+    """The names of a text file, the line's number being the id."""
+    names = [line.strip() for line in _text(path, where).rstrip().split("\n")]
+    if "" in names and len(names) > 1:
+        raise UserError(
+            f"{where} has an empty line {names.index('') + 1}; a line is a name, and its number (from 0) the class id."
+        )
+    return names
+
+
+def _from_value(value: Any, where: str) -> ClassesFile:
+    """The classes of a JSON value."""
+    if isinstance(value, list):
+        value = {"classes": value}
+    if not isinstance(value, dict) or "classes" not in value:
+        raise UserError(f'{where} must be a list of names or an object with the key "classes".')
+    if unknown := sorted(set(value) - set(_KEYS)):
+        raise UserError(f"{where} has the unknown key {shown(unknown[0])}; known are {', '.join(_KEYS)}.")
+    names = value["classes"]
+    check_names(names, where)
+    palette = value.get("palette")
+    if palette is not None:
+        check_palette(palette, len(names), _inside(where))
+    ignore_label = value.get("ignore_label", DEFAULT_IGNORE_LABEL)
+    if not is_byte(ignore_label):
+        raise UserError(f"`ignore_label` in {_inside(where)} must be an integer in 0..255, got {shown(ignore_label)}.")
+    if "ignore_label" not in value and ignore_label < len(names):
+        raise UserError(
+            f"{where} has {len(names)} classes, so that {ignore_label} is both the class {names[ignore_label]!r} and, "
+            'by default, the id of ignored pixels; give the id of the class that is to be ignored as "ignore_label".'
+        )
+    ignore_color = value.get("ignore_color")
+    if ignore_color is not None and not is_color(ignore_color):
+        raise UserError(f"`ignore_color` in {_inside(where)} must be [red, green, blue], got {shown(ignore_color)}.")
+    categories = value.get("categories", [])
+    check_categories(categories, len(names), _inside(where))
+    allow_absent = value.get("allow_absent_classes", False)
+    if not isinstance(allow_absent, bool):
+        raise UserError(f"`allow_absent_classes` in {_inside(where)} must be true or false, got {shown(allow_absent)}.")
+    return ClassesFile(
+        tuple(name.strip() for name in names),
+        pascal_palette(len(names)) if palette is None else tuple(_color(entry) for entry in palette),
+        ignore_label,
+        ignore_color and _color(ignore_color),
+        has_palette=palette is not None,
+        categories=tuple(categories),
+        allow_absent_classes=allow_absent,
+    )
+
+
+def _inside(where: str) -> str:
+    """The same words inside a sentence."""
+    return where.replace("The classes", "the classes", 1)
+
+
+def _color(entry: Any) -> Color:
+    red, green, blue = entry
+    return red, green, blue
