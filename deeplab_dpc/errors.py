@@ -1,13 +1,29 @@
 """What ends a command early: a user's mistake, printed as one sentence with exit status 2, or a signal."""
 
+import re
+import reprlib
 import signal
+from typing import Any
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = _short.maxlong = 80
 
 
 class UserError(ValueError):
     """Something the user gave is wrong.
 
     The message is one sentence: what was wrong, where (file, record or flag), and what to do about it.
+    Line ends and other control characters, which names of files and classes may hold, are written as escapes.
     """
+
+    def __init__(self, message: str):
+        super().__init__(_CONTROL.sub(lambda found: repr(found[0])[1:-1], message))
+
+
+def shown(value: Any) -> str:
+    """Returns a value as an error shows it: cut, where it is long."""
+    return _short.repr(value)
 
 
 class Stopped(Exception):  # noqa: N818 (no error)

@@ -1,20 +1,26 @@
 """Writing so that a file or directory is either whole or absent, and reading JSON with one clear error."""
 
+import collections
 import contextlib
 import errno
 import fcntl
 import glob
 import itertools
 import json
+import math
 import os
 import pathlib
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from deeplab_dpc.console import console
 from deeplab_dpc.errors import UserError
+
+_MAX_DIGITS = 20  # of an integer of 64 bits, its sign among them
+_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 @contextlib.contextmanager
@@ -110,15 +116,67 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
         partial.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
-def read_json(path: str | os.PathLike[str], what: str) -> Any:
-    """Reads a JSON file; `what` names it in errors (for example 'classes file').
+def read_json(path: str | os.PathLike[str], what: str, convert: Callable[[dict[str, Any]], Any] | None = None) -> Any:
+    """Reads a JSON file, in UTF-8 or another encoding of Unicode, with a byte order mark or without.
+
+    Args:
+      path: the file.
+      what: names it in errors (for example 'classes file').
+      convert: is given each object as it is read, and returns what takes its place; None keeps it.
 
     Raises:
-      UserError: if the file is absent, unreadable or not JSON.
+      UserError: if the file is absent, unreadable or not JSON. Also refused is what other programs read differently
+        or not at all: keys that occur twice in an object, NaN and numbers of more than 64 bits, text that is no
+        Unicode, and nesting without end.
     """
     try:
-        return json.loads(pathlib.Path(path).read_text(encoding="utf-8-sig"))
+        data = pathlib.Path(path).read_bytes()
+        return parse_json(data.decode(json.detect_encoding(data)), f"The {what} {path}", convert)
     except OSError as error:
         raise UserError(f"The {what} {path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"The {what} {path} is not valid JSON: byte {error.start} is no {error.encoding}.") from error
+
+
+def parse_json(text: str, title: str, convert: Callable[[dict[str, Any]], Any] | None = None) -> Any:
+    """Returns the value of a JSON text; `title` begins the errors. See `read_json`."""
+
+    def checked(pairs: list[tuple[str, Any]]) -> Any:
+        value = dict(pairs)
+        if len(value) < len(pairs):
+            repeated = next(key for key, count in collections.Counter(key for key, _ in pairs).items() if count > 1)
+            raise ValueError(f"the key {repeated!r} occurs twice in one object")
+        return value if convert is None else convert(value)
+
+    try:
+        value = json.loads(
+            text, object_pairs_hook=checked, parse_constant=_constant, parse_int=_integer, parse_float=_float
+        )
+        if _ESCAPED_SURROGATE.search(text):
+            # A name of a file may hold bytes that are no text, which Python writes as some of them.
+            json.dumps(value, ensure_ascii=False, default=str).encode("utf-8", "surrogateescape")
+        return value
+    except RecursionError as error:
+        raise UserError(f"{title} is not valid JSON: it is nested too deeply.") from error
+    except UnicodeEncodeError as error:
+        raise UserError(f"{title} is not valid JSON: it has half of a pair of surrogates, which is no text.") from error
     except ValueError as error:
-        raise UserError(f"The {what} {path} is not valid JSON: {error}.") from error
+        raise UserError(f"{title} is not valid JSON: {error}.") from error
+
+
+def _constant(name: str) -> float:
+    raise ValueError(f"it has the number {name}, which JSON does not know")
+
+
+def _integer(digits: str) -> int:
+    value = int(digits) if len(digits) <= _MAX_DIGITS else None
+    if value is None or not -(2**63) <= value < 2**64:
+        raise ValueError(f"it has a number of {len(digits)} digits, more than 64 bits hold")
+    return value
+
+
+def _float(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError(f"it has the number {digits[:20]}, more than 64 bits hold")
+    return value

@@ -1,14 +1,17 @@
 """The configuration that a run directory is claimed for: config.json, written once and compared at every start."""
 
+import contextlib
 import pathlib
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
 
 from deeplab_dpc.config import Config, encode
-from deeplab_dpc.errors import UserError
+from deeplab_dpc.errors import UserError, shown
 from deeplab_dpc.files import read_json, write_json
 
 CONFIG_FILE = "config.json"
+
+Section = TypeVar("Section", bound=Config)
 
 
 def open_run(workdir: pathlib.Path, sections: dict[str, Any], extendable: Iterable[str] = ()) -> None:
@@ -24,7 +27,9 @@ def open_run(workdir: pathlib.Path, sections: dict[str, Any], extendable: Iterab
     """
     path = workdir / CONFIG_FILE
     if path.exists():
-        differences = config_differences(read_json(path, "run configuration"), sections)
+        stored = read_run(workdir)
+        with _file_named(path):
+            differences = config_differences(stored, sections)
         refused = [shown for key, shown in differences.items() if key not in set(extendable)]
         if refused:
             fork = f", or --fork_from={workdir} with a new --workdir to start a new run from it"
@@ -67,12 +72,43 @@ def read_run(workdir: str | pathlib.Path, flag: str = "workdir") -> dict[str, An
     """The config.json of a run directory, which that flag gave.
 
     Raises:
-      UserError: if there is none.
+      UserError: if there is none, or it is damaged.
     """
     path = pathlib.Path(workdir) / CONFIG_FILE
     if not path.exists():
         raise UserError(f"--{flag}={workdir} is not a run directory: it has no {CONFIG_FILE}.")
-    return read_json(path, "run configuration")
+    value = read_json(path, "run configuration")
+    if not isinstance(value, dict):
+        raise UserError(f"The run configuration {path} is damaged: it must be an object, got {shown(value)}.")
+    return value
+
+
+def read_section(workdir: str | pathlib.Path, name: str, kind: type[Section], flag: str = "workdir") -> Section:
+    """Returns a section of the config.json of a run directory, which that flag gave.
+
+    Args:
+      workdir: the run directory.
+      name: of the section, for example "model".
+      kind: its class, for example ModelConfig.
+      flag: for errors.
+
+    Raises:
+      UserError: if there is no such file or section, or it is damaged.
+    """
+    stored, path = read_run(workdir, flag), pathlib.Path(workdir) / CONFIG_FILE
+    if name not in stored:
+        raise UserError(f"The run configuration {path} has no section {name!r}; --{flag} needs another kind of run.")
+    with _file_named(path):
+        return kind.from_json(stored[name])
+
+
+@contextlib.contextmanager
+def _file_named(path: pathlib.Path) -> Iterator[None]:
+    """Names the file in the errors of its fields."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"The run configuration {path} cannot be used: {error}") from error
 
 
 def _flatten(config: dict[str, Any]) -> dict[str, Any]:

@@ -77,3 +77,32 @@ def test_quadrature_is_refused_with_what_needs_the_loss_of_each_pixel(options, f
 def test_label_weights_of_a_search_must_not_be_negative():
     with pytest.raises(UserError, match="--label_weights must not be negative, got 1.0,-1.0"):
         SearchConfig(label_weights=(1.0, -1.0))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ([], r"ModelConfig must be an object with a value for each field, got \[\]"),
+        ({}, "ModelConfig lacks the field num_classes"),
+        ({"num_classes": "3"}, "ModelConfig.num_classes must be int, got '3'"),
+        ({"num_classes": True}, "ModelConfig.num_classes must be int, got True"),
+        ({"num_classes": 3.0}, r"ModelConfig.num_classes must be int, got 3\.0"),
+        ({"num_classes": 3, "model_variant": None}, "ModelConfig.model_variant must be str, got None"),
+        ({"num_classes": 3, "divisible_by": []}, r"ModelConfig.divisible_by must be int \| None, got \[\]"),
+        ({"num_classes": 3, "atrous_rates": 6}, r"ModelConfig.atrous_rates must be tuple\[int, \.\.\.\], got 6"),
+        ({"num_classes": 3, "atrous_rates": [6, "x"]}, r"ModelConfig.atrous_rates must be .*, got \[6, 'x'\]"),
+        ({"num_classes": 3, "image_pooling_stride": [1]}, r"ModelConfig.image_pooling_stride must be .*, got \[1\]"),
+        ({"num_classes": 3, "add_image_level_feature": 1}, "ModelConfig.add_image_level_feature must be bool, got 1"),
+        (
+            {"num_classes": 3, "model_variant": ["x" * 999]},
+            r"ModelConfig.model_variant must be str, got \['x{1,40}\.\.\.x{1,40}'\]",
+        ),
+    ],
+)
+def test_fields_of_another_type_are_named(fields, message):
+    with pytest.raises(UserError, match=rf"^{message}\.$"):
+        ModelConfig.from_json(fields)
+
+
+def test_whole_numbers_are_real_ones():
+    assert ModelConfig.from_json({"num_classes": 3, "depth_multiplier": 1}).depth_multiplier == 1

@@ -2,6 +2,8 @@
 
 import concurrent.futures
 import errno
+import os
+import re
 
 import pytest
 
@@ -84,3 +86,48 @@ def test_a_directory_that_several_replace_at_once_is_that_of_one_of_them(tmp_pat
         list(pool.map(replace, range(4)))
     assert [path.name for path in tmp_path.iterdir()] == ["report"]
     assert (tmp_path / "report" / "a").read_text() == (tmp_path / "report" / "b").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("[" * 100_000, "it is nested too deeply"),
+        ('{"a": ' * 100_000, "it is nested too deeply"),
+        ('{"a": 1, "b": 2, "a": 3}', "the key 'a' occurs twice in one object"),
+        ("[NaN]", "it has the number NaN, which JSON does not know"),
+        ("[-Infinity]", "it has the number -Infinity, which JSON does not know"),
+        ("[1e999]", "it has the number 1e999, more than 64 bits hold"),
+        ("[18446744073709551616]", "it has a number of 20 digits, more than 64 bits hold"),
+        ("9" * 100_000, "it has a number of 100000 digits, more than 64 bits hold"),
+        (r'["\ud800"]', "it has half of a pair of surrogates, which is no text"),
+        (r'{"\udfff": 1}', "it has half of a pair of surrogates, which is no text"),
+        ("[1,\n2", "Expecting ',' delimiter"),
+        ("", "Expecting value"),
+    ],
+)
+def test_json_that_programs_read_differently_is_refused(tmp_path, text, reason):
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(UserError, match=rf"The table .*x\.json is not valid JSON: {re.escape(reason)}[^\n]*\.$"):
+        read_json(tmp_path / "x.json", "table")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_json_is_read_in_every_encoding_of_unicode(tmp_path, encoding):
+    (tmp_path / "x.json").write_bytes('{"Straße": [18446744073709551615, -1.5]}'.encode(encoding))
+    assert read_json(tmp_path / "x.json", "table") == {"Straße": [2**64 - 1, -1.5]}
+
+
+def test_json_in_another_encoding_is_named(tmp_path):
+    (tmp_path / "x.json").write_bytes(b'{"stra\xdfe": 1}')
+    with pytest.raises(UserError, match=r"x\.json is not valid JSON: byte 6 is no utf-8\."):
+        read_json(tmp_path / "x.json", "table")
+
+
+def test_names_of_files_that_are_no_text_survive_json(tmp_path):
+    name = os.fsdecode(b"stra\xdfe.jpg")
+    write_json(tmp_path / "x.json", [name, "\N{GRINNING FACE}"])
+    assert read_json(tmp_path / "x.json", "table") == [name, "\N{GRINNING FACE}"]
+
+
+def test_errors_are_one_line_whatever_a_name_holds():
+    assert str(UserError("The file a\nb\r\x1b[2J.png is empty.")) == r"The file a\nb\r\x1b[2J.png is empty."

@@ -6,7 +6,7 @@ import pytest
 
 from deeplab_dpc.config import ModelConfig, TrainConfig
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.run_config import CONFIG_FILE, config_differences, open_run, read_run
+from deeplab_dpc.run_config import CONFIG_FILE, config_differences, open_run, read_run, read_section
 
 
 def test_run_of_the_same_configuration_continues_and_of_another_is_refused_with_the_difference(tmp_path):
@@ -54,3 +54,19 @@ def test_run_that_is_older_than_an_option_continues_while_the_option_has_its_def
     open_run(tmp_path, {"model": ModelConfig(num_classes=3)})
     with pytest.raises(UserError, match=r"model\.decoder_output_stride \(was \[\], now \[4\]\)"):
         open_run(tmp_path, {"model": ModelConfig(num_classes=3, decoder_output_stride=(4,))})
+
+
+def test_damaged_configuration_is_named_with_its_file(tmp_path):
+    (tmp_path / CONFIG_FILE).write_text('{"model": {"num_classes": "three"}}')
+    sentence = (
+        r"The run configuration .*config\.json cannot be used: ModelConfig\.num_classes must be int, got 'three'\.$"
+    )
+    with pytest.raises(UserError, match=sentence):
+        read_section(tmp_path, "model", ModelConfig)
+    with pytest.raises(UserError, match=sentence):
+        open_run(tmp_path, {"model": ModelConfig(num_classes=3)})
+    with pytest.raises(UserError, match=r"config\.json has no section 'train'; --fork_from needs another kind of run"):
+        read_section(tmp_path, "train", TrainConfig, "fork_from")
+    (tmp_path / CONFIG_FILE).write_text("[1]")
+    with pytest.raises(UserError, match=r"config\.json is damaged: it must be an object, got \[1\]"):
+        read_run(tmp_path)

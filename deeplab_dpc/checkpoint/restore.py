@@ -28,7 +28,7 @@ from deeplab_dpc.checkpoint.tf1 import read_tf1_checkpoint
 from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.segmenter import Segmenter
-from deeplab_dpc.run_config import CONFIG_FILE, read_run
+from deeplab_dpc.run_config import CONFIG_FILE, read_section
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +61,7 @@ def _run_config(source: str) -> ModelConfig | None:
     """The network of a run directory; None for anything else."""
     if source == IMAGENET or not (pathlib.Path(source) / CONFIG_FILE).exists():
         return None
-    return ModelConfig.from_json(read_run(source)["model"])
+    return read_section(source, "model", ModelConfig)
 
 
 def read_checkpoint(source: str, config: ModelConfig, moving_averages: bool = False) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.console import print_table
 from deeplab_dpc.models.segmenter import Segmenter
 from deeplab_dpc.models.summary import Part, summarize
-from deeplab_dpc.run_config import read_run
+from deeplab_dpc.run_config import read_section
 
 DEFAULT_SIZE = (513, 513)
 
@@ -35,7 +35,7 @@ def define_json_flag(values: flags.FlagValues) -> None:
 def main(values: flags.FlagValues) -> None:
     """Describes."""
     if values.workdir is not None:
-        config = ModelConfig.from_json(read_run(values.workdir)["model"])
+        config = read_section(values.workdir, "model", ModelConfig)
     else:
         config = flag_groups.model_config(values, values.num_classes)
     size = flag_groups.size(values, "input_size") or DEFAULT_SIZE

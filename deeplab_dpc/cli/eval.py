@@ -31,7 +31,7 @@ from deeplab_dpc.evaluation.pictures import write_pictures
 from deeplab_dpc.evaluation.report import Report, write_report
 from deeplab_dpc.evaluation.stored import evaluation_folder
 from deeplab_dpc.evaluation.worst import WorstImages
-from deeplab_dpc.run_config import read_run
+from deeplab_dpc.run_config import read_section
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -141,7 +141,7 @@ def _folder(values: flags.FlagValues, loaded: LoadedPredictor) -> pathlib.Path |
 
 def _dataset(values: flags.FlagValues, loaded: LoadedPredictor) -> Dataset:
     if values.data_dir is None and loaded.workdir is not None:
-        data = DataConfig.from_json(read_run(loaded.workdir)["data"])
+        data = read_section(loaded.workdir, "data", DataConfig)
         return find_dataset(data.data_dir, data.dataset, data.classes)
     flag_groups.required(values, "data_dir")
     return find_dataset(values.data_dir, values.dataset, values.classes)

@@ -18,7 +18,7 @@ from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.evaluation.history import HISTORY_FILE, append_history
 from deeplab_dpc.evaluation.report import Report
 from deeplab_dpc.evaluation.stored import evaluation_folder
-from deeplab_dpc.run_config import read_run
+from deeplab_dpc.run_config import read_run, read_section
 
 NONE = -1  # the step before any checkpoint
 
@@ -74,7 +74,7 @@ def _last_step(workdir: pathlib.Path) -> int:
     config = read_run(workdir)
     if "train" not in config:
         raise UserError(f"--workdir={workdir} is the directory of a search, not of a training; give that of train.py.")
-    return TrainConfig.from_json(config["train"]).training_number_of_steps
+    return read_section(workdir, "train", TrainConfig).training_number_of_steps
 
 
 @contextlib.contextmanager

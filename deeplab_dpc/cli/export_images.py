@@ -13,7 +13,7 @@ from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.image_files import decode_image, find_images
 from deeplab_dpc.data.spread import spread_images
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.run_config import read_run
+from deeplab_dpc.run_config import read_section
 
 CHECK_SPLIT = "val"
 
@@ -96,7 +96,7 @@ class ExportImages:
         return CHECK_SPLIT if CHECK_SPLIT in dataset.info.splits else self._data_config().train_split
 
     def _data_config(self) -> DataConfig:
-        return DataConfig.from_json(read_run(self._loaded.workdir)["data"])  # type: ignore[arg-type]
+        return read_section(self._loaded.workdir, "data", DataConfig)  # type: ignore[arg-type]
 
     def _dataset(self, instead: str) -> Dataset:
         if self._loaded.workdir is None:

@@ -16,7 +16,7 @@ from deeplab_dpc.data.dataset_info import DatasetInfo, pascal_palette
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import read_json
 from deeplab_dpc.models.segmenter import Segmenter, build_segmenter
-from deeplab_dpc.run_config import read_run
+from deeplab_dpc.run_config import read_run, read_section
 from deeplab_dpc.training.trainer import DATASET_FILE
 
 
@@ -94,7 +94,7 @@ def _from_run(workdir: pathlib.Path, which: str) -> LoadedModel:
     config = read_run(workdir)
     if "model" not in config or "train" not in config:
         raise UserError(f"--workdir={workdir} is the directory of a search, not of a training; give that of train.py.")
-    model = build_segmenter(ModelConfig.from_json(config["model"]))
+    model = build_segmenter(read_section(workdir, "model", ModelConfig))
     checkpoint = find_checkpoint(workdir, which)
     load_weights(checkpoint, model)
     info = DatasetInfo.from_json(read_json(workdir / DATASET_FILE, "data set description"))

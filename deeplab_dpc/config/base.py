@@ -1,5 +1,6 @@
 """What all configurations share: JSON both ways, and the checks of their fields."""
 
+import contextlib
 import dataclasses
 import types
 import typing
@@ -8,7 +9,7 @@ from typing import Any, Self
 
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.genotype import Genotype
-from deeplab_dpc.errors import UserError
+from deeplab_dpc.errors import UserError, shown
 
 
 def listed(numbers: Iterable[float]) -> str:
@@ -53,12 +54,31 @@ class Config:
         return {field.name: encode(getattr(self, field.name)) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Self:
+    def from_json(cls, value: Any) -> Self:
+        """Returns the configuration that `to_json` gave, with the defaults of fields that it lacks.
+
+        Raises:
+          UserError: if a field is unknown, missing, or of another type than the class says.
+        """
+        if not isinstance(value, dict):
+            raise UserError(f"{cls.__name__} must be an object with a value for each field, got {shown(value)}.")
         hints = typing.get_type_hints(cls)
         unknown = sorted(set(value) - set(hints))
         if unknown:
             raise UserError(f"{cls.__name__} has no field {', '.join(unknown)}; it was written by another version.")
-        return cls(**{name: _decode(hints[name], item) for name, item in value.items()})
+        fields = {}
+        for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+            if field.name in value:
+                try:
+                    fields[field.name] = _typed(hints[field.name], value[field.name])
+                except TypeError as error:
+                    kind = field.type.__name__ if isinstance(field.type, type) else field.type
+                    raise UserError(
+                        f"{cls.__name__}.{field.name} must be {kind}, got {shown(value[field.name])}."
+                    ) from error
+            elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+                raise UserError(f"{cls.__name__} lacks the field {field.name}.")
+        return cls(**fields)
 
 
 def encode(value: Any) -> Any:
@@ -68,11 +88,35 @@ def encode(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _decode(hint: Any, value: Any) -> Any:
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    if value is None:
-        return None
-    for option in options:
-        if isinstance(option, type) and issubclass(option, (Cell, Genotype, Config)):
-            return option.from_json(value)
-    return tuple(value) if isinstance(value, list) else value
+def _typed(hint: Any, value: Any) -> Any:
+    """Returns a JSON value as what a type hint of a field says.
+
+    Raises:
+      TypeError: if it is of another type.
+      UserError: from an architecture or a configuration in it.
+    """
+    if isinstance(hint, types.UnionType):
+        if value is None and types.NoneType in typing.get_args(hint):
+            return None
+        for option in typing.get_args(hint):
+            with contextlib.suppress(TypeError):
+                return _typed(option, value)
+        raise TypeError
+    if typing.get_origin(hint) is tuple:
+        return _typed_tuple(typing.get_args(hint), value)
+    if issubclass(hint, (Cell, Genotype, Config)):
+        return hint.from_json(value)
+    accepted = (int, float) if hint is float else (hint,)
+    if type(value) not in accepted:  # a truth value is no number
+        raise TypeError
+    return value
+
+
+def _typed_tuple(items: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise TypeError
+    if items[-1:] == (...,):
+        items = items[:1] * len(value)
+    if len(items) != len(value):
+        raise TypeError
+    return tuple(map(_typed, items, value))

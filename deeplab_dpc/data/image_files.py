@@ -99,7 +99,8 @@ def decode_picture(data: bytes, formats: tuple[str, ...], max_pixels: int = MAX_
     except Image.DecompressionBombError as error:
         raise Undecodable(f"it has more than {max_pixels:,} pixels; cut it into tiles, or reduce it") from error
     except UnidentifiedImageError as error:
-        raise Undecodable(f"it is not a {' or '.join(formats)} file") from error
+        known = f"none of {', '.join(formats)}" if len(formats) > 1 else f"no {formats[0]} file"
+        raise Undecodable(f"it is {known}") from error
     except UNDECODABLE as error:
         raise Undecodable(_reason(error)) from error
     if reason := damage(data):

@@ -79,9 +79,9 @@ def test_limit_of_pillow_is_a_sentence_and_its_warning_below_is_none(monkeypatch
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"", "it is not a JPEG or PNG or BMP or TIFF or WEBP file"),
-        (b"no image", "not a JPEG"),
-        (encoded(Image.fromarray(PIXELS), "GIF").getvalue(), "not a JPEG"),
+        (b"", "none of JPEG, PNG, BMP, TIFF, WEBP"),
+        (b"no image", "none of JPEG"),
+        (encoded(Image.fromarray(PIXELS), "GIF").getvalue(), "none of JPEG"),
         (encoded(Image.fromarray(PIXELS.repeat(90, 0)), "JPEG").getvalue()[:-20], "truncated"),
     ],
 )

@@ -165,7 +165,7 @@ def test_image_may_be_chosen_or_pasted(browser, tmp_path):
 def test_file_that_is_no_image_is_explained_and_replaces_the_result(browser):
     _drop_three_classes(browser)
     browser.drop(b"no image", "notes.txt")
-    sentence = "The image cannot be read as an image: it is not a JPEG or PNG or BMP or WEBP file."
+    sentence = "The image cannot be read as an image: it is none of JPEG, PNG, BMP, WEBP."
     browser.wait(lambda: browser.text("error") == sentence)
     assert not browser.driver.find_element("id", "shown").is_displayed()
     _drop_three_classes(browser)

@@ -12,7 +12,7 @@ from deeplab_dpc.config import AutoDeepLabConfig
 from deeplab_dpc.console import progress_bar
 from deeplab_dpc.evaluation.confusion import ConfusionMatrix
 from deeplab_dpc.files import read_json, write_json
-from deeplab_dpc.run_config import read_run
+from deeplab_dpc.run_config import read_section
 from deeplab_dpc.search.auto_deeplab import perturbation, records
 from deeplab_dpc.search.auto_deeplab.checkpoints import Standing
 from deeplab_dpc.search.auto_deeplab.decoding import decode, edge_probabilities, operator_probabilities
@@ -34,7 +34,7 @@ def set_other_choice_aside(workdir: pathlib.Path, config: AutoDeepLabConfig) -> 
     path = workdir / DECIDED
     if not path.exists():
         return None
-    before = AutoDeepLabConfig.from_json(read_run(workdir)["auto_deeplab"])
+    before = read_section(workdir, "auto_deeplab", AutoDeepLabConfig)
     if all(getattr(before, name) == getattr(config, name) for name in CHOICE_FIELDS):
         return None
     return path.replace(path.with_stem(f"{path.stem}_{before.operator_choice}"))
