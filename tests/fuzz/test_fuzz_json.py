@@ -38,7 +38,7 @@ CLASSES = {
 
 
 def completed(value):
-    """Returns the JSON of a cell with the rate of 3x3 convolutions, which may be left out where it is 1; others as is."""
+    """Returns the JSON of a cell with the rate of 3x3 convolutions, which may be left out where it is 1."""
     if isinstance(value, list) and all(isinstance(entry, dict) and "op" in entry for entry in value):
         return [{"rate": [1, 1], **entry} if entry.get("kernel") == 3 else entry for entry in value]
     return value
