@@ -1,13 +1,11 @@
 """What ends a command early: a user's mistake, printed as one sentence with exit status 2, or a signal."""
 
 import re
-import reprlib
 import signal
 from typing import Any
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_short = reprlib.Repr()
-_short.maxstring = _short.maxother = _short.maxlong = 80
+_SHOWN = 100  # characters
 
 
 class UserError(ValueError):
@@ -22,8 +20,9 @@ class UserError(ValueError):
 
 
 def shown(value: Any) -> str:
-    """Returns a value as an error shows it: cut, where it is long."""
-    return _short.repr(value)
+    """Returns a value as an error shows it: its beginning, where it is long."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 class Stopped(Exception):  # noqa: N818 (no error)

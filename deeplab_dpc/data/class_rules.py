@@ -7,7 +7,7 @@ import collections
 import unicodedata
 from typing import Any
 
-from deeplab_dpc.errors import UserError
+from deeplab_dpc.errors import UserError, shown
 
 MAX_CLASSES = 256  # labels are 8-bit
 MAX_NAME = 200  # characters
@@ -78,12 +78,6 @@ def is_byte(value: Any) -> bool:
 def is_color(value: Any) -> bool:
     """Whether `value` is a list of three integers in 0..255."""
     return isinstance(value, list | tuple) and len(value) == 3 and all(map(is_byte, value))
-
-
-def shown(value: Any) -> str:
-    """A value for a message, its beginning if it is long."""
-    text = repr(value)
-    return text if len(text) <= 100 else f"{text[:100]}..."
 
 
 def _is_text(value: Any) -> bool:

@@ -5,9 +5,9 @@ import os
 import pathlib
 from typing import Any
 
-from deeplab_dpc.data.class_rules import check_categories, check_names, check_palette, is_byte, is_color, shown
+from deeplab_dpc.data.class_rules import check_categories, check_names, check_palette, is_byte, is_color
 from deeplab_dpc.data.dataset_info import DEFAULT_IGNORE_LABEL, Color, pascal_palette
-from deeplab_dpc.errors import UserError
+from deeplab_dpc.errors import UserError, shown
 from deeplab_dpc.files import read_json
 
 CLASSES_HELP = (

@@ -4,10 +4,11 @@ import dataclasses
 import hashlib
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any, Self
 
-from deeplab_dpc.data.class_rules import check_categories, check_names, check_palette, is_byte, shown
-from deeplab_dpc.errors import UserError
+from deeplab_dpc.data.class_rules import check_categories, check_names, check_palette, is_byte
+from deeplab_dpc.errors import UserError, shown
 from deeplab_dpc.files import read_json
 
 INFO_FILE = "segmentation_info.json"
@@ -78,7 +79,7 @@ class DatasetInfo:
             ("ignore_label", is_byte(value["ignore_label"])),
             ("splits", isinstance(splits, dict) and all(_is_count(count) for count in splits.values())),
             ("max_size", isinstance(max_size, dict) and all(map(_is_size, max_size.values()))),
-            ("unlabelled", isinstance(unlabelled, list | tuple) and all(split in splits for split in unlabelled)),
+            ("unlabelled", isinstance(unlabelled, list | tuple) and _all_in(unlabelled, splits)),
             ("allow_absent_classes", isinstance(allow_absent, bool)),
         ):
             if not valid:
@@ -97,6 +98,10 @@ class DatasetInfo:
 
 
 _REQUIRED = ("name", "class_names", "palette", "ignore_label", "splits", "max_size")
+
+
+def _all_in(names: Sequence[Any], splits: Any) -> bool:
+    return isinstance(splits, dict) and all(isinstance(name, str) and name in splits for name in names)
 
 
 def _is_count(value: Any) -> bool:

@@ -14,7 +14,8 @@ from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, TrainConfi
 from deeplab_dpc.config.auto_deeplab import AutoDeepLabConfig
 from deeplab_dpc.config.fidelity import FidelityConfig
 from deeplab_dpc.config.inference import InferenceConfig
-from deeplab_dpc.data.dataset_info import read_classes_file
+from deeplab_dpc.data.classes_file import read_classes_file
+from deeplab_dpc.data.dataset_info import DatasetInfo, pascal_palette
 from deeplab_dpc.files import read_json
 from deeplab_dpc.run_config import config_differences, open_run, read_section
 
@@ -114,3 +115,16 @@ def test_damaged_text_is_refused_or_read_as_json_readers_do(fuzz, tmp_path):
         return "same" if value == CLASSES else "as written"
 
     assert fuzz("JSON, text", one)["refused"]
+
+
+def test_metadata_of_data_sets_are_those_of_their_file(fuzz):
+    info = DatasetInfo("x", ("a", "b"), pascal_palette(2), 255, {"train": 3, "val": 1}, {"train": (5, 6)}, ("val",))
+    intact = json.loads(json.dumps(info.to_json()))
+
+    def one(rng):
+        stored = mutated_json(rng, intact)
+        read = json.loads(json.dumps(DatasetInfo.from_json(stored).to_json()))
+        assert read | {key: value for key, value in stored.items() if key in read} == read
+        return "same" if read == intact else "as written"
+
+    assert fuzz("JSON, metadata of data sets", one)["refused"]
