@@ -1,5 +1,6 @@
 """Folders, zips and tars read alike, and damaged or hostile archives refused."""
 
+import gzip
 import io
 import pathlib
 import shutil
@@ -8,7 +9,7 @@ import zipfile
 
 import pytest
 
-from deeplab_dpc.datasets import raw_files
+from deeplab_dpc.datasets import tar_files
 from deeplab_dpc.datasets.raw_files import open_raw
 from deeplab_dpc.errors import UserError
 
@@ -51,7 +52,7 @@ def test_every_format_has_the_same_visible_files(packed):
 
 
 def test_large_compressed_tar_goes_through_a_file(folder, monkeypatch):
-    monkeypatch.setattr(raw_files, "_IN_MEMORY", 100)
+    monkeypatch.setattr(tar_files, "IN_MEMORY", 100)
     with open_raw(shutil.make_archive(str(folder.parent / "large"), "gztar", folder)) as raw:
         assert raw.read("a/b/Ü 2.PNG") == FILES["a/b/Ü 2.PNG"]
 
@@ -91,13 +92,143 @@ def test_colon_and_dots_in_names_are_no_way_out(tmp_path):
         assert raw.names() == ["10:30.png", "x/a..b.png"]
 
 
-def test_links_in_tars_are_not_followed(tmp_path):
-    with tarfile.open(tmp_path / "a.tar", "w") as archive:
-        link = tarfile.TarInfo("passwords.png")
-        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+def with_link(path, target, kind=tarfile.SYMTYPE, name="a/passwords.png"):
+    with tarfile.open(path, "w:gz") as archive:
+        for member in ("a/1.png", "2.png"):
+            info = tarfile.TarInfo(member)
+            info.size = 4
+            archive.addfile(info, io.BytesIO(b"data"))
+        link = tarfile.TarInfo(name)
+        link.type, link.linkname = kind, target
         archive.addfile(link)
-    with open_raw(tmp_path / "a.tar") as raw:
-        assert raw.names() == []
+    return path
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
+@pytest.mark.parametrize(
+    "target", ["/etc/passwd", "../../etc/passwd", "a", "passwords.png", "a/passwords.png", "no.png"]
+)
+def test_links_that_lead_to_no_file_of_a_tar_are_refused(tmp_path, target, kind):
+    path = with_link(tmp_path / "a.tar", target, kind)
+    with pytest.raises(UserError, match=r"a\.tar has the link 'a/passwords\.png', which leads to no file in it"):
+        open_raw(path)
+
+
+def test_links_inside_of_a_tar_are_the_file(tmp_path):
+    for number, (target, kind) in enumerate([("../2.png", tarfile.SYMTYPE), ("a/1.png", tarfile.LNKTYPE)]):
+        with open_raw(with_link(tmp_path / f"{number}.tar", target, kind)) as raw:
+            assert raw.names() == ["2.png", "a/1.png", "a/passwords.png"]
+            assert raw.read("a/passwords.png") == b"data"
+    with open_raw(with_link(tmp_path / "hidden.tar", "/etc/passwd", name=".git/link")) as raw:
+        assert raw.names() == ["2.png", "a/1.png"]
+
+
+def test_links_in_zips_are_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        link = zipfile.ZipInfo("link.png")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, "/etc/passwd")
+    with pytest.raises(UserError, match=r"a\.zip has the link 'link\.png', which leads to no file in it"):
+        open_raw(tmp_path / "a.zip")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("make", [zip_of, tar_of])
+@pytest.mark.parametrize("twin", ["x/a.png", "./x/a.png", "x//a.png", "x/./a.png"])
+def test_member_that_occurs_twice_is_refused(tmp_path, make, twin):
+    path = make(tmp_path / "archive", "x/a.png", "b.png", twin)
+    with pytest.raises(UserError, match=r"archive has the member 'x/a\.png' more than once, and programs differ"):
+        open_raw(path)
+
+
+def test_encrypted_zip_is_said_to_be_encrypted(tmp_path):
+    path = zip_of(tmp_path / "a.zip", "x.png")
+    data = bytearray(path.read_bytes())
+    for signature, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        data[data.index(signature) + flags] |= 1
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"a\.zip is encrypted; unpack it with its password, and give the folder\."):
+        open_raw(path)
+
+
+def test_zip_of_another_compression_is_not_called_damaged(tmp_path):
+    path = zip_of(tmp_path / "a.zip", "x.png")
+    data = bytearray(path.read_bytes())
+    for signature, method in ((b"PK\3\4", 8), (b"PK\1\2", 10)):
+        data[data.index(signature) + method] = 97
+    path.write_bytes(data)
+    with open_raw(path) as raw, pytest.raises(UserError, match=r"x\.png of the archive .* cannot be read \(.*compress"):
+        raw.read("x.png")
+
+
+def test_zip_that_lost_members_of_its_list_is_damaged(tmp_path):
+    path = zip_of(tmp_path / "a.zip", "1.png", "2.png")
+    data = path.read_bytes()
+    end = data.rindex(b"PK\5\6")
+    (tmp_path / "b.zip").write_bytes(data[: end + 8] + b"\3\0\3\0" + data[end + 12 :])
+    with pytest.raises(UserError, match=r"b\.zip is damaged: it should have 3 members, and has 2"):
+        open_raw(tmp_path / "b.zip")
+
+
+def bomb(path, kind, name="bomb.png", size=10 * 2**30):
+    """An archive of a few kilobytes, whose member says that it has ten gigabytes."""
+    if kind == "zip":
+        data = zip_of(path, name).read_bytes()
+        at = data.index(b"PK\1\2") + 24
+        path.write_bytes(data[:at] + (2**32 - 2).to_bytes(4, "little") + data[at + 4 :])
+        return path
+    with tarfile.open(path, "w:gz" if kind == "gztar" else "w", format=tarfile.GNU_FORMAT) as archive:
+        info = tarfile.TarInfo(name)
+        info.size = size
+        archive.fileobj.write(info.tobuf(tarfile.GNU_FORMAT))
+        archive.fileobj.write(bytes(20 * 512))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["zip", "gztar"])
+def test_members_that_no_image_can_be_are_not_read(tmp_path, kind):
+    path = bomb(tmp_path / "archive", kind)
+
+    def read():
+        with open_raw(path) as raw:
+            raw.read("bomb.png")
+
+    with pytest.raises(UserError, match=r"bomb\.png of the archive .* has [\d,]{13,} bytes, more than any image takes"):
+        read()
+
+
+def test_sparse_member_is_not_read_whole(tmp_path):
+    """What `tar --sparse` makes of a file of eight gigabytes of zeros."""
+    header = tarfile.TarInfo("sparse.png")
+    header.type, header.size = tarfile.GNUTYPE_SPARSE, 512
+    block = bytearray(header.tobuf(tarfile.GNU_FORMAT))
+    block[483:495] = tarfile.itn(8 * 2**30, 12, tarfile.GNU_FORMAT)  # the real size
+    block[386:410] = tarfile.itn(0, 12, tarfile.GNU_FORMAT) + tarfile.itn(512, 12, tarfile.GNU_FORMAT)
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    (tmp_path / "a.tar").write_bytes(bytes(block) + bytes(512) + bytes(1024))
+    with open_raw(tmp_path / "a.tar") as raw, pytest.raises(UserError, match=r"has 8,589,934,592 bytes, more than any"):
+        raw.read("sparse.png")
+
+
+def test_names_of_a_gigabyte_are_not_read(tmp_path):
+    """A header that announces a long name is believed only so far, also inside of a compressed file."""
+    header = tarfile.TarInfo("././@LongLink")
+    header.type, header.size = tarfile.GNUTYPE_LONGNAME, 2**33
+    block = header.tobuf(tarfile.GNU_FORMAT)
+    (tmp_path / "a.tar").write_bytes(block + bytes(2048))
+    (tmp_path / "a.tgz").write_bytes(gzip.compress(block + bytes(2048)))
+    for name in ("a.tar", "a.tgz"):
+        with pytest.raises(UserError, match="neither a folder nor a whole zip or tar file"):
+            open_raw(tmp_path / name)
+
+
+def test_inflated_archive_leaves_room_on_the_disk(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(tar_files, "IN_MEMORY", 100)
+    monkeypatch.setattr(tar_files, "MIN_FREE", 2**80)
+    archive = shutil.make_archive(str(tmp_path / "large"), "gztar", folder)
+    with pytest.raises(UserError, match="does not fit into .* when it is inflated; unpack it elsewhere, or set TMPDIR"):
+        open_raw(archive)
 
 
 def damaged_inside(path):

@@ -1,0 +1,195 @@
+"""Zip and tar files read as raw files, without trust in what they say of their members."""
+
+import abc
+import contextlib
+import errno
+import lzma
+import os
+import pathlib
+import re
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import IO, Any, cast
+
+from deeplab_dpc.datasets.raw_base import RawFiles, is_hidden, require_image_size
+from deeplab_dpc.datasets.tar_files import Header, followed, inflated
+from deeplab_dpc.errors import UserError
+
+# How the standard library reports that an archive is not what it should be.
+_DAMAGED = (
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError),
+    *(RuntimeError, ValueError, ArithmeticError, LookupError),
+)
+
+_END_OF_ZIP, _MAX_END_OF_ZIP, _UNKNOWN_COUNT = b"PK\5\6", 22 + 2**16, 0xFFFF  # ZIP specification, 4.3.16
+
+
+@contextlib.contextmanager
+def damage_named(title: str) -> Iterator[None]:
+    """Turns what the standard library says of damaged archives into a sentence that begins with `title`."""
+    try:
+        yield
+    except UserError:
+        raise
+    except _DAMAGED as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise  # nothing of the archive: the disk is full, for example
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        raise UserError(f"{title}: {reason}.") from error
+
+
+class _Archive(RawFiles):
+    """What zip and tar files share.
+
+    Attributes:
+      members: what the archive knows of each visible file, by its path.
+    """
+
+    def __init__(self, path: pathlib.Path):
+        super().__init__(path)
+        self.members: dict[str, Any] = {}
+        self._opened = contextlib.ExitStack()
+
+    def _keep(self, members: Iterable[tuple[str, bool, Any]]) -> None:
+        """Checks (path, whether it is a file, description) of all members, and keeps the files."""
+        for name, is_file, description in members:
+            parts = pathlib.PurePosixPath(name.replace("\\", "/")).parts
+            if ".." in parts or name.startswith(("/", "\\")) or re.match("[A-Za-z]:", name):
+                raise UserError(
+                    f"The archive {self.path} has the member {name!r}, which points outside of it; it is not read."
+                )
+            plain = str(pathlib.PurePosixPath(name))
+            if not is_file or is_hidden(plain):
+                continue
+            if plain in self.members:
+                raise UserError(
+                    f"The archive {self.path} has the member {plain!r} more than once, and programs differ in "
+                    "which one counts; pack it again with one of them."
+                )
+            self.members[plain] = description
+
+    def __exit__(self, *error: Any) -> None:
+        self._opened.close()
+
+    def names(self) -> list[str]:
+        return sorted(self.members)
+
+    def exists(self, name: str) -> bool:
+        return name in self.members
+
+    def title(self, name: str) -> str:
+        return f"{self.path}:{name}"
+
+    def read(self, name: str) -> bytes:
+        member = self._member(name)
+        require_image_size(f"The member {name} of the archive {self.path}", self.identity(name)[0])
+        with damage_named(f"The archive {self.path} is damaged at {name}"):
+            return self._contents(member)
+
+    def _unfollowed(self, name: str) -> UserError:
+        return UserError(
+            f"The archive {self.path} has the link {name!r}, which leads to no file in it; pack the files themselves."
+        )
+
+    @abc.abstractmethod
+    def _contents(self, member: Any) -> bytes:
+        """The member's bytes."""
+
+    def _member(self, name: str) -> Any:
+        if name not in self.members:
+            raise self._missing(name)
+        return self.members[name]
+
+
+class Zip(_Archive):
+    def __init__(self, path: pathlib.Path):
+        super().__init__(path)
+        with contextlib.ExitStack() as stack:
+            self._archive = stack.enter_context(zipfile.ZipFile(path))
+            members = self._archive.infolist()
+            self._check_count(len(members))
+            self._keep((info.filename, self._is_file(info), info) for info in members)
+            for info in members:  # a changed letter may hide a file; the names of others are checked when they are read
+                if str(pathlib.PurePosixPath(info.filename)) not in self.members and not info.flag_bits & 1:
+                    self._archive.open(info).close()
+            self._opened = stack.pop_all()
+
+    def _check_count(self, count: int) -> None:
+        """Raises an error if the file's end tells another number of members; zipfile does not mind."""
+        with open(self.path, "rb") as stream:
+            stream.seek(max(0, stream.seek(0, os.SEEK_END) - _MAX_END_OF_ZIP))
+            tail = stream.read()
+        (expected,) = struct.unpack_from("<H", tail, tail.rindex(_END_OF_ZIP) + 10)
+        if expected not in (count, _UNKNOWN_COUNT):
+            raise zipfile.BadZipFile(f"it should have {expected} members, and has {count}")
+
+    def _is_file(self, info: zipfile.ZipInfo) -> bool:
+        if info.is_dir() or is_hidden(info.filename):
+            return False
+        if info.flag_bits & 1:
+            raise UserError(f"The archive {self.path} is encrypted; unpack it with its password, and give the folder.")
+        if stat.S_ISLNK(info.external_attr >> 16):
+            raise self._unfollowed(info.filename)
+        return True
+
+    def _contents(self, member: zipfile.ZipInfo) -> bytes:
+        try:
+            return self._archive.read(member)
+        except NotImplementedError as error:
+            reason = " ".join(str(error).split())
+            raise UserError(
+                f"The member {member.filename} of the archive {self.path} cannot be read ({reason}); pack it again as "
+                "a usual zip file, or unpack it."
+            ) from error
+
+    def identity(self, name: str) -> list[int]:
+        info = self._member(name)
+        return [info.file_size, info.CRC]
+
+
+class Tar(_Archive):
+    """A tar file; a compressed one is inflated first, as it can be entered nowhere but at its start."""
+
+    def __init__(self, path: pathlib.Path):
+        super().__init__(path)
+        with contextlib.ExitStack() as stack:
+            copy = inflated(path)
+            if copy is not None:
+                stack.enter_context(copy)
+            self._archive = stack.enter_context(tarfile.open(path, fileobj=copy, tarinfo=Header))
+            members = self._archive.getmembers()
+            self._check_end()
+            self._keep(self._files(members))
+            self._opened = stack.pop_all()
+
+    def _files(self, members: list[tarfile.TarInfo]) -> Iterator[tuple[str, bool, tarfile.TarInfo]]:
+        """What `_keep` takes, links to files of the archive among it."""
+        by_name = {str(pathlib.PurePosixPath(info.name)): info for info in members}
+        for info in members:
+            target: tarfile.TarInfo | None = info
+            if (info.issym() or info.islnk()) and not is_hidden(info.name):
+                target = followed(info, by_name)
+            if target is None:
+                raise self._unfollowed(info.name)
+            yield info.name, target.isfile(), target
+
+    def _check_end(self) -> None:
+        """Raises an error if the file ends without the block of zeros that ends an archive; tarfile does not mind."""
+        stream = cast(IO[bytes], self._archive.fileobj)
+        stream.seek(self._archive.offset)
+        if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise tarfile.ReadError("it is cut off")
+
+    def _contents(self, member: tarfile.TarInfo) -> bytes:
+        contents = cast(IO[bytes], self._archive.extractfile(member)).read()
+        if len(contents) != member.size:
+            raise tarfile.ReadError("it is cut off")
+        return contents
+
+    def identity(self, name: str) -> list[int]:
+        info = self._member(name)
+        return [info.size, int(info.mtime)]

@@ -1,0 +1,75 @@
+"""What folders and archives of raw files share."""
+
+import abc
+import contextlib
+import pathlib
+from typing import Any
+
+from deeplab_dpc.data.image_files import MAX_BYTES
+from deeplab_dpc.errors import UserError
+
+_HIDDEN = (".", "__MACOSX")
+
+
+class RawFiles(contextlib.AbstractContextManager):
+    """Files by their path inside a folder or an archive, with forward slashes; `with` closes the archive.
+
+    Attributes:
+      path: the folder or archive.
+    """
+
+    def __init__(self, path: pathlib.Path):
+        self.path = path
+
+    @abc.abstractmethod
+    def names(self) -> list[str]:
+        """The files' paths, sorted."""
+
+    @abc.abstractmethod
+    def exists(self, name: str) -> bool:
+        """Whether there is a file of that path."""
+
+    @abc.abstractmethod
+    def read(self, name: str) -> bytes:
+        """The contents of a file.
+
+        Raises:
+          UserError: if there is none of that path, or the archive is damaged there.
+        """
+
+    @abc.abstractmethod
+    def identity(self, name: str) -> list[int]:
+        """What changes when the file's contents do, without reading them.
+
+        Raises:
+          UserError: if there is no file of that path.
+        """
+
+    def __exit__(self, *error: Any) -> None:
+        """Closes the archive, if there is one."""
+
+    def title(self, name: str) -> str:
+        """What a message calls the file."""
+        return str(self.path / name)
+
+    def below(self, folder: str, suffixes: tuple[str, ...] = ()) -> list[str]:
+        """The files anywhere below a folder of `path`, with one of the suffixes (any case) if some are given."""
+        prefix = f"{folder.strip('/')}/" if folder.strip("/") else ""
+        return [
+            name
+            for name in self.names()
+            if name.startswith(prefix) and (not suffixes or name.lower().endswith(suffixes))
+        ]
+
+    def _missing(self, name: str) -> UserError:
+        return UserError(f"The file {self.title(name)} does not exist.")
+
+
+def require_image_size(title: str, size: int) -> None:
+    """Raises a UserError if a file has more bytes than any image, which is more than is read of it."""
+    if size > MAX_BYTES:
+        raise UserError(f"{title} has {size:,} bytes, more than any image takes ({MAX_BYTES:,}); leave it out.")
+
+
+def is_hidden(name: str) -> bool:
+    return any(part.startswith(_HIDDEN) for part in pathlib.PurePosixPath(name).parts)
