@@ -69,6 +69,25 @@ def _sync(path: pathlib.Path) -> None:
             os.fsync(stream.fileno())
 
 
+@contextlib.contextmanager
+def literal_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
+    """Yields a name for `path` that TensorFlow takes literally, a file, a directory or the prefix of some.
+
+    TensorFlow takes paths for patterns, also those that exist, and knows no bytes that are not UTF-8. Such paths get
+    links in a temporary directory, which lead to everything that begins with `path`.
+    """
+    target = pathlib.Path(path).absolute()
+    if not re.search(r"[*?\[\\\udc80-\udcff]", str(target)):
+        yield target
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = pathlib.Path(folder) / "link"
+        for found in target.parent.iterdir():
+            if found.name.startswith(target.name):
+                link.with_name(link.name + found.name.removeprefix(target.name)).symlink_to(found)
+        yield link
+
+
 def require_space(directory: pathlib.Path, needed: int) -> None:
     """Raises a UserError if the file system of `directory` has less than `needed` bytes free.
 

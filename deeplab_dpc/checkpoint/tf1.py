@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.files import atomic_path, require_space
+from deeplab_dpc.files import atomic_path, literal_path, require_space
 
 GLOBAL_STEP = "global_step"
 MOVING_AVERAGE = "/ExponentialMovingAverage"
@@ -49,11 +49,12 @@ def read_tf1_checkpoint(path: str, moving_averages: bool = False) -> dict[str, n
             "give the prefix shared by the .index and .data files."
         )
     try:
-        reader = tf.train.load_checkpoint(path)
-        stored = sorted(reader.get_variable_to_shape_map())
-        averages = _moving_averages(stored) if moving_averages else {}
-        sources = {name: name for name in stored if not is_training_state(name)} | averages
-        arrays = {name: reader.get_tensor(source) for name, source in sources.items()}
+        with literal_path(path) as prefix:
+            reader = tf.train.load_checkpoint(str(prefix))
+            stored = sorted(reader.get_variable_to_shape_map())
+            averages = _moving_averages(stored) if moving_averages else {}
+            sources = {name: name for name in stored if not is_training_state(name)} | averages
+            arrays = {name: reader.get_tensor(source) for name, source in sources.items()}
     except (tf.errors.OpError, ValueError, RuntimeError, IndexError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise UserError(f"The checkpoint {path} cannot be read, a file is damaged or incomplete: {reason}.") from error
@@ -99,14 +100,19 @@ def write_tf1_checkpoint(prefix: str | os.PathLike[str], arrays: Mapping[str, np
     data = folder / f"{name}.data-00000-of-00001"
     try:
         # The index, which makes the checkpoint exist, takes its place after the data.
-        with atomic_path(folder / f"{name}.index") as partial_index, atomic_path(data) as partial_data:
+        with (
+            atomic_path(folder / f"{name}.index") as partial_index,
+            atomic_path(data) as partial_data,
+            literal_path(partial_index.parent) as scratch,
+        ):
             tf.raw_ops.SaveV2(
-                prefix=str(partial_index.with_name(name)),
+                prefix=str(scratch / "values"),
                 tensor_names=names,
                 shape_and_slices=[""] * len(names),
                 tensors=[tf.constant(values[name]) for name in names],
             )
-            os.replace(partial_index.with_name(data.name), partial_data)
+            os.replace(partial_index.with_name("values.index"), partial_index)
+            os.replace(partial_index.with_name("values.data-00000-of-00001"), partial_data)
     except tf.errors.OpError as error:
         raise UserError(f"The checkpoint {prefix} cannot be written: {error.message.splitlines()[0]}") from error
     _write_state_file(folder, name)

@@ -6,15 +6,17 @@ exported is loaded again and compared with the Keras model on real images before
 
 import dataclasses
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 from absl import flags
 
 from deeplab_dpc.checkpoint.names import named_arrays
 from deeplab_dpc.checkpoint.run_directory import BEST
-from deeplab_dpc.checkpoint.tf1 import refuse_existing, write_tf1_checkpoint
+from deeplab_dpc.checkpoint.tf1 import write_tf1_checkpoint
 from deeplab_dpc.cli import flag_groups
+from deeplab_dpc.cli.export_existing import CHECKED, existing_export, has_checkpoint, taken
 from deeplab_dpc.cli.export_images import ExportImages, NamedImage, define_image_flags, scaled
 from deeplab_dpc.cli.model_source import LoadedModel, define_source_flags, load_model
 from deeplab_dpc.config import InferenceConfig
@@ -22,18 +24,16 @@ from deeplab_dpc.console import console
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.export.agreement import check_agreement, measure_agreement
 from deeplab_dpc.export.exported_model import load_exported_model
-from deeplab_dpc.export.model_info import ModelInfo, describe_model
+from deeplab_dpc.export.model_info import ModelInfo, describe_model, weights_digest
 from deeplab_dpc.export.onnx import export_onnx, onnx_packages
 from deeplab_dpc.export.saved_model import WARMUP_SIZE, expected_agreement, export_saved_model
 from deeplab_dpc.export.serving_graph import SavedModelOptions, ServingGraph
 from deeplab_dpc.export.tflite import TFLITE_TYPES, export_tflite
-from deeplab_dpc.files import atomic_path, remove_partial
+from deeplab_dpc.files import atomic_path
 from deeplab_dpc.models.image_predictor import ImagePredictor
 from deeplab_dpc.models.inference_network import inference_network
 from deeplab_dpc.models.predictor import Predictor
 
-# The formats that are checked, by their flag, and how their names end.
-CHECKED = {"export_dir": "", "export_tflite": ".tflite", "export_onnx": ".onnx"}
 # Share of pixels that must have the class that the Keras model gives them.
 BFLOAT16_AGREEMENT = 0.995
 FLOAT_AGREEMENT = 0.999
@@ -50,12 +50,13 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_alias("inference_scales", "eval_scales", flag_values=values)  # as DeepLab's export_model.py calls it
     flag_groups.define_config_flags(values, SavedModelOptions)
     for name, meaning in (
-        ("export_dir", "Directory of the SavedModel; it must not exist."),
-        ("export_tflite", "TensorFlow Lite file to write, for images of --export_size; it must not exist."),
-        ("export_onnx", "ONNX file to write; it must not exist."),
-        ("export_checkpoint", "Prefix of the TensorFlow 1 checkpoint, as in FOLDER/model.ckpt; it must not exist."),
+        ("export_dir", "Directory of the SavedModel."),
+        ("export_tflite", "TensorFlow Lite file to write, for images of --export_size."),
+        ("export_onnx", "ONNX file to write."),
+        ("export_checkpoint", "Prefix of the TensorFlow 1 checkpoint, as in FOLDER/model.ckpt."),
     ):
-        flags.DEFINE_string(name, None, meaning, flag_values=values)
+        kept = "What is there already is kept if it is whole and of the same network and flags, and refused otherwise."
+        flags.DEFINE_string(name, None, f"{meaning} {kept}", flag_values=values)
     flags.DEFINE_enum(
         "tflite_type",
         FLOAT32,
@@ -82,31 +83,23 @@ def main(values: flags.FlagValues) -> None:
             "Give --export_dir (for a SavedModel), --export_checkpoint (for a checkpoint), --export_tflite or "
             "--export_onnx, or several of them."
         )
-    if values.export_checkpoint:
-        refuse_existing(values.export_checkpoint)
-    for name in wanted:
-        _check_target(name, pathlib.Path(getattr(values, name)))
+    found = {name: existing_export(name, pathlib.Path(getattr(values, name))) for name in wanted}
+    existing = {name: info for name, info in found.items() if info is not None}
     inference = flag_groups.config_from_flags(InferenceConfig, values)
     options = flag_groups.config_from_flags(SavedModelOptions, values)
     _check_flags(values, inference, options)
     loaded = load_model(values)
+    arrays = named_arrays(loaded.segmenter)
+    keep_checkpoint = values.export_checkpoint and has_checkpoint(values.export_checkpoint, arrays)
     if wanted:
-        exports = Exports(values, loaded, inference, options)
+        exports = Exports(values, loaded, inference, options, existing)
         for name in wanted:
             {"export_dir": exports.saved_model, "export_tflite": exports.tflite, "export_onnx": exports.onnx}[name]()
-    if values.export_checkpoint:
-        write_tf1_checkpoint(values.export_checkpoint, named_arrays(loaded.segmenter), loaded.step)
+    if keep_checkpoint:
+        console.print(f"Kept: {values.export_checkpoint}, which holds these weights already")
+    elif values.export_checkpoint:
+        write_tf1_checkpoint(values.export_checkpoint, arrays, loaded.step)
         console.print(f"Written: {values.export_checkpoint}.index and .data-00000-of-00001, step {loaded.step}")
-
-
-def _check_target(name: str, target: pathlib.Path) -> None:
-    if not target.name.endswith(CHECKED[name]):
-        raise UserError(f"--{name}={target} must end with {CHECKED[name]}.")
-    is_empty_folder = name == "export_dir" and target.is_dir() and not any(target.iterdir())
-    if target.exists() and not is_empty_folder:
-        kind = "directory" if name == "export_dir" else "file"
-        raise UserError(f"--{name}={target} exists; give a new {kind}, so that no model in use is overwritten.")
-    remove_partial(target.parent, target.name)
 
 
 def _check_flags(values: flags.FlagValues, inference: InferenceConfig, options: SavedModelOptions) -> None:
@@ -131,10 +124,19 @@ class Exports:
       loaded: the network.
       inference: how it predicts.
       options: of the SavedModel; the size is that of the other formats too.
+      existing: the facts of the exports that are there already, by flag; they are kept, and checked again.
+
+    Raises:
+      UserError: if what is there is of another network, or predicts in another way.
     """
 
     def __init__(
-        self, values: flags.FlagValues, loaded: LoadedModel, inference: InferenceConfig, options: SavedModelOptions
+        self,
+        values: flags.FlagValues,
+        loaded: LoadedModel,
+        inference: InferenceConfig,
+        options: SavedModelOptions,
+        existing: Mapping[str, ModelInfo],
     ):
         self.values = values
         self.loaded = loaded
@@ -152,6 +154,12 @@ class Exports:
         for name, image in self.checked:
             if not options.export_size:
                 self.reference.check_size(image, name)
+        self.weights = weights_digest(named_arrays(loaded.segmenter))
+        self.existing = existing
+        for flag, info in existing.items():
+            if not info.same_model(self._info(flag)):
+                why = "was exported of another network or with other flags"
+                raise taken(flag, pathlib.Path(getattr(values, flag)), why)
 
     def saved_model(self) -> None:
         """Writes --export_dir."""
@@ -160,8 +168,7 @@ class Exports:
         height, width = self.checked[0][1].shape[:2] if self.checked else WARMUP_SIZE
 
         def write(path: pathlib.Path) -> None:
-            info = self._info(format="SavedModel", **options.to_json())
-            export_saved_model(self.predictor, path, info, options, (height, width))
+            export_saved_model(self.predictor, path, self._info("export_dir"), options, (height, width))
 
         self._write("export_dir", write, reference, options.export_size, expected_agreement())
 
@@ -172,8 +179,7 @@ class Exports:
         calibration = (scaled(image, size) for _, image in self.images.calibration()) if kind == "int8" else ()
 
         def write(path: pathlib.Path) -> None:
-            info = self._info(format="TFLite", tflite_type=kind, export_size=list(size))
-            export_tflite(self.predictor, path, info, kind, size, calibration)
+            export_tflite(self.predictor, path, self._info("export_tflite"), kind, size, calibration)
 
         self._write("export_tflite", write, self.reference, size, INT8_AGREEMENT if kind == "int8" else FLOAT_AGREEMENT)
 
@@ -182,13 +188,19 @@ class Exports:
         size = self.options.export_size
 
         def write(path: pathlib.Path) -> None:
-            info = self._info(format="ONNX", export_size=list(size))
-            export_onnx(self.predictor, path, info, size or None)
+            export_onnx(self.predictor, path, self._info("export_onnx"), size or None)
 
         self._write("export_onnx", write, self.reference, size, FLOAT_AGREEMENT)
 
-    def _info(self, **export: Any) -> ModelInfo:
-        loaded = self.loaded
+    def _info(self, flag: str) -> ModelInfo:
+        loaded, values, options = self.loaded, self.values, self.options
+        export: dict[str, dict[str, Any]] = {
+            "export_dir": {"format": "SavedModel", **options.to_json()},
+            "export_onnx": {"format": "ONNX", "export_size": list(options.export_size)},
+        }
+        if values.export_tflite:
+            size = list(self.tflite_size)
+            export["export_tflite"] = {"format": "TFLite", "tflite_type": values.tflite_type, "export_size": size}
         return describe_model(
             loaded.class_names,
             loaded.palette,
@@ -196,7 +208,8 @@ class Exports:
             _portable_source(loaded, self.values),
             loaded.segmenter.config,
             self.inference,
-            **export,
+            self.weights,
+            **export[flag],
         )
 
     def _write(
@@ -214,20 +227,30 @@ class Exports:
         elif self.inference.inference_dtype == "bfloat16":
             threshold = min(threshold, BFLOAT16_AGREEMENT)
         images = [scaled(image, size) for _, image in self.checked]
-        lines = ["not compared with the Keras model (--nocheck)"]
-        with atomic_path(target) as partial:
-            write(partial)
-            if images:
-                exported = load_exported_model(partial)
-                agreement = check_agreement(reference, exported, images, threshold)
-                lines = [f"as the Keras model: {agreement}"]
-                if reference is not self.reference:
-                    full = measure_agreement(self.reference, exported, images)
-                    lines.append(f"as the network at full size, whose logits are upsampled: {full}")
-            megabytes = _size(partial) / 1e6
-        console.print(f"Written: {target}, {megabytes:.1f} MB")
+        if flag in self.existing:
+            lines = self._compared(target, reference, images, threshold)
+            console.print(f"Kept: {target}, which is whole and of this network")
+        else:
+            with atomic_path(target) as partial:
+                write(partial)
+                lines = self._compared(partial, reference, images, threshold)
+                megabytes = _size(partial) / 1e6
+            console.print(f"Written: {target}, {megabytes:.1f} MB")
         for line in lines:
             console.print(f"  {line}")
+
+    def _compared(
+        self, path: pathlib.Path, reference: ImagePredictor, images: list[np.ndarray], threshold: float
+    ) -> list[str]:
+        """Lines on how far an export predicts as the network does; a UserError if it is not far enough."""
+        if not images:
+            return ["not compared with the Keras model (--nocheck)"]
+        exported = load_exported_model(path)
+        lines = [f"as the Keras model: {check_agreement(reference, exported, images, threshold)}"]
+        if reference is not self.reference:
+            full = measure_agreement(self.reference, exported, images)
+            lines.append(f"as the network at full size, whose logits are upsampled: {full}")
+        return lines
 
 
 def _portable_source(loaded: LoadedModel, values: flags.FlagValues) -> str:

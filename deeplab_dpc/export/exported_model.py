@@ -8,6 +8,7 @@ import numpy as np
 
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.export.model_info import ModelInfo
+from deeplab_dpc.export.seal import read_sealed
 
 PAD_VALUE = 128  # the byte nearest to what the network pads with, 127.5
 
@@ -60,6 +61,7 @@ class ExportedModel:
 
     def predict_batch(self, images: np.ndarray) -> np.ndarray:
         """Class ids int32 [batch, height, width] of images uint8 [batch, height, width, 3]."""
+        self.check_size(images[0], "The image")
         height, width = images.shape[1:3]
         return self._runtime.class_ids(self._padded(images))[:, :height, :width]
 
@@ -69,6 +71,7 @@ class ExportedModel:
         Raises:
           UserError: if the model has class ids only.
         """
+        self.check_size(images[0], "The image")
         height, width = images.shape[1:3]
         return self._runtime.probabilities(self._padded(images))[:, :height, :width]
 
@@ -116,6 +119,31 @@ def load_exported_model(path: str | os.PathLike[str]) -> ExportedModel:
     from deeplab_dpc.export.onnx_runtime import OnnxRuntime
 
     return ExportedModel(path, OnnxRuntime(path))
+
+
+def read_exported_info(path: pathlib.Path) -> ModelInfo:
+    """Returns the facts of what export.py wrote, which is checked to be whole, but not loaded.
+
+    Raises:
+      UserError: if it is damaged, or somebody else's.
+    """
+    if path.is_dir():
+        from deeplab_dpc.export.saved_model_runtime import read_saved_model_info
+
+        return read_saved_model_info(path)
+    if path.suffix == ".tflite":
+        from deeplab_dpc.export.tflite_runtime import read_tflite_info
+
+        return read_tflite_info(read_sealed(path, "TFLite file"), path)
+    from deeplab_dpc.export.onnx_runtime import OnnxRuntime
+
+    return OnnxRuntime(path).info
+
+
+def not_loaded(runtime: str, path: pathlib.Path, error: Exception) -> UserError:
+    """The error of a runtime that does not take a file, which is as it was exported."""
+    reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
+    return UserError(f"{runtime} cannot load {path}: {reason}; export it again with the versions installed here.")
 
 
 def no_probabilities(kind: str) -> UserError:

@@ -2,10 +2,14 @@
 
 import dataclasses
 import datetime
+import hashlib
+import json
 import pathlib
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
+
+import numpy as np
 
 import deeplab_dpc
 from deeplab_dpc.config import InferenceConfig, ModelConfig
@@ -29,6 +33,7 @@ class ModelInfo:
       source: the run and its step, or the published checkpoint.
       model: ModelConfig as JSON; kept as it was written, so that another version can load the export.
       inference: InferenceConfig as JSON.
+      weights: SHA-256 over the names and values of the network's variables.
       export: what the format was told beside that, as JSON.
       git_revision: of the code that wrote it, with "-dirty" for one with changes; None for an installed package.
       version: of that package.
@@ -41,6 +46,7 @@ class ModelInfo:
     source: str
     model: dict[str, Any]
     inference: dict[str, Any]
+    weights: str
     export: dict[str, Any]
     git_revision: str | None
     version: str
@@ -48,6 +54,11 @@ class ModelInfo:
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
+
+    def same_model(self, other: Self) -> bool:
+        """Whether both are of one network that predicts in one way, whenever and by whatever code it was exported."""
+        mine, others = (json.loads(json.dumps(info.to_json())) for info in (self, other))
+        return all(mine[name] == others[name] for name in mine if name not in ("git_revision", "version", "created"))
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
@@ -69,6 +80,7 @@ def describe_model(
     source: str,
     model: ModelConfig,
     inference: InferenceConfig,
+    weights: str,
     **export: Any,
 ) -> ModelInfo:
     """The facts about a model that is exported now, by this code; see ModelInfo for the arguments."""
@@ -79,11 +91,21 @@ def describe_model(
         source,
         model.to_json(),
         inference.to_json(),
+        weights,
         export,
         git_revision(),
         deeplab_dpc.__version__,
         datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
+
+
+def weights_digest(arrays: Mapping[str, np.ndarray]) -> str:
+    """Returns the SHA-256 over variables by name."""
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def read_model_info(path: pathlib.Path) -> ModelInfo:

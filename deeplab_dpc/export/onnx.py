@@ -12,10 +12,11 @@ import tensorflow as tf
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.export.model_info import ModelInfo
 from deeplab_dpc.export.portable_graph import portable_function
+from deeplab_dpc.export.seal import DIGITS, sealed
 from deeplab_dpc.models.predictor import Predictor
 
 OPSET = 18  # the newest that tf2onnx writes; align-corners resizing is in every one since 11
-METADATA_KEY = "deeplab_dpc"
+METADATA_KEY, DIGEST_KEY = "deeplab_dpc", "deeplab_dpc_sha256"
 INT64 = 7  # onnx.TensorProto.INT64
 
 
@@ -25,7 +26,7 @@ def export_onnx(
     """Writes an ONNX file: `image` uint8 [batch, height, width, 3] -> `semantic` int32 [batch, height, width].
 
     Padding, normalisation, upsampling and argmax are inside. `info` is in the file as JSON, in metadata_props under
-    `deeplab_dpc`.
+    `deeplab_dpc`; the last of them is the SHA-256 of all that is before it.
 
     Args:
       predictor: the network with its padding and scales.
@@ -49,7 +50,18 @@ def export_onnx(
     )
     onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(info.to_json())})
     onnx.checker.check_model(model)
-    pathlib.Path(path).write_bytes(model.SerializeToString())
+    pathlib.Path(path).write_bytes(with_digest(model.SerializeToString()))
+
+
+def with_digest(model: bytes) -> bytes:
+    """Returns a serialized ModelProto whose metadata_props end with its digest.
+
+    What is appended to a message in protocol buffers' wire format belongs to it: here tag and length of an entry
+    (field 14), of its key (1) and of its value (2).
+    """
+    key = DIGEST_KEY.encode("ascii")
+    entry = bytes([0x0A, len(key), *key, 0x12, DIGITS])
+    return sealed(model + bytes([0x72, len(entry) + DIGITS]) + entry)
 
 
 def onnx_packages() -> tuple[Any, Any]:

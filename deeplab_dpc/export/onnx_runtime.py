@@ -6,10 +6,11 @@ import pathlib
 import numpy as np
 
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.export.exported_model import no_probabilities
+from deeplab_dpc.export.exported_model import no_probabilities, not_loaded
 from deeplab_dpc.export.model_info import ModelInfo
 from deeplab_dpc.export.onnx import METADATA_KEY
 from deeplab_dpc.export.portable_graph import INPUT, OUTPUT
+from deeplab_dpc.export.seal import read_sealed
 
 
 class OnnxRuntime:
@@ -28,19 +29,27 @@ class OnnxRuntime:
             from onnxruntime.capi import onnxruntime_pybind11_state as errors
         except ImportError as error:
             raise UserError(f"{path} needs onnxruntime; pip install 'deeplab-dpc[onnx]'.") from error
-        damage = (errors.InvalidProtobuf, errors.InvalidGraph, errors.InvalidArgument, errors.Fail, errors.NoSuchFile)
+        model = read_sealed(path, "ONNX file")
+        # What another version of the runtime may say.
+        unknown = (
+            errors.InvalidProtobuf,
+            errors.InvalidGraph,
+            errors.InvalidArgument,
+            errors.Fail,
+            errors.NotImplemented,
+            errors.RuntimeException,
+        )
         try:
-            self._session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        except damage as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(f"The ONNX file {path} is damaged ({reason}); export it again.") from error
+            self._session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+        except unknown as error:
+            raise not_loaded(f"ONNX Runtime {onnxruntime.__version__}", path, error) from error
         try:
             facts = self._session.get_modelmeta().custom_metadata_map[METADATA_KEY]
             self.info = ModelInfo.from_json(json.loads(facts))
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(
-                f"The ONNX file {path} was not written by export.py: it has no `{METADATA_KEY}` in metadata_props, "
-                "which says what its class ids mean; export it again."
+                f"The ONNX file {path} was not written by this export.py: it has no `{METADATA_KEY}` in "
+                "metadata_props that says what its class ids mean; export it again."
             ) from error
         height, width = self._session.get_inputs()[0].shape[1:3]  # names where they may be any
         self.size = (height, width) if isinstance(height, int) else None

@@ -12,8 +12,10 @@ from tensorflow.core.framework.tensor_pb2 import TensorProto
 
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.export.model_info import MODEL_INFO, ModelInfo
+from deeplab_dpc.export.seal import SHA256SUMS, write_sums
 from deeplab_dpc.export.serving_graph import FrozenNetwork, SavedModelOptions, ServingGraph
 from deeplab_dpc.export.warmup import write_warmup_requests
+from deeplab_dpc.files import literal_path
 from deeplab_dpc.models.predictor import Predictor
 from deeplab_dpc.models.segmenter import Segmenter
 
@@ -41,7 +43,7 @@ def export_saved_model(
     Args:
       predictor: the network with its padding and upsampling.
       export_dir: a directory that does not exist yet. This function may leave it incomplete where it fails.
-      info: kept in assets.extra/model_info.json.
+      info: kept in assets.extra/model_info.json; assets.extra/SHA256SUMS beside it has the digests of the files.
       options: sizes and signatures.
       warmup_size: (height, width) in pixels of the image in the warm-up requests, where the model takes any size.
 
@@ -53,16 +55,28 @@ def export_saved_model(
     options = options or SavedModelOptions()
     network = typing.cast(Segmenter, FrozenNetwork(predictor.segmenter))
     graph = ServingGraph(Predictor(network, predictor.config), options)
-    extra = pathlib.Path(export_dir) / ASSETS_EXTRA
+    folder = pathlib.Path(export_dir)
+    folder.mkdir(parents=True)
     try:
-        tf.saved_model.save(tf.Module(), str(export_dir), signatures=_signatures(graph))
-        extra.mkdir()
-        (extra / MODEL_INFO).write_text(json.dumps(info.to_json(), indent=1) + "\n", encoding="utf-8")
-        write_warmup_requests(extra, _warmup_requests(options, warmup_size))
+        with literal_path(folder) as literal:
+            tf.saved_model.save(tf.Module(), str(literal), signatures=_signatures(graph))
+            seal_saved_model(folder, info)
+            write_warmup_requests(literal / ASSETS_EXTRA, _warmup_requests(options, warmup_size))
     except tf.errors.OpError as error:
         # The message is "{{node}} path; reason [Op:name]".
         reason = error.message.rpartition("; ")[2].partition(" [Op:")[0].splitlines()[0]
         raise UserError(f"The SavedModel cannot be written: {reason}; nothing of it was left.") from error
+
+
+def seal_saved_model(folder: pathlib.Path, info: ModelInfo) -> None:
+    """Writes assets.extra/model_info.json, and the digests of all files that are there beside it.
+
+    Warm-up requests come later: they are the server's, and may be replaced.
+    """
+    extra = folder / ASSETS_EXTRA
+    extra.mkdir()
+    (extra / MODEL_INFO).write_text(json.dumps(info.to_json(), indent=1) + "\n", encoding="utf-8")
+    write_sums(extra / SHA256SUMS, folder)
 
 
 def expected_agreement() -> float:

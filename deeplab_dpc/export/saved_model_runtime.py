@@ -7,8 +7,13 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.export.model_info import MODEL_INFO, read_model_info
+from deeplab_dpc.export.exported_model import not_loaded
+from deeplab_dpc.export.model_info import MODEL_INFO, ModelInfo, read_model_info
 from deeplab_dpc.export.saved_model import ASSETS_EXTRA, DEFAULT_SIGNATURE, PROBABILITIES_SIGNATURE
+from deeplab_dpc.export.seal import SHA256SUMS, check_sums
+from deeplab_dpc.files import literal_path
+
+SAVED_MODEL = "saved_model.pb"
 
 
 class SavedModelRuntime:
@@ -22,22 +27,12 @@ class SavedModelRuntime:
     """
 
     def __init__(self, path: pathlib.Path):
-        if not (path / "saved_model.pb").is_file():
-            raise UserError(
-                f"{path} is not a SavedModel: it holds no saved_model.pb; give the directory of --export_dir."
-            )
-        description = path / ASSETS_EXTRA / MODEL_INFO
-        if not description.is_file():
-            raise UserError(
-                f"The SavedModel {path} was not written by export.py: it has no {ASSETS_EXTRA}/{MODEL_INFO}, which "
-                "says what its class ids mean; export it again."
-            )
-        self.info = read_model_info(description)
+        self.info = read_saved_model_info(path)
         try:
-            self._model: Any = tf.saved_model.load(str(path))
+            with literal_path(path) as literal:
+                self._model: Any = tf.saved_model.load(str(literal))
         except (tf.errors.OpError, OSError, ValueError, KeyError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(f"The SavedModel {path} is damaged ({reason}); export it again.") from error
+            raise not_loaded(f"TensorFlow {tf.__version__}", path, error) from error
         missing = {DEFAULT_SIGNATURE, PROBABILITIES_SIGNATURE} - set(self._model.signatures)
         if missing:
             raise UserError(f"The SavedModel {path} has no signature {sorted(missing)[0]}; export it again.")
@@ -52,3 +47,16 @@ class SavedModelRuntime:
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """See Runtime."""
         return self._model.signatures[PROBABILITIES_SIGNATURE](image=tf.constant(images))["probabilities"].numpy()
+
+
+def read_saved_model_info(path: pathlib.Path) -> ModelInfo:
+    """Returns the facts of a SavedModel, all of whose files are as they were exported.
+
+    Raises:
+      UserError: if it is no SavedModel of export.py, or a file is missing or another.
+    """
+    if not (path / SAVED_MODEL).is_file() and not (path / ASSETS_EXTRA / SHA256SUMS).is_file():
+        raise UserError(f"{path} is not a SavedModel: it holds no {SAVED_MODEL}; give the directory of --export_dir.")
+    description = f"{ASSETS_EXTRA}/{MODEL_INFO}"
+    check_sums(path / ASSETS_EXTRA / SHA256SUMS, path, (SAVED_MODEL, description), "SavedModel")
+    return read_model_info(path / description)

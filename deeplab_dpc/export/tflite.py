@@ -18,6 +18,7 @@ import tensorflow as tf
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.export.model_info import MODEL_INFO, ModelInfo
 from deeplab_dpc.export.portable_graph import portable_function
+from deeplab_dpc.export.seal import DIGITS, sealed
 from deeplab_dpc.models.predictor import Predictor
 
 TFLITE_TYPES = ("float32", "float16", "int8")
@@ -34,7 +35,8 @@ def export_tflite(
     """Writes a TFLite file: `image` uint8 [1, height, width, 3] -> `semantic` int32 [1, height, width].
 
     Padding, normalisation, upsampling and argmax are inside. `info` is in the file, as model_info.json of a zip archive
-    at its end, where TFLite's metadata has its files: unzip reads it, runtimes ignore it.
+    at its end, where TFLite's metadata has its files: unzip reads it, runtimes ignore it. The archive's comment is the
+    SHA-256 of all that is before it.
 
     Args:
       predictor: the network with its padding and scales.
@@ -73,7 +75,7 @@ def export_tflite(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Statistics for quantized inputs were expected")  # which are the images
         model = converter.convert()
-    pathlib.Path(path).write_bytes(_with_file(model, MODEL_INFO, json.dumps(info.to_json(), indent=1)))
+    pathlib.Path(path).write_bytes(with_info(model, info))
 
 
 def _calibration(images: Iterable[np.ndarray], size: tuple[int, int]) -> list[np.ndarray]:
@@ -90,9 +92,10 @@ def _calibration(images: Iterable[np.ndarray], size: tuple[int, int]) -> list[np
     return checked
 
 
-def _with_file(model: bytes, name: str, text: str) -> bytes:
-    """The model with a zip archive at its end that holds a text."""
+def with_info(model: bytes, info: ModelInfo) -> bytes:
+    """Returns a TFLite model with its facts and its digest at the end."""
     stream = io.BytesIO(model)
     with zipfile.ZipFile(stream, "a") as archive:
-        archive.writestr(name, text)
-    return stream.getvalue()
+        archive.writestr(MODEL_INFO, json.dumps(info.to_json(), indent=1))
+        archive.comment = b"0" * DIGITS  # the place of the digest
+    return sealed(stream.getvalue()[:-DIGITS])

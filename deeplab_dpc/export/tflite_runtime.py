@@ -1,5 +1,6 @@
 """Runs a TFLite file with TensorFlow's interpreter, on the CPU."""
 
+import io
 import json
 import os
 import pathlib
@@ -11,8 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.export.exported_model import no_probabilities
+from deeplab_dpc.export.exported_model import no_probabilities, not_loaded
 from deeplab_dpc.export.model_info import MODEL_INFO, ModelInfo
+from deeplab_dpc.export.seal import read_sealed
 
 
 class TFLiteRuntime:
@@ -27,15 +29,15 @@ class TFLiteRuntime:
     """
 
     def __init__(self, path: pathlib.Path, threads: int | None = None):
-        self.info = _read_info(path)
+        model = read_sealed(path, "TFLite file")
+        self.info = read_tflite_info(model, path)
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", r"\s*Warning: tf.lite.Interpreter is deprecated")
-                self._interpreter = tf.lite.Interpreter(str(path), num_threads=threads or os.cpu_count())
+                self._interpreter = tf.lite.Interpreter(model_content=model, num_threads=threads or os.cpu_count())
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(f"The TFLite file {path} is damaged ({reason}); export it again.") from error
+            raise not_loaded(f"TensorFlow {tf.__version__}", path, error) from error
         (image,), (semantic,) = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         _, height, width, _ = image["shape"]
         self.size: tuple[int, int] | None = (int(height), int(width))
@@ -57,12 +59,21 @@ class TFLiteRuntime:
         raise no_probabilities("A TFLite file")
 
 
-def _read_info(path: pathlib.Path) -> ModelInfo:
+def read_tflite_info(model: bytes, path: pathlib.Path) -> ModelInfo:
+    """Returns the facts at the end of a TFLite file.
+
+    Args:
+      model: the file's content.
+      path: for errors.
+
+    Raises:
+      UserError: if there are none.
+    """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(io.BytesIO(model)) as archive:
             return ModelInfo.from_json(json.loads(archive.read(MODEL_INFO)))
     except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"{path} is damaged, or no TFLite file of export.py: it does not end with {MODEL_INFO}, which says what "
-            "its class ids mean; export it again."
+            f"The TFLite file {path} was not written by this export.py: it has no {MODEL_INFO} that says what its "
+            "class ids mean; export it again."
         ) from error

@@ -1,8 +1,8 @@
 """An exported model as a predictor: sizes, and one sentence for whatever is no model."""
 
 import dataclasses
-import json
-import zipfile
+import os
+import shutil
 
 import numpy as np
 import pytest
@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.export.exported_model import ExportedModel, load_exported_model
-from deeplab_dpc.export.saved_model import export_saved_model
+from deeplab_dpc.export.saved_model import export_saved_model, seal_saved_model
+from deeplab_dpc.export.tflite import with_info
 
 
 class _RedIsTheClass:
@@ -59,6 +60,8 @@ def test_image_of_the_size_is_not_copied(runtime, tmp_path):
 
 def test_larger_image_is_refused(runtime):
     model = ExportedModel("m.tflite", runtime)
+    with pytest.raises(UserError, match="The image is 2 x 4 pixels, larger than 2 x 3"):
+        model.predict_batch(np.zeros((1, 2, 4, 3), np.uint8))
     model.check_size(np.zeros((2, 3, 3)), "a.png")
     with pytest.raises(UserError, match=r"a.png is 2 x 4 pixels, larger than 2 x 3, which m.tflite was exported for"):
         model.check_size(np.zeros((2, 4, 3)), "a.png")
@@ -92,7 +95,7 @@ def test_fixed_size_of_a_saved_model_is_known(info, tmp_path):
 
 def test_somebody_elses_saved_model_is_refused(tmp_path):
     _write_saved_model(tmp_path, None)
-    with pytest.raises(UserError, match="was not written by export.py: it has no assets.extra/model_info.json"):
+    with pytest.raises(UserError, match="was written by another program or an older version: it has no SHA256SUMS"):
         load_exported_model(tmp_path)
 
 
@@ -102,25 +105,60 @@ def test_saved_model_without_a_signature_is_refused(info, tmp_path):
         load_exported_model(tmp_path)
 
 
-def test_damaged_saved_model_is_one_sentence(info, tmp_path):
-    _write_saved_model(tmp_path, info)
-    (tmp_path / "saved_model.pb").write_bytes(b"\xff" * 100)
-    with pytest.raises(UserError, match=r"is damaged \(.*\); export it again"):
-        load_exported_model(tmp_path)
+@pytest.mark.parametrize(
+    "name", ["saved_model.pb", "assets.extra/model_info.json", "variables/variables.index", "fingerprint.pb"]
+)
+def test_every_file_of_a_saved_model_is_the_exported_one(name, saved_model, tmp_path):
+    model = shutil.copytree(saved_model, tmp_path / "model")
+    content = (model / name).read_bytes()
+    (model / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(UserError, match=f"The SavedModel .*model is damaged: {name} is not the file that was exported"):
+        load_exported_model(model)
+    (model / name).unlink()
+    with pytest.raises(UserError, match=f"is incomplete: {name} is missing"):
+        load_exported_model(model)
 
 
-def test_tflite_file_that_is_cut_is_one_sentence(tmp_path):
-    (tmp_path / "model.tflite").write_bytes(b"\x1c\x00\x00\x00TFL3" + bytes(100))
-    with pytest.raises(UserError, match="model.tflite is damaged, or no TFLite file of export.py"):
-        load_exported_model(tmp_path / "model.tflite")
+def test_facts_of_another_model_do_not_fit_a_saved_model(saved_model, info, tmp_path):
+    model, other = shutil.copytree(saved_model, tmp_path / "model"), tmp_path / "other"
+    _write_saved_model(other, dataclasses.replace(info, class_names=tuple("dcba")))
+    shutil.copy(other / "assets.extra" / "model_info.json", model / "assets.extra")
+    with pytest.raises(UserError, match="model_info.json is not the file that was exported with it"):
+        load_exported_model(model)
 
 
-def test_tflite_file_whose_model_is_damaged_is_one_sentence(info, tmp_path):
+def test_digests_that_leave_the_graph_out_are_damaged(saved_model, tmp_path):
+    sums = shutil.copytree(saved_model, tmp_path / "model") / "assets.extra" / "SHA256SUMS"
+    sums.write_text("".join(line for line in sums.read_text().splitlines(True) if "saved_model.pb" not in line))
+    with pytest.raises(UserError, match="SHA256SUMS is damaged"):
+        load_exported_model(tmp_path / "model")
+
+
+def test_warm_up_requests_may_be_replaced(saved_model, tmp_path):
+    model = shutil.copytree(saved_model, tmp_path / "model")
+    (model / "assets.extra" / "tf_serving_warmup_requests").write_bytes(b"own requests")
+    assert load_exported_model(model).class_names == tuple("abcd")
+
+
+def test_path_with_brackets_and_bytes_that_are_not_utf8_is_a_path(saved_model, predictor, tmp_path, rng):
+    images = rng.integers(0, 256, size=(1, 20, 30, 3)).astype("uint8")
+    folder = tmp_path / os.fsdecode(b"runs[v2] stra\xdfe*")
+    folder.mkdir()
+    model = load_exported_model(shutil.copytree(saved_model, folder / "1"))
+    np.testing.assert_array_equal(model.predict_batch(images), predictor.predict_batch(images))
+
+
+@pytest.mark.parametrize("name", ["model.tflite", "model.onnx"])
+def test_file_without_a_digest_is_refused_unread(name, tmp_path):
+    (tmp_path / name).write_bytes(b"\x1c\x00\x00\x00TFL3" + bytes(100))
+    with pytest.raises(UserError, match=f"{name} is cut off, or no file of this export.py"):
+        load_exported_model(tmp_path / name)
+
+
+def test_tflite_file_that_the_runtime_does_not_know_is_one_sentence(info, tmp_path):
     path = tmp_path / "model.tflite"
-    path.write_bytes(b"\x1c\x00\x00\x00TFL3" + bytes(100))
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("model_info.json", json.dumps(info.to_json()))
-    with pytest.raises(UserError, match=r"The TFLite file .*model.tflite is damaged \(.*\); export it again"):
+    path.write_bytes(with_info(b"\x1c\x00\x00\x00TFL3" + bytes(100), info))
+    with pytest.raises(UserError, match=r"TensorFlow [0-9.]+ cannot load .*model.tflite: .*; export it again"):
         load_exported_model(path)
 
 
@@ -147,5 +185,4 @@ def _write_saved_model(path, info, size=(None, None), names=("serving_default", 
     function = tf.function(lambda image: {"semantic": tf.zeros(tf.shape(image)[:3], tf.int32)}, [spec])
     tf.saved_model.save(tf.Module(), str(path), signatures=dict.fromkeys(names, function))
     if info is not None:
-        (path / "assets.extra").mkdir()
-        (path / "assets.extra" / "model_info.json").write_text(json.dumps(info.to_json()))
+        seal_saved_model(path, info)

@@ -1,5 +1,6 @@
 """An ONNX file takes images of any size and predicts as the Keras model; without the extra there is one sentence."""
 
+import hashlib
 import json
 import sys
 
@@ -9,7 +10,7 @@ import pytest
 from deeplab_dpc.config import InferenceConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.export.exported_model import load_exported_model
-from deeplab_dpc.export.onnx import export_onnx
+from deeplab_dpc.export.onnx import export_onnx, with_digest
 from deeplab_dpc.export.onnx_runtime import OnnxRuntime
 from deeplab_dpc.models.predictor import Predictor
 
@@ -50,8 +51,10 @@ def test_another_scale_of_a_fixed_size_is_resized_to_sizes_not_by_factors(networ
 def test_facts_are_in_the_metadata(exported, info):
     import onnx
 
-    (entry,) = onnx.load(exported).metadata_props
-    assert (entry.key, json.loads(entry.value)["class_names"]) == ("deeplab_dpc", list("abcd"))
+    facts, digest = onnx.load(exported).metadata_props
+    assert (facts.key, json.loads(facts.value)["class_names"]) == ("deeplab_dpc", list("abcd"))
+    content = exported.read_bytes()
+    assert (digest.key, digest.value) == ("deeplab_dpc_sha256", hashlib.sha256(content[:-64]).hexdigest())
     assert load_exported_model(exported).source == info.source
 
 
@@ -62,7 +65,7 @@ def test_probabilities_are_refused(exported):
 
 def test_damaged_file_is_one_sentence(exported, tmp_path):
     (tmp_path / "half.onnx").write_bytes(exported.read_bytes()[:20000])
-    with pytest.raises(UserError, match="half.onnx is damaged .*; export it again"):
+    with pytest.raises(UserError, match="half.onnx is cut off, or no file of this export.py"):
         load_exported_model(tmp_path / "half.onnx")
 
 
@@ -71,9 +74,16 @@ def test_file_without_facts_is_refused(exported, tmp_path):
 
     model = onnx.load(exported)
     del model.metadata_props[:]
-    onnx.save(model, tmp_path / "other.onnx")
-    with pytest.raises(UserError, match="other.onnx was not written by export.py: it has no `deeplab_dpc`"):
+    (tmp_path / "other.onnx").write_bytes(with_digest(model.SerializeToString()))
+    with pytest.raises(UserError, match="other.onnx was not written by this export.py: it has no `deeplab_dpc`"):
         load_exported_model(tmp_path / "other.onnx")
+
+
+def test_file_that_the_runtime_does_not_know_is_one_sentence(tmp_path):
+    pytest.importorskip("onnxruntime")
+    (tmp_path / "new.onnx").write_bytes(with_digest(b""))
+    with pytest.raises(UserError, match=r"ONNX Runtime [0-9.]+ cannot load .*new.onnx: .*; export it again"):
+        load_exported_model(tmp_path / "new.onnx")
 
 
 def test_export_without_the_extra_says_how_to_install_it(predictor, info, tmp_path, monkeypatch):
