@@ -136,45 +136,33 @@ def test_images_are_scaled_to_a_fixed_size(run, photographs, written, tmp_path, 
     assert (tmp_path / "m.onnx").exists()
 
 
-@pytest.fixture
-def failing_onnx(monkeypatch):
-    """Lets the export to ONNX fail; returns what ends that."""
-    real = command.export_onnx
-
+def test_what_is_whole_of_several_exports_is_kept_and_the_rest_is_made(run, tmp_path, capsys, monkeypatch):
     def fail(*arguments):
         raise UserError("The disk is full.")
 
-    monkeypatch.setattr(command, "export_onnx", fail)
-    return lambda: monkeypatch.setattr(command, "export_onnx", real)
-
-
-def test_what_is_whole_of_several_exports_is_kept_and_the_rest_is_made(run, tmp_path, capsys, failing_onnx):
-    pytest.importorskip("tf2onnx")
-    pytest.importorskip("onnxruntime")
-    targets = {"export_dir": "model", "export_onnx": "m.onnx", "export_checkpoint": "model.ckpt"}
-    flags = {name: tmp_path / target for name, target in targets.items()} | {"num_check_images": 1}
-    assert _export(workdir="w", **flags) == 2
-    before = (tmp_path / "model" / "saved_model.pb").stat()
-    assert not (tmp_path / "model.ckpt.index").exists()
-    failing_onnx()
+    flags = {"export_dir": tmp_path / "runs[v2]" / "1", "export_checkpoint": tmp_path / "runs[v2]" / "model.ckpt"}
+    with monkeypatch.context() as context:
+        context.setattr(command, "write_tf1_checkpoint", fail)
+        assert _export(workdir="w", check=False, **flags) == 2
+    before = (flags["export_dir"] / "saved_model.pb").stat()
     capsys.readouterr()
-    assert _export(workdir="w", **flags) == 0
+    assert _export(workdir="w", num_check_images=1, **flags) == 0
     shown = capsys.readouterr().out
-    assert f"Kept: {tmp_path / 'model'}, which is whole and of this network\n  as the Keras model: 100.0000 %" in shown
-    assert f"Written: {tmp_path / 'm.onnx'}" in shown
-    assert (tmp_path / "model" / "saved_model.pb").stat() == before
-    assert _export(workdir="w", **flags) == 0
+    assert f"Kept: {flags['export_dir']}, which is whole and of this network\n  as the Keras model: 100.0000 %" in shown
+    assert f"Written: {flags['export_checkpoint']}.index" in shown
+    assert (flags["export_dir"] / "saved_model.pb").stat() == before
+    assert _export(workdir="w", check=False, **flags) == 0
     shown = capsys.readouterr().out
-    assert shown.count("Kept: ") == 3
-    assert f"{tmp_path / 'model.ckpt'}, which holds these weights already" in shown
-    assert _export(workdir="w", **flags, add_flipped_images=True) == 2
+    assert shown.count("Kept: ") == 2
+    assert f"{flags['export_checkpoint']}, which holds these weights already" in shown
+    assert _export(workdir="w", check=False, **flags, add_flipped_images=True) == 2
     assert "what is there was exported of another network or with other flags" in capsys.readouterr().err
-    with open(tmp_path / "m.onnx", "ab") as stream:
+    with open(flags["export_dir"] / "saved_model.pb", "ab") as stream:
         stream.write(b"0")
-    assert _export(workdir="w", **flags) == 2
+    assert _export(workdir="w", check=False, **flags) == 2
     error = capsys.readouterr().err
-    assert f"--export_onnx={tmp_path / 'm.onnx'} exists; give a new file" in error
-    assert "m.onnx is damaged" in error
+    assert f"--export_dir={flags['export_dir']} exists; give a new directory" in error
+    assert "saved_model.pb is not the file that was exported" in error
 
 
 def test_checkpoint_of_other_weights_is_not_kept(run, tmp_path, capsys, write_tf1_checkpoint):
