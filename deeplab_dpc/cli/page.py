@@ -1,12 +1,17 @@
-"""The web page of predict.py: its flags, and serving it until Ctrl-C."""
+"""The web page of predict.py: its flags, and serving it until it is stopped."""
 
+import contextlib
+import os
 import pathlib
+import signal
+import sys
 
 from absl import flags
 
+from deeplab_dpc.cli.main import SIGNALLED
 from deeplab_dpc.cli.predictor_source import LoadedPredictor
 from deeplab_dpc.console import console
-from deeplab_dpc.errors import UserError
+from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.serving.image_queue import ServedModel
 from deeplab_dpc.serving.page_server import PageServer
 
@@ -19,6 +24,13 @@ def define_page_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "host", "127.0.0.1", "Address of --serve; the default is this machine only.", flag_values=values
     )
+    flags.DEFINE_list(
+        "allowed_hosts",
+        [],
+        "Names by which browsers may ask for the page, beside this machine's own and its addresses: any other could be "
+        "another web site's trick.",
+        flag_values=values,
+    )
     flags.DEFINE_integer("port", 8080, "Port of --serve; 0 for any free one.", flag_values=values)
     flags.DEFINE_integer("max_upload_mb", 20, "Largest file that --serve takes, in megabytes.", flag_values=values)
     flags.DEFINE_integer(
@@ -30,7 +42,7 @@ def define_page_flags(values: flags.FlagValues) -> None:
 
 
 def serve(values: flags.FlagValues, loaded: LoadedPredictor) -> None:
-    """Serves the page of that predictor until Ctrl-C.
+    """Serves the page of that predictor until Ctrl-C or SIGTERM.
 
     Raises:
       UserError: for a limit that is none, flags of what a page does not do, or if the server cannot be bound to --host
@@ -51,18 +63,49 @@ def serve(values: flags.FlagValues, loaded: LoadedPredictor) -> None:
         ServedModel(model_name(values, loaded), loaded.class_names, loaded.palette),
         max_upload_bytes=values.max_upload_mb * 1_000_000,
         max_image_pixels=values.max_image_pixels,
+        allowed_hosts=[name for name in values.allowed_hosts if name],
     )
     console.print(f"The page is at {server.url} until Ctrl-C.")
     if not server.is_local:
         console.print(
             f"Warning: --host={values.host} is not this machine alone; anyone who reaches that address can use it."
         )
+    _serve_until_a_signal(server)
+
+
+def _serve_until_a_signal(server: PageServer) -> None:
+    """Serves until Ctrl-C, or SIGTERM, which raises Stopped; one more signal ends the process at once."""
+    received: list[signal.Signals] = []
+
+    def stop(number: int, frame: object) -> None:
+        if received:
+            os._exit(SIGNALLED + number)
+        received.append(signal.Signals(number))
+        raise KeyboardInterrupt  # which the server's loop lets pass
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        server.serve_forever()
-    except KeyboardInterrupt:
-        console.print("\nStopped.")
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()
+        is_done = server.close()
     finally:
-        server.close()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    reason = received[0] if received else signal.SIGINT
+    stopped = Stopped(reason, "every image was answered" if is_done else "the image at hand was given up")
+    if not is_done:
+        _leave(f"\npredict: {stopped}", SIGNALLED + reason)
+    if reason != signal.SIGINT:
+        raise stopped
+    console.print("\nStopped.")
+
+
+def _leave(sentence: str, status: int) -> None:
+    """Ends the process under a thread that is at work in a library, where the interpreter's own end would crash."""
+    print(sentence, file=sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(status)
 
 
 def model_name(values: flags.FlagValues, loaded: LoadedPredictor) -> str:

@@ -1,11 +1,15 @@
+import os
 import pathlib
+import signal
+import time
 
 import pytest
 from absl import flags
 
+from deeplab_dpc.cli import page
 from deeplab_dpc.cli.page import define_page_flags, model_name, serve
 from deeplab_dpc.cli.predictor_source import LoadedPredictor
-from deeplab_dpc.errors import UserError
+from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.serving.page_server import PageServer
 
 
@@ -51,6 +55,31 @@ def test_model_is_shown_without_the_path_to_it(given, shown):
 def test_directory_it_is_started_in_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert model_name(_flags(workdir="."), _loaded()) == pathlib.Path(tmp_path).name
+
+
+def _terminated(self):
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(30)
+
+
+def test_sigterm_ends_it_with_a_line(monkeypatch):
+    monkeypatch.setattr(PageServer, "serve_forever", _terminated)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Stopped, match="stopped by SIGTERM; every image was answered") as stopped:
+        serve(_flags(workdir="run", port=0), _loaded())
+    assert stopped.value.signal == signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_image_that_takes_too_long_at_the_end_is_given_up(monkeypatch):
+    left = []
+    monkeypatch.setattr(PageServer, "serve_forever", _terminated)
+    monkeypatch.setattr(PageServer, "close", lambda self: self.server_close())
+    monkeypatch.setattr(page, "_leave", lambda *arguments: left.append(arguments))
+    with pytest.raises(Stopped):
+        serve(_flags(workdir="run", port=0), _loaded())
+    sentence = "\npredict: stopped by SIGTERM; the image at hand was given up, and the same command continues."
+    assert left == [(sentence, 128 + signal.SIGTERM)]
 
 
 @pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("0.0.0.0", True)])

@@ -22,6 +22,7 @@ class BrightPixels:
     Attributes:
       under_way: predictions.
       at_once: the most predictions that were under way at one time.
+      predicted: images.
 
     Args:
       seconds: that a prediction takes.
@@ -33,9 +34,11 @@ class BrightPixels:
         self._seconds = seconds
         self.at_once = 0
         self.under_way = 0
+        self.predicted = 0
 
     def predict_batch(self, images):
         self.under_way += 1
+        self.predicted += len(images)
         self.at_once = max(self.at_once, self.under_way)
         if images.shape[1:3] == (13, 13):
             raise RuntimeError("secret detail in /home/someone")
@@ -52,9 +55,9 @@ class BrightPixels:
 
 
 @contextlib.contextmanager
-def serving(host: str = "127.0.0.1", predictor: BrightPixels | None = None) -> Iterator[PageServer]:
+def serving(host: str = "127.0.0.1", predictor: BrightPixels | None = None, **options) -> Iterator[PageServer]:
     """A page server that answers, on a free port."""
-    server = PageServer(host, 0, predictor or BrightPixels(), MODEL, MAX_UPLOAD_BYTES, MAX_IMAGE_PIXELS)
+    server = PageServer(host, 0, predictor or BrightPixels(), MODEL, MAX_UPLOAD_BYTES, MAX_IMAGE_PIXELS, **options)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:

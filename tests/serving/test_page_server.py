@@ -16,8 +16,10 @@ from PIL import Image
 from small_server import MAX_UPLOAD_BYTES, MODEL, BrightPixels, serving
 
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.serving import connections as connections_of_page
+from deeplab_dpc.serving.connections import Connections
 from deeplab_dpc.serving.image_queue import MAX_WAITING
-from deeplab_dpc.serving.page_server import MAX_CONNECTIONS, PageServer
+from deeplab_dpc.serving.page_server import MAX_CONNECTIONS, MAX_UPLOADS, PageServer
 
 RED, BLUE, BLACK = (255, 0, 0), (0, 0, 255), (0, 0, 0)
 
@@ -30,7 +32,7 @@ def server():
 
 def _request(server, method="GET", path="/", body=None, headers=None):
     """The status, the headers and the content of an answer."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=30)
     with contextlib.closing(connection):
         connection.request(method, path, body, headers or {})
         response = connection.getresponse()
@@ -43,12 +45,24 @@ def _refused(server, method="POST", path="/predict", body=b"", headers=None):
     return status, json.loads(content)["error"]
 
 
-def _raw(server, text):
-    """What the server sends back to these bytes until it closes."""
-    with socket.create_connection(("127.0.0.1", server.server_port), timeout=5) as connection:
-        connection.sendall(text.format(host=f"127.0.0.1:{server.server_port}").encode())
-        connection.shutdown(socket.SHUT_WR)
-        return b"".join(iter(lambda: connection.recv(4096), b"")).decode()
+def _open(server, text=""):
+    """A connection that has sent this."""
+    connection = socket.create_connection(("127.0.0.1", server.server_port), timeout=30)
+    connection.sendall(text.format(host=f"127.0.0.1:{server.server_port}").encode())
+    return connection
+
+
+def _answer(connection):
+    """What the server sends back until it closes."""
+    return b"".join(iter(lambda: connection.recv(4096), b"")).decode()
+
+
+def _raw(server, text, ended=False):
+    """What the server sends back to these bytes; `ended`: nothing can follow them."""
+    with _open(server, text) as connection:
+        if ended:
+            connection.shutdown(socket.SHUT_WR)
+        return _answer(connection)
 
 
 def _encoded(pixels, **options):
@@ -158,7 +172,7 @@ def test_upload_says_its_length(server, header):
 
 
 def test_upload_that_ends_early_is_told(server):
-    answer = _raw(server, "POST /predict HTTP/1.1\r\nHost: {host}\r\nContent-Length: 9\r\n\r\nabc")
+    answer = _raw(server, "POST /predict HTTP/1.1\r\nHost: {host}\r\nContent-Length: 9\r\n\r\nabc", ended=True)
     assert answer.startswith("HTTP/1.1 408 ")
     assert "The upload ended after 3 of 9 bytes; try again." in answer
 
@@ -198,9 +212,12 @@ def test_only_images_that_fit_are_predicted(server, body, sentence):
 )
 def test_other_names_of_this_address_are_refused(server, host):
     headers = {"Host": host.format(port=server.server_port)}
-    sentence = f"This page is at http://127.0.0.1:{server.server_port}/ only."
-    assert _refused(server, "GET", "/model", headers=headers) == (403, sentence)
-    assert _refused(server, body=IMAGE, headers=headers) == (403, sentence)
+    sentence = f"This page is at http://127.0.0.1:{server.server_port}/, and not known as "
+    for request in ({"method": "GET", "path": "/model"}, {"body": IMAGE}):
+        status, found = _refused(server, **request, headers=headers)
+        assert status == 403
+        assert found.startswith(sentence)
+        assert found.endswith("start predict.py with --allowed_hosts and that name.")
 
 
 @pytest.mark.parametrize("host", ["LOCALHOST:{port}", "127.0.0.1", "[::1]:{port}", "localhost:9000"])
@@ -258,20 +275,103 @@ def test_no_more_images_wait_than_may(server):
     assert _request(server, "POST", "/predict", IMAGE)[0] == 200
 
 
-def test_no_more_connections_are_open_than_may(server):
+def test_slow_headers_keep_nobody_waiting(server):
     with contextlib.ExitStack() as stack:
-        address = ("127.0.0.1", server.server_port)
-        for _ in range(MAX_CONNECTIONS):
-            stack.enter_context(socket.create_connection(address, timeout=5))
-        one_more = stack.enter_context(socket.create_connection(address, timeout=5))
-        assert one_more.recv(1) == b""
+        slow = [stack.enter_context(_open(server, "GET / HTTP/1.1\r\nHost: ")) for _ in range(MAX_CONNECTIONS)]
+        assert _request(server)[0] == 200
+        assert _answer(slow[0]) == ""  # the oldest gave way
+        slow[-1].sendall(f"127.0.0.1:{server.server_port}\r\n\r\n".encode())
+        assert _answer(slow[-1]).startswith("HTTP/1.1 200 OK")
 
 
-def test_address_that_is_not_local_has_unknown_names():
-    with serving("0.0.0.0") as server:
+def test_headers_have_a_deadline_however_they_trickle():
+    with serving(header_seconds=0.3) as server, _open(server, "GET / HTTP/1.1\r\n") as connection:
+        connection.settimeout(0.05)
+        found = None
+        while found is None:
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                connection.sendall(b"a")
+                found = connection.recv(1)
+        assert found == b""
+
+
+def test_slow_uploads_give_way_to_one_that_is_there(server):
+    head = f"POST /predict HTTP/1.1\r\nHost: {{host}}\r\nContent-Length: {MAX_UPLOAD_BYTES}\r\n\r\nabc"
+    with contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(_open(server, head)) for _ in range(MAX_UPLOADS)]
+        while sum(connection.upload for connection in server.connections) < MAX_UPLOADS * MAX_UPLOAD_BYTES:
+            time.sleep(0.001)
+        assert _request(server, "POST", "/predict", IMAGE)[0] == 200
+        answers = [_answer(connection) for connection in slow[:1]]
+    assert answers[0].startswith("HTTP/1.1 503 ")
+    assert "gave way to them; try again in a moment." in answers[0]
+
+
+def test_client_with_most_connections_gives_way():
+    ours, theirs = zip(*(socket.socketpair() for _ in range(4)), strict=True)
+    connections = Connections(3, 100)
+    assert all(connections.admit(*pair) for pair in zip(ours, ("few", "many", "many"), strict=False))
+    assert connections.admit(ours[3], "new")
+    assert [connections[one].ended for one in ours] == [False, True, False, False]
+    assert connections.keep(connections[ours[0]], 80)
+    with connections.working(connections[ours[0]]):
+        assert not connections.keep(connections[ours[2]], 21)  # the other does not wait for its client
+        assert connections.keep(connections[ours[2]], 20)
+    for one in (*ours, *theirs):
+        one.close()
+
+
+def test_image_of_a_client_that_has_gone_is_not_predicted(monkeypatch):
+    monkeypatch.setattr(connections_of_page, "GONE_SECONDS", 0)
+    predictor = BrightPixels(seconds=1.0)
+    with serving(predictor=predictor) as server, concurrent.futures.ThreadPoolExecutor() as pool:
+        first = pool.submit(_request, server, "POST", "/predict", IMAGE)
+        while not predictor.under_way:
+            time.sleep(0.001)
+        head = f"POST /predict HTTP/1.1\r\nHost: {{host}}\r\nContent-Length: {len(IMAGE)}\r\n\r\n"
+        with _open(server, head) as connection:
+            connection.sendall(IMAGE)
+        assert first.result()[0] == 200
+        while list(server.connections):
+            time.sleep(0.001)
+    assert predictor.predicted == 1
+
+
+def test_closing_turns_away_who_waits_and_gives_up_what_takes_long():
+    predictor = BrightPixels(seconds=1.0)
+    with serving(predictor=predictor) as server, concurrent.futures.ThreadPoolExecutor() as pool:
+        first = pool.submit(_request, server, "POST", "/predict", IMAGE)
+        while not predictor.under_way:
+            time.sleep(0.001)
+        second = pool.submit(_request, server, "POST", "/predict", IMAGE)
+        while sum(connection.working for connection in server.connections) < 2:
+            time.sleep(0.001)
+        assert not server.close(seconds=0)
+        assert (first.result()[0], second.result()[0]) == (200, 503)
+
+
+@pytest.mark.parametrize("target", ["http://[::1", "http://[", "http://127.0.0.1:x/", "http://evil.example/%ff"])
+def test_malformed_addresses_are_nowhere(server, target, capsys):
+    assert _raw(server, f"GET {target} HTTP/1.1\r\nHost: {{host}}\r\n\r\n").startswith("HTTP/1.1 404 ")
+    assert _refused(server, body=IMAGE, headers={"Origin": target})[0] == 403
+    assert capsys.readouterr().err == ""
+
+
+def test_address_that_is_not_local_has_names_too():
+    port = {"Host": "my-machine.example:1"}
+    with serving("0.0.0.0", allowed_hosts=["My-Machine.example"]) as server:
         assert not server.is_local
-        assert _request(server, headers={"Host": "my-machine:1"})[0] == 200
+        for host in ("127.0.0.1", "localhost:9", socket.gethostname(), port["Host"], "my-machine.example."):
+            assert _request(server, headers={"Host": host})[0] == 200
+        for host in ("evil.example", "10.255.0.1", "my-machine.example.evil.example", "<b>"):
+            assert _refused(server, "GET", "/model", headers={"Host": host})[0] == 403
         assert _refused(server, body=IMAGE, headers={"Origin": "http://evil.example"})[0] == 403
+        assert _request(server, "POST", "/predict", IMAGE, port | {"Origin": "https://my-machine.example:1"})[0] == 200
+
+
+def test_allowed_host_is_a_name(server):
+    with pytest.raises(UserError, match="--allowed_hosts=http://a/b is no host; give it as a browser shows it"):
+        PageServer("127.0.0.1", 0, BrightPixels(), MODEL, 1, 1, ["http://a/b"])
 
 
 @pytest.mark.parametrize(

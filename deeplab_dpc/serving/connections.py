@@ -1,0 +1,176 @@
+"""The open connections of the page's server: how many there may be, how long they may take, and who gives way.
+
+Whoever is quick is served, also while others hold connections open on purpose. Where all are taken, a new one takes the
+place of the client that has most, of that the one that has been slow for longest; only those give way whose client the
+server waits for, never one whose image is being predicted.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import io
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+GONE_SECONDS = 2  # after which a client that has closed its side does not wait for an answer
+
+
+@dataclasses.dataclass(eq=False)
+class Connection:
+    """A client's connection.
+
+    Attributes:
+      client: the client's address.
+      socket: to it.
+      began: when it was opened, in seconds of time.monotonic.
+      upload: bytes that are kept for what it sends.
+      working: whether the client waits for the server, not the server for the client.
+      ended: whether it gave way, and nothing more is to be read.
+      closed: when its client was first seen to have closed its side.
+    """
+
+    client: str
+    socket: socket.socket
+    began: float = dataclasses.field(default_factory=time.monotonic)
+    upload: int = 0
+    working: bool = False
+    ended: bool = False
+    closed: float | None = None
+
+    def end(self) -> None:
+        """Lets whoever reads from it go on at once."""
+        self.ended = True
+        with contextlib.suppress(OSError):  # it is closed already
+            self.socket.shutdown(socket.SHUT_RD)
+
+    def is_gone(self) -> bool:
+        """Whether the client has closed the connection, or its side of it for GONE_SECONDS.
+
+        A client that has sent all that it will may close its side and wait for the answer; few do.
+        """
+        try:
+            self.socket.settimeout(0)
+            if self.socket.recv(1, socket.MSG_PEEK):
+                return False
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        self.closed = self.closed or time.monotonic()
+        return time.monotonic() >= self.closed + GONE_SECONDS
+
+
+class Connections:
+    """Those that are open.
+
+    Args:
+      limit: of connections.
+      max_upload_bytes: of all that are being sent, together.
+    """
+
+    def __init__(self, limit: int, max_upload_bytes: int) -> None:
+        self._limit = limit
+        self._max_upload_bytes = max_upload_bytes
+        self._changed = threading.Condition()
+        self._open: dict[socket.socket, Connection] = {}
+
+    def __iter__(self) -> Iterator[Connection]:
+        with self._changed:
+            return iter(list(self._open.values()))
+
+    def __getitem__(self, of: socket.socket) -> Connection:
+        with self._changed:
+            return self._open[of]
+
+    def admit(self, of: socket.socket, client: str) -> bool:
+        """Adds a connection, for which another may have to give way; False if none can."""
+        with self._changed:
+            here = [connection for connection in self._open.values() if not connection.ended]
+            if len(here) >= self._limit and not self._end_one(here):
+                return False
+            self._open[of] = Connection(client, of)
+            return True
+
+    def remove(self, of: socket.socket) -> None:
+        """Takes note of a connection that is closed."""
+        with self._changed:
+            self._open.pop(of, None)
+            self._changed.notify_all()
+
+    def keep(self, connection: Connection, size: int) -> bool:
+        """Keeps memory for an upload, for which others may have to give way; False if there is not enough."""
+        with self._changed:
+            while True:
+                sending = [one for one in self._open.values() if one.upload and not one.ended]
+                if sum(one.upload for one in sending) + size <= self._max_upload_bytes:
+                    connection.upload = size
+                    return True
+                if not self._end_one(sending):
+                    return False
+
+    @contextlib.contextmanager
+    def working(self, connection: Connection) -> Iterator[None]:
+        """The time in which the client waits for the server."""
+        with self._changed:
+            connection.working = True
+        try:
+            yield
+        finally:
+            with self._changed:
+                connection.working, connection.upload, connection.began = False, 0, time.monotonic()
+
+    def end_all(self, seconds: float) -> bool:
+        """Ends those that send, and waits for the others; returns whether all are closed by then."""
+        with self._changed:
+            for connection in self._open.values():
+                if not connection.working:
+                    connection.end()
+            return self._changed.wait_for(lambda: not self._open, seconds)
+
+    def _end_one(self, among: list[Connection]) -> bool:
+        by_client = collections.Counter(connection.client for connection in self._open.values())
+        idle = [connection for connection in among if not connection.working]
+        if not idle:
+            return False
+        max(idle, key=lambda connection: (by_client[connection.client], -connection.began)).end()
+        return True
+
+
+class TimedReader(io.RawIOBase):
+    """Reads from a connection until a deadline, however slowly the client sends.
+
+    Attributes:
+      deadline: in seconds of time.monotonic.
+
+    Args:
+      connection: to be read.
+      seconds: until the deadline.
+      silence: seconds that a client may send nothing.
+    """
+
+    def __init__(self, connection: Connection, seconds: float, silence: float) -> None:
+        super().__init__()
+        self._connection = connection
+        self._silence = silence
+        self.deadline = time.monotonic() + seconds
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer) -> int:
+        """Reads what is there, once something is.
+
+        Raises:
+          TimeoutError: at the deadline, after the silence, or where the connection has to give way.
+        """
+        left = self.deadline - time.monotonic()
+        if left <= 0 or self._connection.ended:
+            raise TimeoutError
+        self._connection.socket.settimeout(min(left, self._silence))
+        size = self._connection.socket.recv_into(buffer)
+        if self._connection.ended:
+            raise TimeoutError
+        return size

@@ -1,0 +1,106 @@
+"""Decodes uploaded images in a process of its own, which may take as long as it may, or crash."""
+
+import io
+import multiprocessing
+import multiprocessing.connection
+import signal
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from deeplab_dpc.data.image_files import decode_image
+from deeplab_dpc.errors import UserError
+
+NAME = "The image"  # what messages call it
+POLL_SECONDS = 0.25  # between two looks at whether the image is still wanted
+
+
+class Unwanted(Exception):  # noqa: N818 (no error of ours)
+    """Nobody waits for the image any more."""
+
+
+class Decoder:
+    """Decodes one image at a time. Its process starts with the first, and anew where it had to be ended.
+
+    Args:
+      max_pixels: of an image; larger ones are refused before they are decoded.
+      formats: that are read.
+      seconds: an image may take.
+    """
+
+    def __init__(self, max_pixels: int, formats: tuple[str, ...], seconds: float) -> None:
+        self._arguments = (max_pixels, formats)
+        self._seconds = seconds
+        self._process: multiprocessing.process.BaseProcess | None = None
+        self._pipe: multiprocessing.connection.Connection | None = None
+
+    def decode(self, encoded: bytes, is_unwanted: Callable[[], bool]) -> np.ndarray:
+        """Returns the image, uint8 [height, width, 3].
+
+        Args:
+          encoded: the file.
+          is_unwanted: asked now and then; where it says yes, the work is given up.
+
+        Raises:
+          UserError: if it is no image, or it takes too long.
+          Unwanted: if it was given up.
+        """
+        try:
+            pipe = self._started()
+            pipe.send_bytes(encoded)
+            self._wait(pipe, is_unwanted)
+            answer = pipe.recv()
+            if isinstance(answer, str):
+                raise UserError(answer)
+            return np.frombuffer(pipe.recv_bytes(), np.uint8).reshape(answer)
+        except (EOFError, ConnectionError) as error:
+            self.close()
+            raise UserError(f"{NAME} cannot be read as an image: the decoder broke off; save it anew.") from error
+
+    def close(self) -> None:
+        """Ends the process, whatever it does."""
+        if self._process is None or self._pipe is None:
+            return
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+        self._process = self._pipe = None
+
+    def _started(self) -> multiprocessing.connection.Connection:
+        if self._pipe is None:
+            context = multiprocessing.get_context("spawn")  # a fork would copy TensorFlow's threads as they stand
+            self._pipe, theirs = context.Pipe()
+            self._process = context.Process(target=_decode_all, args=(theirs, *self._arguments), daemon=True)
+            self._process.start()
+            theirs.close()
+        return self._pipe
+
+    def _wait(self, pipe: multiprocessing.connection.Connection, is_unwanted: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + self._seconds
+        while not pipe.poll(POLL_SECONDS):
+            if is_unwanted():
+                self.close()
+                raise Unwanted
+            if time.monotonic() > deadline:
+                self.close()
+                raise UserError(f"{NAME} takes more than {self._seconds:g} s to decode; save it anew, or reduce it.")
+
+
+def _decode_all(pipe: multiprocessing.connection.Connection, max_pixels: int, formats: tuple[str, ...]) -> None:
+    """Answers each file by its pixels, or by a sentence, until the server has ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the server too, which ends this process
+    while True:
+        try:
+            encoded = pipe.recv_bytes()
+        except EOFError:
+            return
+        try:
+            image = decode_image(io.BytesIO(encoded), NAME, max_pixels, formats)
+        except UserError as error:
+            pipe.send(str(error))
+        except MemoryError:
+            pipe.send(f"{NAME} needs more memory than there is; reduce it.")
+        else:
+            pipe.send(image.shape)
+            pipe.send_bytes(image.tobytes())
