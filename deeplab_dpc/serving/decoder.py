@@ -1,9 +1,12 @@
 """Decodes uploaded images in a process of its own, which may take as long as it may, or crash."""
 
 import io
+import json
 import multiprocessing
 import multiprocessing.connection
-import signal
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -14,6 +17,13 @@ from deeplab_dpc.errors import UserError
 
 NAME = "The image"  # what messages call it
 POLL_SECONDS = 0.25  # between two looks at whether the image is still wanted
+
+_PROGRAM = """
+import json, sys
+from multiprocessing.connection import Connection
+from deeplab_dpc.serving.decoder import decode_all
+decode_all(Connection(int(sys.argv[1])), *json.loads(sys.argv[2]))
+"""
 
 
 class Unwanted(Exception):  # noqa: N818 (no error of ours)
@@ -32,7 +42,7 @@ class Decoder:
     def __init__(self, max_pixels: int, formats: tuple[str, ...], seconds: float) -> None:
         self._arguments = (max_pixels, formats)
         self._seconds = seconds
-        self._process: multiprocessing.process.BaseProcess | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._pipe: multiprocessing.connection.Connection | None = None
 
     def decode(self, encoded: bytes, is_unwanted: Callable[[], bool]) -> np.ndarray:
@@ -50,7 +60,7 @@ class Decoder:
             pipe = self._started()
             pipe.send_bytes(encoded)
             self._wait(pipe, is_unwanted)
-            answer = pipe.recv()
+            answer = json.loads(pipe.recv_bytes())
             if isinstance(answer, str):
                 raise UserError(answer)
             return np.frombuffer(pipe.recv_bytes(), np.uint8).reshape(answer)
@@ -63,17 +73,23 @@ class Decoder:
         if self._process is None or self._pipe is None:
             return
         self._process.kill()
-        self._process.join()
+        self._process.wait()
         self._pipe.close()
         self._process = self._pipe = None
 
     def _started(self) -> multiprocessing.connection.Connection:
         if self._pipe is None:
-            context = multiprocessing.get_context("spawn")  # a fork would copy TensorFlow's threads as they stand
-            self._pipe, theirs = context.Pipe()
-            self._process = context.Process(target=_decode_all, args=(theirs, *self._arguments), daemon=True)
-            self._process.start()
-            theirs.close()
+            ours, theirs = multiprocessing.Pipe()
+            with theirs:
+                # No multiprocessing.Process: that runs the program's main module again.
+                self._process = subprocess.Popen(
+                    [sys.executable, "-c", _PROGRAM, str(theirs.fileno()), json.dumps(self._arguments)],
+                    env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    start_new_session=True,  # Ctrl-C is the server's, which ends this process
+                )
+            self._pipe = ours
         return self._pipe
 
     def _wait(self, pipe: multiprocessing.connection.Connection, is_unwanted: Callable[[], bool]) -> None:
@@ -87,9 +103,8 @@ class Decoder:
                 raise UserError(f"{NAME} takes more than {self._seconds:g} s to decode; save it anew, or reduce it.")
 
 
-def _decode_all(pipe: multiprocessing.connection.Connection, max_pixels: int, formats: tuple[str, ...]) -> None:
-    """Answers each file by its pixels, or by a sentence, until the server has ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the server too, which ends this process
+def decode_all(pipe: multiprocessing.connection.Connection, max_pixels: int, formats: tuple[str, ...]) -> None:
+    """Answers each file by its shape and its pixels, or by a sentence, until the server has ended."""
     while True:
         try:
             encoded = pipe.recv_bytes()
@@ -98,9 +113,9 @@ def _decode_all(pipe: multiprocessing.connection.Connection, max_pixels: int, fo
         try:
             image = decode_image(io.BytesIO(encoded), NAME, max_pixels, formats)
         except UserError as error:
-            pipe.send(str(error))
+            pipe.send_bytes(json.dumps(str(error)).encode())
         except MemoryError:
-            pipe.send(f"{NAME} needs more memory than there is; reduce it.")
+            pipe.send_bytes(json.dumps(f"{NAME} needs more memory than there is; reduce it.").encode())
         else:
-            pipe.send(image.shape)
+            pipe.send_bytes(json.dumps(image.shape).encode())
             pipe.send_bytes(image.tobytes())

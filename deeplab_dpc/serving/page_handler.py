@@ -42,6 +42,7 @@ class PageHandler(http.server.BaseHTTPRequestHandler):
 
     server: "PageServer"
     protocol_version = "HTTP/1.1"
+    default_request_version = "HTTP/1.0"  # the base class has 0.9, whose answers have no status
 
     def setup(self) -> None:
         """Puts a deadline on all that is read."""
@@ -163,7 +164,7 @@ class PageHandler(http.server.BaseHTTPRequestHandler):
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Answers what is no request for a document or a prediction, such as an unknown method."""
         sentence = HTTPStatus(code).description or HTTPStatus(code).phrase
-        self._send(HTTPStatus(code), JSON, json.dumps({"error": f"{sentence}."}).encode())
+        self._refuse(Refusal(HTTPStatus(code), f"{sentence}."))
 
     def version_string(self) -> str:
         """What the Server header says: no versions."""

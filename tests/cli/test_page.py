@@ -1,10 +1,17 @@
+import concurrent.futures
+import io
 import os
 import pathlib
+import re
 import signal
+import subprocess
+import sys
 import time
+import urllib.request
 
 import pytest
 from absl import flags
+from PIL import Image
 
 from deeplab_dpc.cli import page
 from deeplab_dpc.cli.page import define_page_flags, model_name, serve
@@ -69,6 +76,44 @@ def test_sigterm_ends_it_with_a_line(monkeypatch):
         serve(_flags(workdir="run", port=0), _loaded())
     assert stopped.value.signal == signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+PROGRAM = """
+import time
+import numpy as np
+from deeplab_dpc.cli import main, predict
+from deeplab_dpc.cli.predictor_source import LoadedPredictor
+
+class Slow:
+    num_classes = 2
+    def check_size(self, image, name):
+        pass
+    def predict_batch(self, images):
+        print("predicting", flush=True)
+        time.sleep(600)
+
+predict.load_predictor = lambda values: LoadedPredictor(Slow(), ("a", "b"), ((0, 0, 0),) * 2, 255, "", None, None)
+main.run("predict", ["--serve", "--port=0", "--workdir=run"])
+"""
+
+
+def test_process_ends_by_sigterm_while_an_image_is_predicted():
+    image = io.BytesIO()
+    Image.new("RGB", (2, 2)).save(image, format="PNG")
+    command = [sys.executable, "-u", "-c", PROGRAM]
+    with (
+        subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process,
+        concurrent.futures.ThreadPoolExecutor() as pool,
+    ):
+        url = re.search("http://[^ ]*/", process.stdout.readline())[0]
+        upload = pool.submit(urllib.request.urlopen, f"{url}predict", image.getvalue())
+        assert process.stdout.readline() == "predicting\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 128 + signal.SIGTERM
+        sentence = "predict: stopped by SIGTERM; the image at hand was given up, and the same command continues."
+        assert process.stderr.read().rstrip().endswith(f"\n{sentence}")
+        with pytest.raises(OSError, match="without response|reset"):
+            upload.result()
 
 
 def test_image_that_takes_too_long_at_the_end_is_given_up(monkeypatch):

@@ -72,7 +72,7 @@ def test_image_that_takes_too_long_is_given_up(image):
 def test_decoder_that_crashes_costs_one_image(decoder, image):
     decoder.decode(image[0], _never)
     decoder._process.kill()
-    decoder._process.join()
+    decoder._process.wait()
     with pytest.raises(UserError, match="The image cannot be read as an image: the decoder broke off; save it anew."):
         decoder.decode(image[0], _never)
     np.testing.assert_array_equal(decoder.decode(image[0], _never), image[1])
