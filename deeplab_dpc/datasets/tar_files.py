@@ -66,7 +66,7 @@ def inflated(path: pathlib.Path) -> IO[bytes] | None:
         with contextlib.ExitStack() as stack:
             copy = cast(IO[bytes], stack.enter_context(tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)))
             # Members are looked at while the copy is made, before a large one is inflated.
-            with tarfile.open(fileobj=_Copying(source, copy, path), mode="r|", tarinfo=Header) as members:
+            with tarfile.open(fileobj=cast(Any, _Copying(source, copy, path)), mode="r|", tarinfo=Header) as members:
                 for member in members:
                     require_image_size(f"The member {member.name} of the archive {path}", member.size)
             while source.read(_AT_ONCE):  # the checksum follows
