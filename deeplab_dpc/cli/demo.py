@@ -107,6 +107,8 @@ def _summarize(root: pathlib.Path, search: pathlib.Path, run: pathlib.Path) -> N
     final = read_json(run / "eval_val" / "metrics.json", "evaluation")["miou"]
     rows = []
     for result in results:
+        if result["given_up"]:
+            continue
         is_best = Cell.from_json(result["cell"]) == best
         if not is_best and result["draw"] != "given" and result["reranked_miou"] is None:
             continue

@@ -10,7 +10,6 @@ from deeplab_dpc.config import AutoDeepLabConfig, FidelityConfig, ModelConfig, S
 from deeplab_dpc.console import console
 from deeplab_dpc.search import local_workers
 from deeplab_dpc.search.display import SearchWatch
-from deeplab_dpc.search.report import print_result
 from deeplab_dpc.search.runner import run_search
 from deeplab_dpc.search.storage import open_storage
 
@@ -133,5 +132,4 @@ def _search(request: Request) -> None:
     with SearchWatch(live=not is_child) as watch:
         result = run_search(job, storage, watch, reporting=not is_child)
     if not is_child:
-        print_result(result)
-        console.print(search_workers.written(request.workdir))
+        search_workers.print_end(request.workdir, result)

@@ -1,6 +1,7 @@
 """What the modes of search.py have in common: the flags, read and checked, and what is made from them."""
 
 import dataclasses
+import os
 import pathlib
 from typing import TYPE_CHECKING, Self
 
@@ -21,6 +22,9 @@ from deeplab_dpc.search.runner import EXTENDABLE, Job
 if TYPE_CHECKING:  # a search on a complete cache does without Keras and TensorFlow until it trains
     from deeplab_dpc.models.segmenter import Segmenter
     from deeplab_dpc.search.feature_writer import SplitPlan
+
+# Of the environment: the storage where --storage is not given, so that its password need not be in a command line.
+STORAGE_VARIABLE = "DEEPLAB_DPC_STORAGE"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +49,8 @@ class Request:
         """Reads and checks them, as far as can be done without a feature cache."""
         flag_groups.required(values, "workdir")
         config = flag_groups.config_from_flags(SearchConfig, values)
-        service = flag_groups.config_from_flags(ServiceConfig, values)
+        storage = values.storage or os.environ.get(STORAGE_VARIABLE) or None
+        service = flag_groups.config_from_flags(ServiceConfig, values, storage=storage)
         if values.restore_moving_averages and not values.tf_initial_checkpoint:
             raise UserError("--restore_moving_averages is for --tf_initial_checkpoint; give that too.")
         dataset = find_dataset(values.data_dir, values.dataset, values.classes) if values.data_dir else None

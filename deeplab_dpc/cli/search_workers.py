@@ -2,34 +2,42 @@
 
 It does without Keras, and so takes no memory of a GPU: the features are cached by a child of it too.
 
-WORKDIR/workers/flags          what the workers are started with
-                features.json  where the features are
+WORKDIR/workers/features.json  where the features are
                 cache.log      what caching them had to say
                 1.log ...      what each worker says
+
+The workers are given the flags that the user gave, but for --storage, which may hold a password: that goes through
+their environment, which only the same user can read.
 """
 
 import os
 import pathlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from deeplab_dpc.cli.search_job import Request
+from absl import flags
+
+from deeplab_dpc.cli.search_job import STORAGE_VARIABLE, Request
 from deeplab_dpc.console import console
 from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.files import read_json, write_json
+from deeplab_dpc.search import given_up
 from deeplab_dpc.search.device_share import num_cores, share, visible_gpus
 from deeplab_dpc.search.display import StudyView
 from deeplab_dpc.search.feature_cache import FeatureCache, open_cache
 from deeplab_dpc.search.identity import Worker
 from deeplab_dpc.search.local_workers import POLL_SECONDS, LocalWorkers, run_child
 from deeplab_dpc.search.report import print_result
+from deeplab_dpc.search.result import SearchResult
 from deeplab_dpc.search.runner import Reporter, observer, open_reranking, open_study
 from deeplab_dpc.search.storage import open_storage
 from deeplab_dpc.training.interruption import Interruption
 
 FOLDER = "workers"
 FEATURES = "features.json"
+# The first for its password; the others are done by this process alone.
+NOT_PASSED_ON = ("storage", "workers", "retry_given_up")
 
 
 def search(request: Request) -> None:
@@ -43,22 +51,27 @@ def search(request: Request) -> None:
         )
     folder = request.workdir / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / "flags").unlink(missing_ok=True)  # of an earlier version, with the password that --storage may have
     storage = open_storage(service.storage, request.workdir, shared=True)
-    command = _command(request, folder)
-    path = request.values.feature_cache or _cached(command, folder)
+    command = worker_command(request.values)
+    secrets = {STORAGE_VARIABLE: service.storage} if service.storage else {}
+    path = request.values.feature_cache or _cached(command, folder, secrets)
     job = request.claimed_job(open_cache(path))
     worker = Worker.current()
     study, reranking = open_study(job, storage, worker), open_reranking(job, storage, worker)
+    if service.retry_given_up:
+        given_up.retry(study.ledger, reranking)
     gpus, cores = visible_gpus(os.environ), num_cores()
-    environments = [share(index, service.workers, cores, gpus, os.environ) for index in range(service.workers)]
+    environments = [
+        {**share(index, service.workers, cores, gpus, os.environ), **secrets} for index in range(service.workers)
+    ]
     reporter = Reporter(job, study, reranking)
     workers = LocalWorkers([*command, f"--feature_cache={path}"], environments, folder)
     with Interruption() as interruption, workers, StudyView() as view:
         view.observe(observer(job, storage, study), lambda: workers.names)
         _look_after(workers, interruption, reporter)
     reporter.write()
-    print_result(reporter.result())
-    console.print(written(request.workdir))
+    print_end(request.workdir, reporter.result())
 
 
 def _look_after(workers: LocalWorkers, interruption: Interruption, reporter: Reporter) -> None:
@@ -75,18 +88,33 @@ def _look_after(workers: LocalWorkers, interruption: Interruption, reporter: Rep
         time.sleep(POLL_SECONDS)
 
 
-def _command(request: Request, folder: pathlib.Path) -> list[str]:
-    """What a worker runs: the same flags, but for the number of workers."""
-    flagfile = folder / "flags"
-    flagfile.touch(mode=0o600)  # --storage may have a password
-    flagfile.write_text(request.values.flags_into_string(), encoding="utf-8")
+def worker_command(values: flags.FlagValues) -> list[str]:
+    """Returns the command of a worker: the flags that were given, on the command line or in a flagfile, but for some.
+
+    A flag that was not given has its default in the worker too.
+    """
     program = [sys.executable, "-m", "deeplab_dpc.cli.main", "search"]
-    return [*program, f"--flagfile={flagfile}", "--workers=1"]
+    given = [
+        argument
+        for name in sorted(values)
+        if name == values[name].name and name not in NOT_PASSED_ON
+        for argument in _arguments(values[name])
+    ]
+    return [*program, *given, "--workers=1"]
 
 
-def _cached(command: Sequence[str], folder: pathlib.Path) -> str:
-    """Has a child make the features, and says where they are."""
-    run_child([*command, "--mode=cache"], folder / "cache.log")
+def _arguments(flag: flags.Flag) -> list[str]:
+    """Returns the arguments that give a flag the value that it was given."""
+    if flag.using_default_value or flag.value is None:
+        return []
+    if isinstance(flag, flags.MultiFlag):
+        return [f"--{flag.name}={value}" for value in flag.value]
+    return [flag.serialize()]
+
+
+def _cached(command: Sequence[str], folder: pathlib.Path, secrets: Mapping[str, str]) -> str:
+    """Has a child make the features, and returns where they are."""
+    run_child([*command, "--mode=cache"], folder / "cache.log", secrets)
     return read_json(folder / FEATURES, "note of the features")["path"]
 
 
@@ -95,6 +123,10 @@ def tell_parent(request: Request, cache: FeatureCache) -> None:
     write_json(request.workdir / FOLDER / FEATURES, {"path": str(cache.path)})
 
 
-def written(workdir: pathlib.Path) -> str:
-    """What a search leaves, in a line."""
-    return f"Written: {workdir}/report.html, results.json, cells/best.json, best.png"
+def print_end(workdir: pathlib.Path, result: SearchResult) -> None:
+    """Prints what was found, where it is written, and in the last line what was given up."""
+    print_result(result)
+    console.print(f"Written: {workdir}/report.html, results.json, cells/best.json, best.png")
+    without = given_up.sentence(result.given_up)
+    if without:
+        console.print(without)

@@ -134,12 +134,14 @@ class ServiceConfig(Config):
       study_name: of the search in that storage.
       workers: processes to start on this machine; 1 for this one alone.
       lease_seconds: after so many seconds without a sign of life of its worker, a task is given to another.
+      retry_given_up: whether cells are tried again that were given up, since every worker that took them died.
     """
 
     storage: str | None = None
     study_name: str = "search"
     workers: int = 1
     lease_seconds: float = 300.0
+    retry_given_up: bool = False
 
     def __post_init__(self):
         positive(self, "workers", "lease_seconds")

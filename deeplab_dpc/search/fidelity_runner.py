@@ -6,6 +6,7 @@ from deeplab_dpc.arch.cost import cell_cost
 from deeplab_dpc.arch.receptive_field import receptive_field
 from deeplab_dpc.config import FidelityConfig
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.search import given_up
 from deeplab_dpc.search.aspp_subsets import aspp_subsets
 from deeplab_dpc.search.display import SearchWatch
 from deeplab_dpc.search.fidelity import FOLDER, SUBSET, TOP, FidelityResult, FidelityRow
@@ -50,6 +51,8 @@ def measure_fidelity(
         cells += top
     ledger = Ledger(storage, name, worker, job.service.lease_seconds)
     join(storage, ledger.study_id, name, {**job.sections(), "data": job.data}, FIDELITY_EXTENDABLE)
+    if job.service.retry_given_up:
+        given_up.retry(ledger)
     seeds = range(job.config.seed, job.config.seed + config.fidelity_seeds)
     tasks = FidelityTasks(ledger, cells, seeds, known)
 

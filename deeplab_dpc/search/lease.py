@@ -40,21 +40,34 @@ class Lease:
       trial_id: of the attempt.
       interval: seconds between renewals.
       renew: renews it for the given time; raises LeaseLostError if it is over, and UserError if nobody answers.
+      note_step: is called once, when the first step is done; raises the same.
     """
 
-    def __init__(self, task: Task, trial_id: int, interval: float, renew: Callable[[int], None]):
+    def __init__(
+        self,
+        task: Task,
+        trial_id: int,
+        interval: float,
+        renew: Callable[[int], None],
+        note_step: Callable[[], None] = lambda: None,
+    ):
         self.task = task
         self.trial_id = trial_id
         self._interval = interval
         self._renew = renew
+        self._note_step = note_step
+        self._has_stepped = False
         self._lost = threading.Event()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep, daemon=True)
 
     def check(self) -> None:
-        """Raises LeaseLostError if the task was given to another worker."""
+        """Is called after each step of the task; raises LeaseLostError if it was given to another worker."""
         if self._lost.is_set():
             raise LeaseLostError(self.task.key)
+        if not self._has_stepped:
+            self._has_stepped = True
+            self._note_step()
 
     def __enter__(self) -> "Lease":
         self._thread.start()

@@ -35,7 +35,9 @@ from deeplab_dpc.search.storage import PATIENCE_SECONDS, persistently
 MAX_ATTEMPTS = 5  # at a task whose workers die; then it is given up
 RENEWALS = 3  # in the length of a lease
 LOST, RELEASED, SURPLUS = "lost", "released", "surplus"  # why an attempt failed
+RETRY = "retry"  # of what is no attempt: lost attempts before it count no more
 KEY, WORKER, LEASE, RESULT, END = "key", "worker", "lease", "result", "end"
+STEPPED, ERROR = "stepped", "error"  # whether a step of the training was done; what its worker died of
 
 
 class Ledger:
@@ -66,7 +68,8 @@ class Ledger:
         self.study_id = persistently(lambda: _open_study(storage, name, directions))
         self.finished: dict[str, FrozenTrial] = {}
         self.running: dict[str, FrozenTrial] = {}
-        self._lost: dict[str, int] = {}  # how many attempts were lost, by key
+        self._lost: dict[str, list[FrozenTrial]] = {}  # attempts that were lost, by key; those that count
+        self.num_lost = 0  # attempts whose workers were gone
         self._unsettled: set[int] = set()  # numbers of attempts that were not over when last read
         self._read = 0  # all numbers below were read
         self._silence: dict[int, tuple[int, float]] = {}  # by number: the lease's count, and seconds without another
@@ -110,7 +113,10 @@ class Ledger:
             self.finished.setdefault(key, trial)
         elif trial.state == TrialState.FAIL:
             if trial.user_attrs.get(END) == LOST:
-                self._lost[key] = self._lost.get(key, 0) + 1
+                self._lost.setdefault(key, []).append(trial)
+                self.num_lost += 1
+            elif trial.user_attrs.get(END) == RETRY:
+                self._lost.pop(key, None)
         elif self._is_lost(trial):
             self._end(trial._trial_id, LOST)
             self._unsettled.add(trial.number)  # read again: it may have been finished just now
@@ -138,7 +144,7 @@ class Ledger:
 
     def is_given_up(self, key: str) -> bool:
         """Whether all attempts that a task may have were lost."""
-        return key not in self.finished and key not in self.running and self._lost.get(key, 0) >= MAX_ATTEMPTS
+        return key not in self.finished and key not in self.running and len(self._lost.get(key, ())) >= MAX_ATTEMPTS
 
     def claim(self, tasks: Sequence[Task]) -> Lease | None:
         """Takes the first of the tasks that no other worker takes at the same time; None if they take all."""
@@ -148,7 +154,8 @@ class Ledger:
             trial_id = self._attempt(task)
             ahead = self._attempts_before(task.key, trial_id)
             if not ahead:
-                return Lease(task, trial_id, self._lease_seconds / RENEWALS, functools.partial(self._renew, trial_id))
+                renew, note_step = (functools.partial(call, trial_id) for call in (self._renew, self._note_step))
+                return Lease(task, trial_id, self._lease_seconds / RENEWALS, renew, note_step)
             self._end(trial_id, SURPLUS)
             # Others wanted the same and were as many: each of them is one further, so that they do not meet again.
             del waiting[:ahead]
@@ -170,14 +177,15 @@ class Ledger:
         Those of this worker, which it does not know of, are ended: the storage took them and could not say so.
         """
         trials = self._trials()
-        ahead, lost = 0, self._lost.get(key, 0)
+        ahead, lost = 0, len(self._lost.get(key, ()))
         number = next(trial.number for trial in reversed(trials) if trial._trial_id == trial_id)
         for earlier in [*self._unsettled, *range(self._read, number)]:
             trial = trials[earlier]
             if _key(trial) != key:
                 continue
             if trial.state == TrialState.FAIL:
-                lost += trial.user_attrs.get(END) == LOST
+                end = trial.user_attrs.get(END)
+                lost = 0 if end == RETRY else lost + (end == LOST)
             elif _worker(trial) == self.worker:
                 self._end(trial._trial_id, SURPLUS)
             else:
@@ -185,10 +193,14 @@ class Ledger:
         return max(ahead, int(lost >= MAX_ATTEMPTS))
 
     def _renew(self, trial_id: int, count: int) -> None:
-        try:
-            persistently(lambda: self._storage.set_trial_user_attr(trial_id, LEASE, count), self._lease_seconds)
-        except optuna.exceptions.UpdateFinishedTrialError as error:
-            raise LeaseLostError(f"trial {trial_id}") from error
+        self._write_unless_over(
+            lambda: self._storage.set_trial_user_attr(trial_id, LEASE, count), f"trial {trial_id}", self._lease_seconds
+        )
+
+    def _note_step(self, trial_id: int) -> None:
+        self._write_unless_over(
+            lambda: self._storage.set_trial_user_attr(trial_id, STEPPED, True), f"trial {trial_id}", self._lease_seconds
+        )
 
     def report(self, lease: Lease, step: int, value: float) -> None:
         """Keeps an intermediate value of a task.
@@ -196,10 +208,15 @@ class Ledger:
         Raises:
           LeaseLostError: if it was given to another worker.
         """
+        self._write_unless_over(
+            lambda: self._storage.set_trial_intermediate_value(lease.trial_id, step, value), lease.task.key
+        )
+
+    def _write_unless_over(self, write: Callable[[], None], what: str, patience: float = PATIENCE_SECONDS) -> None:
         try:
-            persistently(lambda: self._storage.set_trial_intermediate_value(lease.trial_id, step, value))
+            persistently(write, patience)
         except optuna.exceptions.UpdateFinishedTrialError as error:
-            raise LeaseLostError(lease.task.key) from error
+            raise LeaseLostError(what) from error
 
     def finish(self, lease: Lease, values: Sequence[float], result: Mapping[str, Any], complete: bool = True) -> bool:
         """Keeps the result; it is on disk when this returns. False if the task was given to another worker before.
@@ -222,6 +239,13 @@ class Ledger:
         with contextlib.suppress(UserError):
             self._end(lease.trial_id, RELEASED, FAREWELL_SECONDS)
 
+    def lose(self, lease: Lease, error: str) -> None:
+        """Notes what its worker dies of, and gives the task back as lost; at the lease's end if nobody answers."""
+        with contextlib.suppress(UserError, optuna.exceptions.UpdateFinishedTrialError):
+            write = functools.partial(self._storage.set_trial_user_attr, lease.trial_id, ERROR, error)
+            persistently(write, FAREWELL_SECONDS)
+            self._end(lease.trial_id, LOST, FAREWELL_SECONDS)
+
     def _end(self, trial_id: int, reason: str, patience: float = PATIENCE_SECONDS) -> None:
         """Fails an attempt, unless it is over already."""
         with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
@@ -232,10 +256,20 @@ class Ledger:
         """The keys of the tasks that are given up."""
         return {key for key in self._lost if self.is_given_up(key)}
 
-    @property
-    def num_lost(self) -> int:
-        """Attempts whose workers were gone."""
-        return sum(self._lost.values())
+    def given_up_attempts(self) -> list[list[FrozenTrial]]:
+        """Returns the lost attempts at each task that is given up."""
+        return [attempts for key, attempts in self._lost.items() if self.is_given_up(key)]
+
+    def retry_given_up(self) -> int:
+        """Opens the tasks that are given up again, for all workers; returns how many."""
+        self.refresh()
+        keys = self.given_up()
+        for key in keys:
+            attributes = {**self._lost[key][-1].user_attrs, WORKER: self.worker.to_json(), END: RETRY}
+            marker = create_trial(state=TrialState.FAIL, user_attrs=attributes)
+            persistently(functools.partial(self._storage.create_new_trial, self.study_id, marker))
+        self.refresh()
+        return len(keys)
 
     def silence(self, trial: FrozenTrial) -> float:
         """For how many seconds a running attempt's lease has not been seen to move."""

@@ -136,15 +136,20 @@ class LocalWorkers:
             time.sleep(POLL_SECONDS)
 
 
-def run_child(command: Sequence[str], log: pathlib.Path) -> None:
+def run_child(command: Sequence[str], log: pathlib.Path, variables: Mapping[str, str] | None = None) -> None:
     """Runs a process that a worker needs something of; what it prints is seen, what it complains of is in the log.
+
+    Args:
+      command: program and arguments.
+      log: file for what it writes to stderr.
+      variables: of its environment, beside this process's own.
 
     Raises:
       UserError: if it fails.
       Stopped: if a signal came, which is passed on.
     """
     with Interruption() as interruption, open(log, "wb") as stream:
-        environment = worker_environment({})
+        environment = worker_environment(variables or {})
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stderr=stream, env=environment, start_new_session=True
         )

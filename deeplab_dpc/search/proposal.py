@@ -16,6 +16,7 @@ from deeplab_dpc.arch.cost import Cost, cell_cost
 from deeplab_dpc.arch.receptive_field import receptive_field
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
+from deeplab_dpc.search.journal import open_journal
 from deeplab_dpc.search.ledger import RENEWALS
 from deeplab_dpc.search.projection import Plan
 from deeplab_dpc.search.samplers.exhaustive import num_distinct_cells
@@ -81,8 +82,9 @@ def copy_of_study(location: str | None, workdir: pathlib.Path, names: list[str])
         if is_file and rest and not path.exists():
             return copy
         if scheme == "journal" and rest:
-            location = f"journal:{shutil.copy(path, pathlib.Path(scratch) / JOURNAL)}"
-        storage = open_storage(location, workdir, shared=False)
+            storage: BaseStorage = open_journal(shutil.copy(path, pathlib.Path(scratch) / JOURNAL), shown=path)
+        else:
+            storage = open_storage(location, workdir, shared=False)
         present = {study.study_name for study in storage.get_all_studies()}
         for name in present.intersection(names):
             with warnings.catch_warnings():

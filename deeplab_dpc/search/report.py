@@ -1,6 +1,6 @@
 """What a search leaves: the table, results.json, report.html with its pictures, and the cells as JSON and drawings.
 
-results.json    a row a cell, warm starts first, then the candidates, best first by proxy
+results.json    a row a cell, warm starts first, then the candidates, best first by proxy, then what was given up
 scores.png      the candidates in their order with the best so far
 cells/          the best by proxy (rank_*), the worst and the winner (best), as JSON and PNG
 report.html     all that the sections in reporting/ show, in one file; report/ has its pictures
@@ -14,6 +14,7 @@ from typing import Any
 from deeplab_dpc.arch.receptive_field import receptive_field
 from deeplab_dpc.console import print_table
 from deeplab_dpc.files import atomic_path
+from deeplab_dpc.search.given_up import GivenUp
 from deeplab_dpc.search.reporting import words
 from deeplab_dpc.search.reporting.agreement import agreement
 from deeplab_dpc.search.reporting.cells import write_cells
@@ -66,6 +67,7 @@ def _write_results(path: pathlib.Path, population: Population) -> None:
     ranked: list[tuple[Scored, int | None]] = [(scored, None) for scored in result.warm_starts]
     ranked += [(population.candidates[place], rank) for rank, place in enumerate(population.order, start=1)]
     rows = [_row(result, scored, rank, reranked.get(scored.cell)) for scored, rank in ranked]
+    rows += [{**dict.fromkeys(rows[0] if rows else ()), **_row_given_up(task)} for task in result.given_up]
     with atomic_path(path) as partial:
         partial.write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n", encoding="utf-8")
 
@@ -91,7 +93,13 @@ def _row(result: SearchResult, scored: Scored, proxy_rank: int | None, reranked_
         "multiply_adds": cost.multiply_adds,
         "receptive_field": list(receptive_field(scored.cell, height, width)),
         "cell": scored.cell.to_json(),
+        "given_up": None,
     }
+
+
+def _row_given_up(task: GivenUp) -> dict[str, Any]:
+    """What is known of a cell without a score; the other keys are null."""
+    return {"name": task.name, "draw": task.draw, "cell": task.cell, "given_up": task.to_json()}
 
 
 def print_result(result: SearchResult, shown: int = 10) -> None:

@@ -5,6 +5,7 @@ import dataclasses
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.cost import Cost, cell_cost
 from deeplab_dpc.config import SearchConfig
+from deeplab_dpc.search.given_up import GivenUp
 from deeplab_dpc.search.scored import Reranked, Scored
 
 
@@ -17,6 +18,7 @@ class SearchResult:
       feature_shape: (height, width, channels) of the scoring split's features, which costs are counted for.
       warm_starts, candidates: scored by proxy, in the order they were drawn.
       reranked: those trained end to end.
+      given_up: what has no score, since every worker that took it died.
     """
 
     config: SearchConfig
@@ -24,6 +26,7 @@ class SearchResult:
     warm_starts: list[Scored]
     candidates: list[Scored]
     reranked: list[Reranked]
+    given_up: tuple[GivenUp, ...] = ()
 
     def best(self, count: int) -> list[Scored]:
         """The best candidates by proxy, best first; those that were stopped early come after the others."""

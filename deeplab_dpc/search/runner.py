@@ -13,6 +13,7 @@ from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, ServiceConfig
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.errors import Stopped, UserError
+from deeplab_dpc.search import given_up
 from deeplab_dpc.search.display import SearchWatch
 from deeplab_dpc.search.evaluator import Candidate, Evaluator
 from deeplab_dpc.search.feature_cache import FeatureCache
@@ -111,6 +112,8 @@ def run_search(job: Job, storage: BaseStorage, watch: SearchWatch, reporting: bo
         rerank_network(job.config, job.model, job.tf_initial_checkpoint, job.restore_moving_averages)
     worker = Worker.current()
     study, reranking = open_study(job, storage, worker), open_reranking(job, storage, worker)
+    if job.service.retry_given_up:
+        given_up.retry(study.ledger, reranking)
     watch.observe(lambda: observer(job, storage, study))
     reporter = Reporter(job, study, reranking)
 
@@ -161,10 +164,12 @@ class Reporter:
     def write(self) -> None:
         """Writes it; of several processes that do so in one directory at the same moment, one after another."""
         fidelity = read_fidelity(self._job.workdir)
-        sections = [] if fidelity is None else [fidelity_section(fidelity)]
+        result = self.result()
+        further = (None if fidelity is None else fidelity_section(fidelity), given_up.section(result.given_up))
+        sections = [section for section in further if section is not None]
         with open(self._job.workdir / ".report.lock", "w", encoding="utf-8") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
-            write_report(self._job.workdir, self.result(), sections)
+            write_report(self._job.workdir, result, sections)
         self._written = time.monotonic()
 
 
@@ -206,7 +211,8 @@ def search_result(study: SearchStudy, reranking: Ledger, feature_shape: tuple[in
         trial = reranking.finished.get(scored.cell.digest())
         if trial is not None:
             reranked.append(Reranked(scored, **trial.user_attrs[RESULT]))
-    return SearchResult(study.config, feature_shape, warm_starts, candidates, reranked)
+    without = given_up.given_up(study.ledger, reranking)
+    return SearchResult(study.config, feature_shape, warm_starts, candidates, reranked, without)
 
 
 def make_evaluator(job: Job) -> Evaluator:

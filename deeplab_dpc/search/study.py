@@ -69,6 +69,7 @@ class SearchStudy:
         self.ledger = Ledger(storage, name, worker, lease_seconds, directions)
         self._scored: dict[int, Scored] = {}
         self._heard: set[str] = set()  # keys whose results the sequence knows
+        self._missed: set[str] = set()  # keys that it knows to be given up
         self._drawn: set[str] = set()  # keys whose draws it knows
 
     @property
@@ -148,8 +149,9 @@ class SearchStudy:
             scored = _scored(self.ledger.finished[key])
             self._scored[int(key)] = scored
             self._sequence.record(int(key), scored.score)
-        for key in self.ledger.given_up() - self._heard:
-            self._heard.add(key)
+        # One that is tried again has a result later on.
+        for key in self.ledger.given_up() - self._missed:
+            self._missed.add(key)
             self._sequence.record(int(key), None)
 
     def warm_starts(self) -> list[Scored]:

@@ -5,11 +5,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from deeplab_dpc.errors import Stopped
+from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.search.ledger import Lease, LeaseLostError, Ledger, Task
 
 SHORTEST_WAIT_SECONDS = 0.1  # between looks at the storage while others do the rest
 LONGEST_WAIT_SECONDS = 2.0
+LONGEST_ERROR = 500  # characters that are kept of what a worker died of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +86,16 @@ def _perform(ledger: Ledger, lease: Lease, perform: Callable[[Lease], Outcome], 
         except (Stopped, KeyboardInterrupt):
             ledger.release(lease)
             raise
+        except Exception as error:
+            ledger.lose(lease, _in_a_line(error))
+            raise
     if ledger.finish(lease, outcome.values, outcome.result, outcome.complete):
         watch.finished(lease.task, outcome)
     else:
         watch.rejected(lease.task)
+
+
+def _in_a_line(error: Exception) -> str:
+    """What an error says, in a line."""
+    said = " ".join(str(error).split())[:LONGEST_ERROR]
+    return said if isinstance(error, UserError) else f"{type(error).__name__}: {said}"

@@ -79,12 +79,15 @@ def test_cell_that_is_being_scored_is_not_proposed_and_its_lease_stays(tmp_path)
     assert study.ledger.finish(lease, [0.5], ProxyScore(0.5, 0.1, 2.0, 1.0, 10).to_json())
 
 
-def test_torn_journal_is_read_and_not_repaired(tmp_path):
+def test_torn_journal_is_read_and_not_repaired(tmp_path, capsys):
     _score(_study(open_storage(None, tmp_path, shared=False)), 2)
     torn = (tmp_path / JOURNAL).read_bytes() + b'{"op_code": 4'
     (tmp_path / JOURNAL).write_bytes(torn)
-    (tmp_path / f"{JOURNAL}.lock").unlink()
+    for beside in ("lock", "length"):
+        (tmp_path / f"{JOURNAL}.{beside}").unlink()
     proposed, _ = _proposed(copy_of_study(None, tmp_path, ["search"]))
+    said = " ".join(capsys.readouterr().out.split())
+    assert said == f"The last line of the journal {tmp_path}/{JOURNAL} is damaged and is not read."
     assert proposed[0][0] == "cell 1"
     assert (tmp_path / JOURNAL).read_bytes() == torn
     assert [path.name for path in tmp_path.iterdir()] == [JOURNAL]
