@@ -16,9 +16,8 @@ from rich.text import Text
 
 from deeplab_dpc.console import console
 from deeplab_dpc.errors import Stopped, UserError
-from deeplab_dpc.search.identity import Worker
+from deeplab_dpc.search.attempt import RESULT, worker_of
 from deeplab_dpc.search.lease import Task
-from deeplab_dpc.search.ledger import RESULT, WORKER
 from deeplab_dpc.search.live import Progress, StudyObserver, WorkerState
 from deeplab_dpc.search.reporting import words
 from deeplab_dpc.search.work import Outcome
@@ -150,7 +149,7 @@ def result_line(attributes: Mapping[str, Any], result: Mapping[str, Any], comple
 def finished_line(trial: FrozenTrial) -> str:
     """The same of a finished attempt, with its worker."""
     line = result_line(trial.user_attrs, trial.user_attrs[RESULT], trial.state == TrialState.COMPLETE)
-    return f"{line}  by {Worker.from_json(trial.user_attrs[WORKER])}"
+    return f"{line}  by {worker_of(trial)}"
 
 
 def with_local_workers(progress: Progress, names: Mapping[str, str]) -> Progress:

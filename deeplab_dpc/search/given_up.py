@@ -7,8 +7,8 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from deeplab_dpc.console import console
-from deeplab_dpc.search.identity import Worker
-from deeplab_dpc.search.ledger import ERROR, STEPPED, WORKER, Ledger
+from deeplab_dpc.search.attempt import ERROR, STEPPED, understood, worker_of
+from deeplab_dpc.search.ledger import Ledger
 from deeplab_dpc.search.reporting import words
 from deeplab_dpc.search.reporting.section import ReportSection
 
@@ -42,16 +42,11 @@ class GivenUp:
     def of(cls, attempts: Sequence[FrozenTrial]) -> "GivenUp":
         """What lost attempts at one task tell."""
         last = attempts[-1].user_attrs
-        return cls(
-            last["name"],
-            last["draw"],
-            last["summary"],
-            last["cell"],
-            len(attempts),
-            sum(STEPPED not in attempt.user_attrs for attempt in attempts),
-            str(Worker.from_json(last[WORKER])),
-            last.get(ERROR, WITHOUT_A_WORD),
-        )
+        with understood(attempts[-1]):
+            cell = (last["name"], last["draw"], last["summary"], last["cell"])
+        before_first_step = sum(STEPPED not in attempt.user_attrs for attempt in attempts)
+        worker = str(worker_of(attempts[-1]))
+        return cls(*cell, len(attempts), before_first_step, worker, last.get(ERROR, WITHOUT_A_WORD))
 
     def __str__(self) -> str:
         before = f"{self.before_first_step} of them before the first step, " if self.before_first_step else ""

@@ -84,7 +84,7 @@ class _JournalFile(BaseJournalBackend):
         """How many lines were read."""
         return self._chain.number
 
-    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
         """Yields the records after those that were read before, of which Optuna has applied all."""
         assert log_number_from == self._chain.number
         try:

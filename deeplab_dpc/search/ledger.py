@@ -28,16 +28,27 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.search.attempt import (
+    END,
+    ERROR,
+    KEY,
+    LEASE,
+    LOST,
+    RELEASED,
+    RESULT,
+    RETRY,
+    STEPPED,
+    SURPLUS,
+    WORKER,
+    key_of,
+    worker_of,
+)
 from deeplab_dpc.search.identity import Worker
 from deeplab_dpc.search.lease import FAREWELL_SECONDS, Lease, LeaseLostError, Task
 from deeplab_dpc.search.storage import PATIENCE_SECONDS, persistently
 
 MAX_ATTEMPTS = 5  # at a task whose workers die; then it is given up
 RENEWALS = 3  # in the length of a lease
-LOST, RELEASED, SURPLUS = "lost", "released", "surplus"  # why an attempt failed
-RETRY = "retry"  # of what is no attempt: lost attempts before it count no more
-KEY, WORKER, LEASE, RESULT, END = "key", "worker", "lease", "result", "end"
-STEPPED, ERROR = "stepped", "error"  # whether a step of the training was done; what its worker died of
 
 
 class Ledger:
@@ -108,7 +119,7 @@ class Ledger:
         return persistently(read)
 
     def _take(self, trial: FrozenTrial) -> None:
-        key = _key(trial)
+        key = key_of(trial)
         if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
             self.finished.setdefault(key, trial)
         elif trial.state == TrialState.FAIL:
@@ -127,7 +138,7 @@ class Ledger:
         self._silence.pop(trial.number, None)
 
     def _is_lost(self, trial: FrozenTrial) -> bool:
-        worker = _worker(trial)
+        worker = worker_of(trial)
         if worker == self.worker:
             return False
         if worker.is_gone():
@@ -181,12 +192,12 @@ class Ledger:
         number = next(trial.number for trial in reversed(trials) if trial._trial_id == trial_id)
         for earlier in [*self._unsettled, *range(self._read, number)]:
             trial = trials[earlier]
-            if _key(trial) != key:
+            if key_of(trial) != key:
                 continue
             if trial.state == TrialState.FAIL:
                 end = trial.user_attrs.get(END)
                 lost = 0 if end == RETRY else lost + (end == LOST)
-            elif _worker(trial) == self.worker:
+            elif worker_of(trial) == self.worker:
                 self._end(trial._trial_id, SURPLUS)
             else:
                 ahead += 1
@@ -274,19 +285,6 @@ class Ledger:
     def silence(self, trial: FrozenTrial) -> float:
         """For how many seconds a running attempt's lease has not been seen to move."""
         return self._silence.get(trial.number, (0, 0.0))[1]
-
-
-def _key(trial: FrozenTrial) -> str:
-    if KEY not in trial.user_attrs:
-        raise UserError(
-            f"Trial {trial.number} of the study was made by something else, or by another version; give another "
-            "--study_name, or search in another --workdir."
-        )
-    return trial.user_attrs[KEY]
-
-
-def _worker(trial: FrozenTrial) -> Worker:
-    return Worker.from_json(trial.user_attrs[WORKER])
 
 
 def _open_study(storage: BaseStorage, name: str, directions: Sequence[StudyDirection]) -> int:

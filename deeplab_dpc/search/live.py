@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 
 from optuna.trial import FrozenTrial, TrialState
 
+from deeplab_dpc.search.attempt import RESULT, worker_of
 from deeplab_dpc.search.identity import Worker
-from deeplab_dpc.search.ledger import RESULT, WORKER, Ledger
+from deeplab_dpc.search.ledger import Ledger
 from deeplab_dpc.search.scored import GIVEN
 
 WINDOW_SECONDS = 900.0  # that a rate is of, if it holds so many results
@@ -148,7 +149,7 @@ class _StageView:
 
     def _take(self, trial: FrozenTrial) -> None:
         attributes = trial.user_attrs
-        self.done[str(_worker(trial))] += 1
+        self.done[str(worker_of(trial))] += 1
         miou = attributes[RESULT].get("miou")
         if trial.state != TrialState.COMPLETE or miou is None or attributes.get("draw") == GIVEN:
             return
@@ -171,7 +172,7 @@ class _StageView:
         return sorted(states, key=lambda state: state.name)
 
     def _saw(self, trial: FrozenTrial, now: float) -> str:
-        worker = _worker(trial)
+        worker = worker_of(trial)
         self._last[str(worker)] = (worker, now)
         return str(worker)
 
@@ -200,7 +201,3 @@ class StudyObserver:
             place += 1
         looks = [view.look(now, is_current=view is self._views[place]) for view in self._views]
         return dataclasses.replace(looks[place], finished=tuple(trial for look in looks for trial in look.finished))
-
-
-def _worker(trial: FrozenTrial) -> Worker:
-    return Worker.from_json(trial.user_attrs[WORKER])

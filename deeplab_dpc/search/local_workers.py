@@ -49,6 +49,7 @@ class LocalWorkers:
     def __init__(self, command: Sequence[str], environments: Sequence[Mapping[str, str]], folder: pathlib.Path):
         folder.mkdir(parents=True, exist_ok=True)
         self._command = list(command)
+        self._last_words = ""  # of the worker that died last
         self._workers = [
             _Worker(f"worker {number}", folder / f"{number}.log", worker_environment(environment))
             for number, environment in enumerate(environments, start=1)
@@ -105,6 +106,7 @@ class LocalWorkers:
                 worker.is_done = True
                 continue
             said = last_line(worker.log)
+            self._last_words = f"{worker.name} by {describe_status(status)}, and {worker.log} ends with: {said}"
             if status == USER_ERROR:
                 raise UserError(without_command(said))
             again = worker.restarts < MAX_RESTARTS
@@ -117,8 +119,8 @@ class LocalWorkers:
                 self._start(worker)
         if not self._processes() and not self.is_done:
             raise UserError(
-                f"Every worker has died {MAX_RESTARTS + 1} times, and the search is not done; what they said is in "
-                f"{self._workers[0].log.parent}, and the same command continues."
+                f"Every worker has died {MAX_RESTARTS + 1} times, and the search is not done: {self._last_words}; the "
+                "same command continues."
             )
         return sentences
 

@@ -82,7 +82,8 @@ def copy_of_study(location: str | None, workdir: pathlib.Path, names: list[str])
         if is_file and rest and not path.exists():
             return copy
         if scheme == "journal" and rest:
-            storage: BaseStorage = open_journal(shutil.copy(path, pathlib.Path(scratch) / JOURNAL), shown=path)
+            copied = pathlib.Path(shutil.copy(path, pathlib.Path(scratch) / JOURNAL))
+            storage: BaseStorage = open_journal(copied, shown=path)
         else:
             storage = open_storage(location, workdir, shared=False)
         present = {study.study_name for study in storage.get_all_studies()}

@@ -1,5 +1,6 @@
 """The study of a search: candidates drawn in their order, scored by whichever worker takes them, kept by Optuna."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,9 +13,10 @@ from deeplab_dpc.arch.cost import cell_cost
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
+from deeplab_dpc.search.attempt import RESULT, understood, worker_of
 from deeplab_dpc.search.constraints import Constraints
 from deeplab_dpc.search.identity import Worker
-from deeplab_dpc.search.ledger import RESULT, WORKER, Ledger, Task
+from deeplab_dpc.search.ledger import Ledger, Task
 from deeplab_dpc.search.samplers.exhaustive import num_distinct_cells
 from deeplab_dpc.search.samplers.factory import make_strategy
 from deeplab_dpc.search.samplers.parameters import distributions, params_of
@@ -142,8 +144,9 @@ class SearchStudy:
         for key, trial in [*self.ledger.running.items(), *self.ledger.finished.items()]:
             if key not in self._drawn:
                 self._drawn.add(key)
-                cell = Cell.from_json(trial.user_attrs["cell"])
-                self._sequence.know(int(key), Draw(cell, trial.user_attrs["draw"]))
+                with understood(trial):
+                    draw = Draw(Cell.from_json(trial.user_attrs["cell"]), trial.user_attrs["draw"])
+                    self._sequence.know(int(key), draw)
         for key in [*self.ledger.finished.keys() - self._heard]:
             self._heard.add(key)
             scored = _scored(self.ledger.finished[key])
@@ -174,11 +177,15 @@ def _distinct_cells(names: Sequence[str]) -> list[tuple[str, Cell]]:
 def _scored(trial: FrozenTrial) -> Scored:
     attributes: dict[str, Any] = trial.user_attrs
     finished = trial.datetime_complete
-    return Scored(
-        attributes["name"],
-        Cell.from_json(attributes["cell"]),
-        attributes["draw"],
-        ProxyScore.from_json(attributes[RESULT]),
-        str(Worker.from_json(attributes[WORKER])),
-        finished.timestamp() if finished else 0.0,
-    )
+    with understood(trial):
+        score = ProxyScore.from_json(attributes[RESULT])
+        if not math.isclose(score.miou, trial.values[0], abs_tol=1e-12):
+            raise ValueError(f"its score is both {score.miou} and {trial.values[0]}")
+        return Scored(
+            attributes["name"],
+            Cell.from_json(attributes["cell"]),
+            attributes["draw"],
+            score,
+            str(worker_of(trial)),
+            finished.timestamp() if finished else 0.0,
+        )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import random
 import signal
 
@@ -110,6 +111,38 @@ def test_signal_gives_the_cell_back_reports_what_is_there_and_the_search_goes_on
     assert "stopped by SIGTERM; all scores are kept" in said
     assert len(_results()) == 5
     assert before + search()[2] == uninterrupted
+
+
+def test_cell_whose_workers_died_is_said_in_the_last_line_and_tried_again_on_request(search, capsys):
+    class Dying(HashEvaluator):
+        """Dies while it compiles the sixth cell."""
+
+        def evaluate(self, candidates, budgets):
+            if len(self.scored) == 5:
+                raise RuntimeError("no kernel\nimage")
+            return super().evaluate(candidates, budgets)
+
+    evaluator = Dying()
+    for _ in range(5):
+        with pytest.raises(RuntimeError):
+            search(drawn=True, evaluator=evaluator)
+    capsys.readouterr()
+    status, said, scored = search(drawn=True)
+    assert (status, len(scored)) == (0, 2)
+    last = " ".join(said[said.index("Given up") :].split())
+    assert "cell 3 (neighbour): 5 attempts, 5 of them before the first step, the last by " in last
+    assert last.endswith(": RuntimeError: no kernel image; --retry_given_up tries again.")
+    rows = _results()
+    assert len(rows) == 8
+    assert rows[-1]["name"] == "cell 3"
+    assert rows[-1]["proxy_miou"] is None
+    assert rows[-1]["given_up"]["attempts"] == 5
+    assert "RuntimeError: no kernel image" in pathlib.Path("S/report.html").read_text(encoding="utf-8")
+    status, said, scored = search(drawn=True, retry_given_up=True)
+    assert (status, len(scored)) == (0, 1)
+    assert "Tried again, of what was given up: 1 task." in said
+    assert "Given up" not in said
+    assert {row["given_up"] for row in _results()} == {None}
 
 
 def test_halving_stops_candidates_but_no_warm_start(search, tmp_path):

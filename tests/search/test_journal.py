@@ -109,6 +109,102 @@ def test_damage_in_the_middle_is_refused_and_left_alone(path, damage):
     assert path.read_bytes() == b"".join([first, damage, *rest])
 
 
+def _refused(path, message):
+    before = path.read_bytes()
+    with pytest.raises(UserError, match=message) as refused:
+        open_journal(path)
+    assert "\n" not in str(refused.value)
+    assert path.read_bytes() == before
+
+
+def test_line_that_was_doubled_changed_or_left_out_is_named(path):
+    _create(path, "a", "b", "c")
+    first, second, third = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first + second + second + third)
+    _refused(path, r"study\.journal, line 3, is the line before it once more; .*keep its first 2 lines alone")
+    path.write_bytes(first + second.replace(b'"b"', b'"x"') + third)
+    _refused(path, "line 2, was changed, or lines before it are missing; .*keep its first 1 lines")
+    path.write_bytes(first + third + third)
+    _refused(path, "line 2, was changed, or lines before it are missing")
+
+
+def test_last_line_that_was_changed_is_cut_off_and_said(path, capsys):
+    _create(path, "a", "b")
+    changed = path.read_bytes().replace(b'"b"', b'"x"')
+    path.write_bytes(changed)
+    assert _names(path) == ["a"]
+    assert _copies(path) == {"study.journal.torn1": changed}
+    said = " ".join(capsys.readouterr().out.split())
+    assert (
+        f"The last line of the journal {path} is damaged and was cut off; {path}.torn1 is the file as it was." in said
+    )
+
+
+def test_lines_that_are_missing_at_the_end_are_said(path, capsys):
+    _create(path, "a", "b")
+    whole = path.read_bytes()
+    path.write_bytes(whole.splitlines(keepends=True)[0])
+    assert _names(path) == ["a"]
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"of the {len(whole)} bytes that were written to it: its end is missing" in said
+    assert _names(path) == ["a"]  # which is now known
+    assert capsys.readouterr().out == ""
+
+
+def test_journal_that_was_removed_begins_anew(path, capsys):
+    _create(path, "a")
+    path.unlink()
+    assert _names(path) == []
+    assert capsys.readouterr().out == ""
+
+
+def test_lines_of_earlier_versions_and_of_other_programs_are_read(path):
+    plain = b'{"op_code":0,"worker_id":"w","study_name":"%s","directions":[2]}\n'
+    path.write_bytes(plain % b"old")
+    _create(path, "a")
+    with open(path, "ab") as stream:
+        stream.write(plain % b"dashboard")
+    _create(path, "b", "c")
+    assert _names(path) == ["old", "a", "dashboard", "b", "c"]
+    path.write_bytes(path.read_bytes().replace(b"dashboard", b"dashb0ard"))
+    _refused(path, "line 4, was changed, or lines before it are missing")
+
+
+@pytest.mark.parametrize("line", [b'{"op_code":11}\n', b'{"op_code":true}\n', b"[]\n", b"[" * 100_000 + b"\n"])
+def test_line_that_is_no_record_is_refused(path, line):
+    _create(path, "a")
+    path.write_bytes(path.read_bytes() + line + line)
+    _refused(path, "line 2, is damaged")
+
+
+def test_record_that_lacks_a_field_is_refused(path):
+    path.write_bytes(b'{"op_code":0,"worker_id":"w"}\n' * 2)
+    _refused(path, "line 1, is no record of a study")
+
+
+def test_file_that_is_cut_while_it_is_used_is_noticed(path):
+    storage = _create(path, "a", "b")
+    os.truncate(path, len(path.read_bytes().splitlines(keepends=True)[0]))
+    with pytest.raises(UserError, match="is shorter than it was when it was last read"):
+        storage.get_all_studies()
+
+
+def test_journal_that_may_not_be_written_is_said(path, monkeypatch):
+    storage = _create(path, "a")
+    opened = open
+
+    def refuse(file, mode="r", *args, **kwargs):
+        if "a" in mode:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return opened(file, mode, *args, **kwargs)
+
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(UserError, match="cannot be used: Read-only file system"):
+        open_journal(path)
+    with pytest.raises(UserError, match="cannot be written: Read-only file system; nothing told before is lost"):
+        storage.create_new_study([], "b")
+
+
 def _append_many(path, name):
     storage = open_journal(path)
     for number in range(30):

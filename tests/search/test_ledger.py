@@ -7,9 +7,10 @@ import pytest
 from optuna.study import StudyDirection
 
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.search.attempt import END, ERROR, KEY, RESULT, STEPPED
 from deeplab_dpc.search.identity import Worker
 from deeplab_dpc.search.lease import LeaseLostError, Task
-from deeplab_dpc.search.ledger import END, KEY, MAX_ATTEMPTS, RESULT, Ledger
+from deeplab_dpc.search.ledger import MAX_ATTEMPTS, Ledger
 
 LEASE = 60.0
 TASKS = [Task(str(number)) for number in range(4)]
@@ -348,3 +349,51 @@ def test_study_of_several_objectives(storage):
     assert ledger.finish(ledger.claim(TASKS[:1]), [0.5, 7.0], {})
     assert storage.get_study_directions(ledger.study_id) == directions
     assert storage.get_all_trials(ledger.study_id)[0].values == [0.5, 7.0]
+
+
+def test_given_up_task_is_tried_again_on_request(join, clock, storage):
+    observer = _lose(join, clock, "0", MAX_ATTEMPTS)
+    observer.refresh()
+    assert [len(attempts) for attempts in observer.given_up_attempts()] == [MAX_ATTEMPTS]
+    other = join()
+    assert join().retry_given_up() == 1
+    for ledger in (observer, other):
+        ledger.refresh()
+        assert ledger.is_open("0")
+        assert ledger.given_up_attempts() == []
+    assert observer.num_lost == MAX_ATTEMPTS
+    assert join().retry_given_up() == 0
+    behind = join()  # has read nothing of all this
+    assert behind.finish(behind.claim(TASKS[:1]), [1.0], {"miou": 1.0})
+    other.refresh()
+    assert _results(other) == {"0": {"miou": 1.0}}
+
+
+def test_task_that_is_tried_again_may_be_lost_as_often_as_before(join, clock):
+    _lose(join, clock, "0", MAX_ATTEMPTS)
+    join().retry_given_up()
+    assert _lose(join, clock, "0", MAX_ATTEMPTS - 1).is_open("0")
+    observer = _lose(join, clock, "0", 1)
+    observer.refresh()
+    assert observer.given_up() == {"0"}
+
+
+def test_first_step_of_an_attempt_is_noted_once(join, storage, monkeypatch):
+    ledger = join()
+    lease = _claim(ledger, "0")
+    assert STEPPED not in storage.get_trial(lease.trial_id).user_attrs
+    lease.check()
+    assert storage.get_trial(lease.trial_id).user_attrs[STEPPED] is True
+    monkeypatch.setattr(storage, "set_trial_user_attr", None)
+    lease.check()
+
+
+def test_what_a_worker_died_of_is_kept(join, storage):
+    ledger, other = join(), join()
+    lease = _claim(ledger, "0")
+    ledger.lose(lease, "MemoryError: no")
+    assert _ends(storage, "0") == [("FAIL", "lost")]
+    assert storage.get_trial(lease.trial_id).user_attrs[ERROR] == "MemoryError: no"
+    other.refresh()
+    assert other.is_open("0")
+    assert other.num_lost == 1

@@ -9,6 +9,7 @@ from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.cost import cell_cost
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.search.given_up import given_up
 from deeplab_dpc.search.identity import Worker
 from deeplab_dpc.search.ledger import MAX_ATTEMPTS
 from deeplab_dpc.search.scored import ProxyScore
@@ -173,3 +174,30 @@ def test_trials_of_an_older_version_are_refused(storage):
     storage.create_new_trial(storage.create_new_study([optuna.study.StudyDirection.MAXIMIZE], "search"))
     with pytest.raises(UserError, match="made by something else, or by another version"):
         _ask(_study(storage))
+
+
+def test_cell_that_was_given_up_is_scored_when_it_is_tried_again(storage):
+    study, running = _study(storage), _study(storage)
+    while (lease := _ask(study)) is not None:
+        if lease.task.key == "3":
+            study.ledger._end(lease.trial_id, "lost")
+        else:
+            _tell(study, lease)
+    running.refresh()
+    assert [task.name for task in given_up(study.ledger)] == ["cell 1"]
+    again = _study(storage)
+    assert again.ledger.retry_given_up() == 1
+    assert not again.is_done()
+    _work(again)
+    assert again.is_done()
+    for one in (again, running, _study(storage)):  # one of them knew it as given up
+        assert len(_known(one)) == 22
+        assert given_up(one.ledger) == ()
+
+
+def test_result_that_contradicts_its_score_is_refused(storage):
+    study = _study(storage)
+    lease = _ask(study)
+    assert study.ledger.finish(lease, [0.25], _score(Cell.from_json(lease.task.attributes["cell"])).to_json())
+    with pytest.raises(UserError, match="Trial 0 of the study is not as searches write them .*its score is both"):
+        _study(storage).refresh()

@@ -1,0 +1,109 @@
+"""search.py --workers=2 as a user starts it, and what its workers are started with."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import pytest
+from tiny_cache import write_cache
+
+from deeplab_dpc.cli import search
+from deeplab_dpc.cli.main import parse
+from deeplab_dpc.cli.search_workers import worker_command
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PATIENCE = 300.0  # seconds, for machines under load
+SMALL = ["--workers=2", "--num_candidates=3", "--num_branches=1", "--warm_starts=conv1x1", "--lookahead=3"]
+QUICK = ["--proxy_steps=2", "--proxy_batch_size=2", "--rerank_top_k=0"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_cache(tmp_path / "cache")
+    return tmp_path
+
+
+def _start(folder, *flags):
+    command = [sys.executable, str(ROOT / "search.py"), "--feature_cache=cache", "--workdir=S", *SMALL, *QUICK, *flags]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def _records(folder):
+    journal = folder / "S" / "study.journal"
+    lines = journal.read_bytes().splitlines(keepends=True) if journal.exists() else []
+    return [json.loads(line) for line in lines if line.endswith(b"\n")]
+
+
+def _workers_at_work(folder):
+    return [record["user_attrs"]["worker"]["pid"] for record in _records(folder) if record["op_code"] == 4]
+
+
+def test_search_of_two_workers_ends_with_every_cell_once_though_one_is_killed(folder):
+    running = _start(folder)
+    deadline = time.monotonic() + PATIENCE
+    while not (at_work := _workers_at_work(folder)):
+        assert running.poll() is None, running.stdout.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(at_work[0], signal.SIGKILL)
+    said, _ = running.communicate(timeout=PATIENCE)
+    assert running.returncode == 0, said
+    said = " ".join(said.split())
+    assert "died: killed by SIGKILL; it is started again" in said
+    assert said.endswith("Written: S/report.html, results.json, cells/best.json, best.png")
+    rows = json.loads((folder / "S" / "results.json").read_text())
+    assert Counter(row["name"] for row in rows) == Counter(["conv1x1", "cell 0", "cell 1", "cell 2"])
+    results = Counter(
+        record["trial_id"] for record in _records(folder) if record["op_code"] == 6 and record["state"] == 1
+    )
+    assert sorted(results.values()) == [1, 1, 1, 1]
+    assert not (folder / "S" / "workers" / "flags").exists()
+
+
+def test_wrong_flag_is_said_once_and_in_one_sentence(folder):
+    said, _ = (running := _start(folder, "--label_weights=1,2,3")).communicate(timeout=PATIENCE)
+    assert running.returncode == 2
+    assert said.startswith("search: --label_weights")
+    assert len(said.splitlines()) == 1
+
+
+def _parsed(*argv):
+    return parse(search, "search", list(argv))
+
+
+def _values(values):
+    return {name: value for name, value in values.flag_values_dict().items() if name not in ("workers", "storage")}
+
+
+def test_workers_are_given_what_the_user_gave(tmp_path):
+    flagfile = tmp_path / "own.flags"
+    flagfile.write_text("--num_candidates=5\n--cell_rates=1\n--cell_rates=3\n--norestore_moving_averages\n--seed=0\n")
+    given = _parsed(
+        *("--workers=3", "--warm_starts=", "--train_crop_size=65,81", f"--flagfile={flagfile}", "--num_candidates=7"),
+        *("--workdir=a b", "--study_name=\u00e4\nb", "--max_madds=9", "--retry_given_up"),
+    )
+    program, module, name, command, *flags = worker_command(given)
+    assert (program, module, name, command) == (sys.executable, "-m", "deeplab_dpc.cli.main", "search")
+    assert sorted(flags) == sorted(
+        [
+            *("--num_candidates=7", "--cell_rates=1", "--cell_rates=3", "--norestore_moving_averages", "--seed=0"),
+            *("--warm_starts=", "--train_crop_size=65,81", "--workdir=a b", "--study_name=\u00e4\nb", "--max_madds=9"),
+            "--workers=1",
+        ]
+    )
+    again = _parsed(*flags)
+    expected = {**_values(given), "retry_given_up": False}
+    assert _values(again) == expected
+
+
+def test_command_of_a_worker_holds_no_password():
+    given = _parsed("--workers=2", "--workdir=S", "--storage=postgresql://u:secret@host/db?password=secret")
+    assert not any("secret" in argument for argument in worker_command(given))
