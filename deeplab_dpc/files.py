@@ -149,12 +149,16 @@ def read_json(path: str | os.PathLike[str], what: str, convert: Callable[[dict[s
         Unicode, and nesting without end.
     """
     try:
-        data = pathlib.Path(path).read_bytes()
-        return parse_json(data.decode(json.detect_encoding(data)), f"The {what} {path}", convert)
+        text = _unicode(pathlib.Path(path).read_bytes())
     except OSError as error:
         raise UserError(f"The {what} {path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise UserError(f"The {what} {path} is not valid JSON: byte {error.start} is no {error.encoding}.") from error
+    return parse_json(text, f"The {what} {path}", convert)
+
+
+def _unicode(data: bytes) -> str:
+    return data.decode(json.detect_encoding(data))
 
 
 def parse_json(text: str, title: str, convert: Callable[[dict[str, Any]], Any] | None = None) -> Any:

@@ -7,15 +7,16 @@ the keys that nothing here needs are dropped then too.
 import collections
 import dataclasses
 import functools
-import json
 import os
 import pathlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import numpy as np
-
-from deeplab_dpc.errors import UserError
+from deeplab_dpc.console import console
+from deeplab_dpc.data.image_files import MAX_SIDE
+from deeplab_dpc.datasets.coco_masks import as_numbers
+from deeplab_dpc.errors import UserError, shown
+from deeplab_dpc.files import read_json
 
 MAX_PIXELS = 100_000_000  # of an image; more is taken for a mistake
 
@@ -70,20 +71,29 @@ def read_annotations(path: str | os.PathLike[str]) -> CocoAnnotations:
       UserError: if it cannot be read, is not JSON, or is not laid out as COCO's.
     """
     path = pathlib.Path(path)
-    try:
-        with open(path, encoding="utf-8") as stream:
-            value = json.load(stream, object_hook=_compact)
-    except OSError as error:
-        raise UserError(f"The annotations {path} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise UserError(f"The annotations {path} are not valid JSON: {error}.") from error
+    value = read_json(path, "annotation file", _compact)
+    categories = _unique(_objects(value, "categories", path, _category), "category", path)
+    known = set(_unique([(number, name) for name, number in categories.items()], "category id", path))
     by_image = collections.defaultdict(list)
-    for annotation in _objects(value, "annotations", path, _check_annotation):
+    check = functools.partial(_check_annotation, category_ids=known)
+    for annotation in _objects(value, "annotations", path, check):
         by_image[annotation["image_id"]].append(annotation)
     images = _objects(value, "images", path, functools.partial(_image, by_image=by_image))
-    categories = dict(_objects(value, "categories", path, _category))
+    _unique([(image.filename, image) for image in images], "image", path)
+    listed = _unique([(image.image_id, image) for image in images], "image id", path)
+    lost = sum(len(members) for image_id, members in by_image.items() if image_id not in listed)
+    if lost:
+        console.print(f"{lost} of the annotations {path} are of images that it does not list; they are left out.")
     panoptic = any("segments_info" in annotation for members in by_image.values() for annotation in members)
     return CocoAnnotations(path, tuple(sorted(images, key=lambda image: image.filename)), categories, panoptic)
+
+
+def _unique(pairs: list[tuple[Any, _Read]], what: str, path: pathlib.Path) -> dict[Any, _Read]:
+    """Returns a dictionary of the pairs; two of one key are an error, since it is not known which one counts."""
+    counts = collections.Counter(key for key, _ in pairs)
+    if repeated := next((key for key, count in counts.items() if count > 1), None):
+        raise UserError(f"The annotations {path} have the {what} {shown(repeated)} more than once.")
+    return dict(pairs)
 
 
 def _compact(entry: dict[str, Any]) -> dict[str, Any]:
@@ -99,8 +109,8 @@ def _compact(entry: dict[str, Any]) -> dict[str, Any]:
 def _array(numbers: Any) -> Any:
     """An array of a list of numbers; anything else as it is, to be named with its image when that is converted."""
     try:
-        return np.array(numbers, np.float64) if isinstance(numbers, list) else numbers
-    except (TypeError, ValueError):
+        return as_numbers(numbers) if isinstance(numbers, list) else numbers
+    except ValueError:
         return numbers
 
 
@@ -120,36 +130,58 @@ def _objects(value: Any, key: str, path: pathlib.Path, read: Callable[[dict[str,
     return made
 
 
-def _check_annotation(entry: dict[str, Any]) -> dict[str, Any]:
+def _check_annotation(entry: dict[str, Any], category_ids: set[int]) -> dict[str, Any]:
     _integer(entry, "image_id")
     if "segments_info" not in entry:
-        _integer(entry, "category_id")
+        _check_category(entry, category_ids)
         return entry
     entry["file_name"] = _filename(entry)
-    for segment in entry["segments_info"]:
+    segments = entry["segments_info"]
+    if not isinstance(segments, list):
+        raise TypeError(f"'segments_info' must be a list, got {shown(segments)}")
+    for segment in segments:
         _integer(segment, "id")
-        _integer(segment, "category_id")
+        _check_category(segment, category_ids)
+    if len({segment["id"] for segment in segments}) < len(segments):
+        raise ValueError("two segments have one id")
     return entry
+
+
+def _check_category(entry: dict[str, Any], category_ids: set[int]) -> None:
+    if _integer(entry, "category_id") not in category_ids:
+        raise ValueError(f"'category_id' is {entry['category_id']}, which is none of 'categories'")
+    if entry.get("iscrowd", 0) not in (0, 1):
+        raise ValueError(f"'iscrowd' must be 0 or 1, got {shown(entry['iscrowd'])}")
 
 
 def _image(entry: dict[str, Any], by_image: dict[Any, list[dict[str, Any]]]) -> CocoImage:
     image_id, height, width = (_integer(entry, key) for key in ("id", "height", "width"))
-    if min(height, width) < 1 or height * width > MAX_PIXELS:
+    if min(height, width) < 1 or max(height, width) > MAX_SIDE or height * width > MAX_PIXELS:
         raise ValueError(f"its size is {width} x {height} pixels")
     return CocoImage(image_id, _filename(entry), height, width, tuple(by_image.get(image_id, ())))
 
 
 def _category(entry: dict[str, Any]) -> tuple[str, int]:
-    return str(entry["name"]), _integer(entry, "id")
+    return _text(entry, "name"), _integer(entry, "id")
 
 
 def _integer(entry: dict[str, Any], key: str) -> int:
     value = entry[key]
-    if not isinstance(value, int):
-        raise TypeError(f"{key!r} must be an integer, got {value!r}")
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{key!r} must be an integer, got {shown(value)}")
+    return value
+
+
+def _text(entry: dict[str, Any], key: str) -> str:
+    value = entry[key]
+    if not isinstance(value, str) or not value:
+        raise TypeError(f"{key!r} must be text, got {shown(value)}")
     return value
 
 
 def _filename(entry: dict[str, Any]) -> str:
     """The file's name without folders."""
-    return str(entry["file_name"]).rpartition("/")[2]
+    name = _text(entry, "file_name").rpartition("/")[2]
+    if not name:
+        raise ValueError(f"'file_name' is the folder {shown(entry['file_name'])}")
+    return name

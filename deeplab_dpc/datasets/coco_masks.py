@@ -8,9 +8,28 @@ from typing import Any
 
 import numpy as np
 
+from deeplab_dpc.errors import shown
+
 _SUBPIXELS = 5  # an outline is drawn on a grid that is so much finer
 _MARGIN = 2  # how far an outline may leave its image, in the image's longer side
+_MAX_BITS = 35  # of a run length
+_MAX_OUTLINE = 20_000_000  # cells of the finer grid, a gigabyte while they are drawn
 _CHAR_ZERO, _CHAR_BITS = 48, 5  # of the text form: a character holds 5 bits and a sixth that says that more follow
+
+
+def as_numbers(values: Any) -> np.ndarray:
+    """Returns a list of numbers as a float64 array [values]; text and truth values are no numbers.
+
+    Raises:
+      ValueError: if it is something else.
+    """
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind in "iuf" or not array.size:
+            return array.astype(np.float64)
+    except OverflowError as error:
+        raise ValueError("it holds a number without end") from error
+    raise ValueError("it is no list of numbers")
 
 
 def segmentation_mask(segmentation: Any, height: int, width: int) -> np.ndarray:
@@ -23,8 +42,8 @@ def segmentation_mask(segmentation: Any, height: int, width: int) -> np.ndarray:
     """
     if isinstance(segmentation, dict):
         size = segmentation.get("size")
-        if size is None or list(size) != [height, width]:
-            raise ValueError(f"its size is {size} but its image's is [{height}, {width}]")
+        if size != [height, width]:
+            raise ValueError(f"its size is {shown(size)} but its image's is [{height}, {width}]")
         counts = segmentation.get("counts")
         return runs_mask(decode_counts(counts) if isinstance(counts, str) else counts, height, width)
     if not isinstance(segmentation, list) or not segmentation:
@@ -49,6 +68,8 @@ def decode_counts(text: str) -> np.ndarray:
             raise ValueError(f"its run lengths have the character {char!r}")
         value |= (group & 0x1F) << shift
         shift += _CHAR_BITS
+        if shift > _MAX_BITS:
+            raise ValueError("its run lengths have a number without end")
         if group & 0x20:
             continue
         if group & 0x10:
@@ -57,14 +78,14 @@ def decode_counts(text: str) -> np.ndarray:
         value = shift = 0
     if shift:
         raise ValueError("its run lengths end in the middle of a number")
-    return np.array(counts, np.int64)
+    return as_numbers(counts)
 
 
 def runs_mask(counts: Any, height: int, width: int) -> np.ndarray:
     """The mask of run lengths, zeros first, down the columns."""
     try:
-        lengths = np.array(counts if counts is not None else [], np.float64)
-    except (TypeError, ValueError) as error:
+        lengths = as_numbers([] if counts is None else counts)
+    except ValueError as error:
         raise ValueError("its run lengths are no list of numbers") from error
     whole = lengths.ndim == 1 and ((lengths >= 0) & (lengths == np.floor(lengths))).all()
     if not whole or lengths.sum() != height * width:
@@ -100,8 +121,8 @@ def polygon_mask(polygon: Any, height: int, width: int) -> np.ndarray:
 def _points(polygon: Any, height: int, width: int) -> np.ndarray:
     """The corners on the finer grid: int64 [corners + 1, (x, y)], the first again at the end."""
     try:
-        corners = np.array(polygon, np.float64)
-    except (TypeError, ValueError) as error:
+        corners = as_numbers(polygon)
+    except ValueError as error:
         raise ValueError("a polygon of it is no list of numbers") from error
     if corners.ndim != 1 or len(corners) < 6 or len(corners) % 2:
         raise ValueError("a polygon of it does not have three or more pairs of x and y")
@@ -124,6 +145,8 @@ def _outline(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     flipped = start[edges, along] > end[edges, along]
     low, high = np.where(flipped[:, None], end, start), np.where(flipped[:, None], start, end)
     length = extent[edges, along]
+    if length.sum() > _MAX_OUTLINE:
+        raise ValueError(f"a polygon of it has an outline of {length.sum() // _SUBPIXELS:,} pixels")
     slope = (high - low)[edges, 1 - along] / np.maximum(length, 1)
     # All cells of all edges in a row: `edge` says whose, `step` how far from the edge's low end.
     edge = np.repeat(edges, length + 1)

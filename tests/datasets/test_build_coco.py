@@ -229,9 +229,9 @@ PAGE = r"https://cocodataset\.org/#download"
     ("damage", "message"),
     [
         (lambda own: own.train.unlink(), rf"json are missing; download annotations_trainval2017\.zip from {PAGE}, "),
-        (lambda own: own.train.write_text('{"images": ['), r"instances_train2017\.json are not valid JSON: Expecting"),
-        (lambda own: own.train.write_bytes(b"\xff\xfe"), r"instances_train2017\.json are not valid JSON: "),
-        (lambda own: own.train.write_text("[]"), r"not laid out as COCO's: they have no list 'annotations'"),
+        (lambda own: own.train.write_text('{"images": ['), r"instances_train2017\.json is not valid JSON: Expecting"),
+        (lambda own: own.train.write_bytes(b"\xff\xfe"), r"instances_train2017\.json is not valid JSON: "),
+        (lambda own: own.train.write_text("[]"), r"not laid out as COCO's: they have no list 'categories'"),
         (lambda own: without_key(own, "annotations", "image_id"), r"entry 0 of 'annotations' has no 'image_id'"),
         (lambda own: without_key(own, "images", "height"), r"entry 0 of 'images' has no 'height'"),
         (
@@ -239,6 +239,15 @@ PAGE = r"https://cocodataset\.org/#download"
             r"'images' is malformed \('width' must be an integer, got '8'\)",
         ),
         (lambda own: changed(own, "images", width=10**9), r"malformed \(its size is 1000000000 x 6 pixels\)"),
+        (lambda own: changed(own, "images", width=True), r"'width' must be an integer, got True"),
+        (lambda own: changed(own, "images", width=70_000, height=1), r"malformed \(its size is 70000 x 1 pixels\)"),
+        (lambda own: changed(own, "images", file_name=None), r"malformed \('file_name' must be text, got None\)"),
+        (lambda own: changed(own, "images", file_name=NAMES[30]), rf"have the image '{NAMES[30]}' more than once"),
+        (lambda own: changed(own, "images", id=30), r"have the image id 30 more than once"),
+        (lambda own: changed(own, "annotations", category_id=999), r"'category_id' is 999, which is none of 'categ"),
+        (lambda own: changed(own, "annotations", iscrowd="0"), r"'iscrowd' must be 0 or 1, got '0'"),
+        (lambda own: changed(own, "annotations", image_id=2**70), r"is not valid JSON: it has a number of 22 digits"),
+        (lambda own: own.train.write_text("[" * 100_000), r"is not valid JSON: it is nested too deeply"),
         (lambda own: write_json(own.train, document([], [])), r"json list no image"),
         (lambda own: write_json(own.train, document([], categories={"x": 1})), r"none of the 20 categories"),
         (
@@ -267,6 +276,13 @@ def test_bad_input_is_named_and_leaves_nothing(own, damage, message):
     with pytest.raises(UserError, match=message):
         own.build()
     assert [path for path in own.data_dir.rglob("*") if path.is_file()] == []
+
+
+def test_annotations_of_images_that_are_not_listed_are_counted(own, capsys):
+    changed(own, "annotations", image_id=12345)
+    own.build()
+    assert "1 of the annotations" in (printed := capsys.readouterr().out)
+    assert "are of images that it does not list; they are left out" in printed
 
 
 def test_bad_annotations_are_left_out_on_request(own, capsys):

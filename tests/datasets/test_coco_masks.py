@@ -73,8 +73,20 @@ def test_polygon_thinner_than_a_column_has_no_pixels():
         ({"size": [3, 4], "counts": ["a"]}, "no list of numbers"),
         ({"size": [3, 4], "counts": "6 2"}, "the character ' '"),
         ({"size": [3, 4], "counts": "6P"}, "in the middle of a number"),
+        ({"size": 12, "counts": "6"}, "its size is 12 but"),
+        ({"size": [3, 4], "counts": "o" * 1000}, "a number without end"),
+        ({"size": [3, 4], "counts": [10**30]}, "no list of numbers"),
+        ({"size": [3, 4], "counts": [True]}, "no list of numbers"),
+        ([[1, 1, 3, 1, 3, 10**400]], "no list of numbers"),
+        ([["1", "1", "3", "1", "3", "3"]], "no list of numbers"),
     ],
 )
 def test_malformed_segmentations_say_why(segmentation, message):
     with pytest.raises(ValueError, match=message):
         segmentation_mask(segmentation, 3, 4)
+
+
+def test_outline_that_would_take_gigabytes_is_refused():
+    zigzag = [value for corner in range(2000) for value in (60_000 * (corner % 2), corner)]
+    with pytest.raises(ValueError, match=r"a polygon of it has an outline of [\d,]{11} pixels"):
+        segmentation_mask([zigzag], 2000, 60_000)
