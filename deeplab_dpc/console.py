@@ -1,5 +1,6 @@
 """What the commands show: one console, progress bars for long parts, tables. Nothing moves where no terminal is."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 import rich.box
@@ -11,6 +12,21 @@ LOG_WIDTH = 140  # characters, where the output is no terminal
 console = Console(highlight=False, markup=False, soft_wrap=True)
 if not console.is_terminal:
     console.width = LOG_WIDTH
+
+
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """The text in one line of Unicode: control characters, and bytes of file names that are no text, as escapes."""
+    return _UNPRINTABLE.sub(lambda found: _escaped(found[0]), text)
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # how Python writes a byte that is no UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
 
 
 def progress_bar() -> Progress:

@@ -19,7 +19,7 @@ from deeplab_dpc.data.image_bytes import damage
 from deeplab_dpc.errors import UserError
 
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp")
 MAX_PIXELS = 178_956_970  # Pillow's own limit, 2 x 89,478,485
 MAX_SIDE = 65_535  # pixels; that of JPEG
 MAX_BYTES = 8 * MAX_PIXELS  # of a file: four channels of 16 bits
@@ -32,7 +32,7 @@ UNDECODABLE = (
 _warnings_lock = threading.Lock()  # Python's warning filters belong to the whole process
 
 _ORIENTATION = 0x0112  # EXIF 2.32, table 4
-_UPRIGHT = {
+UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -70,7 +70,7 @@ def decode_image(
     limit = MAX_PIXELS if max_pixels is None else min(max_pixels, MAX_PIXELS)
     try:
         picture = decode_picture(_read(source), formats, limit)
-        method = _UPRIGHT.get(orientation(picture))
+        method = UPRIGHT.get(orientation(picture))
         return _as_rgb(picture if method is None else picture.transpose(method), name)
     except UserError:
         raise
@@ -122,7 +122,7 @@ def orientation(picture: Image.Image) -> int:
             value = picture.getexif().get(_ORIENTATION)
     except UNDECODABLE:
         return 1  # as all programs show it; metadata have no checksum and no influence on the pixels
-    return value if isinstance(value, int) and value in _UPRIGHT else 1
+    return value if isinstance(value, int) and value in UPRIGHT else 1
 
 
 def _read(source: str | os.PathLike[str] | BinaryIO) -> bytes:

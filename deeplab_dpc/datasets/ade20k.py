@@ -14,7 +14,8 @@ from PIL import Image
 
 from deeplab_dpc.console import console
 from deeplab_dpc.data.dataset_info import Dataset, pascal_palette
-from deeplab_dpc.datasets.pictures import encode_png, read_image, read_label
+from deeplab_dpc.datasets.label_pictures import read_label
+from deeplab_dpc.datasets.pictures import encode_png, read_image
 from deeplab_dpc.datasets.raw_files import RawFiles, open_raw
 from deeplab_dpc.datasets.records import RawExample, build_records
 from deeplab_dpc.datasets.segmentation_builder import Classes

@@ -15,7 +15,8 @@ import numpy as np
 from deeplab_dpc.console import console
 from deeplab_dpc.data.cityscapes_labels import CLASSES, TRAIN_ID_OF_LABEL_ID
 from deeplab_dpc.data.dataset_info import DEFAULT_IGNORE_LABEL, Dataset
-from deeplab_dpc.datasets.pictures import read_label, remap_ids
+from deeplab_dpc.datasets.label_pictures import read_label
+from deeplab_dpc.datasets.pictures import remap_ids
 from deeplab_dpc.datasets.raw_files import RawFiles, open_raw
 from deeplab_dpc.datasets.records import RawExample, build_records
 from deeplab_dpc.datasets.segmentation_builder import Classes

@@ -19,7 +19,7 @@ from deeplab_dpc.console import console, track
 from deeplab_dpc.data.dataset_info import DEFAULT_IGNORE_LABEL, Dataset, pascal_palette
 from deeplab_dpc.datasets.coco_json import CocoAnnotations, CocoImage, read_annotations
 from deeplab_dpc.datasets.coco_masks import segmentation_mask
-from deeplab_dpc.datasets.pictures import read_label
+from deeplab_dpc.datasets.label_pictures import read_label
 from deeplab_dpc.datasets.raw_files import RawFiles, open_raw
 from deeplab_dpc.datasets.records import RawExample, build_records
 from deeplab_dpc.datasets.segmentation_builder import Classes

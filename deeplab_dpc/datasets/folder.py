@@ -39,9 +39,9 @@ def build_folder(
     """Builds the data set `folder`.
 
     Args:
-      images: folder, zip or tar file of .jpg, .jpeg and .png files, see `find_pairs`; with a list, what its images are
-        relative to (the list's folder if None).
-      labels: the same for .png files with the images' names; None if there are none, or with a list.
+      images: folder, zip or tar file of JPEG, PNG, BMP, TIFF or WebP files, see `find_pairs`; with a list, what its
+        images are relative to (the list's folder if None).
+      labels: the same for lossless labels with the images' names; None if there are none, or with a list.
       classes: classes file, see `read_classes_file`.
       data_dir: where data sets are written.
       val_fraction: share of the images in val, in (0, 1), where nothing says which split they are in.
@@ -69,7 +69,7 @@ def build_folder(
         if pair_list is not None and raw_labels is not None:
             splits = read_pair_list(pair_list, raw_images, raw_labels, val_fraction)
         else:
-            splits = find_pairs(raw_images, raw_labels, val_fraction)
+            splits = find_pairs(raw_images, raw_labels, val_fraction, skip_bad)
         examples = {
             split: [_example(pair, raw_images, raw_labels, reader) for pair in pairs] for split, pairs in splits.items()
         }

@@ -19,7 +19,7 @@ from deeplab_dpc.data.catalog import tfds_dataset_name
 from deeplab_dpc.data.class_rules import check_names
 from deeplab_dpc.data.classes_file import read_classes_file
 from deeplab_dpc.data.dataset_info import DEFAULT_IGNORE_LABEL, Dataset, pascal_palette
-from deeplab_dpc.datasets.pictures import read_label
+from deeplab_dpc.datasets.label_pictures import read_label
 from deeplab_dpc.datasets.records import RawExample, build_records
 from deeplab_dpc.datasets.segmentation_builder import Classes, SegmentedImage
 from deeplab_dpc.datasets.tfds_directory import open_prepared

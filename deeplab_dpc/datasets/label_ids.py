@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from deeplab_dpc.data.classes_file import ClassesFile
-from deeplab_dpc.datasets.pictures import LabelPicture, read_label, remap_ids
+from deeplab_dpc.datasets.label_palettes import PaletteCheck
+from deeplab_dpc.datasets.label_pictures import LabelPicture, read_label
+from deeplab_dpc.datasets.pictures import remap_ids
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import read_json
 
@@ -86,7 +88,20 @@ class LabelReader:
                 f"The label {name} is colour-mapped; give --label_format=palette if its palette indices are the "
                 "class ids, or rgb if its colours are the classes' in the classes file."
             )
+        if label.kind == "palette":
+            self._palettes.check(label, name)
         return label.values if self.id_map is None else self._mapped(label.values, self.id_map, name)
+
+    @functools.cached_property
+    def _palettes(self) -> PaletteCheck:
+        return PaletteCheck(self.classes, self._class_of)
+
+    def _class_of(self, raw: int) -> int:
+        """The class id of a raw id; the ignore label for one that the map does not name."""
+        if self.id_map is None:
+            return raw
+        target = self.id_map.get(str(raw), self.id_map.get(OTHER, self.classes.ignore_label))
+        return raw if target == SAME else int(target)
 
     def _mapped(self, raw: np.ndarray, id_map: IdMap, name: str) -> np.ndarray:
         ignore_label, other = self.classes.ignore_label, id_map.get(OTHER)
@@ -131,7 +146,9 @@ def _colors(label: LabelPicture, name: str) -> np.ndarray:
         if label.values.size and label.values.max() >= len(label.palette):
             raise UserError(f"The label {name} has palette indices above the {len(label.palette)} colours it defines.")
         return label.palette[label.values]
-    return label.values if label.kind == "rgb" else np.repeat(label.values[..., np.newaxis], 3, axis=-1)
+    if label.kind == "rgb":
+        return label.values
+    return np.repeat((label.values * (255 // label.white))[..., np.newaxis], 3, axis=-1)
 
 
 def read_label_map(given: str | os.PathLike[str], classes: ClassesFile) -> IdMap:

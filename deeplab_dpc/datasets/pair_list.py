@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 
+from deeplab_dpc.data.file_kinds import listed
 from deeplab_dpc.datasets.pairing import (
     IMAGE_SUFFIXES,
     LABEL_SUFFIXES,
@@ -15,7 +16,6 @@ from deeplab_dpc.datasets.pairing import (
     Splits,
     draw_val,
     is_split_name,
-    some,
 )
 from deeplab_dpc.datasets.raw_files import RawFiles
 from deeplab_dpc.errors import UserError
@@ -162,7 +162,7 @@ def _check_splits(path: pathlib.Path, splits: Splits) -> None:
         without = [pair.image for pair in pairs if pair.label is None]
         if 0 < len(without) < len(pairs):
             raise UserError(
-                f"{some(without, 'image')} of the split {split} in the list {path} without a label, but others have "
+                f"{listed(without, 'image')} of the split {split} in the list {path} without a label, but others have "
                 "one; all of a split must, or none."
             )
         name, count = collections.Counter(pair.name for pair in pairs).most_common(1)[0]

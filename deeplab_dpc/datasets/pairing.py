@@ -3,16 +3,22 @@
 import collections
 import dataclasses
 import hashlib
+import os
 import pathlib
 import re
 import unicodedata
-from collections.abc import Iterable
 
+from deeplab_dpc.console import console
+from deeplab_dpc.data.file_kinds import listed
+from deeplab_dpc.data.image_files import SUFFIXES as IMAGE_SUFFIXES
+from deeplab_dpc.datasets.left_out import say_left_out
+from deeplab_dpc.datasets.naming import Naming, find_naming
 from deeplab_dpc.datasets.raw_files import RawFiles
+from deeplab_dpc.datasets.raw_tree import RawTree
 from deeplab_dpc.errors import UserError
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-LABEL_SUFFIXES = (".png",)
+LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".webp", ".gif")
+LOSSY_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
 UNLABELLED_SPLIT = "test"  # of images without labels where nothing else says
 
 
@@ -34,40 +40,57 @@ class Pair:
 Splits = dict[str, list[Pair]]
 
 
-def find_pairs(images: RawFiles, labels: RawFiles | None, val_fraction: float) -> Splits:
-    """Matches files of the same path but for the suffix.
+def find_pairs(images: RawFiles, labels: RawFiles | None, val_fraction: float, skip_bad: bool = False) -> Splits:
+    """Matches images and labels by their paths.
 
     The folders directly in `images` are the splits, labelled where `labels` has a folder of that name. Without folders
-    there, labelled images are drawn for train and val, and unlabelled ones are the split `test`.
+    there, labelled images are drawn for train and val, and unlabelled ones are the split `test`. Labels have the names
+    of their images but for the suffix, or all the same addition to them (`find_naming`), which is printed. They may lie
+    in the same folders as the images.
 
     Args:
-      images: .jpg, .jpeg and .png files.
-      labels: .png files in the same folders, if there are any.
+      images: files with one of IMAGE_SUFFIXES.
+      labels: files with one of LABEL_SUFFIXES in the same folders, if there are any.
       val_fraction: share of the images in val, in (0, 1), where it is drawn.
+      skip_bad: whether pictures of kinds that are not read are left out, instead of ending the conversion.
 
     Raises:
-      UserError: if an image of a labelled split has no label, or the reverse.
+      UserError: if an image of a labelled split has no label, or the reverse, or there are pictures that are not read.
     """
-    image_tree, label_tree = _Tree(images), _Tree(labels) if labels is not None else None
-    splits = image_tree.folders()
+    image_tree, label_tree = RawTree(images), RawTree(labels) if labels is not None else None
+    is_shared = labels is not None and os.path.samefile(images.path, labels.path)
+    labels_of = _checked(image_tree, label_tree)
+    matched = {split: _matched(image_tree, tree, split, is_shared) for split, tree in labels_of.items()}
+    taken = {pair.image for pairs in matched.values() for pair in pairs}
+    label_names = {pair.label for pairs in matched.values() for pair in pairs if pair.label is not None}
+    say_left_out(images, taken | (label_names if is_shared else set()), skip_bad)
+    if labels is not None and not is_shared:
+        say_left_out(labels, label_names, skip_bad=True)
+    if "" not in matched:
+        return matched
+    return draw_val(matched[""], val_fraction) if label_tree else {UNLABELLED_SPLIT: matched[""]}
+
+
+def _checked(images: RawTree, labels: RawTree | None) -> dict[str, RawTree | None]:
+    """The labels' files of each split, "" being all of them where there are no folders; None where it has no labels."""
+    splits = images.folders()
     if not splits:
-        pairs = _matched(image_tree, label_tree, "")
-        return draw_val(pairs, val_fraction) if label_tree else {UNLABELLED_SPLIT: pairs}
-    if loose := [name for name in image_tree.files("", IMAGE_SUFFIXES) if "/" not in name]:
+        return {"": labels}
+    if loose := [name for name in images.files("", IMAGE_SUFFIXES) if "/" not in name]:
         raise UserError(
-            f"{image_tree.title('')} has both sub-folders ({splits[0]}) and images ({loose[0]}); "
+            f"{images.title('')} has both sub-folders ({splits[0]}) and images ({loose[0]}); "
             "put all images into sub-folders, one per split, or none."
         )
     for split in splits:
         if not is_split_name(split):
             raise UserError(
-                f"The folder {image_tree.title(split)} cannot be a split; its name must be letters, digits and _, "
+                f"The folder {images.title(split)} cannot be a split; its name must be letters, digits and _, "
                 "and not 'all'."
             )
-    labelled = label_tree.folders() if label_tree else []
-    if label_tree:
-        _check_label_folders(image_tree, label_tree, splits, labelled)
-    return {split: _matched(image_tree, label_tree if split in labelled else None, split) for split in splits}
+    labelled = labels.folders() if labels else []
+    if labels:
+        _check_label_folders(images, labels, splits, labelled)
+    return {split: labels if split in labelled else None for split in splits}
 
 
 def draw_val(pairs: list[Pair], val_fraction: float) -> Splits:
@@ -94,7 +117,7 @@ def is_split_name(name: str) -> bool:
 
 def _position(name: str) -> float:
     """A number in [0, 1) that looks random."""
-    return int.from_bytes(hashlib.sha256(_key(name).encode()).digest()[:8]) / 2**64
+    return int.from_bytes(hashlib.sha256(os.fsencode(_key(name))).digest()[:8]) / 2**64
 
 
 def _key(name: str) -> str:
@@ -102,43 +125,7 @@ def _key(name: str) -> str:
     return unicodedata.normalize("NFC", str(pathlib.PurePosixPath(name).with_suffix("")))
 
 
-class _Tree:
-    """Raw files below their top folder.
-
-    That is the only folder of an archive if it is called images, labels or like the archive, as it is where the folder
-    itself was packed and not what lies in it.
-    """
-
-    def __init__(self, raw: RawFiles):
-        self._raw = raw
-        self._top = ""
-        if raw.path.is_file():
-            (first, *others) = {name.partition("/")[0] for name in raw.names()} or {""}
-            own_name = raw.path.name.partition(".")[0]
-            if not others and first in ("images", "labels", own_name) and not raw.exists(first):
-                self._top = f"{first}/"
-
-    def folders(self) -> list[str]:
-        """The folders directly in it, sorted; empty ones are not seen."""
-        inside = (name.removeprefix(self._top) for name in self._raw.names())
-        return sorted({name.partition("/")[0] for name in inside if "/" in name})
-
-    def files(self, folder: str, suffixes: tuple[str, ...]) -> list[str]:
-        """The files anywhere below a folder, by their paths in there."""
-        prefix = self.path(folder, "")
-        return [name.removeprefix(prefix) for name in self._raw.below(prefix, suffixes)]
-
-    def path(self, folder: str, name: str) -> str:
-        """The raw path of such a file."""
-        return self._top + (f"{folder}/" if folder else "") + name
-
-    def title(self, folder: str) -> str:
-        """What a message calls a folder."""
-        path = self.path(folder, "").rstrip("/")
-        return self._raw.title(path) if path else str(self._raw.path)
-
-
-def _check_label_folders(images: _Tree, labels: _Tree, splits: list[str], labelled: list[str]) -> None:
+def _check_label_folders(images: RawTree, labels: RawTree, splits: list[str], labelled: list[str]) -> None:
     if extra := sorted(set(labelled) - set(splits)):
         raise UserError(
             f"The folder {labels.title(extra[0])} has labels for a split without images in {images.title('')}."
@@ -150,37 +137,90 @@ def _check_label_folders(images: _Tree, labels: _Tree, splits: list[str], labell
         )
 
 
-def _matched(images: _Tree, labels: _Tree | None, folder: str) -> list[Pair]:
+def _matched(images: RawTree, labels: RawTree | None, folder: str, is_shared: bool) -> list[Pair]:
     """The pairs of a split."""
-    image_of = _by_key(images, folder, IMAGE_SUFFIXES)
+    where = images.title(folder)
+    if is_shared and labels is not None:
+        image_of, label_of, naming = _divided(images, folder)
+    else:
+        image_of = _by_key(images, folder, IMAGE_SUFFIXES)
+        label_of = _by_key(labels, folder, LABEL_SUFFIXES, preferred=".png") if labels is not None else {}
+        naming = find_naming(image_of, label_of, labels.title(folder)) if labels is not None else Naming()
     if not image_of:
-        raise UserError(f"There is no image ({', '.join(IMAGE_SUFFIXES)}) in {images.title(folder)}.")
-    if labels is None:
+        others = images.files(folder, ())
+        lying = f", but {listed(others, 'other file')}" if others else ""
+        raise UserError(f"There is no image ({', '.join(IMAGE_SUFFIXES)}) in {where}{lying}.")
+    if labels is None or (is_shared and not label_of and folder not in ("", "train")):
         return [Pair(name, images.path(folder, name), None) for name in image_of.values()]
-    label_of = _by_key(labels, folder, LABEL_SUFFIXES)
-    where, there = images.title(folder), labels.title(folder)
-    if alone := [name for key, name in image_of.items() if key not in label_of]:
-        raise UserError(f"{some(alone, 'image')} in {where} without a .png of the same name in {there}.")
-    if alone := [name for key, name in label_of.items() if key not in image_of]:
-        raise UserError(f"{some(alone, 'label')} in {there} without an image of the same name in {where}.")
-    return [Pair(name, images.path(folder, name), labels.path(folder, label_of[key])) for key, name in image_of.items()]
+    there = labels.title(folder)
+    if alone := [name for key, name in image_of.items() if naming.label_key(key) not in label_of]:
+        raise UserError(_without_label(alone, where, labels, folder, naming))
+    wanted = {naming.label_key(key) for key in image_of}
+    if alone := [name for key, name in label_of.items() if key not in wanted]:
+        raise UserError(f"{listed(alone, 'label')} in {there} without an image of the same name in {where}.")
+    pairs = [
+        Pair(name, images.path(folder, name), labels.path(folder, label_of[naming.label_key(key)]))
+        for key, name in image_of.items()
+    ]
+    if is_shared or not naming.is_plain:
+        console.print(
+            f"Labels in {there} are taken to be those called {naming}: {pairs[0].label} is that of {pairs[0].image}."
+        )
+    return pairs
 
 
-def _by_key(tree: _Tree, folder: str, suffixes: tuple[str, ...]) -> dict[str, str]:
+def _divided(tree: RawTree, folder: str) -> tuple[dict[str, str], dict[str, str], Naming]:
+    """Images and labels that lie in one folder: JPEGs beside PNGs of the same names, or names with an addition."""
+    groups: dict[str, list[str]] = collections.defaultdict(list)
+    for name in tree.files(folder, (*IMAGE_SUFFIXES, *LABEL_SUFFIXES)):
+        groups[_key(name)].append(name)
+    twins = {key: sorted(names, key=_is_lossless) for key, names in groups.items() if len(names) > 1}
+    for names in twins.values():
+        if len(names) > 2 or _is_lossless(names[0]) or not _is_lossless(names[1]):
+            raise UserError(
+                f"{names[0]} and {names[1]} in {tree.title(folder)} have the same name but for the suffix, and it "
+                "is not clear which is the label; name the pairs with --list."
+            )
+    if twins:
+        labels = {key: names[1] for key, names in twins.items()}
+        return {key: names[0] for key, names in groups.items()}, labels, Naming()
+    naming = find_naming(groups, groups, tree.title(folder))
+    label_keys = set() if naming.is_plain else {naming.label_key(key) for key in groups} & set(groups)
+    labels = {key: groups[key][0] for key in label_keys}
+    return {key: names[0] for key, names in groups.items() if key not in label_keys}, labels, naming
+
+
+def _is_lossless(name: str) -> bool:
+    return not name.lower().endswith(LOSSY_SUFFIXES)
+
+
+def _without_label(alone: list[str], where: str, labels: RawTree, folder: str, naming: Naming) -> str:
+    """What to say of images without a label: what lies there, and what it should be called."""
+    there, example = labels.title(folder), naming.label_key(_key(alone[0]))
+    beside = labels.files(folder, ())
+    if jpeg := next((name for name in beside if _key(name) == example and name.lower().endswith(LOSSY_SUFFIXES)), None):
+        return (
+            f"The label {jpeg} in {there} is a JPEG, which changes the ids at every border; labels must be PNGs, made "
+            "from what they were before."
+        )
+    lying = f", where there is {', '.join(beside[:3])}{', ...' if len(beside) > 3 else ''}" if beside else ""
+    return (
+        f"{listed(alone, 'image')} in {where} without a .png of the same name in {there}{lying}; the first must be "
+        f"called {example}.png there, or name the pairs with --list."
+    )
+
+
+def _by_key(tree: RawTree, folder: str, suffixes: tuple[str, ...], preferred: str = "") -> dict[str, str]:
+    """The files by their keys; of several of the same key the one with the preferred suffix."""
     groups: dict[str, list[str]] = collections.defaultdict(list)
     for name in tree.files(folder, suffixes):
         groups[_key(name)].append(name)
-    for first, *others in groups.values():
-        if others:
+    for key, names in groups.items():
+        chosen = [name for name in names if preferred and name.lower().endswith(preferred)]
+        if len(names) > 1 and len(chosen) != 1:
             raise UserError(
-                f"{first} and {others[0]} in {tree.title(folder)} have the same name but for the suffix; "
-                "rename or remove one."
+                f"{names[0]} and {names[1]} in {tree.title(folder)} have the same name but for the suffix; rename or "
+                "remove one. If one is the label of the other, give this folder as --labels, too."
             )
+        groups[key] = chosen or names
     return {key: name for key, (name,) in groups.items()}
-
-
-def some(names: Iterable[str], noun: str) -> str:
-    """The first few names and how many there are: 'a.jpg, b.jpg, c.jpg, ...: 12 images'."""
-    names = list(names)
-    listed = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-    return f"{listed}: {len(names)} {noun}{'s' if len(names) > 1 else ''}"

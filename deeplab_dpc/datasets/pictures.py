@@ -10,12 +10,14 @@ import io
 import numpy as np
 from PIL import Image
 
-from deeplab_dpc.data.image_files import Undecodable, decode_picture
+from deeplab_dpc.data.image_files import FORMATS, UPRIGHT, Undecodable, decode_picture, orientation
 from deeplab_dpc.errors import UserError
 
 # Where a PNG's header says how its samples are stored, and what the values mean (PNG specification, 11.2.2).
-_PNG_BIT_DEPTH, _PNG_COLOR_TYPE = 24, 25
-_INDEXED, _GREY_ALPHA, _RGB_ALPHA = 3, 4, 6
+PNG_BIT_DEPTH, PNG_COLOR_TYPE = 24, 25
+_TIFF_BITS = 258  # tag BitsPerSample of TIFF 6.0
+_KNOWN_MODES = ("1", "L", "P", "RGB", "LA", "PA", "RGBA")
+_JPEG_QUALITY = 98  # of turned JPEGs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,77 +28,71 @@ class EncodedImage:
       data: the encoded image, three channels of 8 bits.
       image_format: "jpeg" or "png".
       height, width: in pixels.
+      orientation: the EXIF orientation by which it was turned, 2 to 8; 1 where it was upright.
     """
 
     data: bytes
     image_format: str
     height: int
     width: int
+    orientation: int = 1
 
 
 def read_image(data: bytes, name: str) -> EncodedImage:
-    """Checks an image file; keeps its bytes if they are RGB.
+    """Checks an image file; keeps its bytes if it is an RGB JPEG or PNG that is upright.
 
-    Grey and colour-mapped images, and an alpha channel that is opaque everywhere, become RGB without loss.
+    Other formats, grey and colour-mapped images, and an alpha channel that is opaque everywhere, become RGB without
+    loss. An image that its EXIF orientation turns is turned, as viewers show it, and a JPEG encoded again.
 
     Raises:
       UserError: if it cannot be decoded, or is no 8-bit picture that RGB can hold (CMYK, 16 bits, transparency).
     """
-    picture = _decode(data, name, ("JPEG", "PNG"))
-    if picture.mode.startswith(("I", "F")) or (picture.format == "PNG" and data[_PNG_BIT_DEPTH] > 8):
+    picture = decode(data, name, FORMATS)
+    require_one_page(picture, f"The image {name}")
+    if picture.mode.startswith(("I", "F")) or _bits(picture, data) > 8:
         raise UserError(f"The image {name} has more than 8 bits per channel; convert it to 8 bits.")
-    if picture.mode in ("CMYK", "YCCK"):
+    if picture.mode not in _KNOWN_MODES:
         raise UserError(f"The image {name} is {picture.mode}; convert it to RGB.")
     has_alpha = picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
-    if picture.mode == "RGB" and not has_alpha:
-        return _encoded(picture, data, "png" if picture.format == "PNG" else "jpeg")
+    turn = orientation(picture)
+    is_jpeg = picture.format in ("JPEG", "MPO")
+    if picture.mode == "RGB" and not has_alpha and turn == 1 and (is_jpeg or picture.format == "PNG"):
+        return _encoded(picture, data, "jpeg" if is_jpeg else "png")
     if has_alpha:
         picture = picture.convert("RGBA")
         if np.asarray(picture)[..., 3].min() < 255:
             raise UserError(f"The image {name} has transparent pixels; convert it to RGB on the background you want.")
-    return _encoded(picture, encode_png(picture.convert("RGB")), "png")
+    picture = picture.convert("RGB")
+    if turn != 1:
+        picture = picture.transpose(UPRIGHT[turn])
+        if is_jpeg:
+            return _encoded(picture, _encode_jpeg(picture), "jpeg", turn)
+    return _encoded(picture, encode_png(picture), "png", turn)
 
 
-def _encoded(picture: Image.Image, data: bytes, image_format: str) -> EncodedImage:
+def require_one_page(picture: Image.Image, title: str) -> None:
+    """Raises a UserError for a TIFF, WebP or GIF of several pages or frames."""
+    if picture.format in ("TIFF", "WEBP", "GIF") and (pages := getattr(picture, "n_frames", 1)) > 1:
+        raise UserError(f"{title} has {pages} pages; save each as a file of its own.")
+
+
+def _bits(picture: Image.Image, data: bytes) -> int:
+    """The bits per channel; 8 where the format has no others."""
+    if picture.format == "PNG":
+        return data[PNG_BIT_DEPTH]
+    depths = getattr(picture, "tag_v2", {}).get(_TIFF_BITS, 8) if picture.format == "TIFF" else 8
+    return max(depths) if isinstance(depths, tuple) else depths
+
+
+def _encode_jpeg(picture: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
+    return stream.getvalue()
+
+
+def _encoded(picture: Image.Image, data: bytes, image_format: str, turn: int = 1) -> EncodedImage:
     width, height = picture.size
-    return EncodedImage(data, image_format, height, width)
-
-
-@dataclasses.dataclass(frozen=True)
-class LabelPicture:
-    """A decoded label file.
-
-    Attributes:
-      kind: "grey" or "palette" (values uint8 [height, width]: the samples or the palette's indices) or "rgb" (values
-        uint8 [height, width, 3]).
-      values: the pixels.
-      palette: where kind is "palette", its colours: uint8 [colours, 3].
-    """
-
-    kind: str
-    values: np.ndarray
-    palette: np.ndarray | None = None
-
-
-def read_label(data: bytes, name: str) -> LabelPicture:
-    """Decodes a label PNG; an alpha channel that is opaque everywhere is dropped.
-
-    Raises:
-      UserError: if it cannot be decoded, has transparent pixels, or other than 8 bits per channel.
-    """
-    picture = _decode(data, name, ("PNG",))
-    bit_depth, color_type = data[_PNG_BIT_DEPTH], data[_PNG_COLOR_TYPE]
-    if color_type == _INDEXED:
-        palette = np.array(picture.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
-        return LabelPicture("palette", np.asarray(picture), palette)
-    if bit_depth != 8:
-        raise UserError(f"The label {name} has {bit_depth} bits per pixel; labels must have 8.")
-    values = np.asarray(picture)
-    if color_type in (_GREY_ALPHA, _RGB_ALPHA):
-        if values[..., -1].min() < 255:
-            raise UserError(f"The label {name} has transparent pixels; save it without the alpha channel.")
-        values = values[..., 0] if color_type == _GREY_ALPHA else values[..., :3]
-    return LabelPicture("grey" if values.ndim == 2 else "rgb", values)
+    return EncodedImage(data, image_format, height, width, turn)
 
 
 def check_ids(ids: np.ndarray, num_classes: int, ignore_label: int, name: str) -> None:
@@ -126,8 +122,12 @@ def encode_png(picture: Image.Image | np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-def _decode(data: bytes, name: str, formats: tuple[str, ...]) -> Image.Image:
-    """The fully decoded picture."""
+def decode(data: bytes, name: str, formats: tuple[str, ...]) -> Image.Image:
+    """The fully decoded picture.
+
+    Raises:
+      UserError: if it cannot be decoded, or is of another format.
+    """
     if not data:
         raise UserError(f"The file {name} is empty.")
     try:

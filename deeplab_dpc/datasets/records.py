@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from deeplab_dpc.console import console
+from deeplab_dpc.console import console, printable
 from deeplab_dpc.data.dataset_info import Dataset
+from deeplab_dpc.data.file_kinds import listed
 from deeplab_dpc.data.label_statistics import NUM_IDS
-from deeplab_dpc.datasets.pictures import check_ids, encode_png, read_image
+from deeplab_dpc.datasets.pictures import EncodedImage, check_ids, encode_png, read_image
 from deeplab_dpc.datasets.segmentation_builder import Classes, SegmentationBuilder, SegmentedImage, prepare
 from deeplab_dpc.errors import UserError
 
@@ -48,14 +49,28 @@ class RawExample:
             ids, label_name = self.label()
             if ids.shape != (image.height, image.width):
                 raise UserError(
-                    f"{image_name} is {image.width} x {image.height} pixels but its label {label_name} is "
-                    f"{ids.shape[1]} x {ids.shape[0]}; they must be of the same size."
+                    f"{image_name} is {image.width} x {image.height} pixels{_turned(image)} but its label {label_name} "
+                    f"is {ids.shape[1]} x {ids.shape[0]}; they must be of the same size."
                 )
             check_ids(ids, len(classes.names), classes.ignore_label, label_name)
             encoded_label, pixels = encode_png(ids), np.bincount(ids.ravel(), minlength=NUM_IDS)
         return SegmentedImage(
-            self.filename, image.data, image.image_format, encoded_label, image.height, image.width, pixels
+            filename=printable(self.filename),
+            image=image.data,
+            image_format=image.image_format,
+            label=encoded_label,
+            height=image.height,
+            width=image.width,
+            pixels=pixels,
+            is_turned=image.orientation != 1,
         )
+
+
+def _turned(image: EncodedImage) -> str:
+    """What a message says of the size of an image that was turned."""
+    if image.orientation == 1:
+        return ""
+    return f" when it is turned as its EXIF orientation {image.orientation} says"
 
 
 class RecordsBuilder(SegmentationBuilder):
@@ -137,6 +152,11 @@ def build_records(
     dataset = prepare(
         functools.partial(_make, made, name, classes, examples, skip_bad), name, data_dir, inputs, overwrite
     )
+    if made and made[0].turned:
+        console.print(
+            f"Turned upright, as their EXIF orientation says: {listed(made[0].turned, 'image')}. Labels are taken to "
+            "be drawn on the images as viewers show them."
+        )
     skipped = made[0].skipped if made else []
     for sentence in skipped[:SHOWN_SKIPPED]:
         console.print(f"Skipped: {sentence}")

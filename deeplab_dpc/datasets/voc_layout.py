@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from deeplab_dpc.console import console
-from deeplab_dpc.datasets.pictures import read_label
+from deeplab_dpc.datasets.label_pictures import read_label
 from deeplab_dpc.datasets.raw_files import RawFiles, open_raw
 from deeplab_dpc.datasets.records import RawExample
 from deeplab_dpc.errors import UserError

@@ -45,6 +45,54 @@ def test_palette_indices_become_ids_on_request(source):
     assert stored_ids(source, palette_label(PALETTE[::-1]), label_format="palette") == [0, 1, 2]
 
 
+def test_palette_that_gives_an_index_the_colour_of_another_class_is_refused(source):
+    source.write_classes(COLORED)
+    with pytest.raises(
+        UserError,
+        match=r"a\.png gives the index 0 the colour \[0, 0, 255\], which the classes file gives to car, not to sky; "
+        "give --label_format=rgb if the colours are right, or leave `palette` out",
+    ):
+        stored_ids(source, palette_label(PALETTE[::-1]), label_format="palette")
+
+
+def test_palette_in_the_order_of_the_classes_is_taken_though_its_colours_are_rounded(source, capsys):
+    source.write_classes(COLORED)
+    rounded = [[4, 0, 0], [248, 4, 0], [0, 0, 250]]
+    assert stored_ids(source, palette_label(rounded), label_format="palette") == [0, 1, 2]
+    assert "Note" not in capsys.readouterr().out
+
+
+def test_palette_of_other_colours_is_taken_and_said(source, capsys):
+    source.write_classes(COLORED)
+    other = [[90, 90, 90], [0, 255, 0], [99, 0, 99]]
+    assert stored_ids(source, palette_label(other), label_format="palette") == [0, 1, 2]
+    assert "gives the index 0 the colour [90, 90, 90], and the classes file gives sky [0, 0, 0]" in " ".join(
+        capsys.readouterr().out.split()
+    )
+
+
+def test_palettes_that_number_their_colours_anew_in_each_file_are_refused(source):
+    for name, colors in (("a.png", PALETTE), ("b.png", PALETTE[::-1])):
+        source.add(name, random_image(len(name), 2, 3), palette_label(colors))
+    with pytest.raises(
+        UserError, match=r"the colour \[.*\] the index \d and .*\.png the index \d, so .*--label_format=rgb"
+    ):
+        source.build(label_format="palette")
+
+
+def test_map_of_indices_goes_before_the_comparison_of_colours(source):
+    source.write_classes(COLORED)
+    label = palette_label(PALETTE[::-1])
+    assert stored_ids(source, label, label_format="palette", label_map="0:2,1:1,2:0") == [2, 1, 0]
+
+
+def test_one_bit_masks_are_ids_and_colours(source):
+    mask = Image.fromarray(np.array([[0, 1, 1]] * 2, bool))
+    assert stored_ids(source, mask) == [0, 1, 1]
+    source.write_classes({"classes": CLASSES, "palette": [[0, 0, 0], [9, 9, 9], [255, 255, 255]]})
+    assert stored_ids(source, mask, label_format="rgb", overwrite=True) == [0, 2, 2]
+
+
 def test_grey_values_are_ids_in_a_palette_set_too(source):
     assert stored_ids(source, pixels([0, 2, 255]), label_format="palette") == [0, 2, 255]
 

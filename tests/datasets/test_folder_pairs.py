@@ -1,5 +1,7 @@
 """Which images, labels and splits are found, from folders, archives and lists."""
 
+import json
+import os
 import shutil
 import tarfile
 import zipfile
@@ -9,6 +11,7 @@ import pytest
 from own_data import Source, decoded, filenames, random_image, random_label, written_files
 
 from deeplab_dpc.cli.main import execute
+from deeplab_dpc.data.inspection import check
 from deeplab_dpc.errors import UserError
 
 
@@ -191,7 +194,7 @@ def test_list_may_lie_elsewhere_and_name_files_of_archives(source):
         ("a.png,a.png,all\n", "line 1: the split 'all' must be"),
         ("a.png,a.png,train,x\n", r"line 1: 4 columns, not image, label, split \(quote names"),
         ('"a.png,a.png\n', "line 1: unexpected end of data"),
-        ("a.gif,a.png\n", r"line 1: the image 'a\.gif' is not called \.jpg or \.jpeg or \.png"),
+        ("a.gif,a.png\n", r"line 1: the image 'a\.gif' is not called \.jpg or \.jpeg or .*\.webp"),
         ("a.png,a.jpg\n", r"line 1: the label 'a\.jpg' is not called \.png"),
         (",a.png\n", "line 1: the image '' is not called"),
         ("x.png\n" * 9, "line 1: .*; and 12 more"),
@@ -259,13 +262,13 @@ def labels_without_split(source):
 
 def split_without_images(source):
     source.add("train/a.png")
-    source.add_image("test/a.tif", b"not read")
+    source.add_image("test/a.txt", b"not read")
 
 
 @pytest.mark.parametrize(
     ("arrange", "message"),
     [
-        (lambda source: None, r"There is no image \(\.jpg, \.jpeg, \.png\) in .*images\.$"),
+        (lambda source: None, r"There is no image \(\.jpg, .*\.webp\) in .*images\.$"),
         (images_without_labels, r"0\.png, 1\.png, 2\.png, \.\.\.: 5 images in .* without a \.png of the same name"),
         (some_of_a_split_without_labels, r"b\.png: 1 image in .*images/train without a \.png of the same name in "),
         (label_without_image, r"z\.png: 1 label in .* without an image"),
@@ -274,7 +277,7 @@ def split_without_images(source):
         (train_without_labels, r"labels/train with the labels of .*images/train is missing or empty"),
         (lambda source: source.add_image("x/a.png"), r"labels/x with the labels of .*images/x is missing or empty"),
         (labels_without_split, r"labels/val has labels for a split without images"),
-        (split_without_images, r"There is no image .* in .*images/test"),
+        (split_without_images, r"There is no image .* in .*images/test, but a\.txt: 1 other file"),
         (lambda source: source.add("all/a.png"), r"images/all cannot be a split"),
     ],
 )
@@ -306,3 +309,118 @@ def test_places_are_checked(pair):
         pass
     with pytest.raises(UserError, match=r"There is no image .* in .*empty\.tar"):
         pair.build(images=pair.root / "empty.tar")
+
+
+def add_lying(folder, name, picture):
+    folder.mkdir(parents=True, exist_ok=True)
+    picture.save(folder / name)
+
+
+def test_labels_with_an_addition_to_their_names_are_paired_and_said(source, capsys):
+    for name in "abc":
+        source.add_image(f"{name}.jpg", random_image(1))
+        add_lying(source.labels, f"{name}_mask.png", random_label(ord(name)))
+    dataset = source.build()
+    said = " ".join(capsys.readouterr().out.split())
+    assert "are taken to be those called NAME_mask: a_mask.png is that of a.jpg." in said
+    for example in decoded(dataset, "train"):
+        seed = ord(example["filename"].decode()[0])
+        np.testing.assert_array_equal(example["label"][..., 0], np.asarray(random_label(seed)))
+
+
+@pytest.mark.parametrize(
+    ("image", "label"), [("{}.jpg", "{}.png"), ("{}.png", "{}_mask.png"), ("{}.jpg", "label_{}.png")]
+)
+def test_images_and_labels_in_one_folder_are_told_apart_and_said(source, capsys, image, label):
+    both = source.root / "both"
+    for name in "abc":
+        add_lying(both / "train", image.format(name), random_image(1))
+        add_lying(both / "train", label.format(name), random_label(ord(name)))
+        add_lying(both / "test", image.format(name), random_image(2))
+    dataset = source.build(images=both, labels=both)
+    assert (dataset.info.splits, dataset.info.unlabelled) == ({"test": 3, "train": 3}, ("test",))
+    assert f"{label.format('a')} is that of train/{image.format('a')}" in " ".join(capsys.readouterr().out.split())
+    for example, name in zip(decoded(dataset, "train"), "abc", strict=True):
+        assert example["filename"].decode() == image.format(name)
+        np.testing.assert_array_equal(example["label"][..., 0], np.asarray(random_label(ord(name))))
+
+
+def test_labels_of_other_lossless_formats_are_taken(source):
+    source.add_image("a.jpg", random_image(1))
+    source.add_image("b.tif", random_image(2))
+    add_lying(source.labels, "a.tif", random_label(1))
+    random_label(2).save(source.labels / "b.webp", lossless=True)
+    (example,) = decoded(source.build(), "train")
+    seed = {b"a.jpg": 1, b"b.tif": 2}[example["filename"]]
+    np.testing.assert_array_equal(example["label"][..., 0], np.asarray(random_label(seed)))
+
+
+def jpeg_labels(source):
+    source.add_image("a.jpg")
+    add_lying(source.labels, "a.jpg", random_label(0))
+
+
+def masks_of_other_names(source):
+    source.add_image("a.jpg")
+    add_lying(source.labels, "one.png", random_label(0))
+
+
+def unread_picture(source):
+    source.add("a.png")
+    source.add_image("b.HEIC", b"x")
+
+
+def picture_without_an_ending(source):
+    source.add("a.png")
+    source.add_image("b", b"\xff\xd8\xff\xe0 more")
+
+
+def twins_of_one_kind(source):
+    add_lying(source.images, "a.png", random_label(0))
+    add_lying(source.images, "a.tif", random_label(0))
+
+
+@pytest.mark.parametrize(
+    ("arrange", "options", "message"),
+    [
+        (jpeg_labels, {}, r"The label a\.jpg in .*labels is a JPEG, which changes the ids at every border"),
+        (
+            masks_of_other_names,
+            {},
+            r"without a \.png of the same name in .*labels, where there is one\.png; the first must be called a\.png "
+            "there, or name the pairs with --list",
+        ),
+        (unread_picture, {}, r"b\.HEIC: 1 file in .*images of kinds that are not read .*--skip_bad"),
+        (picture_without_an_ending, {}, r"b: 1 file in .* without an ending .*; rename the first to b\.jpg, or"),
+        (twins_of_one_kind, {"labels": "images"}, r"a\.(png|tif) and a\.(png|tif) in .* not clear which is the label"),
+    ],
+)
+def test_what_cannot_be_paired_says_what_lies_there_and_what_to_do(source, arrange, options, message):
+    arrange(source)
+    with pytest.raises(UserError, match=message):
+        source.build(**{flag: source.root / folder for flag, folder in options.items()})
+    assert written_files(source.data_dir) == []
+
+
+def test_files_that_are_no_pictures_are_left_out_and_said(source, capsys):
+    source.add("a.png")
+    source.add_image("Thumbs.db", b"x")
+    source.add_image("b.gif", b"GIF89a")
+    (source.labels / "notes.txt").write_text("x")
+    assert source.build(skip_bad=True).info.splits == {"train": 1}
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"Left out of {source.images}: Thumbs.db, b.gif: 2 files." in said
+    assert f"Left out of {source.labels}: notes.txt: 1 file." in said
+
+
+def test_names_that_are_no_text_are_written_with_escapes(source):
+    for folder, ending in ((source.images, b".jpg"), (source.labels, b".png")):
+        picture = random_image(1) if ending == b".jpg" else random_label(1)
+        for name in (b"stra\xdfe", b"two\nlines"):
+            picture.save(folder / "t.png")
+            os.rename(folder / "t.png", os.fsencode(folder) + b"/" + name + ending)
+    dataset = source.build()
+    assert {*filenames(dataset, "train"), *filenames(dataset, "val")} == {"stra\\xdfe.jpg", "two\\nlines.jpg"}
+    inspection = check(dataset, source.root / "check", show_progress=False)
+    assert inspection.errors == []
+    json.loads((source.root / "check" / "check_data.json").read_text())

@@ -1,0 +1,45 @@
+"""What lies in a folder of images beside those that are read: pictures of other kinds, and what is none."""
+
+from collections.abc import Iterable
+
+# Pictures that nothing here reads.
+UNREAD_PICTURES = (
+    *(
+        ".heic",
+        ".heif",
+        ".avif",
+        ".gif",
+        ".jp2",
+        ".j2k",
+        ".jxl",
+        ".psd",
+        ".tga",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
+        ".svg",
+    ),
+    *(".exr", ".hdr", ".ico", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".dcm", ".nii", ".npy"),
+)
+HEAD_BYTES = 16  # what `kind_of_contents` needs of a file
+_SHOWN = 3
+
+
+def kind_of_contents(head: bytes) -> str | None:
+    """The ending that a file of such first bytes should have, if it is a picture."""
+    for start, suffix in ((b"\xff\xd8\xff", ".jpg"), (b"\x89PNG\r\n\x1a\n", ".png"), (b"GIF8", ".gif")):
+        if head.startswith(start):
+            return suffix
+    if head.startswith((b"II*\0", b"MM\0*")):
+        return ".tif"
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return ".webp"
+    return ".heic" if head[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypavif") else None
+
+
+def listed(names: Iterable[str], noun: str) -> str:
+    """The first few names and how many there are: 'a.jpg, b.jpg, c.jpg, ...: 12 images'."""
+    names = list(names)
+    first = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    return f"{first}: {len(names)} {noun}{'s' if len(names) > 1 else ''}"

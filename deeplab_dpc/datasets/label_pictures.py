@@ -1,0 +1,144 @@
+"""Label files as people have them: PNG of any depth, and lossless TIFF, WebP, BMP and GIF; one sentence for the others.
+
+Ids are the samples as they are stored: a grey PNG of 1, 2 or 4 bits holds 0 and 1, 0 to 3 or 0 to 15, though viewers
+show them from black to white.
+"""
+
+import dataclasses
+
+import numpy as np
+from PIL import Image
+
+from deeplab_dpc.data.image_files import orientation
+from deeplab_dpc.datasets.pictures import PNG_BIT_DEPTH, PNG_COLOR_TYPE, decode, require_one_page
+from deeplab_dpc.errors import UserError
+
+FORMATS = ("PNG", "TIFF", "WEBP", "BMP", "GIF", "JPEG")  # the last to be refused with the reason
+_INDEXED, _GREY_ALPHA, _RGB_ALPHA = 3, 4, 6  # PNG specification, 11.2.2
+_TIFF_COMPRESSION, _TIFF_PHOTOMETRIC = 259, 262  # tags of TIFF 6.0
+_LOSSY_COMPRESSIONS = (6, 7, 34892, 50001, 50002)  # JPEG, WebP and JPEG XL in TIFF
+_WHITE_IS_ZERO = 0
+_SHOWN_IDS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelPicture:
+    """A decoded label file.
+
+    Attributes:
+      kind: "grey" or "palette" (values uint8 [height, width]: the samples or the palette's indices) or "rgb" (values
+        uint8 [height, width, 3]).
+      values: the pixels.
+      palette: where kind is "palette", its colours: uint8 [colours, 3].
+      white: where kind is "grey", the sample that is shown as white.
+    """
+
+    kind: str
+    values: np.ndarray
+    palette: np.ndarray | None = None
+    white: int = 255
+
+
+def read_label(data: bytes, name: str) -> LabelPicture:
+    """Decodes a label; an alpha channel that is opaque everywhere is dropped.
+
+    Raises:
+      UserError: if it cannot be decoded, has transparent pixels or ids above 255, or was compressed with losses.
+    """
+    picture = decode(data, name, FORMATS)
+    require_one_page(picture, f"The label {name}")
+    _require_lossless(picture, data, name)
+    if orientation(picture) != 1:
+        raise UserError(f"The label {name} has an EXIF orientation; turn its pixels and save it without one.")
+    if picture.format == "PNG":
+        return _png(picture, data, name)
+    values = np.asarray(picture)
+    if picture.mode == "P":
+        return _indexed(picture)
+    if picture.mode == "1":
+        return LabelPicture("grey", values.astype(np.uint8), white=1)
+    if picture.mode.startswith("I"):
+        return LabelPicture("grey", _bytes(values, name))
+    if picture.mode not in ("L", "LA", "RGB", "RGBA"):
+        raise UserError(f"The label {name} is {picture.mode}; save it as a PNG of class ids, 8 bits a pixel.")
+    if picture.mode in ("LA", "RGBA"):
+        values = _without_alpha(values, name)
+    if values.ndim == 3 and picture.format == "WEBP" and (values == values[..., :1]).all():
+        values = values[..., 0]  # WebP knows no grey pictures
+    return _grey_or_rgb(values)
+
+
+def _png(picture: Image.Image, data: bytes, name: str) -> LabelPicture:
+    bit_depth, color_type = data[PNG_BIT_DEPTH], data[PNG_COLOR_TYPE]
+    values = np.asarray(picture)
+    if color_type == _INDEXED:
+        return _indexed(picture)
+    if bit_depth == 16:
+        if values.ndim == 3 or color_type in (_GREY_ALPHA, _RGB_ALPHA):
+            raise UserError(f"The label {name} has 16 bits per channel; labels must have 8, or a single channel.")
+        return LabelPicture("grey", _bytes(values, name))
+    if bit_depth < 8:  # Pillow spreads them from black to white
+        white = 2**bit_depth - 1
+        values = values.astype(np.uint8) if picture.mode == "1" else values // (255 // white)
+        return LabelPicture("grey", values, white=white)
+    if color_type in (_GREY_ALPHA, _RGB_ALPHA):
+        values = _without_alpha(values, name)
+    return _grey_or_rgb(values)
+
+
+def _grey_or_rgb(values: np.ndarray) -> LabelPicture:
+    if values.ndim == 3 and values.shape[-1] == 1:
+        values = values[..., 0]
+    return LabelPicture("grey" if values.ndim == 2 else "rgb", values)
+
+
+def _indexed(picture: Image.Image) -> LabelPicture:
+    palette = np.array(picture.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
+    return LabelPicture("palette", np.asarray(picture), palette)
+
+
+def _without_alpha(values: np.ndarray, name: str) -> np.ndarray:
+    if values[..., -1].min() < 255:
+        raise UserError(f"The label {name} has transparent pixels; save it without the alpha channel.")
+    return values[..., :-1]
+
+
+def _bytes(values: np.ndarray, name: str) -> np.ndarray:
+    """Samples of more than 8 bits as uint8."""
+    beyond = np.unique(values[(values < 0) | (values > 255)])
+    if beyond.size:
+        listed = ", ".join(map(str, beyond[:_SHOWN_IDS].tolist())) + (", ..." if beyond.size > _SHOWN_IDS else "")
+        raise UserError(
+            f"The label {name} has values beyond 255 ({listed}); class ids are 0 to 255, and instances or scaled "
+            "values must become class ids first."
+        )
+    return values.astype(np.uint8)
+
+
+def _require_lossless(picture: Image.Image, data: bytes, name: str) -> None:
+    """Raises a UserError for a compression that changes values, or a TIFF whose samples count down."""
+    tags = getattr(picture, "tag_v2", {})
+    kind = ""
+    if picture.format in ("JPEG", "MPO"):
+        kind = "JPEG"
+    elif picture.format == "WEBP" and b"VP8 " in _webp_chunks(data):
+        kind = "WebP that was compressed with losses"
+    elif picture.format == "TIFF" and tags.get(_TIFF_COMPRESSION) in _LOSSY_COMPRESSIONS:
+        kind = "TIFF that was compressed with losses"
+    if kind:
+        raise UserError(
+            f"The label {name} is a {kind}, which changes the ids at every border; labels must be PNGs, made from what "
+            "they were before."
+        )
+    if picture.format == "TIFF" and tags.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        raise UserError(f"The label {name} is a TIFF whose 0 is white, so that ids are turned round; save it as a PNG.")
+
+
+def _webp_chunks(data: bytes) -> list[bytes]:
+    """The kinds of the chunks of a WebP file."""
+    kinds, position = [], 12
+    while position + 8 <= len(data):
+        kinds.append(data[position : position + 4])
+        size = int.from_bytes(data[position + 4 : position + 8], "little")
+        position += 8 + size + size % 2
+    return kinds

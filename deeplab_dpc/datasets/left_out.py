@@ -1,0 +1,47 @@
+"""Files among the raw ones that are not taken: said, or refused where they are pictures that were probably meant."""
+
+import pathlib
+from collections.abc import Collection
+
+from deeplab_dpc.console import console
+from deeplab_dpc.data.file_kinds import HEAD_BYTES, UNREAD_PICTURES, kind_of_contents, listed
+from deeplab_dpc.data.image_files import SUFFIXES
+from deeplab_dpc.datasets.raw_files import RawFiles
+from deeplab_dpc.errors import UserError
+
+_LOOKED_INTO = 20  # files whose names do not tell what they are
+
+
+def say_left_out(raw: RawFiles, taken: Collection[str], skip_bad: bool) -> None:
+    """Prints the files that are not among the taken ones.
+
+    Args:
+      raw: the folder or archive.
+      taken: paths in it.
+      skip_bad: whether pictures of kinds that are not read are printed only.
+
+    Raises:
+      UserError: for pictures of kinds that are not read, or without an ending, unless `skip_bad`.
+    """
+    others = [name for name in raw.names() if name not in taken]
+    if not others:
+        return
+    unread = [name for name in others if name.lower().endswith(UNREAD_PICTURES)]
+    unknown = [name for name in others if name not in unread and not name.lower().endswith(SUFFIXES)]
+    misnamed = {name: kind for name in unknown[:_LOOKED_INTO] if (kind := kind_of_contents(_head(raw, name)))}
+    if not skip_bad and misnamed:
+        name, kind = next(iter(misnamed.items()))
+        raise UserError(
+            f"{listed(misnamed, 'file')} in {raw.path} without an ending of a picture, but with the contents of one; "
+            f"rename the first to {pathlib.PurePosixPath(name).name}{kind}, or give --skip_bad to leave them out."
+        )
+    if not skip_bad and unread:
+        raise UserError(
+            f"{listed(unread, 'file')} in {raw.path} of kinds that are not read ({', '.join(SUFFIXES)} are); convert "
+            "them, move them away, or give --skip_bad to leave them out."
+        )
+    console.print(f"Left out of {raw.path}: {listed(others, 'file')}.")
+
+
+def _head(raw: RawFiles, name: str) -> bytes:
+    return raw.read(name)[:HEAD_BYTES]

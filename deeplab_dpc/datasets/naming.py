@@ -1,0 +1,105 @@
+"""How labels are called after their images: alike, or with one constant addition (NAME_mask, NAME_gtFine_labelIds)."""
+
+import collections
+import dataclasses
+import os
+import re
+from collections.abc import Collection, Iterable, Iterator
+
+from deeplab_dpc.errors import UserError
+
+_WORDS = ("mask", "masks", "label", "labels", "gt", "seg", "segmentation", "annotation")
+_LAST_SEGMENT = re.compile(r"[_\-. ][^\W\d][^_\-. ]*$")  # as in NAME_leftImg8bit
+_TRIED = 30  # images from whose names the addition is guessed
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Naming:
+    """The rule from an image's key, its path without the ending, to its label's.
+
+    Attributes:
+      image_end: what images' names end in and labels' do not.
+      before, after: what labels' names have around the rest.
+    """
+
+    image_end: str = ""
+    before: str = ""
+    after: str = ""
+
+    def label_key(self, image_key: str) -> str:
+        """The key of an image's label."""
+        folder, stem = os.path.split(image_key)
+        return os.path.join(folder, f"{self.before}{stem.removesuffix(self.image_end)}{self.after}")
+
+    def __str__(self) -> str:
+        return f"{self.before}NAME{self.after}"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether labels are called as their images."""
+        return self == Naming()
+
+
+def find_naming(image_keys: Collection[str], label_keys: Collection[str], where: str) -> Naming:
+    """Guesses the rule by which most images have a label.
+
+    Args:
+      image_keys, label_keys: paths without their endings; where they are the same, images and labels lie together, and
+        an image is not its own label.
+      where: the place of the labels, for messages.
+
+    Returns:
+      The rule; the plain one if at least one label is called as its image, or there is no other.
+
+    Raises:
+      UserError: if two rules fit all images.
+    """
+    labels = set(label_keys)
+    if labels != set(image_keys) and any(key in labels for key in image_keys):
+        return Naming()
+    fits: collections.Counter[Naming] = collections.Counter()
+    for naming in set(_candidates(sorted(image_keys)[:_TRIED], labels, _image_ends(image_keys))):
+        fits[naming] = sum(naming.label_key(key) in labels for key in image_keys)
+    (best, count), *others = [*fits.most_common(2), (Naming(), 0)]
+    if count and others[0][1] == count >= len(image_keys) / 2:
+        raise UserError(
+            f"Labels in {where} may be those called {min(best, others[0][0])} or those called "
+            f"{max(best, others[0][0])}; name the right ones with --list, or move the others away."
+        )
+    return best if count else Naming()
+
+
+def _image_ends(keys: Iterable[str]) -> list[str]:
+    """Nothing, and the last segment that all names have."""
+    ends = {found[0] if (found := _LAST_SEGMENT.search(os.path.basename(key))) else "" for key in keys}
+    return ["", *ends] if len(ends) == 1 and "" not in ends else [""]
+
+
+def _candidates(image_keys: list[str], label_keys: set[str], image_ends: list[str]) -> Iterator[Naming]:
+    by_folder: dict[str, list[str]] = collections.defaultdict(list)
+    for key in label_keys:
+        folder, stem = os.path.split(key)
+        by_folder[folder].append(stem)
+    for key in image_keys:
+        folder, name = os.path.split(key)
+        for end in image_ends:
+            stem = name.removesuffix(end)
+            for label in by_folder[folder]:
+                before, found, after = label.partition(stem)
+                naming = Naming(end, before, after)
+                if (
+                    stem
+                    and found
+                    and not (end and name in label)
+                    and label != name
+                    and _is_addition(before[::-1])
+                    and _is_addition(after)
+                ):
+                    yield naming
+
+
+def _is_addition(text: str) -> bool:
+    """Whether a name goes on so after its end: not at all, by a word, or behind a separator with a letter in it."""
+    if not text or text.lower() in _WORDS or text[::-1].lower() in _WORDS:
+        return True
+    return not text[0].isalnum() and any(character.isalpha() for character in text)

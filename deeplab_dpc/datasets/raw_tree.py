@@ -1,0 +1,39 @@
+"""Raw files below their top folder."""
+
+from deeplab_dpc.datasets.raw_files import RawFiles
+
+
+class RawTree:
+    """Raw files below their top folder.
+
+    That is the only folder of an archive if it is called images, labels or like the archive, as it is where the folder
+    itself was packed and not what lies in it.
+    """
+
+    def __init__(self, raw: RawFiles):
+        self._raw = raw
+        self._top = ""
+        if raw.path.is_file():
+            (first, *others) = {name.partition("/")[0] for name in raw.names()} or {""}
+            own_name = raw.path.name.partition(".")[0]
+            if not others and first in ("images", "labels", own_name) and not raw.exists(first):
+                self._top = f"{first}/"
+
+    def folders(self) -> list[str]:
+        """The folders directly in it, sorted; empty ones are not seen."""
+        inside = (name.removeprefix(self._top) for name in self._raw.names())
+        return sorted({name.partition("/")[0] for name in inside if "/" in name})
+
+    def files(self, folder: str, suffixes: tuple[str, ...]) -> list[str]:
+        """The files anywhere below a folder, by their paths in there."""
+        prefix = self.path(folder, "")
+        return [name.removeprefix(prefix) for name in self._raw.below(prefix, suffixes)]
+
+    def path(self, folder: str, name: str) -> str:
+        """The raw path of such a file."""
+        return self._top + (f"{folder}/" if folder else "") + name
+
+    def title(self, folder: str) -> str:
+        """What a message calls a folder."""
+        path = self.path(folder, "").rstrip("/")
+        return self._raw.title(path) if path else str(self._raw.path)
