@@ -66,8 +66,8 @@ class PaletteCheck:
         if other is not None:
             raise UserError(
                 f"The label {name} gives the index {index} the colour {list(color)}, which the classes file gives "
-                f"to {other}, not to {classes.names[class_id]}; give --label_format=rgb if the colours are right, or leave "
-                "`palette` out of the classes file if the indices are."
+                f"to {other}, not to {classes.names[class_id]}; give --label_format=rgb if the colours are right, or "
+                "leave `palette` out of the classes file if the indices are."
             )
         if not self._is_noted:
             self._is_noted = True
