@@ -19,6 +19,7 @@ from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.export_existing import CHECKED, existing_export, has_checkpoint, taken
 from deeplab_dpc.cli.export_images import ExportImages, NamedImage, define_image_flags, scaled
 from deeplab_dpc.cli.model_source import LoadedModel, define_source_flags, load_model
+from deeplab_dpc.cli.stopping import sigterm_stops
 from deeplab_dpc.config import InferenceConfig
 from deeplab_dpc.console import console
 from deeplab_dpc.errors import UserError
@@ -93,8 +94,10 @@ def main(values: flags.FlagValues) -> None:
     keep_checkpoint = values.export_checkpoint and has_checkpoint(values.export_checkpoint, arrays)
     if wanted:
         exports = Exports(values, loaded, inference, options, existing)
-        for name in wanted:
-            {"export_dir": exports.saved_model, "export_tflite": exports.tflite, "export_onnx": exports.onnx}[name]()
+        make = {"export_dir": exports.saved_model, "export_tflite": exports.tflite, "export_onnx": exports.onnx}
+        with sigterm_stops("what is written is whole"):
+            for name in wanted:
+                make[name]()
     if keep_checkpoint:
         console.print(f"Kept: {values.export_checkpoint}, which holds these weights already")
     elif values.export_checkpoint:

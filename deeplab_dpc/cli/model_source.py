@@ -13,6 +13,7 @@ from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.console import console
 from deeplab_dpc.data.classes_file import CLASSES_HELP, load_classes
 from deeplab_dpc.data.dataset_info import DatasetInfo, pascal_palette
+from deeplab_dpc.data.known_classes import known_classes
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import read_json
 from deeplab_dpc.models.segmenter import Segmenter, build_segmenter
@@ -64,7 +65,11 @@ def define_source_flags(values: flags.FlagValues) -> None:
     )
     flags.DEFINE_integer("num_classes", None, "Classes of the published checkpoint.", flag_values=values)
     flags.DEFINE_string(
-        "classes", None, f"Names and colours of the classes, with --checkpoint_path. {CLASSES_HELP}", flag_values=values
+        "classes",
+        None,
+        f"Names and colours of the classes, with --checkpoint_path; by default those of PASCAL VOC or Cityscapes if "
+        f"there are as many. {CLASSES_HELP}",
+        flag_values=values,
     )
     flag_groups.define_model_flags(values)
 
@@ -111,10 +116,13 @@ def _from_run(workdir: pathlib.Path, which: str) -> LoadedModel:
 
 def _named(model: Segmenter, values: flags.FlagValues) -> LoadedModel:
     count = values.num_classes
-    names = tuple(f"class_{i}" for i in range(count))
+    names: tuple[str, ...] = tuple(f"class_{i}" for i in range(count))
     palette, ignore_label = pascal_palette(count), 255
     if values.classes:
         names, palette, ignore_label = load_classes(values.classes)
         if len(names) != count:
             raise UserError(f"{values.classes} names {len(names)} classes, --num_classes={count}.")
+    elif known := known_classes(count):
+        names, palette = known.names, known.palette
+        console.print(f"The {count} classes are taken for those of {known.dataset}; --classes names others.")
     return LoadedModel(model, names, palette, ignore_label, values.checkpoint_path, None, step=0)

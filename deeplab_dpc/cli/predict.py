@@ -1,6 +1,7 @@
 """Predicts images, a prepared data set's images or a video: class ids, overlays and more; or serves a web page."""
 
 import contextlib
+import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 
@@ -9,6 +10,7 @@ from absl import flags
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.page import define_page_flags, serve
 from deeplab_dpc.cli.predictor_source import LoadedPredictor, define_predictor_flags, load_predictor
+from deeplab_dpc.cli.stopping import sigterm_stops
 from deeplab_dpc.console import console
 from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.dataset_info import Dataset
@@ -70,10 +72,11 @@ def main(values: flags.FlagValues) -> None:
         )
     if values.batch_size < 1:
         raise UserError(f"--batch_size must be at least 1, got {values.batch_size}.")
+    predict = _predict_images
     if values.images and is_video(values.images) and pathlib.Path(values.images).is_file():
-        _predict_video(values)
-    else:
-        _predict_images(values)
+        predict = _predict_video
+    with sigterm_stops("every file that was written is whole"):
+        predict(values)
 
 
 def _predict_images(values: flags.FlagValues) -> None:
@@ -166,7 +169,8 @@ def _dataset(values: flags.FlagValues) -> Dataset:
 def _writer(values: flags.FlagValues, loaded: LoadedPredictor, outputs: Sequence[str]) -> PredictionWriter:
     overlays = Overlays(loaded.class_names, loaded.palette, values.legend)
     for output in outputs:
-        remove_partial(pathlib.Path(values.output_dir) / output)
+        for folder, _, _ in os.walk(pathlib.Path(values.output_dir) / output):
+            remove_partial(folder)
     return PredictionWriter(pathlib.Path(values.output_dir), outputs, overlays)
 
 

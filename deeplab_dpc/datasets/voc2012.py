@@ -8,6 +8,7 @@ import numpy as np
 
 from deeplab_dpc.console import console
 from deeplab_dpc.data.dataset_info import DEFAULT_IGNORE_LABEL, Dataset, pascal_palette
+from deeplab_dpc.data.known_classes import VOC_CLASS_NAMES as CLASS_NAMES
 from deeplab_dpc.datasets import matlab
 from deeplab_dpc.datasets.records import RawExample, build_records
 from deeplab_dpc.datasets.segmentation_builder import Classes
@@ -27,29 +28,6 @@ from deeplab_dpc.datasets.voc_layout import (
 from deeplab_dpc.errors import UserError
 
 NAME = "voc2012"
-CLASS_NAMES = (
-    "background",
-    "aeroplane",
-    "bicycle",
-    "bird",
-    "boat",
-    "bottle",
-    "bus",
-    "car",
-    "cat",
-    "chair",
-    "cow",
-    "diningtable",
-    "dog",
-    "horse",
-    "motorbike",
-    "person",
-    "pottedplant",
-    "sheep",
-    "sofa",
-    "train",
-    "tvmonitor",
-)
 CLASSES = Classes(CLASS_NAMES, pascal_palette(len(CLASS_NAMES)), DEFAULT_IGNORE_LABEL)
 OFFICIAL_COUNTS = {"train": 1464, "val": 1449, "trainval": 2913, "train_aug": 10582, "test": 1456}
 

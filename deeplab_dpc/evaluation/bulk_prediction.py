@@ -4,6 +4,7 @@ import collections
 import concurrent.futures
 import contextlib
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -86,21 +87,44 @@ def predict_all(
             progress.advance(task)
 
         for batch in _batches(predictor, _ahead(pictures, batch_size + AHEAD), batch_size, leave_out):
-            for prediction in _predict(predictor, batch, with_probabilities):
+            for prediction in _predict_what_fits(predictor, batch, with_probabilities, leave_out):
                 behind.submit(write, prediction)
                 outcome.predicted += 1
                 progress.advance(task)
     return outcome
 
 
-def _predict(predictor: ImagePredictor, batch: list[Picture], with_probabilities: bool) -> Iterator[Prediction]:
-    images = np.stack([picture.image for picture in batch])
-    if not with_probabilities:
-        for picture, ids in zip(batch, predictor.predict_batch(images), strict=True):
-            yield Prediction(picture, ids, None)
-        return
-    for picture, probabilities in zip(batch, predictor.predict_probabilities(images), strict=True):
-        yield Prediction(picture, probabilities.argmax(axis=-1).astype(np.int32), probabilities)
+def _predict_what_fits(
+    predictor: ImagePredictor, batch: list[Picture], with_probabilities: bool, leave_out: Callable[[str], None]
+) -> list[Prediction]:
+    """The predictions of a batch, or of each of its images alone where they do not fit into memory together."""
+    try:
+        return _predict(predictor, batch, with_probabilities)
+    except UserError as error:
+        if len(batch) > 1:
+            each = (_predict_what_fits(predictor, [one], with_probabilities, leave_out) for one in batch)
+            return list(itertools.chain.from_iterable(each))
+        leave_out(f"{batch[0].source}: {error}")
+        return []
+
+
+def _predict(predictor: ImagePredictor, batch: list[Picture], with_probabilities: bool) -> list[Prediction]:
+    try:
+        images = np.stack([picture.image for picture in batch])
+        if not with_probabilities:
+            ids = predictor.predict_batch(images)
+            return [Prediction(picture, one, None) for picture, one in zip(batch, ids, strict=True)]
+        probabilities = predictor.predict_probabilities(images)
+        return [
+            Prediction(picture, one.argmax(axis=-1).astype(np.int32), one)
+            for picture, one in zip(batch, probabilities, strict=True)
+        ]
+    except MemoryError as error:
+        height, width = batch[0].image.shape[:2]
+        raise UserError(
+            f"The memory is not enough for an image of {height} x {width} pixels; --sliding_window=513,513 needs less, "
+            "and so does an --outputs without probabilities."
+        ) from error
 
 
 def _batches(

@@ -1,6 +1,7 @@
 """What is written of a prediction: class ids, colours, overlays, probabilities; one folder for each of them."""
 
 import contextlib
+import os
 import pathlib
 from collections.abc import Callable, Collection, Iterator
 
@@ -14,6 +15,7 @@ from deeplab_dpc.evaluation.visualize import colorize, save_label_png, save_pale
 from deeplab_dpc.files import atomic_path
 
 OVERLAYS, PROBABILITIES = "overlays", "probabilities"
+PNG_END = b"IEND\xaeB`\x82"  # name and check sum of the last chunk
 
 
 class PredictionWriter:
@@ -42,8 +44,8 @@ class PredictionWriter:
         return self.output_dir / output / f"{name}{'.npy' if output == PROBABILITIES else '.png'}"
 
     def is_written(self, name: str) -> bool:
-        """Whether all outputs of an image are there."""
-        return all(self.path(output, name).exists() for output in self.outputs)
+        """Whether all outputs of an image are there, and whole."""
+        return all(_is_whole(self.path(output, name)) for output in self.outputs)
 
     def write(self, prediction: Prediction) -> None:
         """Writes all outputs of an image."""
@@ -73,8 +75,24 @@ def _write_overlay(path: pathlib.Path, prediction: Prediction, overlays: Overlay
 def _write_probabilities(path: pathlib.Path, prediction: Prediction, overlays: Overlays) -> None:
     if prediction.probabilities is None:
         raise ValueError("Probabilities are to be written, but were not predicted.")
-    with atomic_path(path) as partial:
-        np.save(partial, prediction.probabilities.astype(np.float16))
+    array = np.ascontiguousarray(prediction.probabilities, np.float16)
+    # As np.save writes it, whose errors do not say that the disk is full.
+    with atomic_path(path) as partial, open(partial, "wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(array))
+        stream.write(array.data)
+
+
+def _is_whole(path: pathlib.Path) -> bool:
+    """Whether a PNG or NumPy file is there up to its end, which a copy that was cut off has not."""
+    try:
+        if path.suffix == ".npy":
+            np.load(path, mmap_mode="r")
+            return True
+        with open(path, "rb") as stream:
+            stream.seek(-len(PNG_END), os.SEEK_END)
+            return stream.read() == PNG_END
+    except (OSError, ValueError, EOFError):
+        return False
 
 
 OUTPUTS: dict[str, Callable[[pathlib.Path, Prediction, Overlays], None]] = {

@@ -43,7 +43,7 @@ class ExportedModel:
       size: (height, width) in pixels that images must not exceed; None for any.
 
     Args:
-      path: for errors.
+      path: for errors, which the web page may show: they have its name alone.
       runtime: what runs it.
     """
 
@@ -80,8 +80,8 @@ class ExportedModel:
         height, width = image.shape[:2]
         if self.size and (height > self.size[0] or width > self.size[1]):
             raise UserError(
-                f"{name} is {height} x {width} pixels, larger than {self.size[0]} x {self.size[1]}, which {self._path} "
-                "was exported for; scale it down, or export a model for larger images."
+                f"{name} is {height} x {width} pixels, larger than {self.size[0]} x {self.size[1]}, which "
+                f"{self._path.name} was exported for; scale it down, or export a model for larger images."
             )
 
     def _padded(self, images: np.ndarray) -> np.ndarray:

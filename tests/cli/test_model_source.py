@@ -8,6 +8,7 @@ from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.checkpoint.names import named_variables
 from deeplab_dpc.checkpoint.run import save_best, save_checkpoint
 from deeplab_dpc.checkpoint.run_state import Progress
+from deeplab_dpc.cli import model_source
 from deeplab_dpc.cli.model_source import define_source_flags, load_model
 from deeplab_dpc.config import ModelConfig, TrainConfig
 from deeplab_dpc.data.dataset_info import DatasetInfo
@@ -69,3 +70,27 @@ def test_checkpoint_that_the_run_does_not_hold_is_refused(run):
 def test_run_checkpoint_needs_a_run():
     with pytest.raises(UserError, match="--run_checkpoint is for --workdir; --checkpoint_path names one checkpoint"):
         _load("--checkpoint_path=model.ckpt", "--run_checkpoint=best")
+
+
+@pytest.mark.parametrize(
+    ("count", "dataset", "name", "color"),
+    [
+        (21, "PASCAL VOC 2012", "person", (192, 128, 128)),
+        (19, "Cityscapes", "train", (0, 80, 100)),
+        (20, None, "class_15", (192, 128, 128)),
+    ],
+)
+def test_classes_of_a_published_checkpoint_are_known_by_their_number(
+    count, dataset, name, color, monkeypatch, capsys, tmp_path
+):
+    monkeypatch.setattr(model_source, "build_segmenter", lambda config: None)
+    monkeypatch.setattr(model_source, "restore_model", lambda *arguments: "restored")
+    argv = [f"--checkpoint_path={tmp_path}/model.ckpt", f"--num_classes={count}"]
+    loaded = _load(*argv)
+    place = 16 if dataset == "Cityscapes" else 15
+    assert (loaded.class_names[place], loaded.palette[place], len(loaded.palette)) == (name, color, count)
+    said = f"The {count} classes are taken for those of {dataset}; --classes names others." in capsys.readouterr().out
+    assert said == (dataset is not None)
+    own = _load(*argv, "--classes=" + ",".join(f"own{i}" for i in range(count)))
+    assert own.class_names[place] == f"own{place}"
+    assert "taken for" not in capsys.readouterr().out

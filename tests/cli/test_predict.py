@@ -1,5 +1,8 @@
 """predict.py with a predictor of brightness in place of a network."""
 
+import os
+import signal
+import time
 from fractions import Fraction
 
 import numpy as np
@@ -93,9 +96,23 @@ def test_existing_outputs_are_replaced_or_skipped(predictor, photos, tmp_path, c
     assert run(tmp_path, images=photos, skip_existing=True) == 0
     assert predictor.predicted == 3
     assert not killed.exists()
+    nested = tmp_path / "out" / "overlays" / "more" / ".x.png.kept.tmp"
+    nested.mkdir(parents=True)
     assert run(tmp_path, images=photos) == 0
     assert predictor.predicted == 5
+    assert not nested.exists()
     assert "Replaced outputs of 2 of them" in capsys.readouterr().out
+
+
+def test_sigterm_ends_it_with_a_line_and_leaves_no_half_of_a_file(predictor, photos, tmp_path, monkeypatch, capsys):
+    def terminated(images):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(30)
+
+    monkeypatch.setattr(predictor, "predict_batch", terminated)
+    assert run(tmp_path, images=photos) == 128 + signal.SIGTERM
+    assert "predict: stopped by SIGTERM; every file that was written is whole" in capsys.readouterr().err
+    assert written(tmp_path) == []
 
 
 def test_split_of_a_data_set_is_predicted(predictor, shapes, tmp_path):

@@ -61,6 +61,23 @@ def test_bad_images_are_left_out_and_named_at_the_end(capsys):
         outcome.require_all("out")
 
 
+@pytest.mark.parametrize("error", [UserError("The memory is not enough."), MemoryError()])
+def test_images_that_do_not_fit_together_are_predicted_alone_and_those_that_never_do_left_out(error):
+    class Small(Brightness):
+        def predict_batch(self, images):
+            if len(images) > 1 or images.max() > 2:
+                raise error
+            return super().predict_batch(images)
+
+    written = []
+    pictures = [picture(str(i), value=i) for i in range(4)]
+    outcome = predict_all(Small(), iter(pictures), lambda one: written.append(one.picture.name), batch_size=2)
+    assert sorted(written) == ["0", "1", "2"]
+    assert outcome.predicted == 3
+    (reason,) = outcome.left_out
+    assert reason.startswith("3.jpg: The memory is not enough")
+
+
 def test_long_list_is_cut_and_nothing_left_out_is_no_error():
     with pytest.raises(UserError, match="Left out 7: 0 bad; 1 bad; 2 bad; 3 bad; 4 bad; and 2 more; nothing was"):
         Outcome(0, [f"{i} bad." for i in range(7)]).require_all("out")

@@ -1,5 +1,7 @@
 """The files of a prediction."""
 
+import errno
+import resource
 from fractions import Fraction
 
 import numpy as np
@@ -44,6 +46,38 @@ def test_image_is_written_when_all_its_outputs_are_there_and_replaced_when_writt
     assert writer.replaced == set()
     writer.write(PREDICTION)
     assert writer.replaced == {"day/x"}
+
+
+def test_output_that_was_cut_off_is_written_again(tmp_path):
+    writer = PredictionWriter(tmp_path, OUTPUTS, OVERLAYS)
+    for output in OUTPUTS:
+        writer.write(PREDICTION)
+        assert writer.is_written("day/x")
+        path = writer.path(output, "day/x")
+        content = path.read_bytes()
+        for length in (len(content) - 1, 0):
+            path.write_bytes(content[:length])
+            assert not writer.is_written("day/x")
+
+
+@pytest.fixture
+def largest_file():
+    """Sets how many bytes a file of this process may have, as a full disk would."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_full_disk_leaves_nothing_and_is_said_by_the_system(output, tmp_path, largest_file, rng):
+    ids = rng.integers(0, 2, size=(100, 100)).astype(np.int32)
+    picture = Picture("x", "x.jpg", rng.integers(0, 256, size=(100, 100, 3)).astype(np.uint8))
+    writer = PredictionWriter(tmp_path, (output,), OVERLAYS)
+    largest_file(1000)
+    with pytest.raises(OSError, match="x") as failure:
+        writer.write(Prediction(picture, ids, np.ones((100, 100, 2), np.float32)))
+    assert failure.value.errno == errno.EFBIG
+    assert list((tmp_path / output).iterdir()) == []
 
 
 def test_video_of_overlays_is_whole_or_absent(tmp_path):

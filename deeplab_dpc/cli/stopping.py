@@ -1,0 +1,21 @@
+"""SIGTERM ends a command as Ctrl-C does: what is being written is cleared away, and one line says so."""
+
+import contextlib
+import signal
+from collections.abc import Iterator
+
+from deeplab_dpc.errors import Stopped
+
+
+@contextlib.contextmanager
+def sigterm_stops(what: str) -> Iterator[None]:
+    """Raises Stopped in the block when SIGTERM comes; `what` is so then (for example 'nothing was written')."""
+
+    def stop(number: int, frame: object) -> None:
+        raise Stopped(signal.Signals(number), what)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
