@@ -17,7 +17,9 @@ from deeplab_dpc.errors import UserError
 
 NAME = "The image"  # what messages call it
 POLL_SECONDS = 0.25  # between two looks at whether the image is still wanted
+MAX_SCANS = 1000  # of a JPEG; progressive ones have about ten, and other data look like one every 65,536 bytes
 
+_SCAN = b"\xff\xda"
 _PROGRAM = """
 import json, sys
 from multiprocessing.connection import Connection
@@ -111,6 +113,8 @@ def decode_all(pipe: multiprocessing.connection.Connection, max_pixels: int, for
         except EOFError:
             return
         try:
+            if encoded.count(_SCAN) > MAX_SCANS:
+                raise UserError(f"{NAME} has more than {MAX_SCANS:,} scans, each of which takes time; save it anew.")
             image = decode_image(io.BytesIO(encoded), NAME, max_pixels, formats)
         except UserError as error:
             pipe.send_bytes(json.dumps(str(error)).encode())

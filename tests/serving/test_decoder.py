@@ -30,10 +30,10 @@ def image(rng):
     return stream.getvalue(), pixels
 
 
-def _endless(scans=100_000):
+def _slow(scans=900):
     """A progressive JPEG whose last scan is repeated that often."""
     stream = io.BytesIO()
-    Image.fromarray(np.zeros((800, 800, 3), np.uint8)).save(stream, format="JPEG", progressive=True)
+    Image.fromarray(np.zeros((1000, 1000, 3), np.uint8)).save(stream, format="JPEG", progressive=True)
     content = stream.getvalue()
     last = content.rindex(b"\xff\xda")
     return content[:-2] + content[last:-2] * scans + content[-2:]
@@ -56,16 +56,21 @@ def test_side_of_millions_of_pixels_is_refused_before_it_is_decoded(decoder):
         decoder.decode(stream.getvalue(), _never)
 
 
+def test_jpeg_of_a_million_scans_is_refused_before_it_is_decoded(decoder):
+    with pytest.raises(UserError, match="The image has more than 1,000 scans"):
+        decoder.decode(_slow(1_000_000), _never)
+
+
 def test_image_that_nobody_waits_for_is_given_up(decoder, image):
     with pytest.raises(Unwanted):
-        decoder.decode(_endless(), lambda: True)
+        decoder.decode(_slow(), lambda: True)
     np.testing.assert_array_equal(decoder.decode(image[0], _never), image[1])
 
 
 def test_image_that_takes_too_long_is_given_up(image):
     decoder = Decoder(max_pixels=1_000_000, formats=("JPEG",), seconds=0.1)
     with pytest.raises(UserError, match="The image takes more than 0.1 s to decode; save it anew, or reduce it."):
-        decoder.decode(_endless(), _never)
+        decoder.decode(_slow(), _never)
     decoder.close()
 
 
