@@ -28,10 +28,10 @@ def choose_backend(argv: Sequence[str]) -> None:
     """Has Keras imported with the backend that the arguments ask for, if they do.
 
     Args:
-      argv: the flags of a command, of which only --backend is looked at; it may be in a --flagfile.
+      argv: the flags of a command, those of its flagfiles among them; only --backend is looked at.
 
     Raises:
-      flags.Error: for an unknown backend, or a --flagfile that cannot be read.
+      flags.Error: for an unknown backend.
       UserError: if the backend is not installed, or Keras is imported already, with another one.
     """
     values = flags.FlagValues()

@@ -1,7 +1,6 @@
 """Entry of every command: parses its flags, runs it, and turns a user's mistake into one sentence and exit status 2."""
 
 import importlib
-import itertools
 import logging
 import os
 import signal
@@ -12,6 +11,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from deeplab_dpc.cli.backend import choose_backend, define_backend_flag
+from deeplab_dpc.cli.flagfiles import Source, flattened, sources
 from deeplab_dpc.cli.quiet import quiet_imports
 from deeplab_dpc.errors import Stopped, UserError
 
@@ -52,10 +52,11 @@ def execute(command: str, argv: list[str]) -> int:
     # What it has to say there (retracing, deprecations) is for developers.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
-        choose_backend(argv)
+        parts = sources(argv)
+        choose_backend(flattened(parts))
         with quiet_imports():
             module = importlib.import_module(f"deeplab_dpc.cli.{command}")
-        values = parse(module, command, argv)
+        values = _parsed(module, command, parts)
         if values.help:
             print(f"{str(module.__doc__).strip()}\n\n{_flag_help(values)}")
             return 0
@@ -85,41 +86,37 @@ def execute(command: str, argv: list[str]) -> int:
     return 0
 
 
-def parse(module: types.ModuleType, command: str, argv: list[str]) -> flags.FlagValues:
-    """The flags of a command, in a set of their own.
+def parse(module: types.ModuleType, command: str, argv: Sequence[str]) -> flags.FlagValues:
+    """Returns the flags of a command, in a set of their own.
 
     What comes later wins, so that a flag after a --flagfile replaces what the file says: a repeated one too, which
     adds to its value only beside others of the same file, or of the command line without a file between.
 
     Raises:
       flags.Error: for an unknown flag or value.
-      UserError: for an argument that is no flag.
+      UserError: for an argument that is no flag, and for a flagfile that is wrong.
     """
+    return _parsed(module, command, sources(argv))
+
+
+def _parsed(module: types.ModuleType, command: str, parts: Sequence[Source]) -> flags.FlagValues:
     values = flags.FlagValues()
     flags.DEFINE_bool("help", False, "Show the flags.", short_name="h", flag_values=values)
     define_backend_flag(values)
     module.define_flags(values)
     rest: list[str] = []
-    for part in _parts(argv):
+    for part in parts:
         for name in values:
             values[name].present = 0  # what absl tells by whether a repeatable flag adds to its value or replaces it
-        rest += values([command, *part])[1:]
+        try:
+            rest += values([command, *part.argv])[1:]
+        except flags.Error as error:
+            if part.file is None:
+                raise
+            raise UserError(f"--flagfile={part.file}: {error} See --help.") from error
     if rest:
         raise UserError(f"Unexpected argument {rest[0]!r}: flags are written --name=value.")
     return values
-
-
-def _parts(argv: list[str]) -> list[list[str]]:
-    """The arguments, cut before and after each --flagfile."""
-    parts: list[list[str]] = [[]]
-    rest = iter(argv)
-    for argument in rest:
-        name, equals, _ = argument.partition("=")
-        if name in ("--flagfile", "-flagfile"):
-            parts += [[argument] if equals else [argument, *itertools.islice(rest, 1)], []]
-        else:
-            parts[-1].append(argument)
-    return parts
 
 
 def _fail(command: str, sentence: str) -> int:

@@ -8,6 +8,7 @@ import pytest
 
 from deeplab_dpc.cli import backend as backend_flag
 from deeplab_dpc.cli import main
+from deeplab_dpc.cli.flagfiles import flattened, sources
 from deeplab_dpc.cli.main import execute
 from deeplab_dpc.errors import UserError
 
@@ -20,7 +21,7 @@ def chosen(monkeypatch):
     environment = backend_flag.os.environ
 
     def choose(*argv):
-        backend_flag.choose_backend(argv)
+        backend_flag.choose_backend(flattened(sources(argv)))
         return environment.pop("KERAS_BACKEND", None)
 
     return choose
