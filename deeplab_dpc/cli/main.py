@@ -6,12 +6,13 @@ import os
 import signal
 import sys
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from absl import flags
 
 from deeplab_dpc.cli.backend import choose_backend, define_backend_flag
 from deeplab_dpc.cli.flagfiles import Source, flattened, sources
+from deeplab_dpc.cli.output import drop_unwritable_output, flush_output, reader_has_gone
 from deeplab_dpc.cli.quiet import quiet_imports
 from deeplab_dpc.errors import Stopped, UserError
 
@@ -49,18 +50,28 @@ def run(command: str, argv: Sequence[str] | None = None) -> None:
 
 def execute(command: str, argv: list[str]) -> int:
     """Runs a command; returns the exit status."""
+    return _status(command, lambda: _run(command, argv))
+
+
+def _run(command: str, argv: list[str]) -> None:
     # What it has to say there (retracing, deprecations) is for developers.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    try:
-        parts = sources(argv)
-        choose_backend(flattened(parts))
-        with quiet_imports():
-            module = importlib.import_module(f"deeplab_dpc.cli.{command}")
-        values = _parsed(module, command, parts)
-        if values.help:
-            print(f"{str(module.__doc__).strip()}\n\n{_flag_help(values)}")
-            return 0
+    parts = sources(argv)
+    choose_backend(flattened(parts))
+    with quiet_imports():
+        module = importlib.import_module(f"deeplab_dpc.cli.{command}")
+    values = _parsed(module, command, parts)
+    if values.help:
+        print(f"{(module.__doc__ or '').strip()}\n\n{_flag_help(values)}")
+    else:
         module.main(values)
+
+
+def _status(command: str, action: Callable[[], None]) -> int:
+    """Returns the exit status of what a command does; a mistake of the user's is printed as one sentence."""
+    try:
+        action()
+        flush_output()
     except flags.Error as error:
         return _fail(command, f"{error} See --help.")
     except UserError as error:
@@ -74,6 +85,10 @@ def execute(command: str, argv: list[str]) -> int:
     except OSError as error:
         if error.errno is None:
             raise
+        unread = isinstance(error, BrokenPipeError) and reader_has_gone()
+        drop_unwritable_output()
+        if unread:
+            return SIGNALLED + signal.SIGPIPE  # as other programs end whose reader has seen enough (`| head -1`)
         place = f"{error.filename}: " if error.filename else ""
         reason = error.strerror or os.strerror(error.errno)
         return _fail(command, f"{place}{reason}; nothing incomplete was left in its place.")
@@ -129,20 +144,25 @@ def _flag_help(values: flags.FlagValues) -> str:
     for name in sorted(set(values)):
         flag = values[name]
         if name == flag.name and name != "help":
-            shown = str(flag.default_as_str or "").strip("'")
+            is_list = isinstance(flag.default, list)
+            shown = ",".join(map(str, flag.default)) if is_list else str(flag.default_as_str or "").strip("'")
             default = f" (default: {shown})" if shown else ""
             meaning = str(flag.help).split(";\n")[0]  # without what absl adds about repeating
             lines.append(f"  --{name}{default}: {meaning}")
     return "\n".join(lines)
 
 
+def _list_commands() -> None:
+    print("deeplab-dpc COMMAND --flags\n")
+    for command, purpose in COMMANDS.items():
+        print(f"  {command.replace('_', '-'):<20}{purpose}")
+
+
 def main() -> None:
     """Entry of the installed program: deeplab-dpc COMMAND --flags."""
     if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help", "help"):
-        print("deeplab-dpc COMMAND --flags\n")
-        for command, purpose in COMMANDS.items():
-            print(f"  {command.replace('_', '-'):<20}{purpose}")
-        sys.exit(0 if len(sys.argv) > 1 else USER_ERROR)
+        status = _status("deeplab-dpc", _list_commands)
+        sys.exit(status or (0 if len(sys.argv) > 1 else USER_ERROR))
     command = sys.argv[1].replace("-", "_")
     if command not in COMMANDS:
         known = ", ".join(name.replace("_", "-") for name in COMMANDS)

@@ -14,9 +14,10 @@ ERRORS_ONLY = "3"
 def quiet_imports() -> Iterator[None]:
     """Holds back what TensorFlow's C++ code writes to stderr while it loads; shown if loading fails.
 
-    That code does not heed its log level yet then. Another level that the user has set switches this off.
+    That code does not heed its log level yet then. Another level that the user has set switches this off,
+    and so does a stderr that is closed.
     """
-    if os.environ.setdefault(LOG_LEVEL_VARIABLE, ERRORS_ONLY) != ERRORS_ONLY:
+    if os.environ.setdefault(LOG_LEVEL_VARIABLE, ERRORS_ONLY) != ERRORS_ONLY or sys.stderr is None:
         yield
         return
     sys.stderr.flush()
