@@ -144,8 +144,10 @@ def _flag_help(values: flags.FlagValues) -> str:
     for name in sorted(set(values)):
         flag = values[name]
         if name == flag.name and name != "help":
-            is_list = isinstance(flag.default, list)
-            shown = ",".join(map(str, flag.default)) if is_list else str(flag.default_as_str or "").strip("'")
+            if isinstance(flag.default, list):
+                shown = ",".join(map(str, flag.default))
+            else:
+                shown = str(flag.default_as_str or "").strip("'")
             default = f" (default: {shown})" if shown else ""
             meaning = str(flag.help).split(";\n")[0]  # without what absl adds about repeating
             lines.append(f"  --{name}{default}: {meaning}")
