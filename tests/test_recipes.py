@@ -221,3 +221,14 @@ def test_what_comes_later_replaces_a_flagfile(flagfile, before, after, rates, va
     for file in ([flagfile], flagfile.split("=", 1)):
         config = flag_groups.model_config(_parse("train", *before, *file, *after), num_classes=2)
         assert (config.atrous_rates, config.model_variant) == (rates, variant)
+
+
+def test_search_of_the_paper_has_its_protocol():
+    values = _parse("search", "--flagfile=recipes/cityscapes_search.flags")
+    config = flag_groups.config_from_flags(SearchConfig, values)
+    assert (config.num_candidates, config.proxy_steps, config.proxy_batch_size) == (28_000, 30_000, 8)
+    assert (config.sampler, config.warm_starts, config.lookahead, config.halving_rungs) == ("paper", (), 400, 1)
+    assert (config.rerank_top_k, config.rerank_steps, config.rerank_batch_size) == (50, 90_000, 16)
+    assert values.feature_views == 0
+    assert not config.rerank_warm_starts
+    assert "leaves open" in _comments(ROOT / "recipes" / "cityscapes_search.flags")

@@ -128,11 +128,15 @@ def size(values: flags.FlagValues, name: str) -> tuple[int, int] | None:
     return sides[0], sides[1]
 
 
+def model_flags() -> list[str]:
+    """Returns the names of the flags that are plain fields of the network's configuration."""
+    other = ("num_classes", "dense_prediction_cell", "genotype")
+    return [field.name for field in dataclasses.fields(ModelConfig) if field.name not in other]
+
+
 def define_model_flags(values: flags.FlagValues) -> None:
     """The flags of the network, but for the number of classes."""
-    other = ("num_classes", "dense_prediction_cell", "genotype")
-    names = [field.name for field in dataclasses.fields(ModelConfig) if field.name not in other]
-    define_config_flags(values, ModelConfig, names)
+    define_config_flags(values, ModelConfig, model_flags())
     flags.DEFINE_string(
         "dense_prediction_cell_json",
         None,

@@ -20,6 +20,8 @@ from deeplab_dpc.models.segmenter import Segmenter, build_segmenter
 from deeplab_dpc.run_config import read_run, read_section
 from deeplab_dpc.training.trainer import DATASET_FILE
 
+AS_EVALUATED = ("output_stride", "atrous_rates")  # what may be another in evaluation than in training
+
 
 @dataclasses.dataclass(frozen=True)
 class LoadedModel:
@@ -85,7 +87,7 @@ def load_model(values: flags.FlagValues) -> LoadedModel:
     if values.workdir is not None:
         if values.restore_moving_averages:
             raise UserError("--restore_moving_averages is for --checkpoint_path; a run keeps no moving averages.")
-        return _from_run(pathlib.Path(values.workdir), values.run_checkpoint)
+        return _from_run(pathlib.Path(values.workdir), values)
     if values.run_checkpoint != LATEST:
         raise UserError("--run_checkpoint is for --workdir; --checkpoint_path names one checkpoint.")
     flag_groups.required(values, "num_classes")
@@ -95,11 +97,12 @@ def load_model(values: flags.FlagValues) -> LoadedModel:
     return _named(model, values)
 
 
-def _from_run(workdir: pathlib.Path, which: str) -> LoadedModel:
+def _from_run(workdir: pathlib.Path, values: flags.FlagValues) -> LoadedModel:
+    which = values.run_checkpoint
     config = read_run(workdir)
     if "model" not in config or "train" not in config:
         raise UserError(f"--workdir={workdir} is the directory of a search, not of a training; give that of train.py.")
-    model = build_segmenter(read_section(workdir, "model", ModelConfig))
+    model = build_segmenter(_as_evaluated(read_section(workdir, "model", ModelConfig), values))
     checkpoint = find_checkpoint(workdir, which)
     load_weights(checkpoint, model)
     info = DatasetInfo.from_json(read_json(workdir / DATASET_FILE, "data set description"))
@@ -112,6 +115,30 @@ def _from_run(workdir: pathlib.Path, which: str) -> LoadedModel:
         workdir,
         checkpoint.step,
     )
+
+
+def _as_evaluated(config: ModelConfig, values: flags.FlagValues) -> ModelConfig:
+    """Returns the network of a run, with what the flags replace: atrous rates are no weights.
+
+    Raises:
+      UserError: for a flag that would make it another network.
+    """
+    names = ("num_classes", "dense_prediction_cell_json", "genotype_json", *flag_groups.model_flags())
+    given = [name for name in names if not values[name].using_default_value]
+    for name in given:
+        if name not in AS_EVALUATED:
+            raise UserError(
+                f"--{name} is for --checkpoint_path; a run keeps the flags of its network, of which only "
+                f"{' and '.join(f'--{each}' for each in AS_EVALUATED)} may be others when it is applied. Leave it out."
+            )
+    replaced = flag_groups.config_from_flags(ModelConfig, values, num_classes=config.num_classes) if given else config
+    changed = dataclasses.replace(config, **{name: getattr(replaced, name) for name in given})
+    if len(changed.atrous_rates) != len(config.atrous_rates):
+        raise UserError(
+            f"--atrous_rates must be {len(config.atrous_rates)} rates, as many as the network of the run has, got "
+            f"{len(changed.atrous_rates)}."
+        )
+    return changed
 
 
 def _named(model: Segmenter, values: flags.FlagValues) -> LoadedModel:

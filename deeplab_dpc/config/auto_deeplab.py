@@ -11,7 +11,10 @@ SUPERNET_PRECISIONS = ("float32", "bfloat16")
 
 @dataclasses.dataclass(frozen=True)
 class AutoDeepLabConfig(Config):
-    """The search by gradient (arXiv:1901.02985, Sec. 4 and 5.1); the defaults are the paper's.
+    """The search by gradient (arXiv:1901.02985, Sec. 4 and 5.1).
+
+    By default the supernet, its optimizers and its epochs are the paper's. What the paper does not have (perturbation,
+    stop_at_skips, rematerialize) is off.
 
     Attributes:
       num_layers: of the network that is searched.

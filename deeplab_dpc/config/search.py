@@ -12,7 +12,11 @@ SEARCH_PRECISIONS = ("float32", "bfloat16")
 
 @dataclasses.dataclass(frozen=True)
 class SearchConfig(Config):
-    """The search and its proxy task (arXiv:1809.04184, Sec. 3.2, 3.3 and 4.2); the defaults are the paper's.
+    """The search and its proxy task (arXiv:1809.04184, Sec. 3.2, 3.3 and 4.2).
+
+    By default the space, the sampler, the number of candidates, their steps, batch and rate, and how many of the best
+    are trained for real are the paper's. Warm starts, lookahead, and the batch of the real trainings are not, and what
+    the paper does not say is ours: recipes/cityscapes_search.flags has its protocol and names what it leaves open.
 
     Attributes:
       num_candidates: cells to score by proxy, beside the warm starts.

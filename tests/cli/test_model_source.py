@@ -1,5 +1,7 @@
 """Which network a command works on: the checkpoint of a run that is asked for."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from absl import flags
@@ -94,3 +96,24 @@ def test_classes_of_a_published_checkpoint_are_known_by_their_number(
     own = _load(*argv, "--classes=" + ",".join(f"own{i}" for i in range(count)))
     assert own.class_names[place] == f"own{place}"
     assert "taken for" not in capsys.readouterr().out
+
+
+def test_output_stride_of_a_run_may_be_another_in_evaluation(run):
+    assert _load(f"--workdir={run}").segmenter.config == CONFIG
+    loaded = _load(f"--workdir={run}", "--output_stride=8")
+    assert loaded.segmenter.config == dataclasses.replace(CONFIG, output_stride=8)
+    assert loaded.segmenter.features(np.zeros((1, 65, 65, 3), "float32")).shape[1:3] == (9, 9)
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--depth_multiplier=0.5", "--depth_multiplier is for --checkpoint_path"),
+        ("--num_classes=3", "--num_classes is for --checkpoint_path"),
+        ("--dense_prediction_cell_json=psp", "--dense_prediction_cell_json is for --checkpoint_path"),
+        ("--atrous_rates=6,12", "--atrous_rates must be 0 rates, as many as the network of the run has, got 2"),
+    ],
+)
+def test_flag_that_makes_another_network_of_a_run_is_refused(run, flag, message):
+    with pytest.raises(UserError, match=message):
+        _load(f"--workdir={run}", flag)

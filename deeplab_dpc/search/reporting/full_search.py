@@ -81,9 +81,9 @@ def projection_table(model: CostModel, plans: Sequence[tuple[str, Plan]] = ()) -
     paper = f"{PAPER_CANDIDATES:,} cells of {PAPER_STEPS:,} steps"
     known = [*plans, (paper, paper_plan()), (f"the same, {HALVING_RUNGS} rungs", paper_plan(HALVING_RUNGS))]
     rows = [_projected(model, name, plan) for name, plan in known]
-    own = PAPER_CANDIDATES * PAPER_SECONDS
+    own = PAPER_WORKERS * PAPER_SECONDS
     days = [figure(own / workers / DAY) for workers in WORKERS]
-    rows.append(("the paper's own, on P100s", f"{PAPER_STEPS:,}", figure(own / HOUR), words.NONE, *days))
+    rows.append(("the paper's own, on GPUs", f"{PAPER_STEPS:,}", figure(own / HOUR), words.NONE, *days))
     workers = [words.count(number, "worker") for number in WORKERS]
     columns = ("search", "steps a cell", "device hours", "between", *workers)
     return "Device hours, and days by the number of workers like those measured", columns, rows

@@ -37,9 +37,9 @@ def test_hours_and_days_of_the_papers_protocol():
     assert [paper[column] for column in days] == ["973", "122", "15.2", "2.63"]
     # 28,000 * (1,874.25 * 0.1 + 1.328125 * 2) s
     assert rows["the same, 4 rungs"]["device hours"] == "1,478"
-    # 90 minutes each.
-    own = rows["the paper's own, on P100s"]
-    assert (own["device hours"], own["1 worker"], own["370 workers"]) == ("42,000", "1,750", "4.73")
+    # 370 GPUs for a week: 370 * 7 * 24 hours.
+    own = rows["the paper's own, on GPUs"]
+    assert (own["device hours"], own["1 worker"], own["370 workers"]) == ("62,160", "2,590", "7.00")
     # Four candidates and four warm starts of 42 s; one cell and a start are the least.
     assert rows["this search"]["device hours"] == "0.0933"
     assert rows["this search"]["370 workers"] == "0.00118"
