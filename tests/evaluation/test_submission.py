@@ -10,7 +10,8 @@ from PIL import Image
 
 from deeplab_dpc.data.cityscapes_labels import TRAIN_ID_OF_LABEL_ID
 from deeplab_dpc.data.dataset_info import pascal_palette
-from deeplab_dpc.datasets.pictures import read_label, remap_ids
+from deeplab_dpc.datasets.label_pictures import read_label
+from deeplab_dpc.datasets.pictures import remap_ids
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.submission import open_submission
 

@@ -11,7 +11,8 @@ from mutations import mutated_bytes
 from PIL import Image
 
 from deeplab_dpc.data.image_files import decode_image, decode_picture
-from deeplab_dpc.datasets.pictures import read_image, read_label
+from deeplab_dpc.datasets.label_pictures import read_label
+from deeplab_dpc.datasets.pictures import read_image
 
 PIXELS = (np.add.outer(7 * np.arange(21), 5 * np.arange(30))[..., np.newaxis] * [1, 2, 3] % 256).astype(np.uint8)
 IDS = (np.add.outer(np.arange(21), np.arange(30)) // 9).astype(np.uint8)
