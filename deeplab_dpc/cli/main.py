@@ -12,8 +12,9 @@ from absl import flags
 
 from deeplab_dpc.cli.backend import choose_backend, define_backend_flag
 from deeplab_dpc.cli.flagfiles import Source, flattened, sources
-from deeplab_dpc.cli.output import drop_unwritable_output, flush_output, reader_has_gone
+from deeplab_dpc.cli.output import drop_unwritable_output, escape_unwritable_text, flush_output, reader_has_gone
 from deeplab_dpc.cli.quiet import quiet_imports
+from deeplab_dpc.console import printable
 from deeplab_dpc.errors import Stopped, UserError
 
 COMMANDS = {
@@ -69,13 +70,16 @@ def _run(command: str, argv: list[str]) -> None:
 
 def _status(command: str, action: Callable[[], None]) -> int:
     """Returns the exit status of what a command does; a mistake of the user's is printed as one sentence."""
+    escape_unwritable_text()
     try:
         action()
         flush_output()
     except flags.Error as error:
         return _fail(command, f"{error} See --help.")
     except UserError as error:
-        return _fail(command, str(error))
+        return _fail(command, printable(str(error)))
+    except MemoryError:
+        return _fail(command, "The memory is not enough; give smaller images or fewer at a time, or free some.")
     except ModuleNotFoundError as error:
         if error.name != "tensorflow":
             raise

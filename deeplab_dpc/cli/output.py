@@ -8,6 +8,13 @@ import sys
 GONE = select.POLLERR | select.POLLHUP
 
 
+def escape_unwritable_text() -> None:
+    """Lets the output have what its encoding has not, such as bytes of file names that are no text, as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def flush_output() -> None:
     """Writes what print holds back, so that a failure is met here and not while Python ends.
 

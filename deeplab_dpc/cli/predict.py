@@ -176,7 +176,7 @@ def _writer(values: flags.FlagValues, loaded: LoadedPredictor, outputs: Sequence
 
 def _check_kept(path: pathlib.Path, targets: Sequence[pathlib.Path]) -> None:
     """Raises a UserError if what is predicted would be replaced by a prediction."""
-    if path.resolve() in {target.resolve() for target in targets}:
+    if os.path.realpath(path) in map(os.path.realpath, targets):
         raise UserError(f"--output_dir would have {path} replaced by its prediction; choose another folder.")
 
 

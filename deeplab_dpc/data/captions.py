@@ -2,6 +2,8 @@
 
 from PIL import ImageFont
 
+from deeplab_dpc.console import printable
+
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
@@ -16,7 +18,8 @@ def caption_font(size: int) -> Font:
 
 
 def fitting(text: str, font: Font, width: int) -> str:
-    """The text, or its end where the whole is wider than that many pixels."""
+    """The text in one line, or its end where the whole is wider than that many pixels."""
+    text = printable(text)
     if font.getlength(text) <= width:
         return text
     while text and font.getlength("..." + text) > width:

@@ -1,6 +1,7 @@
 """Image files as people have them: found, and decoded to 8-bit RGB as people see them. Needs no TensorFlow."""
 
 import dataclasses
+import fnmatch
 import glob
 import io
 import os
@@ -9,13 +10,16 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from deeplab_dpc.console import console, printable
+from deeplab_dpc.data.file_kinds import HEAD_BYTES, UNREAD_PICTURES, kind_of_contents, listed
 from deeplab_dpc.data.image_bytes import damage
+from deeplab_dpc.data.video import VIDEO_SUFFIXES
 from deeplab_dpc.errors import UserError
 
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
@@ -31,6 +35,7 @@ UNDECODABLE = (
 )
 _warnings_lock = threading.Lock()  # Python's warning filters belong to the whole process
 
+_LOOKED_INTO = 20  # files of a folder whose names do not tell what they are
 _ORIENTATION = 0x0112  # EXIF 2.32, table 4
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -180,7 +185,8 @@ def find_images(images: str, without: Sequence[pathlib.Path] = (), flag: str = "
 
     Args:
       images: a file; a folder, of which the files directly in it are taken; or a pattern with *, ? or [...], in which
-        ** stands for any folders. Of folders and patterns only files that end in one of SUFFIXES are taken.
+        ** stands for any folders. What exists is a path, whatever its characters. Of folders and patterns only files
+        that end in one of SUFFIXES are taken, and other pictures and videos are said.
       without: folders that a pattern leaves out.
       flag: for errors.
 
@@ -192,13 +198,18 @@ def find_images(images: str, without: Sequence[pathlib.Path] = (), flag: str = "
         return [ImageFile(given, given.stem)]
     if given.is_dir():
         root, paths = given, list(given.iterdir())
-    elif glob.has_magic(images):
-        root = _fixed_part(given)
-        left_out = [folder.resolve() for folder in without]
-        paths = [pathlib.Path(path) for path in glob.glob(images, recursive=True)]
-        paths = [path for path in paths if not any(path.resolve().is_relative_to(folder) for folder in left_out)]
     else:
-        raise UserError(f"--{flag}={images} is not a folder, a file, or a pattern like 'photos/**/*.jpg'.")
+        root = next(parent for parent in given.parents if parent.is_dir())
+        pattern = given.relative_to(root)
+        if not glob.has_magic(str(pattern)):
+            raise UserError(f"--{flag}={images} is not a folder, a file, or a pattern like 'photos/**/*.jpg'.")
+        left_out = [pathlib.Path(os.path.realpath(folder)) for folder in without]
+        paths = [
+            path
+            for path in _matching(root, pattern)
+            if not any(pathlib.Path(os.path.realpath(path)).is_relative_to(folder) for folder in left_out)
+        ]
+    others = sorted(path for path in paths if path.suffix.lower() not in SUFFIXES and path.is_file())
     paths = sorted(path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file())
     if not paths:
         verb = "holds" if given.is_dir() else "matches"
@@ -206,12 +217,64 @@ def find_images(images: str, without: Sequence[pathlib.Path] = (), flag: str = "
         raise UserError(f"--{flag}={images} {verb} no {', '.join(SUFFIXES)} file{hint}.")
     files = [ImageFile(path, path.relative_to(root).with_suffix("").as_posix()) for path in paths]
     _check_names(files)
+    _say_left_out(others)
     return files
 
 
-def _fixed_part(pattern: pathlib.Path) -> pathlib.Path:
-    """The folder in which a pattern begins to vary."""
-    return next(parent for parent in pattern.parents if not glob.has_magic(str(parent)))
+def _matching(root: pathlib.Path, pattern: pathlib.Path) -> list[pathlib.Path]:
+    """The files below a folder whose path from there matches a pattern, of which no part matches a hidden name."""
+    if "**" in pattern.parts:
+        return [
+            path for path in _files_below(root, frozenset()) if _matches(path.relative_to(root).parts, pattern.parts)
+        ]
+    return [pathlib.Path(path) for path in glob.glob(os.path.join(glob.escape(str(root)), str(pattern)))]
+
+
+def _files_below(folder: pathlib.Path, above: frozenset[str]) -> Iterator[pathlib.Path]:
+    """The files in a folder and in those in it, links to a folder that they lie in excepted."""
+    above |= {os.path.realpath(folder)}
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        if not path.is_dir():
+            yield path
+        elif os.path.realpath(path) not in above:
+            yield from _files_below(path, above)
+
+
+def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether the parts of a path match those of a pattern, in which ** is any number of them."""
+    if not pattern or not parts:
+        return not parts and all(part == "**" for part in pattern)
+    if pattern[0] == "**":
+        return _matches(parts, pattern[1:]) or _matches(parts[1:], pattern)
+    return fnmatch.fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])
+
+
+def _say_left_out(others: Sequence[pathlib.Path]) -> None:
+    """Prints the pictures and videos among files that are not taken."""
+    videos = [path for path in others if path.suffix.lower() in VIDEO_SUFFIXES]
+    pictures = [path for path in others if path not in videos and path.suffix.lower() in UNREAD_PICTURES]
+    unknown = [path for path in others if path not in videos and path not in pictures]
+    misnamed = {path: kind for path in unknown[:_LOOKED_INTO] if (kind := kind_of_contents(_head(path)))}
+    for found, what in (
+        (videos, "a video is given by its own name, --images=VIDEO"),
+        (pictures, f"convert them; {', '.join(SUFFIXES)} are read"),
+        (
+            list(misnamed),
+            f"pictures by their contents; name the first with the ending {next(iter(misnamed.values()), '')}",
+        ),
+    ):
+        if found:
+            console.print(f"Left out: {printable(listed((path.name for path in found), 'file'))} ({what}).")
+
+
+def _head(path: pathlib.Path) -> bytes:
+    try:
+        with open(path, "rb") as stream:
+            return stream.read(HEAD_BYTES)
+    except OSError:  # a file that nobody asked for may be as it is
+        return b""
 
 
 def _check_names(files: Sequence[ImageFile]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from deeplab_dpc.console import console, progress_bar
+from deeplab_dpc.console import console, printable, progress_bar
 from deeplab_dpc.data.image_sources import Picture, Unreadable
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.image_predictor import ImagePredictor
@@ -82,6 +82,7 @@ def predict_all(
         task = progress.add_task("Predicting", total=total, note="")
 
         def leave_out(reason: str) -> None:
+            reason = printable(reason)
             outcome.left_out.append(reason)
             console.print(f"Left out: {reason}")
             progress.advance(task)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from deeplab_dpc.console import printable
 from deeplab_dpc.data.dataset_info import Color
 from deeplab_dpc.evaluation.picture_rows import BACKGROUND, GAP, draw_legend, entry_width, stacked
 from deeplab_dpc.evaluation.visualize import overlay
@@ -23,7 +24,7 @@ class Overlays:
     def __init__(self, class_names: Sequence[str], palette: Sequence[Color], legend: bool = True):
         self.palette = palette
         self.legend = legend
-        self._entries = list(zip(palette, class_names, strict=True))
+        self._entries = list(zip(palette, map(printable, class_names), strict=True))
 
     def draw(self, image: np.ndarray, ids: np.ndarray) -> np.ndarray:
         """The overlay, uint8 [height and that of the legend, width, 3]; wider where a class name needs it.

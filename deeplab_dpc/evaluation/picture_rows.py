@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
+from deeplab_dpc.console import printable
 from deeplab_dpc.data.captions import caption_font, fitting
 from deeplab_dpc.data.dataset_info import Color, DatasetInfo
 from deeplab_dpc.evaluation.visualize import colorize
@@ -57,7 +58,7 @@ def row_width(columns: int, width: int) -> int:
 
 def legend_entries(info: DatasetInfo, ids: Iterable[int]) -> list[tuple[Color, str]]:
     """Colour and name of these classes, and of the ignore label, in the order of ids."""
-    names = dict(enumerate(info.class_names)) | {info.ignore_label: "ignored"}
+    names = dict(enumerate(map(printable, info.class_names))) | {info.ignore_label: "ignored"}
     colors = dict(enumerate(info.palette)) | {info.ignore_label: IGNORED_COLOR}
     return [(colors[i], names[i]) for i in sorted(ids)]
 

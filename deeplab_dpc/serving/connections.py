@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-GONE_SECONDS = 2  # after which a client that has closed its side does not wait for an answer
+GONE_SECONDS = 0.5  # after which a client that has closed its side does not wait for an answer
 
 
 @dataclasses.dataclass(eq=False)

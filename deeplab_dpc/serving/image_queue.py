@@ -19,6 +19,7 @@ from deeplab_dpc.serving.decoder import NAME, POLL_SECONDS, Decoder, Unwanted
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")  # what every browser shows, too
 MAX_WAITING = 4  # images that wait while one is predicted
+PLACE_SECONDS = 1  # after which there is none; those whose client has gone leave theirs sooner
 DECODE_SECONDS = 10  # far more than an image of any allowed size takes that was not made to take long
 
 
@@ -73,7 +74,7 @@ class ImageQueue:
         Raises:
           Busy: if there is none.
         """
-        if not self._places.acquire(blocking=False):
+        if not self._places.acquire(timeout=PLACE_SECONDS):
             raise Busy
         try:
             yield

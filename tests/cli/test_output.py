@@ -7,7 +7,10 @@ import sys
 
 import pytest
 
+from deeplab_dpc.cli import describe
 from deeplab_dpc.cli.main import execute
+from deeplab_dpc.cli.output import escape_unwritable_text
+from deeplab_dpc.console import console
 
 PROGRAM = [sys.executable, "-m", "deeplab_dpc.cli.main", "--help"]  # imports no TensorFlow
 NETWORK = ["--model_variant=mobilenet_v2", "--num_classes=2", "--input_size=33,33"]
@@ -20,6 +23,7 @@ def _unread(monkeypatch):
     os.close(reader)
     with os.fdopen(writer, "w") as stream, monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", stream)
+        patch.setattr(console, "quiet", False)  # rich sets it, for good
         yield
 
 
@@ -74,3 +78,19 @@ def test_closed_standard_streams_are_no_mistake(monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(sys, name, None)
             assert execute("describe", ["--help"]) == 0
+
+
+def test_text_that_the_output_cannot_have_is_escaped(monkeypatch):
+    with open(os.devnull, "w", encoding="ascii") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        escape_unwritable_text()
+        print("stra\udcdfe \u2501")
+
+
+def test_exhausted_memory_is_one_sentence(monkeypatch, capsys):
+    def exhausted(values):
+        raise MemoryError
+
+    monkeypatch.setattr(describe, "main", exhausted)
+    assert execute("describe", NETWORK) == 2
+    assert capsys.readouterr().err.startswith("describe: The memory is not enough; give smaller images")

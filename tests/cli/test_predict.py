@@ -104,6 +104,19 @@ def test_existing_outputs_are_replaced_or_skipped(predictor, photos, tmp_path, c
     assert "Replaced outputs of 2 of them" in capsys.readouterr().out
 
 
+def test_name_that_is_no_text_is_predicted_and_a_bad_one_said_in_one_line(predictor, photos, tmp_path, capsys):
+    strange = os.fsdecode(b"stra\xdfe\n1")
+    Image.new("RGB", (8, 6)).save(photos / f"{strange}.png")
+    (photos / f"{strange}.jpg.bmp").write_bytes(b"no image")
+    assert run(tmp_path, images=photos, output_dir=tmp_path / f"out{strange}") == 2
+    shown = capsys.readouterr()
+    assert r"Left out: " in shown.out
+    assert r"stra\xdfe\n1.jpg.bmp cannot be read as an image" in shown.out
+    (line,) = shown.err.splitlines()
+    assert r"the other 3 are in" in line
+    assert (tmp_path / f"out{strange}" / "overlays" / f"{strange}.png").exists()
+
+
 def test_sigterm_ends_it_with_a_line_and_leaves_no_half_of_a_file(predictor, photos, tmp_path, monkeypatch, capsys):
     def terminated(images):
         os.kill(os.getpid(), signal.SIGTERM)

@@ -125,6 +125,39 @@ def test_folder_whose_name_looks_like_a_pattern_is_a_folder(tmp_path):
     assert [file.name for file in find_images(str(tmp_path / "set[1]"))] == ["a"]
 
 
+def test_part_of_a_pattern_that_exists_is_a_path(tmp_path):
+    for name in ("runs[v2]/day/a.png", "runsv/day/b.png"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    assert [file.name for file in find_images(f"{tmp_path}/runs[v2]/*/*.png")] == ["day/a"]
+    assert [file.name for file in find_images(f"{tmp_path}/runs[v2]/**")] == ["day/a"]
+    assert [file.name for file in find_images(f"{tmp_path}/runs[uv]/**/*.png")] == ["runsv/day/b"]
+    with pytest.raises(UserError, match=r"runs\[v2\]/none.png is not a folder, a file, or a pattern"):
+        find_images(f"{tmp_path}/runs[v2]/none.png")
+
+
+def test_links_that_lead_back_are_not_followed(photos):
+    (photos / "day" / "up").symlink_to(photos)
+    (photos / "day" / "here").symlink_to(photos / "day" / "here")
+    (photos / "elsewhere").symlink_to(photos / "day" / "deep")
+    assert [file.name for file in find_images(f"{photos}/**/*")] == ["a", "b", "day/a", "day/deep/c", "elsewhere/c"]
+
+
+def test_pictures_of_other_kinds_and_videos_are_said(photos, capsys):
+    (photos / "x.HEIC").touch()
+    (photos / "line\nend.psd").touch()
+    (photos / "photo.jpg_large").write_bytes(b"\xff\xd8\xff\xe0")
+    find_images(str(photos))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("Left out: clip.mp4: 1 file (a video is given by its own name")
+    assert lines[1].startswith("Left out: line\\nend.psd, x.HEIC: 2 files (convert them; .jpg, .jpeg")
+    assert lines[2].startswith("Left out: photo.jpg_large: 1 file (pictures by their contents; name the first")
+    assert lines[2].endswith(".jpg).")
+    assert len(lines) == 3
+    find_images(f"{photos}/*.jpg")
+    assert capsys.readouterr().out == ""
+
+
 def test_two_images_of_one_name_are_refused(photos):
     (photos / "a.png").touch()
     with pytest.raises(UserError, match=r"a\.jpg and .*a\.png would both be written as a\.png; rename one"):

@@ -24,6 +24,14 @@ def test_legend_has_the_classes_that_occur_below_the_overlay():
     assert [has_color(picture[60:], color) for color in PALETTE] == [True, False, True]
 
 
+def test_any_text_may_be_a_class_name():
+    names = ("line\nend", "$\\frac{$", "\udcdf\x00", "\ud800")
+    image, ids = np.zeros((40, 40, 3), np.uint8), np.arange(1600).reshape(40, 40) % 4
+    overlays = Overlays(names, [(0, 0, 0)] * 4)
+    assert overlays.draw(image, ids).shape[0] > 40
+    assert overlays.draw_frame(image, ids).shape[0] > 40
+
+
 def test_no_legend_is_the_overlay_alone():
     overlays = Overlays(NAMES, PALETTE, legend=False)
     for draw in (overlays.draw, overlays.draw_frame):
