@@ -1,5 +1,6 @@
 """Where studies are kept: a journal file, Optuna's gRPC proxy, or a database (--storage)."""
 
+import functools
 import pathlib
 import random
 import time
@@ -13,6 +14,7 @@ from optuna.storages import BaseStorage
 
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.search.journal import open_journal
+from deeplab_dpc.search.redaction import Redacted, redacted
 
 if TYPE_CHECKING:
     import sqlalchemy
@@ -32,6 +34,7 @@ DRIVERS = {
     "mariadb": ("pymysql", "mysql"),
 }
 
+_opened: list[Redacted] = []  # the locations that this process has opened
 Answer = TypeVar("Answer")
 
 
@@ -48,50 +51,52 @@ def open_storage(location: str | None, workdir: pathlib.Path, shared: bool) -> B
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     location = location or f"journal:{workdir / JOURNAL}"
+    shown = redacted(location)
+    _opened.append(shown)
     scheme, separator, rest = location.partition(":")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         if scheme == "journal" and rest:
             return open_journal(pathlib.Path(rest))
         if scheme == "grpc" and rest.startswith("//"):
-            return _open_proxy(location)
+            return _open_proxy(location, shown)
     if not separator or not rest.startswith("//"):
         raise UserError(
-            f"--storage={location} is no storage: give journal:FILE, grpc://HOST:PORT, or a URL such as "
+            f"--storage={shown} is no storage: give journal:FILE, grpc://HOST:PORT, or a URL such as "
             "postgresql://USER:PASSWORD@HOST/DATABASE."
         )
     if scheme.startswith("sqlite") and shared:
         raise UserError(
-            f"--storage={location} is SQLite, whose file is locked as a whole, so that several workers make each other "
+            f"--storage={shown} is SQLite, whose file is locked as a whole, so that several workers make each other "
             "fail; give journal:FILE, or put Optuna's proxy before it and give grpc://HOST:PORT."
         )
-    return _open_database(location)
+    return _open_database(location, shown)
 
 
-def _open_proxy(location: str) -> BaseStorage:
+def _open_proxy(location: str, shown: Redacted) -> BaseStorage:
     host, separator, port = location.removeprefix("grpc://").rpartition(":")
     if not separator or not host or not port.isdecimal():
-        raise UserError(f"--storage={location} must be grpc://HOST:PORT.")
+        raise UserError(f"--storage={shown} must be grpc://HOST:PORT.")
     storage = optuna.storages.GrpcStorageProxy(host=host, port=int(port))
     try:
         storage.wait_server_ready(timeout=READY_SECONDS)
     except ConnectionError as error:
         raise UserError(
-            f"--storage={location} does not answer; start Optuna's proxy there (docs/search.md says how)."
+            f"--storage={shown} does not answer; start Optuna's proxy there (docs/search.md says how)."
         ) from error
     return storage
 
 
-def _open_database(location: str) -> BaseStorage:
+def _open_database(location: str, shown: Redacted) -> BaseStorage:
     import sqlalchemy
 
     try:
         url = sqlalchemy.engine.make_url(location)
     except (sqlalchemy.exc.ArgumentError, ValueError) as error:
-        scheme = location.partition(":")[0]
-        raise UserError(f"--storage={scheme}:... is no URL of a database: {_first_line(error)}.") from error
-    # Without its password, which is nobody's business who reads a log.
-    shown = url.render_as_string(hide_password=True)
+        raise UserError(
+            f"--storage={shown} is no URL of a database: it must be SCHEME://USER:PASSWORD@HOST:PORT/DATABASE, and "
+            "characters of a password that mean something in a URL, such as / and @, must be percent-encoded."
+        ) from error
     driver, extra = DRIVERS.get(url.drivername.partition("+")[0], (None, None))
     if driver is not None and "+" not in url.drivername:
         url = url.set(drivername=f"{url.drivername}+{driver}")
@@ -100,8 +105,16 @@ def _open_database(location: str) -> BaseStorage:
     except ImportError as error:
         hint = f"; pip install 'deeplab-dpc[{extra}]'" if extra else ""
         raise UserError(f"--storage={shown}: the database's driver is not installed{hint}.") from error
-    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, RuntimeError) as error:
-        raise UserError(f"--storage={shown} cannot be used: {_first_line(getattr(error, 'orig', error))}.") from error
+    # The last two are what drivers raise for parameters that they do not know, or of a wrong type.
+    except (
+        sqlalchemy.exc.SQLAlchemyError,
+        optuna.exceptions.OptunaError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
+        said = shown.scrubbed(_first_line(getattr(error, "orig", None) or error))
+        raise UserError(f"--storage={shown} cannot be used: {said}.") from error
 
 
 def _with_tables(url: "sqlalchemy.engine.URL") -> optuna.storages.RDBStorage:
@@ -140,9 +153,10 @@ def persistently(call: Callable[[], Answer], patience: float = PATIENCE_SECONDS)
                 raise
             if time.monotonic() - started > patience:
                 said = error.details() if isinstance(error, grpc.RpcError) else str(error)
+                said = functools.reduce(lambda text, location: location.scrubbed(text), _opened, _first_line(said))
                 raise UserError(
-                    f"--storage has not answered for {patience:.0f} seconds ({_first_line(said)}); nothing told before "
-                    "is lost, and the same command continues."
+                    f"--storage has not answered for {patience:.0f} seconds ({said}); nothing told before is lost, and "
+                    "the same command continues."
                 ) from error
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)

@@ -28,7 +28,7 @@ def test_location_of_no_known_kind_is_refused(location, tmp_path):
 
 @pytest.mark.parametrize("location", ["grpc://host", "grpc://:80", "grpc://host:http", "grpc://"])
 def test_proxy_needs_host_and_port(location, tmp_path):
-    with pytest.raises(UserError, match=f"--storage={location} must be grpc://HOST:PORT"):
+    with pytest.raises(UserError, match=r"--storage=grpc://\S* must be grpc://HOST:PORT"):
         open_storage(location, tmp_path, shared=True)
 
 
@@ -37,13 +37,25 @@ def test_proxy_needs_host_and_port(location, tmp_path):
     [
         ("nosuch://host/db", r"--storage=nosuch://host/db cannot be used: .*nosuch"),
         ("redis://host", r"--storage=redis://host cannot be used: .*redis"),
-        ("postgresql://u:secret@host:port/db", r"--storage=postgresql:\.\.\. is no URL of a database"),
+        ("redis://host?secret=secret", r"--storage=redis://host\?\*\*\* cannot be used: .*redis"),
+        (
+            "postgresql://u:secret@host:port/db",
+            r"--storage=postgresql://u:\*\*\*@host:\*\*\* is no URL of a database",
+        ),
+        ("postgresql://h/db?password=secret", r"--storage=postgresql://h/db\?password=\*\*\* cannot be used: "),
+        (
+            "postgresql://u:p@h/db?passwort=secret",
+            r"--storage=postgresql://u:\*\*\*@h/db\?\*\*\* cannot",
+        ),
+        ("mysql://u:p@h/db?passwort=secret", r"--storage=mysql://u:\*\*\*@h/db\?\*\*\*"),
+        ("postgresql//u:secret@host/db", r"--storage=\*\*\* is no storage"),
     ],
 )
 def test_url_of_no_database_is_refused_without_its_password(location, message, tmp_path):
     with pytest.raises(UserError, match=message) as refused:
         open_storage(location, tmp_path, shared=True)
-    assert "secret" not in str(refused.value)
+    assert "=secret" not in str(refused.value)
+    assert "secret@" not in str(refused.value)
     assert len(str(refused.value).splitlines()) == 1
 
 
@@ -111,6 +123,14 @@ def test_tables_that_another_worker_makes_at_the_same_moment_are_taken(tmp_path,
     location = f"sqlite:///{tmp_path}/study.db"
     assert open_storage(location, tmp_path, shared=False) == "made"
     assert calls == [(location,), (location,)]
+
+
+def test_secret_in_what_a_storage_says_later_is_hidden(monkeypatch, tmp_path):
+    with pytest.raises(UserError):
+        open_storage("postgresql://u:s3cret@host/db?token=t0ken&sslmode=nonsense", tmp_path, shared=True)
+    outage = _Outage(monkeypatch, optuna.exceptions.StorageInternalError("dsn s3cret, t0ken"), failures=10_000)
+    with pytest.raises(UserError, match=r"\(dsn \*\*\*, \*\*\*\); nothing told"):
+        persistently(outage, patience=100.0)
 
 
 class _RpcError(grpc.RpcError):

@@ -1,0 +1,104 @@
+"""Locations of storages without what is nobody's business who reads an error or a log."""
+
+import re
+import urllib.parse
+from typing import NamedTuple
+
+HIDDEN = "***"
+# Parameters of PostgreSQL's and MySQL's drivers that are no secrets.
+HARMLESS = ("host", "port", "dbname", "sslmode", "ssl_ca", "sslrootcert", "charset", "connect_timeout")
+SECRET = ("user", "password", "passwd", "passfile", "sslpassword")  # whose names are shown
+SHORTEST = 3  # characters of a secret that is looked for in the text of a library
+_NAME = r"[\w.%+-]+"  # of a user
+
+
+class Redacted(NamedTuple):
+    """A location as it may be shown.
+
+    Attributes:
+      shown: with *** in the place of each secret.
+      secrets: what was left out.
+    """
+
+    shown: str
+    secrets: frozenset[str]
+
+    def __str__(self) -> str:
+        return self.shown
+
+    def scrubbed(self, text: str) -> str:
+        """Returns a text of a library without the secrets, as they are and as a URL has them."""
+        secrets = [secret for secret in self.secrets if len(secret) >= SHORTEST]
+        spellings = {spelling for secret in secrets for spelling in (secret, *_spellings(secret))}
+        for secret in sorted(spellings, key=len, reverse=True):
+            text = text.replace(secret, HIDDEN)
+        return text
+
+
+def redacted(location: str) -> Redacted:
+    """Hides passwords, and all else that may be one, in a location that need not be well formed.
+
+    Names of users, hosts, ports and paths stay, and parameters that are known to be harmless; drivers take passwords
+    under many other names. All of it is hidden where a sign that ends a part of a URL may belong to a password.
+    """
+    if location.startswith("journal:"):
+        return Redacted(location, frozenset())
+    scheme, separator, rest = location.partition("://")
+    if not separator:
+        if re.fullmatch(r"[\w./~-]*:?[\w./~-]*", location):
+            return Redacted(location, frozenset())
+        known = re.match("(grpc|mariadb|mysql|postgres|postgresql|sqlite)(?=:)", location)
+        return Redacted(f"{known[0]}:{HIDDEN}" if known else HIDDEN, _pieces(location))
+    secrets: set[str] = set()
+    authority, mark, parameters = _cut_at(rest, "?#")
+    if "@" in parameters:
+        return Redacted(f"{scheme}{separator}{HIDDEN}", _pieces(rest))
+    account, at, place = authority.rpartition("@")
+    if at:
+        user, colon, password = account.partition(":")
+        if not re.fullmatch(_NAME, user):
+            user, colon, password = "", "", account
+            secrets.update(account.split(":"))
+        secrets.add(password)
+        account = f"{user}:{HIDDEN}" if colon else user if user else HIDDEN
+    place = _without_secret_ports(place, secrets)
+    shown = f"{scheme}{separator}{account}{at}{place}{mark}"
+    for number, parameter in enumerate(re.split("[&;]", parameters) if mark else []):
+        name, equals, value = parameter.partition("=")
+        if equals and name in HARMLESS and re.fullmatch(r"[\w./-]*", value):
+            shown += ("&" if number else "") + parameter
+            continue
+        known = equals and name in SECRET
+        secrets.update((value,) if known else (parameter, name, value))
+        shown += ("&" if number else "") + (f"{name}={HIDDEN}" if known else HIDDEN)
+    return Redacted(shown, frozenset(secrets - {""}))
+
+
+def _pieces(text: str) -> frozenset[str]:
+    return frozenset({text, *re.split(r"[:/@?#&;=\s]", text)} - {""})
+
+
+def _cut_at(text: str, marks: str) -> tuple[str, str, str]:
+    found = re.search(f"[{marks}]", text)
+    return (text, "", "") if found is None else (text[: found.start()], found[0], text[found.end() :])
+
+
+def _without_secret_ports(place: str, secrets: set[str]) -> str:
+    """Hides what follows a colon and is no port, as where @HOST is missing; and values as libpq's strings have them."""
+    host, slash, path = place.partition("/")
+    bracket, _, numbers = host.rpartition("]")  # of an address with colons
+    name, _, port = numbers.partition(":")
+    name = f"{bracket}]{name}" if bracket else name
+    if port and not port.isdecimal():
+        secrets.update((port, f"{port}{slash}{path}", path))
+        return f"{name}:{HIDDEN}"
+
+    def hide(found: re.Match[str]) -> str:
+        secrets.add(found[2])
+        return f"{found[1]}={HIDDEN}"
+
+    return re.sub(r"(\w+)\s*=\s*('[^']*'|\S+)", hide, f"{host}{slash}{path}")
+
+
+def _spellings(secret: str) -> tuple[str, str]:
+    return urllib.parse.unquote_plus(secret), urllib.parse.quote(secret, safe="")
