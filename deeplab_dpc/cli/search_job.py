@@ -11,13 +11,15 @@ from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.quiet import quiet_imports
 from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, ServiceConfig
 from deeplab_dpc.config.base import one_weight_a_class
+from deeplab_dpc.config.search import END_TO_END
 from deeplab_dpc.console import console
 from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.run_config import open_run
 from deeplab_dpc.search.feature_cache import FeatureCache, open_cache
-from deeplab_dpc.search.runner import EXTENDABLE, Job
+from deeplab_dpc.search.membership import extendable
+from deeplab_dpc.search.runner import Job
 
 if TYPE_CHECKING:  # a search on a complete cache does without Keras and TensorFlow until it trains
     from deeplab_dpc.models.segmenter import Segmenter
@@ -56,6 +58,9 @@ class Request:
         dataset = find_dataset(values.data_dir, values.dataset, values.classes) if values.data_dir else None
         if dataset is None and values.feature_cache and config.rerank_top_k and values.mode == "search":
             raise UserError("--data_dir is required for re-ranking; pass --rerank_top_k=0 to go without.")
+        trains = values.mode in ("search", "fidelity") and not values.propose_only
+        if dataset is None and config.proxy_features == END_TO_END and trains:
+            raise UserError(f"--proxy_features={END_TO_END} trains on images: give --data_dir.")
         if service.workers > 1 and values.mode != "search":
             raise UserError(f"--workers={service.workers} is for --mode=search, not for --mode={values.mode}.")
         return cls(values, pathlib.Path(values.workdir), config, service, dataset)
@@ -137,5 +142,5 @@ class Request:
     def claimed_job(self, cache: FeatureCache) -> Job:
         """The same, for a workdir that is claimed for it."""
         job = self.job(cache)
-        open_run(self.workdir, {**job.sections(), "data": job.data}, EXTENDABLE)
+        open_run(self.workdir, {**job.sections(), "data": job.data}, extendable(self.config))
         return job

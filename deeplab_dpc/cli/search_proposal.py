@@ -4,20 +4,23 @@ import dataclasses
 import statistics
 
 from deeplab_dpc.arch.cell import Cell
+from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.quiet import quiet_imports
 from deeplab_dpc.cli.search_job import Request
+from deeplab_dpc.config import DataConfig
+from deeplab_dpc.config.search import END_TO_END
 from deeplab_dpc.console import console, print_table
 from deeplab_dpc.search import projection, proposal
 from deeplab_dpc.search.evaluator import Candidate
 from deeplab_dpc.search.feature_cache import FeatureCache, open_cache
 from deeplab_dpc.search.identity import Worker
 from deeplab_dpc.search.ledger import Ledger
-from deeplab_dpc.search.membership import join
+from deeplab_dpc.search.membership import extendable, join
 from deeplab_dpc.search.projection import CostModel
 from deeplab_dpc.search.reporting import words
 from deeplab_dpc.search.reporting.full_search import holds_for, measured_table, notes, projection_table
 from deeplab_dpc.search.result import SearchResult
-from deeplab_dpc.search.runner import EXTENDABLE, search_result
+from deeplab_dpc.search.runner import search_result
 from deeplab_dpc.search.scored import ProxyScore, Scored
 from deeplab_dpc.search.study import SearchStudy
 
@@ -40,12 +43,13 @@ def propose(request: Request) -> None:
     # The features' name depends on the backbone's weights, which are not read for this.
     name = cache.path.name if cache else None
     sections = {"search": request.config, "model": request.model_config(num_classes), "features": name}
+    changeable = extendable(request.config)
     join(
         storage,
         study.ledger.study_id,
         service.study_name,
-        sections,
-        EXTENDABLE if cache else (*EXTENDABLE, "features."),
+        {**sections, **_data_section(request)},
+        changeable if cache else (*changeable, "features."),
     )
     cells = proposal.next_cells(study)
     result = search_result(study, Ledger(storage, reranking_name, worker, service.lease_seconds), shape)
@@ -68,6 +72,15 @@ def propose(request: Request) -> None:
     )
     if model is not None:
         _print_full_search(model, request.config.proxy_batch_size, shape)
+
+
+def _data_section(request: Request) -> dict[str, DataConfig]:
+    """The data, where cells are scored on images."""
+    dataset = request.dataset
+    if request.config.proxy_features != END_TO_END or dataset is None:
+        return {}
+    alignment = request.model_config(dataset.info.num_classes).alignment
+    return {"data": flag_groups.data_config(request.values, dataset, alignment)}
 
 
 def _planned_cache(request: Request) -> tuple[tuple[int, int, int], int]:

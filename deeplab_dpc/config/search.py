@@ -6,7 +6,7 @@ from deeplab_dpc.config.base import Config, no_negative_weight, not_negative, on
 from deeplab_dpc.errors import UserError
 
 SAMPLERS = ("paper", "uniform", "evolution", "tpe", "nsga2", "exhaustive")
-PROXY_FEATURES = ("cached", "end_to_end")
+_, END_TO_END = PROXY_FEATURES = ("cached", "end_to_end")
 SEARCH_PRECISIONS = ("float32", "bfloat16")
 
 

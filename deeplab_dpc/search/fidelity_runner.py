@@ -16,8 +16,8 @@ from deeplab_dpc.search.fidelity_trainings import Trainings
 from deeplab_dpc.search.identity import Worker
 from deeplab_dpc.search.ledger import Ledger
 from deeplab_dpc.search.live import Stage, StudyObserver
-from deeplab_dpc.search.membership import join
-from deeplab_dpc.search.runner import PLACES, Job, open_study
+from deeplab_dpc.search.membership import PLACES, join
+from deeplab_dpc.search.runner import Job, open_study
 from deeplab_dpc.search.scored import ProxyScore
 from deeplab_dpc.search.storage import persistently
 from deeplab_dpc.search.work import work_off

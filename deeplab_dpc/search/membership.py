@@ -5,12 +5,36 @@ from typing import Any
 
 from optuna.storages import BaseStorage
 
-from deeplab_dpc.config import encode
+from deeplab_dpc.config import DataConfig, SearchConfig, encode
+from deeplab_dpc.config.search import END_TO_END
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.run_config import config_differences
 from deeplab_dpc.search.storage import persistently
 
 CONFIG = "config"  # attribute of the study
+# Where the data are on a machine, which says nothing of what they are.
+PLACES = ("data.data_dir", "data.dataset", "data.classes", "data.cache")
+# What a later start, or another worker, may change when cells are re-ranked: which cells, and how they were scored.
+RERANK_EXTENDABLE = (
+    *PLACES,
+    *(f"search.{name}" for name in SearchConfig.__dataclass_fields__ if not name.startswith("rerank_")),
+    "search.rerank_top_k",
+    "search.rerank_warm_starts",
+)
+
+
+def extendable(config: SearchConfig) -> tuple[str, ...]:
+    """Returns the dotted fields in which workers of a search may differ.
+
+    These are how many cells there are, and re-ranking, whose runs check their own configuration. Where cells are scored
+    on cached features, data may be given later, for re-ranking: what the proxy sees of them is in the features' name.
+    """
+    data = ("data.", *(f"data.{name}" for name in DataConfig.__dataclass_fields__))
+    return (
+        "search.num_candidates",
+        *(f"search.{name}" for name in SearchConfig.__dataclass_fields__ if name.startswith("rerank_")),
+        *(PLACES if config.proxy_features == END_TO_END else data),
+    )
 
 
 def join(storage: BaseStorage, study_id: int, name: str, sections: dict[str, Any], extendable: Iterable[str]) -> None:
@@ -30,7 +54,9 @@ def join(storage: BaseStorage, study_id: int, name: str, sections: dict[str, Any
         persistently(lambda: storage.set_study_user_attr(study_id, CONFIG, encoded))
         stored = _stored(storage, study_id)  # Another that began at the same moment may have written its own.
     assert stored is not None
-    differences = config_differences(stored, sections)
+    # Of a study that was begun before there was a section nothing is known in it.
+    known = {section: value for section, value in sections.items() if section in stored}
+    differences = config_differences(stored, known)
     refused = [shown for key, shown in differences.items() if key not in set(extendable)]
     if refused:
         raise UserError(

@@ -11,6 +11,7 @@ from optuna.storages import BaseStorage
 
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, ServiceConfig
+from deeplab_dpc.config.search import END_TO_END
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.search import given_up
@@ -23,7 +24,7 @@ from deeplab_dpc.search.halving import HalvingRule
 from deeplab_dpc.search.identity import Worker
 from deeplab_dpc.search.ledger import RESULT, Lease, Ledger, Task
 from deeplab_dpc.search.live import Stage, StudyObserver
-from deeplab_dpc.search.membership import join
+from deeplab_dpc.search.membership import RERANK_EXTENDABLE, extendable, join
 from deeplab_dpc.search.report import write_report
 from deeplab_dpc.search.result import SearchResult
 from deeplab_dpc.search.scored import GIVEN, Reranked
@@ -33,23 +34,6 @@ from deeplab_dpc.search.work import Outcome, work_off
 PROXY_FOLDER = "proxy"  # of the workdir: run directories of cells that are scored end to end at the moment
 REPORT_SECONDS = 600.0  # between reports of a search that runs
 RERANK_FOLDER = "rerank"  # of the workdir: a run directory for each re-ranked cell
-# What workers of one search may differ in: how many cells, and re-ranking, whose runs check their own configuration.
-# Data may be given later, for re-ranking; what the proxy sees of them is in the features' fingerprint.
-EXTENDABLE = (
-    "search.num_candidates",
-    *(f"search.{name}" for name in SearchConfig.__dataclass_fields__ if name.startswith("rerank_")),
-    "data.",
-    *(f"data.{name}" for name in DataConfig.__dataclass_fields__),
-)
-# Where the data are on a machine, which says nothing of what they are.
-PLACES = ("data.data_dir", "data.dataset", "data.classes", "data.cache")
-# What a later start, or another worker, may change when cells are re-ranked: which cells, and how they were scored.
-RERANK_EXTENDABLE = (
-    *PLACES,
-    *(f"search.{name}" for name in SearchConfig.__dataclass_fields__ if not name.startswith("rerank_")),
-    "search.rerank_top_k",
-    "search.rerank_warm_starts",
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,8 +76,16 @@ class Job:
         return bool(self.config.rerank_top_k) and self.data is not None and self.dataset is not None
 
     def sections(self) -> dict[str, Any]:
-        """The configuration that all workers share."""
-        return {"search": self.config, "model": self.model, "features": self.cache.path.name}
+        """The configuration that all workers share; with the data, where cells are scored on images."""
+        sections = {"search": self.config, "model": self.model, "features": self.cache.path.name}
+        return {**sections, "data": self.data} if self.config.proxy_features == END_TO_END else sections
+
+    def records(self) -> dict[str, Any]:
+        """A section with the digests of the records, where cells are scored on images."""
+        if self.config.proxy_features != END_TO_END or self.data is None or self.dataset is None:
+            return {}
+        splits = dict.fromkeys([self.data.train_split, self.config.eval_split])
+        return {"records": {split: self.dataset.fingerprint(split) for split in splits}}
 
 
 def run_search(job: Job, storage: BaseStorage, watch: SearchWatch, reporting: bool = True) -> SearchResult:
@@ -181,7 +173,8 @@ def open_study(job: Job, storage: BaseStorage, worker: Worker) -> SearchStudy:
     """
     name, lease = job.service.study_name, job.service.lease_seconds
     study = SearchStudy(storage, name, job.config, job.feature_shape, worker, lease)
-    join(storage, study.ledger.study_id, name, job.sections(), EXTENDABLE)
+    sections = {**job.sections(), **job.records()}
+    join(storage, study.ledger.study_id, name, sections, extendable(job.config))
     return study
 
 
@@ -225,7 +218,7 @@ def make_evaluator(job: Job) -> Evaluator:
     from deeplab_dpc.search.end_to_end import EndToEndEvaluator
     from deeplab_dpc.search.proxy import ProxyEvaluator
 
-    if job.config.proxy_features == "cached":
+    if job.config.proxy_features != END_TO_END:
         return ProxyEvaluator(job.cache, job.config, job.train_split)
     if job.data is None or job.dataset is None:
         raise UserError("--proxy_features=end_to_end trains on images: give --data_dir.")

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 
 import pytest
@@ -95,6 +96,31 @@ def test_another_proxy_is_refused_with_the_difference(search):
     status, said, scored = search(proxy_batch_size=3)
     assert (status, scored) == (2, [])
     assert "search.proxy_batch_size (was 8, now 3)" in said
+
+
+def test_search_that_trains_on_images_is_bound_to_its_augmentation_and_its_data(search, shapes, tmp_path):
+    first, moved = shapes.path.parents[1], tmp_path / "moved"
+    flags = {"proxy_features": "end_to_end", "data_dir": first, "num_candidates": 1}
+    assert search(**flags)[0] == 0
+    status, said, _ = search(**flags, max_scale_factor=1.5, workdir="T", storage="journal:S/study.journal")
+    assert status == 2
+    assert "--study_name=search of this storage is a search with another configuration: " in said
+    assert "data.max_scale_factor (was 2.0, now 1.5)" in said
+    status, said, _ = search(**flags, photometric_jitter=0.1)
+    assert status == 2
+    assert "data.photometric_jitter (was 0.0, now 0.1)" in said
+    shutil.copytree(first, moved)
+    flags["data_dir"] = moved
+    assert search(**flags)[0] == 0
+    shard = next(moved.rglob("*val*tfrecord*"))
+    shard.write_bytes(shard.read_bytes()[:-1] + b"x")
+    status, said, _ = search(**flags)
+    assert status == 2
+    assert "records.val (was " in said
+    assert search(proxy_features="end_to_end")[:2] == (
+        2,
+        "search: --proxy_features=end_to_end trains on images: give --data_dir.\n",
+    )
 
 
 def test_signal_gives_the_cell_back_reports_what_is_there_and_the_search_goes_on(search):

@@ -6,7 +6,7 @@ import pytest
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.search import membership
-from deeplab_dpc.search.membership import join
+from deeplab_dpc.search.membership import extendable, join
 
 EXTENDABLE = ("search.num_candidates",)
 
@@ -64,3 +64,20 @@ def test_of_two_that_begin_at_once_the_one_that_is_overwritten_sees_it(storage, 
     monkeypatch.setattr(membership, "_stored", interrupted)
     with pytest.raises(UserError, match=r"search\.seed \(was 9, now 0\)"):
         _join(storage)
+
+
+def test_augmentation_belongs_to_a_search_that_trains_on_images():
+    cached, on_images = (extendable(SearchConfig(proxy_features=features)) for features in ("cached", "end_to_end"))
+    for field in ("data.train_crop_size", "data.max_scale_factor", "data."):
+        assert field in cached
+        assert field not in on_images
+    for field in ("data.data_dir", "search.num_candidates", "search.rerank_top_k"):
+        assert field in cached
+        assert field in on_images
+
+
+def test_section_that_an_older_study_lacks_is_not_compared(storage):
+    written = _join(storage)
+    study_id = storage.get_study_id_from_name("s")
+    join(storage, study_id, "s", {"search": SearchConfig(), "features": "f00", "records": {"val": "a"}}, EXTENDABLE)
+    assert storage.get_study_user_attrs(study_id)["config"] == written
