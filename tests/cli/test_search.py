@@ -104,18 +104,27 @@ def test_label_weights_must_be_one_for_each_class_of_the_cache(search, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_worker_is_started_with_all_flags_of_its_parent(search, tmp_path, monkeypatch):
+def test_worker_is_started_with_the_flags_and_the_storage_of_its_parent(search, tmp_path, monkeypatch):
     started = []
 
     def start(command, environments, folder):
-        started.append(command)
+        started.append((command, environments))
         raise KeyboardInterrupt
 
+    (tmp_path / "S" / "workers").mkdir(parents=True)
+    (tmp_path / "S" / "workers" / "flags").write_text("of an earlier version, with a password")
     monkeypatch.setattr("deeplab_dpc.cli.search_workers.LocalWorkers", start)
     assert search(workers=2, seed=5, cell_rates="1,6", storage="journal:a file")[0] == 130
-    (command,) = started
-    flagfile = tmp_path / "S" / "workers" / "flags"
+    ((command, environments),) = started
     assert command[-2:] == ["--workers=1", next(a for a in command if a.startswith("--feature_cache="))]
-    assert {"--seed=5", "--cell_rates=1,6", "--storage=journal:a file"} <= set(flagfile.read_text().splitlines())
-    assert flagfile.stat().st_mode & 0o777 == 0o600
+    assert {"--seed=5", "--cell_rates=1,6"} <= set(command)
+    assert [environment["DEEPLAB_DPC_STORAGE"] for environment in environments] == ["journal:a file"] * 2
+    assert not any(path.name == "flags" for path in tmp_path.rglob("*"))
     assert json.loads((tmp_path / "S" / "config.json").read_text())["search"]["seed"] == 5
+
+
+def test_storage_may_be_given_by_the_environment(search, tmp_path, monkeypatch):
+    monkeypatch.setenv("DEEPLAB_DPC_STORAGE", "study.db")
+    status, said = search(workers=2)
+    assert status == 2
+    assert "--storage=study.db is no storage" in said
