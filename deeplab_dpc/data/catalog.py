@@ -5,6 +5,7 @@ import pathlib
 import re
 
 from deeplab_dpc.data.dataset_info import INFO_FILE, Dataset, load_dataset
+from deeplab_dpc.data.found_instead import no_dataset_there
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import read_json
 
@@ -43,10 +44,7 @@ def find_dataset(
     if name is not None and found and name not in found:
         raise UserError(f"There is no data set {name!r} in {data_dir}; there is {', '.join(sorted(found))}.")
     if not found:
-        raise UserError(
-            f"There is no prepared data set in {data_dir}; build one with python datasets/build_folder.py "
-            f"(own images) or python datasets/build_shapes.py (drawn examples), with --data_dir={data_dir}."
-        )
+        raise UserError(no_dataset_there(pathlib.Path(data_dir)))
     if name is None and len(found) > 1:
         raise UserError(
             f"There are several data sets in {data_dir}; choose one with --dataset={'|'.join(sorted(found))}."

@@ -1,9 +1,10 @@
-"""COCO (Lin et al., arXiv:1405.0312) with the classes of PASCAL VOC, to pretrain on as DeepLab did.
+"""COCO (Lin et al., arXiv:1405.0312) with the classes of PASCAL VOC, to pretrain on as DeepLab did; or with its own.
 
 DeepLabv3 (arXiv:1706.05587, Sec. 4.3) takes the images with annotated regions of more than 1000 pixels, read here as
 the sum over the VOC classes; all other classes of COCO are background. Where instances overlap, the smaller lies on
 top; the paper does not say, and other converters keep the first one listed, or ignore what is covered twice. Regions
-that hold a crowd are ignored, wherever no single instance lies on them.
+that hold a crowd are ignored, wherever no single instance lies on them. Annotations of the same layout with categories
+of their own (CVAT, Roboflow, Label Studio and others export them) become a data set of these.
 """
 
 import contextlib
@@ -16,46 +17,19 @@ from typing import Any
 import numpy as np
 
 from deeplab_dpc.console import console, track
-from deeplab_dpc.data.dataset_info import DEFAULT_IGNORE_LABEL, Dataset, pascal_palette
+from deeplab_dpc.data.dataset_info import DEFAULT_IGNORE_LABEL, Dataset
+from deeplab_dpc.datasets.coco_categories import BACKGROUND, choose_classes
 from deeplab_dpc.datasets.coco_json import CocoAnnotations, CocoImage, read_annotations
 from deeplab_dpc.datasets.coco_masks import segmentation_mask
 from deeplab_dpc.datasets.label_pictures import read_label
 from deeplab_dpc.datasets.raw_files import RawFiles, open_raw
 from deeplab_dpc.datasets.records import RawExample, build_records
-from deeplab_dpc.datasets.segmentation_builder import Classes
 from deeplab_dpc.errors import UserError
 
 NAME = "coco"
 PAGE = "https://cocodataset.org/#download"
 SPLITS = ("train", "val")
 MIN_LABELLED_PIXELS = 1001  # more than 1000; arXiv:1706.05587, Sec. 4.3
-
-# The classes of PASCAL VOC, in the order of their ids (from 1), and what COCO calls them.
-VOC_FROM_COCO = {
-    "aeroplane": "airplane",
-    "bicycle": "bicycle",
-    "bird": "bird",
-    "boat": "boat",
-    "bottle": "bottle",
-    "bus": "bus",
-    "car": "car",
-    "cat": "cat",
-    "chair": "chair",
-    "cow": "cow",
-    "diningtable": "dining table",
-    "dog": "dog",
-    "horse": "horse",
-    "motorbike": "motorcycle",
-    "person": "person",
-    "pottedplant": "potted plant",
-    "sheep": "sheep",
-    "sofa": "couch",
-    "train": "train",
-    "tvmonitor": "tv",
-}
-BACKGROUND = 0
-_NAMES = ("background", *VOC_FROM_COCO)
-CLASSES = Classes(names=_NAMES, palette=pascal_palette(len(_NAMES)), ignore_label=DEFAULT_IGNORE_LABEL)
 
 _VOID = 0  # the segment id of pixels that panoptic annotations leave out
 _LISTED = 3  # of missing files in a message
@@ -79,34 +53,51 @@ class CocoSplit:
 def build_coco(
     splits: Mapping[str, CocoSplit],
     data_dir: str | os.PathLike[str],
-    min_labelled_pixels: int = MIN_LABELLED_PIXELS,
+    min_labelled_pixels: int | None = None,
     overwrite: bool = False,
     skip_bad: bool = False,
+    categories: str = "auto",
 ) -> Dataset:
     """Builds the data set `coco`.
 
     Args:
       splits: by name; train, val or both.
       data_dir: where data sets are written.
-      min_labelled_pixels: images with fewer pixels of the 20 classes are left out; 0 keeps all.
+      min_labelled_pixels: images with fewer pixels of the classes are left out; 0 keeps all. None is
+        MIN_LABELLED_PIXELS for the classes of PASCAL VOC, and 0 for others.
       overwrite: whether to replace a data set that was made from other files.
       skip_bad: whether images that cannot be used are left out.
+      categories: which classes, see `choose_classes`.
 
     Raises:
       UserError: if files are missing, cannot be used, or no image has that many pixels.
     """
     if not splits:
         raise UserError("COCO needs --train_annotations and --train_images, or --val_annotations and --val_images.")
-    if min_labelled_pixels < 0:
+    if min_labelled_pixels is not None and min_labelled_pixels < 0:
         raise UserError(f"--min_labelled_pixels must be at least 0, got {min_labelled_pixels}.")
     with contextlib.ExitStack() as stack:
-        listed = {split: _examples(split, files, stack) for split, files in splits.items()}
-        kept = {split: _labelled(split, found, min_labelled_pixels, skip_bad) for split, found in listed.items()}
-        return build_records(NAME, CLASSES, kept, data_dir, overwrite, skip_bad)
+        opened = {split: _opened(split, files, stack) for split, files in splits.items()}
+        meaning = choose_classes({split: one.annotations for split, one in opened.items()}, categories)
+        if min_labelled_pixels is None:
+            min_labelled_pixels = MIN_LABELLED_PIXELS if meaning.is_voc else 0
+        kept = {}
+        for split, one in opened.items():
+            examples = _examples(split, one, meaning.ids[split])
+            kept[split] = _labelled(split, examples, min_labelled_pixels, skip_bad, meaning.noun)
+        return build_records(NAME, meaning.classes, kept, data_dir, overwrite, skip_bad)
 
 
-def _examples(split: str, files: CocoSplit, stack: contextlib.ExitStack) -> list[RawExample]:
-    """All images of a split with their labels."""
+@dataclasses.dataclass(frozen=True)
+class _Opened:
+    """The files of a split, opened; `pngs` is None for instances."""
+
+    annotations: CocoAnnotations
+    images: RawFiles
+    pngs: RawFiles | None
+
+
+def _opened(split: str, files: CocoSplit, stack: contextlib.ExitStack) -> _Opened:
     images = _open(files.images, f"--{split}_images", f"{split}2017.zip", stack)
     pngs = None
     if files.panoptic_pngs is not None:
@@ -125,8 +116,13 @@ def _examples(split: str, files: CocoSplit, stack: contextlib.ExitStack) -> list
     if annotations.panoptic != (pngs is not None):
         kind, remedy = ("panoptic", "give their PNGs as") if annotations.panoptic else ("not panoptic", "leave out")
         raise UserError(f"The annotations {annotations.path} are {kind}; {remedy} --{split}_panoptic_pngs.")
+    return _Opened(annotations, images, pngs)
+
+
+def _examples(split: str, files: _Opened, class_ids: dict[int, int]) -> list[RawExample]:
+    """All images of a split with their labels."""
+    annotations, images, pngs = files.annotations, files.images, files.pngs
     image_paths = _locate(images, [image.filename for image in annotations.images], f"{split}2017.zip")
-    voc_ids = _voc_ids(annotations)
     stat = annotations.path.stat()
     same = [stat.st_size, stat.st_mtime_ns]  # the annotations' part of every example's identity
     if pngs is None:
@@ -134,7 +130,7 @@ def _examples(split: str, files: CocoSplit, stack: contextlib.ExitStack) -> list
             RawExample(
                 image.filename,
                 functools.partial(_read_titled, images, path),
-                functools.partial(_instances, annotations, voc_ids, image),
+                functools.partial(_instances, annotations, class_ids, image),
                 [*images.identity(path), *same],
             )
             for image, path in zip(annotations.images, image_paths, strict=True)
@@ -144,7 +140,7 @@ def _examples(split: str, files: CocoSplit, stack: contextlib.ExitStack) -> list
         RawExample(
             image.filename,
             functools.partial(_read_titled, images, path),
-            functools.partial(_panoptic, voc_ids, image, pngs, png),
+            functools.partial(_panoptic, class_ids, image, pngs, png),
             [*images.identity(path), *pngs.identity(png), *same],
         )
         for image, path, png in zip(annotations.images, image_paths, png_paths, strict=True)
@@ -179,20 +175,8 @@ def _locate(raw: RawFiles, filenames: list[str], archive: str) -> list[str]:
     return [paths[filename] for filename in filenames]
 
 
-def _voc_ids(annotations: CocoAnnotations) -> dict[int, int]:
-    """The VOC class id by category id; categories that VOC lacks are not in it."""
-    ids = enumerate(VOC_FROM_COCO.values(), start=1)
-    found = {annotations.categories[name]: class_id for class_id, name in ids if name in annotations.categories}
-    if not found:
-        raise UserError(
-            f"The annotations {annotations.path} have none of the 20 categories that PASCAL VOC shares with COCO "
-            "(person, car, ...)."
-        )
-    return found
-
-
-def _labelled(split: str, examples: list[RawExample], min_pixels: int, skip_bad: bool) -> list[RawExample]:
-    """The examples with enough pixels of the 20 classes; the labels are drawn for this, and again when written."""
+def _labelled(split: str, examples: list[RawExample], min_pixels: int, skip_bad: bool, noun: str) -> list[RawExample]:
+    """The examples with enough pixels of the classes; the labels are drawn for this, and again when written."""
     if not min_pixels:
         return examples
     counts: Iterable[int] = (_foreground(example, skip_bad, min_pixels) for example in examples)
@@ -200,15 +184,15 @@ def _labelled(split: str, examples: list[RawExample], min_pixels: int, skip_bad:
     kept = [example for example, count in zip(examples, counted, strict=True) if count >= min_pixels]
     if not kept:
         raise UserError(
-            f"None of the {len(examples)} images of {split} has {min_pixels} pixels of the 20 classes; lower "
+            f"None of the {len(examples)} images of {split} has {min_pixels} pixels of {noun}; lower "
             "--min_labelled_pixels."
         )
-    console.print(f"{split}: {len(kept)} of {len(examples)} images have at least {min_pixels} pixels of the 20 classes")
+    console.print(f"{split}: {len(kept)} of {len(examples)} images have at least {min_pixels} pixels of {noun}")
     return kept
 
 
 def _foreground(example: RawExample, skip_bad: bool, if_bad: int) -> int:
-    """The pixels of the 20 classes; `if_bad`, so that it is reported with the others, where a bad label is skipped."""
+    """The pixels of the classes; `if_bad`, so that it is reported with the others, where a bad label is skipped."""
     if example.label is None:
         return 0
     try:
@@ -224,12 +208,12 @@ def _read_titled(raw: RawFiles, path: str) -> tuple[bytes, str]:
     return raw.read(path), raw.title(path)
 
 
-def _instances(annotations: CocoAnnotations, voc_ids: dict[int, int], image: CocoImage) -> tuple[np.ndarray, str]:
+def _instances(annotations: CocoAnnotations, class_ids: dict[int, int], image: CocoImage) -> tuple[np.ndarray, str]:
     """Class ids from the masks of instances: crowds at the bottom, then from the largest to the smallest."""
     name = f"{annotations.path} (image {image.image_id})"
     layers = []
     for annotation in image.annotations:
-        class_id = voc_ids.get(annotation["category_id"])
+        class_id = class_ids.get(annotation["category_id"])
         if class_id is None:
             continue
         try:
@@ -257,7 +241,7 @@ def _png_names(annotations: CocoAnnotations) -> list[str]:
     return [image.annotations[0]["file_name"] for image in annotations.images]
 
 
-def _panoptic(voc_ids: dict[int, int], image: CocoImage, pngs: RawFiles, png: str) -> tuple[np.ndarray, str]:
+def _panoptic(class_ids: dict[int, int], image: CocoImage, pngs: RawFiles, png: str) -> tuple[np.ndarray, str]:
     """Class ids from a PNG of segments, whose ids are red + 256 green + 256^2 blue; unlabelled pixels are ignored."""
     data, name = _read_titled(pngs, png)
     label = read_label(data, name)
@@ -265,7 +249,7 @@ def _panoptic(voc_ids: dict[int, int], image: CocoImage, pngs: RawFiles, png: st
         raise UserError(f"The panoptic label {name} is {label.kind}; it must be RGB.")
     segment_ids = label.values.astype(np.int64) @ [1, 256, 256**2]
     values = {_VOID: DEFAULT_IGNORE_LABEL} | {
-        segment["id"]: _segment_value(segment, voc_ids) for segment in image.annotations[0]["segments_info"]
+        segment["id"]: _segment_value(segment, class_ids) for segment in image.annotations[0]["segments_info"]
     }
     present, index = np.unique(segment_ids, return_inverse=True)
     unknown = [int(segment_id) for segment_id in present if segment_id not in values]
@@ -275,6 +259,6 @@ def _panoptic(voc_ids: dict[int, int], image: CocoImage, pngs: RawFiles, png: st
     return lookup[index].reshape(segment_ids.shape), name
 
 
-def _segment_value(segment: dict[str, Any], voc_ids: dict[int, int]) -> int:
-    class_id = voc_ids.get(segment["category_id"], BACKGROUND)
+def _segment_value(segment: dict[str, Any], class_ids: dict[int, int]) -> int:
+    class_id = class_ids.get(segment["category_id"], BACKGROUND)
     return DEFAULT_IGNORE_LABEL if class_id != BACKGROUND and segment.get("iscrowd") else class_id

@@ -80,6 +80,11 @@ def build_folder(
 
 
 def _open(flag: str, path: _Path) -> RawFiles:
+    if str(path).lower().endswith(".json"):
+        raise UserError(
+            f"--{flag}={path} is a JSON file; annotations in COCO's layout are converted with python "
+            "datasets/build_coco.py --train_annotations=FILE --train_images=FOLDER."
+        )
     try:
         return open_raw(path)
     except UserError as error:

@@ -107,7 +107,7 @@ def test_help_lists_the_flags(command, capsys):
         ("train", ["--workdir=w", "--no_such_flag=1"], "Unknown command line flag 'no_such_flag'"),
         ("train", ["--workdir=w", "--train_batch_size=many"], "train_batch_size"),
         ("train", ["stray"], "Unexpected argument 'stray'"),
-        ("train", ["--workdir=w", "--data_dir=nowhere"], "There is no prepared data set in nowhere"),
+        ("train", ["--workdir=w", "--data_dir=nowhere"], "There is no folder nowhere"),
         ("search", ["--mode=guess"], "mode=guess: value should be one of <search|cache|score|fidelity>"),
         ("eval", [], "Give either --workdir"),
         ("eval", ["--workdir=nowhere"], "--workdir=nowhere is not a run directory"),

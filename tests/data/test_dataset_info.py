@@ -61,7 +61,7 @@ def test_find_dataset_asks_for_a_name_where_there_are_several(tmp_path):
 
 
 def test_find_dataset_says_how_to_build_one(tmp_path):
-    with pytest.raises(UserError, match=r"no prepared data set in .*build_folder\.py"):
+    with pytest.raises(UserError, match=r"There is no folder .*build_folder\.py"):
         find_dataset(tmp_path / "absent")
 
 

@@ -249,7 +249,10 @@ PAGE = r"https://cocodataset\.org/#download"
         (lambda own: changed(own, "annotations", image_id=2**70), r"is not valid JSON: it has a number of 22 digits"),
         (lambda own: own.train.write_text("[" * 100_000), r"is not valid JSON: it is nested too deeply"),
         (lambda own: write_json(own.train, document([], [])), r"json list no image"),
-        (lambda own: write_json(own.train, document([], categories={"x": 1})), r"none of the 20 categories"),
+        (
+            lambda own: write_json(own.train, document([], categories={"x": 1})),
+            "None of the 3 images of train has 1 pixels of the class x; lower --min_labelled_pixels",
+        ),
         (
             lambda own: changed(own, "annotations", segmentation=[[1, 2]]),
             r"The annotation 1 of 000000000009\.jpg in .*\.json cannot be used: a polygon .* three or more pairs",
@@ -304,3 +307,64 @@ def test_command_builds_both_splits(raw, tmp_path, capsys):
 def test_command_without_a_split_says_what_it_needs(tmp_path, capsys):
     assert execute("build_coco", [f"--data_dir={tmp_path}"]) == 2
     assert "COCO needs --train_annotations and --train_images" in capsys.readouterr().err
+
+
+OWN = {"pothole": 7, "car": 2}
+
+
+def own_annotations(raw, name="own.json", categories=OWN):
+    annotations = [
+        instance(1, 9, categories["car"], box(0, 0, 4, 6)),
+        instance(2, 9, categories["pothole"], box(4, 0, 8, 6)),
+    ]
+    return write_json(raw.root / name, document(annotations, [9, 25], categories))
+
+
+def test_own_categories_become_classes_by_their_ids_and_are_said(own, capsys):
+    dataset = build_coco({"train": CocoSplit(own_annotations(own), own.images)}, own.data_dir)
+    assert dataset.info.class_names == ("background", "car", "pothole")
+    first, second = decoded(dataset, "train")  # the image without annotations is kept, too
+    np.testing.assert_array_equal(first["label"][..., 0], [[1, 1, 1, 1, 2, 2, 2, 2]] * HEIGHT)
+    np.testing.assert_array_equal(second["label"][..., 0], np.zeros((HEIGHT, WIDTH)))
+    said = " ".join(capsys.readouterr().out.split())
+    assert (
+        "categories of their own (pothole), so all of theirs are classes, after a background: background, car, pothole"
+        in said
+    )
+
+
+def test_category_called_background_is_the_background(own):
+    path = own_annotations(own, categories=OWN | {"Background": 9})
+    dataset = build_coco({"train": CocoSplit(path, own.images)}, own.data_dir)
+    assert dataset.info.class_names == ("Background", "car", "pothole")
+
+
+def test_ids_of_own_categories_may_differ_between_splits_but_not_their_names(own):
+    other = own_annotations(own, "val.json", {"car": 1, "pothole": 5})
+    splits = {"train": CocoSplit(own_annotations(own), own.images), "val": CocoSplit(other, own.images)}
+    dataset = build_coco(splits, own.data_dir)
+    for split in splits:
+        np.testing.assert_array_equal(decoded(dataset, split)[0]["label"][0, :, 0], [1, 1, 1, 1, 2, 2, 2, 2])
+    splits["val"] = CocoSplit(own_annotations(own, "val.json", {"car": 1, "pothole": 5, "bump": 6}), own.images)
+    with pytest.raises(
+        UserError, match=r"own\.json and .*val\.json have different categories: 'bump' is in one of them"
+    ):
+        build_coco(splits, own.data_dir, overwrite=True)
+
+
+def test_own_categories_may_be_background_on_request(own, capsys):
+    split = CocoSplit(own_annotations(own), own.images)
+    dataset = build_coco({"train": split}, own.data_dir, 1, categories="voc")
+    assert dataset.info.class_names == CLASS_NAMES
+    assert "therefore background: pothole." in capsys.readouterr().out
+
+
+def test_voc_classes_of_annotations_without_any_are_refused(own):
+    path = write_json(own.train, document([], categories={"x": 1}))
+    with pytest.raises(UserError, match=r"none of the 20 categories .*; --categories=own takes those that they have"):
+        build_coco({"train": CocoSplit(path, own.images)}, own.data_dir, categories="voc")
+
+
+def test_coco_itself_may_have_all_its_categories(own):
+    dataset = build_coco({"train": CocoSplit(own.train, own.images)}, own.data_dir, categories="own")
+    assert dataset.info.class_names == ("background", "person", "dining table", "tv", "laptop", "grass-merged")

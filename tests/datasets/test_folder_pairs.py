@@ -303,6 +303,8 @@ def test_places_are_checked(pair):
         pair.build(val_fraction=1.0)
     with pytest.raises(UserError, match=r"--labels: There is no folder or archive .*nowhere"):
         pair.build(labels=pair.root / "nowhere")
+    with pytest.raises(UserError, match=r"a\.json is a JSON file; annotations in COCO's layout are .*build_coco\.py"):
+        pair.build(labels=pair.root / "a.json")
     with pytest.raises(UserError, match="--images or --list is required"):
         pair.build(images=None)
     with tarfile.open(pair.root / "empty.tar", "w"):
