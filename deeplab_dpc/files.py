@@ -1,7 +1,8 @@
-"""Writing so that a file or directory is either whole or absent, and reading JSON with one clear error."""
+"""Writing so that a file or directory is whole or absent and has one writer, and reading JSON with one clear error."""
 
 import collections
 import contextlib
+import datetime
 import errno
 import fcntl
 import glob
@@ -12,15 +13,17 @@ import os
 import pathlib
 import re
 import shutil
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TextIO
 
 from deeplab_dpc.console import console
 from deeplab_dpc.errors import UserError
 
 _MAX_DIGITS = 20  # of an integer of 64 bits, its sign among them
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+LOCK = ".in_use"  # the lock file of a directory, or the end of the name of a file's
 
 
 @contextlib.contextmanager
@@ -120,6 +123,66 @@ def only_writer(path: str | os.PathLike[str], what: str) -> Iterator[None]:
             console.print(f"Another process writes the {what} {target}; waiting until it is done.")
             fcntl.flock(stream, fcntl.LOCK_EX)
         yield
+
+
+@contextlib.contextmanager
+def only_process(path: str | os.PathLike[str], flag: str, *, inside: bool = True) -> Iterator[None]:
+    """Keeps `path` for this process, and refuses it where another process has it.
+
+    The lock file goes with the block. The system lets go of it for a process that is killed; the file that such a
+    process leaves does not count.
+
+    Args:
+      path: what is written: a directory, or a file or directory that is yet to appear.
+      flag: that gave it, for the message.
+      inside: whether the lock file lies in the directory `path`, which is made if it is absent; else it lies beside.
+
+    Raises:
+      UserError: if another process has it; the message says which one.
+    """
+    target = pathlib.Path(path)
+    lock = target / LOCK if inside else target.with_name(f".{target.name}{LOCK}")
+    made = list(itertools.takewhile(lambda folder: not folder.exists(), (lock.parent, *lock.parent.parents)))
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    stream = _locked(lock, target, flag)
+    try:
+        yield
+    finally:
+        if stream is not None:
+            lock.unlink(missing_ok=True)  # before the lock goes, so that it is not the next one's file
+            stream.close()
+        with contextlib.suppress(OSError):  # something is in it
+            for folder in made:
+                folder.rmdir()
+
+
+def _locked(lock: pathlib.Path, target: pathlib.Path, flag: str) -> TextIO | None:
+    """The lock file, locked and with the name of this process in it; None where the file system has no locks."""
+    while True:
+        stream = open(lock, "a+", encoding="utf-8")  # noqa: SIM115
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            stream.seek(0)
+            holder = stream.read().strip() or "another process"
+            stream.close()
+            raise UserError(
+                f"{target} is in use by {holder}; wait until that has ended, or give another --{flag}."
+            ) from error
+        except OSError as error:
+            stream.close()
+            lock.unlink(missing_ok=True)
+            console.print(f"{lock} cannot be locked ({error.strerror}): start no second process in {target}.")
+            return None
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(stream.fileno()), lock.stat()):
+                break
+        stream.close()  # its owner has just removed it
+    stream.truncate(0)
+    now = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
+    stream.write(f"process {os.getpid()} on {socket.gethostname()} since {now}\n")
+    stream.flush()
+    return stream
 
 
 def remove_partial(directory: str | os.PathLike[str], name: str | None = None) -> None:

@@ -6,7 +6,7 @@ run_directory.py says where they are, run_state.py what is in them.
 import dataclasses
 import math
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
@@ -34,16 +34,20 @@ from deeplab_dpc.checkpoint.run_state import (
     DamageError,
     Progress,
     assign,
+    digest_of,
     misfit,
     read_arrays,
-    read_progress,
+    read_sealed,
+    read_sealed_progress,
+    require_step,
     state_variables,
     write_arrays,
     write_progress,
+    write_sealed,
 )
 from deeplab_dpc.console import console
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.files import atomic_path, read_json, require_space, write_json
+from deeplab_dpc.files import atomic_path, require_space
 from deeplab_dpc.models.segmenter import Segmenter
 from deeplab_dpc.run_config import config_differences, read_run
 
@@ -82,14 +86,50 @@ def save_best(workdir: pathlib.Path, network: Segmenter, step: int, metrics: dic
     with atomic_path(folder / checkpoint_name(step)) as partial:
         partial.mkdir()
         write_arrays(partial / WEIGHTS, variables)
-        write_json(partial / METRICS, {"step": step, "metrics": metrics})
+        write_sealed(partial / METRICS, {"step": step, "metrics": metrics})
     remove_checkpoints(other for other in checkpoints_in(folder) if other.step != step)
 
 
-def best_metrics(workdir: str | pathlib.Path) -> dict[str, float]:
-    """The metrics of the best checkpoint; empty before the first."""
+def best_metrics(workdir: str | pathlib.Path, validations: Sequence[dict[str, float]] = ()) -> dict[str, float]:
+    """Returns the metrics of the best checkpoint; empty before the first.
+
+    Metrics that cannot be read are written again from the row of their step; a checkpoint without such a row is set
+    aside. Either is said in a line.
+
+    Args:
+      workdir: the run directory.
+      validations: the rows of validation.csv so far.
+    """
     best = best_checkpoint(workdir)
-    return {} if best is None else read_json(best.path / METRICS, "metrics of the best checkpoint")["metrics"]
+    if best is None:
+        return {}
+    try:
+        return _stored_metrics(best)
+    except DamageError as error:
+        damage = f"{best.path} is damaged ({error})"
+    rows = [row for row in validations if row["step"] == best.step]
+    try:
+        read_arrays(best.path / WEIGHTS)
+    except DamageError:
+        rows = []
+    if not rows:
+        aside = set_aside(best)
+        console.print(f"{damage}; it is kept as {aside.name}, and the next evaluation is the best so far.")
+        return {}
+    metrics = {name: value for name, value in rows[-1].items() if name != "step"}
+    write_sealed(best.path / METRICS, {"step": best.step, "metrics": metrics})
+    console.print(f"{damage}; {METRICS} is written again from the row of step {best.step} in validation.csv.")
+    return metrics
+
+
+def _stored_metrics(best: RunCheckpoint) -> dict[str, float]:
+    stored, _ = read_sealed(best.path / METRICS, ("step", "metrics"))
+    metrics = stored.get("metrics")
+    if stored.get("step") != best.step or not isinstance(metrics, dict):
+        raise DamageError(f"{METRICS} does not hold the metrics of step {best.step}")
+    if not all(isinstance(value, (int, float)) for value in metrics.values()):
+        raise DamageError(f"{METRICS} holds a metric that is no number")
+    return metrics
 
 
 def restore_training(
@@ -188,10 +228,10 @@ def read_weights(checkpoint: RunCheckpoint) -> dict[str, np.ndarray]:
     """The network's arrays by published name.
 
     Raises:
-      UserError: if the file is damaged.
+      UserError: if the file is damaged, or of another step.
     """
     try:
-        return read_arrays(checkpoint.path / WEIGHTS)
+        return read_arrays(checkpoint.path / WEIGHTS, digest_of(_digests(checkpoint), WEIGHTS))
     except DamageError as error:
         workdir = checkpoint.path.parents[1]
         others = [str(other.step) for other in list_checkpoints(workdir) if other.path != checkpoint.path]
@@ -199,6 +239,15 @@ def read_weights(checkpoint: RunCheckpoint) -> dict[str, np.ndarray]:
         raise UserError(
             f"{checkpoint.path} is damaged ({error}); start the training in {workdir} again{choice}."
         ) from error
+
+
+def _digests(checkpoint: RunCheckpoint) -> dict[str, str]:
+    """Of the files of a checkpoint, or of the best one; {} if it is of an earlier version."""
+    if checkpoint.path.parent.name == best_folder("").name:
+        return read_sealed(checkpoint.path / METRICS, ("step", "metrics"))[1]
+    progress, digests = read_sealed_progress(checkpoint.path / PROGRESS)
+    require_step(progress, checkpoint.step)
+    return digests
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,10 +275,12 @@ def _newest_whole(workdir: str | pathlib.Path) -> tuple[_Whole, list[tuple[RunCh
 
 
 def _read_whole(checkpoint: RunCheckpoint) -> _Whole:
-    arrays = {file: read_arrays(checkpoint.path / file) for file in (WEIGHTS, OPTIMIZER, RANDOM_STATES)}
-    progress = read_progress(checkpoint.path / PROGRESS)
-    if progress.step != checkpoint.step:
-        raise DamageError(f"{PROGRESS} is of step {progress.step}")
+    progress, digests = read_sealed_progress(checkpoint.path / PROGRESS)
+    require_step(progress, checkpoint.step)
+    arrays = {
+        file: read_arrays(checkpoint.path / file, digest_of(digests, file))
+        for file in (WEIGHTS, OPTIMIZER, RANDOM_STATES)
+    }
     return _Whole(checkpoint, arrays, progress)
 
 

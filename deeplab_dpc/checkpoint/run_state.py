@@ -3,19 +3,21 @@
     weights.npz        the network's arrays by published name, common to all backends
     optimizer.npz      the optimizer's, by name
     random_states.npz  states of the network's random generators (dropout), in order
-    progress.json      step, and the rows of metrics.csv and validation.csv
+    progress.json      step, and the rows of metrics.csv and validation.csv; written last, with the digests of the others
 
-Names do not depend on how the classes of the network are put together, so a run outlives changes of them. A zip archive
-keeps a check sum (CRC-32) of every array, and progress.json one of itself.
+Names do not depend on how the classes of the network are put together, so a run outlives changes of them. The digests
+(SHA-256) bind the files to their step; checkpoints of earlier versions have none, and then the check sums (CRC-32) that
+a zip archive keeps of its arrays are all there is. progress.json has a check sum of itself.
 """
 
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import keras
@@ -29,6 +31,7 @@ WEIGHTS = "weights.npz"
 OPTIMIZER = "optimizer.npz"
 RANDOM_STATES = "random_states.npz"
 PROGRESS = "progress.json"
+FILES, CHECK_SUM = "files", "crc32"  # keys of a sealed file: the digests of the others, and its own check sum
 ITERATION = "iteration"  # Keras' name of the number of steps that an optimizer has made
 LOSS_SCALE = "loss_scale/"  # before the names of what keeps the loss scale; the optimizer inside has its usual names
 COUNT_FROM_END = -12  # where a zip archive says how many files it has; zipfile reads as many as it finds
@@ -88,16 +91,22 @@ def write_arrays(path: pathlib.Path, variables: Variables) -> None:
     np.savez(path, **arrays)
 
 
-def read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
+def read_arrays(path: pathlib.Path, digest: str | None = None) -> dict[str, np.ndarray]:
     """All arrays of a file that write_arrays wrote.
 
+    Args:
+      path: of the file.
+      digest: that the file must have; None for a checkpoint of an earlier version, which keeps none.
+
     Raises:
-      DamageError: if it is absent, or not as it was written.
+      DamageError: if it is absent, not as it was written, or of another checkpoint.
     """
     try:
+        if digest is not None and file_digest(path) != digest:
+            raise DamageError(f"{path.name}: it is not the file that was written then, by its digest")
         with open(path, "rb") as stream, zipfile.ZipFile(stream) as archive:
             # Before NumPy reads sizes that may be wrong.
-            torn = archive.testzip()
+            torn = archive.testzip() if digest is None else None
             stream.seek(COUNT_FROM_END, os.SEEK_END)
             count = int.from_bytes(stream.read(2), "little")
             found = len(archive.namelist())
@@ -112,9 +121,43 @@ def read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
         raise DamageError(f"{path.name}: {_first_line(error)}") from error
 
 
+def file_digest(path: pathlib.Path) -> str:
+    """SHA-256 of a file."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_sealed(path: pathlib.Path, value: dict[str, Any]) -> None:
+    """Writes JSON with the digests of the archives beside it and a check sum of itself; it is the last file to write."""
+    sealed = value | {FILES: {file.name: file_digest(file) for file in sorted(path.parent.glob("*.npz"))}}
+    write_json(path, sealed | {CHECK_SUM: _check_sum(sealed)})
+
+
+def read_sealed(path: pathlib.Path, keys: Collection[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """What write_sealed was given, and the digests by file name; {} for those of an earlier version.
+
+    Args:
+      path: of the file.
+      keys: that it may have.
+
+    Raises:
+      DamageError: if it is absent, or not as it was written.
+    """
+    try:
+        stored = read_json(path, path.name)
+    except UserError as error:
+        raise DamageError(f"{path.name}: {_first_line(error)}") from error
+    if not isinstance(stored, dict) or stored.keys() - {*keys, FILES, CHECK_SUM}:
+        raise DamageError(f"{path.name}: it does not hold what was written")
+    check_sum = stored.pop(CHECK_SUM, None)
+    if check_sum != _check_sum(stored) and (check_sum is not None or FILES in stored):
+        raise DamageError(f"{path.name} does not have its check sum")
+    return stored, stored.pop(FILES, {})
+
+
 def write_progress(path: pathlib.Path, progress: Progress) -> None:
-    """Writes it as JSON with a check sum."""
-    write_json(path, dataclasses.asdict(progress) | {"crc32": _check_sum(progress)})
+    """Writes it, sealed."""
+    write_sealed(path, dataclasses.asdict(progress))
 
 
 def read_progress(path: pathlib.Path) -> Progress:
@@ -123,19 +166,41 @@ def read_progress(path: pathlib.Path) -> Progress:
     Raises:
       DamageError: if it is absent, or not as it was written.
     """
+    return read_sealed_progress(path)[0]
+
+
+def read_sealed_progress(path: pathlib.Path) -> tuple[Progress, dict[str, str]]:
+    """The same, and the digests of the archives beside it by file name."""
+    stored, digests = read_sealed(path, ("step", "rows", "validations", "history"))
     try:
-        stored = read_json(path, "training progress")
         rows = stored["history"] if "history" in stored else stored["rows"]
         progress = Progress(stored["step"], rows, stored.get("validations", []))
-    except (UserError, KeyError, TypeError) as error:
+    except KeyError as error:
         raise DamageError(f"{path.name}: {_first_line(error)}") from error
-    if stored.get("crc32", _check_sum(progress)) != _check_sum(progress):
-        raise DamageError(f"{path.name} does not have its check sum")
-    return progress
+    if not isinstance(progress.step, int) or not all(_are_rows(some) for some in (rows, progress.validations)):
+        raise DamageError(f"{path.name}: it does not hold what was written")
+    return progress, digests
 
 
-def _check_sum(progress: Progress) -> int:
-    return zlib.crc32(json.dumps(dataclasses.asdict(progress)).encode())
+def digest_of(digests: dict[str, str], file: str) -> str | None:
+    """Returns the digest that a file must have; None in a checkpoint of an earlier version, which has none at all."""
+    if digests and file not in digests:
+        raise DamageError(f"{file}: it was not written then")
+    return digests.get(file)
+
+
+def require_step(progress: Progress, step: int) -> None:
+    """Raises a DamageError if the progress is not of that step."""
+    if progress.step != step:
+        raise DamageError(f"{PROGRESS} is of step {progress.step}")
+
+
+def _are_rows(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(row, dict) and "step" in row for row in value)
+
+
+def _check_sum(value: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(value).encode())
 
 
 def _first_line(error: Exception) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from deeplab_dpc.data.class_rules import check_categories, check_names, check_palette, is_byte
+from deeplab_dpc.data.record_files import find_record_files, require_whole
 from deeplab_dpc.errors import UserError, shown
 from deeplab_dpc.files import read_json
 
@@ -146,15 +147,18 @@ class Dataset:
         """The record files of a split, in order.
 
         Raises:
-          UserError: if there is no such split or its files are missing.
+          UserError: if there is no such split, or a file is missing, cut off, or one too many.
         """
+        shards = self.record_files(split)
+        require_whole(self.path, split, shards, self.info.splits[split])
+        return shards
+
+    def record_files(self, split: str) -> list[pathlib.Path]:
+        """The same, whatever the files hold."""
         if split not in self.info.splits:
             splits = ", ".join(self.info.splits)
             raise UserError(f"The data set in {self.path} has no split {split!r}; its splits are {splits}.")
-        shards = sorted(self.path.glob(f"{split}-[0-9]*"))
-        if not shards:
-            raise UserError(f"The record files {self.path / split}-* are missing; build the data set again.")
-        return shards
+        return find_record_files(self.path, split)
 
     def require_labels(self, split: str) -> None:
         """Raises a UserError if the images of the split have no labels, or there is no such split."""

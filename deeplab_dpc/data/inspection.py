@@ -232,7 +232,7 @@ class _Collected:
 def _inspect_split(dataset: Dataset, split: str, collected: _Collected, show_progress: bool) -> SplitCounts:
     counts, info = SplitCounts(), dataset.info
     try:
-        shards = dataset.shards(split)
+        shards = dataset.record_files(split)
     except UserError as error:
         collected.problem(Kind.MISSING, split, str(error).rstrip("."))
         return counts

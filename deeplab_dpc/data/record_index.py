@@ -1,19 +1,23 @@
 """Where each record of a split lies in its files, so that records can be read in any order. Needs no TensorFlow.
 
-A TFRecord is: length (uint64, little-endian), its checksum (uint32), the data, its checksum (uint32).
+A TFRecord is: length (uint64, little-endian), its checksum (uint32), the data, its checksum (uint32). So lengths and
+checksums, which lie beside each other, are a digest of the records that is found without reading them.
 """
 
 import dataclasses
+import hashlib
 import mmap
 import pathlib
 import struct
 from collections.abc import Sequence
+from typing import BinaryIO
 
 import numpy as np
 
 from deeplab_dpc.errors import UserError
 
 _HEADER_BYTES, _FOOTER_BYTES = 12, 4
+FRAME_BYTES = _HEADER_BYTES + _FOOTER_BYTES  # of a record, beside its data
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +37,18 @@ class RecordIndex:
     def __len__(self) -> int:
         return len(self.offset_of)
 
+    def digest(self) -> str:
+        """Returns SHA-256 over lengths and checksums of the records, in order, whatever files they are in."""
+        digest = hashlib.sha256()
+        for number, file in enumerate(self.files):
+            offsets = self.offset_of[self.file_of == number].tolist()
+            if offsets:
+                with open(file, "rb") as stream, _mapped(stream) as data:
+                    ends = [*offsets[1:], len(data)]
+                    for start, end in zip(offsets, ends, strict=True):
+                        digest.update(data[start : start + _HEADER_BYTES] + data[end - _FOOTER_BYTES : end])
+        return digest.hexdigest()
+
 
 def index_records(shards: Sequence[pathlib.Path]) -> RecordIndex:
     """Finds the records by their lengths, without reading them.
@@ -43,7 +59,7 @@ def index_records(shards: Sequence[pathlib.Path]) -> RecordIndex:
     file_of: list[int] = []
     offset_of: list[int] = []
     for number, shard in enumerate(shards):
-        offsets = _offsets(shard)
+        offsets = record_offsets(shard)
         offset_of += offsets
         file_of += [number] * len(offsets)
     if not offset_of:
@@ -51,13 +67,22 @@ def index_records(shards: Sequence[pathlib.Path]) -> RecordIndex:
     return RecordIndex(tuple(map(str, shards)), np.array(file_of, np.int32), np.array(offset_of, np.int64))
 
 
-def _offsets(shard: pathlib.Path) -> list[int]:
+def _mapped(stream: BinaryIO) -> mmap.mmap:
+    return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def record_offsets(shard: pathlib.Path) -> list[int]:
+    """Returns where the records of a file start, in bytes.
+
+    Raises:
+      UserError: if it ends in the middle of one.
+    """
     size = shard.stat().st_size
     if not size:
         return []
     offsets: list[int] = []
     offset = 0
-    with open(shard, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with open(shard, "rb") as stream, _mapped(stream) as data:
         while offset < size:
             header_end = offset + _HEADER_BYTES
             end = size + 1

@@ -102,7 +102,7 @@ class Recorder(keras.callbacks.Callback):
             self._add_row(step, values)
         self._pace.started()
         if self.validator is not None and self._is_due(step):
-            self._validate(step)
+            self._validate_or_save(step)
         if last or step % self.config.save_interval_steps == 0:
             self._save()
         if received is not None and step != total:
@@ -153,13 +153,27 @@ class Recorder(keras.callbacks.Callback):
                 f"{row['images_per_second']:.2f} images/s  left {left}"
             )
 
+    def _validate_or_save(self, step: int) -> None:
+        """Validates; the step is saved first if that fails, so that nothing is lost and the same command goes on."""
+        try:
+            self._validate(step)
+        except Exception as error:
+            self._save()
+            if not isinstance(error, UserError):
+                raise
+            raise UserError(
+                f"Step {step} is saved, but its evaluation on --eval_split={self.config.eval_split} failed: {error} The "
+                "same command goes on after it; --eval_interval_steps=0 trains without evaluations."
+            ) from error
+
     def _validate(self, step: int) -> None:
         start = time.monotonic()
         arrays = named_arrays(self.model.network)
         if self.is_chief and self.validator is not None and self._summaries is not None:
             validation = self.validator(arrays)
             self.progress.validations.append({"step": step, **validation.scalars})
-            is_best = validation.scalars[SCORE] > best_metrics(self.workdir).get(SCORE, -math.inf)
+            best = best_metrics(self.workdir, self.progress.validations).get(SCORE, -math.inf)
+            is_best = validation.scalars[SCORE] > best
             if is_best:
                 save_best(self.workdir, self.model.network, step, validation.scalars)
             self._summaries.scalars(step, {f"{self.config.eval_split}/{n}": v for n, v in validation.scalars.items()})

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+import zlib
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from tiny_network import tiny_network
 
 from deeplab_dpc.checkpoint.run import (
+    best_metrics,
     fork_training,
     load_weights,
     read_weights,
@@ -220,6 +222,54 @@ def test_checkpoint_of_another_network_or_optimizer_is_no_damage(run, training, 
     assert [checkpoint.step for checkpoint in list_checkpoints(workdir)] == [2, 4]
 
 
+@pytest.mark.parametrize("name", ["weights.npz", "optimizer.npz", "random_states.npz"])
+def test_file_of_another_step_is_damage(name, run, training, capsys):
+    workdir, values = run
+    shutil.copy(_file(workdir, 2, name), _file(workdir, 4, name))
+    assert restore_training(workdir, *training).step == 2
+    _assert_equal(_values(*training), values[2])
+    assert f"is damaged ({name}: it is not the file that was written then, by its digest)" in capsys.readouterr().out
+
+
+def test_weights_of_another_step_are_not_evaluated(run):
+    workdir, _ = run
+    shutil.copy(_file(workdir, 2, "weights.npz"), _file(workdir, 4, "weights.npz"))
+    with pytest.raises(UserError, match=r"step_00000004 is damaged \(weights.npz: it is not the file that was written then"):
+        read_weights(find_checkpoint(workdir, "latest"))
+
+
+def test_checkpoint_of_a_version_without_digests_is_restored(run, training):
+    workdir, values = run
+    path = _file(workdir, 4, "progress.json")
+    stored = json.loads(path.read_text())
+    old = {name: stored[name] for name in ("step", "rows", "validations")}
+    path.write_text(json.dumps(old | {"crc32": zlib.crc32(json.dumps(old).encode())}))
+    assert restore_training(workdir, *training).step == 4
+    _assert_equal(_values(*training), values[4])
+
+
+def test_metrics_of_the_best_that_are_cut_are_written_again_from_the_rows(run, training, capsys):
+    workdir, _ = run
+    save_best(workdir, training[0], 3, {"miou": 0.25})
+    path = best_checkpoint(workdir).path / "metrics.json"
+    before = path.read_text()
+    _truncate(path)
+    rows = [{"step": 2, "miou": 0.1}, {"step": 3, "miou": 0.25}]
+    assert best_metrics(workdir, rows) == {"miou": 0.25}
+    assert "metrics.json is written again from the row of step 3" in capsys.readouterr().out
+    assert path.read_text() == before
+
+
+def test_best_of_which_nothing_is_known_is_set_aside_once(run, training, capsys):
+    workdir, _ = run
+    save_best(workdir, training[0], 3, {"miou": 0.25})
+    _delete(best_checkpoint(workdir).path / "metrics.json")
+    assert best_metrics(workdir, [{"step": 2, "miou": 0.1}]) == {}
+    assert "it is kept as damaged_step_00000003, and the next evaluation is the best so far" in capsys.readouterr().out
+    assert best_checkpoint(workdir) is None
+    assert best_metrics(workdir) == {}
+
+
 def test_fork_restores_everything_and_leaves_the_source_as_it_is(run, training, capsys):
     workdir, values = run
     _flip(_file(workdir, 4, "optimizer.npz"))
@@ -267,7 +317,8 @@ def test_best_replaces_the_best_before(run, training):
         assert [path.name for path in (workdir / "best").iterdir()] == [f"step_{step:08d}"]
     expected = _values(*training)
     best = best_checkpoint(workdir)
-    assert json.loads((best.path / "metrics.json").read_text()) == {"step": 2, "metrics": {"miou": 0.25}}
+    stored = json.loads((best.path / "metrics.json").read_text())
+    assert (stored["step"], stored["metrics"], list(stored["files"])) == (2, {"miou": 0.25}, ["weights.npz"])
     _fill(*training, seed=0)
     load_weights(best, network)
     weights = {name: value for name, value in expected.items() if name.startswith("weights.npz/")}

@@ -27,9 +27,11 @@ from deeplab_dpc.checkpoint.run_state import (
     PROGRESS,
     DamageError,
     Progress,
+    digest_of,
     misfit,
     read_arrays,
-    read_progress,
+    read_sealed_progress,
+    require_step,
     write_arrays,
     write_progress,
 )
@@ -142,15 +144,16 @@ def restore(workdir: pathlib.Path, initial_state: State) -> Standing:
 
 
 def _read(checkpoint: RunCheckpoint, template: State) -> Standing:
-    arrays, epoch = read_arrays(checkpoint.path / STATE), read_arrays(checkpoint.path / EPOCH)
-    progress = read_progress(checkpoint.path / PROGRESS)
-    if progress.step != checkpoint.step:
-        raise DamageError(f"{PROGRESS} is of step {progress.step}")
+    progress, digests = read_sealed_progress(checkpoint.path / PROGRESS)
+    require_step(progress, checkpoint.step)
+    arrays, epoch = (read_arrays(checkpoint.path / file, digest_of(digests, file)) for file in (STATE, EPOCH))
     name = misfit(flatten(template), arrays)
     if name is not None:
         raise UserError(
             f"{checkpoint.path / STATE} does not fit the supernet: {name} is absent or has another shape; it was "
             "written by another version, so start again with another --workdir."
         )
+    if epoch.keys() != vars(EpochSums()).keys():
+        raise DamageError(f"{EPOCH} does not hold what was written")
     sums = EpochSums(**{name: value.tolist() for name, value in epoch.items()})
     return Standing(unflatten(arrays, template), progress.step, sums, progress.rows)
