@@ -128,6 +128,7 @@ def restore_for_training(
     initialize_last_layer: bool = True,
     moving_averages: bool = False,
     last_layers_contain_logits_only: bool = False,
+    other_classes: str | None = None,
 ) -> RestoreReport:
     """Restores the backbone, and the context module, decoder and logits where the checkpoint has the same ones.
 
@@ -140,6 +141,7 @@ def restore_for_training(
       initialize_last_layer: False for last layers that start fresh, whatever the checkpoint has.
       moving_averages: as read_checkpoint takes it.
       last_layers_contain_logits_only: whether the last layers are the logits alone, or context module and decoder too.
+      other_classes: how the checkpoint's classes differ from the model's, if they do; then the logits start fresh.
 
     Raises:
       UserError: if the checkpoint lacks a part of the backbone, or a part of the context module.
@@ -162,6 +164,8 @@ def restore_for_training(
             wanted |= parts[part]
         else:
             reasons.append(reason)
+    if not reasons and other_classes is not None:
+        reasons.append(f"The logits start fresh: the checkpoint has other classes ({other_classes}).")
     if not reasons:
         reason = _other_logits(_shapes(parts[LOGITS]), stored, model.config, initialize_last_layer)
         if reason is None:

@@ -90,7 +90,7 @@ def save_best(workdir: pathlib.Path, network: Segmenter, step: int, metrics: dic
     remove_checkpoints(other for other in checkpoints_in(folder) if other.step != step)
 
 
-def best_metrics(workdir: str | pathlib.Path, validations: Sequence[dict[str, float]] = ()) -> dict[str, float]:
+def best_metrics(workdir: str | pathlib.Path, validations: Sequence[dict[str, Any]] = ()) -> dict[str, float]:
     """Returns the metrics of the best checkpoint; empty before the first.
 
     Metrics that cannot be read are written again from the row of their step; a checkpoint without such a row is set
@@ -116,7 +116,8 @@ def best_metrics(workdir: str | pathlib.Path, validations: Sequence[dict[str, fl
         aside = set_aside(best)
         console.print(f"{damage}; it is kept as {aside.name}, and the next evaluation is the best so far.")
         return {}
-    metrics = {name: value for name, value in rows[-1].items() if name != "step"}
+    row = rows[-1].items()
+    metrics = {name: value for name, value in row if name != "step" and isinstance(value, (int, float))}
     write_sealed(best.path / METRICS, {"step": best.step, "metrics": metrics})
     console.print(f"{damage}; {METRICS} is written again from the row of step {best.step} in validation.csv.")
     return metrics

@@ -3,7 +3,7 @@
     weights.npz        the network's arrays by published name, common to all backends
     optimizer.npz      the optimizer's, by name
     random_states.npz  states of the network's random generators (dropout), in order
-    progress.json      step, and the rows of metrics.csv and validation.csv; written last, with the digests of the others
+    progress.json      step, and the rows of metrics.csv and validation.csv; written last, with digests of the others
 
 Names do not depend on how the classes of the network are put together, so a run outlives changes of them. The digests
 (SHA-256) bind the files to their step; checkpoints of earlier versions have none, and then the check sums (CRC-32) that
@@ -51,8 +51,8 @@ class Progress:
     """
 
     step: int = 0
-    rows: list[dict[str, float]] = dataclasses.field(default_factory=list)
-    validations: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    rows: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    validations: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
 
 class DamageError(Exception):
@@ -128,7 +128,7 @@ def file_digest(path: pathlib.Path) -> str:
 
 
 def write_sealed(path: pathlib.Path, value: dict[str, Any]) -> None:
-    """Writes JSON with the digests of the archives beside it and a check sum of itself; it is the last file to write."""
+    """Writes JSON with the digests of the archives beside it and a check sum of itself; the last file to write."""
     sealed = value | {FILES: {file.name: file_digest(file) for file in sorted(path.parent.glob("*.npz"))}}
     write_json(path, sealed | {CHECK_SUM: _check_sum(sealed)})
 

@@ -18,11 +18,14 @@ from deeplab_dpc.cli.eval_repeatedly import evaluate_repeatedly
 from deeplab_dpc.cli.eval_submission import define_submission_flags, write_submission
 from deeplab_dpc.cli.eval_tables import print_report
 from deeplab_dpc.cli.predictor_source import LoadedPredictor, define_predictor_flags, load_predictor
-from deeplab_dpc.config import DataConfig, InferenceConfig
+from deeplab_dpc.cli.run_dataset import dataset_of_run, say_if_rebuilt
+from deeplab_dpc.config import InferenceConfig
 from deeplab_dpc.console import console
 from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.dataset_info import Dataset
+from deeplab_dpc.data.run_data import class_difference
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.evaluation.bootstrap import Bootstrap
 from deeplab_dpc.evaluation.branch_weights import branch_weights
 from deeplab_dpc.evaluation.evaluator import OnImage, evaluate
 from deeplab_dpc.evaluation.judging import Judge, JudgeConfig
@@ -31,7 +34,7 @@ from deeplab_dpc.evaluation.pictures import write_pictures
 from deeplab_dpc.evaluation.report import Report, write_report
 from deeplab_dpc.evaluation.stored import evaluation_folder
 from deeplab_dpc.evaluation.worst import WorstImages
-from deeplab_dpc.run_config import read_section
+from deeplab_dpc.files import only_process, remove_partial
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -50,6 +53,12 @@ def define_flags(values: flags.FlagValues) -> None:
         None,
         "RUN_A,RUN_B: how two runs that have been evaluated on --split differ, instead of an evaluation; also two "
         "directories that hold an evaluation. Writes comparison.json if --eval_logdir is given.",
+        flag_values=values,
+    )
+    flags.DEFINE_bool(
+        "check_class_names",
+        True,
+        "Whether the data set must have the network's classes by name; without, only their number counts.",
         flag_values=values,
     )
     define_submission_flags(values)
@@ -73,18 +82,35 @@ def main(values: flags.FlagValues) -> None:
         compare_runs(values, judging.bootstrap())
     elif values.submission is not None:
         loaded = load_predictor(values)
-        write_submission(values, loaded, _dataset(values, loaded))
+        with only_process(values.submission, "submission", inside=False):
+            remove_partial(pathlib.Path(values.submission).parent, pathlib.Path(values.submission).name)
+            write_submission(values, loaded, _dataset(values, loaded))
     elif values.max_number_of_evaluations != 1:
-        evaluate_repeatedly(values, lambda: _evaluate_once(values, judging))
+        evaluate_repeatedly(values, lambda: _evaluate_once(values, judging, is_claimed=True))
     else:
         _evaluate_once(values, judging)
 
 
-def _evaluate_once(values: flags.FlagValues, judging: JudgeConfig) -> Report:
+def _evaluate_once(values: flags.FlagValues, judging: JudgeConfig, is_claimed: bool = False) -> Report:
     bootstrap = judging.bootstrap()
     loaded = load_predictor(values)
     dataset = _dataset(values, loaded)
     folder = _folder(values, loaded)
+    if folder is None or is_claimed:
+        return _evaluate(values, judging, bootstrap, loaded, dataset, folder)
+    with only_process(folder, "eval_logdir"):
+        remove_partial(folder)
+        return _evaluate(values, judging, bootstrap, loaded, dataset, folder)
+
+
+def _evaluate(
+    values: flags.FlagValues,
+    judging: JudgeConfig,
+    bootstrap: Bootstrap,
+    loaded: LoadedPredictor,
+    dataset: Dataset,
+    folder: pathlib.Path | None,
+) -> Report:
     judge = Judge(dataset.info, judging)
     worst = WorstImages(dataset.info, values.worst_images) if values.worst_images else None
     observers: list[OnImage] = [judge.add, *([worst.add] if worst else [])]
@@ -140,8 +166,25 @@ def _folder(values: flags.FlagValues, loaded: LoadedPredictor) -> pathlib.Path |
 
 
 def _dataset(values: flags.FlagValues, loaded: LoadedPredictor) -> Dataset:
+    """The data set that the flags name, or the run's.
+
+    Raises:
+      UserError: if it is not there, or its classes are not the network's.
+    """
     if values.data_dir is None and loaded.workdir is not None:
-        data = read_section(loaded.workdir, "data", DataConfig)
-        return find_dataset(data.data_dir, data.dataset, data.classes)
-    flag_groups.required(values, "data_dir")
-    return find_dataset(values.data_dir, values.dataset, values.classes)
+        dataset = dataset_of_run(loaded.workdir)
+    else:
+        flag_groups.required(values, "data_dir")
+        dataset = find_dataset(values.data_dir, values.dataset, values.classes)
+    if loaded.workdir is not None:
+        say_if_rebuilt(loaded.workdir, dataset, values.split)
+    is_named = loaded.workdir is not None or values.exported_model is not None or values.classes is not None
+    if values.check_class_names and is_named and len(loaded.class_names) == dataset.info.num_classes:
+        difference = class_difference(loaded.class_names, dataset.info.class_names)
+        if difference is not None:
+            raise UserError(
+                f"The classes of the network, {loaded.source}, are not those of the data set in {dataset.path}: "
+                f"{difference}; give data with the network's classes, or --nocheck_class_names where the names differ "
+                "and the ids mean the same."
+            )
+    return dataset

@@ -10,7 +10,7 @@ from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.bootstrap import Bootstrap
 from deeplab_dpc.evaluation.comparison import compare, find_evaluation
 from deeplab_dpc.evaluation.stored import read_evaluation
-from deeplab_dpc.files import write_json
+from deeplab_dpc.files import remove_partial, write_json
 
 COMPARISON_FILE = "comparison.json"
 
@@ -35,5 +35,6 @@ def compare_runs(values: flags.FlagValues, bootstrap: Bootstrap) -> None:
     print_comparison(title, (str(folders[0]), str(folders[1])), comparison)
     if values.eval_logdir is not None:
         path = pathlib.Path(values.eval_logdir) / COMPARISON_FILE
+        remove_partial(path.parent, path.name)
         write_json(path, {"first": str(folders[0]), "second": str(folders[1]), **comparison.to_json()})
         console.print(f"Written: {path}")

@@ -18,6 +18,7 @@ from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.evaluation.history import HISTORY_FILE, append_history
 from deeplab_dpc.evaluation.report import Report
 from deeplab_dpc.evaluation.stored import evaluation_folder
+from deeplab_dpc.files import only_process, remove_partial
 from deeplab_dpc.run_config import read_run, read_section
 
 NONE = -1  # the step before any checkpoint
@@ -48,7 +49,8 @@ def evaluate_repeatedly(values: flags.FlagValues, evaluate_once: Callable[[], Re
     last_step = _last_step(workdir)
     limit = values.max_number_of_evaluations
     evaluated = NONE
-    with _stopping(f"what was evaluated is in {folder / HISTORY_FILE}"):
+    with _stopping(f"what was evaluated is in {folder / HISTORY_FILE}"), only_process(folder, "eval_logdir"):
+        remove_partial(folder)
         for _ in range(limit) if limit > 0 else itertools.count():
             _wait_for_newer(workdir, evaluated, values.eval_interval_secs)
             keras.utils.clear_session()

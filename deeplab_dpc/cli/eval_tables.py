@@ -8,6 +8,7 @@ from deeplab_dpc.evaluation.branch_weights import COLUMNS, branch_rows
 from deeplab_dpc.evaluation.comparison import Comparison, Difference
 from deeplab_dpc.evaluation.measures import BY_CATEGORY, BY_CLASS, TITLES, Figure
 from deeplab_dpc.evaluation.report import Report
+from deeplab_dpc.evaluation.scores import occurrence_note
 
 ABSENT, IGNORED = "absent", "ignored"
 
@@ -24,7 +25,10 @@ def print_report(report: Report, cell: Cell | None) -> None:
     rows = [
         _row(name, figure, IGNORED if name == ignored else ABSENT) for name, figure in by_measure[BY_CLASS].each.items()
     ]
-    rows += [_row(TITLES[name], figure) for name, figure in report.summary().items()]
+    note = occurrence_note(*report.confusion.occurring())
+    for name, figure in report.summary().items():
+        beside = f" ({note})" if note and name == BY_CLASS.mean else ""
+        rows.append(_row(TITLES[name] + beside, figure))
     images = f"{report.num_images} image" + ("s" if report.num_images > 1 else "")
     title = f"{report.info.name}/{report.split}, {images}, {report.source}"
     print_table(title, ("class", "IoU %", "95 % interval"), rows)

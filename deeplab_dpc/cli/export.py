@@ -4,6 +4,7 @@ The SavedModel: `image` uint8 [batch, height, width, 3] -> `semantic`, the class
 exported is loaded again and compared with the Keras model on real images before it appears under its name.
 """
 
+import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Callable, Mapping
@@ -30,7 +31,7 @@ from deeplab_dpc.export.onnx import export_onnx, onnx_packages
 from deeplab_dpc.export.saved_model import WARMUP_SIZE, expected_agreement, export_saved_model
 from deeplab_dpc.export.serving_graph import SavedModelOptions, ServingGraph
 from deeplab_dpc.export.tflite import TFLITE_TYPES, export_tflite
-from deeplab_dpc.files import atomic_path
+from deeplab_dpc.files import atomic_path, only_process
 from deeplab_dpc.models.image_predictor import ImagePredictor
 from deeplab_dpc.models.inference_network import inference_network
 from deeplab_dpc.models.predictor import Predictor
@@ -84,6 +85,15 @@ def main(values: flags.FlagValues) -> None:
             "Give --export_dir (for a SavedModel), --export_checkpoint (for a checkpoint), --export_tflite or "
             "--export_onnx, or several of them."
         )
+    targets = [*wanted, *(["export_checkpoint"] if values.export_checkpoint else [])]
+    with contextlib.ExitStack() as stack:
+        for name in targets:
+            stack.enter_context(only_process(getattr(values, name), name, inside=False))
+        _export(values, wanted)
+
+
+def _export(values: flags.FlagValues, wanted: list[str]) -> None:
+    """Writes the formats of these flags, and --export_checkpoint."""
     found = {name: existing_export(name, pathlib.Path(getattr(values, name))) for name in wanted}
     existing = {name: info for name, info in found.items() if info is not None}
     inference = flag_groups.config_from_flags(InferenceConfig, values)

@@ -7,13 +7,12 @@ from absl import flags
 from PIL import Image
 
 from deeplab_dpc.cli.model_source import LoadedModel
+from deeplab_dpc.cli.run_dataset import data_config, dataset_of_run
 from deeplab_dpc.config import DataConfig
-from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.image_files import decode_image, find_images
 from deeplab_dpc.data.spread import spread_images
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.run_config import read_section
 
 CHECK_SPLIT = "val"
 
@@ -96,16 +95,12 @@ class ExportImages:
         return CHECK_SPLIT if CHECK_SPLIT in dataset.info.splits else self._data_config().train_split
 
     def _data_config(self) -> DataConfig:
-        return read_section(self._loaded.workdir, "data", DataConfig)  # type: ignore[arg-type]
+        return data_config(self._loaded.workdir)  # type: ignore[arg-type]
 
     def _dataset(self, instead: str) -> Dataset:
         if self._loaded.workdir is None:
             raise UserError(f"A published checkpoint comes without images; give {instead}.")
-        data = self._data_config()
-        try:
-            return find_dataset(data.data_dir, data.dataset, data.classes)
-        except UserError as error:
-            raise UserError(f"The run's data set is not where it was ({error}) Give {instead}.") from error
+        return dataset_of_run(self._loaded.workdir, instead)
 
 
 def scaled(image: np.ndarray, size: tuple[int, int] | tuple[()]) -> np.ndarray:

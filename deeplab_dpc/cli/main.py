@@ -3,6 +3,7 @@
 import importlib
 import logging
 import os
+import re
 import signal
 import sys
 import types
@@ -36,6 +37,8 @@ COMMANDS = {
     "demo": "run all of them on the embedded data set",
 }
 USER_ERROR = 2
+FLAGS_WITH_URLS = ("storage",)
+_FAR_PATH = re.compile(r"(?:^|,)\s*([A-Za-z][A-Za-z0-9+.-]+://|(?:gs|s3|hdfs|https?|ftp|file):/)")
 SIGNALLED = 128  # plus the signal
 
 
@@ -113,7 +116,7 @@ def parse(module: types.ModuleType, command: str, argv: Sequence[str]) -> flags.
 
     Raises:
       flags.Error: for an unknown flag or value.
-      UserError: for an argument that is no flag, and for a flagfile that is wrong.
+      UserError: for an argument that is no flag, a path on another machine, and for a flagfile that is wrong.
     """
     return _parsed(module, command, sources(argv))
 
@@ -135,7 +138,21 @@ def _parsed(module: types.ModuleType, command: str, parts: Sequence[Source]) -> 
             raise UserError(f"--flagfile={part.file}: {error} See --help.") from error
     if rest:
         raise UserError(f"Unexpected argument {rest[0]!r}: flags are written --name=value.")
+    _refuse_far_paths(values)
     return values
+
+
+def _refuse_far_paths(values: flags.FlagValues) -> None:
+    """Raises a UserError for a flag whose value is a place on another machine; as a path it would be a local folder."""
+    for name in values:
+        given = values[name].value
+        for text in given if isinstance(given, list) else [given]:
+            far = _FAR_PATH.search(text) if isinstance(text, str) and name not in FLAGS_WITH_URLS else None
+            if far:
+                raise UserError(
+                    f"--{name} begins with {far[1]}: only files and folders of this machine are read and written; copy "
+                    "what lies there, or mount it, and give that folder."
+                )
 
 
 def _fail(command: str, sentence: str) -> int:

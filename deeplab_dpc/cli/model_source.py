@@ -12,13 +12,12 @@ from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.console import console
 from deeplab_dpc.data.classes_file import CLASSES_HELP, load_classes
-from deeplab_dpc.data.dataset_info import DatasetInfo, pascal_palette
+from deeplab_dpc.data.dataset_info import pascal_palette
 from deeplab_dpc.data.known_classes import known_classes
+from deeplab_dpc.data.run_data import read_run_data
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.files import read_json
 from deeplab_dpc.models.segmenter import Segmenter, build_segmenter
 from deeplab_dpc.run_config import read_run, read_section
-from deeplab_dpc.training.trainer import DATASET_FILE
 
 AS_EVALUATED = ("output_stride", "atrous_rates")  # what may be another in evaluation than in training
 
@@ -105,7 +104,7 @@ def _from_run(workdir: pathlib.Path, values: flags.FlagValues) -> LoadedModel:
     model = build_segmenter(_as_evaluated(read_section(workdir, "model", ModelConfig), values))
     checkpoint = find_checkpoint(workdir, which)
     load_weights(checkpoint, model)
-    info = DatasetInfo.from_json(read_json(workdir / DATASET_FILE, "data set description"))
+    info = read_run_data(workdir).info
     return LoadedModel(
         model,
         info.class_names,

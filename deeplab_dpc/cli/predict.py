@@ -27,7 +27,7 @@ from deeplab_dpc.evaluation.prediction_writer import (
     PredictionWriter,
     overlay_video,
 )
-from deeplab_dpc.files import remove_partial
+from deeplab_dpc.files import only_process, remove_partial
 
 DEFAULT_OUTPUTS = ("class_ids", OVERLAYS)
 
@@ -75,7 +75,7 @@ def main(values: flags.FlagValues) -> None:
     predict = _predict_images
     if values.images and is_video(values.images) and pathlib.Path(values.images).is_file():
         predict = _predict_video
-    with sigterm_stops("every file that was written is whole"):
+    with only_process(values.output_dir, "output_dir"), sigterm_stops("every file that was written is whole"):
         predict(values)
 
 

@@ -10,9 +10,11 @@ from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.config import AutoDeepLabConfig
 from deeplab_dpc.console import console
 from deeplab_dpc.data.catalog import find_dataset
-from deeplab_dpc.data.foreign_records import check_labels
+from deeplab_dpc.data.foreign_records import check_evaluable, check_labels
+from deeplab_dpc.data.run_data import bind
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.run_config import CONFIG_FILE, config_differences, open_run, read_run
+from deeplab_dpc.files import only_process, remove_partial
+from deeplab_dpc.run_config import CONFIG_FILE, config_differences, read_run
 from deeplab_dpc.search.auto_deeplab.choice import (
     CHOICE_FIELDS,
     choose_genotype,
@@ -24,6 +26,7 @@ from deeplab_dpc.search.auto_deeplab.plan import Plan
 from deeplab_dpc.search.auto_deeplab.report import DECIDED
 from deeplab_dpc.search.auto_deeplab.runner import GradientSearch
 from deeplab_dpc.search.auto_deeplab.streams import STRIDE, Streams, open_streams
+from deeplab_dpc.training.claim import claim
 
 BACKENDS = ("tensorflow", "jax")
 # What changes no alpha and no beta.
@@ -50,18 +53,23 @@ def search(values: flags.FlagValues) -> None:
 
             propose(streams, plan)
         else:
-            _search(pathlib.Path(values.workdir), streams, plan)
+            with only_process(values.workdir, "workdir"):
+                _search(pathlib.Path(values.workdir), streams, plan)
 
 
 def _search(workdir: pathlib.Path, streams: Streams, plan: Plan) -> None:
     sections = {"auto_deeplab": plan.config, "data": streams.data}
+    splits = [streams.data.train_split, plan.config.eval_split]
+    bind(workdir, streams.dataset, splits)  # before a genotype is set aside
     if not (workdir / CONFIG_FILE).exists():
         check_labels(streams.dataset, streams.data.train_split)
+        check_evaluable(streams.dataset, plan.config.eval_split, "give another --eval_split")
     elif set(config_differences(read_run(workdir), sections)) <= set(EXTENDABLE):  # or open_run refuses
         aside = set_other_choice_aside(workdir, plan.config)
         if aside is not None:
             console.print(f"The genotype of another choice is kept as {aside}.")
-    open_run(workdir, sections, EXTENDABLE)
+    claim(workdir, sections, EXTENDABLE, streams.dataset, splits)
+    remove_partial(workdir)
     genotype = found_genotype(workdir)
     if genotype is not None:
         console.print(f"{workdir} is searched.")

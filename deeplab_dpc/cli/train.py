@@ -13,6 +13,7 @@ from deeplab_dpc.config import DataConfig, ModelConfig, TrainConfig
 from deeplab_dpc.console import console
 from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.dataset_info import Dataset
+from deeplab_dpc.data.foreign_records import check_evaluable
 from deeplab_dpc.data.pipeline import iterate, training_dataset
 from deeplab_dpc.data.preprocess import Augmentation
 from deeplab_dpc.errors import UserError
@@ -63,6 +64,9 @@ def _validator(model_config: ModelConfig, config: TrainConfig, dataset: Dataset)
         console.print(f"There is no split {config.eval_split} with labels to evaluate on (--eval_split).")
         return None
     dataset.require_labels(config.eval_split)
+    # Now, and not after a tenth of the training.
+    instead = "evaluate on another split (--eval_split), or on none (--eval_interval_steps=0)"
+    check_evaluable(dataset, config.eval_split, instead)
     return Validator(model_config, dataset, config.eval_split)
 
 
@@ -80,7 +84,7 @@ def _dry_run(model_config: ModelConfig, data: DataConfig, config: TrainConfig, d
     )
     model = build_training_model(model_config, config, dataset.info.ignore_label)
     if not as_json:
-        initialize(model, model_config, data, config)
+        initialize(model, model_config, data, config, dataset)
     shards = dataset.shards(data.train_split)
     examples = iterate(batches, f"The split {data.train_split} of {dataset.path}", shards)
     with exhausted_memory_named(config, data.train_crop_size):

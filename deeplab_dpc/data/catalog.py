@@ -15,6 +15,10 @@ _SHARDS = "*-[0-9][0-9][0-9][0-9][0-9]-of-[0-9][0-9][0-9][0-9][0-9].tfrecord"
 _TFDS = "tfds:"  # before the name of a TFDS data set
 
 
+class NoDatasetError(UserError):
+    """There is no data set at all in a directory."""
+
+
 def find_dataset(
     data_dir: str | os.PathLike[str], name: str | None = None, classes: str | os.PathLike[str] | None = None
 ) -> Dataset:
@@ -27,7 +31,7 @@ def find_dataset(
       classes: the classes file of record files that have none beside them; unused for a prepared data set.
 
     Raises:
-      UserError: if there is none, or more than one.
+      UserError: if there is none (NoDatasetError), or more than one.
     """
     newest: dict[str, pathlib.Path] = {}
     without_classes: dict[str, pathlib.Path] = {}
@@ -44,7 +48,7 @@ def find_dataset(
     if name is not None and found and name not in found:
         raise UserError(f"There is no data set {name!r} in {data_dir}; there is {', '.join(sorted(found))}.")
     if not found:
-        raise UserError(no_dataset_there(pathlib.Path(data_dir)))
+        raise NoDatasetError(no_dataset_there(pathlib.Path(data_dir)))
     if name is None and len(found) > 1:
         raise UserError(
             f"There are several data sets in {data_dir}; choose one with --dataset={'|'.join(sorted(found))}."

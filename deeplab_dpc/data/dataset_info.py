@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from deeplab_dpc.data.class_rules import check_categories, check_names, check_palette, is_byte
 from deeplab_dpc.data.record_files import find_record_files, require_whole
+from deeplab_dpc.data.record_index import RecordIndex, index_records
 from deeplab_dpc.errors import UserError, shown
 from deeplab_dpc.files import read_json
 
@@ -159,6 +160,20 @@ class Dataset:
             splits = ", ".join(self.info.splits)
             raise UserError(f"The data set in {self.path} has no split {split!r}; its splits are {splits}.")
         return find_record_files(self.path, split)
+
+    def index(self, split: str) -> RecordIndex:
+        """Finds the records of a split in its files.
+
+        Raises:
+          UserError: as `shards`, or if there are more or fewer records than the metadata says.
+        """
+        index, count = index_records(self.shards(split)), self.info.splits[split]
+        if len(index) != count:
+            raise UserError(
+                f"The record files {self.path / split}-* hold {len(index)} records, and the metadata beside them says "
+                f"{count}; put the whole files back, or build the data set again."
+            )
+        return index
 
     def require_labels(self, split: str) -> None:
         """Raises a UserError if the images of the split have no labels, or there is no such split."""

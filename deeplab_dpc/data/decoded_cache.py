@@ -1,24 +1,28 @@
 """Decoded pictures of a split, in memory or in one raw file, from which windows are read without decoding.
 
 A picture takes four bytes a pixel: its red, green and blue, and after all of them its class ids. The raw file is made
-once for the same record files; it appears whole or not at all.
+once for the same record files; it appears whole or not at all. Each picture has a check sum (CRC-32), which is compared
+when a process reads the picture for the first time.
 """
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 import pathlib
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from deeplab_dpc.console import track
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.files import atomic_path, require_space
+from deeplab_dpc.files import atomic_path, only_writer, remove_partial, require_space
 
 CACHE_FOLDER = "decoded"  # in the data set's directory
 PIXELS, SIZES = "pixels.raw", "sizes.npy"
+CHECK_SUMS = "check_sums.npy"  # of each picture, and at the end of the sizes
 CHANNELS = 4
 MEMORY_SHARE = 0.8  # of what is free, which a cache may take
 
@@ -31,16 +35,29 @@ class DecodedCache:
       pixels: uint8 [bytes], all pictures one after the other.
       sizes: (height, width) of each; int32 [records, 2].
       offsets: where each starts, in bytes; int64 [records].
+      unchecked: the check sums of the pictures that were not read yet, by record; none of pictures in memory.
+      path: of the raw file, for messages.
     """
 
     pixels: np.ndarray
     sizes: np.ndarray
     offsets: np.ndarray
+    unchecked: dict[int, int] = dataclasses.field(default_factory=dict)
+    path: pathlib.Path = pathlib.Path()
 
     def window(self, record: int, top: int, left: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-        """A window of a record: image uint8 [height, width, 3] and label uint8 [height, width]."""
+        """A window of a record: image uint8 [height, width, 3] and label uint8 [height, width].
+
+        Raises:
+          UserError: if the picture does not have its check sum.
+        """
         rows, columns = (int(side) for side in self.sizes[record])
         area, start = rows * columns, self.offsets[record]
+        check_sum = self.unchecked.get(int(record))
+        if check_sum is not None:
+            if zlib.crc32(self.pixels[start : start + CHANNELS * area]) != check_sum:
+                raise _damaged(self.path, f"picture {record} does not have its check sum")
+            self.unchecked.pop(int(record), None)  # of another thread, perhaps
         image = self.pixels[start : start + 3 * area].reshape(rows, columns, 3)
         label = self.pixels[start + 3 * area : start + CHANNELS * area].reshape(rows, columns)
         part = (slice(top, top + height), slice(left, left + width))
@@ -50,6 +67,7 @@ class DecodedCache:
 def open_cache(
     mode: str,
     shards: Sequence[pathlib.Path],
+    digest: str,
     split: str,
     sizes: Callable[[], np.ndarray],
     pictures: Iterable[tuple[np.ndarray, np.ndarray]],
@@ -59,7 +77,8 @@ def open_cache(
 
     Args:
       mode: "memory", or "disk" for a raw file in `folder`.
-      shards: the record files of the split; a raw file is of these as long as their sizes and times stay.
+      shards: the record files of the split; a raw file is of these as long as their sizes, times and digest stay.
+      digest: of the records.
       split: its name.
       sizes: gives (height, width) of each picture; int32 [records, 2].
       pictures: the decoded image uint8 [height, width, 3] and label uint8 [height, width] of each, in order.
@@ -81,24 +100,64 @@ def open_cache(
         pixels = np.empty(total, np.uint8)
         _fill(pixels, _offsets(known), track(pictures, title, len(known)))
         return DecodedCache(pixels, known, _offsets(known)[:-1])
-    path = folder / f"{split}-{_identity(shards)}"
+    path = folder / f"{split}-{_identity(shards, digest)}"
     if not path.exists():
-        known = sizes()
-        total = _offsets(known)[-1]
-        require_space(folder, total)
-        with atomic_path(path) as partial:
-            partial.mkdir()
-            np.save(partial / SIZES, known)
-            pixels = np.memmap(partial / PIXELS, np.uint8, "w+", shape=(total,))
-            _fill(pixels, _offsets(known), track(pictures, title, len(known)))
-            pixels.flush()
-    known = np.load(path / SIZES)
-    return DecodedCache(np.memmap(path / PIXELS, np.uint8, "r"), known, _offsets(known)[:-1])
+        with only_writer(path, "decoded pictures"):
+            remove_partial(folder, path.name)
+            if not path.exists():
+                _write(path, sizes(), lambda number: track(pictures, title, number))
+    return _open(path)
 
 
-def _identity(shards: Sequence[pathlib.Path]) -> str:
-    """What changes when a record file does, without reading it."""
-    facts = [[shard.name, shard.stat().st_size, shard.stat().st_mtime_ns] for shard in shards]
+def _write(
+    path: pathlib.Path, known: np.ndarray, pictures: Callable[[int], Iterable[tuple[np.ndarray, np.ndarray]]]
+) -> None:
+    offsets = _offsets(known)
+    require_space(path.parent, offsets[-1])
+    with atomic_path(path) as partial:
+        partial.mkdir()
+        np.save(partial / SIZES, known)
+        pixels = np.memmap(partial / PIXELS, np.uint8, "w+", shape=(offsets[-1],))
+        _fill(pixels, offsets, pictures(len(known)))
+        pixels.flush()
+        sums = [zlib.crc32(pixels[start:end]) for start, end in itertools.pairwise(offsets)]
+        np.save(partial / CHECK_SUMS, np.array([*sums, zlib.crc32(known.tobytes())], np.uint32))
+
+
+def _open(path: pathlib.Path) -> DecodedCache:
+    """The raw file and what is known of it.
+
+    Raises:
+      UserError: if they do not go together.
+    """
+    try:
+        known, sums = (np.load(path / name, allow_pickle=False) for name in (SIZES, CHECK_SUMS))
+        pixels = np.memmap(path / PIXELS, np.uint8, "r")
+    except (OSError, ValueError, EOFError) as error:
+        raise _damaged(path, (str(error).splitlines() or ["it is empty"])[0].rstrip(".")) from error
+    if (
+        known.ndim != 2
+        or known.shape[1] != 2
+        or sums.shape != (len(known) + 1,)
+        or zlib.crc32(known.tobytes()) != sums[-1]
+    ):
+        raise _damaged(path, f"{SIZES} does not have its check sum")
+    offsets = _offsets(known)
+    if len(pixels) != offsets[-1]:
+        raise _damaged(path, f"{PIXELS} has {len(pixels)} bytes and should have {offsets[-1]}")
+    return DecodedCache(pixels, known, offsets[:-1], dict(enumerate(sums[:-1].tolist())), path)
+
+
+def _damaged(path: pathlib.Path, reason: str) -> UserError:
+    return UserError(
+        f"The decoded pictures in {path} are damaged ({reason}); remove that folder, and the same command decodes the "
+        "records again."
+    )
+
+
+def _identity(shards: Sequence[pathlib.Path], digest: str) -> str:
+    """What changes when a record file does; not that of raw files without check sums, which are not used any more."""
+    facts = [digest, *([shard.name, shard.stat().st_size, shard.stat().st_mtime_ns] for shard in shards)]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 

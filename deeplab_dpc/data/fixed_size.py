@@ -10,7 +10,6 @@ from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.example import parse_example, png_size
 from deeplab_dpc.data.pipeline import iterate, read_encoded
 from deeplab_dpc.data.preprocess import MEAN_PIXEL, Augmentation, finish, resized_size
-from deeplab_dpc.data.record_index import index_records
 from deeplab_dpc.data.record_order import record_seed, with_contents
 
 NO_SEED = 0  # nothing is drawn
@@ -65,7 +64,7 @@ def fixed_size_batches(
     Returns:
       Batches of (image float32 [batch_size, height, width, 3] in 0..255, label int32 [batch_size, height, width]).
     """
-    index = index_records(dataset.shards(split))
+    index = dataset.index(split)
     ignore_label = dataset.info.ignore_label
     seed = record_seed(NO_SEED, tf.constant(0))
 

@@ -59,7 +59,11 @@ def load_records(path: pathlib.Path, classes: str | os.PathLike[str]) -> Dataset
     files = {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
     info_path = path / INFO_FILE
     kept = read_json(info_path, "data set's metadata") if info_path.exists() else {}
-    counted = DatasetInfo.from_json(kept) if kept.get(RECORD_FILES) == files else _count(path, shards)
+    if kept.get(RECORD_FILES) == files:
+        counted = DatasetInfo.from_json(kept)
+    else:
+        counted = _count(path, shards)
+        _say_changes(path, kept.get("splits"), counted.splits)
     info = DatasetInfo(
         name=records_name(path),
         class_names=meaning.names,
@@ -75,6 +79,28 @@ def load_records(path: pathlib.Path, classes: str | os.PathLike[str]) -> Dataset
     if value != kept:
         _keep(info_path, value)
     return Dataset(path, info)
+
+
+def _say_changes(path: pathlib.Path, before: Any, now: dict[str, int]) -> None:
+    """Prints the splits that have other records than when they were counted last."""
+    if not isinstance(before, dict):
+        return
+    for split in sorted(before.keys() & now.keys()):
+        if before[split] != now[split]:
+            console.print(f"{path / split}-* held {before[split]} records when last counted, now {now[split]}.")
+
+
+def _require_layout(shards: list[pathlib.Path], counts: list[int]) -> None:
+    """Refuses an empty file that DeepLab's own division into files does not explain (ceil(records / files) in each).
+
+    Raises:
+      UserError: naming the first.
+    """
+    total, each = sum(counts), -(-sum(counts) // len(counts))
+    expected = [max(0, min(each, total - number * each)) for number in range(len(counts))]
+    if 0 in counts and total and counts != expected:
+        empty = shards[counts.index(0)]
+        raise UserError(f"The record file {empty} is empty and others are not; fetch or write it again.")
 
 
 def _keep(info_path: pathlib.Path, value: dict[str, Any]) -> None:
@@ -112,13 +138,16 @@ def _count(path: pathlib.Path, shards: dict[str, list[pathlib.Path]]) -> Dataset
     unlabelled: tuple[str, ...] = ()
     for split, members in shards.items():
         count = labelled = height = width = 0
-        for title, record in _examples(members):
+        counts = dict.fromkeys(members, 0)
+        for shard, title, record in _examples(members):
+            counts[shard] += 1
             size = _image_size(record, title)
             height, width = max(height, size[0]), max(width, size[1])
             label = _bytes(record, _LABEL)
             if label:
                 _check_stored_as_ids(label, title)
             count, labelled = count + 1, labelled + bool(label)
+        _require_layout(members, list(counts.values()))
         if not count:
             raise UserError(f"The record files {path / split}-* hold no record; remove them or write them again.")
         if labelled not in (0, count):
@@ -129,15 +158,16 @@ def _count(path: pathlib.Path, shards: dict[str, list[pathlib.Path]]) -> Dataset
     return DatasetInfo(path.name, (), (), 0, splits, max_size, unlabelled)
 
 
-def _examples(shards: list[pathlib.Path]) -> Iterator[tuple[str, Any]]:
-    """For each record: what messages call it, and its features by key."""
+def _examples(shards: list[pathlib.Path]) -> Iterator[tuple[pathlib.Path, str, Any]]:
+    """For each record: its file, what messages call it, and its features by key."""
     for shard in shards:
         index = 0
         try:
             for index, serialized in enumerate(tf.data.TFRecordDataset([str(shard)]).as_numpy_iterator()):
                 features = tf.train.Example.FromString(serialized).features.feature
                 filename = _bytes(features, "image/filename").decode(errors="replace")
-                yield f"record {index} of {shard}" + (f" (image {filename})" if filename else ""), features
+                title = f"record {index} of {shard}" + (f" (image {filename})" if filename else "")
+                yield shard, title, features
         except (tf.errors.DataLossError, DecodeError) as error:
             raise UserError(
                 f"The record file {shard} is damaged at or after record {index} ({type(error).__name__}); "
@@ -209,6 +239,30 @@ def check_labels(dataset: Dataset, split: str) -> None:
         pixels |= {name: _count_ids(dataset, name) for name in others}
     if problem := absent_class_problem(pixels, split, dataset.info):
         raise UserError(f"The data set in {dataset.path} cannot be trained on: {problem}.")
+
+
+def check_evaluable(dataset: Dataset, split: str, instead: str) -> None:
+    """Looks, before a training, whether a split can be evaluated: at the same labels as check_labels.
+
+    Args:
+      dataset: any data set.
+      split: with labels.
+      instead: what the user can give otherwise.
+
+    Raises:
+      UserError: if a label has an id that is neither a class nor the ignore label, or no pixel is labelled.
+    """
+    kept, info = read_label_counts(dataset), dataset.info
+    try:
+        pixels = _count_ids(dataset, split, None if kept is None else CHECKED_OF_OURS)
+    except UserError as error:
+        raise UserError(f"The split {split} cannot be evaluated: {str(error).rstrip('.')}; {instead}.") from error
+    counted = pixels if kept is None else kept[split]
+    if counted.sum() == counted[info.ignore_label]:
+        raise UserError(
+            f"The split {split} of {dataset.path} cannot be evaluated, as no pixel of it is labelled: all have the "
+            f"ignore label {info.ignore_label}; {instead}."
+        )
 
 
 def _count_ids(dataset: Dataset, split: str, at_most: int | None = None) -> np.ndarray:

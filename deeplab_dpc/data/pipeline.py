@@ -16,7 +16,7 @@ from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.decoded_cache import CACHE_FOLDER, DecodedCache
 from deeplab_dpc.data.example import decode_example, decode_image_window, decode_label, parse_example, png_size
 from deeplab_dpc.data.preprocess import Augmentation, draw_window
-from deeplab_dpc.data.record_index import RecordIndex, index_records
+from deeplab_dpc.data.record_index import RecordIndex
 from deeplab_dpc.data.record_order import WHOLE, Shard, record_order, record_seed, with_contents
 from deeplab_dpc.errors import UserError
 
@@ -62,7 +62,7 @@ def training_dataset(
     if cache not in CACHE_MODES:
         raise ValueError(f"`cache` must be one of {', '.join(CACHE_MODES)}, got {cache}.")
     dataset.require_labels(split)
-    index = index_records(dataset.shards(split))
+    index = dataset.index(split)
     read = _reader(dataset, split, index, cache)
     ignore_label = dataset.info.ignore_label
 
@@ -123,7 +123,8 @@ def _decoded(dataset: Dataset, split: str, cache: str) -> DecodedCache:
 
     examples = iterate(evaluation_dataset(dataset, split), description, shards)
     pictures = ((example["image"], example["label"].astype("uint8")) for example in examples)
-    return decoded_cache.open_cache(cache, shards, split, sizes, pictures, dataset.path / CACHE_FOLDER)
+    digest = dataset.index(split).digest()
+    return decoded_cache.open_cache(cache, shards, digest, split, sizes, pictures, dataset.path / CACHE_FOLDER)
 
 
 def evaluation_dataset(
@@ -174,7 +175,13 @@ def iterate(tf_dataset: tf.data.Dataset, description: str, shards: Sequence[path
     try:
         yield from tf_dataset.as_numpy_iterator()
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-        raise UserError(_explain(description, shards, error)) from error
+        raise _own_error(error) or UserError(_explain(description, shards, error)) from error
+
+
+def _own_error(error: tf.errors.OpError) -> UserError | None:
+    """The UserError that was raised in a function of the pipeline; None if it is another error."""
+    match = re.search(rf"{UserError.__name__}: (.+)", error.message)
+    return UserError(match[1]) if match else None
 
 
 @contextlib.contextmanager
@@ -185,6 +192,8 @@ def damaged_record_named(description: str, shards: Sequence[pathlib.Path]) -> It
     except tf.errors.ResourceExhaustedError:
         raise  # nothing of the records
     except tf.errors.OpError as error:
+        if own := _own_error(error):
+            raise own from error
         if next(filter(None, map(_damaged_record, shards)), None) is None:
             raise
         raise UserError(_explain(description, shards, error)) from error

@@ -119,4 +119,3 @@ def _integer(folder: pathlib.Path, value: Any) -> int:
 
 def _damaged(folder: pathlib.Path) -> UserError:
     return UserError(f"The data set's description by TFDS {folder / TFDS_INFO} is damaged; build the data set again.")
-

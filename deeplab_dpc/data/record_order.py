@@ -1,6 +1,7 @@
 """Where each record of a split, or of a part of it, is in its endless stream: a permutation of them per epoch."""
 
 import dataclasses
+import pathlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,7 +9,7 @@ import tensorflow as tf
 
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.example import parse_example
-from deeplab_dpc.data.record_index import RecordIndex, index_records
+from deeplab_dpc.data.record_index import RecordIndex
 
 PARALLEL_READS = 16  # records asked for at a time; files of a network disk answer late
 
@@ -86,13 +87,12 @@ def record_names(
       For each, for example "2007_000032.jpg (record 5 of train-00000-of-00004.tfrecord)"; without the image's name if
       the record does not say it.
     """
-    shards = dataset.shards(split)
-    index = index_records(shards)
+    index = dataset.index(split)
     order = record_order(range(len(index)), seed, batch_size, step, shard).take(batch_size)
     names = []
     for _, record, serialized in with_contents(order, index).as_numpy_iterator():
         file = index.file_of[record]
-        place = f"record {record - np.searchsorted(index.file_of, file)} of {shards[file].name}"
+        place = f"record {record - np.searchsorted(index.file_of, file)} of {pathlib.Path(index.files[file]).name}"
         filename = parse_example(serialized)["image/filename"].numpy().decode(errors="replace")
         names.append(f"{filename} ({place})" if filename else place)
     return names

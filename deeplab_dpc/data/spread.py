@@ -8,7 +8,6 @@ import tensorflow as tf
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.example import decode_image, parse_example
 from deeplab_dpc.data.pipeline import iterate
-from deeplab_dpc.data.record_index import index_records
 from deeplab_dpc.data.record_order import with_contents
 
 
@@ -26,8 +25,7 @@ def spread_images(dataset: Dataset, split: str, number: int) -> Iterator[tuple[s
     Raises:
       UserError: if there is no such split, or a record is damaged.
     """
-    shards = dataset.shards(split)
-    index = index_records(shards)
+    index = dataset.index(split)
     chosen = np.linspace(0, len(index) - 1, min(number, len(index))).round().astype("int64")
     order = tf.data.Dataset.from_tensor_slices((np.arange(len(chosen)), chosen))
 
@@ -36,5 +34,5 @@ def spread_images(dataset: Dataset, split: str, number: int) -> Iterator[tuple[s
         return features["image/filename"], decode_image(features)
 
     examples = with_contents(order, index).map(decode)
-    for name, image in iterate(examples, f"The split {split} of {dataset.path}", shards):
+    for name, image in iterate(examples, f"The split {split} of {dataset.path}", dataset.shards(split)):
         yield name.decode(), image

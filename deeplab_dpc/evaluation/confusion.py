@@ -94,6 +94,10 @@ class ConfusionMatrix:
         true_positives = np.diagonal(members.T @ matrix @ members)
         return ClassSums(matrix.sum(axis=1) @ members, self._predicted(matrix) @ members, true_positives)
 
+    def occurring(self) -> tuple[int, int]:
+        """Returns the number of classes that occur in the labels, and of those that can: all but the ignored one."""
+        return int((self.matrix.sum(axis=1) > 0).sum()), self.num_classes - (self.ignore_label < self.num_classes)
+
     def per_class_iou(self) -> np.ndarray:
         """IoU = TP / (TP + FP + FN), float64 [num_classes]; nan for absent classes and the ignored one."""
         return self.sums().per_class_iou()
@@ -131,6 +135,7 @@ class ConfusionMatrix:
         found = {name: float(summary(sums)) for name, summary in SUMMARIES.items()} | {
             "per_class_iou": iou,
             "absent_classes": [name for name, value in iou.items() if value is None and name != ignored],
+            **dict(zip(("classes_in_labels", "num_classes"), self.occurring(), strict=True)),
             "num_pixels": int(self.matrix.sum()),
         }
         if ignored is not None:

@@ -55,7 +55,8 @@ def predictions(
       An image's name, the image uint8 [height, width, 3], its label and its prediction, class ids [height, width].
 
     Raises:
-      UserError: if the classes differ in number, or an image does not fit the crop.
+      UserError: if the classes differ in number, an image does not fit the crop, or there are more or fewer
+        records than the metadata says.
     """
     if predictor.num_classes != dataset.info.num_classes:
         raise UserError(
@@ -65,7 +66,14 @@ def predictions(
     shards = dataset.shards(split)
     examples = iterate(evaluation_dataset(dataset, split), f"The split {split} of {dataset.path}", shards)
     tracked = track(examples, f"Evaluating {split}", dataset.info.splits[split]) if progress else examples
+    count = 0
     for example in tracked:
         image, name = example["image"], example["filename"].decode()
         predictor.check_size(image, name)
         yield name, image, example["label"], predictor.predict_batch(image[np.newaxis])[0]
+        count += 1
+    if count != dataset.info.splits[split]:
+        raise UserError(
+            f"The split {split} of {dataset.path} has {count} records, and its metadata says "
+            f"{dataset.info.splits[split]}; put the whole files back, or build the data set again."
+        )

@@ -59,6 +59,13 @@ SUMMARIES: dict[str, Callable[[ClassSums], np.ndarray]] = {
 }
 
 
+def occurrence_note(occurring: int, num_classes: int) -> str:
+    """Returns what is said beside a mean over fewer classes than exist; empty where all occur."""
+    if occurring == num_classes:
+        return ""
+    return f"only {occurring} of {num_classes} classes {'occurs' if occurring == 1 else 'occur'}"
+
+
 def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """part / whole in float64, nan where `whole` is 0."""
     part, whole = np.asarray(part), np.asarray(whole)

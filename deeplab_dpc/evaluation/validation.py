@@ -15,6 +15,7 @@ from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.confusion import ConfusionMatrix
 from deeplab_dpc.evaluation.evaluator import evaluate
 from deeplab_dpc.evaluation.panels import Panels
+from deeplab_dpc.evaluation.scores import occurrence_note
 from deeplab_dpc.models.predictor import Predictor
 from deeplab_dpc.models.segmenter import build_segmenter
 
@@ -29,11 +30,18 @@ class Validation:
       scalars: miou, pixel_accuracy and mean_class_accuracy, each in [0, 1].
       per_class_iou: by class name; None for a class in neither labels nor predictions.
       panels: some images with label and prediction, uint8 [number, height, width, 3].
+      occurring: number of classes that occur in the labels, and of those that exist; None if that is not known.
     """
 
     scalars: dict[str, float]
     per_class_iou: dict[str, float | None]
     panels: np.ndarray
+    occurring: tuple[int, int] | None = None
+
+    @property
+    def remark(self) -> str:
+        """What is said beside the scores."""
+        return "" if self.occurring is None else occurrence_note(*self.occurring)
 
 
 class Validator:
@@ -66,7 +74,7 @@ class Validator:
         confusion = _in_thread(lambda: self._evaluate(arrays, panels))
         metrics = confusion.metrics(self.dataset.info.class_names)
         scalars = {name: metrics[name] for name in ("miou", "pixel_accuracy", "mean_class_accuracy")}
-        return Validation(scalars, metrics["per_class_iou"], panels.draw())
+        return Validation(scalars, metrics["per_class_iou"], panels.draw(), confusion.occurring())
 
     def _evaluate(self, arrays: dict[str, np.ndarray], panels: Panels) -> ConfusionMatrix:
         if self._predictor is None:

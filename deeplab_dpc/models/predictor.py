@@ -14,6 +14,7 @@ from keras import ops
 from deeplab_dpc.config import InferenceConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.layers import kernels
+from deeplab_dpc.models.memory import available_memory, inference_memory
 from deeplab_dpc.models.segmenter import Segmenter
 
 PAD_VALUE = 127.5  # zero after normalisation
@@ -64,7 +65,7 @@ class _PixelModel(keras.Model):
     def pad(self, images):
         """The images as float32 with the sides that the network sees, see above."""
         height, width = ops.shape(images)[1:3]
-        padding = [[0, 0], [0, self._padded(height, 0) - height], [0, self._padded(width, 1) - width], [0, 0]]
+        padding = [[0, 0], [0, self.padded(height, 0) - height], [0, self.padded(width, 1) - width], [0, 0]]
         return ops.pad(ops.cast(images, "float32"), padding, constant_values=PAD_VALUE)
 
     def _logits_stride(self) -> int:
@@ -75,7 +76,8 @@ class _PixelModel(keras.Model):
         """Whether padded sides are alignment * k + 1, so that the pixels between two logits are a whole number."""
         return all((side - 1) % self.segmenter.config.alignment == 0 for side in self.config.eval_crop_size)
 
-    def _padded(self, side, axis):
+    def padded(self, side, axis):
+        """The side that the network sees, along axis 0 (height) or 1 (width)."""
         if self.config.eval_crop_size:
             return self.config.eval_crop_size[axis]
         alignment = self.segmenter.config.alignment
@@ -120,25 +122,46 @@ class Predictor:
         self.num_classes = segmenter.config.num_classes
         self.class_ids = ClassIds(segmenter, self.config)
         self.probabilities = Probabilities(segmenter, self.config)
+        self._memory: dict[tuple[int, int, bool], int] = {}  # bytes for an image of (height, width)
 
     def predict_batch(self, images: np.ndarray) -> np.ndarray:
         """Class ids int32 [batch, height, width] of images [batch, height, width, 3] with values 0..255."""
+        self._require_memory(images, with_probabilities=self.config.averages)
         with _exhausted_memory_named(images):
             return np.asarray(self.class_ids.predict_on_batch(images), np.int32)
 
     def predict_probabilities(self, images: np.ndarray) -> np.ndarray:
         """Probabilities float32 [batch, height, width, num_classes] of the same."""
+        self._require_memory(images, with_probabilities=True)
         with _exhausted_memory_named(images):
             return np.asarray(self.probabilities.predict_on_batch(images))
 
     def check_size(self, image: np.ndarray, name: str) -> None:
-        """Raises a UserError if the image is larger than the crop it is padded to."""
+        """Raises a UserError if the image is larger than the crop it is padded to, or than the memory allows."""
         height, width = image.shape[:2]
         crop = self.config.eval_crop_size
         if crop and (height > crop[0] or width > crop[1]):
             raise UserError(
                 f"{name} is {height} x {width} pixels, larger than --eval_crop_size={crop[0]},{crop[1]}; "
                 "leave the flag out, or give a size that fits every image."
+            )
+        self._require_memory(image[np.newaxis], self.config.averages, name)
+
+    def _require_memory(self, images: np.ndarray, with_probabilities: bool, name: str = "") -> None:
+        """Raises a UserError if the images cannot be predicted at once in the memory that is left."""
+        batch, height, width = images.shape[:3]
+        key = (height, width, with_probabilities)
+        if key not in self._memory:
+            scale = max(1.0, *self.config.eval_scales)
+            size = tuple(_scaled(self.class_ids.padded(side, axis), scale) for axis, side in enumerate((height, width)))
+            self._memory[key] = inference_memory(self.segmenter, size, with_probabilities)
+        needed, available = batch * self._memory[key], available_memory()
+        if available is not None and needed > available:
+            which, gigabytes = name or f"{batch} image(s)", f"{needed / 1e9:.1f} GB"
+            raise UserError(
+                f"The memory is not enough for {which} of {height} x {width} pixels at a time: about {gigabytes} are "
+                f"needed, {available / 1e9:.1f} GB are free; --sliding_window=513,513 needs less, whatever the "
+                "size of the images."
             )
 
 

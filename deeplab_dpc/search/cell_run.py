@@ -81,7 +81,7 @@ def train_cell(
     keras.utils.clear_session()
     start = time.monotonic()
     try:
-        train(workdir, network, data, config, dataset, on_step=on_step)
+        train(workdir, network, data, config, dataset, on_step=on_step, exclusive=False)  # the lease says whose it is
     except DivergedError as error:
         console.print(str(error))
         return CellRun(error.step, None, (), time.monotonic() - start)

@@ -3,6 +3,7 @@
 import csv
 import pathlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,7 +21,7 @@ FEW_POINTS = 30  # drawn with markers
 COLORS = ("#1f5fa8", "#d1641a", "#2f8f4e", "#8a4fa0", "#7a7a7a")
 TITLE_HEIGHT, TITLE_BACKGROUND, TITLE_INK = 26, (32, 32, 32), (235, 235, 235)
 
-Row = dict[str, float]
+Row = dict[str, Any]
 
 
 def write_metrics(workdir: pathlib.Path, rows: Sequence[Row], validations: Sequence[Row]) -> None:
@@ -29,7 +30,7 @@ def write_metrics(workdir: pathlib.Path, rows: Sequence[Row], validations: Seque
     Args:
       workdir: the run directory.
       rows: of the training, each with `step`, `loss` and what else is known, for example `learning_rate`.
-      validations: each with `step` and scores in [0, 1], for example `miou`.
+      validations: each with `step` and scores in [0, 1], for example `miou`; a `remark` is shown beside them.
     """
     if rows:
         _write_csv(workdir / "metrics.csv", rows)
@@ -115,6 +116,8 @@ def _draw_scores(axes: Axes, validations: Sequence[Row]) -> None:
         )
     axes.set(title="Validation", ylim=(0, 1))
     _mark_best(axes, *_series(validations, "miou"))
+    if "remark" in validations[-1]:
+        axes.set_title(f"{axes.get_title()}\n{validations[-1]['remark']}", parse_math=False)
     axes.legend(frameon=False)
 
 

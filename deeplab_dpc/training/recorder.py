@@ -27,10 +27,13 @@ BAR_INTERVAL = 10  # steps between two changes of the rate in the progress bar
 
 
 class Validation(Protocol):
-    """What an evaluation says: scalars by name, and pictures uint8 [number, height, width, 3]."""
+    """What an evaluation says: scalars by name, a remark on them, and pictures uint8 [number, height, width, 3]."""
 
     @property
     def scalars(self) -> dict[str, float]: ...
+
+    @property
+    def remark(self) -> str: ...
 
     @property
     def panels(self) -> np.ndarray: ...
@@ -162,8 +165,8 @@ class Recorder(keras.callbacks.Callback):
             if not isinstance(error, UserError):
                 raise
             raise UserError(
-                f"Step {step} is saved, but its evaluation on --eval_split={self.config.eval_split} failed: {error} The "
-                "same command goes on after it; --eval_interval_steps=0 trains without evaluations."
+                f"Step {step} is saved, but its evaluation on --eval_split={self.config.eval_split} failed: {error} "
+                "The same command goes on after it; --eval_interval_steps=0 trains without evaluations."
             ) from error
 
     def _validate(self, step: int) -> None:
@@ -171,7 +174,8 @@ class Recorder(keras.callbacks.Callback):
         arrays = named_arrays(self.model.network)
         if self.is_chief and self.validator is not None and self._summaries is not None:
             validation = self.validator(arrays)
-            self.progress.validations.append({"step": step, **validation.scalars})
+            remark = {"remark": validation.remark} if validation.remark else {}
+            self.progress.validations.append({"step": step, **validation.scalars, **remark})
             best = best_metrics(self.workdir, self.progress.validations).get(SCORE, -math.inf)
             is_best = validation.scalars[SCORE] > best
             if is_best:
@@ -181,8 +185,8 @@ class Recorder(keras.callbacks.Callback):
             write_panels(self.workdir, step, validation.panels)
             note = ", the best so far" if is_best else ""
             new_line = "\n" if console.is_terminal else ""  # after the progress bar
-            score = validation.scalars[SCORE]
-            console.print(f"{new_line}step {step}: mIOU {score:.4f} on {self.config.eval_split}{note}")
+            shown = f"{validation.scalars[SCORE]:.4f}" + (f" ({validation.remark})" if validation.remark else "")
+            console.print(f"{new_line}step {step}: mIOU {shown} on {self.config.eval_split}{note}")
         self._pace.leave_out(time.monotonic() - start)
 
     def _save(self) -> None:

@@ -1,7 +1,9 @@
 """Training of a segmentation network with Keras fit, in a run directory that continues by itself."""
 
+import contextlib
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 
 import keras
 
@@ -15,10 +17,12 @@ from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.foreign_records import check_labels
 from deeplab_dpc.data.pipeline import Shard, damaged_record_named, training_dataset
 from deeplab_dpc.data.preprocess import Augmentation
+from deeplab_dpc.data.run_data import DATASET_FILE, class_difference, read_run_data
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.files import remove_partial, write_json
+from deeplab_dpc.files import only_process, remove_partial, write_json
 from deeplab_dpc.models.segmenter import Segmenter
-from deeplab_dpc.run_config import config_differences, open_run, read_run
+from deeplab_dpc.run_config import config_differences, read_run
+from deeplab_dpc.training.claim import claim
 from deeplab_dpc.training.distribution import ONE_DEVICE, Devices
 from deeplab_dpc.training.divergence import check_initial_weights, report_divergence
 from deeplab_dpc.training.interruption import Interruption
@@ -28,7 +32,6 @@ from deeplab_dpc.training.training_model import TrainingModel, build_training_mo
 
 CELL_FILE = "cell.json"
 GENOTYPE_FILE = "genotype.json"
-DATASET_FILE = "dataset.json"
 # What changes no weight.
 EXTENDABLE = [
     "data.cache",
@@ -48,6 +51,7 @@ def train(
     validator: Validator | None = None,
     devices: Devices = ONE_DEVICE,
     on_step: OnStep | None = None,
+    exclusive: bool = True,
 ) -> Segmenter:
     """Trains until `training_number_of_steps`, from the run's latest checkpoint if it has one.
 
@@ -62,19 +66,35 @@ def train(
       devices: where.
       on_step: called after each step, before anything of it is saved; then the caller shows the progress. What it
         raises ends the training, which continues from its last checkpoint when it is started again.
+      exclusive: whether the directory is kept for this process; otherwise the caller sees to it that no other process
+        trains in it.
 
     Returns:
       The trained network.
 
     Raises:
-      UserError: if the directory holds a run of another configuration, the split has no labels, the crop does not suit
-        the output stride, or the loss is no longer finite (DivergedError).
+      UserError: if another process has the directory, it holds a run of another configuration or on other data, the
+        split has no labels, the crop does not suit the output stride, or the loss is no longer finite (DivergedError).
       Stopped: if a signal asked to stop; then the step is saved.
     """
     workdir = pathlib.Path(workdir)
     check_crop(data.train_crop_size, model_config)
     devices.check_batch(config)
     dataset.require_labels(data.train_split)
+    with only_process(workdir, "workdir") if devices.is_chief and exclusive else contextlib.nullcontext():
+        return _train(workdir, model_config, data, config, dataset, validator, devices, on_step)
+
+
+def _train(
+    workdir: pathlib.Path,
+    model_config: ModelConfig,
+    data: DataConfig,
+    config: TrainConfig,
+    dataset: Dataset,
+    validator: Validator | None,
+    devices: Devices,
+    on_step: OnStep | None,
+) -> Segmenter:
     is_new = not list_checkpoints(workdir)
     if is_new and devices.is_chief:
         check_labels(dataset, data.train_split)
@@ -83,10 +103,11 @@ def train(
         model = build_training_model(model_config, config, dataset.info.ignore_label)
         progress = Progress()
         if is_new:
-            progress = initialize(model, model_config, data, config)
+            progress = initialize(model, model_config, data, config, dataset)
         # Only now, so that a model or checkpoint that does not fit leaves no run directory of its flags.
         if devices.is_chief:
-            _open(workdir, model_config, data, config, dataset)
+            evaluated = [] if validator is None else [config.eval_split]
+            _open(workdir, model_config, data, config, dataset, evaluated)
         progress = restore_training(workdir, model.network, model.optimizer) or progress
         if progress.step >= config.training_number_of_steps:
             console.print(f"{workdir} is trained: step {progress.step} of {config.training_number_of_steps}.")
@@ -112,13 +133,21 @@ def check_crop(crop_size: tuple[int, int], model_config: ModelConfig) -> None:
         )
 
 
-def initialize(model: TrainingModel, model_config: ModelConfig, data: DataConfig, config: TrainConfig) -> Progress:
+def initialize(
+    model: TrainingModel, model_config: ModelConfig, data: DataConfig, config: TrainConfig, dataset: Dataset
+) -> Progress:
     """Gives a fresh model what --fork_from or --tf_initial_checkpoint names, and prints what that was.
 
     Raises:
-      UserError: if it is absent, damaged, or does not fit.
+      UserError: if it is absent, damaged, or does not fit; if --fork_from has other classes.
     """
     if config.fork_from:
+        difference = _other_classes(config.fork_from, dataset)
+        if difference is not None:
+            raise UserError(
+                f"--fork_from={config.fork_from} has other classes than {dataset.path}: {difference}; give "
+                f"--tf_initial_checkpoint={config.fork_from} instead, whose logits then start fresh."
+            )
         progress = fork_training(config.fork_from, model.network, model.optimizer)
         sections = {"model": model_config, "data": data, "train": dataclasses.replace(config, fork_from=None)}
         differences = config_differences(read_run(config.fork_from), sections).values()
@@ -131,21 +160,35 @@ def initialize(model: TrainingModel, model_config: ModelConfig, data: DataConfig
             config.initialize_last_layer,
             config.restore_moving_averages,
             config.last_layers_contain_logits_only,
+            _other_classes(config.tf_initial_checkpoint, dataset),
         )
         console.print(str(report))
     return Progress()
 
 
+def _other_classes(source: str, dataset: Dataset) -> str | None:
+    """How the classes of a run differ from the data set's; None where they do not, and for what is no run."""
+    if not (pathlib.Path(source) / DATASET_FILE).exists():
+        return None
+    return class_difference(read_run_data(source).info.class_names, dataset.info.class_names)
+
+
 def _open(
-    workdir: pathlib.Path, model_config: ModelConfig, data: DataConfig, config: TrainConfig, dataset: Dataset
+    workdir: pathlib.Path,
+    model_config: ModelConfig,
+    data: DataConfig,
+    config: TrainConfig,
+    dataset: Dataset,
+    evaluated: Sequence[str] = (),
 ) -> None:
-    open_run(workdir, {"model": model_config, "data": data, "train": config}, EXTENDABLE)
-    write_json(workdir / DATASET_FILE, dataset.info.to_json())
+    """Claims the directory for this configuration and data; `evaluated`: splits beside the one that is trained on."""
+    sections = {"model": model_config, "data": data, "train": config}
+    claim(workdir, sections, EXTENDABLE, dataset, [data.train_split, *evaluated])
     if model_config.dense_prediction_cell is not None:
         write_json(workdir / CELL_FILE, model_config.dense_prediction_cell.to_json())
     if model_config.searched is not None:
         write_json(workdir / GENOTYPE_FILE, model_config.searched.to_json())
-    for folder in (training_folder(workdir), best_folder(workdir)):
+    for folder in (workdir, training_folder(workdir), best_folder(workdir)):
         remove_partial(folder)
 
 

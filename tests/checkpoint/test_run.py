@@ -234,7 +234,7 @@ def test_file_of_another_step_is_damage(name, run, training, capsys):
 def test_weights_of_another_step_are_not_evaluated(run):
     workdir, _ = run
     shutil.copy(_file(workdir, 2, "weights.npz"), _file(workdir, 4, "weights.npz"))
-    with pytest.raises(UserError, match=r"step_00000004 is damaged \(weights.npz: it is not the file that was written then"):
+    with pytest.raises(UserError, match=r"step_00000004 is damaged \(weights.npz: it is not the file that was"):
         read_weights(find_checkpoint(workdir, "latest"))
 
 

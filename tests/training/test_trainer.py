@@ -18,7 +18,9 @@ from deeplab_dpc.config import DataConfig, ModelConfig, TrainConfig
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.evaluation.validation import Validation
+from deeplab_dpc.files import only_process
 from deeplab_dpc.training import recorder, trainer
+from deeplab_dpc.training.training_model import build_training_model
 
 CONFIG = TrainConfig(
     training_number_of_steps=4, train_batch_size=2, save_interval_steps=2, log_steps=1, eval_interval_steps=1, seed=3
@@ -217,6 +219,60 @@ def test_fork_goes_on_from_another_run_with_other_flags(finished, shapes, tmp_pa
     assert float(rows[4]["learning_rate"]) == pytest.approx(0.02 * (1 / 6) ** 0.9)
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()} == unchanged
     assert len(counted) == 2  # each step once, for the speed
+
+
+def test_directory_has_one_training_at_a_time(finished, shapes):
+    with (
+        only_process(finished, "workdir"),
+        pytest.raises(UserError, match=r"is in use by process \d+ on .* since .*; wait .* another --workdir"),
+    ):
+        _train(finished, shapes)
+    _train(finished, shapes)
+
+
+def test_data_that_was_moved_goes_on_and_other_data_is_refused(finished, shapes, tmp_path):
+    run = shutil.copytree(finished, tmp_path / "run")
+    moved = dataclasses.replace(DATA, data_dir=str(tmp_path / "moved"))
+    trainer.train(run, MODEL, moved, CONFIG, Dataset(shutil.copytree(shapes.path, tmp_path / "moved"), shapes.info))
+    assert json.loads((run / "config.json").read_text())["data"]["data_dir"] == str(tmp_path / "moved")
+    before = (run / "dataset.json").read_bytes()
+    names = shapes.info.class_names
+    exchanged = dataclasses.replace(shapes.info, class_names=(*names[1:], names[0]))
+    with pytest.raises(UserError, match="holds a run on other data: the classes are in another order: class 0 was"):
+        trainer.train(run, MODEL, moved, CONFIG, Dataset(tmp_path / "moved", exchanged))
+    assert (run / "dataset.json").read_bytes() == before
+
+
+def test_logits_of_other_classes_start_fresh_and_a_fork_is_refused(finished, shapes, capsys):
+    names = shapes.info.class_names
+    exchanged = Dataset(shapes.path, dataclasses.replace(shapes.info, class_names=(*names[1:], names[0])))
+    model = build_training_model(MODEL, CONFIG, 255)
+    fine_tuned = dataclasses.replace(CONFIG, tf_initial_checkpoint=str(finished))
+    trainer.initialize(model, MODEL, DATA, fine_tuned, exchanged)
+    said = capsys.readouterr().out
+    assert "The logits start fresh: the checkpoint has other classes (the classes are in another order: class 0" in said
+    trainer.initialize(model, MODEL, DATA, fine_tuned, shapes)
+    assert "logits" not in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"--fork_from=.* has other classes than .*; give --tf_initial_checkpoint="):
+        trainer.initialize(model, MODEL, DATA, dataclasses.replace(CONFIG, fork_from=str(finished)), exchanged)
+
+
+def test_step_is_saved_before_an_evaluation_that_fails_ends_the_training(finished, shapes, tmp_path, capsys):
+    def fail():
+        raise UserError("No labelled pixel.")
+
+    config = dataclasses.replace(CONFIG, save_interval_steps=100)
+    with pytest.raises(UserError, match="Step 3 is saved, but its evaluation on --eval_split=val failed: No labelled"):
+        _train(tmp_path, shapes, config, _FixedScores(at=3, do=fail))
+    assert latest_checkpoint(tmp_path).step == 3
+    (best_checkpoint(tmp_path).path / "metrics.json").write_text("{")
+    for name in (".curves.png.x.tmp", "checkpoints/.step_00000001.y.tmp"):
+        (tmp_path / name).mkdir()
+    _train(tmp_path, shapes, config, _FixedScores())
+    _assert_equal_runs(tmp_path, finished)
+    assert "metrics.json is written again from the row of step 2" in capsys.readouterr().out
+    assert best_checkpoint(tmp_path).step == 2
+    assert list(tmp_path.rglob(".*")) == []
 
 
 def test_divergence_stops_and_says_what_to_look_at(shapes, tmp_path):

@@ -10,6 +10,7 @@ import numpy as np
 from deeplab_dpc.arch.genotype import STRIDES, Genotype
 from deeplab_dpc.config import AutoDeepLabConfig
 from deeplab_dpc.evaluation.confusion import ConfusionMatrix
+from deeplab_dpc.evaluation.scores import occurrence_note
 from deeplab_dpc.files import atomic_path
 from deeplab_dpc.search.auto_deeplab.checkpoints import Row, Standing
 from deeplab_dpc.search.auto_deeplab.decoding import decode, num_skips, uncertainty
@@ -42,6 +43,7 @@ def epoch_row(plan: Plan, standing: Standing, confusion: ConfusionMatrix) -> Row
         "weight_loss": statistics.fmean(losses.weight_losses),
         "architecture_loss": statistics.fmean(architecture_losses) if architecture_losses else None,
         "miou": confusion.mean_iou(),
+        "remark": occurrence_note(*confusion.occurring()),
         "pixel_accuracy": confusion.pixel_accuracy(),
         "alpha_entropy": found.alpha_entropy,
         "beta_entropy": found.beta_entropy,
@@ -68,7 +70,7 @@ def line(row: Row, plan: Plan) -> str:
         f"epoch {row['epoch']}/{plan.config.search_epochs}",
         f"step {row['step']}",
         f"loss {row['weight_loss']:.4f}" + ("" if loss is None else f", of alphas and betas {loss:.4f}"),
-        f"mIOU {row['miou']:.4f}",
+        f"mIOU {row['miou']:.4f}" + (f" ({row['remark']})" if row.get("remark") else ""),
         f"entropy {row['alpha_entropy']:.3f} and {row['beta_entropy']:.3f}",
         f"skips {row['num_skips']}",
         f"path {' '.join(str(STRIDES[level]) for level in genotype.path)}",

@@ -10,7 +10,6 @@ from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.fixed_size import fixed_size_batches, fixed_size_view
 from deeplab_dpc.data.pipeline import iterate, training_dataset
 from deeplab_dpc.data.preprocess import Augmentation
-from deeplab_dpc.data.record_index import index_records
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.search.auto_deeplab.halves import Halves, draw_halves
 
@@ -93,6 +92,6 @@ def open_streams(config: AutoDeepLabConfig, data: DataConfig, dataset: Dataset) 
     check_crop(data.train_crop_size)
     dataset.require_labels(data.train_split)
     dataset.require_labels(config.eval_split)
-    num_records = len(index_records(dataset.shards(data.train_split)))
+    num_records = len(dataset.index(data.train_split))
     halves = draw_halves(num_records, config.search_batch_size, config.seed)
     return Streams(config, data, dataset, halves, fixed_size_view(data, dataset, config.eval_split, STRIDE))

@@ -1,0 +1,111 @@
+"""Memory on a CPU: what is left for this process, and what a network takes, estimated from its layers' shapes.
+
+The factors are measured on MobileNetV2, Xception and ResNet-v1-beta. They are meant to refuse what cannot work, before
+the system ends the process without a word.
+"""
+
+import contextlib
+import math
+import pathlib
+import resource
+from collections.abc import Iterator
+from typing import Any
+
+from deeplab_dpc.layers import kernels
+
+FLOAT32_BYTES = 4
+# The peak of a prediction over input and output of its largest layer.
+INFERENCE_FACTOR = 1.6
+# Probabilities of all pixels at once: logits, exponentials and their mean.
+PROBABILITY_COPIES = 3
+# Allocators and threads reserve more addresses than they use.
+ADDRESSES_PER_BYTE, ADDRESSES_OF_THREADS = 1.4, 300_000_000
+_MEMINFO, _STATM = pathlib.Path("/proc/meminfo"), pathlib.Path("/proc/self/statm")
+_CGROUPS = pathlib.Path("/sys/fs/cgroup")
+
+
+def available_memory() -> int | None:
+    """Bytes that this process can still take: the least that the system, its control group and its limits leave.
+
+    None where nobody says, and on an accelerator, where exhausted memory is an error.
+    """
+    if kernels.free_accelerator_memory() is not None:
+        return None
+    return min((free for free in (_system(), _address_space(), *_control_groups()) if free is not None), default=None)
+
+
+def _system() -> int | None:
+    if not _MEMINFO.exists():
+        return None
+    fields = dict(line.split(":", 1) for line in _MEMINFO.read_text().splitlines())
+    return 1024 * int(fields["MemAvailable"].split()[0])
+
+
+def _address_space() -> int | None:
+    """What `ulimit -v` leaves."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY or not _STATM.exists():
+        return None
+    left = limit - int(_STATM.read_text().split()[0]) * resource.getpagesize() - ADDRESSES_OF_THREADS
+    return max(0, round(left / ADDRESSES_PER_BYTE))
+
+
+def _control_groups() -> Iterator[int]:
+    """What containers leave: limits of version 2 of the process's group and those above it, or of version 1."""
+    own = pathlib.Path("/proc/self/cgroup")
+    path = own.read_text().rpartition("0::/")[2].strip() if own.exists() else ""
+    group = _CGROUPS / path
+    for folder in (group, *group.parents):
+        yield from _group(folder / "memory.max", folder / "memory.current", folder / "memory.stat", "inactive_file")
+        if folder == _CGROUPS:
+            break
+    first = _CGROUPS / "memory"
+    yield from _group(
+        first / "memory.limit_in_bytes", first / "memory.usage_in_bytes", first / "memory.stat", "total_inactive_file"
+    )
+
+
+def _group(limit: pathlib.Path, used: pathlib.Path, stat: pathlib.Path, reclaimable: str) -> Iterator[int]:
+    with contextlib.suppress(OSError):  # there is no such group, or it cannot be read
+        text = limit.read_text().strip()
+        if text.isdecimal():
+            fields = dict(line.split() for line in stat.read_text().splitlines())
+            yield max(0, int(text) - int(used.read_text()) + int(fields.get(reclaimable, 0)))
+
+
+def layer_sizes(network: Any, size: tuple[int, int]) -> list[tuple[int, int]]:
+    """Returns the numbers of values that each layer of a network reads and writes for one image.
+
+    Args:
+      network: a Segmenter.
+      size: (height, width) in pixels.
+    """
+    sizes: list[tuple[int, int]] = []
+    waiting = [(network, (1, *size, 3))]
+    while waiting:
+        layer, shape = waiting.pop()
+        if hasattr(layer, "steps"):
+            waiting += layer.steps(shape)
+        else:
+            sizes.append((_values(shape), _values(layer.compute_output_shape(shape))))
+    return sizes
+
+
+def _values(shape: Any) -> int:
+    """The number of values of a tensor's shape, or of several tensors'."""
+    if shape and isinstance(shape[0], (tuple, list)):
+        return sum(map(_values, shape))
+    return math.prod(side for side in shape if side is not None)
+
+
+def inference_memory(network: Any, size: tuple[int, int], with_probabilities: bool = False) -> int:
+    """Returns the bytes that the prediction of one image is estimated to take.
+
+    Args:
+      network: a Segmenter.
+      size: (height, width) in pixels that the network sees.
+      with_probabilities: whether those of all pixels are in memory at once.
+    """
+    largest = max(read + written for read, written in layer_sizes(network, size))
+    probabilities = PROBABILITY_COPIES * math.prod(size) * network.config.num_classes if with_probabilities else 0
+    return round(FLOAT32_BYTES * max(INFERENCE_FACTOR * largest, probabilities))
