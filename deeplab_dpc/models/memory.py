@@ -16,6 +16,8 @@ from deeplab_dpc.layers import kernels
 FLOAT32_BYTES = 4
 # The peak of a prediction over input and output of its largest layer.
 INFERENCE_FACTOR = 1.6
+# The peak of a training step over the outputs of all layers, which are kept for the gradient.
+TRAINING_FACTOR = 2.0
 # Probabilities of all pixels at once: logits, exponentials and their mean.
 PROBABILITY_COPIES = 3
 # Allocators and threads reserve more addresses than they use.
@@ -96,6 +98,19 @@ def _values(shape: Any) -> int:
     if shape and isinstance(shape[0], (tuple, list)):
         return sum(map(_values, shape))
     return math.prod(side for side in shape if side is not None)
+
+
+def training_memory(network: Any, size: tuple[int, int], batch_size: int, value_bytes: int = FLOAT32_BYTES) -> int:
+    """Returns the bytes that a training step is estimated to take beside the weights.
+
+    Args:
+      network: a Segmenter.
+      size: (height, width) of the crops in pixels.
+      batch_size: images at a time.
+      value_bytes: of an activation.
+    """
+    written = sum(written for _, written in layer_sizes(network, size))
+    return round(TRAINING_FACTOR * value_bytes * batch_size * written)
 
 
 def inference_memory(network: Any, size: tuple[int, int], with_probabilities: bool = False) -> int:

@@ -65,7 +65,7 @@ class _PixelModel(keras.Model):
     def pad(self, images):
         """The images as float32 with the sides that the network sees, see above."""
         height, width = ops.shape(images)[1:3]
-        padding = [[0, 0], [0, self.padded(height, 0) - height], [0, self.padded(width, 1) - width], [0, 0]]
+        padding = [[0, 0], [0, self._padded(height, 0) - height], [0, self._padded(width, 1) - width], [0, 0]]
         return ops.pad(ops.cast(images, "float32"), padding, constant_values=PAD_VALUE)
 
     def _logits_stride(self) -> int:
@@ -76,7 +76,7 @@ class _PixelModel(keras.Model):
         """Whether padded sides are alignment * k + 1, so that the pixels between two logits are a whole number."""
         return all((side - 1) % self.segmenter.config.alignment == 0 for side in self.config.eval_crop_size)
 
-    def padded(self, side, axis):
+    def _padded(self, side, axis):
         """The side that the network sees, along axis 0 (height) or 1 (width)."""
         if self.config.eval_crop_size:
             return self.config.eval_crop_size[axis]
@@ -153,7 +153,9 @@ class Predictor:
         key = (height, width, with_probabilities)
         if key not in self._memory:
             scale = max(1.0, *self.config.eval_scales)
-            size = tuple(_scaled(self.class_ids.padded(side, axis), scale) for axis, side in enumerate((height, width)))
+            size = tuple(
+                _scaled(self.class_ids._padded(side, axis), scale) for axis, side in enumerate((height, width))
+            )
             self._memory[key] = inference_memory(self.segmenter, size, with_probabilities)
         needed, available = batch * self._memory[key], available_memory()
         if available is not None and needed > available:

@@ -5,6 +5,7 @@ import pathlib
 import resource
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -12,6 +13,7 @@ import tensorflow as tf
 from deeplab_dpc.config import TrainConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.layers import kernels
+from deeplab_dpc.models.memory import available_memory, training_memory
 
 
 @contextlib.contextmanager
@@ -32,11 +34,38 @@ def exhausted_memory_named(config: TrainConfig, crop_size: tuple[int, int]) -> c
       config: of the training.
       crop_size: (height, width) in pixels.
     """
+    return exhausted_memory_said(f"The memory of the device is not enough {_what_needs_less(config, crop_size)}")
+
+
+def require_memory(network: Any, config: TrainConfig, crop_size: tuple[int, int], devices: int = 1) -> None:
+    """Checks beforehand what would end the process: that a step fits into the memory of a CPU's process.
+
+    Args:
+      network: a Segmenter.
+      config: of the training.
+      crop_size: (height, width) in pixels.
+      devices: of all processes together, which share a batch.
+
+    Raises:
+      UserError: if it is estimated not to.
+    """
+    available = available_memory()
+    at_a_time = -(-config.train_batch_size // (config.gradient_accumulation_steps * devices))
+    value_bytes = 4 if config.precision == "float32" else 2
+    needed = training_memory(network, crop_size, at_a_time, value_bytes)
+    if available is not None and needed > available:
+        raise UserError(
+            f"The memory, of which {available / 1e9:.1f} GB are free and about {needed / 1e9:.1f} GB are needed, is not "
+            f"enough {_what_needs_less(config, crop_size)}"
+        )
+
+
+def _what_needs_less(config: TrainConfig, crop_size: tuple[int, int]) -> str:
     batch, parts = config.train_batch_size, config.gradient_accumulation_steps
     less = [] if config.precision == "bfloat16" else ["--precision=bfloat16"]
     less += [f"--gradient_accumulation_steps={n}" for n in range(parts + 1, batch + 1) if batch % n == 0][:1]
-    return exhausted_memory_said(
-        f"The memory of the device is not enough for {batch // parts} image(s) of {crop_size[0]} x {crop_size[1]} "
+    return (
+        f"for {batch // parts} image(s) of {crop_size[0]} x {crop_size[1]} "
         f"at a time; what needs less: {', '.join([*less, 'a smaller --train_crop_size', 'more devices'])}."
     )
 
@@ -58,10 +87,7 @@ def free_memory() -> int | None:
 
     None where the system does not say, and on an accelerator, where exhausted memory is an error.
     """
-    meminfo = pathlib.Path("/proc/meminfo")
-    if _accelerator_peak() is not None or not meminfo.exists():
-        return None
-    return _kilobytes(meminfo, "MemAvailable")
+    return available_memory()
 
 
 def _kilobytes(path: pathlib.Path, field: str) -> int:

@@ -26,7 +26,7 @@ from deeplab_dpc.training.claim import claim
 from deeplab_dpc.training.distribution import ONE_DEVICE, Devices
 from deeplab_dpc.training.divergence import check_initial_weights, report_divergence
 from deeplab_dpc.training.interruption import Interruption
-from deeplab_dpc.training.memory import exhausted_memory_named
+from deeplab_dpc.training.memory import exhausted_memory_named, require_memory
 from deeplab_dpc.training.recorder import OnStep, Recorder, Validator
 from deeplab_dpc.training.training_model import TrainingModel, build_training_model
 
@@ -203,6 +203,7 @@ def _fit(
     devices: Devices,
     on_step: OnStep | None,
 ) -> None:
+    require_memory(model.network, config, data.train_crop_size, devices.count)
     shard = Shard(devices.process, devices.num_processes)
     batches = training_dataset(
         dataset,
