@@ -15,6 +15,7 @@ import re
 import shutil
 import socket
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
@@ -23,6 +24,7 @@ from deeplab_dpc.errors import UserError
 
 _MAX_DIGITS = 20  # of an integer of 64 bits, its sign among them
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+CHECK_SUM = "crc32"  # the key of an object's check sum
 LOCK = ".in_use"  # the lock file of a directory, or the end of the name of a file's
 
 
@@ -198,13 +200,34 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
         partial.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
-def read_json(path: str | os.PathLike[str], what: str, convert: Callable[[dict[str, Any]], Any] | None = None) -> Any:
+def with_check_sum(value: dict[str, Any]) -> dict[str, Any]:
+    """Returns an object that write_json is to write, with a check sum of itself."""
+    return value | {CHECK_SUM: _check_sum(value)}
+
+
+def has_check_sum(value: dict[str, Any]) -> bool:
+    """Takes the check sum out of an object as it was read; whether it agrees, or there is none."""
+    found = value.pop(CHECK_SUM, None)
+    return found is None or found == _check_sum(value)
+
+
+def _check_sum(value: Any) -> int:
+    return zlib.crc32(json.dumps(value).encode())
+
+
+def read_json(
+    path: str | os.PathLike[str],
+    what: str,
+    convert: Callable[[dict[str, Any]], Any] | None = None,
+    finite: bool = True,
+) -> Any:
     """Reads a JSON file, in UTF-8 or another encoding of Unicode, with a byte order mark or without.
 
     Args:
       path: the file.
       what: names it in errors (for example 'classes file').
       convert: is given each object as it is read, and returns what takes its place; None keeps it.
+      finite: whether NaN and infinity are refused, which losses may be.
 
     Raises:
       UserError: if the file is absent, unreadable or not JSON. Also refused is what other programs read differently
@@ -217,14 +240,16 @@ def read_json(path: str | os.PathLike[str], what: str, convert: Callable[[dict[s
         raise UserError(f"The {what} {path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise UserError(f"The {what} {path} is not valid JSON: byte {error.start} is no {error.encoding}.") from error
-    return parse_json(text, f"The {what} {path}", convert)
+    return parse_json(text, f"The {what} {path}", convert, finite)
 
 
 def _unicode(data: bytes) -> str:
     return data.decode(json.detect_encoding(data))
 
 
-def parse_json(text: str, title: str, convert: Callable[[dict[str, Any]], Any] | None = None) -> Any:
+def parse_json(
+    text: str, title: str, convert: Callable[[dict[str, Any]], Any] | None = None, finite: bool = True
+) -> Any:
     """Returns the value of a JSON text; `title` begins the errors. See `read_json`."""
 
     def checked(pairs: list[tuple[str, Any]]) -> Any:
@@ -235,9 +260,8 @@ def parse_json(text: str, title: str, convert: Callable[[dict[str, Any]], Any] |
         return value if convert is None else convert(value)
 
     try:
-        value = json.loads(
-            text, object_pairs_hook=checked, parse_constant=_constant, parse_int=_integer, parse_float=_float
-        )
+        limits = {"parse_constant": _constant, "parse_float": _float} if finite else {}
+        value = json.loads(text, object_pairs_hook=checked, parse_int=_integer, **limits)
         if _ESCAPED_SURROGATE.search(text):
             # A name of a file may hold bytes that are no text, which Python writes as some of them.
             json.dumps(value, ensure_ascii=False, default=str).encode("utf-8", "surrogateescape")

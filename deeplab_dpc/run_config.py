@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from deeplab_dpc.config import Config, encode
 from deeplab_dpc.errors import UserError, shown
-from deeplab_dpc.files import read_json, write_json
+from deeplab_dpc.files import CHECK_SUM, has_check_sum, read_json, with_check_sum, write_json
 
 CONFIG_FILE = "config.json"
 
@@ -39,7 +39,7 @@ def open_run(workdir: pathlib.Path, sections: dict[str, Any], extendable: Iterab
             )
         if not differences:
             return
-    write_json(path, {name: encode(section) for name, section in sections.items()})
+    write_json(path, with_check_sum({name: encode(section) for name, section in sections.items()}))
 
 
 def config_differences(stored: dict[str, Any], sections: dict[str, Any]) -> dict[str, str]:
@@ -80,6 +80,11 @@ def read_run(workdir: str | pathlib.Path, flag: str = "workdir") -> dict[str, An
     value = read_json(path, "run configuration")
     if not isinstance(value, dict):
         raise UserError(f"The run configuration {path} is damaged: it must be an object, got {shown(value)}.")
+    if not has_check_sum(value):
+        raise UserError(
+            f"The run configuration {path} is damaged or was edited: it does not have its check sum; put a copy of it "
+            f"there, or take {CHECK_SUM!r} out of it if the change is meant."
+        )
     return value
 
 

@@ -12,7 +12,6 @@ a zip archive keeps of its arrays are all there is. progress.json has a check su
 
 import dataclasses
 import hashlib
-import json
 import os
 import pathlib
 import zipfile
@@ -25,13 +24,13 @@ import numpy as np
 
 from deeplab_dpc.checkpoint.names import named_variables
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.files import read_json, write_json
+from deeplab_dpc.files import CHECK_SUM, has_check_sum, read_json, with_check_sum, write_json
 
 WEIGHTS = "weights.npz"
 OPTIMIZER = "optimizer.npz"
 RANDOM_STATES = "random_states.npz"
 PROGRESS = "progress.json"
-FILES, CHECK_SUM = "files", "crc32"  # keys of a sealed file: the digests of the others, and its own check sum
+FILES = "files"  # the key of the digests of the other files in a sealed one
 ITERATION = "iteration"  # Keras' name of the number of steps that an optimizer has made
 LOSS_SCALE = "loss_scale/"  # before the names of what keeps the loss scale; the optimizer inside has its usual names
 COUNT_FROM_END = -12  # where a zip archive says how many files it has; zipfile reads as many as it finds
@@ -130,7 +129,7 @@ def file_digest(path: pathlib.Path) -> str:
 def write_sealed(path: pathlib.Path, value: dict[str, Any]) -> None:
     """Writes JSON with the digests of the archives beside it and a check sum of itself; the last file to write."""
     sealed = value | {FILES: {file.name: file_digest(file) for file in sorted(path.parent.glob("*.npz"))}}
-    write_json(path, sealed | {CHECK_SUM: _check_sum(sealed)})
+    write_json(path, with_check_sum(sealed))
 
 
 def read_sealed(path: pathlib.Path, keys: Collection[str]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -144,13 +143,12 @@ def read_sealed(path: pathlib.Path, keys: Collection[str]) -> tuple[dict[str, An
       DamageError: if it is absent, or not as it was written.
     """
     try:
-        stored = read_json(path, path.name)
+        stored = read_json(path, path.name, finite=False)
     except UserError as error:
         raise DamageError(f"{path.name}: {_first_line(error)}") from error
     if not isinstance(stored, dict) or stored.keys() - {*keys, FILES, CHECK_SUM}:
         raise DamageError(f"{path.name}: it does not hold what was written")
-    check_sum = stored.pop(CHECK_SUM, None)
-    if check_sum != _check_sum(stored) and (check_sum is not None or FILES in stored):
+    if (FILES in stored and CHECK_SUM not in stored) or not has_check_sum(stored):
         raise DamageError(f"{path.name} does not have its check sum")
     return stored, stored.pop(FILES, {})
 
@@ -197,10 +195,6 @@ def require_step(progress: Progress, step: int) -> None:
 
 def _are_rows(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(row, dict) and "step" in row for row in value)
-
-
-def _check_sum(value: dict[str, Any]) -> int:
-    return zlib.crc32(json.dumps(value).encode())
 
 
 def _first_line(error: Exception) -> str:

@@ -18,11 +18,20 @@ import numpy as np
 
 from deeplab_dpc.console import track
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.files import atomic_path, only_writer, remove_partial, require_space
+from deeplab_dpc.files import (
+    CHECK_SUM,
+    atomic_path,
+    has_check_sum,
+    only_writer,
+    read_json,
+    remove_partial,
+    require_space,
+    with_check_sum,
+    write_json,
+)
 
 CACHE_FOLDER = "decoded"  # in the data set's directory
-PIXELS, SIZES = "pixels.raw", "sizes.npy"
-CHECK_SUMS = "check_sums.npy"  # of each picture, and at the end of the sizes
+PIXELS, INDEX = "pixels.raw", "index.json"  # the index has the size and the check sum of each picture
 CHANNELS = 4
 MEMORY_SHARE = 0.8  # of what is free, which a cache may take
 
@@ -55,7 +64,7 @@ class DecodedCache:
         area, start = rows * columns, self.offsets[record]
         check_sum = self.unchecked.get(int(record))
         if check_sum is not None:
-            if zlib.crc32(self.pixels[start : start + CHANNELS * area]) != check_sum:
+            if zlib.crc32(self.pixels[start : start + CHANNELS * area].data) != check_sum:
                 raise _damaged(self.path, f"picture {record} does not have its check sum")
             self.unchecked.pop(int(record), None)  # of another thread, perhaps
         image = self.pixels[start : start + 3 * area].reshape(rows, columns, 3)
@@ -116,12 +125,11 @@ def _write(
     require_space(path.parent, offsets[-1])
     with atomic_path(path) as partial:
         partial.mkdir()
-        np.save(partial / SIZES, known)
         pixels = np.memmap(partial / PIXELS, np.uint8, "w+", shape=(offsets[-1],))
         _fill(pixels, offsets, pictures(len(known)))
         pixels.flush()
-        sums = [zlib.crc32(pixels[start:end]) for start, end in itertools.pairwise(offsets)]
-        np.save(partial / CHECK_SUMS, np.array([*sums, zlib.crc32(known.tobytes())], np.uint32))
+        sums = [zlib.crc32(pixels[start:end].data) for start, end in itertools.pairwise(offsets)]
+        write_json(partial / INDEX, with_check_sum({"sizes": known.tolist(), "check_sums": sums}))
 
 
 def _open(path: pathlib.Path) -> DecodedCache:
@@ -131,21 +139,17 @@ def _open(path: pathlib.Path) -> DecodedCache:
       UserError: if they do not go together.
     """
     try:
-        known, sums = (np.load(path / name, allow_pickle=False) for name in (SIZES, CHECK_SUMS))
+        index = read_json(path / INDEX, "index of decoded pictures")
         pixels = np.memmap(path / PIXELS, np.uint8, "r")
-    except (OSError, ValueError, EOFError) as error:
-        raise _damaged(path, (str(error).splitlines() or ["it is empty"])[0].rstrip(".")) from error
-    if (
-        known.ndim != 2
-        or known.shape[1] != 2
-        or sums.shape != (len(known) + 1,)
-        or zlib.crc32(known.tobytes()) != sums[-1]
-    ):
-        raise _damaged(path, f"{SIZES} does not have its check sum")
+    except (OSError, ValueError) as error:
+        raise _damaged(path, str(error).rstrip(".")) from error
+    if not isinstance(index, dict) or CHECK_SUM not in index or not has_check_sum(index):
+        raise _damaged(path, f"{INDEX} does not have its check sum")
+    known = np.array(index["sizes"], np.int32)
     offsets = _offsets(known)
     if len(pixels) != offsets[-1]:
         raise _damaged(path, f"{PIXELS} has {len(pixels)} bytes and should have {offsets[-1]}")
-    return DecodedCache(pixels, known, offsets[:-1], dict(enumerate(sums[:-1].tolist())), path)
+    return DecodedCache(pixels, known, offsets[:-1], dict(enumerate(index["check_sums"])), path)
 
 
 def _damaged(path: pathlib.Path, reason: str) -> UserError:

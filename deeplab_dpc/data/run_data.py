@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from deeplab_dpc.data.dataset_info import Dataset, DatasetInfo
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.files import read_json, write_json
+from deeplab_dpc.files import has_check_sum, read_json, with_check_sum, write_json
 
 DATASET_FILE = "dataset.json"
 # Fields of a run's configuration that say where its data is: they may change as long as the digests stay.
@@ -81,7 +81,7 @@ def class_difference(before: Sequence[str], now: Sequence[str]) -> str | None:
 
 def write_run_data(workdir: pathlib.Path, data: RunData) -> None:
     """Writes dataset.json."""
-    write_json(workdir / DATASET_FILE, data.info.to_json() | {_DIGESTS: data.digests})
+    write_json(workdir / DATASET_FILE, with_check_sum(data.info.to_json() | {_DIGESTS: data.digests}))
 
 
 def read_run_data(workdir: str | pathlib.Path) -> RunData:
@@ -92,6 +92,8 @@ def read_run_data(workdir: str | pathlib.Path) -> RunData:
     """
     path = pathlib.Path(workdir) / DATASET_FILE
     value = read_json(path, "description of the run's data")
+    if isinstance(value, dict) and not has_check_sum(value):
+        raise _damaged(path)
     try:
         data = RunData(DatasetInfo.from_json(value), value.get(_DIGESTS, {}))
     except UserError as error:

@@ -2,11 +2,11 @@
 
 import dataclasses
 import pathlib
-import zipfile
 from typing import Any
 
 import numpy as np
 
+from deeplab_dpc.checkpoint.run_state import DamageError, read_arrays
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.image_counts import ImageCounts
 from deeplab_dpc.evaluation.measures import MEASURES, Measured
@@ -77,27 +77,27 @@ def read_evaluation(folder: pathlib.Path) -> StoredEvaluation:
       UserError: if the file is absent or damaged.
     """
     path = folder / PER_IMAGE_FILE
+    if not path.exists():
+        raise UserError(f"{path} cannot be read: there is no such file.")
     try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            images = tuple(arrays["images"].tolist())
-            measured = tuple(
-                Measured(
-                    measure,
-                    tuple(arrays[f"{measure.key}/names"].tolist()),
-                    arrays[f"{measure.key}/setting"].item(),
-                    ImageCounts(images, *(arrays[f"{measure.key}/{name}"] for name in _COUNTS)),
-                )
-                for measure in MEASURES
-                if f"{measure.key}/names" in arrays
+        arrays = read_arrays(path)
+        images = tuple(arrays["images"].tolist())
+        measured = tuple(
+            Measured(
+                measure,
+                tuple(arrays[f"{measure.key}/names"].tolist()),
+                arrays[f"{measure.key}/setting"].item(),
+                ImageCounts(images, *(arrays[f"{measure.key}/{name}"] for name in _COUNTS)),
             )
-            subject = Subject(
-                arrays["dataset"].item(),
-                arrays["split"].item(),
-                tuple(arrays["class_names"].tolist()),
-                arrays["ignore_label"].item(),
-            )
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            for measure in MEASURES
+            if f"{measure.key}/names" in arrays
+        )
+        subject = Subject(
+            arrays["dataset"].item(),
+            arrays["split"].item(),
+            tuple(arrays["class_names"].tolist()),
+            arrays["ignore_label"].item(),
+        )
+    except (DamageError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is damaged; evaluate again.") from error
     return StoredEvaluation(subject, measured)

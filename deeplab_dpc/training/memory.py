@@ -55,8 +55,8 @@ def require_memory(network: Any, config: TrainConfig, crop_size: tuple[int, int]
     needed = training_memory(network, crop_size, at_a_time, value_bytes)
     if available is not None and needed > available:
         raise UserError(
-            f"The memory, of which {available / 1e9:.1f} GB are free and about {needed / 1e9:.1f} GB are needed, is not "
-            f"enough {_what_needs_less(config, crop_size)}"
+            f"The memory ({available / 1e9:.1f} GB are free, about {needed / 1e9:.1f} GB are needed) is not enough "
+            f"{_what_needs_less(config, crop_size)}"
         )
 
 
