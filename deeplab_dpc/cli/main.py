@@ -150,8 +150,8 @@ def _refuse_far_paths(values: flags.FlagValues) -> None:
             far = _FAR_PATH.search(text) if isinstance(text, str) and name not in FLAGS_WITH_URLS else None
             if far:
                 raise UserError(
-                    f"--{name} begins with {far[1]}: only files and folders of this machine are read and written; copy "
-                    "what lies there, or mount it, and give that folder."
+                    f"--{name} begins with {far[1]}: URLs and the storage of other machines are neither read nor "
+                    "written; copy what lies there to this machine, or mount it, and give that folder."
                 )
 
 

@@ -17,11 +17,11 @@ FLOAT32_BYTES = 4
 # The peak of a prediction over input and output of its largest layer.
 INFERENCE_FACTOR = 1.6
 # The peak of a training step over the outputs of all layers, which are kept for the gradient.
-TRAINING_FACTOR = 2.0
+TRAINING_FACTOR = 2.2
 # Probabilities of all pixels at once: logits, exponentials and their mean.
 PROBABILITY_COPIES = 3
 # Allocators and threads reserve more addresses than they use.
-ADDRESSES_PER_BYTE, ADDRESSES_OF_THREADS = 1.4, 300_000_000
+ADDRESSES_PER_BYTE, ADDRESSES_OF_THREADS = 1.5, 300_000_000
 _MEMINFO, _STATM = pathlib.Path("/proc/meminfo"), pathlib.Path("/proc/self/statm")
 _CGROUPS = pathlib.Path("/sys/fs/cgroup")
 
@@ -113,14 +113,14 @@ def training_memory(network: Any, size: tuple[int, int], batch_size: int, value_
     return round(TRAINING_FACTOR * value_bytes * batch_size * written)
 
 
-def inference_memory(network: Any, size: tuple[int, int], with_probabilities: bool = False) -> int:
+def inference_memory(network: Any, size: tuple[int, int], num_probabilities: int = 0) -> int:
     """Returns the bytes that the prediction of one image is estimated to take.
 
     Args:
       network: a Segmenter.
       size: (height, width) in pixels that the network sees.
-      with_probabilities: whether those of all pixels are in memory at once.
+      num_probabilities: pixels whose probabilities are in memory at once.
     """
     largest = max(read + written for read, written in layer_sizes(network, size))
-    probabilities = PROBABILITY_COPIES * math.prod(size) * network.config.num_classes if with_probabilities else 0
+    probabilities = PROBABILITY_COPIES * num_probabilities * network.config.num_classes
     return round(FLOAT32_BYTES * max(INFERENCE_FACTOR * largest, probabilities))

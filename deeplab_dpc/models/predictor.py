@@ -153,10 +153,9 @@ class Predictor:
         key = (height, width, with_probabilities)
         if key not in self._memory:
             scale = max(1.0, *self.config.eval_scales)
-            size = tuple(
-                _scaled(self.class_ids._padded(side, axis), scale) for axis, side in enumerate((height, width))
-            )
-            self._memory[key] = inference_memory(self.segmenter, size, with_probabilities)
+            sides = (_scaled(self.class_ids._padded(side, axis), scale) for axis, side in enumerate((height, width)))
+            pixels = height * width if with_probabilities else 0
+            self._memory[key] = inference_memory(self.segmenter, (next(sides), next(sides)), pixels)
         needed, available = batch * self._memory[key], available_memory()
         if available is not None and needed > available:
             which, gigabytes = name or f"{batch} image(s)", f"{needed / 1e9:.1f} GB"

@@ -19,6 +19,8 @@ from deeplab_dpc.cli.main import execute
 from deeplab_dpc.cli.predictor_source import LoadedPredictor
 from deeplab_dpc.config import DataConfig, TrainConfig
 from deeplab_dpc.data.dataset_info import INFO_FILE
+from deeplab_dpc.data.run_data import bind, write_run_data
+from deeplab_dpc.files import only_process
 
 
 class Guess:
@@ -41,14 +43,16 @@ class Guess:
 @pytest.fixture
 def source(shapes, tmp_path, monkeypatch):
     """Makes eval.py's predictor a Guess; its share and the run's step can be set."""
-    made = {"share": 0.5, "step": None, "workdir": None}
+    made = {"share": 0.5, "step": None, "workdir": None, "classes": 7}
 
     def load(values):
         step, workdir = made["step"], made["workdir"]
         names, palette = shapes.info.class_names, shapes.info.palette
         if callable(step):
             step = step()
-        return LoadedPredictor(Guess(made["share"]), names, palette, 255, "a guess", workdir, None, step)
+        guess = Guess(made["share"])
+        guess.num_classes = made["classes"]
+        return LoadedPredictor(guess, names, palette, 255, "a guess", workdir, None, step)
 
     monkeypatch.setattr(command, "load_predictor", load)
     monkeypatch.chdir(tmp_path)
@@ -94,6 +98,50 @@ def test_evaluation_leaves_metrics_tables_and_pictures(source, shapes, tmp_path,
     assert f"Written: {folder}" in shown
     assert run(data_dir=shapes.path, eval_logdir=tmp_path, worst_images=0) == 0
     assert not (folder / "worst.png").exists()  # it would be of the evaluation before
+
+
+def test_data_whose_classes_are_in_another_order_is_refused_with_the_first_difference(
+    source, shapes, tmp_path, capsys, no_pictures
+):
+    source["workdir"] = tmp_path / "run"
+    write_run_data(tmp_path / "run", bind(tmp_path / "run", shapes, ["val"]))
+    names = shapes.info.class_names
+    info = dataclasses.replace(shapes.info, class_names=(*names[1:], names[0]))
+    data = _described_as(info, shapes, tmp_path / "data")
+    assert run(data_dir=data) == 2
+    said = capsys.readouterr().err
+    assert f"the classes are in another order: class 0 was {names[0]!r} and is {names[1]!r}; give data with" in said
+    assert "--nocheck_class_names" in said
+    assert not (tmp_path / "run" / "eval_val").exists()
+    assert run("--nocheck_class_names", data_dir=data) == 0
+
+
+def test_split_that_was_built_again_is_said(source, shapes, tmp_path, capsys, no_pictures):
+    source["workdir"] = tmp_path / "run"
+    bound = bind(tmp_path / "run", shapes, ["val"])
+    write_run_data(tmp_path / "run", dataclasses.replace(bound, digests={"val": "0" * 64}))
+    assert run(data_dir=shapes.path) == 0
+    assert (
+        f"The split val of {shapes.path} has other records than the one that the run has seen."
+        in capsys.readouterr().out
+    )
+
+
+def test_evaluation_in_a_directory_of_another_process_is_refused(source, shapes, tmp_path, capsys):
+    with only_process(tmp_path / "out" / "eval_val", "eval_logdir"):
+        assert run(data_dir=shapes.path, eval_logdir=tmp_path / "out") == 2
+    assert "eval_val is in use by process" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_classes_without_a_label_are_said_beside_the_mean(source, shapes, tmp_path, capsys, no_pictures):
+    info = dataclasses.replace(shapes.info, class_names=(*shapes.info.class_names, "never"), palette=((0, 0, 0),) * 8)
+    source["classes"] = 8
+    assert run(data_dir=_described_as(info, shapes, tmp_path / "data"), eval_logdir=tmp_path) == 0
+    metrics = read(tmp_path / "eval_val")
+    occurring = metrics["classes_in_labels"]
+    assert (occurring, metrics["num_classes"]) == (7, 8)
+    assert "mIOU (only 7 of 8 classes occur)" in capsys.readouterr().out
 
 
 def _described_as(info, dataset, path: pathlib.Path) -> pathlib.Path:
