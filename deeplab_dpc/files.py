@@ -260,7 +260,7 @@ def parse_json(
         return value if convert is None else convert(value)
 
     try:
-        limits = {"parse_constant": _constant, "parse_float": _float} if finite else {}
+        limits: dict[str, Any] = {"parse_constant": _constant, "parse_float": _float} if finite else {}
         value = json.loads(text, object_pairs_hook=checked, parse_int=_integer, **limits)
         if _ESCAPED_SURROGATE.search(text):
             # A name of a file may hold bytes that are no text, which Python writes as some of them.

@@ -135,7 +135,6 @@ class ConfusionMatrix:
         found = {name: float(summary(sums)) for name, summary in SUMMARIES.items()} | {
             "per_class_iou": iou,
             "absent_classes": [name for name, value in iou.items() if value is None and name != ignored],
-            **dict(zip(("classes_in_labels", "num_classes"), self.occurring(), strict=True)),
             "num_pixels": int(self.matrix.sum()),
         }
         if ignored is not None:

@@ -85,6 +85,7 @@ def metrics_json(report: Report) -> dict[str, Any]:
         "judging": report.judging.to_json(),
     }
     found |= report.confusion.metrics(report.info.class_names, report.info.categories)
+    found["classes_in_labels"], found["num_classes"] = report.confusion.occurring()
     intervals: dict[str, Any] = {"confidence": CONFIDENCE, "resamples": report.judging.bootstrap_resamples}
     for one, its in zip(report.measured, report.figures, strict=True):
         each = one.measure.each

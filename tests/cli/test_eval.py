@@ -43,7 +43,7 @@ class Guess:
 @pytest.fixture
 def source(shapes, tmp_path, monkeypatch):
     """Makes eval.py's predictor a Guess; its share and the run's step can be set."""
-    made = {"share": 0.5, "step": None, "workdir": None, "classes": 7}
+    made = {"share": 0.5, "step": None, "workdir": None, "classes": None}
 
     def load(values):
         step, workdir = made["step"], made["workdir"]
@@ -51,7 +51,7 @@ def source(shapes, tmp_path, monkeypatch):
         if callable(step):
             step = step()
         guess = Guess(made["share"])
-        guess.num_classes = made["classes"]
+        guess.num_classes = made["classes"] or guess.num_classes
         return LoadedPredictor(guess, names, palette, 255, "a guess", workdir, None, step)
 
     monkeypatch.setattr(command, "load_predictor", load)
