@@ -10,6 +10,7 @@ from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.cli.main import parse
 from deeplab_dpc.console import console, print_table
 from deeplab_dpc.data.catalog import find_dataset
+from deeplab_dpc.data.example import filename_text
 from deeplab_dpc.data.pipeline import evaluation_dataset, iterate
 from deeplab_dpc.evaluation.visualize import save_rgb_png
 from deeplab_dpc.files import read_json
@@ -97,7 +98,7 @@ def _write_images(data: pathlib.Path, folder: pathlib.Path) -> None:
     dataset = find_dataset(data)
     examples = evaluation_dataset(dataset, "val").take(PREDICTED)
     for example in iterate(examples, f"The split val of {dataset.path}", dataset.shards("val")):
-        stem = pathlib.Path(example["filename"].decode()).stem
+        stem = pathlib.Path(filename_text(example["filename"])).stem
         save_rgb_png(folder / f"{stem}.png", example["image"])
 
 

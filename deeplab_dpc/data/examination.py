@@ -8,9 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_dpc.data.contact_sheet import Tile, make_tile
-from deeplab_dpc.data.example import parse_example
+from deeplab_dpc.data.example import filename_text, parse_example
 from deeplab_dpc.data.label_statistics import NUM_IDS, out_of_range
-from deeplab_dpc.data.tolerant_reader import Damage, first_line
+from deeplab_dpc.data.tolerant_reader import READING_ERRORS, Damage, first_line
 
 NOISE_AGREEMENT = 0.5  # share of equal neighbours; of drawn outlines they are above 0.9, of random ids 1 / num_classes
 NOISE_IDS = 8  # distinct ids; with few, fine patterns are no noise
@@ -81,14 +81,14 @@ def examine(record: bytes | Damage, has_label: bool, num_classes: int, ignore_la
         return Examined(problems=((Kind.DAMAGED, record.reason),))
     try:
         features = {key: value.numpy() for key, value in parse_example(record).items()}
-    except (tf.errors.InvalidArgumentError, UnicodeDecodeError):  # its message repeats the record, which is no text
+    except READING_ERRORS:
         return Examined(problems=((Kind.DAMAGED, "is no example with DeepLab's keys and types"),))
-    filename = features["image/filename"].decode(errors="replace")
+    filename = filename_text(features["image/filename"])
     problems: list[tuple[Kind, str]] = []
     image = label = None
     try:
         image = _decode_image(features["image/encoded"])
-    except tf.errors.InvalidArgumentError as error:
+    except READING_ERRORS as error:
         problems.append((Kind.IMAGE, f"its image cannot be decoded ({first_line(error)})"))
     if has_label:
         label = _decode_label(features["image/segmentation/class/encoded"], problems)
@@ -120,7 +120,7 @@ def _decode_label(encoded: bytes, problems: list[tuple[Kind, str]]) -> np.ndarra
         return None
     try:
         label = tf.io.decode_png(encoded, channels=1).numpy()[..., 0]
-    except tf.errors.InvalidArgumentError as error:
+    except READING_ERRORS as error:
         problems.append((Kind.LABEL, f"its label cannot be decoded ({first_line(error)})"))
         return None
     if encoded[_PNG_HEADER] != _GREY_8_BIT:

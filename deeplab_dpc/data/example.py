@@ -1,10 +1,15 @@
 """The TFRecord schema of DeepLab (tensorflow/models, research/deeplab/datasets/build_data.py)."""
 
 import struct
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 
+from deeplab_dpc.data.image_files import MAX_SIDE
+from deeplab_dpc.errors import UserError
+
+_PNG_SIGNATURE, _PNG_HEADER_END = b"\x89PNG\r\n\x1a\n", 24  # of what tells its size
 NO_LABEL = 255  # what the label of a record without one is filled with
 
 FEATURES = {
@@ -99,7 +104,27 @@ def decode_example(features: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     return {"image": tf.ensure_shape(image, [None, None, 3]), "label": label, "filename": features["image/filename"]}
 
 
-def png_size(data: bytes) -> tuple[int, int]:
-    """(height, width) of a PNG, from its header."""
-    width, height = struct.unpack_from(">II", data, 16)
-    return height, width
+def label_size(features: Mapping[str, Any]) -> tuple[int, int]:
+    """Returns (height, width) of the label of a parsed record, from the header of its PNG.
+
+    Raises:
+      UserError: if the label is no PNG, or one without an end.
+    """
+    data = features["image/segmentation/class/encoded"]
+    if data[:8] == _PNG_SIGNATURE and len(data) >= _PNG_HEADER_END:
+        width, height = struct.unpack_from(">II", data, 16)
+        if min(width, height) > 0 and max(width, height) <= MAX_SIDE:
+            return height, width
+    raise UserError(
+        f"The label of the image {filename_text(features['image/filename'])} is no PNG that can be decoded; "
+        "datasets/check_data.py names its record."
+    )
+
+
+def filename_text(name: bytes) -> str:
+    """Returns the file name of a record as text of one line; what is no UTF-8, or no character to print, as escapes.
+
+    So names that differ stay different, can be printed and drawn, and be names of files.
+    """
+    text = name.decode("utf-8", "backslashreplace")
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from deeplab_dpc.config import DataConfig
 from deeplab_dpc.data.dataset_info import Dataset
-from deeplab_dpc.data.example import parse_example, png_size
+from deeplab_dpc.data.example import label_size, parse_example
 from deeplab_dpc.data.pipeline import iterate, read_encoded
 from deeplab_dpc.data.preprocess import MEAN_PIXEL, Augmentation, finish, resized_size
 from deeplab_dpc.data.record_order import record_seed, with_contents
@@ -38,7 +38,7 @@ def fixed_size_view(data: DataConfig, dataset: Dataset, split: str, stride: int)
             f"The split {split} of {dataset.path}",
             shards,
         )
-        sizes = {png_size(features["image/segmentation/class/encoded"]) for features in records}
+        sizes = {label_size(features) for features in records}
         largest = np.max([resized_size(tf.constant(size), resize) for size in sizes], axis=0)
     height, width = (-(-(int(side) - 1) // stride) * stride + 1 for side in largest)
     return Augmentation(

@@ -139,6 +139,7 @@ def _count(path: pathlib.Path, shards: dict[str, list[pathlib.Path]]) -> Dataset
     for split, members in shards.items():
         count = labelled = height = width = 0
         counts = dict.fromkeys(members, 0)
+        without = ""  # the first record without a label
         for shard, title, record in _examples(members):
             counts[shard] += 1
             size = _image_size(record, title)
@@ -146,12 +147,16 @@ def _count(path: pathlib.Path, shards: dict[str, list[pathlib.Path]]) -> Dataset
             label = _bytes(record, _LABEL)
             if label:
                 _check_stored_as_ids(label, title)
+            else:
+                without = without or title
             count, labelled = count + 1, labelled + bool(label)
         _require_layout(members, list(counts.values()))
         if not count:
             raise UserError(f"The record files {path / split}-* hold no record; remove them or write them again.")
         if labelled not in (0, count):
-            raise UserError(f"{labelled} of the {count} records {path / split}-* have labels; all must, or none.")
+            raise UserError(
+                f"{labelled} of the {count} records {path / split}-* have labels: {without} has none."
+            )
         splits[split], max_size[split] = count, (height, width)
         if not labelled:
             unlabelled += (split,)

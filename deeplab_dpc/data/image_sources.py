@@ -1,6 +1,7 @@
 """What is predicted: image files, the images of a prepared data set, or the frames of a video, one after another."""
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Iterator, Sequence
 
@@ -10,6 +11,8 @@ from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.image_files import SUFFIXES, ImageFile, decode_image
 from deeplab_dpc.data.video import VideoReader
 from deeplab_dpc.errors import UserError
+
+MAX_NAME = 240  # bytes of a name of an output, which ends in .png or the like; file systems take 255
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,18 +58,22 @@ def pictures_of_split(dataset: Dataset, split: str) -> Iterator[Picture | Unread
     Raises:
       UserError: if there is no such split, or where a record is damaged.
     """
-    from deeplab_dpc.data.pipeline import evaluation_dataset, iterate  # it needs TensorFlow
+    from deeplab_dpc.data.example import filename_text  # these need TensorFlow
+    from deeplab_dpc.data.pipeline import evaluation_dataset, iterate
 
     description = f"The split {split} of {dataset.path}"
     names: set[str] = set()
     examples = iterate(evaluation_dataset(dataset, split), description, dataset.shards(split))
     for number, example in enumerate(examples):
-        filename = example["filename"].decode(errors="replace")
+        filename = filename_text(example["filename"])
         name = _record_name(filename) or f"{number:06d}"
         if name in names:
             yield Unreadable(f"{description} has the image {filename} more than once; only the first is written.")
             continue
         names.add(name)
+        if any(len(os.fsencode(part)) > MAX_NAME for part in name.split("/")):
+            yield Unreadable(f"Record {number} of {description} has an image whose name is too long for a file.")
+            continue
         yield Picture(name, filename or name, example["image"])
 
 

@@ -14,10 +14,18 @@ from deeplab_dpc.config import CACHE_MODES
 from deeplab_dpc.data import decoded_cache, preprocess
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.decoded_cache import CACHE_FOLDER, DecodedCache
-from deeplab_dpc.data.example import decode_example, decode_image_window, decode_label, parse_example, png_size
+from deeplab_dpc.data.example import (
+    decode_example,
+    decode_image_window,
+    decode_label,
+    filename_text,
+    label_size,
+    parse_example,
+)
 from deeplab_dpc.data.preprocess import Augmentation, draw_window
 from deeplab_dpc.data.record_index import RecordIndex
 from deeplab_dpc.data.record_order import WHOLE, Shard, record_order, record_seed, with_contents
+from deeplab_dpc.data.tolerant_reader import READING_ERRORS, first_line
 from deeplab_dpc.errors import UserError
 
 AUGMENTATION_STREAM, FINISH_STREAM = 0, 1  # of the random numbers of a record
@@ -119,7 +127,7 @@ def _decoded(dataset: Dataset, split: str, cache: str) -> DecodedCache:
 
     def sizes() -> np.ndarray:
         records = iterate(_records(shards).map(parse_example), description, shards)
-        return np.array([png_size(features["image/segmentation/class/encoded"]) for features in records], np.int32)
+        return np.array([label_size(features) for features in records], np.int32)
 
     examples = iterate(evaluation_dataset(dataset, split), description, shards)
     pictures = ((example["image"], example["label"].astype("uint8")) for example in examples)
@@ -174,13 +182,15 @@ def iterate(tf_dataset: tf.data.Dataset, description: str, shards: Sequence[path
     """
     try:
         yield from tf_dataset.as_numpy_iterator()
-    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+    except tf.errors.ResourceExhaustedError:
+        raise  # nothing of the records
+    except READING_ERRORS as error:
         raise _own_error(error) or UserError(_explain(description, shards, error)) from error
 
 
-def _own_error(error: tf.errors.OpError) -> UserError | None:
+def _own_error(error: tf.errors.OpError | UnicodeDecodeError) -> UserError | None:
     """The UserError that was raised in a function of the pipeline; None if it is another error."""
-    match = re.search(rf"{UserError.__name__}: (.+)", error.message)
+    match = re.search(rf"{UserError.__name__}: (.+)", error.message) if isinstance(error, tf.errors.OpError) else None
     return UserError(match[1]) if match else None
 
 
@@ -191,7 +201,7 @@ def damaged_record_named(description: str, shards: Sequence[pathlib.Path]) -> It
         yield
     except tf.errors.ResourceExhaustedError:
         raise  # nothing of the records
-    except tf.errors.OpError as error:
+    except READING_ERRORS as error:
         if own := _own_error(error):
             raise own from error
         if next(filter(None, map(_damaged_record, shards)), None) is None:
@@ -199,9 +209,11 @@ def damaged_record_named(description: str, shards: Sequence[pathlib.Path]) -> It
         raise UserError(_explain(description, shards, error)) from error
 
 
-def _explain(description: str, shards: Sequence[pathlib.Path], error: tf.errors.OpError) -> str:
+def _explain(description: str, shards: Sequence[pathlib.Path], error: tf.errors.OpError | UnicodeDecodeError) -> str:
     found = next(filter(None, map(_damaged_record, shards)), None)
-    reason = _reason(error)
+    if found is None:
+        found = next(filter(None, map(_unlabelled_record, shards)), None)
+    reason = first_line(error)
     if found is None:
         return f"{description} cannot be read ({reason}); build the data set again."
     record, reason = found
@@ -218,17 +230,19 @@ def _damaged_record(shard: pathlib.Path) -> tuple[str, str] | None:
             if serialized is None:
                 break
             features = parse_example(serialized)
-            filename = f" (image {features['image/filename'].numpy().decode(errors='replace')})"
+            filename = f" (image {filename_text(features['image/filename'].numpy())})"
             decode_example(features)
-        except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-            return f"record {index} of {shard}{filename}", _reason(error)
+        except READING_ERRORS as error:
+            return f"record {index} of {shard}{filename}", first_line(error)
     return None
 
 
-def _reason(error: tf.errors.OpError) -> str:
-    """The first line of TensorFlow's message, without the operations that it passed through."""
-    message = re.sub(r"\{\{function_node.*?\}\}", "", error.message).strip()
-    return message.splitlines()[0].partition(" [Op:")[0].rstrip(".")
+def _unlabelled_record(shard: pathlib.Path) -> tuple[str, str] | None:
+    """The first record of a whole file that has no label, as `_damaged_record` has it."""
+    for index, features in enumerate(_records([shard]).map(parse_example).as_numpy_iterator()):
+        if not features["image/segmentation/class/encoded"]:
+            return f"record {index} of {shard} (image {filename_text(features['image/filename'])})", "it has no label"
+    return None
 
 
 def _records(shards: Sequence[pathlib.Path]) -> tf.data.Dataset:

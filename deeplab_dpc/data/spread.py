@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_dpc.data.dataset_info import Dataset
-from deeplab_dpc.data.example import decode_image, parse_example
+from deeplab_dpc.data.example import decode_image, filename_text, parse_example
 from deeplab_dpc.data.pipeline import iterate
 from deeplab_dpc.data.record_order import with_contents
 
@@ -35,4 +35,4 @@ def spread_images(dataset: Dataset, split: str, number: int) -> Iterator[tuple[s
 
     examples = with_contents(order, index).map(decode)
     for name, image in iterate(examples, f"The split {split} of {dataset.path}", dataset.shards(split)):
-        yield name.decode(), image
+        yield filename_text(name), image

@@ -10,6 +10,9 @@ from typing import BinaryIO
 
 import tensorflow as tf
 
+# How TensorFlow reports damaged records: its messages repeat bytes of the record, which may be no text.
+READING_ERRORS = (tf.errors.OpError, UnicodeDecodeError)
+_SHOWN = 300  # characters of its messages
 _LENGTH_BYTES, _FRAME_BYTES = 8, 16  # a TFRecord is: length, its checksum (4 bytes), the data, their checksum (4 bytes)
 
 
@@ -38,10 +41,13 @@ def read_records(shard: pathlib.Path) -> Iterator[bytes | Damage]:
         yield from _read_one_by_one(shard, offset)
 
 
-def first_line(error: tf.errors.OpError) -> str:
-    """The first line of TensorFlow's message, without the operations that it passed through."""
-    message = re.sub(r"\{\{function_node.*?\}\}", "", error.message).strip()
-    return message.splitlines()[0].partition(" [Op:")[0].rstrip(".")
+def first_line(error: tf.errors.OpError | UnicodeDecodeError) -> str:
+    """Returns the first line of TensorFlow's message, without the operations that it passed through."""
+    message = error.object.decode("utf-8", "backslashreplace") if isinstance(error, UnicodeError) else error.message
+    message = re.sub(r"\{\{function_node.*?\}\}", "", message).strip()
+    message = re.sub(r"^Error in user-defined function passed to .*?::\w+: ", "", message)  # where in the input
+    first = next(iter(message.splitlines()), "it is damaged").partition(" [Op:")[0].rstrip(".")
+    return first if len(first) <= _SHOWN else f"{first[:_SHOWN]}..."
 
 
 def _intact_records(path: str | pathlib.Path) -> Iterator[bytes]:

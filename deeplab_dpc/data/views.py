@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from deeplab_dpc.data import preprocess
 from deeplab_dpc.data.dataset_info import Dataset
-from deeplab_dpc.data.example import parse_example, png_size
+from deeplab_dpc.data.example import label_size, parse_example
 from deeplab_dpc.data.pipeline import AUGMENTATION_STREAM, FINISH_STREAM, iterate, read_encoded
 from deeplab_dpc.data.preprocess import Augmentation, resized_size
 from deeplab_dpc.data.record_index import index_records
@@ -59,7 +59,7 @@ def largest_resized(dataset: Dataset, split: str, augmentation: Augmentation) ->
         f"The split {split} of {dataset.path}",
         shards,
     )
-    sizes = {tuple(png_size(features["image/segmentation/class/encoded"])) for features in records}
+    sizes = {label_size(features) for features in records}
     resized = np.array([resized_size(tf.constant(size, tf.int32), augmentation).numpy() for size in sizes])
     height, width = resized.max(axis=0).tolist()
     return height, width

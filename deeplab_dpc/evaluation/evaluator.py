@@ -6,6 +6,7 @@ import numpy as np
 
 from deeplab_dpc.console import track
 from deeplab_dpc.data.dataset_info import Dataset
+from deeplab_dpc.data.example import filename_text
 from deeplab_dpc.data.pipeline import evaluation_dataset, iterate
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.confusion import ConfusionMatrix
@@ -68,7 +69,7 @@ def predictions(
     tracked = track(examples, f"Evaluating {split}", dataset.info.splits[split]) if progress else examples
     count = 0
     for example in tracked:
-        image, name = example["image"], example["filename"].decode()
+        image, name = example["image"], filename_text(example["filename"])
         predictor.check_size(image, name)
         yield name, image, example["label"], predictor.predict_batch(image[np.newaxis])[0]
         count += 1

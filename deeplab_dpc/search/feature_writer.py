@@ -15,6 +15,7 @@ import numpy as np
 from deeplab_dpc.checkpoint.names import named_variables
 from deeplab_dpc.console import console, progress_bar
 from deeplab_dpc.data.dataset_info import Dataset
+from deeplab_dpc.data.example import filename_text
 from deeplab_dpc.data.pipeline import evaluation_dataset, iterate
 from deeplab_dpc.data.preprocess import Augmentation
 from deeplab_dpc.data.views import aligned, largest_resized, view_dataset
@@ -246,7 +247,7 @@ def _half(features: Any, batch: list[dict[str, Any]]) -> np.ndarray:
     for row, example in zip(half, batch, strict=True):
         if not np.isfinite(row).all():
             raise UserError(
-                f"The backbone's features of {example['filename'].decode()} are not finite in half precision; "
+                f"The backbone's features of {filename_text(example['filename'])} are not finite in half precision; "
                 "is --tf_initial_checkpoint the right one for this backbone?"
             )
     return half

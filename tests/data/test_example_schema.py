@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from deeplab_dpc.data.example import decode_example, parse_example
+from deeplab_dpc.data.example import decode_example, filename_text, label_size, parse_example
+from deeplab_dpc.errors import UserError
 
 
 def png(array):
@@ -59,3 +60,25 @@ def test_sizes_that_differ_are_reported_with_the_filename(inside_map):
     read = (lambda: next(iter(dataset))) if inside_map else (lambda: decode_example(parse_example(record)))
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"differ in size.*cat\.png"):
         read()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (b"cat.png", "cat.png"),
+        ("Straße.jpg".encode(), "Straße.jpg"),
+        (b"stra\xdfe.jpg", r"stra\xdfe.jpg"),
+        (b"two\nlines\0.jpg", r"two\nlines\x00.jpg"),
+    ],
+)
+def test_names_are_text_of_one_line_and_stay_different(name, text):
+    assert filename_text(name) == text
+
+
+def test_label_tells_its_size():
+    features = {"image/encoded": b"", "image/filename": b"stra\xdfe.jpg"}
+    assert label_size(features | {"image/segmentation/class/encoded": png(LABEL)}) == (2, 3)
+    huge = png(LABEL)[:16] + b"\xff" * 8
+    for data in (b"", b"no PNG", png(LABEL)[:20], huge):
+        with pytest.raises(UserError, match=r"The label of the image stra\\xdfe\.jpg is no PNG that can be decoded"):
+            label_size(features | {"image/segmentation/class/encoded": data})

@@ -264,3 +264,24 @@ def test_sizes_that_differ_are_named(dataset, tmp_path):
     copy = damaged_copy(dataset, tmp_path, damage)
     with pytest.raises(UserError, match=r"record 0 of .* \(image 0\.png\) is damaged \(.*differ in size.*8 12.*9 12"):
         read_val(copy)
+
+
+def test_damage_in_a_record_whose_name_is_no_text_is_named(tmp_path):
+    """TensorFlow's message repeats the name, and Python cannot decode the message."""
+    image, label = (tf.io.encode_png(np.zeros((4, 5, channels), np.uint8)).numpy() for channels in (3, 1))
+    keys = {"image/encoded": image, "image/filename": b"stra\xdfe.jpg", "image/segmentation/class/encoded": label[:-9]}
+    features = {key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[data])) for key, data in keys.items()}
+    smaller = features | {
+        "image/segmentation/class/encoded": tf.train.Feature(
+            bytes_list=tf.train.BytesList(value=[tf.io.encode_png(np.zeros((4, 4, 1), np.uint8)).numpy()])
+        )
+    }
+    shard = tmp_path / "val-00000-of-00001.tfrecord"
+    info = DatasetInfo("x", ("a", "b"), pascal_palette(2), 255, {"val": 1}, {"val": (4, 5)})
+    for damaged in (features, smaller):
+        with tf.io.TFRecordWriter(str(shard)) as out:
+            example = tf.train.Example(features=tf.train.Features(feature=damaged))
+            out.write(example.SerializeToString())
+        examples = iterate(evaluation_dataset(Dataset(tmp_path, info), "val"), "The split val", [shard])
+        with pytest.raises(UserError, match=r"The split val cannot be read: record 0 of .*\(image stra\\xdfe\.jpg\) is"):
+            list(examples)

@@ -5,7 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from deeplab_dpc.data.pipeline import evaluation_dataset
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.evaluation import evaluator
 from deeplab_dpc.evaluation.evaluator import evaluate, predictions
 
 
@@ -43,3 +45,11 @@ def test_another_number_of_classes_is_refused(shapes):
     fewer = dataclasses.replace(shapes, info=dataclasses.replace(shapes.info, class_names=("a", "b")))
     with pytest.raises(UserError, match="The model has 7 classes, the data set shapes has 2"):
         evaluate(Constant(), fewer, "val")
+
+
+def test_record_whose_name_is_no_text_is_evaluated(shapes, monkeypatch):
+    def renamed(*args):
+        return evaluation_dataset(*args).map(lambda example: example | {"filename": b"stra\xdfe.jpg"})
+
+    monkeypatch.setattr(evaluator, "evaluation_dataset", renamed)
+    assert {name for name, *_ in predictions(Constant(), shapes, "val", progress=False)} == {r"stra\xdfe.jpg"}
