@@ -154,9 +154,7 @@ def _count(path: pathlib.Path, shards: dict[str, list[pathlib.Path]]) -> Dataset
         if not count:
             raise UserError(f"The record files {path / split}-* hold no record; remove them or write them again.")
         if labelled not in (0, count):
-            raise UserError(
-                f"{labelled} of the {count} records {path / split}-* have labels: {without} has none."
-            )
+            raise UserError(f"{labelled} of the {count} records {path / split}-* have labels: {without} has none.")
         splits[split], max_size[split] = count, (height, width)
         if not labelled:
             unlabelled += (split,)

@@ -12,7 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 from deeplab_dpc.data import pipeline
-from deeplab_dpc.data.dataset_info import Dataset
+from deeplab_dpc.data.dataset_info import Dataset, DatasetInfo, pascal_palette
 from deeplab_dpc.data.pipeline import Shard, evaluation_dataset, iterate, training_dataset
 from deeplab_dpc.data.preprocess import Augmentation
 from deeplab_dpc.data.record_order import record_names
@@ -283,5 +283,7 @@ def test_damage_in_a_record_whose_name_is_no_text_is_named(tmp_path):
             example = tf.train.Example(features=tf.train.Features(feature=damaged))
             out.write(example.SerializeToString())
         examples = iterate(evaluation_dataset(Dataset(tmp_path, info), "val"), "The split val", [shard])
-        with pytest.raises(UserError, match=r"The split val cannot be read: record 0 of .*\(image stra\\xdfe\.jpg\) is"):
+        with pytest.raises(
+            UserError, match=r"The split val cannot be read: record 0 of .*\(image stra\\xdfe\.jpg\) is"
+        ):
             list(examples)
