@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from deeplab_dpc.console import printable
 from deeplab_dpc.data.image_files import MAX_SIDE
 from deeplab_dpc.errors import UserError
 
@@ -126,5 +127,4 @@ def filename_text(name: bytes) -> str:
 
     So names that differ stay different, can be printed and drawn, and be names of files.
     """
-    text = name.decode("utf-8", "backslashreplace")
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+    return printable(name.decode("utf-8", "surrogateescape"))

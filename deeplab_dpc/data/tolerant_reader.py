@@ -43,7 +43,9 @@ def read_records(shard: pathlib.Path) -> Iterator[bytes | Damage]:
 
 def first_line(error: tf.errors.OpError | UnicodeDecodeError) -> str:
     """Returns the first line of TensorFlow's message, without the operations that it passed through."""
-    message = error.object.decode("utf-8", "backslashreplace") if isinstance(error, UnicodeError) else error.message
+    message = (
+        error.object.decode("utf-8", "backslashreplace") if isinstance(error, UnicodeDecodeError) else error.message
+    )
     message = re.sub(r"\{\{function_node.*?\}\}", "", message).strip()
     message = re.sub(r"^Error in user-defined function passed to .*?::\w+: ", "", message)  # where in the input
     first = next(iter(message.splitlines()), "it is damaged").partition(" [Op:")[0].rstrip(".")
