@@ -10,6 +10,7 @@ from deeplab_dpc.errors import UserError
 BACKBONE = -1  # the `input` of a branch that reads the backbone's features
 RATES = (1, 3, 6, 9, 12, 15, 18, 21)  # arXiv:1809.04184, Sec. 3.1; in feature-map cells at output stride 16
 GRIDS = (1, 2, 4, 8)  # arXiv:1809.04184, Sec. 3.1
+RATE_OUTPUT_STRIDE = 16  # of the features that RATES are meant for
 FILTERS = 256  # of every convolution; arXiv:1809.04184, Sec. 3.1
 
 _EXAMPLE = '{"kernel": 3, "rate": [1, 6], "op": "conv", "input": -1}'
@@ -49,6 +50,11 @@ class AtrousConv:
 
     def __post_init__(self) -> None:
         _check_pair("rate", self.rate)
+
+    def rate_at(self, output_stride: int) -> tuple[int, int]:
+        """Returns (rate_h, rate_w) in cells of features at that output stride: times 16 / output_stride, at least 1."""
+        rate_h, rate_w = (max(1, rate * RATE_OUTPUT_STRIDE // output_stride) for rate in self.rate)
+        return rate_h, rate_w
 
     @property
     def sort_key(self) -> tuple[int, ...]:

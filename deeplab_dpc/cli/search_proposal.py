@@ -39,10 +39,12 @@ def propose(request: Request) -> None:
         num_classes = request.require_dataset().info.num_classes
     reranking_name = f"{service.study_name}/rerank"
     storage = proposal.copy_of_study(service.storage, request.workdir, [service.study_name, reranking_name])
-    study = SearchStudy(storage, service.study_name, request.config, shape, worker, service.lease_seconds)
+    network = request.model_config(num_classes)
+    stride = cache.output_stride if cache else network.output_stride
+    study = SearchStudy(storage, service.study_name, request.config, shape, worker, service.lease_seconds, stride)
     # The features' name depends on the backbone's weights, which are not read for this.
     name = cache.path.name if cache else None
-    sections = {"search": request.config, "model": request.model_config(num_classes), "features": name}
+    sections = {"search": request.config, "model": network, "features": name}
     changeable = extendable(request.config)
     join(
         storage,

@@ -25,8 +25,10 @@ class SearchConfig(Config):
       cell_grids: grids of pyramid pooling that the cells may have, each for either side.
       max_params: most weights and biases of a cell with its projection.
       max_madds: most multiply-adds of a cell with its projection, on features of the scoring split's size.
-      min_receptive_field: least receptive field of a cell, in feature-map cells, of its smaller side.
-      max_receptive_field: largest receptive field of a cell, in feature-map cells, of its larger side.
+      min_receptive_field: least receptive field of a cell, in cells of the features at their output stride, of its
+        smaller side.
+      max_receptive_field: largest receptive field of a cell, in cells of the features at their output stride, of its
+        larger side.
       sampler: paper (uniform draws mixed with neighbours of the best), uniform, evolution (regularised), tpe, nsga2 (on
         mIOU and multiply-adds), or exhaustive (every cell of a small space).
       uniform_fraction: share of candidates that the paper's sampler draws uniformly; the others are neighbours of the

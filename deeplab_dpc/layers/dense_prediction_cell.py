@@ -5,14 +5,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from deeplab_dpc.arch.cell import BACKBONE, FILTERS, AtrousConv, Cell, Operation, PyramidPooling
+from deeplab_dpc.arch.cell import BACKBONE, FILTERS, RATE_OUTPUT_STRIDE, AtrousConv, Cell, Operation, PyramidPooling
 from deeplab_dpc.layers.composite import Composite
 from deeplab_dpc.layers.conv import ConvBN
 from deeplab_dpc.layers.dropout import Dropout
 from deeplab_dpc.layers.pooling import GridPyramidPooling
 from deeplab_dpc.layers.separable_conv import SplitSeparableConvBN
-
-RATE_OUTPUT_STRIDE = 16  # the output stride that a cell's rates are meant for
 
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
@@ -50,8 +48,7 @@ class DensePredictionCell(Composite):
     def _branch(self, index: int, operation: Operation) -> keras.layers.Layer:
         arguments = {"name": f"branch{index}", **self.shared_arguments}
         if isinstance(operation, AtrousConv):
-            rate_h, rate_w = (max(1, rate * RATE_OUTPUT_STRIDE // self.output_stride) for rate in operation.rate)
-            return SplitSeparableConvBN(self.filters, (rate_h, rate_w), **arguments)
+            return SplitSeparableConvBN(self.filters, operation.rate_at(self.output_stride), **arguments)
         if isinstance(operation, PyramidPooling):
             return GridPyramidPooling(self.filters, operation.grid, **arguments)
         return ConvBN(self.filters, **arguments)

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Self
 
-from deeplab_dpc.arch.cell import BACKBONE, Branch, Cell
+from deeplab_dpc.arch.cell import BACKBONE, RATE_OUTPUT_STRIDE, Branch, Cell
 from deeplab_dpc.arch.cost import cell_cost
 from deeplab_dpc.arch.receptive_field import receptive_field
 from deeplab_dpc.arch.space import SearchSpace
@@ -17,6 +17,7 @@ class Constraints:
 
     Attributes:
       feature_shape: (height, width, channels) of the features that multiply-adds and receptive field are of.
+      output_stride: of those features.
       max_params: weights and biases; not batch norm, which folds into them.
       max_madds: multiply-adds of the convolutions for one image.
       min_receptive_field: in feature-map cells, of the smaller side.
@@ -24,13 +25,14 @@ class Constraints:
     """
 
     feature_shape: tuple[int, int, int]
+    output_stride: int = RATE_OUTPUT_STRIDE
     max_params: int | None = None
     max_madds: int | None = None
     min_receptive_field: int | None = None
     max_receptive_field: int | None = None
 
     @classmethod
-    def from_config(cls, config: SearchConfig, feature_shape: tuple[int, int, int]) -> Self:
+    def from_config(cls, config: SearchConfig, feature_shape: tuple[int, int, int], output_stride: int) -> Self:
         """The constraints of a search.
 
         Raises:
@@ -38,6 +40,7 @@ class Constraints:
         """
         constraints = cls(
             feature_shape,
+            output_stride,
             config.max_params,
             config.max_madds,
             config.min_receptive_field,
@@ -61,7 +64,7 @@ class Constraints:
     def _admits_receptive_field(self, cell: Cell) -> bool:
         if self.min_receptive_field is None and self.max_receptive_field is None:
             return True
-        field = receptive_field(cell, *self.feature_shape[:2])
+        field = receptive_field(cell, *self.feature_shape[:2], self.output_stride)
         return (self.min_receptive_field is None or min(field) >= self.min_receptive_field) and (
             self.max_receptive_field is None or max(field) <= self.max_receptive_field
         )
@@ -83,11 +86,12 @@ class Constraints:
         least, most = self.min_receptive_field, self.max_receptive_field
         if least is not None and most is not None and least > most:
             raise UserError(f"--min_receptive_field={least} must be at most --max_receptive_field={most}.")
-        widest = _widest(space, self.feature_shape)
+        widest = _widest(space, self.feature_shape, self.output_stride)
         if least is not None and least > widest:
             raise UserError(
                 f"--min_receptive_field={least} admits no cell: the widest of the space sees {widest} feature-map "
-                f"cells of {_size(self.feature_shape)} features; lower it, or raise --num_branches or --cell_rates."
+                f"cells of {_size(self.feature_shape)} features at stride {self.output_stride}; lower it, or raise "
+                "--num_branches or --cell_rates."
             )
 
 
@@ -111,7 +115,7 @@ def _least(space: SearchSpace, feature_shape: tuple[int, int, int], quantity: st
     return min(cost(Cell((own,) + (other,) * (space.num_branches - 1))) for other in (own, further))
 
 
-def _widest(space: SearchSpace, feature_shape: tuple[int, int, int]) -> int:
+def _widest(space: SearchSpace, feature_shape: tuple[int, int, int], output_stride: int) -> int:
     """The largest smaller side of a receptive field in the space: a chain of what adds most to both sides.
 
     Operations have all pairs of rates and grids, so that the best for either axis is the best for both.
@@ -119,8 +123,8 @@ def _widest(space: SearchSpace, feature_shape: tuple[int, int, int]) -> int:
     height, width = feature_shape[:2]
     best = max(
         (Cell((Branch(BACKBONE, operation),)) for operation in space.operations),
-        key=lambda cell: min(receptive_field(cell, height, width)),
+        key=lambda cell: min(receptive_field(cell, height, width, output_stride)),
     )
     operation = best.branches[0].operation
     chain = Cell(tuple(Branch(index - 1, operation) for index in range(space.num_branches)))
-    return min(receptive_field(chain, height, width))
+    return min(receptive_field(chain, height, width, output_stride))

@@ -108,7 +108,7 @@ def _result(job: Job, config: FidelityConfig, tasks: FidelityTasks) -> FidelityR
                 proxies,
                 reals,
                 cell_cost(measured.cell, height, width, channels),
-                receptive_field(measured.cell, height, width),
+                receptive_field(measured.cell, height, width, job.cache.output_stride),
             )
         )
     return FidelityResult(job.config, config, tuple(rows), tuple(missing))

@@ -101,7 +101,7 @@ def next_cells(study: SearchStudy) -> list[ProposedCell]:
     proposed = []
     for task in study.open_tasks()[:SHOWN_CELLS]:
         cell = Cell.from_json(task.attributes["cell"])
-        cost, field = cell_cost(cell, *feature_shape), receptive_field(cell, *feature_shape[:2])
+        cost, field = cell_cost(cell, *feature_shape), receptive_field(cell, *feature_shape[:2], study.output_stride)
         proposed.append(ProposedCell(task.attributes["name"], task.attributes["draw"], cell, cost, field))
     return proposed
 

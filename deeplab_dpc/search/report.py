@@ -11,7 +11,6 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from deeplab_dpc.arch.receptive_field import receptive_field
 from deeplab_dpc.console import print_table
 from deeplab_dpc.files import atomic_path
 from deeplab_dpc.search.given_up import GivenUp
@@ -73,7 +72,6 @@ def _write_results(path: pathlib.Path, population: Population) -> None:
 
 
 def _row(result: SearchResult, scored: Scored, proxy_rank: int | None, reranked_miou: float | None) -> dict[str, Any]:
-    height, width, _ = result.feature_shape
     cost = result.cost(scored.cell)
     return {
         "name": scored.name,
@@ -91,7 +89,7 @@ def _row(result: SearchResult, scored: Scored, proxy_rank: int | None, reranked_
         "finished": scored.finished,
         "parameters": cost.parameters,
         "multiply_adds": cost.multiply_adds,
-        "receptive_field": list(receptive_field(scored.cell, height, width)),
+        "receptive_field": list(result.receptive_field(scored.cell)),
         "cell": scored.cell.to_json(),
         "given_up": None,
     }

@@ -2,8 +2,9 @@
 
 import dataclasses
 
-from deeplab_dpc.arch.cell import Cell
+from deeplab_dpc.arch.cell import RATE_OUTPUT_STRIDE, Cell
 from deeplab_dpc.arch.cost import Cost, cell_cost
+from deeplab_dpc.arch.receptive_field import receptive_field
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.search.given_up import GivenUp
 from deeplab_dpc.search.scored import Reranked, Scored
@@ -19,6 +20,7 @@ class SearchResult:
       warm_starts, candidates: scored by proxy, in the order they were drawn.
       reranked: those trained end to end.
       given_up: what has no score, since every worker that took it died.
+      output_stride: of the features, which receptive fields depend on.
     """
 
     config: SearchConfig
@@ -27,6 +29,7 @@ class SearchResult:
     candidates: list[Scored]
     reranked: list[Reranked]
     given_up: tuple[GivenUp, ...] = ()
+    output_stride: int = RATE_OUTPUT_STRIDE
 
     def best(self, count: int) -> list[Scored]:
         """The best candidates by proxy, best first; those that were stopped early come after the others."""
@@ -48,6 +51,10 @@ class SearchResult:
     def reranked_miou(self, cell: Cell) -> float | None:
         """The re-ranked score of a cell, if it has one."""
         return next((item.miou for item in self.reranked if item.scored.cell == cell), None)
+
+    def receptive_field(self, cell: Cell) -> tuple[int, int]:
+        """Returns (height, width) in feature-map cells."""
+        return receptive_field(cell, *self.feature_shape[:2], self.output_stride)
 
     def cost(self, cell: Cell) -> Cost:
         """Parameters and multiply-adds of a cell with its projection."""

@@ -172,7 +172,7 @@ def open_study(job: Job, storage: BaseStorage, worker: Worker) -> SearchStudy:
       UserError: if the study is of another configuration.
     """
     name, lease = job.service.study_name, job.service.lease_seconds
-    study = SearchStudy(storage, name, job.config, job.feature_shape, worker, lease)
+    study = SearchStudy(storage, name, job.config, job.feature_shape, worker, lease, job.cache.output_stride)
     sections = {**job.sections(), **job.records()}
     join(storage, study.ledger.study_id, name, sections, extendable(job.config))
     return study
@@ -205,7 +205,7 @@ def search_result(study: SearchStudy, reranking: Ledger, feature_shape: tuple[in
         if trial is not None:
             reranked.append(Reranked(scored, **trial.user_attrs[RESULT]))
     without = given_up.given_up(study.ledger, reranking)
-    return SearchResult(study.config, feature_shape, warm_starts, candidates, reranked, without)
+    return SearchResult(study.config, feature_shape, warm_starts, candidates, reranked, without, study.output_stride)
 
 
 def make_evaluator(job: Job) -> Evaluator:

@@ -8,7 +8,7 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from deeplab_dpc.arch.cell import Cell
+from deeplab_dpc.arch.cell import RATE_OUTPUT_STRIDE, Cell
 from deeplab_dpc.arch.cost import cell_cost
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.arch.space import SearchSpace
@@ -37,6 +37,7 @@ class SearchStudy:
       feature_shape: (height, width, channels) of the scoring split's features, which costs are counted for.
       worker: this one.
       lease_seconds: of tasks.
+      output_stride: of the features, which receptive fields depend on.
 
     Raises:
       UserError: if the space or the constraints do not fit each other, or a warm start is no cell.
@@ -50,14 +51,16 @@ class SearchStudy:
         feature_shape: tuple[int, int, int],
         worker: Worker,
         lease_seconds: float,
+        output_stride: int = RATE_OUTPUT_STRIDE,
     ):
         self.config = config
         self.feature_shape = feature_shape
+        self.output_stride = output_stride
         self._space = SearchSpace(config.num_branches, config.cell_rates, config.cell_grids)
         # For the eye: where the space ends, warm starts and constraints considered, is found by drawing.
         self._num_candidates = min(config.num_candidates, num_distinct_cells(self._space))
         self._warm_starts = _distinct_cells(config.warm_starts)
-        constraints = Constraints.from_config(config, feature_shape)
+        constraints = Constraints.from_config(config, feature_shape, output_stride)
         strategy = make_strategy(config, self._space, self._multiply_adds)
         self._sequence = DrawSequence(
             self._space,

@@ -10,7 +10,6 @@ import numpy as np
 from keras import ops
 
 from deeplab_dpc.arch.cell import BACKBONE, AtrousConv, Cell, Conv1x1, Operation, PyramidPooling
-from deeplab_dpc.layers.dense_prediction_cell import RATE_OUTPUT_STRIDE
 from deeplab_dpc.layers.kernels import interpolation_matrix
 from deeplab_dpc.layers.pooling import cell_means
 
@@ -88,7 +87,7 @@ def wire(cell: Cell, capacity: Capacity, size: tuple[int, int], output_stride: i
         wiring["kind"][i] = kind_of(operation)
         wiring["source"][i] = 0 if branch.input == BACKBONE else branch.input + 1
         if isinstance(operation, AtrousConv):
-            wiring["rate"][i] = [max(1, rate * RATE_OUTPUT_STRIDE // output_stride) for rate in operation.rate]
+            wiring["rate"][i] = operation.rate_at(output_stride)
         if isinstance(operation, PyramidPooling):
             down, across = operation.grid
             wiring["grid_points"][i, :down, :across] = 1.0

@@ -34,32 +34,32 @@ def test_the_smaller_side_must_reach_and_the_larger_must_not_exceed():
 
 
 def test_all_limits_hold_together():
-    assert Constraints(SHAPE, PARAMS, MADDS, 3, 7).admits(CELL)
-    assert not Constraints(SHAPE, PARAMS, MADDS, 3, 6).admits(CELL)
-    assert not Constraints(SHAPE, PARAMS - 1, MADDS, 3, 7).admits(CELL)
+    assert Constraints(SHAPE, 16, PARAMS, MADDS, 3, 7).admits(CELL)
+    assert not Constraints(SHAPE, 16, PARAMS, MADDS, 3, 6).admits(CELL)
+    assert not Constraints(SHAPE, 16, PARAMS - 1, MADDS, 3, 7).admits(CELL)
 
 
 def test_limits_come_from_the_flags():
     limits = {"max_params": PARAMS, "max_madds": MADDS, "min_receptive_field": 3, "max_receptive_field": 7}
     config = SearchConfig(num_branches=2, **limits)
-    assert Constraints.from_config(config, SHAPE) == Constraints(SHAPE, PARAMS, MADDS, 3, 7)
+    assert Constraints.from_config(config, SHAPE, 16) == Constraints(SHAPE, 16, PARAMS, MADDS, 3, 7)
 
 
 def test_a_limit_that_no_cell_keeps_is_refused():
     def refused(message, **flags):
         with pytest.raises(UserError, match=message):
-            Constraints.from_config(SearchConfig(num_branches=2, **flags), SHAPE)
+            Constraints.from_config(SearchConfig(num_branches=2, **flags), SHAPE, 16)
 
     # The smallest: 1x1 on the features, then 1x1 on its 256 channels; the cheapest pools both to one place.
     smallest = 81920 + 65536 + 131072
     refused(f"--max_params={smallest - 1} admits no cell: .* has {smallest} with its", max_params=smallest - 1)
-    Constraints.from_config(SearchConfig(num_branches=2, max_params=smallest), SHAPE)
+    Constraints.from_config(SearchConfig(num_branches=2, max_params=smallest), SHAPE, 16)
     cheapest = 81920 + 65536 + 131072 * 128
     refused(f"--max_madds={cheapest - 1} admits no cell: .* has {cheapest} with .* 8x16x320", max_madds=cheapest - 1)
-    Constraints.from_config(SearchConfig(num_branches=2, max_madds=cheapest), SHAPE)
+    Constraints.from_config(SearchConfig(num_branches=2, max_madds=cheapest), SHAPE, 16)
     # The widest: rate 21 twice, 4 * 21 + 1.
     refused("--min_receptive_field=86 admits no cell: the widest of the space sees 85", min_receptive_field=86)
-    Constraints.from_config(SearchConfig(num_branches=2, min_receptive_field=85), SHAPE)
+    Constraints.from_config(SearchConfig(num_branches=2, min_receptive_field=85), SHAPE, 16)
     refused(
         "--min_receptive_field=9 must be at most --max_receptive_field=8",
         min_receptive_field=9,
@@ -70,3 +70,11 @@ def test_a_limit_that_no_cell_keeps_is_refused():
 def test_pooling_is_cheap_and_sees_far():
     pooled = Cell((Branch(BACKBONE, PyramidPooling((1, 1))),))
     assert Constraints(SHAPE, max_madds=81920 + 65536 * 128, min_receptive_field=8).admits(pooled)
+
+
+def test_receptive_field_is_in_cells_of_the_features():
+    assert Constraints(SHAPE, 8, min_receptive_field=5).admits(CELL)
+    assert not Constraints(SHAPE, 16, min_receptive_field=5).admits(CELL)
+    Constraints.from_config(SearchConfig(num_branches=2, min_receptive_field=169), SHAPE, 8)
+    with pytest.raises(UserError, match="sees 169 feature-map cells of .* features at stride 8; lower it"):
+        Constraints.from_config(SearchConfig(num_branches=2, min_receptive_field=170), SHAPE, 8)

@@ -66,7 +66,7 @@ def _miou(cell):
 @pytest.fixture
 def job(tmp_path):
     split = CachedSplit(np.zeros((1, 5, 7, 8), "float16"), np.zeros((1, 65, 97), "uint8"))
-    cache = FeatureCache(tmp_path / "features", {}, ("a", "b"), 255, {"val": split})
+    cache = FeatureCache(tmp_path / "features", {"backbone": {"output_stride": 16}}, ("a", "b"), 255, {"val": split})
     return Job(tmp_path, cache, SEARCH, ServiceConfig(), ModelConfig(num_classes=2))
 
 

@@ -6,7 +6,6 @@ import functools
 import numpy as np
 
 from deeplab_dpc.arch.cost import Cost
-from deeplab_dpc.arch.receptive_field import receptive_field
 from deeplab_dpc.search.result import SearchResult
 from deeplab_dpc.search.scored import ProxyScore, Scored
 
@@ -98,8 +97,7 @@ class Population:
     @functools.cached_property
     def receptive_fields(self) -> np.ndarray:
         """The area of each candidate's receptive field, in feature-map cells."""
-        height, width, _ = self.result.feature_shape
-        sides = [receptive_field(scored.cell, height, width) for scored in self.candidates]
+        sides = [self.result.receptive_field(scored.cell) for scored in self.candidates]
         return np.array([field_h * field_w for field_h, field_w in sides], dtype=np.int64)
 
     @functools.cached_property
