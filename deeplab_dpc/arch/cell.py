@@ -181,8 +181,9 @@ class Cell:
         """The representative of all cells that compute the same, up to the order of the projection's weights.
 
         Each branch has one input, so the branches are a forest under the backbone and their order is free: subtrees
-        are sorted. A spatially constant input (all that 1x1 grids give) is its own mean in every grid cell: there a
-        pooling is a 1x1 convolution. An atrous convolution of it is not constant, because of its zero padding.
+        are sorted. What is constant along an axis (as a grid of one cell along it gives) is its own mean in every grid
+        cell there: along that axis the grid of a pooling does not matter and is 1, and where both axes are constant a
+        pooling is a 1x1 convolution. An atrous convolution is not constant, because of its zero padding.
         """
         operations = _simplified_operations(self)
         subtrees: list[list[_Subtree]] = [[] for _ in range(len(self.branches) + 1)]  # the last: of BACKBONE, -1
@@ -215,17 +216,36 @@ class _Subtree:
             child.append_to(branches, index)
 
 
+def simplified(operation: Operation, constant: tuple[bool, bool]) -> Operation:
+    """Returns the representative of the operations that do the same to an input that is constant along some axes.
+
+    Args:
+      constant: whether the input is constant along its (height, width).
+    """
+    if not isinstance(operation, PyramidPooling):
+        return operation
+    if all(constant):
+        return Conv1x1()
+    down, across = (1 if along else side for side, along in zip(operation.grid, constant, strict=True))
+    return PyramidPooling((down, across))
+
+
+def constant_axes(operation: Operation, constant: tuple[bool, bool]) -> tuple[bool, bool]:
+    """Returns whether the output is constant along (height, width), if the input is along those axes."""
+    if isinstance(operation, AtrousConv):
+        return False, False
+    if isinstance(operation, PyramidPooling):
+        return constant[0] or operation.grid[0] == 1, constant[1] or operation.grid[1] == 1
+    return constant
+
+
 def _simplified_operations(cell: Cell) -> list[Operation]:
-    """The operations, with every pooling of a spatially constant input replaced by a 1x1 convolution."""
     operations: list[Operation] = []
-    constant: list[bool] = []
+    constant: list[tuple[bool, bool]] = []
     for branch in cell.branches:
-        reads_constant = branch.input != BACKBONE and constant[branch.input]
-        operation = branch.operation
-        if reads_constant and isinstance(operation, PyramidPooling):
-            operation = Conv1x1()
-        operations.append(operation)
-        constant.append(operation == PyramidPooling((1, 1)) or (reads_constant and operation == Conv1x1()))
+        reads = (False, False) if branch.input == BACKBONE else constant[branch.input]
+        operations.append(simplified(branch.operation, reads))
+        constant.append(constant_axes(branch.operation, reads))
     return operations
 
 

@@ -226,8 +226,21 @@ def test_atrous_convolution_of_a_constant_input_is_not_constant():
 
 
 def test_pooling_over_more_than_one_grid_cell_is_not_constant():
-    cell = make_cell((BACKBONE, PyramidPooling((1, 2))), (0, PyramidPooling((2, 2))))
+    cell = make_cell((BACKBONE, PyramidPooling((2, 4))), (0, PyramidPooling((2, 2))))
     assert cell.canonical() == cell
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "form"),
+    [
+        ((1, 2), (4, 2), "B>pool@1x2 0>1x1 1>pool@1x2"),
+        ((1, 2), (4, 1), "B>pool@1x2 0>1x1 1>pool@1x1"),
+        ((2, 1), (4, 2), "B>pool@2x1 0>1x1 1>pool@4x1"),
+    ],
+)
+def test_grid_of_a_pooling_does_not_matter_along_an_axis_that_is_constant(first, second, form):
+    through_conv = make_cell((BACKBONE, PyramidPooling(first)), (0, Conv1x1()), (1, PyramidPooling(second)))
+    assert through_conv.canonical().summary() == form
 
 
 def test_digest_does_not_change_between_releases():

@@ -7,7 +7,7 @@ import math
 import random
 from collections.abc import Callable, Iterator
 
-from deeplab_dpc.arch.cell import AtrousConv, Cell, Conv1x1, Operation, PyramidPooling
+from deeplab_dpc.arch.cell import Cell, constant_axes, simplified
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.search.scored import ProxyScore
@@ -64,23 +64,20 @@ def canonical_cells(space: SearchSpace) -> Iterator[Cell]:
 def num_distinct_cells(space: SearchSpace) -> int:
     """How many canonical forms the cells of the space have, however large it is.
 
-    Branches are the trees of a forest under the backbone, whose order is free, and below what is spatially constant a
-    pooling is a 1x1 convolution (Cell.canonical). So the forests of n branches are counted by how many of their trees
+    Branches are the trees of a forest under the backbone, whose order is free, and poolings of what is constant along
+    an axis are alike (Cell.canonical). So the forests of n branches are counted by how many of their trees
     have the largest size: of t different trees of s branches, k are chosen in (t + k - 1) over k ways.
     """
 
     @functools.cache
-    def trees(branches: int, constant: bool) -> int:
-        """With so many branches, that read what is constant or not."""
-        roots = collections.Counter(
-            _is_constant(operation, constant)
-            for operation in space.operations
-            if not (constant and isinstance(operation, PyramidPooling))
-        )
+    def trees(branches: int, constant: tuple[bool, bool]) -> int:
+        """With so many branches, that read what is constant along those axes."""
+        different = {simplified(operation, constant) for operation in space.operations}
+        roots = collections.Counter(constant_axes(operation, constant) for operation in different)
         return sum(count * forests(branches - 1, branches - 1, inner) for inner, count in roots.items())
 
     @functools.cache
-    def forests(branches: int, largest: int, constant: bool) -> int:
+    def forests(branches: int, largest: int, constant: tuple[bool, bool]) -> int:
         """With so many branches in trees of at most `largest`."""
         if branches == 0:
             return 1
@@ -92,11 +89,4 @@ def num_distinct_cells(space: SearchSpace) -> int:
             for chosen in range(branches // largest + 1)
         )
 
-    return forests(space.num_branches, space.num_branches, False)
-
-
-def _is_constant(operation: Operation, reads_constant: bool) -> bool:
-    """Whether the output is spatially constant, which an atrous convolution's is not because of its padding."""
-    if isinstance(operation, AtrousConv):
-        return False
-    return operation == PyramidPooling((1, 1)) or (reads_constant and operation == Conv1x1())
+    return forests(space.num_branches, space.num_branches, (False, False))
