@@ -3,12 +3,15 @@
 import dataclasses
 import enum
 import hashlib
+import io
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from deeplab_dpc.data.contact_sheet import Tile, make_tile
 from deeplab_dpc.data.example import filename_text, parse_example
+from deeplab_dpc.data.image_files import UNDECODABLE, orientation
 from deeplab_dpc.data.label_statistics import NUM_IDS, out_of_range
 from deeplab_dpc.data.tolerant_reader import READING_ERRORS, Damage, first_line
 
@@ -40,6 +43,7 @@ class Kind(enum.StrEnum):
     UNLABELLED = "few labelled pixels"
     NOISE = "labels that look like noise"
     SMALL = "very small images"
+    TURNED = "images with an EXIF orientation"
 
     @property
     def is_error(self) -> bool:
@@ -102,8 +106,19 @@ def examine(record: bytes | Damage, has_label: bool, num_classes: int, ignore_la
         problems += _label_problems(label, pixels, num_classes, ignore_label)
     if image is None:
         return Examined(filename, tuple(problems), pixels=pixels)
+    if (turn := _orientation(features["image/encoded"])) != 1:
+        problems.append((Kind.TURNED, f"its image has the EXIF orientation {turn}, and is trained on as it is stored"))
     tile = make_tile(image, label) if with_tile else None
     return Examined(filename, tuple(problems), image.shape[:2], _digest(image), pixels, tile)
+
+
+def _orientation(encoded: bytes) -> int:
+    """The EXIF orientation of an image that can be decoded; 1 where Pillow cannot open it."""
+    try:
+        with Image.open(io.BytesIO(encoded)) as picture:
+            return orientation(picture)
+    except UNDECODABLE:
+        return 1  # what TensorFlow alone decodes has no metadata that other programs would follow
 
 
 def _decode_image(encoded: bytes) -> np.ndarray:

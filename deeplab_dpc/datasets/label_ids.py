@@ -90,7 +90,23 @@ class LabelReader:
             )
         if label.kind == "palette":
             self._palettes.check(label, name)
-        return label.values if self.id_map is None else self._mapped(label.values, self.id_map, name)
+        if self.id_map is not None:
+            return self._mapped(label.values, self.id_map, name)
+        self._check(label.values, name)
+        return label.values
+
+    def _check(self, ids: np.ndarray, name: str) -> None:
+        """Raises a UserError that names --label_map if there are ids that are neither a class nor ignored."""
+        classes = self.classes
+        wrong = [i for i in np.unique(ids).tolist() if i >= len(classes.names) and i != classes.ignore_label]
+        if wrong:
+            listed = ", ".join(map(str, wrong[:5])) + (", ..." if len(wrong) > 5 else "")
+            raise UserError(
+                f"The label {name} has the ids {listed}, but there are {len(classes.names)} classes (ids 0 to "
+                f"{len(classes.names) - 1}) and the ignore label is {classes.ignore_label}; "
+                f"--label_map={wrong[0]}:ID,{OTHER}:{SAME} says which class an id is, {OTHER}:{classes.ignore_label} "
+                "ignores all that it does not name."
+            )
 
     @functools.cached_property
     def _palettes(self) -> PaletteCheck:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from deeplab_dpc.console import console
 from deeplab_dpc.data.file_kinds import HEAD_BYTES, UNREAD_PICTURES, kind_of_contents, listed
 from deeplab_dpc.data.image_files import SUFFIXES
-from deeplab_dpc.datasets.raw_files import RawFiles
+from deeplab_dpc.datasets.raw_base import RawFiles, is_hidden
 from deeplab_dpc.errors import UserError
 
 _LOOKED_INTO = 20  # files whose names do not tell what they are
@@ -41,6 +41,16 @@ def say_left_out(raw: RawFiles, taken: Collection[str], skip_bad: bool) -> None:
             "them, move them away, or give --skip_bad to leave them out."
         )
     console.print(f"Left out of {raw.path}: {listed(others, 'file')}.")
+
+
+def say_empty_folders(raw: RawFiles) -> None:
+    """Prints the folders directly in a folder that hold no file, and so are no splits."""
+    if not raw.path.is_dir():
+        return
+    full = {name.partition("/")[0] for name in raw.names()}
+    for folder in sorted(raw.path.iterdir()):
+        if folder.is_dir() and folder.name not in full and not is_hidden(folder.name):
+            console.print(f"The folder {folder} holds no file; there is no split of that name.")
 
 
 def _head(raw: RawFiles, name: str) -> bytes:

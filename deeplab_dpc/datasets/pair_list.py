@@ -11,6 +11,7 @@ from deeplab_dpc.data.file_kinds import listed
 from deeplab_dpc.datasets.pairing import (
     IMAGE_SUFFIXES,
     LABEL_SUFFIXES,
+    LOSSY_SUFFIXES,
     UNLABELLED_SPLIT,
     Pair,
     Splits,
@@ -74,7 +75,7 @@ def _rows(path: pathlib.Path) -> tuple[list[_Row], list[tuple[int, str]]]:
     except OSError as error:
         raise UserError(f"The list {path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"The list {path} is not a text file in UTF-8: {error.reason}.") from error
+        raise UserError(f"The list {path} is not a text file in UTF-8 ({error.reason}); save it as one.") from error
     numbered = [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
     if not numbered:
         return [], []
@@ -125,6 +126,8 @@ def _problem(row: _Row, first: _Row, images: RawFiles, labels: RawFiles) -> str 
     ):
         if not name and noun == "label":
             continue
+        if noun == "label" and name.lower().endswith(LOSSY_SUFFIXES):
+            return f"the label {name!r} is a JPEG, which changes the ids at every border; labels must be PNGs"
         if not name.lower().endswith(suffixes):
             return f"the {noun} {name!r} is not called {' or '.join(suffixes)}"
         if not files.exists(name):

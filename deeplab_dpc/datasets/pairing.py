@@ -11,7 +11,7 @@ import unicodedata
 from deeplab_dpc.console import console
 from deeplab_dpc.data.file_kinds import listed
 from deeplab_dpc.data.image_files import SUFFIXES as IMAGE_SUFFIXES
-from deeplab_dpc.datasets.left_out import say_left_out
+from deeplab_dpc.datasets.left_out import say_empty_folders, say_left_out
 from deeplab_dpc.datasets.naming import Naming, find_naming
 from deeplab_dpc.datasets.raw_files import RawFiles
 from deeplab_dpc.datasets.raw_tree import RawTree
@@ -63,6 +63,7 @@ def find_pairs(images: RawFiles, labels: RawFiles | None, val_fraction: float, s
     matched = {split: _matched(image_tree, tree, split, is_shared) for split, tree in labels_of.items()}
     taken = {pair.image for pairs in matched.values() for pair in pairs}
     label_names = {pair.label for pairs in matched.values() for pair in pairs if pair.label is not None}
+    say_empty_folders(images)
     say_left_out(images, taken | (label_names if is_shared else set()), skip_bad)
     if labels is not None and not is_shared:
         say_left_out(labels, label_names, skip_bad=True)

@@ -67,12 +67,20 @@ class _Folder(RawFiles):
 
 
 def _walk(top: pathlib.Path) -> Iterator[pathlib.Path]:
-    """The visible files below a folder; linked folders too, but none twice on the way down."""
+    """The visible files below a folder; linked folders too, but none twice on the way down.
+
+    Links to nothing are among the files, so that reading them is an error.
+    """
     on_the_way = {str(top): {os.path.realpath(top)}}
-    for folder, subfolders, files in os.walk(top, followlinks=True):
+    for folder, subfolders, files in os.walk(top, onerror=_raise, followlinks=True):
         above = on_the_way.pop(folder)
         real = {name: os.path.realpath(os.path.join(folder, name)) for name in subfolders if not is_hidden(name)}
         subfolders[:] = [name for name, target in real.items() if target not in above]
         on_the_way |= {os.path.join(folder, name): above | {real[name]} for name in subfolders}
         paths = (pathlib.Path(folder, name) for name in files if not is_hidden(name))
-        yield from (path for path in paths if path.is_file())
+        yield from (path for path in paths if path.is_file() or (path.suffix and path.is_symlink()))
+
+
+def _raise(error: OSError) -> None:
+    """Ends a walk at a folder that cannot be listed."""
+    raise error

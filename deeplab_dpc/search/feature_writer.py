@@ -16,6 +16,7 @@ from deeplab_dpc.checkpoint.names import named_variables
 from deeplab_dpc.console import console, progress_bar
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.example import filename_text
+from deeplab_dpc.data.foreign_records import check_labels
 from deeplab_dpc.data.pipeline import evaluation_dataset, iterate
 from deeplab_dpc.data.preprocess import Augmentation
 from deeplab_dpc.data.views import aligned, largest_resized, view_dataset
@@ -171,6 +172,7 @@ def _write(
     plans: Mapping[str, SplitPlan],
     fingerprint: dict[str, Any],
 ) -> None:
+    check_labels(dataset, next(iter(plans)))
     shapes = {split: model.features_shape((plan.rows, *plan.size, 3)) for split, plan in plans.items()}
     needed = sum(plan.nbytes(shapes[split]) for split, plan in plans.items())
     console.print(f"The features take {needed / 1e6:,.1f} MB in {path}: {_counted(plans)}.")

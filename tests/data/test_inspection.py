@@ -222,6 +222,16 @@ def test_classes_never_seen_ignored_pixels_and_small_images_are_warnings(tmp_pat
     assert inspection.errors == []
 
 
+def test_records_that_other_programs_turn_are_said(tmp_path):
+    exif = Image.Exif()
+    exif[0x112] = 6
+    stream = io.BytesIO()
+    Image.fromarray(image(0)).save(stream, "JPEG", exif=exif)
+    found = by_kind(inspect(tmp_path, train=[record(stream.getvalue(), encoded(bands(0, 1, 2, 255)))]))
+    (sentence,) = found[Kind.TURNED, "train"].first
+    assert sentence.endswith("its image has the EXIF orientation 6, and is trained on as it is stored")
+
+
 def test_split_without_labels_is_only_looked_at(tmp_path):
     unlabelled = record(encoded(image(0)), b"")
     inspection = inspect(tmp_path, test=[unlabelled], unlabelled=("test",))

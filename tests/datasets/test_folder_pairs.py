@@ -1,5 +1,6 @@
 """Which images, labels and splits are found, from folders, archives and lists."""
 
+import errno
 import json
 import os
 import shutil
@@ -195,7 +196,8 @@ def test_list_may_lie_elsewhere_and_name_files_of_archives(source):
         ("a.png,a.png,train,x\n", r"line 1: 4 columns, not image, label, split \(quote names"),
         ('"a.png,a.png\n', "line 1: unexpected end of data"),
         ("a.gif,a.png\n", r"line 1: the image 'a\.gif' is not called \.jpg or \.jpeg or .*\.webp"),
-        ("a.png,a.jpg\n", r"line 1: the label 'a\.jpg' is not called \.png"),
+        ("a.png,a.jpg\n", "line 1: the label 'a.jpg' is a JPEG, which changes the ids"),
+        ("a.png,a.txt\n", r"line 1: the label 'a\.txt' is not called \.png"),
         (",a.png\n", "line 1: the image '' is not called"),
         ("x.png\n" * 9, "line 1: .*; and 12 more"),
         (
@@ -426,3 +428,34 @@ def test_names_that_are_no_text_are_written_with_escapes(source):
     inspection = check(dataset, source.root / "check", show_progress=False)
     assert inspection.errors == []
     json.loads((source.root / "check" / "check_data.json").read_text())
+
+
+def test_links_that_lead_back_and_empty_folders_are_no_images(source, capsys):
+    source.add("train/a.png")
+    (source.images / "train" / "loop").symlink_to(source.images)
+    (source.images / "val").mkdir()
+    assert source.build().info.splits == {"train": 1}
+    assert f"The folder {source.images / 'val'} holds no file" in " ".join(capsys.readouterr().out.split())
+
+
+def test_link_to_a_file_that_is_gone_is_named(source):
+    source.add("a.png")
+    (source.images / "a.png").unlink()
+    (source.images / "a.png").symlink_to(source.root / "gone.png")
+    with pytest.raises(UserError, match=r"images/a\.png does not exist"):
+        source.build()
+
+
+def test_folder_that_cannot_be_listed_ends_the_conversion(source, monkeypatch):
+    source.add("train/a.png")
+    source.add("train/b/c.png")
+    real = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("images/train/b"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(PermissionError, match="images/train/b"):
+        source.build()
