@@ -55,8 +55,10 @@ def read_tf1_checkpoint(path: str, moving_averages: bool = False) -> dict[str, n
             averages = _moving_averages(stored) if moving_averages else {}
             sources = {name: name for name in stored if not is_training_state(name)} | averages
             arrays = {name: reader.get_tensor(source) for name, source in sources.items()}
+    except MemoryError as error:  # sizes in a damaged index are believed
+        raise UserError(f"The checkpoint {path} cannot be read: it is damaged, or larger than the memory.") from error
     except (tf.errors.OpError, ValueError, RuntimeError, IndexError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
+        reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
         raise UserError(f"The checkpoint {path} cannot be read, a file is damaged or incomplete: {reason}.") from error
     if moving_averages and not averages:
         raise UserError(
