@@ -97,7 +97,7 @@ def _draw(tiles: Sequence[tuple[str, Tile]], info: DatasetInfo, shares: np.ndarr
     legend_rows = math.ceil(len(entries) / columns)
     canvas = Image.new("RGB", (width, sum(heights) + legend_rows * _LINE + 3 * _MARGIN + _LINE), _BACKGROUND)
     draw = ImageDraw.Draw(canvas)
-    draw.text((_MARGIN, _MARGIN), title, _INK, font)
+    draw.text((_MARGIN, _MARGIN), fitting(title, font, width - 2 * _MARGIN), _INK, font)
     for number, (color, text) in enumerate(entries):
         left = _MARGIN + number // legend_rows * entry_width
         top = _MARGIN + _LINE * (1 + number % legend_rows)

@@ -1,5 +1,6 @@
 """Videos, frame by frame, through PyAV (the extra `video`). Needs no TensorFlow."""
 
+import contextlib
 import pathlib
 from collections.abc import Iterator
 from fractions import Fraction
@@ -37,13 +38,16 @@ class VideoReader:
     def __init__(self, path: pathlib.Path):
         self._av = _pyav()
         self.path = path
-        try:
-            self._container = self._av.open(str(path))
-        except (self._av.error.FFmpegError, OSError) as error:
-            raise UserError(f"{path} cannot be read as a video: {error.strerror}.") from error
-        if not self._container.streams.video:
-            self._container.close()
-            raise UserError(f"{path} holds no video.")
+        with contextlib.ExitStack() as stack:
+            try:
+                # FFmpeg would take a name with a colon for a protocol, and knows no name that is not UTF-8.
+                file = stack.enter_context(open(path, "rb"))
+                self._container = stack.enter_context(self._av.open(file, metadata_errors="replace"))
+            except (self._av.error.FFmpegError, OSError, ValueError) as error:
+                raise UserError(f"{path} cannot be read as a video: {_reason(error)}.") from error
+            if not self._container.streams.video:
+                raise UserError(f"{path} holds no video.")
+            self._opened = stack.pop_all()
         self._stream = self._container.streams.video[0]
         self._stream.thread_type = "AUTO"
         self.rate = self._stream.average_rate or Fraction(25)
@@ -56,13 +60,13 @@ class VideoReader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._container.close()
+        self._opened.close()
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
         """Time in units of `time_base`, and pixels uint8 [height, width, 3], of each frame.
 
         Raises:
-          UserError: where the file is damaged, or the frames change their size.
+          UserError: where the file is damaged, the frames change their size, or there is none at all.
         """
         number, size = 0, None
         try:
@@ -74,8 +78,12 @@ class VideoReader:
                 pixels = frame.to_ndarray(format="rgb24")
                 yield time, np.ascontiguousarray(np.rot90(pixels, frame.rotation // 90))
                 number += 1
-        except self._av.error.FFmpegError as error:
-            raise UserError(f"{self.path} cannot be read after frame {number}: {error.strerror}.") from error
+        except (self._av.error.FFmpegError, OSError, ValueError) as error:
+            if isinstance(error, UserError):
+                raise
+            raise UserError(f"{self.path} cannot be read after frame {number}: {_reason(error)}.") from error
+        if not number:
+            raise UserError(f"{self.path} holds no frame that can be read; it is damaged or cut off.")
 
     def _estimated_frames(self) -> int | None:
         if self._stream.duration is not None:
@@ -98,7 +106,8 @@ class VideoWriter:
 
     def __init__(self, path: pathlib.Path, rate: Fraction, time_base: Fraction):
         self._av = _pyav()
-        self._container = self._av.open(str(path), "w", format="mp4")
+        self._file = open(path, "wb")  # noqa: SIM115 (closed by `__exit__`)
+        self._container = self._av.open(self._file, "w", format="mp4")
         self._stream: Any = self._container.add_stream("h264", rate=rate, options={"crf": QUALITY})
         self._stream.codec_context.time_base = time_base
         self._time_base = time_base
@@ -110,7 +119,7 @@ class VideoWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with self._container:
+        with self._file, self._container:
             if error is None and not self.is_empty:
                 self._container.mux(self._stream.encode())
 
@@ -136,6 +145,12 @@ class VideoWriter:
         frame.time_base = self._time_base
         self._last = frame.pts
         self._container.mux(self._stream.encode(frame))
+
+
+def _reason(error: Exception) -> str:
+    """Returns what an exception says, in one line without a full stop."""
+    text = getattr(error, "strerror", None) or str(error)
+    return " ".join(text.split()).rstrip(".") or type(error).__name__
 
 
 def _pyav() -> ModuleType:

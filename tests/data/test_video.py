@@ -1,5 +1,8 @@
 """Videos: frames in, an MP4 with the same times out; one sentence where there is none."""
 
+import errno
+import os
+import pathlib
 import struct
 import sys
 from fractions import Fraction
@@ -83,3 +86,58 @@ def test_video_of_a_phone_held_upright_is_turned(clip):
     clip.write_bytes(data)
     with VideoReader(clip) as video:
         assert next(iter(video))[1].shape == (48, 34, 3)
+
+
+def test_metadata_that_are_no_text_do_not_matter(clip):
+    """Old cameras write their names in the encoding of their country."""
+    name = b"Stra\xdfe"
+    data = clip.read_bytes()
+    title = struct.pack(">I4sI4sII", 24 + len(name), b"\xa9nam", 16 + len(name), b"data", 1, 0) + name
+    items = struct.pack(">I4s", 8 + len(title), b"ilst") + title
+    handler = struct.pack(">I4s8x4s12xx", 33, b"hdlr", b"mdir")
+    meta = struct.pack(">I4s4x", 12 + len(handler) + len(items), b"meta") + handler + items
+    user = struct.pack(">I4s", 8 + len(meta), b"udta") + meta
+    place = data.index(b"moov") - 4
+    (size,) = struct.unpack_from(">I", data, place)
+    assert place + size == len(data)  # so that no offset of a frame changes
+    box = struct.pack(">I", size + len(user)) + data[place + 4 :] + user
+    clip.write_bytes(data[:place] + box)
+    with VideoReader(clip) as video:
+        assert "\N{REPLACEMENT CHARACTER}" in "".join(video._container.metadata.values())
+        assert len(list(video)) == 5
+
+
+@pytest.mark.parametrize("name", ["http:clip.mp4", "set[1]%d.mp4", os.fsdecode(b"stra\xdfe.mp4"), "two\nlines.mp4"])
+def test_names_of_any_kind_are_names_of_files(clip, monkeypatch, name):
+    monkeypatch.chdir(clip.parent)
+    pixels = frame(100)
+    with VideoWriter(pathlib.Path(name), RATE, TIME_BASE) as writer:
+        writer.add(0, pixels)
+    with VideoReader(pathlib.Path(name)) as video:
+        assert len(list(video)) == 1
+
+
+def test_full_disk_is_an_error_of_the_system(clip, monkeypatch):
+    """Which the commands turn into a sentence; FFmpeg's own error is not one."""
+
+    def write():
+        with VideoWriter(pathlib.Path("/dev/full"), RATE, TIME_BASE) as writer:
+            for number in range(200):
+                writer.add(1001 * number, np.random.default_rng(number).integers(0, 256, (64, 64, 3), np.uint8))
+
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        write()
+    assert caught.value.errno == errno.ENOSPC
+
+
+def test_video_without_frames_is_refused(clip):
+    data = clip.read_bytes()
+    place = data.index(b"mdat") + 4
+    clip.write_bytes(data[:place] + bytes(data.index(b"moov") - 4 - place) + data[data.index(b"moov") - 4 :])
+
+    def read():
+        with VideoReader(clip) as video:
+            list(video)
+
+    with pytest.raises(UserError, match=r"clip\.mp4 (holds no frame that can be read|cannot be read after frame 0)"):
+        read()
