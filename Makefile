@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint fuzz clean
+.PHONY: demo test lint fuzz pythons clean
 
 demo: $(VENV)/.installed  ## the main job, end to end, on the embedded data set
 	$(BIN)/deeplab-dpc demo --workdir=demo
@@ -19,6 +19,9 @@ lint: $(VENV)/.installed-test
 
 fuzz: $(VENV)/.installed-test  ## many more damaged inputs than the tests have; FUZZ_INPUTS of each kind
 	FUZZ_INPUTS=$${FUZZ_INPUTS:-2000} $(BIN)/python -m pytest tests/fuzz -s
+
+pythons:  ## the installed wheel on each Python that the machine has; PYTHONS="3.12 3.13" for some
+	.ci/pythons
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(f"Python {v[0]}.{v[1]} is too old or too new: 3.11 to 3.13 is needed; make PYTHON=python3.12 ..." if not (3, 11) <= v <= (3, 13) else 0)'
