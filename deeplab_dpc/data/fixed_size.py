@@ -1,5 +1,6 @@
 """Examples of a split in batches of one size, each once: for an evaluation that is compiled for that size alone."""
 
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,7 +35,7 @@ def fixed_size_view(data: DataConfig, dataset: Dataset, split: str, stride: int)
     if data.min_resize_value is not None:
         shards = dataset.shards(split)
         records = iterate(
-            tf.data.TFRecordDataset([str(shard) for shard in shards]).map(parse_example),
+            tf.data.TFRecordDataset([os.fsencode(shard) for shard in shards]).map(parse_example),
             f"The split {split} of {dataset.path}",
             shards,
         )

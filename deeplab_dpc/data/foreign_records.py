@@ -166,7 +166,7 @@ def _examples(shards: list[pathlib.Path]) -> Iterator[tuple[pathlib.Path, str, A
     for shard in shards:
         index = 0
         try:
-            for index, serialized in enumerate(tf.data.TFRecordDataset([str(shard)]).as_numpy_iterator()):
+            for index, serialized in enumerate(tf.data.TFRecordDataset([os.fsencode(shard)]).as_numpy_iterator()):
                 features = tf.train.Example.FromString(serialized).features.feature
                 filename = _bytes(features, "image/filename").decode(errors="replace")
                 title = f"record {index} of {shard}" + (f" (image {filename})" if filename else "")
@@ -275,7 +275,7 @@ def _count_ids(dataset: Dataset, split: str, at_most: int | None = None) -> np.n
       UserError: if a label has an id that is neither a class nor the ignore label, or a record cannot be read.
     """
     shards = dataset.shards(split)
-    records = tf.data.TFRecordDataset([str(shard) for shard in shards])
+    records = tf.data.TFRecordDataset([os.fsencode(shard) for shard in shards])
     labels = iterate(
         records.take(-1 if at_most is None else at_most).map(_filename_and_label, num_parallel_calls=tf.data.AUTOTUNE),
         f"The split {split} of {dataset.path}",

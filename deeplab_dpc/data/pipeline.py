@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import os
 import pathlib
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -246,4 +247,4 @@ def _unlabelled_record(shard: pathlib.Path) -> tuple[str, str] | None:
 
 
 def _records(shards: Sequence[pathlib.Path]) -> tf.data.Dataset:
-    return tf.data.TFRecordDataset([str(shard) for shard in shards])
+    return tf.data.TFRecordDataset([os.fsencode(shard) for shard in shards])

@@ -1,6 +1,7 @@
 """Where each record of a split, or of a part of it, is in its endless stream: a permutation of them per epoch."""
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Sequence
 
@@ -55,7 +56,7 @@ def record_seed(seed: int, index: tf.Tensor) -> tf.Tensor:
 
 def with_contents(order: tf.data.Dataset, index: RecordIndex) -> tf.data.Dataset:
     """(running index, record, serialized record) of (running index, record), read wherever the record is."""
-    files, file_of = tf.constant(index.files), tf.constant(index.file_of)
+    files, file_of = tf.constant([os.fsencode(file) for file in index.files]), tf.constant(index.file_of)
     offset_of = tf.constant(index.offset_of)
 
     def contents(running_index: tf.Tensor, record: tf.Tensor) -> tf.data.Dataset:

@@ -1,6 +1,7 @@
 """Reading record files past their damaged records, for saying all that is wrong with them at once."""
 
 import dataclasses
+import os
 import pathlib
 import re
 import struct
@@ -53,7 +54,7 @@ def first_line(error: tf.errors.OpError | UnicodeDecodeError) -> str:
 
 
 def _intact_records(path: str | pathlib.Path) -> Iterator[bytes]:
-    yield from tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+    yield from tf.data.TFRecordDataset(os.fsencode(path)).as_numpy_iterator()
 
 
 def _read_one_by_one(shard: pathlib.Path, offset: int) -> Iterator[bytes | Damage]:

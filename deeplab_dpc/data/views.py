@@ -1,6 +1,7 @@
 """Augmented views of the images of a split, in a fixed order, for caches of features."""
 
 import math
+import os
 
 import numpy as np
 import tensorflow as tf
@@ -55,7 +56,7 @@ def largest_resized(dataset: Dataset, split: str, augmentation: Augmentation) ->
         return height, width
     shards = dataset.shards(split)
     records = iterate(
-        tf.data.TFRecordDataset([str(shard) for shard in shards]).map(parse_example),
+        tf.data.TFRecordDataset([os.fsencode(shard) for shard in shards]).map(parse_example),
         f"The split {split} of {dataset.path}",
         shards,
     )

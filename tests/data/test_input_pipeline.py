@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -119,6 +120,14 @@ def test_raw_file_of_the_cache_is_made_once_and_anew_for_other_records(dataset, 
     os.utime(copy.shards("train")[0], ns=(1, 1))
     assert_same(batches(copy, 1, cache="disk"), first)
     assert len(list(tmp_path.glob("decoded/train-*"))) == 2
+
+
+@pytest.mark.parametrize("cache", ["none", "disk"])
+def test_data_set_may_lie_in_any_folder(dataset, cache, tmp_path):
+    folder = tmp_path / os.fsdecode(b"stra\xdfe [v2]*")
+    moved = dataclasses.replace(dataset, path=pathlib.Path(shutil.copytree(dataset.path, folder / "data")))
+    assert_same(batches(moved, 2, cache=cache), batches(dataset, 2))
+    assert len(list(iterate(evaluation_dataset(moved, "val"), "val"))) == 2
 
 
 def test_cache_that_does_not_fit_is_refused(dataset, monkeypatch):
