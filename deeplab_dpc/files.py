@@ -23,6 +23,8 @@ from deeplab_dpc.console import console
 from deeplab_dpc.errors import UserError
 
 _MAX_DIGITS = 20  # of an integer of 64 bits, its sign among them
+# How NumPy and TensorFlow say that a disk is full, without the error of the system.
+_FULL_DISK = re.compile(r"\d+ requested and \d+ written|No space left on device")
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 CHECK_SUM = "crc32"  # the key of an object's check sum
 LOCK = ".in_use"  # the lock file of a directory, or the end of the name of a file's
@@ -43,9 +45,11 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
         yield partial
         _sync(partial)
         _put(partial, target, scratch)
-    except OSError as error:
-        if error.errno is not None:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
             error.filename = str(target)
+        elif _FULL_DISK.search(str(error)):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target)) from error
         raise
     finally:
         if scratch is not None:

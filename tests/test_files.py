@@ -176,3 +176,34 @@ def test_names_of_files_that_are_no_text_survive_json(tmp_path):
 
 def test_errors_are_one_line_whatever_a_name_holds():
     assert str(UserError("The file a\nb\r\x1b[2J.png is empty.")) == r"The file a\nb\r\x1b[2J.png is empty."
+
+
+class ResourceExhausted(Exception):
+    """Stands for TensorFlow's error."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError("3000000 requested and 204672 written"),  # of numpy.save
+        ResourceExhausted("/scratch/records; No space left on device"),
+    ],
+)
+def test_full_disk_is_an_error_of_the_system_whoever_notices_it(tmp_path, error):
+    def write():
+        with atomic_path(tmp_path / "a.npy"):
+            raise error
+
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        write()
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "a.npy"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_errors_while_writing_stay_what_they_are(tmp_path):
+    def write():
+        with atomic_path(tmp_path / "a.npy"):
+            raise UserError("The image is damaged.")
+
+    with pytest.raises(UserError, match=r"^The image is damaged\.$"):
+        write()
