@@ -42,6 +42,8 @@ class SearchConfig(Config):
       proxy_steps: of the training on features of the backbone.
       proxy_batch_size: images a step.
       proxy_learning_rate: at the start; poly decay.
+      proxy_score_points: how often a proxy training on cached features is scored, at equal distances, the last time at
+        its end; the study and results.json keep mIOU and validation cross entropy of each.
       proxy_loss_nodes: quadrature nodes per axis and feature-map cell in the proxy's loss; 0 for the exact loss.
       label_weights: of each class in the cross entropy, of the proxy and of re-ranking; empty for 1.
       proxy_precision: float32 or bfloat16 of the proxy's activations.
@@ -80,6 +82,7 @@ class SearchConfig(Config):
     proxy_steps: int = 30000
     proxy_batch_size: int = 8
     proxy_learning_rate: float = 0.01
+    proxy_score_points: int = 1
     proxy_loss_nodes: int = 4
     label_weights: tuple[float, ...] = ()
     proxy_precision: str = "float32"
@@ -99,7 +102,7 @@ class SearchConfig(Config):
 
     def __post_init__(self):
         positive(self, "num_branches", "num_best", "proxy_steps", "proxy_batch_size", "proxy_learning_rate")
-        positive(self, "population_size", "tournament_size", "lookahead", "halving_rungs")
+        positive(self, "proxy_score_points", "population_size", "tournament_size", "lookahead", "halving_rungs")
         positive(self, "rerank_steps", "rerank_batch_size", "rerank_learning_rate")
         not_negative(self, "num_candidates", "rerank_top_k", "proxy_loss_nodes")
         no_negative_weight(self.label_weights)

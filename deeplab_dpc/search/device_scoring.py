@@ -1,4 +1,4 @@
-"""The confusion matrix of a batch on the device, at the labels' full resolution."""
+"""Confusion matrix and cross entropy of a batch on the device, at the labels' full resolution."""
 
 from typing import Any
 
@@ -59,3 +59,26 @@ def confusion(logits: Tensor, labels: Tensor, num_classes: int, ignore_label: in
         pairs = cells(kernels.argmax(kernels.resize_align_corners(logits, height, width)), labels)
     counts = kernels.count_values(ops.reshape(pairs, (-1,)), num_classes**2)
     return ops.reshape(counts, (num_classes, num_classes))
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, ignore_label: int) -> Tensor:
+    """Returns the exact cross entropy of each image, summed over its labelled pixels, float32 [batch], in nats.
+
+    The logits are interpolated with aligned corners, image by image: those of one image are in memory at a time.
+
+    Args:
+      logits: [batch, h, w, num_classes].
+      labels: integers [batch, height, width].
+      ignore_label: of pixels that are not counted.
+    """
+    height, width = labels.shape[1:]
+
+    def of_image(image: tuple[Tensor, Tensor]) -> Tensor:
+        logits, labels = image
+        upsampled = kernels.resize_align_corners(ops.cast(logits, "float32")[None], height, width)[0]
+        labels = ops.cast(labels, "int32")
+        is_labelled = labels != ignore_label
+        losses = kernels.cross_entropy(ops.where(is_labelled, labels, 0), upsampled)
+        return ops.sum(ops.where(is_labelled, losses, 0.0))
+
+    return ops.map(of_image, (logits, labels))

@@ -58,6 +58,8 @@ class Rung:
       loss: mean training loss over the last tenth of the steps.
       loss_sum: of the training losses of all steps.
       step_seconds: what a step took; 0 where that is not known.
+      cross_entropy: of the held-out images at its end, in nats a labelled pixel; infinite where that is not known.
+      points: (step, mIOU, cross entropy) at several steps; the last is at its end.
     """
 
     steps: int
@@ -65,6 +67,8 @@ class Rung:
     loss: float
     loss_sum: float
     step_seconds: float = 0.0
+    cross_entropy: float = math.inf
+    points: tuple[tuple[int, float, float], ...] = ()
 
     @property
     def diverged(self) -> bool:
@@ -101,4 +105,6 @@ def climb(budgets: Sequence[int], train: Callable[[int], Rung], keep_going: Keep
         steps=last.steps,
         rungs=tuple((rung.steps, rung.miou) for rung in rungs),
         step_seconds=last.step_seconds,
+        cross_entropy=last.cross_entropy,
+        points=last.points,
     )

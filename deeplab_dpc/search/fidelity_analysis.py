@@ -32,6 +32,7 @@ PROXY = Predictor("proxy mIOU", lambda row: row.proxy.miou)
 MEAN_PROXY = Predictor("proxy mIOU, mean of the seeds", lambda row: row.mean_proxy_miou)
 PREDICTORS = (
     PROXY,
+    Predictor("minus validation cross entropy", lambda row: -row.proxy.cross_entropy),
     Predictor("minus loss sum", lambda row: -row.proxy.loss_sum),
     Predictor("minus last loss", lambda row: -row.proxy.loss),
     Predictor("parameters", lambda row: row.cost.parameters, is_trivial=True),

@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from deeplab_dpc.search.cell_network import CellNetwork, Tensors
-from deeplab_dpc.search.device_scoring import confusion
+from deeplab_dpc.search.device_scoring import confusion, cross_entropy
 from deeplab_dpc.search.training_step import TrainingStep
 from deeplab_dpc.training.losses import SegmentationLoss
 from deeplab_dpc.training.separated_loss import SeparatedLoss
@@ -69,20 +69,22 @@ class Program:
     Attributes:
       network: of any cell that fits its capacity.
       run: some steps of a training, see jax_loop.py.
-      confusion: of (weights, statistics, wiring, features, labels), int32 [classes, classes].
+      score: of (weights, statistics, wiring, features, labels): the confusion matrix, int32 [classes, classes], and the
+        cross entropy of each image, summed over its labelled pixels, float32 [batch].
     """
 
     network: CellNetwork
     run: Callable[..., tuple[Tensors, Any]]
-    confusion: Callable[..., Any]
+    score: Callable[..., tuple[Any, Any]]
 
 
 @functools.lru_cache(maxsize=KEPT_PROGRAMS)
 def program(network: CellNetwork, loss: ProxyLoss) -> Program:
     """The program, which is compiled when it is first called."""
 
-    def counted(weights: Any, statistics: Any, wiring: Tensors, features: Any, labels: Any) -> Any:
+    def score(weights: Any, statistics: Any, wiring: Tensors, features: Any, labels: Any) -> tuple[Any, Any]:
         logits, _ = network(weights, wiring, features, statistics)
-        return confusion(logits, labels, loss.num_classes, loss.ignore_label)
+        counts = confusion(logits, labels, loss.num_classes, loss.ignore_label)
+        return counts, cross_entropy(logits, labels, loss.ignore_label)
 
-    return Program(network, training_loop(TrainingStep(network, loss.function())), compiled(counted))
+    return Program(network, training_loop(TrainingStep(network, loss.function())), compiled(score))

@@ -82,23 +82,27 @@ class ProxyEvaluator:
 
     def _train(self, cell: Cell, on_step: OnStep | None, steps: int) -> Rung:
         compiled, pace = self._program(cell), _Pace()
+        stops = score_steps(steps, self.config.proxy_score_points)
         losses: list[float] = []
-        state: dict[str, Any] = {}
-        for state, found in self._calls(compiled, cell, steps, pace):  # noqa: B007  (the last is scored)
+        points: list[tuple[int, float, float]] = []
+        for state, found in self._calls(compiled, cell, steps, stops, pace):
             for loss in found:
                 losses.append(loss)
                 if on_step is not None:
                     on_step(len(losses), loss)
                 if not math.isfinite(loss):
                     return diverged_rung(len(losses))
+            if len(losses) in stops:
+                points.append((len(losses), *self._scores(compiled, cell, state)))
         tail = losses[-max(len(losses) // 10, 1) :]
-        miou = self._miou(compiled, cell, state)
-        return Rung(steps, miou, float(np.mean(tail)), math.fsum(losses), pace.step_seconds)
+        _, miou, entropy = points[-1]
+        mean, total = float(np.mean(tail)), math.fsum(losses)
+        return Rung(steps, miou, mean, total, pace.step_seconds, entropy, tuple(points))
 
     def _calls(
-        self, compiled: Program, cell: Cell, steps: int, pace: "_Pace"
+        self, compiled: Program, cell: Cell, steps: int, stops: Sequence[int], pace: "_Pace"
     ) -> Iterator[tuple[dict[str, Any], list[float]]]:
-        """Trains, and gives the state after each call of the device and the losses of its steps."""
+        """Trains; gives the state after each call of the device and the losses of its steps. No call passes a stop."""
         config, size = self.config, self._feed.window_steps
         state = self._initial_state(cell, compiled.network)
         wiring = self._wired(cell, compiled.network, self.train_split)
@@ -111,7 +115,8 @@ class ProxyEvaluator:
             constants = [ops.convert_to_tensor(values) for values in (window.rows, *own, decay)]
             first = 0
             while first < window.steps:
-                count = min(pace.count(), window.steps - first)
+                to_stop = min(stop for stop in stops if stop > done + first) - done - first
+                count = min(pace.count(), window.steps - first, to_stop)
                 start = time.monotonic()
                 places = [ops.convert_to_tensor(np.int32(place)) for place in (first, count)]
                 state, found = compiled.run(state, wiring, window.arrays, *constants, *places)
@@ -141,19 +146,27 @@ class ProxyEvaluator:
         arrays = wire(cell, network.capacity, split.features.shape[1:3], self.cache.output_stride)
         return {name: ops.convert_to_tensor(values) for name, values in arrays.items()}
 
-    def _miou(self, compiled: Program, cell: Cell, state: dict[str, Any]) -> float:
+    def _scores(self, compiled: Program, cell: Cell, state: dict[str, Any]) -> tuple[float, float]:
+        """The mIOU on the split that scores, and its cross entropy in nats a labelled pixel."""
         features, labels = self.eval_split.features, self.eval_split.labels
         wiring = self._wired(cell, compiled.network, self.eval_split)
         counted = ConfusionMatrix(self.cache.num_classes, self.cache.ignore_label)
+        entropies = []
         for first in range(0, len(labels), EVAL_BATCH_SIZE):
             # The last batch is filled up, so that one shape is compiled, with labels that do not count.
             rows = np.minimum(np.arange(first, first + EVAL_BATCH_SIZE), len(labels) - 1)
             batch_labels = labels[rows]
             batch_labels[len(np.unique(rows)) :] = self.cache.ignore_label
             batch = kernels.to_device(features[rows]), kernels.to_device(batch_labels)
-            counts = compiled.confusion(state["weights"], state["statistics"], wiring, *batch)
+            counts, entropy = compiled.score(state["weights"], state["statistics"], wiring, *batch)
             counted.matrix += ops.convert_to_numpy(counts)
-        return counted.mean_iou()
+            entropies += ops.convert_to_numpy(entropy).tolist()
+        return counted.mean_iou(), math.fsum(entropies) / int(counted.matrix.sum())
+
+
+def score_steps(steps: int, points: int) -> tuple[int, ...]:
+    """Returns the steps after which a training is scored: `points` of them at equal distances; fewer of a short one."""
+    return tuple(sorted({math.ceil(steps * place / points) for place in range(1, points + 1)}))
 
 
 class _Pace:

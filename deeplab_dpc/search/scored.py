@@ -7,7 +7,7 @@ from typing import Any, Self
 from deeplab_dpc.arch.cell import Cell
 
 GIVEN = "given"  # the draw of a warm start
-LOSSES = ("loss", "loss_sum")
+LOSSES = ("loss", "loss_sum", "cross_entropy")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +22,9 @@ class ProxyScore:
       steps: of that rung; less than the full budget if the cell was stopped early.
       rungs: (steps, miou) of each rung in turn.
       step_seconds: what a step of the last rung took; 0 where that is not known.
+      cross_entropy: of the held-out features at the end of the last rung, the exact mean over the labelled pixels, in
+        nats; infinite if it diverged or is not known.
+      points: (step, mIOU, cross entropy) at several steps of the last rung, the last at its end.
     """
 
     miou: float
@@ -31,16 +34,23 @@ class ProxyScore:
     steps: int = 0
     rungs: tuple[tuple[int, float], ...] = ()
     step_seconds: float = 0.0
+    cross_entropy: float = math.inf
+    points: tuple[tuple[int, float, float], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """JSON has no infinity: such a loss is null."""
         losses = {name: getattr(self, name) if math.isfinite(getattr(self, name)) else None for name in LOSSES}
-        return {**dataclasses.asdict(self), **losses, "rungs": [list(rung) for rung in self.rungs]}
+        points = [[step, miou, entropy if math.isfinite(entropy) else None] for step, miou, entropy in self.points]
+        return {**dataclasses.asdict(self), **losses, "rungs": [list(rung) for rung in self.rungs], "points": points}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        losses = {name: math.inf for name in LOSSES if value[name] is None}
-        return cls(**{**value, **losses, "rungs": tuple((steps, miou) for steps, miou in value["rungs"])})
+        losses = {name: math.inf for name in LOSSES if value.get(name) is None}
+        points = tuple(
+            (step, miou, math.inf if entropy is None else entropy) for step, miou, entropy in value.get("points", ())
+        )
+        rungs = tuple((steps, miou) for steps, miou in value["rungs"])
+        return cls(**{**value, **losses, "rungs": rungs, "points": points})
 
     @property
     def rank_key(self) -> tuple[int, float]:

@@ -8,7 +8,7 @@ from keras import ops
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.confusion import ConfusionMatrix
 from deeplab_dpc.layers import kernels
-from deeplab_dpc.search.device_scoring import check_labels, confusion
+from deeplab_dpc.search.device_scoring import check_labels, confusion, cross_entropy
 
 
 def _case(size, label_size, num_classes):
@@ -85,3 +85,28 @@ def test_labels_that_are_classes_or_ignored_pass():
 def test_label_that_is_no_class_is_named():
     with pytest.raises(UserError, match=r"Labels must be in \[0, 1\] or the ignore label 255, got 7"):
         check_labels(np.array([[[0, 1]], [[7, 1]]], "uint8"), 2, 255)
+
+
+def test_cross_entropy_of_a_small_image_is_that_of_its_labelled_pixels():
+    """Two classes with logits 0 and 1, -1, -3 in the rows of pixels."""
+    logits = np.zeros((1, 2, 2, 2), "float32")
+    logits[0, :, :, 1] = [[1, 1], [-3, -3]]
+    labels = np.array([[[0, 1, 1], [0, 255, 255], [1, 255, 0]]], "uint8")
+    softplus = lambda x: np.log1p(np.exp(x))  # noqa: E731
+    expected = softplus(1) + 2 * softplus(-1) + softplus(-1) + softplus(3) + softplus(-3)
+    found = ops.convert_to_numpy(cross_entropy(ops.convert_to_tensor(logits), ops.convert_to_tensor(labels), 255))
+    np.testing.assert_allclose(found, [expected], rtol=1e-6)
+
+
+def test_cross_entropy_is_given_by_image():
+    logits, labels = _case((5, 7), (33, 49), 4)
+    labels[1] = 255
+    upsampled = kernels.resize_align_corners(ops.convert_to_tensor(logits), 33, 49)
+    log_softmax = ops.convert_to_numpy(ops.log_softmax(upsampled))
+    expected = [
+        -sum(log_softmax[(image, *place, labels[(image, *place)])] for place in np.argwhere(labels[image] != 255))
+        for image in range(3)
+    ]
+    found = ops.convert_to_numpy(cross_entropy(ops.convert_to_tensor(logits), ops.convert_to_tensor(labels), 255))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert found[1] == 0.0

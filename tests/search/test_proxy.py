@@ -2,6 +2,7 @@
 
 import dataclasses
 import gc
+import json
 import math
 
 import numpy as np
@@ -159,3 +160,25 @@ def test_scored_cells_leave_no_graph_behind(evaluator):
     before = graphs()
     _score(evaluator, CELL)
     assert graphs() <= before
+
+
+def test_training_is_scored_at_several_points_without_changing_it(cache, evaluator, scored):
+    pointed = ProxyEvaluator(cache, dataclasses.replace(CONFIG, proxy_score_points=2))
+    score = _score(pointed, CELL)
+    assert [step for step, _, _ in score.points] == [3, 5]
+    assert score.points[-1] == (5, score.miou, score.cross_entropy)
+    assert (score.miou, score.loss_sum) == (scored[0].miou, scored[0].loss_sum)
+    assert 0.0 < score.cross_entropy < 10.0
+    assert ProxyScore.from_json(json.loads(json.dumps(score.to_json()))) == score
+
+
+def test_points_of_a_training_are_at_equal_distances_and_end_with_it():
+    assert proxy.score_steps(100, 4) == (25, 50, 75, 100)
+    assert proxy.score_steps(10, 3) == (4, 7, 10)
+    assert proxy.score_steps(2, 5) == (1, 2)
+
+
+def test_scores_of_earlier_studies_have_no_cross_entropy():
+    earlier = {"miou": 0.5, "loss": 1.0, "seconds": 2.0, "loss_sum": 3.0, "steps": 4, "rungs": [[4, 0.5]]}
+    score = ProxyScore.from_json(earlier)
+    assert (score.miou, score.cross_entropy, score.points) == (0.5, math.inf, ())
