@@ -39,7 +39,9 @@ def predictors_figure(result: FidelityResult, analyses: Sequence[Analysis]) -> b
     lines = -(-len(PREDICTORS) // COLUMNS)
     figure = Figure(figsize=(PANEL[0] * COLUMNS, PANEL[1] * lines), layout="constrained")
     panels = figure.subplots(lines, COLUMNS, sharey=True)
-    for axes, predictor in zip(panels.flat, PREDICTORS, strict=True):
+    for axes in panels.flat[len(PREDICTORS) :]:
+        axes.set_axis_off()
+    for axes, predictor in zip(panels.flat, PREDICTORS, strict=False):
         _scatter(axes, result, predictor)
         _write_rho(axes, predictor, analyses)
         axes.set_xlabel(predictor.name)
