@@ -191,7 +191,7 @@ def read_label_map(given: str | os.PathLike[str], classes: ClassesFile) -> IdMap
         return _checked_map([(key, str(target)) for key, target in value.items()], where, classes)
     try:
         text = pathlib.Path(given).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not a text file in UTF-8"
         raise UserError(f"{where} cannot be read: {reason}; give pairs like 7:0,8:1,*:255, or a file.") from error
     return _checked_map(_pairs(text), where, classes)

@@ -84,18 +84,12 @@ def _candidates(image_keys: list[str], label_keys: set[str], image_ends: list[st
         folder, name = os.path.split(key)
         for end in image_ends:
             stem = name.removesuffix(end)
-            for label in by_folder[folder]:
+            for label in by_folder[folder] if stem else ():
                 before, found, after = label.partition(stem)
-                naming = Naming(end, before, after)
-                if (
-                    stem
-                    and found
-                    and not (end and name in label)
-                    and label != name
-                    and _is_addition(before[::-1])
-                    and _is_addition(after)
-                ):
-                    yield naming
+                if not found or label == name or (end and name in label):
+                    continue
+                if _is_addition(before[::-1]) and _is_addition(after):
+                    yield Naming(end, before, after)
 
 
 def _is_addition(text: str) -> bool:
