@@ -178,7 +178,7 @@ def test_errors_are_one_line_whatever_a_name_holds():
     assert str(UserError("The file a\nb\r\x1b[2J.png is empty.")) == r"The file a\nb\r\x1b[2J.png is empty."
 
 
-class ResourceExhausted(Exception):
+class ResourceExhaustedError(Exception):
     """Stands for TensorFlow's error."""
 
 
@@ -186,7 +186,7 @@ class ResourceExhausted(Exception):
     "error",
     [
         OSError("3000000 requested and 204672 written"),  # of numpy.save
-        ResourceExhausted("/scratch/records; No space left on device"),
+        ResourceExhaustedError("/scratch/records; No space left on device"),
     ],
 )
 def test_full_disk_is_an_error_of_the_system_whoever_notices_it(tmp_path, error):
