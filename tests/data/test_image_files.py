@@ -226,3 +226,37 @@ def test_file_that_is_larger_than_any_image_is_not_read_whole(monkeypatch, tmp_p
     (tmp_path / "x.png").write_bytes(bytes(101))
     with pytest.raises(UserError, match="x.png cannot be read as an image: it has more than 100 bytes"):
         decode_image(tmp_path / "x.png", "x.png")
+
+
+def interlaced_png(pixels, cut=0):
+    """A PNG in seven passes, each over a finer grid; without the last `cut` bytes of its pixels."""
+
+    def chunk(kind, data):
+        return len(data).to_bytes(4) + kind + data + zlib.crc32(kind + data).to_bytes(4)
+
+    height, width = pixels.shape[:2]
+    rows = b""
+    for top, left, down, across in (
+        *((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)),
+    ):
+        part = pixels[top::down, left::across]
+        rows += b"".join(b"\0" + row.tobytes() for row in part) if part.shape[1] else b""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 1)
+    data = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows[: len(rows) - cut])) + chunk(b"IEND", b"")
+    return io.BytesIO(b"\x89PNG\r\n\x1a\n" + data)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (1, 9), (9, 1), (8, 8), (13, 17)])
+def test_interlaced_png_is_whole_with_all_its_passes(rng, size):
+    pixels = rng.integers(0, 256, (*size, 3), np.uint8)
+    np.testing.assert_array_equal(decode_image(interlaced_png(pixels), "x.png"), pixels)
+    with pytest.raises(UserError, match="x.png cannot be read as an image: "):
+        decode_image(interlaced_png(pixels, cut=1), "x.png")
+
+
+def test_picture_of_several_views_is_its_first(rng):
+    """What phones and stereo cameras write: further JPEGs after the first (MPO)."""
+    pixels = np.full((8, 8, 3), 200, np.uint8)
+    other = Image.fromarray(np.zeros((8, 8, 3), np.uint8))
+    views = encoded(Image.fromarray(pixels), "MPO", save_all=True, append_images=[other])
+    np.testing.assert_allclose(decode_image(views, "x.jpg").astype(int), pixels, atol=2)
