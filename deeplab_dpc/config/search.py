@@ -3,10 +3,11 @@
 import dataclasses
 
 from deeplab_dpc.config.base import Config, no_negative_weight, not_negative, one_of, positive
-from deeplab_dpc.errors import UserError
+from deeplab_dpc.errors import UserError, shown
 
 SAMPLERS = ("paper", "uniform", "evolution", "tpe", "nsga2", "exhaustive")
 _, END_TO_END = PROXY_FEATURES = ("cached", "end_to_end")
+LONGEST_STUDY_NAME = 400  # characters; databases hold 512, with what is added for re-ranking
 SEARCH_PRECISIONS = ("float32", "bfloat16")
 
 
@@ -154,5 +155,8 @@ class ServiceConfig(Config):
 
     def __post_init__(self):
         positive(self, "workers", "lease_seconds")
-        if not self.study_name:
-            raise UserError("--study_name must not be empty.")
+        if not self.study_name or not self.study_name.isprintable() or len(self.study_name) > LONGEST_STUDY_NAME:
+            raise UserError(
+                f"--study_name must be printable text of 1 to {LONGEST_STUDY_NAME} characters, got "
+                f"{shown(self.study_name)}."
+            )

@@ -21,7 +21,7 @@ from deeplab_dpc.search.ledger import RENEWALS
 from deeplab_dpc.search.projection import Plan
 from deeplab_dpc.search.samplers.exhaustive import num_distinct_cells
 from deeplab_dpc.search.scored import GIVEN, ProxyScore, Scored
-from deeplab_dpc.search.storage import JOURNAL, open_storage
+from deeplab_dpc.search.storage import JOURNAL, journal_path, open_storage
 from deeplab_dpc.search.study import SearchStudy
 
 SHOWN_CELLS = 10
@@ -78,7 +78,7 @@ def copy_of_study(location: str | None, workdir: pathlib.Path, names: list[str])
     with tempfile.TemporaryDirectory() as scratch:
         scheme, _, rest = (location or f"journal:{workdir / JOURNAL}").partition(":")
         is_file = scheme == "journal" or scheme.startswith("sqlite")
-        path = pathlib.Path(rest if scheme == "journal" else rest.removeprefix("///"))
+        path = journal_path(rest) if scheme == "journal" else pathlib.Path(rest.removeprefix("///"))
         if is_file and rest and not path.exists():
             return copy
         if scheme == "journal" and rest:

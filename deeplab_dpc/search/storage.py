@@ -57,7 +57,7 @@ def open_storage(location: str | None, workdir: pathlib.Path, shared: bool) -> B
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         if scheme == "journal" and rest:
-            return open_journal(pathlib.Path(rest))
+            return open_journal(journal_path(rest))
         if scheme == "grpc" and rest.startswith("//"):
             return _open_proxy(location, shown)
     if not separator or not rest.startswith("//"):
@@ -71,6 +71,17 @@ def open_storage(location: str | None, workdir: pathlib.Path, shared: bool) -> B
             "fail; give journal:FILE, or put Optuna's proxy before it and give grpc://HOST:PORT."
         )
     return _open_database(location, shown)
+
+
+def journal_path(rest: str) -> pathlib.Path:
+    """Returns the file that journal:FILE names; ~ is the home directory, which shells leave as it is there.
+
+    Raises:
+      UserError: for journal://FILE, whose first folder would be looked for at the root.
+    """
+    if rest.startswith("//") and not rest.startswith("///"):
+        raise UserError(f"--storage=journal:{rest} must be journal:FILE: give journal:{rest[2:]}.")
+    return pathlib.Path(rest).expanduser()
 
 
 def _open_proxy(location: str, shown: Redacted) -> BaseStorage:
@@ -97,6 +108,8 @@ def _open_database(location: str, shown: Redacted) -> BaseStorage:
             f"--storage={shown} is no URL of a database: it must be SCHEME://USER:PASSWORD@HOST:PORT/DATABASE, and "
             "characters of a password that mean something in a URL, such as / and @, must be percent-encoded."
         ) from error
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+        raise UserError(f"--storage={shown} is SQLite in memory, which keeps nothing; give sqlite:///FILE.")
     driver, extra = DRIVERS.get(url.drivername.partition("+")[0], (None, None))
     if driver is not None and "+" not in url.drivername:
         url = url.set(drivername=f"{url.drivername}+{driver}")
@@ -106,6 +119,11 @@ def _open_database(location: str, shown: Redacted) -> BaseStorage:
         hint = f"; pip install 'deeplab-dpc[{extra}]'" if extra else ""
         raise UserError(f"--storage={shown}: the database's driver is not installed{hint}.") from error
     # The last two are what drivers raise for parameters that they do not know, or of a wrong type.
+    except sqlalchemy.exc.NoSuchModuleError as error:
+        raise UserError(
+            f"--storage={shown} cannot be used: {url.get_backend_name()} is no kind of database that is known here; "
+            "the kinds are postgresql, mysql, mariadb and sqlite."
+        ) from error
     except (
         sqlalchemy.exc.SQLAlchemyError,
         optuna.exceptions.OptunaError,

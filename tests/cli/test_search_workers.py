@@ -88,14 +88,14 @@ def test_workers_are_given_what_the_user_gave(tmp_path):
     flagfile.write_text("--num_candidates=5\n--cell_rates=1\n--cell_rates=3\n--norestore_moving_averages\n--seed=0\n")
     given = _parsed(
         *("--workers=3", "--warm_starts=", "--train_crop_size=65,81", f"--flagfile={flagfile}", "--num_candidates=7"),
-        *("--workdir=a b", "--study_name=\u00e4\nb", "--max_madds=9", "--retry_given_up"),
+        *("--workdir=a b", "--study_name=\u00e4 b", "--max_madds=9", "--retry_given_up"),
     )
     program, module, name, command, *flags = worker_command(given)
     assert (program, module, name, command) == (sys.executable, "-m", "deeplab_dpc.cli.main", "search")
     assert sorted(flags) == sorted(
         [
             *("--num_candidates=7", "--cell_rates=1", "--cell_rates=3", "--norestore_moving_averages", "--seed=0"),
-            *("--warm_starts=", "--train_crop_size=65,81", "--workdir=a b", "--study_name=\u00e4\nb", "--max_madds=9"),
+            *("--warm_starts=", "--train_crop_size=65,81", "--workdir=a b", "--study_name=\u00e4 b", "--max_madds=9"),
             "--workers=1",
         ]
     )

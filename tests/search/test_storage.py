@@ -7,6 +7,7 @@ import grpc
 import optuna
 import pytest
 
+from deeplab_dpc.config import ServiceConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.search import storage
 from deeplab_dpc.search.storage import open_storage, persistently
@@ -69,6 +70,34 @@ def test_journal_in_the_workdir_is_the_default(tmp_path):
 def test_journal_that_is_a_directory_is_refused(tmp_path):
     with pytest.raises(UserError, match=f"The journal {tmp_path} cannot be used: Is a directory"):
         open_storage(f"journal:{tmp_path}", tmp_path, shared=False)
+
+
+def test_mistakes_in_the_location_of_a_journal(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    open_storage("journal:~/own.journal", tmp_path, shared=True)
+    assert (tmp_path / "own.journal").exists()
+    with pytest.raises(UserError, match=r"journal://own.journal must be journal:FILE: give journal:own.journal\."):
+        open_storage("journal://own.journal", tmp_path, shared=True)
+
+
+@pytest.mark.parametrize("location", ["sqlite://", "sqlite:///:memory:"])
+def test_database_that_keeps_nothing_is_refused(location, tmp_path):
+    with pytest.raises(UserError, match="is SQLite in memory, which keeps nothing; give sqlite:///FILE"):
+        open_storage(location, tmp_path, shared=False)
+
+
+def test_unknown_kind_of_database_is_said_with_those_that_are_known(tmp_path):
+    with pytest.raises(UserError, match="postgres is no kind of database that is known here; the kinds are postgresql"):
+        open_storage("postgres://u:p@host/db", tmp_path, shared=True)
+
+
+def test_names_of_studies(tmp_path):
+    for name in ("", "a\nb", "\udcff", "a" * 401):
+        with pytest.raises(UserError, match="--study_name must be printable text of 1 to 400 characters, got "):
+            ServiceConfig(study_name=name)
+    name = ServiceConfig(study_name="Größe ✓").study_name
+    open_storage(None, tmp_path, shared=True).create_new_study([], name)
+    assert open_storage(None, tmp_path, shared=True).get_study_id_from_name(name) == 0
 
 
 def test_sqlite_is_for_one_worker(tmp_path):
