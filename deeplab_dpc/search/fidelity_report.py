@@ -84,7 +84,8 @@ def sentences(result: FidelityResult, analyses: Sequence[Analysis]) -> list[str]
             "exceed by much, is not known; --fidelity_seeds=2 measures it."
         )
     if result.missing:
-        said.append(f"Given up, since their workers died again and again: {', '.join(result.missing)}.")
+        names = ", ".join(result.missing)
+        said.append(f"Given up, since their workers died again and again: {names}; --retry_given_up tries again.")
     return said
 
 

@@ -128,7 +128,7 @@ def test_sentences_say_what_is_known_and_what_is_not():
     assert "(n = 3) the proxy ranks with rho 0.50 [-1.00, 1.00]; the interval includes 0, which is chance." in said
     assert "The top fifth by real score are 3, 1 and 3 cells" in said
     assert "--fidelity_seeds=2 measures it" in said
-    assert "Given up, since their workers died again and again: pool." in said
+    assert "Given up, since their workers died again and again: pool; --retry_given_up tries again." in said
 
 
 def test_a_measurement_without_cells_says_so():
