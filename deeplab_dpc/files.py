@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
-from deeplab_dpc.console import console
+from deeplab_dpc.console import console, printable
 from deeplab_dpc.errors import UserError
 
 _MAX_DIGITS = 20  # of an integer of 64 bits, its sign among them
@@ -196,6 +196,14 @@ def remove_partial(directory: str | os.PathLike[str], name: str | None = None) -
     pattern = ".*.tmp" if name is None else f".{glob.escape(name)}.*.tmp"
     for scratch in pathlib.Path(directory).glob(pattern):
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def require_unicode(path: str | os.PathLike[str], flag: str) -> None:
+    """Raises a UserError for a path with bytes that are no UTF-8, which TensorFlow neither reads nor writes."""
+    try:
+        os.fsencode(path).decode()
+    except UnicodeDecodeError as error:
+        raise UserError(f"--{flag}={printable(str(path))} is no path in UTF-8; rename its folders.") from error
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

@@ -7,7 +7,7 @@ import re
 from deeplab_dpc.data.dataset_info import INFO_FILE, Dataset, load_dataset
 from deeplab_dpc.data.found_instead import no_dataset_there
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.files import read_json
+from deeplab_dpc.files import read_json, require_unicode
 
 CLASSES_FILE = "classes.json"  # beside records that were not written by this package
 RECORD_FILES = "record_files"  # key of the metadata of such records: the files that it was counted from
@@ -33,6 +33,7 @@ def find_dataset(
     Raises:
       UserError: if there is none (NoDatasetError), or more than one.
     """
+    require_unicode(data_dir, "data_dir")
     newest: dict[str, pathlib.Path] = {}
     without_classes: dict[str, pathlib.Path] = {}
     for path in sorted(_candidates(pathlib.Path(data_dir)), key=_version):

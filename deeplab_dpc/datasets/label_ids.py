@@ -78,6 +78,8 @@ class LabelReader:
         label = read_label(data, name)
         if self.label_format == "rgb":
             return self._looked_up(_colors(label, name), name)
+        if label.kind == "rgb" and (label.values == label.values[..., :1]).all():
+            label = LabelPicture("grey", label.values[..., 0])  # ids that were saved in three equal channels
         if label.kind == "rgb":
             raise UserError(
                 f"The label {name} is a colour picture (RGB); labels must have a single channel of class ids, "

@@ -11,6 +11,7 @@ from deeplab_dpc.errors import UserError
 _WORDS = ("mask", "masks", "label", "labels", "gt", "seg", "segmentation", "annotation")
 _LAST_SEGMENT = re.compile(r"[_\-. ][^\W\d][^_\-. ]*$")  # as in NAME_leftImg8bit
 _TRIED = 30  # images from whose names the addition is guessed
+_COMPARED = 20  # guesses, the most frequent ones
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -57,8 +58,9 @@ def find_naming(image_keys: Collection[str], label_keys: Collection[str], where:
     labels = set(label_keys)
     if labels != set(image_keys) and any(key in labels for key in image_keys):
         return Naming()
+    guesses = collections.Counter(_candidates(sorted(image_keys)[:_TRIED], labels, _image_ends(image_keys)))
     fits: collections.Counter[Naming] = collections.Counter()
-    for naming in set(_candidates(sorted(image_keys)[:_TRIED], labels, _image_ends(image_keys))):
+    for naming, _ in guesses.most_common(_COMPARED):
         fits[naming] = sum(naming.label_key(key) in labels for key in image_keys)
     (best, count), *others = [*fits.most_common(2), (Naming(), 0)]
     if count and others[0][1] == count >= len(image_keys) / 2:

@@ -19,7 +19,7 @@ from deeplab_dpc.data.classes_file import ClassesFile
 from deeplab_dpc.data.dataset_info import INFO_FILE, Color, Dataset, DatasetInfo, load_dataset
 from deeplab_dpc.data.label_statistics import NUM_IDS
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.files import atomic_path, read_json, remove_partial, write_json
+from deeplab_dpc.files import atomic_path, read_json, remove_partial, require_unicode, write_json
 
 VERSION = "1.0.0"  # of the records; also a directory name
 INPUTS_FILE = "inputs.json"
@@ -231,6 +231,7 @@ def prepare(
     Raises:
       UserError: if the data set exists, was made from other inputs, and must not be replaced, or the disk is full.
     """
+    require_unicode(data_dir, "data_dir")
     target = pathlib.Path(data_dir) / name / VERSION
     fingerprint = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
     if (target / INFO_FILE).exists() and not overwrite:

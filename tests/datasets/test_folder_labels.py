@@ -86,6 +86,10 @@ def test_map_of_indices_goes_before_the_comparison_of_colours(source):
     assert stored_ids(source, label, label_format="palette", label_map="0:2,1:1,2:0") == [2, 1, 0]
 
 
+def test_ids_in_three_equal_channels_are_ids(source):
+    assert stored_ids(source, pixels([[0] * 3, [2] * 3, [255] * 3])) == [0, 2, 255]
+
+
 def test_one_bit_masks_are_ids_and_colours(source):
     mask = Image.fromarray(np.array([[0, 1, 1]] * 2, bool))
     assert stored_ids(source, mask) == [0, 1, 1]
