@@ -10,6 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from deeplab_dpc.data.contact_sheet import Tile, make_tile
+from deeplab_dpc.data.declared_size import TooLargeError, declared_size
 from deeplab_dpc.data.example import filename_text, parse_example
 from deeplab_dpc.data.image_files import UNDECODABLE, orientation
 from deeplab_dpc.data.label_statistics import NUM_IDS, out_of_range
@@ -91,7 +92,10 @@ def examine(record: bytes | Damage, has_label: bool, num_classes: int, ignore_la
     problems: list[tuple[Kind, str]] = []
     image = label = None
     try:
+        declared_size(features["image/encoded"])
         image = _decode_image(features["image/encoded"])
+    except TooLargeError as error:
+        problems.append((Kind.IMAGE, f"its image is not decoded ({error})"))
     except READING_ERRORS as error:
         problems.append((Kind.IMAGE, f"its image cannot be decoded ({first_line(error)})"))
     if has_label:
@@ -134,7 +138,11 @@ def _decode_label(encoded: bytes, problems: list[tuple[Kind, str]]) -> np.ndarra
         problems.append((Kind.LABEL, "it has no label"))
         return None
     try:
+        declared_size(encoded)
         label = tf.io.decode_png(encoded, channels=1).numpy()[..., 0]
+    except TooLargeError as error:
+        problems.append((Kind.LABEL, f"its label is not decoded ({error})"))
+        return None
     except READING_ERRORS as error:
         problems.append((Kind.LABEL, f"its label cannot be decoded ({first_line(error)})"))
         return None

@@ -3,7 +3,6 @@
 Their schema is that of example.py. The metadata is found by reading the records once, and kept beside them.
 """
 
-import io
 import json
 import os
 import pathlib
@@ -14,13 +13,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
-from PIL import Image
 
 from deeplab_dpc.console import console
 from deeplab_dpc.data.absent_classes import absent_class_problem, read_label_counts
 from deeplab_dpc.data.catalog import CLASSES_FILE, RECORD_FILES, records_name
 from deeplab_dpc.data.classes_file import read_classes_file
 from deeplab_dpc.data.dataset_info import INFO_FILE, Dataset, DatasetInfo
+from deeplab_dpc.data.declared_size import TooLargeError, declared_size
 from deeplab_dpc.data.example import parse_example
 from deeplab_dpc.data.label_statistics import NUM_IDS, out_of_range
 from deeplab_dpc.data.pipeline import iterate
@@ -179,25 +178,24 @@ def _examples(shards: list[pathlib.Path]) -> Iterator[tuple[pathlib.Path, str, A
 
 
 def _bytes(features: Any, key: str) -> bytes:
-    values = features[key].bytes_list.value if key in features else ()
-    return values[0] if values else b""
+    return next(iter(features[key].bytes_list.value), b"") if key in features else b""
 
 
 def _integer(features: Any, key: str) -> int:
-    values = features[key].int64_list.value if key in features else ()
-    return values[0] if values else 0
+    return next(iter(features[key].int64_list.value), 0) if key in features else 0
 
 
 def _image_size(features: Any, title: str) -> tuple[int, int]:
     """(height, width) of the encoded image; what the record says of them where its header cannot be read."""
     try:
-        with Image.open(io.BytesIO(_bytes(features, "image/encoded"))) as picture:
-            return picture.height, picture.width
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        height, width = _integer(features, "image/height"), _integer(features, "image/width")
-        if min(height, width) < 1:
-            raise UserError(f"The image of {title} cannot be decoded; write the records again without it.") from error
-        return height, width
+        told = declared_size(_bytes(features, "image/encoded"))
+        declared_size(_bytes(features, _LABEL))
+    except TooLargeError as error:
+        raise UserError(f"A picture of {title} cannot be read: {error}; write the records again.") from error
+    height, width = told or (_integer(features, "image/height"), _integer(features, "image/width"))
+    if min(height, width) < 1:
+        raise UserError(f"The image of {title} cannot be decoded; write the records again without it.")
+    return height, width
 
 
 def _check_stored_as_ids(label: bytes, title: str) -> None:

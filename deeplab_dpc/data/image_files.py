@@ -1,5 +1,6 @@
 """Image files as people have them: found, and decoded to 8-bit RGB as people see them. Needs no TensorFlow."""
 
+import contextlib
 import dataclasses
 import fnmatch
 import glob
@@ -95,9 +96,7 @@ def decode_picture(data: bytes, formats: tuple[str, ...], max_pixels: int = MAX_
       Undecodable: if it is no image of these formats, damaged, or too large.
     """
     try:
-        # Pillow warns of half the size that it refuses, and of broken metadata.
-        with _warnings_lock, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet_pillow():
             picture = Image.open(io.BytesIO(data), formats=formats)
             _check_size(picture, max_pixels)
             picture.load()
@@ -113,6 +112,14 @@ def decode_picture(data: bytes, formats: tuple[str, ...], max_pixels: int = MAX_
     return picture
 
 
+@contextlib.contextmanager
+def quiet_pillow() -> Iterator[None]:
+    """Leaves out what Pillow warns of: half the size that it refuses, and broken metadata."""
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def _reason(error: Exception) -> str:
     """Returns what an exception says, in one line without a full stop."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
@@ -122,8 +129,7 @@ def _reason(error: Exception) -> str:
 def orientation(picture: Image.Image) -> int:
     """Returns the EXIF orientation of a decoded picture, 1 to 8; 1 (upright) where none can be read."""
     try:
-        with _warnings_lock, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet_pillow():
             value = picture.getexif().get(_ORIENTATION)
     except UNDECODABLE:
         return 1  # as all programs show it; metadata have no checksum and no influence on the pixels

@@ -1,5 +1,7 @@
 import io
 import json
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -41,6 +43,12 @@ def pixels(seed, height, width):
 
 def ids(seed, height, width):
     return np.random.default_rng(seed).choice(np.array([0, 1, 2, 255], np.uint8), (height, width))
+
+
+def huge(png):
+    """The PNG with a header that tells 60,000 x 60,000 pixels."""
+    header = png[12:16] + struct.pack(">II", 60_000, 60_000) + png[24:29]
+    return png[:12] + header + struct.pack(">I", zlib.crc32(header)) + png[33:]
 
 
 def feature(value):
@@ -240,6 +248,7 @@ def with_label(label):
             with_label(b""),
             r"1 of the 2 records .*val-.* have labels: record 1 of .*tfrecord \(image 2007_0+\) has none",
         ),
+        (with_label(huge(encode(ids(0, 5, 7)))), r"A picture of record 1 of .* cannot be read: it has more than"),
         (lambda path: write_shards(path, "val", [[]]), r"val-\* hold no record"),
         (
             lambda path: write_shards(path, "val", [[record(0, encoded=b"no image", height=0)]]),

@@ -1,5 +1,7 @@
 import io
 import json
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -133,6 +135,12 @@ def test_random_labels_are_called_noise(tmp_path):
     )
 
 
+def huge(png):
+    """The PNG with a header that tells 60,000 x 60,000 pixels."""
+    header = png[12:16] + struct.pack(">II", 60_000, 60_000) + png[24:29]
+    return png[:12] + header + struct.pack(">I", zlib.crc32(header)) + png[33:]
+
+
 @pytest.mark.parametrize(
     ("image_bytes", "label_bytes", "kind", "message"),
     [
@@ -140,11 +148,13 @@ def test_random_labels_are_called_noise(tmp_path):
         (encoded(image(0), "JPEG")[:900], encoded(bands(0)), Kind.IMAGE, "its image cannot be decoded"),
         (encoded(image(0)), encoded(bands(0))[:50], Kind.LABEL, "its label cannot be decoded"),
         (encoded(image(0)), b"", Kind.LABEL, "it has no label"),
+        (huge(encoded(image(0))), encoded(bands(0)), Kind.IMAGE, "its image is not decoded (it has more than 178,956,"),
+        (encoded(image(0)), huge(encoded(bands(0))), Kind.LABEL, "its label is not decoded (it has more than 178,956,"),
         (encoded(image(0)), encoded(image(1)), Kind.NOT_GREY, "no PNG of one 8-bit grey channel"),
         (encoded(image(0)), encoded(Image.fromarray(bands(0)).convert("P")), Kind.NOT_GREY, "no PNG of one 8-bit grey"),
         (encoded(image(0)), encoded(bands(0, width=39)), Kind.SIZES, "image is 40 x 40 but its label 39 x 40 pixels"),
     ],
-    ids=["no image", "short image", "short label", "no label", "rgb label", "palette label", "sizes"],
+    ids=["no image", "short image", "short label", "no label", "huge", "huge label", "rgb label", "palette", "sizes"],
 )  # fmt: skip
 def test_bad_record_does_not_stop_the_others(tmp_path, image_bytes, label_bytes, kind, message):
     inspection = inspect(tmp_path, train=[good(0), record(image_bytes, label_bytes, "bad.png"), good(2)])
