@@ -3,7 +3,7 @@
 import math
 
 from deeplab_dpc.arch.cell import Cell
-from deeplab_dpc.console import console, print_table
+from deeplab_dpc.console import console, print_table, printable
 from deeplab_dpc.evaluation.branch_weights import COLUMNS, branch_rows
 from deeplab_dpc.evaluation.comparison import Comparison, Difference
 from deeplab_dpc.evaluation.measures import BY_CATEGORY, BY_CLASS, TITLES, Figure
@@ -64,13 +64,13 @@ def print_comparison(title: str, names: tuple[str, str], comparison: Comparison)
 
 
 def _row(name: str, figure: Figure, if_nan: str = ABSENT) -> tuple[str, str, str]:
-    return name, _percent(figure.value, if_nan), _interval(figure.low, figure.high)
+    return printable(name), _percent(figure.value, if_nan), _interval(figure.low, figure.high)
 
 
 def _difference_row(name: str, difference: Difference) -> tuple[str, ...]:
     clear = "" if math.isnan(difference.low) else "yes" if difference.is_clear else "no"
     return (
-        name,
+        printable(name),
         _percent(difference.first),
         _percent(difference.second),
         "" if math.isnan(difference.value) else f"{100 * difference.value:+.2f}",

@@ -12,6 +12,7 @@ from deeplab_dpc.data.dataset_info import Color
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.image_predictor import ImagePredictor
 from deeplab_dpc.models.inference_network import inference_network
+from deeplab_dpc.models.memory import INFERENCE_ADDRESSES, require_address_space
 from deeplab_dpc.models.predictor import Predictor
 from deeplab_dpc.models.segmenter import Segmenter
 from deeplab_dpc.models.sliding_window import SlidingWindow
@@ -59,6 +60,7 @@ def load_predictor(values: flags.FlagValues) -> LoadedPredictor:
       UserError: as load_model; if an exported model is given with a network or with scales, flips or a crop, which it
         has its own of.
     """
+    require_address_space(INFERENCE_ADDRESSES)
     config = flag_groups.config_from_flags(InferenceConfig, values)
     if values.exported_model is not None:
         return _exported(values, config)

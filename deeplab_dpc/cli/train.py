@@ -18,6 +18,7 @@ from deeplab_dpc.data.pipeline import iterate, training_dataset
 from deeplab_dpc.data.preprocess import Augmentation
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.validation import Validator
+from deeplab_dpc.models.memory import TRAINING_ADDRESSES, require_address_space
 from deeplab_dpc.training.memory import exhausted_memory_named
 from deeplab_dpc.training.rehearsal import Rehearsal, rehearse
 from deeplab_dpc.training.trainer import check_crop, initialize, train
@@ -42,6 +43,7 @@ def define_flags(values: flags.FlagValues) -> None:
 
 def main(values: flags.FlagValues) -> None:
     """Trains."""
+    require_address_space(TRAINING_ADDRESSES)
     if values.dry_run and not values.data_dir:
         raise UserError("--data_dir is required; describe.py prints a network without data, for --num_classes.")
     flag_groups.required(values, *(() if values.dry_run else ("workdir",)), "data_dir")

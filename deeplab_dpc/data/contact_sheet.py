@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
+from deeplab_dpc.console import printable
 from deeplab_dpc.data.captions import Font, caption_font, fitting
 from deeplab_dpc.data.dataset_info import Color, DatasetInfo
 from deeplab_dpc.files import atomic_path
@@ -87,7 +88,7 @@ def save_contact_sheet(
 def _draw(tiles: Sequence[tuple[str, Tile]], info: DatasetInfo, shares: np.ndarray, title: str) -> Image.Image:
     font = caption_font(FONT_SIZE)
     colors = _color_table(info)
-    entries = _legend(info, colors, shares)
+    entries = [(color, printable(text)) for color, text in _legend(info, colors, shares)]
     cell_width = max([2 * tile.image.shape[1] for _, tile in tiles], default=2 * TILE_SIDE)
     width = TILES_PER_ROW * (cell_width + _MARGIN) + _MARGIN
     rows = [tiles[i : i + TILES_PER_ROW] for i in range(0, len(tiles), TILES_PER_ROW)]

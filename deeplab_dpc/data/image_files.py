@@ -28,6 +28,7 @@ SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", "
 MAX_PIXELS = 178_956_970  # Pillow's own limit, 2 x 89,478,485
 MAX_SIDE = 65_535  # pixels; that of JPEG
 MAX_BYTES = 8 * MAX_PIXELS  # of a file: four channels of 16 bits
+_PIECE = 2**24  # bytes
 
 # How Pillow reports that a file is not what it should be; damaged metadata and tags reach any of its parsers.
 UNDECODABLE = (
@@ -141,10 +142,13 @@ def _read(source: str | os.PathLike[str] | BinaryIO) -> bytes:
     if isinstance(source, (str, os.PathLike)):
         with open(source, "rb") as stream:
             return _read(stream)
-    data = source.read(MAX_BYTES + 1)
+    # In pieces: a read takes memory for all that it was asked for, whatever is there.
+    data = bytearray()
+    while len(data) <= MAX_BYTES and (piece := source.read(min(_PIECE, MAX_BYTES + 1 - len(data)))):
+        data += piece
     if len(data) > MAX_BYTES:
         raise Undecodable(f"it has more than {MAX_BYTES:,} bytes")
-    return data
+    return bytes(data)
 
 
 def _check_size(picture: Image.Image, max_pixels: int) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from deeplab_dpc.console import printable
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import atomic_path
 
@@ -87,6 +88,7 @@ def _write_numbers(axes: "Axes", percent: np.ma.MaskedArray, font_size: float) -
 
 def _name_classes(axes: "Axes", matrix: np.ndarray, class_names: Sequence[str], font_size: float) -> None:
     labelled, predicted = ((matrix.sum(axis=axis) > 0).tolist() for axis in (1, 0))
+    class_names = [printable(name) for name in class_names]
     places = range(len(class_names))
     rows = [name + _remark(i, j, "no label") for name, i, j in zip(class_names, labelled, predicted, strict=True)]
     columns = [name + _remark(j, i, "never") for name, i, j in zip(class_names, labelled, predicted, strict=True)]

@@ -11,6 +11,7 @@ import resource
 from collections.abc import Iterator
 from typing import Any
 
+from deeplab_dpc.errors import UserError
 from deeplab_dpc.layers import kernels
 
 FLOAT32_BYTES = 4
@@ -22,6 +23,8 @@ TRAINING_FACTOR = 2.2
 PROBABILITY_COPIES = 3
 # Allocators and threads reserve more addresses than they use.
 ADDRESSES_PER_BYTE, ADDRESSES_OF_THREADS = 1.5, 300_000_000
+# What a training and a prediction of the smallest network and image take beyond those.
+TRAINING_ADDRESSES, INFERENCE_ADDRESSES = 600_000_000, 250_000_000
 _MEMINFO, _STATM = pathlib.Path("/proc/meminfo"), pathlib.Path("/proc/self/statm")
 _CGROUPS = pathlib.Path("/sys/fs/cgroup")
 
@@ -34,6 +37,24 @@ def available_memory() -> int | None:
     if kernels.free_accelerator_memory() is not None:
         return None
     return min((free for free in (_system(), _address_space(), *_control_groups()) if free is not None), default=None)
+
+
+def require_address_space(needed: int) -> None:
+    """Checks that `ulimit -v` leaves what the libraries' threads and compiled programs take whatever the network.
+
+    Args:
+      needed: bytes, TRAINING_ADDRESSES or INFERENCE_ADDRESSES; the libraries themselves are in memory already.
+
+    Raises:
+      UserError: if it leaves less; then the process would end in the middle without a word.
+    """
+    left = _address_space()
+    if left is not None and left < needed:
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        raise UserError(
+            f"The address limit of {limit / 1e9:.1f} GB (ulimit -v) is too small for any network: {left / 1e9:.1f} GB "
+            f"are left beside the libraries, and {needed / 1e9:.1f} GB are needed at least; raise it, or lift it."
+        )
 
 
 def _system() -> int | None:

@@ -87,6 +87,12 @@ def test_dollars_in_names_are_no_formula(drawn):
     assert names(axes)[0] == ["$a^$", "b"]
 
 
+def test_line_ends_and_half_surrogates_in_names_are_escapes(tmp_path):
+    names = ("a\nb", "$\\frac{$", "\udcff")
+    draw_confusion(np.eye(3, dtype=np.int64), names, tmp_path / "confusion.png")
+    assert (tmp_path / "confusion.png").stat().st_size > 1000
+
+
 def test_a_name_too_few_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"one a class of the matrix \[2, 2\], got 1"):
         draw_confusion(np.zeros((2, 2), int), ["a"], tmp_path / "confusion.png")
