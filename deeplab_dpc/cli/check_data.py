@@ -17,6 +17,7 @@ from deeplab_dpc.data.classes_file import CLASSES_HELP
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.inspection import Finding, Inspection, check
 from deeplab_dpc.data.label_statistics import MAX_WEIGHT, MIN_WEIGHT, class_shares, out_of_range
+from deeplab_dpc.files import remove_partial
 
 SHOWN = 5  # examples of each kind of problem; the report has more
 SHOWN_IDS = 10
@@ -50,7 +51,9 @@ def main(values: flags.FlagValues) -> None:
     """
     flag_groups.required(values, "data_dir")
     dataset = find_dataset(values.data_dir, values.dataset, values.classes)
-    inspection = check(dataset, values.output_dir or default_output_dir(dataset), show_progress=not values.json)
+    output_dir = values.output_dir or default_output_dir(dataset)
+    remove_partial(output_dir)  # what a killed check left
+    inspection = check(dataset, output_dir, show_progress=not values.json)
     if values.json:
         print(json.dumps(inspection.to_json(), indent=1))
     else:

@@ -31,7 +31,7 @@ from deeplab_dpc.export.onnx import export_onnx, onnx_packages
 from deeplab_dpc.export.saved_model import WARMUP_SIZE, expected_agreement, export_saved_model
 from deeplab_dpc.export.serving_graph import SavedModelOptions, ServingGraph
 from deeplab_dpc.export.tflite import TFLITE_TYPES, export_tflite
-from deeplab_dpc.files import atomic_path, only_process
+from deeplab_dpc.files import atomic_path, only_process, remove_partial
 from deeplab_dpc.models.image_predictor import ImagePredictor
 from deeplab_dpc.models.inference_network import inference_network
 from deeplab_dpc.models.predictor import Predictor
@@ -108,6 +108,10 @@ def _export(values: flags.FlagValues, wanted: list[str]) -> None:
         with sigterm_stops("what is written is whole"):
             for name in wanted:
                 make[name]()
+    if values.export_checkpoint:
+        prefix = pathlib.Path(values.export_checkpoint)
+        for ending in (".index", ".data-00000-of-00001"):
+            remove_partial(prefix.parent, prefix.name + ending)
     if keep_checkpoint:
         console.print(f"Kept: {values.export_checkpoint}, which holds these weights already")
     elif values.export_checkpoint:

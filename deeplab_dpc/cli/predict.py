@@ -76,7 +76,15 @@ def main(values: flags.FlagValues) -> None:
     if values.images and is_video(values.images) and pathlib.Path(values.images).is_file():
         predict = _predict_video
     with only_process(values.output_dir, "output_dir"), sigterm_stops("every file that was written is whole"):
+        _remove_partial(pathlib.Path(values.output_dir))
         predict(values)
+
+
+def _remove_partial(output_dir: pathlib.Path) -> None:
+    """Removes what killed processes left in the folders of the outputs, which may have folders of their own."""
+    for output in OUTPUTS:
+        for folder, _, _ in os.walk(output_dir / output):
+            remove_partial(folder)
 
 
 def _predict_images(values: flags.FlagValues) -> None:
@@ -168,9 +176,6 @@ def _dataset(values: flags.FlagValues) -> Dataset:
 
 def _writer(values: flags.FlagValues, loaded: LoadedPredictor, outputs: Sequence[str]) -> PredictionWriter:
     overlays = Overlays(loaded.class_names, loaded.palette, values.legend)
-    for output in outputs:
-        for folder, _, _ in os.walk(pathlib.Path(values.output_dir) / output):
-            remove_partial(folder)
     return PredictionWriter(pathlib.Path(values.output_dir), outputs, overlays)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from deeplab_dpc.arch.genotype import Genotype
 from deeplab_dpc.cli.main import execute
+from deeplab_dpc.files import only_process
 from deeplab_dpc.search.auto_deeplab import program, records
 from deeplab_dpc.search.auto_deeplab.runner import GradientSearch
 
@@ -65,6 +66,13 @@ def test_mistakes_get_one_sentence_and_exit_status_2(search, tmp_path, flags, me
     assert (status, len(said.strip().splitlines())) == (2, 1)
     assert message in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_directory_of_another_process_is_refused(search, tmp_path):
+    with only_process(tmp_path / "S", "workdir"):
+        status, said = search()
+    assert status == 2
+    assert "S is in use by process" in said
 
 
 def test_flags_that_both_algorithms_have_are_for_both(search):
