@@ -14,6 +14,7 @@ from deeplab_dpc.data.foreign_records import check_evaluable, check_labels
 from deeplab_dpc.data.run_data import bind
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import only_process, remove_partial
+from deeplab_dpc.models.memory import TRAINING_ADDRESSES, require_address_space
 from deeplab_dpc.run_config import CONFIG_FILE, config_differences, read_run
 from deeplab_dpc.search.auto_deeplab.choice import (
     CHOICE_FIELDS,
@@ -41,6 +42,7 @@ def search(values: flags.FlagValues) -> None:
     """Searches to the end, or only says what that would take."""
     if keras.backend.backend() not in BACKENDS:
         raise UserError(f"The search runs on --backend={' or '.join(BACKENDS)}, not on {keras.backend.backend()}.")
+    require_address_space(TRAINING_ADDRESSES)
     flag_groups.required(values, *(() if values.propose_only else ("workdir",)), "data_dir")
     config = flag_groups.config_from_flags(AutoDeepLabConfig, values)
     dataset = find_dataset(values.data_dir, values.dataset, values.classes)

@@ -1,5 +1,6 @@
 """Trains a segmentation network on a prepared data set, in a run directory that continues by itself."""
 
+import dataclasses
 import datetime
 import itertools
 import json
@@ -19,7 +20,7 @@ from deeplab_dpc.data.preprocess import Augmentation
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.validation import Validator
 from deeplab_dpc.models.memory import TRAINING_ADDRESSES, require_address_space
-from deeplab_dpc.training.memory import exhausted_memory_named
+from deeplab_dpc.training.memory import exhausted_memory_named, require_memory
 from deeplab_dpc.training.rehearsal import Rehearsal, rehearse
 from deeplab_dpc.training.trainer import check_crop, initialize, train
 from deeplab_dpc.training.training_model import build_training_model
@@ -89,6 +90,8 @@ def _dry_run(model_config: ModelConfig, data: DataConfig, config: TrainConfig, d
         initialize(model, model_config, data, config, dataset)
     shards = dataset.shards(data.train_split)
     examples = iterate(batches, f"The split {data.train_split} of {dataset.path}", shards)
+    single = dataclasses.replace(config, train_batch_size=1, gradient_accumulation_steps=1)
+    require_memory(model.network, single, data.train_crop_size)  # of the image that is run first
     with exhausted_memory_named(config, data.train_crop_size):
         rehearsal = rehearse(model, itertools.islice(examples, 3), config)
     if as_json:
