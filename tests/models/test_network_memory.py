@@ -77,7 +77,7 @@ def test_image_that_does_not_fit_is_refused_by_name_and_its_windows_are_not(monk
     windows = SlidingWindow(whole, InferenceConfig(sliding_window=(65, 65)))
     image = np.zeros((2000, 3000, 3), "uint8")
     monkeypatch.setattr(predictor, "available_memory", lambda: 10_000_000)
-    message = r"not enough for a\.png of 2000 x 3000 pixels at a time: about 0\.\d GB .*, 0\.0 GB are free; --sliding_w"
+    message = r"not enough for a\.png of 2000 x 3000 pixels at a time: about 1\.\d GB .*, 0\.0 GB are free; --sliding_w"
     with pytest.raises(UserError, match=message):
         whole.check_size(image, "a.png")
     windows.check_size(image, "a.png")
