@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".webp", ".gif")
+LOSSY_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
 # Pictures that nothing here reads.
 UNREAD_PICTURES = (
     *(

@@ -3,7 +3,9 @@
 import collections
 import dataclasses
 import os
+import pathlib
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator
 
 from deeplab_dpc.errors import UserError
@@ -12,6 +14,11 @@ _WORDS = ("mask", "masks", "label", "labels", "gt", "seg", "segmentation", "anno
 _LAST_SEGMENT = re.compile(r"[_\-. ][^\W\d][^_\-. ]*$")  # as in NAME_leftImg8bit
 _TRIED = 30  # images from whose names the addition is guessed
 _COMPARED = 20  # guesses, the most frequent ones
+
+
+def file_key(name: str) -> str:
+    """The path without the suffix, in one spelling of accented letters (macOS has another)."""
+    return unicodedata.normalize("NFC", str(pathlib.PurePosixPath(name).with_suffix("")))
 
 
 @dataclasses.dataclass(frozen=True, order=True)

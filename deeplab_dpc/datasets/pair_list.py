@@ -7,17 +7,9 @@ import os
 import pathlib
 import re
 
-from deeplab_dpc.data.file_kinds import listed
-from deeplab_dpc.datasets.pairing import (
-    IMAGE_SUFFIXES,
-    LABEL_SUFFIXES,
-    LOSSY_SUFFIXES,
-    UNLABELLED_SPLIT,
-    Pair,
-    Splits,
-    draw_val,
-    is_split_name,
-)
+from deeplab_dpc.data.file_kinds import LABEL_SUFFIXES, LOSSY_SUFFIXES, listed
+from deeplab_dpc.data.image_files import SUFFIXES as IMAGE_SUFFIXES
+from deeplab_dpc.datasets.pairing import UNLABELLED_SPLIT, Pair, Splits, draw_val, is_split_name
 from deeplab_dpc.datasets.raw_files import RawFiles
 from deeplab_dpc.errors import UserError
 

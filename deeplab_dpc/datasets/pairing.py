@@ -4,21 +4,18 @@ import collections
 import dataclasses
 import hashlib
 import os
-import pathlib
 import re
-import unicodedata
 
 from deeplab_dpc.console import console
-from deeplab_dpc.data.file_kinds import listed
+from deeplab_dpc.data.file_kinds import LABEL_SUFFIXES, LOSSY_SUFFIXES, listed
 from deeplab_dpc.data.image_files import SUFFIXES as IMAGE_SUFFIXES
 from deeplab_dpc.datasets.left_out import say_empty_folders, say_left_out
-from deeplab_dpc.datasets.naming import Naming, find_naming
+from deeplab_dpc.datasets.naming import Naming, file_key, find_naming
 from deeplab_dpc.datasets.raw_files import RawFiles
 from deeplab_dpc.datasets.raw_tree import RawTree
+from deeplab_dpc.datasets.together import divided, image_and_label_folder, label_beside
 from deeplab_dpc.errors import UserError
 
-LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".webp", ".gif")
-LOSSY_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
 UNLABELLED_SPLIT = "test"  # of images without labels where nothing else says
 
 
@@ -77,6 +74,12 @@ def _checked(images: RawTree, labels: RawTree | None) -> dict[str, RawTree | Non
     splits = images.folders()
     if not splits:
         return {"": labels}
+    if couple := image_and_label_folder(splits):
+        first, second = map(images.title, couple)
+        raise UserError(
+            f"{images.title('')} holds the folders {couple[0]} and {couple[1]}, which are no splits; give "
+            f"--images={first} and --labels={second}."
+        )
     if loose := [name for name in images.files("", IMAGE_SUFFIXES) if "/" not in name]:
         raise UserError(
             f"{images.title('')} has both sub-folders ({splits[0]}) and images ({loose[0]}); "
@@ -118,12 +121,7 @@ def is_split_name(name: str) -> bool:
 
 def _position(name: str) -> float:
     """A number in [0, 1) that looks random."""
-    return int.from_bytes(hashlib.sha256(os.fsencode(_key(name))).digest()[:8]) / 2**64
-
-
-def _key(name: str) -> str:
-    """The path without the suffix, in one spelling of accented letters (macOS has another)."""
-    return unicodedata.normalize("NFC", str(pathlib.PurePosixPath(name).with_suffix("")))
+    return int.from_bytes(hashlib.sha256(os.fsencode(file_key(name))).digest()[:8]) / 2**64
 
 
 def _check_label_folders(images: RawTree, labels: RawTree, splits: list[str], labelled: list[str]) -> None:
@@ -142,7 +140,7 @@ def _matched(images: RawTree, labels: RawTree | None, folder: str, is_shared: bo
     """The pairs of a split."""
     where = images.title(folder)
     if is_shared and labels is not None:
-        image_of, label_of, naming = _divided(images, folder)
+        image_of, label_of, naming = divided(images, folder)
     else:
         image_of = _by_key(images, folder, IMAGE_SUFFIXES)
         label_of = _by_key(labels, folder, LABEL_SUFFIXES, preferred=".png") if labels is not None else {}
@@ -152,6 +150,10 @@ def _matched(images: RawTree, labels: RawTree | None, folder: str, is_shared: bo
         lying = f", but {listed(others, 'other file')}" if others else ""
         raise UserError(f"There is no image ({', '.join(IMAGE_SUFFIXES)}) in {where}{lying}.")
     if labels is None or (is_shared and not label_of and folder not in ("", "train")):
+        if beside := label_beside(image_of):
+            console.print(
+                f"Note: {beside} in {where} looks like a label; if it is one, give this folder as --labels, too."
+            )
         return [Pair(name, images.path(folder, name), None) for name in image_of.values()]
     there = labels.title(folder)
     if alone := [name for key, name in image_of.items() if naming.label_key(key) not in label_of]:
@@ -170,36 +172,13 @@ def _matched(images: RawTree, labels: RawTree | None, folder: str, is_shared: bo
     return pairs
 
 
-def _divided(tree: RawTree, folder: str) -> tuple[dict[str, str], dict[str, str], Naming]:
-    """Images and labels that lie in one folder: JPEGs beside PNGs of the same names, or names with an addition."""
-    groups: dict[str, list[str]] = collections.defaultdict(list)
-    for name in tree.files(folder, (*IMAGE_SUFFIXES, *LABEL_SUFFIXES)):
-        groups[_key(name)].append(name)
-    twins = {key: sorted(names, key=_is_lossless) for key, names in groups.items() if len(names) > 1}
-    for names in twins.values():
-        if len(names) > 2 or _is_lossless(names[0]) or not _is_lossless(names[1]):
-            raise UserError(
-                f"{names[0]} and {names[1]} in {tree.title(folder)} have the same name but for the suffix, and it "
-                "is not clear which is the label; name the pairs with --list."
-            )
-    if twins:
-        labels = {key: names[1] for key, names in twins.items()}
-        return {key: names[0] for key, names in groups.items()}, labels, Naming()
-    naming = find_naming(groups, groups, tree.title(folder))
-    label_keys = set() if naming.is_plain else {naming.label_key(key) for key in groups} & set(groups)
-    labels = {key: groups[key][0] for key in label_keys}
-    return {key: names[0] for key, names in groups.items() if key not in label_keys}, labels, naming
-
-
-def _is_lossless(name: str) -> bool:
-    return not name.lower().endswith(LOSSY_SUFFIXES)
-
-
 def _without_label(alone: list[str], where: str, labels: RawTree, folder: str, naming: Naming) -> str:
     """What to say of images without a label: what lies there, and what it should be called."""
-    there, example = labels.title(folder), naming.label_key(_key(alone[0]))
+    there, example = labels.title(folder), naming.label_key(file_key(alone[0]))
     beside = labels.files(folder, ())
-    if jpeg := next((name for name in beside if _key(name) == example and name.lower().endswith(LOSSY_SUFFIXES)), None):
+    if jpeg := next(
+        (name for name in beside if file_key(name) == example and name.lower().endswith(LOSSY_SUFFIXES)), None
+    ):
         return (
             f"The label {jpeg} in {there} is a JPEG, which changes the ids at every border; labels must be PNGs, made "
             "from what they were before."
@@ -215,7 +194,7 @@ def _by_key(tree: RawTree, folder: str, suffixes: tuple[str, ...], preferred: st
     """The files by their keys; of several of the same key the one with the preferred suffix."""
     groups: dict[str, list[str]] = collections.defaultdict(list)
     for name in tree.files(folder, suffixes):
-        groups[_key(name)].append(name)
+        groups[file_key(name)].append(name)
     for key, names in groups.items():
         chosen = [name for name in names if preferred and name.lower().endswith(preferred)]
         if len(names) > 1 and len(chosen) != 1:

@@ -459,3 +459,33 @@ def test_folder_that_cannot_be_listed_ends_the_conversion(source, monkeypatch):
     monkeypatch.setattr(os, "scandir", scandir)
     with pytest.raises(PermissionError, match="images/train/b"):
         source.build()
+
+
+def test_splits_may_hold_a_folder_of_images_and_one_of_masks(source):
+    data = source.root / "given"
+    for split in ("train", "val"):
+        for name in "ab":
+            add_lying(data / split / "images", f"{name}.jpg", random_image(1))
+            add_lying(data / split / "masks", f"{name}_mask.png", random_label(ord(name)))
+    dataset = source.build(images=data, labels=data)
+    assert dataset.info.splits == {"train": 2, "val": 2}
+    for example, name in zip(decoded(dataset, "val"), "ab", strict=True):
+        assert example["filename"].decode() == f"images/{name}.jpg"
+        np.testing.assert_array_equal(example["label"][..., 0], np.asarray(random_label(ord(name))))
+
+
+def test_folders_of_images_and_masks_are_no_splits(source):
+    data = source.root / "given"
+    add_lying(data / "images", "a.jpg", random_image(1))
+    add_lying(data / "masks", "a.png", random_label(1))
+    for labels in (data, None):
+        with pytest.raises(UserError, match=r"no splits; give --images=.*given/images and --labels=.*given/masks"):
+            source.build(images=data, labels=labels)
+
+
+def test_masks_among_images_without_labels_are_noted(source, capsys):
+    source.add_image("a.jpg")
+    source.add_image("a_mask.png")
+    assert source.build(labels=None).info.splits == {"test": 2}
+    assert "a_mask in" in (said := " ".join(capsys.readouterr().out.split()))
+    assert "looks like a label; if it is one, give this folder as --labels, too." in said
