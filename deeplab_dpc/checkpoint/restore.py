@@ -1,4 +1,7 @@
-"""Restoring a model by variable name, from a published checkpoint or from one of our runs, with a report."""
+"""Restores a model by variable name, from a published checkpoint or from one of our runs, with a report.
+
+What of a checkpoint is the model's own, beyond names and shapes, is decided in same_parts.py.
+"""
 
 import dataclasses
 import pathlib
@@ -13,22 +16,18 @@ from deeplab_dpc.checkpoint.mismatch import (
     DECODER,
     HEAD,
     LOGITS,
-    Shapes,
-    module_hints,
     module_of,
-    num_classes,
     require,
-    scopes,
     shortened,
 )
 from deeplab_dpc.checkpoint.names import named_variables
 from deeplab_dpc.checkpoint.run import read_weights
 from deeplab_dpc.checkpoint.run_directory import latest_checkpoint
+from deeplab_dpc.checkpoint.same_parts import other_decoder, other_head, other_logits, run_network
 from deeplab_dpc.checkpoint.tf1 import read_tf1_checkpoint
 from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.segmenter import Segmenter
-from deeplab_dpc.run_config import CONFIG_FILE, read_section
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,13 +56,6 @@ class RestoreReport:
         return "\n".join(lines)
 
 
-def _run_config(source: str) -> ModelConfig | None:
-    """The network of a run directory; None for anything else."""
-    if source == IMAGENET or not (pathlib.Path(source) / CONFIG_FILE).exists():
-        return None
-    return read_section(source, "model", ModelConfig)
-
-
 def read_checkpoint(source: str, config: ModelConfig, moving_averages: bool = False) -> dict[str, np.ndarray]:
     """Arrays by published name.
 
@@ -76,7 +68,7 @@ def read_checkpoint(source: str, config: ModelConfig, moving_averages: bool = Fa
     Raises:
       UserError: if it is absent or damaged, or keeps no moving averages.
     """
-    run_config = _run_config(source)
+    run_config = run_network(source)
     if moving_averages and (source == IMAGENET or run_config is not None):
         raise UserError(f"{source} keeps no moving averages; leave --restore_moving_averages out.")
     if source == IMAGENET:
@@ -133,7 +125,10 @@ def restore_for_training(
     """Restores the backbone, and the context module, decoder and logits where the checkpoint has the same ones.
 
     A context module (ASPP or a cell) or decoder other than the checkpoint's starts fresh, and the logits with it;
-    logits of another number of classes start fresh. A decoder whose output is the logits is treated as logits.
+    logits of another number of classes start fresh. Equal shapes do not make a cell the same: the run's configuration
+    or the file beside the checkpoint must say so, see same_parts.py. ASPP is the same if it has the same variables,
+    and in a run the same rates in pixels; a published checkpoint does not say its rates, which go with the output
+    stride. A decoder whose output is the logits is treated as logits.
 
     Args:
       model: whose variables are overwritten.
@@ -156,8 +151,8 @@ def restore_for_training(
         return _restored(wanted, variables, arrays, source, [_fresh_last_layers(bool(parts[DECODER]))])
     reasons = []
     for part, reason in (
-        (HEAD, _other_head(model, _shapes(parts[HEAD]), stored, source)),
-        (DECODER, _other_decoder(_shapes(parts[DECODER]), stored, model.config)),
+        (HEAD, other_head(_shapes(parts[HEAD]), stored, model.config, source)),
+        (DECODER, other_decoder(_shapes(parts[DECODER]), stored, model.config, source)),
     ):
         if reason is None:
             require(_shapes(parts[part]), stored, model.config, source)
@@ -167,7 +162,7 @@ def restore_for_training(
     if not reasons and other_classes is not None:
         reasons.append(f"The logits start fresh: the checkpoint has other classes ({other_classes}).")
     if not reasons:
-        reason = _other_logits(_shapes(parts[LOGITS]), stored, model.config, initialize_last_layer)
+        reason = other_logits(_shapes(parts[LOGITS]), stored, model.config, initialize_last_layer)
         if reason is None:
             wanted |= parts[LOGITS]
         else:
@@ -204,51 +199,6 @@ def _parts(model: Segmenter, variables: Mapping[str, Any]) -> dict[str, dict[str
             part = LOGITS
         parts[part][name] = variable
     return parts
-
-
-def _other_head(model: Segmenter, wanted: Shapes, stored: Shapes, source: str) -> str | None:
-    """Why the context module starts fresh; None if it is the checkpoint's."""
-    theirs = {name: shape for name, shape in stored.items() if module_of(name, model.backbone.name) == HEAD}
-    if not theirs:
-        return "The checkpoint has no context module; the model's starts fresh, with the logits."
-    cell = model.config.dense_prediction_cell
-    run_config = _run_config(source)
-    if run_config is None or run_config.dense_prediction_cell == cell:
-        if theirs == wanted:
-            return None
-        # An ASPP that only lacks variables of its branches is the same one, damaged.
-        if cell is None and scopes(theirs) == scopes(wanted) and theirs.items() <= wanted.items():
-            return None
-    reason = "The context module is another one than the checkpoint's and starts fresh, with the logits"
-    # A cell is given on purpose; flags of ASPP are easily forgotten.
-    hints = module_hints({HEAD}, stored, model.config) if cell is None else []
-    return f"{reason} (to restore it, {'; '.join(hints)})." if hints else f"{reason}."
-
-
-def _other_decoder(wanted: Shapes, stored: Shapes, config: ModelConfig) -> str | None:
-    """Why the decoder starts fresh; None if it is the checkpoint's, or there is none."""
-    theirs = _below(DECODER, stored)
-    if config.decoder_output_is_logits or theirs == wanted:
-        return None
-    if not wanted:
-        return "The checkpoint's decoder is left out, and the logits start fresh."
-    if not theirs:
-        return "The checkpoint has no decoder; the model's starts fresh, with the logits."
-    return "The decoder is another one than the checkpoint's and starts fresh, with the logits."
-
-
-def _other_logits(wanted: Shapes, stored: Shapes, config: ModelConfig, initialize_last_layer: bool) -> str | None:
-    """Why the logits start fresh; None if they are the checkpoint's."""
-    if not initialize_last_layer:
-        return "The logits start fresh, as --initialize_last_layer=false asks."
-    if all(stored.get(name) == shape for name, shape in wanted.items()):
-        return None
-    classes = num_classes(stored)
-    if classes is None:
-        return "The checkpoint has no logits; the model's start fresh."
-    if classes == config.num_classes:
-        return "The logits start fresh: the checkpoint's have other shapes."
-    return f"The logits start fresh: the checkpoint has {classes} classes, the model {config.num_classes}."
 
 
 def _below(scope: str, variables: Mapping[str, Any]) -> dict[str, Any]:

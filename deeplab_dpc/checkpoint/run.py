@@ -53,6 +53,7 @@ from deeplab_dpc.run_config import config_differences, read_run
 
 METRICS = "metrics.json"
 KEPT = 2
+ARCHITECTURES = ("model.dense_prediction_cell", "model.genotype")
 FILE_OVERHEAD = 2_000_000  # bytes, for names and structure
 
 
@@ -194,11 +195,14 @@ def fork_training(source: str | pathlib.Path, network: Segmenter, optimizer: ker
         console.print(f"{checkpoint.path} is damaged ({reason}) and not used.")
     state = state_variables(network, optimizer)
     name = misfit(state[WEIGHTS], whole.arrays[WEIGHTS])
-    if name is not None:
-        differences = config_differences({"model": config["model"]}, {"model": network.config})
-        first = f" ({next(iter(differences.values()))})" if differences else ""
+    differences = config_differences({"model": config["model"]}, {"model": network.config})
+    # Rates and inputs of a cell, and the edges of a genotype, do not show in shapes.
+    unseen = [differences[field] for field in ARCHITECTURES if field in differences]
+    if name is not None or unseen:
+        what = f"{name} is absent or has another shape" if name is not None else "its weights are of another one"
+        shown = unseen or list(differences.values())
         raise UserError(
-            f"--fork_from={source} has another network: {name} is absent or has another shape{first}; give the flags "
+            f"--fork_from={source} has another network: {what}{f' ({shown[0]})' if shown else ''}; give the flags "
             f"of its network, or take what fits with --tf_initial_checkpoint={source}."
         )
     assign(state[WEIGHTS], whole.arrays[WEIGHTS])

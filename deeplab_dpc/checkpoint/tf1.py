@@ -19,6 +19,7 @@ TRAINING_STATE = re.compile(
     r"|beta[12]_power\w*|global_step|_CHECKPOINTABLE_OBJECT_GRAPH)"
 )
 STATE_FILE = "checkpoint"  # beside the checkpoints; names the newest for tf.train.latest_checkpoint
+CELL_SUFFIX = ".cell.json"  # of the file beside a checkpoint that says which dense prediction cell it has
 BYTES_PER_NAME = 300  # of the index, with room to spare
 
 

@@ -27,8 +27,16 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_integer("pretrain_steps", 400, "Steps that train the backbone of the search.", flag_values=values)
     flags.DEFINE_integer("num_candidates", 8, "Cells to score by proxy.", flag_values=values)
     flags.DEFINE_integer("proxy_steps", 100, "Steps of each proxy training.", flag_values=values)
-    flags.DEFINE_integer("rerank_top_k", 2, "Cells to train end to end.", flag_values=values)
+    flags.DEFINE_list(
+        "warm_starts",
+        ["conv1x1", "aspp", "dpc_top1", "psp"],
+        "Cells that are finalists in any case.",
+        flag_values=values,
+    )
+    flags.DEFINE_integer("rerank_top_k", 2, "Candidates to train end to end beside them.", flag_values=values)
     flags.DEFINE_integer("rerank_steps", 60, "Steps of each.", flag_values=values)
+    flags.DEFINE_integer("contest_rounds", 1, "Rounds of these trainings.", flag_values=values)
+    flags.DEFINE_integer("contest_seeds", 1, "Trainings of each finalist in the last round.", flag_values=values)
     flags.DEFINE_integer("training_number_of_steps", 300, "Steps of the winner's training.", flag_values=values)
 
 
@@ -63,14 +71,20 @@ def main(values: flags.FlagValues) -> None:
         rerank_top_k=values.rerank_top_k,
         rerank_steps=values.rerank_steps,
         rerank_learning_rate=0.05,
+        warm_starts=",".join(values.warm_starts),
+        contest_rounds=values.contest_rounds,
+        contest_seeds=values.contest_seeds,
         **small,
     )
+    best = read_json(search / "verdict.json", "verdict of the search")["best"]
+    # The winner's own training goes on; without a contest it begins here.
+    start = {"fork_from": best["run"]} if best["run"] else {"tf_initial_checkpoint": pretrained}
     _run(
         "train",
         data_dir=data,
         workdir=run,
         dense_prediction_cell_json=search / "cells" / "best.json",
-        tf_initial_checkpoint=pretrained,
+        **start,
         training_number_of_steps=values.training_number_of_steps,
         log_steps=max(1, values.training_number_of_steps // CURVE_POINTS),
         eval_interval_steps=max(1, values.training_number_of_steps // 3),
@@ -126,6 +140,7 @@ def _summarize(root: pathlib.Path, search: pathlib.Path, run: pathlib.Path) -> N
         )
     columns = ("name", "proxy score", "re-ranked score", "mIOU", "parameters", "multiply-adds")
     print_table("The search, and the winner (*) after training", columns, rows)
+    console.print(read_json(search / "verdict.json", "verdict of the search")["sentence"], soft_wrap=True)
     for what, path in (
         ("cell", search / "cells" / "best.json"),
         ("drawing", search / "cells" / "best.png"),

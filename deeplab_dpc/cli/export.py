@@ -15,7 +15,7 @@ from absl import flags
 
 from deeplab_dpc.checkpoint.names import named_arrays
 from deeplab_dpc.checkpoint.run_directory import BEST
-from deeplab_dpc.checkpoint.tf1 import write_tf1_checkpoint
+from deeplab_dpc.checkpoint.tf1 import CELL_SUFFIX, write_tf1_checkpoint
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.export_existing import CHECKED, existing_export, has_checkpoint, taken
 from deeplab_dpc.cli.export_images import ExportImages, NamedImage, define_image_flags, scaled
@@ -31,7 +31,7 @@ from deeplab_dpc.export.onnx import export_onnx, onnx_packages
 from deeplab_dpc.export.saved_model import WARMUP_SIZE, expected_agreement, export_saved_model
 from deeplab_dpc.export.serving_graph import SavedModelOptions, ServingGraph
 from deeplab_dpc.export.tflite import TFLITE_TYPES, export_tflite
-from deeplab_dpc.files import atomic_path, only_process, remove_partial
+from deeplab_dpc.files import atomic_path, only_process, remove_partial, write_json
 from deeplab_dpc.models.image_predictor import ImagePredictor
 from deeplab_dpc.models.inference_network import inference_network
 from deeplab_dpc.models.predictor import Predictor
@@ -115,6 +115,9 @@ def _export(values: flags.FlagValues, wanted: list[str]) -> None:
     if keep_checkpoint:
         console.print(f"Kept: {values.export_checkpoint}, which holds these weights already")
     elif values.export_checkpoint:
+        cell = loaded.segmenter.config.dense_prediction_cell
+        if cell is not None:  # first, so that no checkpoint is ever without it
+            write_json(f"{values.export_checkpoint}{CELL_SUFFIX}", cell.to_json())
         write_tf1_checkpoint(values.export_checkpoint, arrays, loaded.step)
         console.print(f"Written: {values.export_checkpoint}.index and .data-00000-of-00001, step {loaded.step}")
 

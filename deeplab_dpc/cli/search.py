@@ -4,9 +4,9 @@ from absl import flags
 
 from deeplab_dpc.cli import flag_groups, search_workers
 from deeplab_dpc.cli.quiet import quiet_imports
-from deeplab_dpc.cli.search_algorithms import ALGORITHMS, AUTO_DEEPLAB, DPC, FLAGS, MODEL_FLAGS, refuse_flags_of_others
+from deeplab_dpc.cli.search_algorithms import ALGORITHMS, AUTO_DEEPLAB, DPC, FLAGS, refuse_flags_of_others
 from deeplab_dpc.cli.search_job import Request
-from deeplab_dpc.config import AutoDeepLabConfig, FidelityConfig, ModelConfig, SearchConfig, ServiceConfig
+from deeplab_dpc.config import AutoDeepLabConfig, FidelityConfig, SearchConfig, ServiceConfig
 from deeplab_dpc.console import console
 from deeplab_dpc.search import local_workers
 from deeplab_dpc.search.display import SearchWatch
@@ -65,7 +65,7 @@ def define_flags(values: flags.FlagValues) -> None:
         flag_values=values,
     )
     flag_groups.define_data_flags(values)
-    flag_groups.define_config_flags(values, ModelConfig, MODEL_FLAGS)
+    flag_groups.define_model_flags(values)
     flag_groups.define_config_flags(values, SearchConfig)
     flag_groups.define_config_flags(values, ServiceConfig)
     flag_groups.define_config_flags(values, FidelityConfig)
@@ -91,6 +91,8 @@ def main(values: flags.FlagValues) -> None:
     if is_child:
         local_workers.end_with_parent()
     request = Request.from_flags(values)
+    if not is_child:
+        request.say_what_has_no_effect()
     if values.propose_only:
         from deeplab_dpc.cli.search_proposal import propose
 

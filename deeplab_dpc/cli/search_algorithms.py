@@ -4,14 +4,15 @@ import dataclasses
 
 from absl import flags
 
+from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.config import AutoDeepLabConfig, FidelityConfig, SearchConfig, ServiceConfig
 from deeplab_dpc.errors import UserError
 
 DPC, AUTO_DEEPLAB = ALGORITHMS = ("dpc", "auto_deeplab")
-# Of the network that the features of dpc come from.
-MODEL_FLAGS = ("model_variant", "output_stride", "depth_multiplier", "divisible_by", "multi_grid")
 OTHER_DPC_FLAGS = (
     "mode",
+    "dense_prediction_cell_json",
+    "genotype_json",
     "cells",
     "num_seeds",
     "feature_cache",
@@ -25,7 +26,7 @@ def _fields(*configs: type) -> set[str]:
     return {field.name for config in configs for field in dataclasses.fields(config)}
 
 
-_OF_DPC = _fields(SearchConfig, ServiceConfig, FidelityConfig) | {*MODEL_FLAGS, *OTHER_DPC_FLAGS}
+_OF_DPC = _fields(SearchConfig, ServiceConfig, FidelityConfig) | {*flag_groups.model_flags(), *OTHER_DPC_FLAGS}
 _OF_AUTO_DEEPLAB = _fields(AutoDeepLabConfig)
 FLAGS = {DPC: _OF_DPC - _OF_AUTO_DEEPLAB, AUTO_DEEPLAB: _OF_AUTO_DEEPLAB - _OF_DPC}  # of one algorithm alone
 

@@ -27,6 +27,18 @@ if TYPE_CHECKING:  # a search on a complete cache does without Keras and TensorF
 
 # Of the environment: the storage where --storage is not given, so that its password need not be in a command line.
 STORAGE_VARIABLE = "DEEPLAB_DPC_STORAGE"
+# Options of ModelConfig that a network with a cell does not use.
+OPTIONS_OF_ASPP = (
+    "atrous_rates",
+    "add_image_level_feature",
+    "image_pooling_crop_size",
+    "image_pooling_stride",
+    "aspp_with_separable_conv",
+    "aspp_convs_filters",
+    "aspp_with_concat_projection",
+    "aspp_with_squeeze_and_excitation",
+    "image_se_uses_qsigmoid",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,11 +65,16 @@ class Request:
         config = flag_groups.config_from_flags(SearchConfig, values)
         storage = values.storage or os.environ.get(STORAGE_VARIABLE) or None
         service = flag_groups.config_from_flags(ServiceConfig, values, storage=storage)
+        if values.dense_prediction_cell_json:
+            raise UserError(
+                f"--dense_prediction_cell_json={values.dense_prediction_cell_json} has no meaning for a search, which "
+                "tries many cells; give the cell as one of --warm_starts, and it is a finalist whatever its score."
+            )
         if values.restore_moving_averages and not values.tf_initial_checkpoint:
             raise UserError("--restore_moving_averages is for --tf_initial_checkpoint; give that too.")
         dataset = find_dataset(values.data_dir, values.dataset, values.classes) if values.data_dir else None
         if dataset is None and values.feature_cache and config.rerank_top_k and values.mode == "search":
-            raise UserError("--data_dir is required for re-ranking; pass --rerank_top_k=0 to go without.")
+            raise UserError("--data_dir is required for the contest; pass --rerank_top_k=0 to go without.")
         trains = values.mode in ("search", "fidelity") and not values.propose_only
         if dataset is None and config.proxy_features == END_TO_END and trains:
             raise UserError(f"--proxy_features={END_TO_END} trains on images: give --data_dir.")
@@ -65,8 +82,18 @@ class Request:
             raise UserError(f"--workers={service.workers} is for --mode=search, not for --mode={values.mode}.")
         return cls(values, pathlib.Path(values.workdir), config, service, dataset)
 
+    def say_what_has_no_effect(self) -> None:
+        """Prints which flags of the network are given and change nothing, so that train.py's flagfile can be used."""
+        given = [f"--{name}" for name in OPTIONS_OF_ASPP if not self.values[name].using_default_value]
+        if given:
+            console.print(
+                f"{', '.join(given)}: no effect here, since every finalist is a cell in place of DeepLab's ASPP; the "
+                "cell aspp, with rates 6, 12 and 18, stands for it."
+            )
+
     def model_config(self, num_classes: int) -> ModelConfig:
-        return flag_groups.config_from_flags(ModelConfig, self.values, num_classes=num_classes)
+        """The network whose backbone the features are of, and that finalists are trained in, with their own cells."""
+        return flag_groups.model_config(self.values, num_classes)
 
     def require_dataset(self) -> Dataset:
         """The data, which features are to be made of."""

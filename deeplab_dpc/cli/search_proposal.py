@@ -11,6 +11,8 @@ from deeplab_dpc.config import DataConfig
 from deeplab_dpc.config.search import END_TO_END
 from deeplab_dpc.console import console, print_table
 from deeplab_dpc.search import projection, proposal
+from deeplab_dpc.search.contest.rounds import contest_rounds
+from deeplab_dpc.search.contest.runner import contest_name
 from deeplab_dpc.search.evaluator import Candidate
 from deeplab_dpc.search.feature_cache import FeatureCache, open_cache
 from deeplab_dpc.search.identity import Worker
@@ -20,7 +22,7 @@ from deeplab_dpc.search.projection import CostModel
 from deeplab_dpc.search.reporting import words
 from deeplab_dpc.search.reporting.full_search import holds_for, measured_table, notes, projection_table
 from deeplab_dpc.search.result import SearchResult
-from deeplab_dpc.search.runner import search_result
+from deeplab_dpc.search.runner import search_result, shared_sections
 from deeplab_dpc.search.scored import ProxyScore, Scored
 from deeplab_dpc.search.study import SearchStudy
 
@@ -37,14 +39,14 @@ def propose(request: Request) -> None:
     else:
         shape, disk = _planned_cache(request)
         num_classes = request.require_dataset().info.num_classes
-    reranking_name = f"{service.study_name}/rerank"
-    storage = proposal.copy_of_study(service.storage, request.workdir, [service.study_name, reranking_name])
+    names = [service.study_name, contest_name(service.study_name)]
+    storage = proposal.copy_of_study(service.storage, request.workdir, names)
     network = request.model_config(num_classes)
     stride = cache.output_stride if cache else network.output_stride
     study = SearchStudy(storage, service.study_name, request.config, shape, worker, service.lease_seconds, stride)
     # The features' name depends on the backbone's weights, which are not read for this.
     name = cache.path.name if cache else None
-    sections = {"search": request.config, "model": network, "features": name}
+    sections = shared_sections(request.config, network, name)
     changeable = extendable(request.config)
     join(
         storage,
@@ -54,9 +56,10 @@ def propose(request: Request) -> None:
         changeable if cache else (*changeable, "features."),
     )
     cells = proposal.next_cells(study)
-    result = search_result(study, Ledger(storage, reranking_name, worker, service.lease_seconds), shape)
+    has_contest = request.dataset is not None and bool(request.config.rerank_top_k)
+    result = search_result(study, Ledger(storage, names[1], worker, service.lease_seconds), shape, has_contest)
     _print_cells(cells, study)
-    left = proposal.remainder(study, len(result.reranked), with_reranking=request.dataset is not None)
+    left = proposal.remainder(study, result.contest, has_contest)
     scored = result.warm_starts + result.candidates
     probed = _probe(request, cache, cells) if not scored else []
     model = CostModel.of(scored or probed)
@@ -67,7 +70,7 @@ def propose(request: Request) -> None:
             ("cells left", f"{left.cells:,} of {study.total:,}"),
             ("proxy steps", _steps(left)),
             *device_time,
-            *_reranking(result, left),
+            *_contest(result, left),
             ("disk: features", f"{disk / 1e6:,.1f} MB" + ("" if cache else ", unless they are cached")),
             ("disk: journal", f"about {journal / 1e6:,.1f} MB more"),
         ]
@@ -211,10 +214,15 @@ def _probe(request: Request, cache: FeatureCache | None, proposed: list[proposal
     return proposal.probe(score, dearest, cheapest)
 
 
-def _reranking(result: SearchResult, left: proposal.Remainder) -> Rows:
-    if not left.reranked:
+def _contest(result: SearchResult, left: proposal.Remainder) -> Rows:
+    if not left.finalists:
         return []
-    seconds = [item.seconds for item in result.reranked]
-    took = words.duration(statistics.median(seconds) * left.reranked) if seconds else "not known: none was trained yet"
-    steps = f"{words.count(left.reranked, 'cell')}, {left.rerank_steps:,} steps"
-    return [("re-ranking", steps), ("re-ranking, device time", took)]
+    rounds = contest_rounds(result.config)
+    budgets = ", ".join(f"{one.steps:,} steps x {one.seeds}" for one in rounds)
+    said = f"{words.count(left.finalists, 'finalist')} ({budgets}), {left.contest_steps:,} steps at most"
+    trained = sum(standing.steps * len(standing.mious) for standing in result.standings)
+    seconds = sum(standing.seconds for standing in result.standings)
+    took = "not known: none was trained yet"
+    if trained:
+        took = f"{words.duration(seconds / trained * left.contest_steps)} at most"
+    return [("contest", said), ("contest, device time", took)]

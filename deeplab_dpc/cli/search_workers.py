@@ -23,6 +23,7 @@ from deeplab_dpc.console import console
 from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.files import read_json, write_json
 from deeplab_dpc.search import given_up
+from deeplab_dpc.search.contest.runner import open_contest
 from deeplab_dpc.search.device_share import num_cores, share, visible_gpus
 from deeplab_dpc.search.display import StudyView
 from deeplab_dpc.search.feature_cache import FeatureCache, open_cache
@@ -30,7 +31,7 @@ from deeplab_dpc.search.identity import Worker
 from deeplab_dpc.search.local_workers import POLL_SECONDS, LocalWorkers, run_child
 from deeplab_dpc.search.report import print_result
 from deeplab_dpc.search.result import SearchResult
-from deeplab_dpc.search.runner import Reporter, observer, open_reranking, open_study
+from deeplab_dpc.search.runner import Reporter, observer, open_study
 from deeplab_dpc.search.storage import open_storage
 from deeplab_dpc.training.interruption import Interruption
 
@@ -58,14 +59,14 @@ def search(request: Request) -> None:
     path = request.values.feature_cache or _cached(command, folder, secrets)
     job = request.claimed_job(open_cache(path))
     worker = Worker.current()
-    study, reranking = open_study(job, storage, worker), open_reranking(job, storage, worker)
+    study, contest = open_study(job, storage, worker), open_contest(job, storage, worker)
     if service.retry_given_up:
-        given_up.retry(study.ledger, reranking)
+        given_up.retry(study.ledger, contest)
     gpus, cores = visible_gpus(os.environ), num_cores()
     environments = [
         {**share(index, service.workers, cores, gpus, os.environ), **secrets} for index in range(service.workers)
     ]
-    reporter = Reporter(job, study, reranking)
+    reporter = Reporter(job, study, contest)
     workers = LocalWorkers([*command, f"--feature_cache={path}"], environments, folder)
     with Interruption() as interruption, workers, StudyView() as view:
         view.observe(observer(job, storage, study), lambda: workers.names)
@@ -126,7 +127,7 @@ def tell_parent(request: Request, cache: FeatureCache) -> None:
 def print_end(workdir: pathlib.Path, result: SearchResult) -> None:
     """Prints what was found, where it is written, and in the last line what was given up."""
     print_result(result)
-    console.print(f"Written: {workdir}/report.html, results.json, cells/best.json, best.png")
+    console.print(f"Written: {workdir}/report.html, results.json, verdict.json, cells/best.json, best.png")
     without = given_up.sentence(result.given_up)
     if without:
         console.print(without)

@@ -13,11 +13,12 @@ SEARCH_PRECISIONS = ("float32", "bfloat16")
 
 @dataclasses.dataclass(frozen=True)
 class SearchConfig(Config):
-    """The search and its proxy task (arXiv:1809.04184, Sec. 3.2, 3.3 and 4.2).
+    """The search, its proxy task and its contest (arXiv:1809.04184, Sec. 3.2, 3.3 and 4.2).
 
     By default the space, the sampler, the number of candidates, their steps, batch and rate, and how many of the best
-    are trained for real are the paper's. Warm starts, lookahead, and the batch of the real trainings are not, and what
-    the paper does not say is ours: recipes/cityscapes_search.flags has its protocol and names what it leaves open.
+    are trained for real are the paper's. Warm starts, lookahead, the batch of the real trainings, and that these are a
+    contest of several rounds and seeds are not, and what the paper does not say is ours:
+    recipes/cityscapes_search.flags has its protocol and names what it leaves open.
 
     Attributes:
       num_candidates: cells to score by proxy, beside the warm starts.
@@ -53,14 +54,20 @@ class SearchConfig(Config):
         1 for none.
       halving_factor: ratio of one budget to the one before, and of the candidates that enter a rung to those that
         leave it.
-      rerank_top_k: cells that are trained end to end after the search.
-      rerank_steps: of that training.
+      rerank_top_k: candidates, the best by proxy, that are finalists: they are trained end to end after the search, in
+        a contest with the warm starts; 0 for no contest.
+      rerank_steps: of that training, at its end.
       rerank_batch_size: images a step.
       rerank_learning_rate: at the start; poly decay.
       rerank_precision: float32 or bfloat16 of the activations of that training.
-      rerank_warm_starts: whether the warm starts are trained end to end too.
+      rerank_warm_starts: whether the warm starts are finalists, whatever their scores.
       rerank_model_variant: backbone of that training, if it is not the proxy's.
       rerank_initial_checkpoint: where that training starts, if not from tf_initial_checkpoint.
+      contest_rounds: rounds of the contest, the last of rerank_steps steps, each before it of half as many; after a
+        round those leave that can no longer win, and the others go on from their checkpoints.
+      contest_seeds: trainings of each finalist in the last round, with seed and those after it; the first of several
+        rounds has one.
+      contest_threshold: a finalist leaves if its probability of being the best is below this share of the largest.
       eval_split: the split that scores.
       seed: of everything drawn.
     """
@@ -95,16 +102,19 @@ class SearchConfig(Config):
     rerank_batch_size: int = 8
     rerank_learning_rate: float = 0.01
     rerank_precision: str = "float32"
-    rerank_warm_starts: bool = False
+    rerank_warm_starts: bool = True
     rerank_model_variant: str | None = None
     rerank_initial_checkpoint: str | None = None
+    contest_rounds: int = 2
+    contest_seeds: int = 2
+    contest_threshold: float = 0.05
     eval_split: str = "val"
     seed: int = 0
 
     def __post_init__(self):
         positive(self, "num_branches", "num_best", "proxy_steps", "proxy_batch_size", "proxy_learning_rate")
         positive(self, "proxy_score_points", "population_size", "tournament_size", "lookahead", "halving_rungs")
-        positive(self, "rerank_steps", "rerank_batch_size", "rerank_learning_rate")
+        positive(self, "rerank_steps", "rerank_batch_size", "rerank_learning_rate", "contest_rounds", "contest_seeds")
         not_negative(self, "num_candidates", "rerank_top_k", "proxy_loss_nodes")
         no_negative_weight(self.label_weights)
         one_of(self, "sampler", SAMPLERS)
@@ -116,6 +126,13 @@ class SearchConfig(Config):
                 positive(self, name)
         if not 0.0 <= self.uniform_fraction <= 1.0:
             raise UserError(f"--uniform_fraction must be in [0, 1], got {self.uniform_fraction}.")
+        if not 0.0 <= self.contest_threshold <= 1.0:
+            raise UserError(f"--contest_threshold must be in [0, 1], got {self.contest_threshold}.")
+        if self.contest_steps[0] < 1:
+            raise UserError(
+                f"--rerank_steps={self.rerank_steps} are too few for --contest_rounds={self.contest_rounds}, each of "
+                "half the steps of the next: the first round would have no step."
+            )
         if self.tournament_size > self.population_size:
             raise UserError(
                 f"--tournament_size={self.tournament_size} must be at most --population_size={self.population_size}."
@@ -127,6 +144,11 @@ class SearchConfig(Config):
                 f"--proxy_steps={self.proxy_steps} are too few for --halving_rungs={self.halving_rungs} with "
                 f"--halving_factor={self.halving_factor}: the first rung would have no step."
             )
+
+    @property
+    def contest_steps(self) -> tuple[int, ...]:
+        """The steps at the end of each round of the contest; the last are rerank_steps."""
+        return tuple(self.rerank_steps // 2**later for later in reversed(range(self.contest_rounds)))
 
     @property
     def rung_steps(self) -> tuple[int, ...]:

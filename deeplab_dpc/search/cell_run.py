@@ -15,6 +15,8 @@ from deeplab_dpc.console import console
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.evaluation.confusion import ConfusionMatrix
 from deeplab_dpc.evaluation.evaluator import evaluate
+from deeplab_dpc.evaluation.judging import Judge, JudgeConfig
+from deeplab_dpc.evaluation.measures import Measured
 from deeplab_dpc.models.predictor import Predictor
 from deeplab_dpc.models.segmenter import build_segmenter
 from deeplab_dpc.search.evaluator import OnStep
@@ -31,12 +33,14 @@ class CellRun:
       confusion: of the evaluation; None if the training diverged.
       rows: (steps, mean loss over them) in turn, of the whole training.
       seconds: that the steps took, in all starts of the run, and the evaluation.
+      measured: the counts of each image, those by class first; empty if the training diverged.
     """
 
     steps: int
     confusion: ConfusionMatrix | None
     rows: tuple[tuple[int, float], ...]
     seconds: float
+    measured: tuple[Measured, ...] = ()
 
     @property
     def diverged(self) -> bool:
@@ -90,10 +94,11 @@ def train_cell(
     model = build_segmenter(network)
     load_weights(checkpoint, model)
     start = time.monotonic()
-    confusion = evaluate(Predictor(model), dataset, eval_split, progress=on_step is None)
+    judge = Judge(dataset.info, JudgeConfig())
+    confusion = evaluate(Predictor(model), dataset, eval_split, progress=on_step is None, on_image=judge.add)
     seconds, rows, before = time.monotonic() - start, [], 0
     for row in read_progress(checkpoint.path / PROGRESS).rows:
         steps, before = int(row["step"]) - before, int(row["step"])
         seconds += steps * row["seconds_per_step"]
         rows.append((steps, row["loss"]))
-    return CellRun(before, confusion, tuple(rows), seconds)
+    return CellRun(before, confusion, tuple(rows), seconds, judge.measured())

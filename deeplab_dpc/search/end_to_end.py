@@ -19,7 +19,7 @@ ROWS = 20  # of losses that a training keeps; the last tenth is the last two
 
 
 class EndToEndEvaluator:
-    """Scores cells by training the whole network from the initial checkpoint, each in a run directory of its own.
+    """Scores cells by training the whole network from the initial backbone, each in a run directory of its own.
 
     The directory is ROOT/DIGEST_STEPS, so that a training that was killed goes on where it was saved; it is removed
     when the cell has its score.
@@ -30,7 +30,8 @@ class EndToEndEvaluator:
       data: records and augmentation.
       config: rungs, batch size, rate, precision, seed and the split that scores.
       dataset: the prepared data set.
-      tf_initial_checkpoint, restore_moving_averages: where every training starts.
+      tf_initial_checkpoint, restore_moving_averages: where the backbone of every training starts; context module,
+        decoder and logits start fresh, so that no cell is ahead because the checkpoint happens to fit it.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class EndToEndEvaluator:
         self.restore_moving_averages = restore_moving_averages
 
     def evaluate(self, candidates: Iterable[Candidate], budgets: Sequence[int]) -> Iterator[ProxyScore]:
-        """Trains the network with each cell from the initial checkpoint on each of the rungs; see Evaluator.
+        """Trains the network with each cell from the initial backbone on each of the rungs; see Evaluator.
 
         What `on_step` raises leaves the run directory, so that the training goes on when it is started again.
         """
@@ -82,6 +83,7 @@ class EndToEndEvaluator:
             log_steps=row_steps,
             tf_initial_checkpoint=self.tf_initial_checkpoint,
             restore_moving_averages=self.restore_moving_averages,
+            initialize_last_layer=False,
             seed=self.config.seed,
         )
         network = dataclasses.replace(self.model_config, dense_prediction_cell=cell)

@@ -16,14 +16,20 @@ from deeplab_dpc.search.fidelity_trainings import Trainings
 from deeplab_dpc.search.identity import Worker
 from deeplab_dpc.search.ledger import Ledger
 from deeplab_dpc.search.live import Stage, StudyObserver
-from deeplab_dpc.search.membership import PLACES, join
+from deeplab_dpc.search.membership import BACKBONE_ALONE, OF_CONTEST, PLACES, START, join
 from deeplab_dpc.search.runner import Job, open_study
 from deeplab_dpc.search.scored import ProxyScore
 from deeplab_dpc.search.storage import persistently
 from deeplab_dpc.search.work import work_off
 
 # What a later start may change: it gives further cells, or none.
-FIDELITY_EXTENDABLE = (*PLACES, "search.num_candidates", "search.rerank_top_k", "search.rerank_warm_starts")
+FIDELITY_EXTENDABLE = (
+    *PLACES,
+    "search.num_candidates",
+    "search.rerank_top_k",
+    "search.rerank_warm_starts",
+    *(f"search.{name}" for name in OF_CONTEST if name.startswith("contest_")),
+)
 
 
 def measure_fidelity(
@@ -50,7 +56,13 @@ def measure_fidelity(
         top, known = _best_of_search(job, config, storage, worker)
         cells += top
     ledger = Ledger(storage, name, worker, job.service.lease_seconds)
-    join(storage, ledger.study_id, name, {**job.sections(), "data": job.data}, FIDELITY_EXTENDABLE)
+    join(
+        storage,
+        ledger.study_id,
+        name,
+        {**job.sections(), "data": job.data, START: BACKBONE_ALONE},
+        FIDELITY_EXTENDABLE,
+    )
     if job.service.retry_given_up:
         given_up.retry(ledger)
     seeds = range(job.config.seed, job.config.seed + config.fidelity_seeds)

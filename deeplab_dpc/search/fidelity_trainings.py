@@ -8,11 +8,12 @@ from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.config import DataConfig
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.search.contest.runner import CONTEST_FOLDER, contest_network
 from deeplab_dpc.search.display import SearchWatch
 from deeplab_dpc.search.evaluator import Candidate, Evaluator, OnStep
 from deeplab_dpc.search.fidelity import FOLDER, RealScore
 from deeplab_dpc.search.ledger import Lease
-from deeplab_dpc.search.runner import RERANK_FOLDER, Job, make_evaluator
+from deeplab_dpc.search.runner import Job, make_evaluator
 from deeplab_dpc.search.scored import ProxyScore
 
 
@@ -54,21 +55,18 @@ class SearchTrainings:
 
     def for_real(self, cell: Cell, seed: int, lease: Lease) -> RealScore:
         # Here, since it needs TensorFlow for the records.
-        from deeplab_dpc.search.rerank import rerank
+        from deeplab_dpc.search.contest.training import train_finalist
 
-        job = self._job_of(seed)
-        root, initial = job.workdir / RERANK_FOLDER, (job.tf_initial_checkpoint, job.restore_moving_averages)
-        on_step = self._on_step(lease, job.config.rerank_steps)
-        miou, seconds = rerank(root, cell, job.model, self._data, job.config, *initial, self._dataset, on_step)
-        if math.isnan(miou):
+        job, steps = self._job, self._job.config.rerank_steps
+        root, network, on_step = job.workdir / CONTEST_FOLDER, contest_network(job), self._on_step(lease, steps)
+        # A contest of one round has these runs already, and continues nothing of them.
+        trained = train_finalist(root, cell, seed, (steps,), network, self._data, job.config, self._dataset, on_step)
+        if math.isnan(trained.miou):
             raise UserError(f"The split {job.config.eval_split} has no labelled pixel, so that it cannot score cells.")
-        return RealScore(miou, round(seconds, 1))
+        return RealScore(trained.miou, round(trained.seconds, 1))
 
     def _job_of(self, seed: int) -> Job:
-        """The job with another seed, and without the lower rungs, whose scores are not wanted.
-
-        With the search's seed real trainings are the runs of re-ranking, so that no cell is trained the same way twice.
-        """
+        """The job with another seed, and without the lower rungs, whose scores are not wanted."""
         config = dataclasses.replace(self._job.config, seed=seed, halving_rungs=1)
         is_first = seed == self._job.config.seed
         workdir = self._job.workdir if is_first else self._job.workdir / FOLDER / f"seed_{seed}"

@@ -14,25 +14,36 @@ from deeplab_dpc.search.storage import persistently
 CONFIG = "config"  # attribute of the study
 # Where the data are on a machine, which says nothing of what they are.
 PLACES = ("data.data_dir", "data.dataset", "data.classes", "data.cache")
-# What a later start, or another worker, may change when cells are re-ranked: which cells, and how they were scored.
-RERANK_EXTENDABLE = (
+OF_CONTEST = tuple(name for name in SearchConfig.__dataclass_fields__ if name.startswith(("rerank_", "contest_")))
+# What a later start, or another worker, may change in a contest: which cells are finalists and how they were scored by
+# proxy, and how many seeds they have and who leaves. Seed, scoring split and weights are those of its trainings too.
+CONTEST_EXTENDABLE = (
     *PLACES,
-    *(f"search.{name}" for name in SearchConfig.__dataclass_fields__ if not name.startswith("rerank_")),
+    *(
+        f"search.{name}"
+        for name in SearchConfig.__dataclass_fields__
+        if name not in (*OF_CONTEST, "seed", "eval_split", "label_weights")
+    ),
     "search.rerank_top_k",
     "search.rerank_warm_starts",
+    "search.contest_seeds",
+    "search.contest_threshold",
 )
+# A section of studies that train end to end, and what it says. In earlier ones, which lack it, a training started with
+# all that a checkpoint had in common with its cell, so that their scores cannot stand beside others.
+START, BACKBONE_ALONE = "starting weights", "the backbone alone"
 
 
 def extendable(config: SearchConfig) -> tuple[str, ...]:
     """Returns the dotted fields in which workers of a search may differ.
 
-    These are how many cells there are, and re-ranking, whose runs check their own configuration. Where cells are scored
-    on cached features, data may be given later, for re-ranking: what the proxy sees of them is in the features' name.
+    These are how many cells there are, and the contest, which checks its own configuration. Where cells are scored on
+    cached features, data may be given later, for the contest: what the proxy sees of them is in the features' name.
     """
     data = ("data.", *(f"data.{name}" for name in DataConfig.__dataclass_fields__))
     return (
         "search.num_candidates",
-        *(f"search.{name}" for name in SearchConfig.__dataclass_fields__ if name.startswith("rerank_")),
+        *(f"search.{name}" for name in OF_CONTEST),
         *(PLACES if config.proxy_features == END_TO_END else data),
     )
 
@@ -54,8 +65,8 @@ def join(storage: BaseStorage, study_id: int, name: str, sections: dict[str, Any
         persistently(lambda: storage.set_study_user_attr(study_id, CONFIG, encoded))
         stored = _stored(storage, study_id)  # Another that began at the same moment may have written its own.
     assert stored is not None
-    # Of a study that was begun before there was a section nothing is known in it.
-    known = {section: value for section, value in sections.items() if section in stored}
+    # Of a study that was begun before there was a section nothing is known in it, but for this one.
+    known = {section: value for section, value in sections.items() if section in stored or section == START}
     differences = config_differences(stored, known)
     refused = [shown for key, shown in differences.items() if key not in set(extendable)]
     if refused:

@@ -16,6 +16,8 @@ from deeplab_dpc.arch.cost import Cost, cell_cost
 from deeplab_dpc.arch.receptive_field import receptive_field
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
+from deeplab_dpc.search.contest.outcome import ContestOutcome
+from deeplab_dpc.search.contest.rounds import most_steps
 from deeplab_dpc.search.journal import open_journal
 from deeplab_dpc.search.ledger import RENEWALS
 from deeplab_dpc.search.projection import Plan
@@ -49,14 +51,14 @@ class Remainder:
     Attributes:
       cells: without a score, warm starts included; at most, where constraints leave fewer.
       plan: of those cells.
-      reranked: cells that are still to be trained end to end.
-      rerank_steps: for them.
+      finalists: cells that are in the contest; 0 if there is none, or it is over.
+      contest_steps: steps that it still takes at most, if nobody leaves before its end.
     """
 
     cells: int
     plan: Plan
-    reranked: int
-    rerank_steps: int
+    finalists: int
+    contest_steps: int
 
     @property
     def most_steps(self) -> int:
@@ -106,13 +108,13 @@ def next_cells(study: SearchStudy) -> list[ProposedCell]:
     return proposed
 
 
-def remainder(study: SearchStudy, reranked: int, with_reranking: bool) -> Remainder:
+def remainder(study: SearchStudy, contest: ContestOutcome | None, has_contest: bool) -> Remainder:
     """What is left.
 
     Args:
       study: as `next_cells` has left it.
-      reranked: cells that were trained end to end already.
-      with_reranking: whether there is data for that.
+      contest: what came of it so far; None before its first training.
+      has_contest: whether there are data for it.
     """
     config = study.config
     space = SearchSpace(config.num_branches, config.cell_rates, config.cell_grids)
@@ -121,9 +123,21 @@ def remainder(study: SearchStudy, reranked: int, with_reranking: bool) -> Remain
     cells = max(0, min(study.total, candidates + given) - study.finished)
     given_left = min(cells, max(0, given - len(study.warm_starts())))
     plan = Plan(cells - given_left, config.rung_steps, config.halving_factor, given_left)
-    wanted = min(config.rerank_top_k, candidates) + (given if config.rerank_warm_starts else 0)
-    left = max(0, wanted - reranked) if with_reranking and config.rerank_top_k else 0
-    return Remainder(cells, plan, left, left * config.rerank_steps)
+    finalists = min(config.rerank_top_k, candidates) + (given if config.rerank_warm_starts else 0)
+    is_over = not cells and contest is not None and contest.is_complete
+    if is_over or not (has_contest and config.rerank_top_k):
+        return Remainder(cells, plan, 0, 0)
+    return Remainder(cells, plan, finalists, _contest_steps(config, finalists, contest))
+
+
+def _contest_steps(config: SearchConfig, finalists: int, contest: ContestOutcome | None) -> int:
+    """The steps that are left at most: those of every finalist that has not left, to the end with every seed."""
+    if contest is None:
+        return most_steps(config, finalists)
+    others = max(0, finalists - len(contest.rounds[0].entrants))
+    racing = len(contest.rounds[-1].entrants) + others
+    done = sum(standing.steps * len(standing.mious) for standing in contest.standings if not standing.left)
+    return max(0, most_steps(config, racing) - done)
 
 
 def seconds_by_worker(scored: list[Scored], config: SearchConfig) -> dict[str, float]:

@@ -1,8 +1,7 @@
-"""What a search leaves: the table, results.json, report.html with its pictures, and the cells as JSON and drawings.
+"""What a search leaves to be read: the table, results.json, and report.html with its pictures.
 
 results.json    a row a cell, warm starts first, then the candidates, best first by proxy, then what was given up
 scores.png      the candidates in their order with the best so far
-cells/          the best by proxy (rank_*), the worst and the winner (best), as JSON and PNG
 report.html     all that the sections in reporting/ show, in one file; report/ has its pictures
 """
 
@@ -11,12 +10,16 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from deeplab_dpc.console import print_table
+from deeplab_dpc.console import console, print_table
 from deeplab_dpc.files import atomic_path
+from deeplab_dpc.search.best_cells import CELLS_FOLDER
+from deeplab_dpc.search.contest.outcome import Standing
+from deeplab_dpc.search.contest.sentence import sentence
 from deeplab_dpc.search.given_up import GivenUp
 from deeplab_dpc.search.reporting import words
 from deeplab_dpc.search.reporting.agreement import agreement
-from deeplab_dpc.search.reporting.cells import write_cells
+from deeplab_dpc.search.reporting.cells import cells
+from deeplab_dpc.search.reporting.contest import contest
 from deeplab_dpc.search.reporting.cost_estimate import cost
 from deeplab_dpc.search.reporting.draws import draws
 from deeplab_dpc.search.reporting.full_search import full_search
@@ -30,14 +33,14 @@ from deeplab_dpc.search.reporting.style import png
 from deeplab_dpc.search.reporting.summary import summary
 from deeplab_dpc.search.reporting.usage import usage
 from deeplab_dpc.search.result import SearchResult
-from deeplab_dpc.search.scored import Scored
+from deeplab_dpc.search.scored import GIVEN, Scored
 
 
 def write_report(workdir: pathlib.Path, result: SearchResult, sections: Sequence[ReportSection] = ()) -> None:
     """Writes what the module's docstring lists; a search that is not finished, or has no candidate, has a report too.
 
     Args:
-      workdir: a directory.
+      workdir: a directory, with the pictures of best_cells.write_cells.
       sections: more of report.html, after its own.
     """
     population = Population.of(result)
@@ -46,9 +49,10 @@ def write_report(workdir: pathlib.Path, result: SearchResult, sections: Sequence
         partial.write_bytes(png(over_trials(population)))
     own = (
         summary(population),
+        contest(population),
         scores(population),
         draws(population),
-        write_cells(workdir / "cells", population),
+        cells(workdir / CELLS_FOLDER, population),
         usage(population),
         agreement(population),
         pareto(population),
@@ -62,23 +66,29 @@ def write_report(workdir: pathlib.Path, result: SearchResult, sections: Sequence
 def _write_results(path: pathlib.Path, population: Population) -> None:
     """A row a line: thousands of cells stay readable, and are written quickly."""
     result = population.result
-    reranked = {item.scored.cell: item.miou for item in result.reranked}
     ranked: list[tuple[Scored, int | None]] = [(scored, None) for scored in result.warm_starts]
     ranked += [(population.candidates[place], rank) for rank, place in enumerate(population.order, start=1)]
-    rows = [_row(result, scored, rank, reranked.get(scored.cell)) for scored, rank in ranked]
+    standings = {standing.scored.cell: standing for standing in result.standings}
+    winner = result.winner()
+    best = None if winner is None else winner.cell
+    rows = [_row(result, scored, rank, standings.get(scored.cell), scored.cell == best) for scored, rank in ranked]
     rows += [{**dict.fromkeys(rows[0] if rows else ()), **_row_given_up(task)} for task in result.given_up]
     with atomic_path(path) as partial:
         partial.write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n", encoding="utf-8")
 
 
-def _row(result: SearchResult, scored: Scored, proxy_rank: int | None, reranked_miou: float | None) -> dict[str, Any]:
+def _row(
+    result: SearchResult, scored: Scored, proxy_rank: int | None, standing: Standing | None, is_best: bool
+) -> dict[str, Any]:
     cost = result.cost(scored.cell)
     return {
         "name": scored.name,
         "draw": scored.draw,
         "proxy_rank": proxy_rank,
         "proxy_miou": scored.score.miou,
-        "reranked_miou": reranked_miou,
+        "reranked_miou": None if standing is None else standing.miou,
+        "is_best": is_best,
+        "contest": None if standing is None else _contest_row(standing),
         "loss": scored.score.loss,
         "loss_sum": scored.score.loss_sum,
         "steps": scored.score.steps,
@@ -100,25 +110,47 @@ def _row_given_up(task: GivenUp) -> dict[str, Any]:
     return {"name": task.name, "draw": task.draw, "cell": task.cell, "given_up": task.to_json()}
 
 
+def _contest_row(standing: Standing) -> dict[str, Any]:
+    return {
+        "rounds": standing.rounds,
+        "steps": standing.steps,
+        "miou_by_seed": list(standing.mious),
+        "probability": standing.probability,
+        "left": standing.left,
+        "seconds": standing.seconds,
+        "run": standing.run,
+    }
+
+
 def print_result(result: SearchResult, shown: int = 10) -> None:
-    """Prints the warm starts, the best candidates by proxy, and the winner wherever it ranks."""
-    best = result.best(shown)
+    """Prints finalists, warm starts and the best candidates by proxy, and then which cell is the best in a sentence.
+
+    Finalists come first, best first; the best of all, wherever it ranks by proxy, has a star.
+    """
     winner = result.winner()
-    if winner is not None and winner not in best:
-        best.append(winner)
+    cells = [standing.scored for standing in result.standings]
+    others = [scored for scored in result.ranked_by_proxy() if scored.cell not in {one.cell for one in cells}]
+    given = [scored for scored in others if scored.draw == GIVEN]
+    cells += [scored for scored in others if scored in given or scored in others[:shown]]
     print_table(
-        f"Warm starts and the best of {len(result.candidates):,} cells ({result.config.proxy_steps:,} proxy steps)",
-        ("", "proxy mIOU", "re-ranked mIOU", "parameters", "multiply-adds", "cell"),
-        [_table_row(result, scored, scored is winner) for scored in result.warm_starts + best],
+        f"Finalists, warm starts and the best of {len(result.candidates):,} cells by proxy "
+        f"({result.config.proxy_steps:,} proxy steps)",
+        ("", "proxy mIOU", "re-ranked mIOU", "steps", "P(best)", "parameters", "multiply-adds", "cell"),
+        [_table_row(result, scored, winner is not None and scored.cell == winner.cell) for scored in cells],
     )
+    console.print(sentence(result), soft_wrap=True)
 
 
 def _table_row(result: SearchResult, scored: Scored, is_winner: bool) -> Sequence[str]:
-    cost = result.cost(scored.cell)
+    cost, standing = result.cost(scored.cell), result.standing(scored.cell)
+    real = [words.NONE] * 3
+    if standing is not None:
+        seeds = "" if len(standing.mious) == 1 else f" x {len(standing.mious)}"
+        real = [words.score(standing.miou), f"{standing.steps:,}{seeds}", words.percent(standing.probability)]
     return (
         f"{scored.name} *" if is_winner else scored.name,
         words.score(scored.score.miou),
-        words.score(result.reranked_miou(scored.cell)),
+        *real,
         words.millions(cost.parameters),
         words.billions(cost.multiply_adds),
         scored.cell.summary(),

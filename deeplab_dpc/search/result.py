@@ -6,8 +6,9 @@ from deeplab_dpc.arch.cell import RATE_OUTPUT_STRIDE, Cell
 from deeplab_dpc.arch.cost import Cost, cell_cost
 from deeplab_dpc.arch.receptive_field import receptive_field
 from deeplab_dpc.config import SearchConfig
+from deeplab_dpc.search.contest.outcome import ContestOutcome, Standing
 from deeplab_dpc.search.given_up import GivenUp
-from deeplab_dpc.search.scored import Reranked, Scored
+from deeplab_dpc.search.scored import Scored
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +19,7 @@ class SearchResult:
       config: of the search.
       feature_shape: (height, width, channels) of the scoring split's features, which costs are counted for.
       warm_starts, candidates: scored by proxy, in the order they were drawn.
-      reranked: those trained end to end.
+      contest: what came of the real trainings; None if there are none.
       given_up: what has no score, since every worker that took it died.
       output_stride: of the features, which receptive fields depend on.
     """
@@ -27,7 +28,7 @@ class SearchResult:
     feature_shape: tuple[int, int, int]
     warm_starts: list[Scored]
     candidates: list[Scored]
-    reranked: list[Reranked]
+    contest: ContestOutcome | None = None
     given_up: tuple[GivenUp, ...] = ()
     output_stride: int = RATE_OUTPUT_STRIDE
 
@@ -35,22 +36,39 @@ class SearchResult:
         """The best candidates by proxy, best first; those that were stopped early come after the others."""
         return sorted(self.candidates, key=lambda scored: scored.score.rank_key, reverse=True)[:count]
 
-    def chosen_for_reranking(self) -> list[Scored]:
-        """The candidates, and the warm starts if they are asked for, that are trained end to end, best first."""
+    def ranked_by_proxy(self) -> list[Scored]:
+        """Warm starts and candidates, best first by proxy; of equal ones a warm start comes first."""
+        return sorted(self.warm_starts + self.candidates, key=lambda scored: scored.score.rank_key, reverse=True)
+
+    def finalists(self) -> list[Scored]:
+        """The warm starts, and the best candidates by proxy, best first."""
         given = self.warm_starts if self.config.rerank_warm_starts else []
-        return self.best(self.config.rerank_top_k) + given
+        return given + self.best(self.config.rerank_top_k)
 
     def winner(self) -> Scored | None:
-        """The best candidate by re-ranked score, or by proxy if none was re-ranked; None if there is none."""
-        found = {scored.cell for scored in self.candidates}
-        reranked = [item for item in self.reranked if item.scored.cell in found]
-        if reranked:
-            return max(reranked, key=lambda item: item.miou).scored
-        return self.best(1)[0] if self.candidates else None
+        """The best cell, whoever drew it: of those that were trained for real, or by proxy if none was.
 
-    def reranked_miou(self, cell: Cell) -> float | None:
-        """The re-ranked score of a cell, if it has one."""
-        return next((item.miou for item in self.reranked if item.scored.cell == cell), None)
+        None if nothing is scored.
+        """
+        best = self.contest.winner() if self.contest is not None else None
+        if best is not None:
+            return best.scored
+        ranked = self.ranked_by_proxy()
+        return ranked[0] if ranked else None
+
+    @property
+    def standings(self) -> list[Standing]:
+        """Those that were trained for real, best first."""
+        return [] if self.contest is None else self.contest.standings
+
+    def standing(self, cell: Cell) -> Standing | None:
+        """How a cell did in the contest; None if it was not trained for real."""
+        return next((one for one in self.standings if one.scored.cell == cell), None)
+
+    def real_miou(self, cell: Cell) -> float | None:
+        """The mIOU of a cell after real training, the mean over its seeds; None if it was not trained."""
+        standing = self.standing(cell)
+        return None if standing is None else standing.miou
 
     def receptive_field(self, cell: Cell) -> tuple[int, int]:
         """Returns (height, width) in feature-map cells."""

@@ -15,6 +15,10 @@ from deeplab_dpc.config.search import END_TO_END
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.search import given_up
+from deeplab_dpc.search.best_cells import write_cells
+from deeplab_dpc.search.contest.rounds import contest_rounds
+from deeplab_dpc.search.contest.runner import contest_network, hold_contest, open_contest
+from deeplab_dpc.search.contest.tasks import Contest
 from deeplab_dpc.search.display import SearchWatch
 from deeplab_dpc.search.evaluator import Candidate, Evaluator
 from deeplab_dpc.search.feature_cache import FeatureCache
@@ -22,18 +26,17 @@ from deeplab_dpc.search.fidelity import read_fidelity
 from deeplab_dpc.search.fidelity_report import fidelity_section
 from deeplab_dpc.search.halving import HalvingRule
 from deeplab_dpc.search.identity import Worker
-from deeplab_dpc.search.ledger import RESULT, Lease, Ledger, Task
+from deeplab_dpc.search.ledger import Lease, Ledger, Task
 from deeplab_dpc.search.live import Stage, StudyObserver
-from deeplab_dpc.search.membership import RERANK_EXTENDABLE, extendable, join
+from deeplab_dpc.search.membership import BACKBONE_ALONE, START, extendable, join
 from deeplab_dpc.search.report import write_report
 from deeplab_dpc.search.result import SearchResult
-from deeplab_dpc.search.scored import GIVEN, Reranked
+from deeplab_dpc.search.scored import GIVEN
 from deeplab_dpc.search.study import SearchStudy
 from deeplab_dpc.search.work import Outcome, work_off
 
 PROXY_FOLDER = "proxy"  # of the workdir: run directories of cells that are scored end to end at the moment
 REPORT_SECONDS = 600.0  # between reports of a search that runs
-RERANK_FOLDER = "rerank"  # of the workdir: a run directory for each re-ranked cell
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,13 +44,13 @@ class Job:
     """What a worker of a search is given.
 
     Attributes:
-      workdir: for its report, and for the runs of re-ranking.
+      workdir: for its report, and for the runs of finalists.
       cache: features of the frozen backbone.
       config: of the search.
       service: where the study is kept.
-      model: the network that re-ranking trains; its cell is replaced.
-      data, dataset: for re-ranking; None where there is none.
-      tf_initial_checkpoint, restore_moving_averages: where re-ranked networks start.
+      model: the network that finalists are trained in, with decoder; its cell is replaced.
+      data, dataset: for the contest; None where there is none.
+      tf_initial_checkpoint, restore_moving_averages: where the backbones of finalists start.
     """
 
     workdir: pathlib.Path
@@ -71,13 +74,13 @@ class Job:
         return self.data.train_split if self.data else "train"
 
     @property
-    def reranks(self) -> bool:
-        """Whether there is something to re-rank, and something to train on."""
+    def has_contest(self) -> bool:
+        """Whether there are finalists, and data to train them on."""
         return bool(self.config.rerank_top_k) and self.data is not None and self.dataset is not None
 
     def sections(self) -> dict[str, Any]:
         """The configuration that all workers share; with the data, where cells are scored on images."""
-        sections = {"search": self.config, "model": self.model, "features": self.cache.path.name}
+        sections = shared_sections(self.config, self.model, self.cache.path.name)
         return {**sections, "data": self.data} if self.config.proxy_features == END_TO_END else sections
 
     def records(self) -> dict[str, Any]:
@@ -88,8 +91,14 @@ class Job:
         return {"records": {split: self.dataset.fingerprint(split) for split in splits}}
 
 
+def shared_sections(config: SearchConfig, model: ModelConfig, features: str | None) -> dict[str, Any]:
+    """The configuration that all workers of a search share, by section; `features` is the name of the cache."""
+    sections: dict[str, Any] = {"search": config, "model": model, "features": features}
+    return sections | ({START: BACKBONE_ALONE} if config.proxy_features == END_TO_END else {})
+
+
 def run_search(job: Job, storage: BaseStorage, watch: SearchWatch, reporting: bool = True) -> SearchResult:
-    """Scores warm starts and candidates by proxy, re-ranks the best, and writes the report and cells/best.json.
+    """Scores warm starts and candidates by proxy, holds the contest, and writes the report and cells/best.json.
 
     Args:
       job: what to do.
@@ -97,17 +106,14 @@ def run_search(job: Job, storage: BaseStorage, watch: SearchWatch, reporting: bo
       watch: is told what happens, and ends the work.
       reporting: whether this process writes the report; another one does where several work in one directory.
     """
-    if job.reranks:
-        # Here, so that a wrong flag is known before the search and not after it.
-        from deeplab_dpc.search.rerank_network import rerank_network
-
-        rerank_network(job.config, job.model, job.tf_initial_checkpoint, job.restore_moving_averages)
+    if job.has_contest:
+        contest_network(job)  # so that a wrong flag is known before the search and not after it
     worker = Worker.current()
-    study, reranking = open_study(job, storage, worker), open_reranking(job, storage, worker)
+    study, ledger = open_study(job, storage, worker), open_contest(job, storage, worker)
     if job.service.retry_given_up:
-        given_up.retry(study.ledger, reranking)
+        given_up.retry(study.ledger, ledger)
     watch.observe(lambda: observer(job, storage, study))
-    reporter = Reporter(job, study, reranking)
+    reporter = Reporter(job, study, ledger)
 
     def open_tasks() -> list[Task]:
         tasks = study.open_tasks()
@@ -117,10 +123,8 @@ def run_search(job: Job, storage: BaseStorage, watch: SearchWatch, reporting: bo
 
     try:
         work_off(study.ledger, open_tasks, study.is_done, _Scoring(job, study, watch).perform, watch)
-        if job.reranks:
-            name = f"{job.service.study_name}/rerank"
-            join(storage, reranking.study_id, name, {**job.sections(), "data": job.data}, RERANK_EXTENDABLE)
-            _rerank(job, reranking, reporter.result(), watch)
+        if job.has_contest:
+            hold_contest(job, storage, ledger, reporter.result(), watch)
     except (Stopped, KeyboardInterrupt):
         if reporting:
             reporter.write()
@@ -135,13 +139,14 @@ class Reporter:
 
     Args:
       job: of the search.
-      study, reranking: what it has found.
+      study: the scores by proxy.
+      contest: the ledger of the contest.
     """
 
-    def __init__(self, job: Job, study: SearchStudy, reranking: Ledger):
+    def __init__(self, job: Job, study: SearchStudy, contest: Ledger):
         self._job = job
         self._study = study
-        self._reranking = reranking
+        self._contest = contest
         self._written = time.monotonic()
 
     def is_due(self) -> bool:
@@ -151,16 +156,17 @@ class Reporter:
     def result(self) -> SearchResult:
         """All that is known."""
         self._study.refresh()
-        return search_result(self._study, self._reranking, self._job.feature_shape)
+        return search_result(self._study, self._contest, self._job.feature_shape, self._job.has_contest)
 
     def write(self) -> None:
-        """Writes it; of several processes that do so in one directory at the same moment, one after another."""
+        """Writes report and cells; of several processes that do so in one directory at once, one after another."""
         fidelity = read_fidelity(self._job.workdir)
         result = self.result()
         further = (None if fidelity is None else fidelity_section(fidelity), given_up.section(result.given_up))
         sections = [section for section in further if section is not None]
         with open(self._job.workdir / ".report.lock", "w", encoding="utf-8") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
+            write_cells(self._job.workdir, result)
             write_report(self._job.workdir, result, sections)
         self._written = time.monotonic()
 
@@ -178,34 +184,43 @@ def open_study(job: Job, storage: BaseStorage, worker: Worker) -> SearchStudy:
     return study
 
 
-def open_reranking(job: Job, storage: BaseStorage, worker: Worker) -> Ledger:
-    """The tasks of re-ranking."""
-    return Ledger(storage, f"{job.service.study_name}/rerank", worker, job.service.lease_seconds)
-
-
 def observer(job: Job, storage: BaseStorage, study: SearchStudy) -> StudyObserver:
     """Looks at the study, which must be there, for whoever wants to see how it goes."""
     worker = Worker.current()
     ledger = Ledger(storage, job.service.study_name, worker, job.service.lease_seconds)
     stages = [Stage("Cells", ledger, study.total)]
-    if job.reranks:
+    if job.has_contest:
         given = len(job.config.warm_starts) if job.config.rerank_warm_starts else 0
-        reranked = min(job.config.rerank_top_k, job.config.num_candidates) + given
-        stages.append(Stage("Re-ranking", open_reranking(job, storage, worker), reranked))
+        finalists = min(job.config.rerank_top_k, job.config.num_candidates) + given
+        trainings = finalists * sum(one.seeds for one in contest_rounds(job.config))
+        stages.append(Stage("Contest", open_contest(job, storage, worker), trainings))
     return StudyObserver(stages)
 
 
-def search_result(study: SearchStudy, reranking: Ledger, feature_shape: tuple[int, int, int]) -> SearchResult:
-    """All that is known so far."""
-    reranking.refresh()
+def search_result(
+    study: SearchStudy, ledger: Ledger, feature_shape: tuple[int, int, int], has_contest: bool
+) -> SearchResult:
+    """All that is known so far.
+
+    Args:
+      study: the scores by proxy.
+      ledger: of the contest. Whoever was trained for real stays a finalist, though a search that goes on with more
+        candidates has found better ones by proxy.
+      feature_shape: (height, width, channels) of the scoring split's features.
+      has_contest: whether there is to be one.
+    """
+    ledger.refresh()
     warm_starts, candidates = study.warm_starts(), study.candidates()
-    reranked = []
-    for scored in warm_starts + candidates:
-        trial = reranking.finished.get(scored.cell.digest())
-        if trial is not None:
-            reranked.append(Reranked(scored, **trial.user_attrs[RESULT]))
-    without = given_up.given_up(study.ledger, reranking)
-    return SearchResult(study.config, feature_shape, warm_starts, candidates, reranked, without, study.output_stride)
+    without = given_up.given_up(study.ledger, ledger)
+    result = SearchResult(
+        study.config, feature_shape, warm_starts, candidates, given_up=without, output_stride=study.output_stride
+    )
+    trained = {trial.user_attrs["cell_digest"] for trial in ledger.finished.values()}
+    finalists = result.finalists() if has_contest and study.is_done() else []
+    finalists += [one for one in warm_starts + candidates if one.cell.digest() in trained]
+    if not finalists:
+        return result
+    return dataclasses.replace(result, contest=Contest(ledger, finalists, study.config).outcome())
 
 
 def make_evaluator(job: Job) -> Evaluator:
@@ -256,44 +271,3 @@ class _Scoring:
 
         [score] = self._evaluator.evaluate([Candidate(cell, on_step, keep_going)], config.rung_steps)
         return Outcome(self._study.values(cell, score), score.to_json(), complete=score.steps == config.proxy_steps)
-
-
-def _rerank(job: Job, ledger: Ledger, result: SearchResult, watch: SearchWatch) -> None:
-    # Here, since it needs TensorFlow for the records, and the search up to here does not.
-    from deeplab_dpc.search.rerank import rerank
-
-    data, dataset = job.data, job.dataset
-    if data is None or dataset is None:
-        raise UserError("Re-ranking trains on images: give --data_dir.")
-    chosen = {scored.cell.digest(): scored for scored in result.chosen_for_reranking()}
-    tasks = [
-        Task(
-            key,
-            {"name": scored.name, "draw": "re-ranked", "cell": scored.cell.to_json(), "summary": scored.cell.summary()},
-        )
-        for key, scored in chosen.items()
-    ]
-
-    def open_tasks() -> list[Task]:
-        return [task for task in tasks if ledger.is_open(task.key)]
-
-    def perform(lease: Lease) -> Outcome:
-        cell = chosen[lease.task.key].cell
-        steps = job.config.rerank_steps
-
-        def on_step(step: int, loss: float) -> None:
-            lease.check()
-            watch.step(lease.task, step, steps, loss)
-
-        root = job.workdir / RERANK_FOLDER
-        initial = (job.tf_initial_checkpoint, job.restore_moving_averages)
-        miou, seconds = rerank(root, cell, job.model, data, job.config, *initial, dataset, on_step)
-        return Outcome([miou], {"miou": miou, "seconds": seconds, "run": str(root / cell.digest())})
-
-    work_off(
-        ledger,
-        open_tasks,
-        lambda: all(task.key in ledger.finished or ledger.is_given_up(task.key) for task in tasks),
-        perform,
-        watch,
-    )

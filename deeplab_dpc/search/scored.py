@@ -75,20 +75,3 @@ class Scored:
     score: ProxyScore
     worker: str = ""
     finished: float = 0.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Reranked:
-    """A cell with both scores.
-
-    Attributes:
-      scored: the cell and its proxy score.
-      miou: after end-to-end training, in [0, 1].
-      seconds: that training and evaluation took.
-      run: the run directory that gave it, where it was made.
-    """
-
-    scored: Scored
-    miou: float
-    seconds: float
-    run: str

@@ -149,6 +149,12 @@ def initialize(
                 f"--tf_initial_checkpoint={config.fork_from} instead, whose logits then start fresh."
             )
         progress = fork_training(config.fork_from, model.network, model.optimizer)
+        if progress.step >= config.training_number_of_steps:
+            raise UserError(
+                f"--fork_from={config.fork_from} is at step {progress.step}, so that "
+                f"--training_number_of_steps={config.training_number_of_steps} leaves nothing to train; give more, "
+                "counted from the beginning of that run."
+            )
         sections = {"model": model_config, "data": data, "train": dataclasses.replace(config, fork_from=None)}
         differences = config_differences(read_run(config.fork_from), sections).values()
         console.print(f"A new run from {config.fork_from}, step {progress.step}: {', '.join(differences)}.")

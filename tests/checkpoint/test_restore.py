@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 
+from deeplab_dpc.arch.cell import BACKBONE, AtrousConv, Branch, Cell
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.checkpoint.names import named_arrays, published_name
 from deeplab_dpc.checkpoint.restore import restore_backbone, restore_for_training, restore_model
+from deeplab_dpc.checkpoint.run_state import write_arrays
 from deeplab_dpc.checkpoint.tf1 import write_tf1_checkpoint
 from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.files import write_json
 from deeplab_dpc.models.segmenter import build_segmenter
 
 DECODER = {"decoder_output_stride": (4,), "decoder_filters": 8}
@@ -18,7 +21,7 @@ LOGITS = {"logits/semantic/weights", "logits/semantic/biases"}
 
 
 def _model(num_classes=3, cell=None, **changes):
-    cell = load_cell(cell) if cell else None
+    cell = load_cell(cell) if isinstance(cell, str) else cell
     small = {"depth_multiplier": 0.1, "aspp_convs_filters": 8}
     return build_segmenter(ModelConfig(num_classes, dense_prediction_cell=cell, **small | changes))
 
@@ -267,3 +270,86 @@ def test_classification_layers_do_not_stop_an_evaluation(aspp_arrays, stored):
     path = stored(aspp_arrays | {"MobilenetV2/Conv_1/weights": np.zeros((1, 1, 32, 8), "float32")})
     report = restore_model(_model(), path)
     assert (set(report.restored), report.unused) == (set(aspp_arrays), ("MobilenetV2/Conv_1/weights",))
+
+
+def _atrous(*rates, reads=BACKBONE):
+    """A cell of atrous convolutions, the last of which reads what is given; its shapes depend on their number alone."""
+    inputs = [*[BACKBONE] * (len(rates) - 1), reads]
+    return Cell(tuple(Branch(source, AtrousConv(rate)) for source, rate in zip(inputs, rates, strict=True)))
+
+
+@pytest.fixture
+def as_run(tmp_path):
+    """Writes a network as a run of one checkpoint; returns its directory."""
+
+    def write(model):
+        folder = tmp_path / "run" / "checkpoints" / "step_00000001"
+        folder.mkdir(parents=True)
+        write_arrays(folder / "weights.npz", _filled(model))
+        write_json(tmp_path / "run" / "config.json", {"model": model.config.to_json()})
+        return str(tmp_path / "run")
+
+    return write
+
+
+SAME_SHAPES = {
+    "rates": (_atrous((1, 1), (6, 6)), _atrous((1, 1), (6, 3))),
+    "inputs": (_atrous((1, 1), (6, 6), (9, 9), reads=0), _atrous((1, 1), (6, 6), (9, 9), reads=1)),
+}
+
+
+@pytest.mark.parametrize(("stored_cell", "ours"), SAME_SHAPES.values(), ids=SAME_SHAPES)
+@pytest.mark.parametrize("source", ["run", "checkpoint that says its cell", "checkpoint that does not"])
+def test_cell_of_equal_shapes_that_is_another_one_starts_fresh_and_that_is_said(
+    source, stored_cell, ours, as_run, stored
+):
+    theirs = _model(cell=stored_cell)
+    path = as_run(theirs) if source == "run" else stored(_filled(theirs))
+    if source == "checkpoint that says its cell":
+        write_json(f"{path}.cell.json", theirs.config.dense_prediction_cell.to_json())
+    report = restore_for_training(_model(cell=ours), path)
+    assert _scopes(report.restored) == {"MobilenetV2"}
+    assert _scopes(report.initialized) == {"meta_architecture", "logits"}
+    [reason] = report.reasons
+    expected = "need not be its cell" if source.endswith("not") else f"is another cell than its {stored_cell.summary()}"
+    assert expected in reason
+    assert reason.endswith("it starts fresh, with the logits.")
+
+
+@pytest.mark.parametrize("source", ["run", "checkpoint that says its cell"])
+def test_the_same_cell_is_restored(source, as_run, stored):
+    model = _model(cell=_atrous((1, 1), (6, 6)))
+    path = as_run(model) if source == "run" else stored(_filled(model))
+    if source != "run":
+        write_json(f"{path}.cell.json", model.config.dense_prediction_cell.to_json())
+    assert restore_for_training(model, path).initialized == ()
+
+
+def test_published_checkpoint_has_the_published_cell(stored):
+    model = _model(cell="dpc_top1")
+    assert restore_for_training(model, stored(_filled(model))).initialized == ()
+
+
+@pytest.mark.parametrize(
+    ("ours", "reason"),
+    [
+        ({"atrous_rates": (12, 24), "output_stride": 8}, None),
+        ({"atrous_rates": (6, 18)}, "not its rates (--atrous_rates=6,12 at --output_stride=16)"),
+        ({"atrous_rates": (6, 12), "output_stride": 8}, "not its rates (--atrous_rates=6,12 at --output_stride=16)"),
+    ],
+)
+def test_aspp_of_a_run_is_the_same_where_its_rates_are_in_pixels(ours, reason, as_run):
+    report = restore_for_training(_model(**ours), as_run(_model(atrous_rates=(6, 12))))
+    if reason is None:
+        assert (report.initialized, report.reasons) == ((), ())
+    else:
+        assert _scopes(report.restored) == {"MobilenetV2"}
+        assert reason in report.reasons[0]
+
+
+def test_decoder_of_another_stride_starts_fresh_though_its_shapes_are_equal(as_run):
+    same = {"decoder_filters": 8, "depth_multiplier": 0.1}
+    path = as_run(_model(decoder_output_stride=(4,), **same))
+    report = restore_for_training(_model(decoder_output_stride=(8,), **same), path)
+    assert "decoder" not in _scopes(report.restored)
+    assert "decoder" in report.reasons[0]

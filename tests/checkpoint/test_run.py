@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from tiny_network import tiny_network
 
+from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.checkpoint.run import (
     best_metrics,
     fork_training,
@@ -297,6 +298,18 @@ def test_fork_of_another_network_names_the_option(run, wider):
     workdir, _ = run
     with pytest.raises(UserError, match=r"has another network: .* \(model.num_classes \(was 7, now 8\)\); give the"):
         fork_training(workdir, *wider)
+
+
+def test_fork_of_another_cell_with_equal_shapes_is_refused(run, training):
+    workdir, _ = run
+    config = json.loads((workdir / "config.json").read_text())
+    config.pop("crc32")
+    config["model"]["dense_prediction_cell"] = load_cell("aspp").to_json()  # the weights stay those of the network
+    (workdir / "config.json").write_text(json.dumps(config))
+    with pytest.raises(
+        UserError, match=r"has another network: its weights are of another one \(model.dense_prediction"
+    ):
+        fork_training(workdir, *training)
 
 
 def test_fork_needs_a_run_with_a_checkpoint(tmp_path, training):

@@ -18,7 +18,8 @@ TINY = {
     "proxy_steps": 2,
     "rerank_top_k": 1,
     "rerank_steps": 2,
-    "training_number_of_steps": 2,
+    "warm_starts": "conv1x1",
+    "training_number_of_steps": 3,
 }
 
 
@@ -78,10 +79,11 @@ def test_candidates_may_be_added_to_a_search_but_its_proxy_stays(demo, capsys):
         "proxy_learning_rate": 0.05,
         "num_best": 3,
         "lookahead": 1,
+        "warm_starts": "conv1x1",
         "rerank_top_k": 0,
     }
     assert execute("search", _argv(**flags)) == 0
-    assert len(json.loads((demo / "search" / "results.json").read_text())) == 4 + 2
+    assert len(json.loads((demo / "search" / "results.json").read_text())) == 1 + 2
     assert execute("search", _argv(**flags, proxy_loss_nodes=0)) == 2
     assert "search.proxy_loss_nodes (was 4, now 0)" in capsys.readouterr().err
 

@@ -31,7 +31,7 @@ def search(cache, tmp_path, monkeypatch, capsys):
         ({"workers": 4, "lookahead": 3}, "--workers=4 is more than --lookahead=3: only so many cells"),
         ({"workers": 2, "mode": "score"}, "--workers=2 is for --mode=search, not for --mode=score"),
         ({"workers": 2, "feature_cache": "nowhere"}, "nowhere holds no complete feature cache"),
-        ({"workers": 2, "rerank_top_k": 1}, "--data_dir is required for re-ranking"),
+        ({"workers": 2, "rerank_top_k": 1}, "--data_dir is required for the contest"),
         ({"propose_only": True, "feature_cache": ""}, "--data_dir is required"),
     ],
 )

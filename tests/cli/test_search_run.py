@@ -7,13 +7,16 @@ import random
 import shutil
 import signal
 
+import numpy as np
 import pytest
 
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.cli.main import execute
+from deeplab_dpc.errors import Stopped
 from deeplab_dpc.files import write_json
 from deeplab_dpc.search import runner
+from deeplab_dpc.search.contest.trained import Trained
 from deeplab_dpc.search.scored import ProxyScore
 
 STEPS = 16
@@ -78,10 +81,85 @@ def test_search_leaves_its_best_cell_and_does_nothing_when_it_is_started_again(s
     assert "report.html" in said
     rows = _results()
     assert [row["name"] for row in rows[:2]] == ["aspp", "psp"]
-    best = max(rows[2:], key=lambda row: row["proxy_miou"])
-    assert load_cell("S/cells/best.json").to_json() == best["cell"] == rows[2]["cell"]
-    assert load_cell("S/cells/best.json").digest() in scored
+    best = max(rows, key=lambda row: row["proxy_miou"])
+    assert load_cell("S/cells/best.json").to_json() == best["cell"]
+    assert [row["name"] for row in rows if row["is_best"]] == [best["name"]]
+    assert "Best by proxy only, since no cell was trained for real" in said
     assert search()[2] == []
+
+
+@pytest.fixture
+def contest(search, shapes, monkeypatch):
+    """Searches with real trainings that cost nothing; returns what is returned without, and what was trained."""
+    truth = {load_cell("aspp").digest(): 0.6, load_cell("psp").digest(): 0.5}
+
+    def run(stop_after=None, **flags):
+        trained = []
+
+        def train_finalist(root, cell, seed, ladder, network, data, config, dataset, on_step):
+            if len(trained) == stop_after:
+                raise Stopped(signal.SIGTERM, "step 3 is saved")
+            on_step(ladder[-1], 0.5)
+            trained.append((cell.digest(), seed, ladder))
+            miou = truth.get(cell.digest(), 0.4) + seed / 1000
+            return Trained(miou, 1.0, f"{root}/{cell.digest()}", np.full(50, miou), "these", 5)
+
+        monkeypatch.setattr("deeplab_dpc.search.contest.training.train_finalist", train_finalist)
+        given = {"data_dir": shapes.path, "rerank_top_k": 2, "rerank_steps": 40, **flags}
+        return *search(**given), trained
+
+    return run
+
+
+def test_warm_start_that_is_the_best_when_trained_for_real_is_the_best_cell(contest):
+    status, said, _, trained = contest(drawn=True, decoder_output_stride=4)
+    assert status == 0
+    aspp, psp = load_cell("aspp").digest(), load_cell("psp").digest()
+    # Two of the best by proxy with the warm starts; those that are twenty points behind leave.
+    assert [(seed, ladder) for _, seed, ladder in trained[:4]] == [(0, (20,))] * 4
+    assert trained[4:] == [(cell, seed, (20, 40)) for seed in (0, 1) for cell in (aspp, psp)]
+    assert load_cell("S/cells/best.json") == load_cell("aspp")
+    assert "Best on this data: ASPP (aspp), mIOU 0.6005: 10.00 points" in said
+    rows = {row["name"]: row for row in _results()}
+    assert [name for name, row in rows.items() if row["is_best"]] == ["aspp"]
+    assert rows["aspp"]["contest"]["miou_by_seed"] == [0.6, 0.601]
+    assert rows["psp"]["contest"]["left"] == ""
+    assert sum(row["contest"] is not None and row["contest"]["left"] != "" for row in rows.values()) == 2
+    assert contest(drawn=True, decoder_output_stride=4)[3] == []
+
+
+@pytest.mark.parametrize("stop_after", [0, 3, 5, 7])
+def test_contest_that_was_stopped_goes_on_where_it_was(contest, stop_after):
+    whole = contest(workdir="whole")[3]
+    status, said, _, before = contest(stop_after=stop_after, drawn=True)
+    assert (status, len(before)) == (128 + signal.SIGTERM, stop_after)
+    assert "stopped by SIGTERM" in said
+    assert before + contest(drawn=True)[3] == whole
+    assert load_cell("S/cells/best.json") == load_cell("aspp")
+
+
+def test_contest_with_other_trainings_is_refused_with_the_difference(contest):
+    contest()
+    status, said, _, trained = contest(rerank_learning_rate=0.5)
+    assert (status, trained) == (2, [])
+    assert "search.rerank_learning_rate (was 0.01, now 0.5)" in said
+
+
+def test_study_of_the_time_before_warm_starts_were_finalists_goes_on(contest, tmp_path):
+    contest()
+    config = json.loads((tmp_path / "S" / "config.json").read_text())
+    del config["crc32"]  # which came later too
+    config["search"]["rerank_warm_starts"] = False
+    for name in [name for name in config["search"] if name.startswith("contest_")]:
+        del config["search"][name]
+    (tmp_path / "S" / "config.json").write_text(json.dumps(config))
+    assert contest()[0] == 0
+
+
+def test_cell_of_a_network_is_refused_since_a_search_tries_many(search):
+    status, said, scored = search(dense_prediction_cell_json="aspp")
+    assert (status, scored) == (2, [])
+    assert "give the cell as one of --warm_starts" in said
 
 
 def test_search_with_more_candidates_scores_the_further_ones_alone(search):
@@ -188,7 +266,7 @@ def test_halving_stops_candidates_but_no_warm_start(search, tmp_path):
 
 
 def test_flags_of_reranking_that_cannot_be_are_refused_before_anything_is_scored(search, monkeypatch):
-    monkeypatch.setattr(runner.Job, "reranks", property(lambda job: True))
+    monkeypatch.setattr(runner.Job, "has_contest", property(lambda job: True))
     status, said, scored = search(rerank_model_variant="vgg")
     assert (status, scored) == (2, [])
     assert "--rerank_model_variant=vgg is not known" in said

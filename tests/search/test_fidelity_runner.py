@@ -14,6 +14,7 @@ from deeplab_dpc.config import DataConfig, FidelityConfig, ModelConfig, SearchCo
 from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.search import fidelity_runner
 from deeplab_dpc.search.aspp_subsets import aspp_subsets
+from deeplab_dpc.search.contest.trained import Trained
 from deeplab_dpc.search.feature_cache import CachedSplit, FeatureCache
 from deeplab_dpc.search.fidelity import SUBSET, TOP, RealScore, read_fidelity, write_rows
 from deeplab_dpc.search.fidelity_runner import measure_fidelity
@@ -179,16 +180,16 @@ def test_real_training_needs_data(job):
 
 
 def test_another_seed_has_another_training_and_other_runs(job, monkeypatch):
-    """Those of the search's seed are the runs of re-ranking; the lower rungs are left out."""
+    """They are those of a contest of one round, in the same place."""
     asked = []
 
-    def rerank(root, cell, model, data, config, checkpoint, moving_averages, dataset, on_step):
-        asked.append((root.relative_to(job.workdir).as_posix(), config.seed, config.halving_rungs))
-        return 0.25, 3.04
+    def train_finalist(root, cell, seed, ladder, network, data, config, dataset, on_step):
+        asked.append((root.relative_to(job.workdir).as_posix(), seed, ladder))
+        return Trained(0.25, 3.04, "run", np.zeros(2))
 
-    monkeypatch.setattr("deeplab_dpc.search.rerank.rerank", rerank)
+    monkeypatch.setattr("deeplab_dpc.search.contest.training.train_finalist", train_finalist)
     config = dataclasses.replace(SEARCH, halving_rungs=2)
     with_data = dataclasses.replace(job, config=config, data=DataConfig("data"), dataset=object())
     trainings = SearchTrainings(with_data, _Watch())
     assert [trainings.for_real(aspp_subsets()["6"], seed, None) for seed in (3, 4)] == [RealScore(0.25, 3.0)] * 2
-    assert asked == [("rerank", 3, 1), ("fidelity/seed_4/rerank", 4, 1)]
+    assert asked == [("contest", 3, (90000,)), ("contest", 4, (90000,))]

@@ -6,7 +6,7 @@ import pytest
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.search import membership
-from deeplab_dpc.search.membership import extendable, join
+from deeplab_dpc.search.membership import BACKBONE_ALONE, START, extendable, join
 
 EXTENDABLE = ("search.num_candidates",)
 
@@ -81,3 +81,11 @@ def test_section_that_an_older_study_lacks_is_not_compared(storage):
     study_id = storage.get_study_id_from_name("s")
     join(storage, study_id, "s", {"search": SearchConfig(), "features": "f00", "records": {"val": "a"}}, EXTENDABLE)
     assert storage.get_study_user_attrs(study_id)["config"] == written
+
+
+def test_study_that_trained_on_more_than_the_backbone_of_a_checkpoint_is_not_joined(storage):
+    _join(storage)
+    study_id = storage.get_study_id_from_name("s")
+    sections = {"search": SearchConfig(), "features": "f00", START: BACKBONE_ALONE}
+    with pytest.raises(UserError, match=r"starting weights. \(was None, now the backbone alone\)"):
+        join(storage, study_id, "s", sections, EXTENDABLE)

@@ -50,8 +50,8 @@ def _proposed(storage, config=CONFIG):
 def test_absent_study_is_proposed_from_its_beginning_and_nothing_is_made(tmp_path):
     proposed, study = _proposed(copy_of_study(None, tmp_path / "absent", ["search"]))
     assert [name for name, _, _ in proposed] == ["conv1x1", "cell 0", "cell 1"]
-    left = remainder(study, 0, with_reranking=True)
-    assert left == Remainder(7, Plan(6, (10,), 4, given=1), 2, 2 * 90000)
+    left = remainder(study, None, has_contest=True)
+    assert left == Remainder(7, Plan(6, (10,), 4, given=1), 3, 3 * 2 * 90000)  # with two seeds
     assert (left.plan.steps, left.most_steps) == (70, 70)
     copy_of_study(f"sqlite:///{tmp_path}/absent.db", tmp_path, ["search"])
     assert list(tmp_path.iterdir()) == []
@@ -65,7 +65,7 @@ def test_proposed_cells_are_those_that_are_claimed_then(tmp_path):
         (name, cell.to_json()) for name, _, cell in proposed
     ]
     assert [name for name, _, _ in proposed] == ["cell 3", "cell 4", "cell 5"]
-    assert remainder(study, 0, with_reranking=False).plan == Plan(3, (10,), 4, given=0)
+    assert remainder(study, None, has_contest=False).plan == Plan(3, (10,), 4, given=0)
 
 
 def test_cell_that_is_being_scored_is_not_proposed_and_its_lease_stays(tmp_path):
@@ -74,7 +74,7 @@ def test_cell_that_is_being_scored_is_not_proposed_and_its_lease_stays(tmp_path)
     before = (tmp_path / JOURNAL).read_bytes()
     proposed, asked = _proposed(copy_of_study(None, tmp_path, ["search"]))
     assert [name for name, _, _ in proposed] == ["cell 0", "cell 1"]
-    assert remainder(asked, 0, with_reranking=False) == Remainder(7, Plan(6, (10,), 4, given=1), 0, 0)
+    assert remainder(asked, None, has_contest=False) == Remainder(7, Plan(6, (10,), 4, given=1), 0, 0)
     assert (tmp_path / JOURNAL).read_bytes() == before
     assert study.ledger.finish(lease, [0.5], ProxyScore(0.5, 0.1, 2.0, 1.0, 10).to_json())
 
@@ -106,8 +106,8 @@ def test_small_space_limits_what_is_left(tmp_path):
         num_branches=1, cell_rates=(1,), cell_grids=(1,), warm_starts=(), halving_rungs=2, proxy_steps=8
     )
     study = _study(copy_of_study(None, tmp_path, []), config)
-    left = remainder(study, 1, with_reranking=True)
-    assert left == Remainder(3, Plan(3, (2, 8), 4), 2, 2 * 90000)
+    left = remainder(study, None, has_contest=True)
+    assert left == Remainder(3, Plan(3, (2, 8), 4), 3, 3 * 2 * 90000)
     assert (left.plan.steps, left.most_steps) == (3 * (2 + 8 / 4), 3 * (2 + 8))
 
 

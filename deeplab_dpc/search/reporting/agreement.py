@@ -6,11 +6,11 @@ import functools
 import numpy as np
 from matplotlib.figure import Figure
 
+from deeplab_dpc.search.contest.outcome import Standing
 from deeplab_dpc.search.rank_correlation import Correlation, correlate
 from deeplab_dpc.search.reporting import style, words
 from deeplab_dpc.search.reporting.population import Population
 from deeplab_dpc.search.reporting.section import ReportSection, Table
-from deeplab_dpc.search.scored import Reranked
 
 MOST_POINTS = 500  # of a correlation, whose time and memory grow with their square; a sample of more is drawn
 COLUMNS = ("rank", "by proxy", "name", "re-ranked mIOU", "proxy mIOU", "parameters", "multiply-adds", "cell")
@@ -47,7 +47,7 @@ def agreement(population: Population) -> ReportSection | None:
     """None without candidates."""
     if not len(population):
         return None
-    reranked = sorted(population.result.reranked, key=lambda item: item.miou, reverse=True)
+    reranked = population.result.standings
     text = [
         "Rank correlations with 95 % bootstrap intervals over cells. Positive means that cells with a higher proxy "
         "score, a smaller sum of losses, more parameters or multiply-adds or a larger receptive field are the better."
@@ -79,7 +79,7 @@ def scatter(signal: Signal) -> Figure:
     return figure
 
 
-def _signals(population: Population, reranked: list[Reranked]) -> list[Signal]:
+def _signals(population: Population, reranked: list[Standing]) -> list[Signal]:
     """Proxy against re-ranked scores of candidates; losses at the last budget; sizes at the first, which all have."""
     full = np.isfinite(population.miou)
     last = "proxy mIOU" if full.all() else f"proxy mIOU after {population.budget:,} steps"
@@ -92,7 +92,8 @@ def _signals(population: Population, reranked: list[Reranked]) -> list[Signal]:
             last,
             "re-ranked mIOU",
             np.array([item.scored.score.miou for item in both]),
-            np.array([item.miou for item in both]),
+            # Of the first round and seed, which all have: those that left were trained for fewer steps.
+            np.array([item.first_miou for item in both]),
         ),
         Signal("sum of training losses", last, losses[full], population.miou[full], less_is_better=True),
         Signal("parameters (millions)", first, population.parameters / 1e6, population.common_miou),
@@ -126,7 +127,7 @@ def _correlations(signals: list[Signal]) -> Table:
     return "How well each signal ranks", columns, rows
 
 
-def _ranking(population: Population, reranked: list[Reranked]) -> Table:
+def _ranking(population: Population, reranked: list[Standing]) -> Table:
     """The final ranking; warm starts have no rank by proxy among the candidates."""
     ranks = {scored.cell: rank for scored, rank in zip(population.candidates, population.ranks, strict=True)}
     rows = []

@@ -18,10 +18,10 @@ def cost(population: Population) -> ReportSection | None:
         return None
     seconds = sum(item.score.seconds for item in scored)
     steps = sum(steps_taken(item.score) for item in scored)
-    rerank = sum(item.seconds for item in result.reranked)
+    rerank = sum(item.seconds for item in result.standings)
     text = (
         f"{words.count(len(scored), 'cell')} scored by proxy, warm starts included: {steps:,} steps, "
-        f"{words.duration(seconds)} of device time. {words.count(len(result.reranked), 'cell')} trained end to end: "
+        f"{words.duration(seconds)} of device time. {words.count(len(result.standings), 'cell')} trained end to end: "
         f"{words.duration(rerank)}. Device time is that of all workers added up, for training and scoring; whatever "
         "else kept the machine busy is in it."
     )

@@ -29,7 +29,7 @@ def pareto(population: Population) -> ReportSection | None:
             (
                 scored.name,
                 words.score(scored.score.miou),
-                words.score(population.result.reranked_miou(scored.cell)),
+                words.score(population.result.real_miou(scored.cell)),
                 words.billions(population.multiply_adds[place]),
                 words.millions(population.parameters[place]),
                 str(population.ranks[place]),

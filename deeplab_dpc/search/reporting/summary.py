@@ -2,6 +2,8 @@
 
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
+from deeplab_dpc.search.contest.rounds import contest_rounds
+from deeplab_dpc.search.contest.sentence import sentence
 from deeplab_dpc.search.reporting import words
 from deeplab_dpc.search.reporting.population import Population, score_at
 from deeplab_dpc.search.reporting.section import ReportSection, Table
@@ -20,7 +22,7 @@ SAMPLERS = {
 
 def summary(population: Population) -> ReportSection:
     result = population.result
-    text = [_outcome(population), *_beside_warm_starts(population), _limits(population)]
+    text = [sentence(result), _outcome(population), *_beside_warm_starts(population), _limits(population)]
     tables = [_margins(population), _searched(result)]
     return ReportSection("Summary", "\n\n".join(text), tables=[table for table in tables if table[2]])
 
@@ -32,15 +34,14 @@ def _outcome(population: Population) -> str:
     done = f"{words.count(len(population), 'candidate')} of {wanted:,} scored by proxy"
     if winner is None:
         return f"{done}; there is no winner yet."
-    best = result.best(1)[0]
+    best = result.ranked_by_proxy()[0]
     found = f"{done}. The best by proxy is {best.name}, mIOU {words.score(best.score.miou)}."
-    miou = result.reranked_miou(winner.cell)
-    if miou is None:
-        return f"{found} No candidate was re-ranked, so that it is also the winner."
-    rank = population.ranks[result.candidates.index(winner)]
+    if not result.standings:
+        return f"{found} No cell was trained for real."
+    rank = 1 + [scored.cell for scored in result.ranked_by_proxy()].index(winner.cell)
     return (
-        f"{found} {words.count(len(result.reranked), 'cell')} trained end to end: the winner is {winner.name}, mIOU "
-        f"{words.score(miou)} then, number {rank} by proxy ({words.score(winner.score.miou)})."
+        f"{found} {words.count(len(result.standings), 'cell')} trained end to end; the winner, {winner.name}, is "
+        f"number {rank} by proxy of all that were scored, warm starts included ({words.score(winner.score.miou)})."
     )
 
 
@@ -64,12 +65,11 @@ def _limits(population: Population) -> str:
     config = population.result.config
     size = _space(config).size
     share = f"{len(population):,} of the space's {words.large(size)} cells"
-    rerank = " and once end to end" if population.result.reranked else ""
     return (
         f"What these figures cannot show: this is one search with one seed ({config.seed}), and every cell was trained "
-        f"once by proxy{rerank}; how far scores and winner move with the seed cannot be told from here. The winner was "
-        "chosen for its score on the same images that the score is from, so its margin is flattered, the more so the "
-        f"more cells were tried. And {share} were tried: what was not drawn may well be better."
+        "once by proxy; which cells another seed would have drawn and sent to the contest cannot be told from here. "
+        "The winner was chosen for its score on the same images that the score is from, so its margin is flattered, "
+        f"the more so the more cells were tried. And {share} were tried: what was not drawn may well be better."
     )
 
 
@@ -84,23 +84,28 @@ def _margins(population: Population) -> Table:
         "winner above it by proxy",
         "re-ranked mIOU",
         "winner above it re-ranked",
+        "95 % interval",
     )
     return "Margin to the warm starts at equal budget", columns, rows
 
 
 def _margin_row(result: SearchResult, scored: Scored, winner: Scored | None) -> list[str]:
-    reranked = result.reranked_miou(scored.cell)
-    best = result.reranked_miou(winner.cell) if winner else None
+    real = result.real_miou(scored.cell)
     # nan, shown as '-', where the winner was not scored after as many steps.
-    by_proxy = score_at(winner, scored.score.steps) - scored.score.miou if winner else None
-    above = None if reranked is None or best is None else best - reranked
+    by_proxy = None
+    if winner is not None and winner.cell != scored.cell:
+        by_proxy = score_at(winner, scored.score.steps) - scored.score.miou
+    difference = None
+    if winner is not None and result.contest is not None and winner.cell != scored.cell:
+        difference = result.contest.difference(winner.cell, scored.cell)
     return [
         scored.name,
         f"{scored.score.steps:,}",
         words.score(scored.score.miou),
         words.score(by_proxy, signed=True),
-        words.score(reranked),
-        words.score(above, signed=True),
+        words.score(real),
+        words.NONE if difference is None else words.score(difference.value, signed=True),
+        words.NONE if difference is None else words.interval((difference.low, difference.high), signed=True),
     ]
 
 
@@ -113,7 +118,11 @@ def _searched(result: SearchResult) -> Table:
     )
     if config.halving_rungs > 1:
         proxy += f"; successive halving after {', '.join(f'{steps:,}' for steps in config.rung_steps[:-1])} steps"
-    rerank = f"best {config.rerank_top_k:,}, {config.rerank_steps:,} steps, batch {config.rerank_batch_size}"
+    rounds = ", then ".join(
+        f"{one.steps:,} steps with {words.count(one.seeds, 'seed')}" for one in contest_rounds(config)
+    )
+    given = " and all warm starts" if config.rerank_warm_starts else ""
+    contest = f"best {config.rerank_top_k:,} by proxy{given}; {rounds}; batch {config.rerank_batch_size}"
     rows = [
         (
             "space",
@@ -130,7 +139,7 @@ def _searched(result: SearchResult) -> Table:
             f"{config.proxy_features.replace('_', ' ')}; {height} x {width} x {channels} in {config.eval_split}",
         ),
         ("warm starts", ", ".join(scored.name for scored in result.warm_starts) or "none"),
-        ("re-ranking", rerank if config.rerank_top_k else "none"),
+        ("contest", contest if config.rerank_top_k else "none"),
         ("seed", str(config.seed)),
     ]
     return "What was searched", ("", "setting"), rows

@@ -2,11 +2,16 @@
 
 import random
 
+import numpy as np
+
 from deeplab_dpc.arch.cell import BACKBONE, AtrousConv, Branch, Cell, Conv1x1
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
+from deeplab_dpc.search.contest.outcome import ContestOutcome, RoundOutcome
+from deeplab_dpc.search.contest.rounds import Round
+from deeplab_dpc.search.contest.trained import Trained
 from deeplab_dpc.search.result import SearchResult
-from deeplab_dpc.search.scored import GIVEN, ProxyScore, Reranked, Scored
+from deeplab_dpc.search.scored import GIVEN, ProxyScore, Scored
 
 STEPS = 400
 CONV = Cell((Branch(BACKBONE, Conv1x1()),))
@@ -30,13 +35,34 @@ def warm_start(miou=0.3, name="conv"):
     return Scored(name, CONV, GIVEN, ProxyScore(miou, 0.5, 5.0, 100.0, STEPS, ((STEPS, miou),)))
 
 
-def rerank(scored, miou):
-    return Reranked(scored, miou, 100.0, "run")
+def trained(miou, spread=0.01, num_images=50, run="run"):
+    """A training whose score would be spread so much over other images."""
+    samples = np.clip(np.random.default_rng(0).normal(miou, spread, 200), 0, 1)
+    return Trained(miou, 100.0, run, samples, "images", num_images)
+
+
+def rerank(scored, *mious, **options):
+    """A finalist with a training of each of these scores."""
+    return scored, [trained(miou, **options) for miou in mious]
+
+
+def contest(*rounds, complete=True, threshold=0.05):
+    """A contest from finalists as `rerank` makes them, round by round."""
+    outcomes = []
+    for number, finalists in enumerate(rounds, start=1):
+        seeds = max(len(trainings) for _, trainings in finalists)
+        found = {scored.cell.digest(): dict(enumerate(trainings)) for scored, trainings in finalists}
+        entrants = tuple(scored for scored, _ in finalists)
+        ladder = tuple(100 * 2**place for place in range(number))
+        last = complete and number == len(rounds)
+        outcomes.append(RoundOutcome(Round(ladder, seeds), entrants, found, frozenset(), threshold, last))
+    return ContestOutcome(tuple(outcomes), complete)
 
 
 def search_result(candidates, warm_starts=(), reranked=(), **config):
     config = SearchConfig(num_candidates=len(candidates), proxy_steps=STEPS, **config)
-    return SearchResult(config, (5, 7, 16), list(warm_starts), list(candidates), list(reranked))
+    outcome = contest(list(reranked)) if reranked else None
+    return SearchResult(config, (5, 7, 16), list(warm_starts), list(candidates), outcome)
 
 
 def atrous(*rates):

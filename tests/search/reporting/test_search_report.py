@@ -10,9 +10,11 @@ import PIL.Image
 import pytest
 from reporting_results import candidate, rerank, search_result, stopped, warm_start
 
+from deeplab_dpc.search.best_cells import write_cells
 from deeplab_dpc.search.report import print_result, write_report
 from deeplab_dpc.search.reporting.section import ReportSection
 
+CONTEST = ["Summary", "Contest", "Scores", "Draws", "Cells", "What good cells use", "Rank correlation", "Pareto front"]
 SECTIONS = ["Summary", "Scores", "Draws", "Cells", "What good cells use", "Rank correlation", "Pareto front"]
 COSTS = ["Cost", "What a full search would cost"]
 FOUND = [
@@ -38,6 +40,7 @@ def report(tmp_path_factory, picture):
     """A directory with the report of RESULT and a section more."""
     folder = tmp_path_factory.mktemp("report")
     table = ("Table", ("x", "y"), [("<i>", "1.5")])
+    write_cells(folder, RESULT)
     write_report(folder, RESULT, [ReportSection("Fidelity & more", "a < b\n\nsecond", [("<b>bold", picture)], [table])])
     return folder
 
@@ -57,6 +60,7 @@ def _text(report):
     ids=["nothing", "one that was stopped", "two alike"],
 )
 def test_search_that_has_found_little_has_a_report(tmp_path, capsys, result, titles):
+    write_cells(tmp_path, result)
     write_report(tmp_path, result)
     print_result(result)
     page, printed = _text(tmp_path), capsys.readouterr().out
@@ -115,7 +119,7 @@ def test_page_needs_nothing_beside_itself(report, picture):
 def test_page_shows_given_sections_last_and_escapes_all_text(report, picture):
     page = _text(report)
     titles = re.findall("<h2>(.*?)</h2>", page)
-    assert titles == [*SECTIONS, "Successive halving", *COSTS, "Fidelity &amp; more"]
+    assert titles == [*CONTEST, "Successive halving", *COSTS, "Fidelity &amp; more"]
     for text in ("&lt;script&gt;alert(1)", "<p>a &lt; b</p><p>second</p>", "&lt;b&gt;bold", "<td>&lt;i&gt;</td>"):
         assert text in page
     assert (report / "report" / "fidelity_more_01.png").read_bytes() == picture
@@ -130,6 +134,6 @@ def test_pictures_of_an_earlier_report_are_removed(tmp_path):
 
 def test_printed_table_has_the_winner_wherever_it_ranks(capsys):
     found = [candidate(i, 0.5 - i / 100) for i in range(4)]
-    print_result(search_result(found, [], [rerank(found[0], 0.6), rerank(found[3], 0.7)]), shown=2)
+    print_result(search_result(found, [], [rerank(found[0], 0.6), rerank(found[3], 0.7)]), shown=1)
     printed = capsys.readouterr().out
-    assert re.findall(r"cell \d \*?", printed) == ["cell 0 ", "cell 1 ", "cell 3 *"]
+    assert re.findall(r"^ *(cell \d \*?)", printed, re.MULTILINE) == ["cell 3 *", "cell 0 ", "cell 1 "]

@@ -29,14 +29,18 @@ def test_summary_gives_the_winners_margins_at_equal_budget():
     row = _table(section, "Margin")["conv"]
     assert row["winner above it by proxy"] == "+0.0500"
     assert row["winner above it re-ranked"] == "+0.1500"
-    assert "the winner is cell 1, mIOU 0.7000 then, number 2 by proxy (0.4500)" in section.text
+    assert row["95 % interval"].startswith("[+0.1")
+    assert section.text.startswith("Best on this data: cell 1 (")
+    assert "the winner, cell 1, is number 2 by proxy of all that were scored" in section.text
     assert "one search with one seed" in section.text
     assert "2 of the space's 4.2e+11 cells" in section.text
 
 
 def test_summary_has_no_margin_where_the_winner_was_stopped_before():
-    section = summary(Population.of(search_result([stopped(0, 0.9)], [warm_start(0.4)])))
+    found, given = stopped(0, 0.9), warm_start(0.4)
+    section = summary(Population.of(search_result([found], [given], [rerank(found, 0.6), rerank(given, 0.5)])))
     assert _table(section, "Margin")["conv"]["winner above it by proxy"] == "-"
+    assert _table(section, "Margin")["conv"]["winner above it re-ranked"] == "+0.1000"
     assert "the best warm start" not in section.text
 
 

@@ -1,0 +1,130 @@
+"""Decides which parts of a checkpoint a training takes over, and says why others start fresh.
+
+Names and shapes show the options of a network (mismatch.py), but not the rates, grids and inputs of a cell: two cells
+with equal shapes are different functions. Whether a training takes over the cell of a checkpoint is therefore decided
+by what says which cell it is: the configuration of a run, or the file PREFIX.cell.json that export.py writes beside a
+TensorFlow 1 checkpoint. A checkpoint without such a file is taken for a published one, whose cell is `dpc_top1`.
+"""
+
+import pathlib
+
+from deeplab_dpc.arch.cell import Cell
+from deeplab_dpc.arch.library import load_cell
+from deeplab_dpc.checkpoint.keras_applications import IMAGENET
+from deeplab_dpc.checkpoint.mismatch import (
+    DECODER,
+    HEAD,
+    Shapes,
+    module_hints,
+    module_of,
+    num_classes,
+    scopes,
+)
+from deeplab_dpc.checkpoint.tf1 import CELL_SUFFIX
+from deeplab_dpc.config import ModelConfig
+from deeplab_dpc.config.base import listed
+from deeplab_dpc.models.backbones import backbone_class
+from deeplab_dpc.run_config import CONFIG_FILE, read_section
+
+PUBLISHED_CELL = "dpc_top1"  # the one cell of which checkpoints are published
+
+
+def run_network(source: str) -> ModelConfig | None:
+    """Returns the network of a run directory; None for any other source."""
+    if source == IMAGENET or not (pathlib.Path(source) / CONFIG_FILE).exists():
+        return None
+    return read_section(source, "model", ModelConfig)
+
+
+def other_head(wanted: Shapes, stored: Shapes, config: ModelConfig, source: str) -> str | None:
+    """Why the context module starts fresh; None if it is the checkpoint's."""
+    scope = backbone_class(config.model_variant).SCOPE
+    theirs = {name: shape for name, shape in stored.items() if module_of(name, scope) == HEAD}
+    if not theirs:
+        return "The checkpoint has no context module; the model's starts fresh, with the logits."
+    cell = config.dense_prediction_cell
+    # An ASPP that only lacks variables of its branches is the same one, damaged.
+    is_damaged = cell is None and scopes(theirs) == scopes(wanted) and theirs.items() <= wanted.items()
+    if theirs == wanted or is_damaged:
+        difference = _difference_beyond_shapes(config, source)
+        if difference is None:
+            return None
+        return f"The context module has the checkpoint's shapes but {difference}; it starts fresh, with the logits."
+    reason = "The context module is another one than the checkpoint's and starts fresh, with the logits"
+    # A cell is given on purpose; flags of ASPP are easily forgotten.
+    hints = module_hints({HEAD}, stored, config) if cell is None else []
+    return f"{reason} (to restore it, {'; '.join(hints)})." if hints else f"{reason}."
+
+
+def _difference_beyond_shapes(config: ModelConfig, source: str) -> str | None:
+    """How context modules of equal shapes are known to differ, or not known to be the same; None if they are."""
+    run_config = run_network(source)
+    cell = config.dense_prediction_cell
+    if run_config is None:
+        if cell is None:
+            return None
+        stored_cell = _cell_beside(source)
+        if stored_cell is None:
+            if cell == load_cell(PUBLISHED_CELL):
+                return None
+            return (
+                f"need not be its cell: there is no {source}{CELL_SUFFIX} that says which one it has, and published "
+                f"checkpoints have {PUBLISHED_CELL}"
+            )
+        return None if cell == stored_cell else f"is another cell than its {stored_cell.summary()}"
+    if run_config.dense_prediction_cell != cell:
+        other = run_config.dense_prediction_cell
+        return "is a cell, not its ASPP" if other is None else f"is another cell than its {other.summary()}"
+    if cell is not None:
+        return None
+    if _rates_in_pixels(run_config) != _rates_in_pixels(config):
+        theirs = f"--atrous_rates={listed(run_config.atrous_rates)} at --output_stride={run_config.output_stride}"
+        return f"not its rates ({theirs})"
+    if run_config.image_se_uses_qsigmoid != config.image_se_uses_qsigmoid:
+        return f"another gate (--image_se_uses_qsigmoid={str(run_config.image_se_uses_qsigmoid).lower()} there)"
+    return None
+
+
+def _rates_in_pixels(config: ModelConfig) -> list[int]:
+    return [rate * config.output_stride for rate in config.atrous_rates]
+
+
+def _cell_beside(source: str) -> Cell | None:
+    """The cell that is written beside a TensorFlow 1 checkpoint by export.py; None if there is none."""
+    path = f"{source}{CELL_SUFFIX}"
+    return load_cell(path) if pathlib.Path(path).exists() else None
+
+
+def other_decoder(wanted: Shapes, stored: Shapes, config: ModelConfig, source: str) -> str | None:
+    """Why the decoder starts fresh; None if it is the checkpoint's, or there is none."""
+    if config.decoder_output_is_logits:
+        return None
+    theirs = {name: shape for name, shape in stored.items() if name.startswith(f"{DECODER}/")}
+    run_config = run_network(source)
+    if theirs == wanted:
+        if not wanted or run_config is None or run_config.decoder_output_stride == config.decoder_output_stride:
+            return None
+        strides = listed(run_config.decoder_output_stride)
+        return (
+            f"The decoder has the checkpoint's shapes but another stride (--decoder_output_stride={strides} there); "
+            "it starts fresh, with the logits."
+        )
+    if not wanted:
+        return "The checkpoint's decoder is left out, and the logits start fresh."
+    if not theirs:
+        return "The checkpoint has no decoder; the model's starts fresh, with the logits."
+    return "The decoder is another one than the checkpoint's and starts fresh, with the logits."
+
+
+def other_logits(wanted: Shapes, stored: Shapes, config: ModelConfig, initialize_last_layer: bool) -> str | None:
+    """Why the logits start fresh; None if they are the checkpoint's."""
+    if not initialize_last_layer:
+        return "The logits start fresh, as --initialize_last_layer=false asks."
+    if all(stored.get(name) == shape for name, shape in wanted.items()):
+        return None
+    classes = num_classes(stored)
+    if classes is None:
+        return "The checkpoint has no logits; the model's start fresh."
+    if classes == config.num_classes:
+        return "The logits start fresh: the checkpoint's have other shapes."
+    return f"The logits start fresh: the checkpoint has {classes} classes, the model {config.num_classes}."

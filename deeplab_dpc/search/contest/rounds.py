@@ -1,0 +1,47 @@
+"""The budgets of a contest.
+
+Each round has twice the steps of the one before it, and the last has `rerank_steps`; the seeds rise evenly from one to
+`contest_seeds`. A run that goes on to the next round is continued from its last checkpoint with the learning rate of a
+poly schedule over the longer budget: at the start of a round the rate rises to where that schedule is by then, 0.54 of
+the base rate for twice the steps, and falls to 0 again. So every round is judged at the end of a finished schedule, and
+the second half of the last training has the rates of a plain one. A seed that joins in a later round climbs the same
+rounds, so that all trainings that are compared have had the same schedule.
+"""
+
+import dataclasses
+
+from deeplab_dpc.config import SearchConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Round:
+    """What each finalist is trained for in a round.
+
+    Attributes:
+      ladder: steps at the end of each round up to this one, rising; the last are this round's.
+      seeds: how many trainings a finalist has.
+    """
+
+    ladder: tuple[int, ...]
+    seeds: int
+
+    @property
+    def steps(self) -> int:
+        """The steps of a training at the end of this round, counted from its beginning."""
+        return self.ladder[-1]
+
+
+def contest_rounds(config: SearchConfig) -> tuple[Round, ...]:
+    """Returns the rounds in turn."""
+    ladder, count = config.contest_steps, config.contest_rounds
+    rounds = []
+    for place in range(count):
+        share = place / (count - 1) if count > 1 else 1.0
+        seeds = 1 + round((config.contest_seeds - 1) * share)
+        rounds.append(Round(ladder[: place + 1], seeds))
+    return tuple(rounds)
+
+
+def most_steps(config: SearchConfig, finalists: int) -> int:
+    """Returns the steps that the contest takes if nobody leaves before its end."""
+    return finalists * config.contest_seeds * config.rerank_steps

@@ -1,0 +1,89 @@
+"""Holds the contest of a search: one worker of it, or one of many; started again, it goes on where it stopped."""
+
+from typing import TYPE_CHECKING
+
+from optuna.storages import BaseStorage
+
+from deeplab_dpc.arch.cell import Cell
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.search.contest.tasks import Contest
+from deeplab_dpc.search.display import SearchWatch
+from deeplab_dpc.search.identity import Worker
+from deeplab_dpc.search.ledger import Lease, Ledger
+from deeplab_dpc.search.membership import CONTEST_EXTENDABLE, join
+from deeplab_dpc.search.result import SearchResult
+from deeplab_dpc.search.work import Outcome, work_off
+
+if TYPE_CHECKING:
+    from deeplab_dpc.search.contest.network import RerankNetwork
+    from deeplab_dpc.search.runner import Job
+
+CONTEST_FOLDER = "contest"  # of the workdir: the run directories of finalists
+
+
+def contest_name(study_name: str) -> str:
+    """Returns the name of the contest's study. (Studies of earlier versions have trainings with other starting weights
+    under another name.)"""
+    return f"{study_name}/contest"
+
+
+def open_contest(job: "Job", storage: BaseStorage, worker: Worker) -> Ledger:
+    """Returns the tasks of the contest."""
+    return Ledger(storage, contest_name(job.service.study_name), worker, job.service.lease_seconds)
+
+
+def contest_network(job: "Job") -> "RerankNetwork":
+    """Returns the network that finalists are trained in.
+
+    Raises:
+      UserError: if its flags do not go together.
+    """
+    # Here, since a process that only looks on does without Keras.
+    from deeplab_dpc.search.contest.network import rerank_network
+
+    return rerank_network(job.config, job.model, job.tf_initial_checkpoint, job.restore_moving_averages)
+
+
+def hold_contest(job: "Job", storage: BaseStorage, ledger: Ledger, result: SearchResult, watch: SearchWatch) -> None:
+    """Works on the contest until it is decided.
+
+    Args:
+      job: of the search.
+      storage: of the study.
+      ledger: of the contest.
+      result: what the search has found by proxy, with the finalists.
+      watch: is told what happens, and ends the work.
+
+    Raises:
+      UserError: if the contest was begun with another configuration, or there are no data.
+    """
+    # Here, since it needs TensorFlow for the records, and the search up to here does not.
+    from deeplab_dpc.search.contest.training import train_finalist
+
+    data, dataset, network = job.data, job.dataset, contest_network(job)
+    if data is None or dataset is None:
+        raise UserError("The contest trains on images: give --data_dir.")
+    join(
+        storage,
+        ledger.study_id,
+        contest_name(job.service.study_name),
+        {**job.sections(), "data": data},
+        CONTEST_EXTENDABLE,
+    )
+    if result.contest is None:
+        return  # no cell was scored
+    contest = Contest(ledger, result.contest.rounds[0].entrants, job.config)
+
+    def perform(lease: Lease) -> Outcome:
+        attributes = lease.task.attributes
+        seed, ladder = attributes["seed"], tuple(attributes["ladder"])
+
+        def on_step(step: int, loss: float) -> None:
+            lease.check()
+            watch.step(lease.task, step, ladder[-1], loss)
+
+        root, cell = job.workdir / CONTEST_FOLDER, Cell.from_json(attributes["cell"])
+        trained = train_finalist(root, cell, seed, ladder, network, data, job.config, dataset, on_step)
+        return Outcome([trained.miou], trained.to_json())
+
+    work_off(ledger, contest.open_tasks, contest.is_done, perform, watch)

@@ -1,0 +1,96 @@
+"""The result of a search in one sentence: what is best, by how much over what, and how sure that is."""
+
+from deeplab_dpc.arch.cell import Cell
+from deeplab_dpc.arch.library import shipped_cells
+from deeplab_dpc.search.contest.decision import CLEAR
+from deeplab_dpc.search.contest.outcome import ContestOutcome, Difference, Standing
+from deeplab_dpc.search.reporting import words
+from deeplab_dpc.search.result import SearchResult
+from deeplab_dpc.search.scored import Scored
+
+ASPP = "aspp"
+TITLES = {"aspp": "ASPP", "conv1x1": "the 1x1 convolution", "dpc_top1": "the published DPC cell", "psp": "PSP"}
+LEAST_PROBABILITY, MOST_PROBABILITY = 0.01, 0.99  # that a finite number of draws can tell
+
+
+def sentence(result: SearchResult) -> str:
+    """Returns what a search says at its end, or has to say so far."""
+    contest = result.contest
+    winner = contest.winner() if contest is not None else None
+    if contest is None or winner is None:
+        return _by_proxy(result, has_failed=contest is not None and bool(contest.standings))
+    begin = "Best on this data" if contest.is_complete else "Best on this data so far (the contest is not over)"
+    best = f"{begin}: {title(winner.scored)}, mIOU {winner.miou:.4f}"
+    over = _over(contest, winner)
+    others = len(contest.rounds[0].entrants) - 1
+    if not over:
+        return f"{best}, the only finalist." if not others else f"{best}; no round is over yet."
+    first = next(iter(contest.rounds[0].trained.values()))
+    images = next(iter(first.values())).num_images
+    seeds = len(winner.mious)
+    sample = f"over {words.count(images, 'image')} and {words.count(seeds, 'seed')}"
+    sure = _probability(winner.probability)
+    verdict = "" if winner.probability >= CLEAR else ", so that it is not clearly the best"
+    return (
+        f"{best}: {' and '.join(over)}, 95 % intervals {sample}; the probability that it is the best of the "
+        f"{others + 1} finalists is {sure}{verdict}."
+    )
+
+
+def title(scored: Scored) -> str:
+    """Returns what a cell is called: a warm start by its known name, a found one by its number and its branches."""
+    known = _known_name(scored.cell)
+    if known is not None:
+        found = "" if scored.name == known else f", found as {scored.name}"
+        return f"{TITLES.get(known, known)} ({known}{found})"
+    return f"{scored.name} ({scored.cell.summary()})"
+
+
+def _known_name(cell: Cell) -> str | None:
+    digest = cell.digest()
+    return next((name for name, shipped in shipped_cells().items() if shipped.digest() == digest), None)
+
+
+def _over(contest: ContestOutcome, winner: Standing) -> list[str]:
+    """By how much over ASPP and over the runner-up, in words, as far as a complete round says so."""
+    others = [standing for standing in contest.standings if standing is not winner]
+    aspp = next((one for one in others if _known_name(one.scored.cell) == ASPP), None)
+    runner_up = others[0] if others else None
+    said = []
+    for standing in dict.fromkeys(one for one in (aspp, runner_up) if one is not None):
+        difference = contest.difference(winner.scored.cell, standing.scored.cell)
+        if difference is None:
+            continue
+        name = title(standing.scored).partition(" (")[0]
+        role = ", the runner-up" if standing is runner_up else ""
+        said.append(f"{_points(difference, winner)} over {name}{role}")
+    return said
+
+
+def _points(difference: Difference, winner: Standing) -> str:
+    bounds = f"{100 * difference.low:+.2f} to {100 * difference.high:+.2f}"
+    when = f" after {difference.steps:,} steps" if difference.steps != winner.steps else ""
+    clear = "" if difference.is_clear else ", not clearly"
+    return f"{100 * difference.value:.2f} points ({bounds}{clear}{when})"
+
+
+def _probability(value: float) -> str:
+    if value > MOST_PROBABILITY:
+        return f"above {100 * MOST_PROBABILITY:.0f} %"
+    return f"below {100 * LEAST_PROBABILITY:.0f} %" if value < LEAST_PROBABILITY else f"{100 * value:.0f} %"
+
+
+def _by_proxy(result: SearchResult, has_failed: bool) -> str:
+    best = result.winner()
+    if best is None:
+        return "Nothing is scored yet, so that there is no best cell."
+    why = "every training of a finalist diverged" if has_failed else "no cell was trained for real"
+    ranked = result.ranked_by_proxy()
+    margin = ""
+    if len(ranked) > 1 and ranked[1].score.steps == best.score.steps:
+        points = 100 * (best.score.miou - ranked[1].score.miou)
+        margin = f", {points:.2f} points over {title(ranked[1]).partition(' (')[0]}"
+    return (
+        f"Best by proxy only, since {why}: {title(best)}, proxy mIOU {best.score.miou:.4f}{margin}, with one seed; "
+        "proxy scores can put cells in another order than real training."
+    )
