@@ -12,7 +12,7 @@ import numpy as np
 from deeplab_dpc.console import console, printable, progress_bar
 from deeplab_dpc.data.image_sources import Picture, Unreadable
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.models.image_predictor import ImagePredictor
+from deeplab_dpc.models.image_predictor import CannotPredict, ImagePredictor
 
 AHEAD = 1  # images that are read beyond a batch; few, since they may be large
 BEHIND = 2  # images that are being written or wait for it
@@ -101,6 +101,8 @@ def _predict_what_fits(
     """The predictions of a batch, or of each of its images alone where they do not fit into memory together."""
     try:
         return _predict(predictor, batch, with_probabilities)
+    except CannotPredict:
+        raise
     except UserError as error:
         if len(batch) > 1:
             each = (_predict_what_fits(predictor, [one], with_probabilities, leave_out) for one in batch)

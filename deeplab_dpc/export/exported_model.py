@@ -9,6 +9,7 @@ import numpy as np
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.export.model_info import ModelInfo
 from deeplab_dpc.export.seal import read_sealed
+from deeplab_dpc.models.image_predictor import CannotPredict
 
 PAD_VALUE = 128  # the byte nearest to what the network pads with, 127.5
 
@@ -69,7 +70,7 @@ class ExportedModel:
         """Probabilities float32 [batch, height, width, num_classes] of the same.
 
         Raises:
-          UserError: if the model has class ids only.
+          CannotPredict: if the model has class ids only.
         """
         self.check_size(images[0], "The image")
         height, width = images.shape[1:3]
@@ -146,9 +147,9 @@ def not_loaded(runtime: str, path: pathlib.Path, error: Exception) -> UserError:
     return UserError(f"{runtime} cannot load {path}: {reason}; export it again with the versions installed here.")
 
 
-def no_probabilities(kind: str) -> UserError:
+def no_probabilities(kind: str) -> CannotPredict:
     """The error of a format that has class ids only, as in 'An ONNX file'."""
-    return UserError(
+    return CannotPredict(
         f"{kind} answers with class ids alone; take a SavedModel, or the network, for probabilities "
         "(they are what --sliding_window averages too)."
     )

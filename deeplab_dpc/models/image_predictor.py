@@ -4,6 +4,12 @@ from typing import Protocol
 
 import numpy as np
 
+from deeplab_dpc.errors import UserError
+
+
+class CannotPredict(UserError):  # noqa: N818 (its text is for users)
+    """What is asked for cannot be predicted, whatever the image."""
+
 
 class ImagePredictor(Protocol):
     """Class ids and probabilities of uint8 RGB images.
@@ -18,7 +24,11 @@ class ImagePredictor(Protocol):
         """Class ids int32 [batch, height, width] of images uint8 [batch, height, width, 3]."""
 
     def predict_probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities float32 [batch, height, width, num_classes] of images uint8 [batch, height, width, 3]."""
+        """Probabilities float32 [batch, height, width, num_classes] of images uint8 [batch, height, width, 3].
+
+        Raises:
+          CannotPredict: if there are class ids only.
+        """
 
     def check_size(self, image: np.ndarray, name: str) -> None:
         """Raises a UserError that names the image if it does not fit."""

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-GONE_SECONDS = 0.5  # after which a client that has closed its side does not wait for an answer
+GONE_SECONDS = 1  # after which a client that has closed its side does not wait for an answer
 
 
 @dataclasses.dataclass(eq=False)
@@ -27,7 +27,8 @@ class Connection:
       began: when it was opened, in seconds of time.monotonic.
       upload: bytes that are kept for what it sends.
       working: whether the client waits for the server, not the server for the client.
-      ended: whether it gave way, and nothing more is to be read.
+      answering: whether it is being answered, and nothing more has to be read.
+      ended: whether it gave way.
       closed: when its client was first seen to have closed its side.
     """
 
@@ -36,14 +37,15 @@ class Connection:
     began: float = dataclasses.field(default_factory=time.monotonic)
     upload: int = 0
     working: bool = False
+    answering: bool = False
     ended: bool = False
     closed: float | None = None
 
     def end(self) -> None:
-        """Lets whoever reads from it go on at once."""
+        """Lets whoever waits for its client go on at once; one that reads may still answer."""
         self.ended = True
         with contextlib.suppress(OSError):  # it is closed already
-            self.socket.shutdown(socket.SHUT_RD)
+            self.socket.shutdown(socket.SHUT_RDWR if self.answering else socket.SHUT_RD)
 
     def is_gone(self) -> bool:
         """Whether the client has closed the connection, or its side of it for GONE_SECONDS.

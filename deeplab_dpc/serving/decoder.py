@@ -16,6 +16,7 @@ from deeplab_dpc.data.image_files import decode_image
 from deeplab_dpc.errors import UserError
 
 NAME = "The image"  # what messages call it
+START_SECONDS = 60  # that the process may take to start on a machine that has much to do
 POLL_SECONDS = 0.25  # between two looks at whether the image is still wanted
 MAX_SCANS = 1000  # of a JPEG; progressive ones have about ten, and other data look like one every 65,536 bytes
 
@@ -92,6 +93,9 @@ class Decoder:
                     start_new_session=True,  # Ctrl-C is the server's, which ends this process
                 )
             self._pipe = ours
+            if not ours.poll(START_SECONDS):
+                raise EOFError
+            ours.recv_bytes()  # it has started, from when on an image's time counts
         return self._pipe
 
     def _wait(self, pipe: multiprocessing.connection.Connection, is_unwanted: Callable[[], bool]) -> None:
@@ -107,6 +111,7 @@ class Decoder:
 
 def decode_all(pipe: multiprocessing.connection.Connection, max_pixels: int, formats: tuple[str, ...]) -> None:
     """Answers each file by its shape and its pixels, or by a sentence, until the server has ended."""
+    pipe.send_bytes(b"started")
     while True:
         try:
             encoded = pipe.recv_bytes()

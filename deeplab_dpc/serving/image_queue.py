@@ -14,12 +14,13 @@ import numpy as np
 from PIL import Image
 
 from deeplab_dpc.data.dataset_info import Color
+from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.image_predictor import ImagePredictor
 from deeplab_dpc.serving.decoder import NAME, POLL_SECONDS, Decoder, Unwanted
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")  # what every browser shows, too
 MAX_WAITING = 4  # images that wait while one is predicted
-PLACE_SECONDS = 1  # after which there is none; those whose client has gone leave theirs sooner
+PLACE_SECONDS = 2  # after which there is none; those whose client has gone leave theirs sooner
 DECODE_SECONDS = 10  # far more than an image of any allowed size takes that was not made to take long
 
 
@@ -105,7 +106,10 @@ class ImageQueue:
                 raise
             self._predictor.check_size(image, NAME)
             start = time.perf_counter()
-            class_ids = self._predictor.predict_batch(image[np.newaxis])[0].astype(np.uint8)
+            try:
+                class_ids = self._predictor.predict_batch(image[np.newaxis])[0].astype(np.uint8)
+            except MemoryError as error:
+                raise UserError(f"{NAME} needs more memory than there is; reduce it.") from error
             seconds = time.perf_counter() - start
         height, width = class_ids.shape
         return {

@@ -147,6 +147,7 @@ class PageHandler(http.server.BaseHTTPRequestHandler):
 
     def _send(self, status: HTTPStatus, content_type: str, body: bytes) -> None:
         self.connection.settimeout(ANSWER_SECONDS)
+        self.client.answering = True
         self.send_response(status)
         for name, value in self.server.headers.items():
             self.send_header(name, value)

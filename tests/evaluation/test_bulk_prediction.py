@@ -8,6 +8,7 @@ import pytest
 from deeplab_dpc.data.image_sources import Picture, Unreadable
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.bulk_prediction import AHEAD, Outcome, predict_all
+from deeplab_dpc.models.image_predictor import CannotPredict
 
 
 class Brightness:
@@ -76,6 +77,15 @@ def test_images_that_do_not_fit_together_are_predicted_alone_and_those_that_neve
     assert outcome.predicted == 3
     (reason,) = outcome.left_out
     assert reason.startswith("3.jpg: The memory is not enough")
+
+
+def test_what_can_be_predicted_of_no_image_is_said_once():
+    class ClassIdsOnly(Brightness):
+        def predict_probabilities(self, images):
+            raise CannotPredict("It answers with class ids alone.")
+
+    with pytest.raises(UserError, match="^It answers with class ids alone.$"):
+        predict_all(ClassIdsOnly(), iter([picture("a"), picture("b")]), print, with_probabilities=True)
 
 
 def test_long_list_is_cut_and_nothing_left_out_is_no_error():

@@ -239,6 +239,15 @@ def test_the_page_itself_may_send_images(server):
     assert _request(server, "POST", "/predict", IMAGE, headers)[0] == 200
 
 
+def test_exhausted_memory_is_a_sentence():
+    class TooSmall(BrightPixels):
+        def predict_batch(self, images):
+            raise MemoryError
+
+    with serving(predictor=TooSmall()) as server:
+        assert _refused(server, body=IMAGE) == (422, "The image needs more memory than there is; reduce it.")
+
+
 def test_failure_is_explained_here_and_not_to_the_client(server, capsys):
     answer = _refused(server, body=_encoded(np.zeros((13, 13, 3))))
     assert answer == (500, "The server failed on this image; its terminal shows why.")
@@ -305,6 +314,19 @@ def test_slow_uploads_give_way_to_one_that_is_there(server):
         answers = [_answer(connection) for connection in slow[:1]]
     assert answers[0].startswith("HTTP/1.1 503 ")
     assert "gave way to them; try again in a moment." in answers[0]
+
+
+def test_client_that_does_not_take_its_answer_gives_way():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        connections = Connections(1, 100)
+        assert connections.admit(ours, "slow")
+        connections[ours].answering = True
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            answer = pool.submit(ours.sendall, bytes(10_000_000))
+            assert connections.admit(theirs, "new")
+            with pytest.raises(ConnectionError):
+                answer.result()
 
 
 def test_client_with_most_connections_gives_way():
