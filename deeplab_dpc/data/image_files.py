@@ -38,7 +38,7 @@ UNDECODABLE = (
 _warnings_lock = threading.Lock()  # Python's warning filters belong to the whole process
 
 _LOOKED_INTO = 20  # files of a folder whose names do not tell what they are
-_ORIENTATION = 0x0112  # EXIF 2.32, table 4
+ORIENTATION = 0x0112  # EXIF 2.32, table 4
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -131,7 +131,7 @@ def orientation(picture: Image.Image) -> int:
     """Returns the EXIF orientation of a decoded picture, 1 to 8; 1 (upright) where none can be read."""
     try:
         with quiet_pillow():
-            value = picture.getexif().get(_ORIENTATION)
+            value = picture.getexif().get(ORIENTATION)
     except UNDECODABLE:
         return 1  # as all programs show it; metadata have no checksum and no influence on the pixels
     return value if isinstance(value, int) and value in UPRIGHT else 1

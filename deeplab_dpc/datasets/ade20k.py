@@ -153,9 +153,11 @@ def _image(pair: _Pair) -> tuple[bytes, str]:
     if not pair.longer_side:
         return data, name
     image = read_image(data, name)
-    picture = Image.open(io.BytesIO(image.data))
-    size = _resized(image.height, image.width, pair.longer_side)
-    return encode_png(picture.resize(size, Image.Resampling.BILINEAR)), name
+    stored = image.data if image.orientation == 1 else data  # as labels were drawn on it
+    with Image.open(io.BytesIO(stored)) as picture:
+        size = _resized(picture.height, picture.width, pair.longer_side)
+        resized = picture.convert("RGB").resize(size, Image.Resampling.BILINEAR)
+    return encode_png(resized, image.orientation), name
 
 
 def _label(pair: _Pair) -> tuple[np.ndarray, str]:

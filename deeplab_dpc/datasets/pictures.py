@@ -10,13 +10,14 @@ import io
 import numpy as np
 from PIL import Image
 
-from deeplab_dpc.data.image_files import FORMATS, UPRIGHT, Undecodable, decode_picture, orientation
+from deeplab_dpc.data.image_files import FORMATS, ORIENTATION, UPRIGHT, Undecodable, decode_picture, orientation
 from deeplab_dpc.errors import UserError
 
 # Where a PNG's header says how its samples are stored, and what the values mean (PNG specification, 11.2.2).
 PNG_BIT_DEPTH, PNG_COLOR_TYPE = 24, 25
 _TIFF_BITS = 258  # tag BitsPerSample of TIFF 6.0
 _KNOWN_MODES = ("1", "L", "P", "RGB", "LA", "PA", "RGBA")
+_ON_ITS_SIDE = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
 _JPEG_QUALITY = 98  # of turned JPEGs
 
 
@@ -70,6 +71,22 @@ def read_image(data: bytes, name: str) -> EncodedImage:
     return _encoded(picture, encode_png(picture), "png", turn)
 
 
+def turned_with(image: EncodedImage, ids: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Turns a label that was drawn on its image as it is stored, and not as viewers show it.
+
+    Args:
+      image: as it was turned.
+      ids: uint8 [height, width].
+
+    Returns:
+      The ids, turned where they have the size of the stored image and not that of the turned one; whether they were.
+    """
+    is_on_its_side = image.orientation in _ON_ITS_SIDE and image.height != image.width
+    if not is_on_its_side or ids.shape != (image.width, image.height):
+        return ids, False
+    return np.asarray(Image.fromarray(ids).transpose(UPRIGHT[image.orientation])), True
+
+
 def require_one_page(picture: Image.Image, title: str) -> None:
     """Raises a UserError for a TIFF, WebP or GIF of several pages or frames."""
     if picture.format in ("TIFF", "WEBP", "GIF") and (pages := getattr(picture, "n_frames", 1)) > 1:
@@ -115,10 +132,13 @@ def remap_ids(ids: np.ndarray, table: dict[int, int], other: int) -> np.ndarray:
     return lookup[ids]
 
 
-def encode_png(picture: Image.Image | np.ndarray) -> bytes:
-    """The picture, or an array of uint8 pixels, as the bytes of a PNG file."""
+def encode_png(picture: Image.Image | np.ndarray, turn: int = 1) -> bytes:
+    """The picture, or an array of uint8 pixels, as the bytes of a PNG file, of an EXIF orientation if it has one."""
     stream = io.BytesIO()
-    (picture if isinstance(picture, Image.Image) else Image.fromarray(picture)).save(stream, "PNG")
+    exif = Image.Exif()
+    if turn != 1:
+        exif[ORIENTATION] = turn
+    (picture if isinstance(picture, Image.Image) else Image.fromarray(picture)).save(stream, "PNG", exif=exif)
     return stream.getvalue()
 
 

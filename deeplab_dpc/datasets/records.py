@@ -13,7 +13,7 @@ from deeplab_dpc.console import console, printable
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.file_kinds import listed
 from deeplab_dpc.data.label_statistics import NUM_IDS
-from deeplab_dpc.datasets.pictures import EncodedImage, check_ids, encode_png, read_image
+from deeplab_dpc.datasets.pictures import EncodedImage, check_ids, encode_png, read_image, turned_with
 from deeplab_dpc.datasets.segmentation_builder import Classes, SegmentationBuilder, SegmentedImage, prepare
 from deeplab_dpc.errors import UserError
 
@@ -44,9 +44,10 @@ class RawExample:
         """
         data, image_name = self.image()
         image = read_image(data, image_name)
-        encoded_label, pixels = b"", None
+        encoded_label, pixels, label_is_turned = b"", None, False
         if self.label is not None:
             ids, label_name = self.label()
+            ids, label_is_turned = turned_with(image, ids)
             if ids.shape != (image.height, image.width):
                 raise UserError(
                     f"{image_name} is {image.width} x {image.height} pixels{_turned(image)} but its label {label_name} "
@@ -63,6 +64,7 @@ class RawExample:
             width=image.width,
             pixels=pixels,
             is_turned=image.orientation != 1,
+            label_is_turned=label_is_turned,
         )
 
 
@@ -154,8 +156,9 @@ def build_records(
     )
     if made and made[0].turned:
         console.print(
-            f"Turned upright, as their EXIF orientation says: {listed(made[0].turned, 'image')}. Labels are taken to "
-            "be drawn on the images as viewers show them."
+            f"Turned upright, as their EXIF orientation says: {listed(made[0].turned, 'image')}. "
+            f"{made[0].turned_labels} labels have the size of the images as stored and were turned with them; all others "
+            "are taken to be drawn on the images as viewers show them."
         )
     skipped = made[0].skipped if made else []
     for sentence in skipped[:SHOWN_SKIPPED]:

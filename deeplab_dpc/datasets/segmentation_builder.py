@@ -68,6 +68,7 @@ class SegmentedImage:
       width: of both, in pixels.
       pixels: int64 [256], the label's pixels of each id; None where there is no label.
       is_turned: whether the image was turned as its EXIF orientation says.
+      label_is_turned: whether the label was turned with it.
     """
 
     filename: str
@@ -78,6 +79,7 @@ class SegmentedImage:
     width: int
     pixels: np.ndarray | None = None
     is_turned: bool = False
+    label_is_turned: bool = False
 
 
 class _LocalInfo(tfds.core.DatasetInfo):
@@ -119,6 +121,7 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
         self._unlabelled: tuple[str, ...] = ()
         self._pixels: dict[str, np.ndarray] = {}
         self.turned: list[str] = []
+        self.turned_labels = 0
         super().__init__(data_dir=data_dir)
 
     @abc.abstractmethod
@@ -172,6 +175,7 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
             pixels += 0 if example.pixels is None else example.pixels
             if example.is_turned:
                 self.turned.append(example.filename)
+                self.turned_labels += example.label_is_turned
             yield key, _features(example)
         if labelled not in (0, count):
             raise UserError(f"{labelled} of the {count} images of the split {split} have labels; all must, or none.")

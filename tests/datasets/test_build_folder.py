@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from own_data import CLASSES, Source, decoded, filled, random_image, random_label, raw_records, written_files
-from PIL import Image
+from PIL import Image, ImageOps
 
 from deeplab_dpc.cli.main import execute
 from deeplab_dpc.data.catalog import find_dataset
@@ -224,3 +224,40 @@ def test_camvid_converts(shared, tmp_path):
         np.testing.assert_array_equal(example["label"][..., 0], np.asarray(label))
     assert info.splits == {"train": 367, "val": 101}
     assert info.class_names[0] == json.loads((camvid / "classes.json").read_text())["classes"][0] == "sky"
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 5, 6, 7, 8])
+def test_images_are_turned_by_exif_and_labels_with_them_that_were_drawn_on_them_as_stored(source, capsys, orientation):
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    shown = random_label(1)  # [6, 8], as viewers show the image
+    for name, label in (("a", shown), ("b", shown)):
+        stored = random_image(1)
+        stored.save(source.images / f"{name}.png", exif=exif)
+        label.save(source.labels / f"{name}.png")
+    if orientation >= 5:  # the image is shown on its side, so that labels of its size were drawn on it as stored
+        expected_image = ImageOps.exif_transpose(Image.open(source.images / "a.png"))
+        turn = {5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90"}[orientation]
+        expected_label = shown.transpose(Image.Transpose[turn])
+    else:
+        expected_image, expected_label = ImageOps.exif_transpose(Image.open(source.images / "a.png")), shown
+    (example,) = decoded(source.build(), "train")
+    np.testing.assert_array_equal(example["image"], np.asarray(expected_image))
+    np.testing.assert_array_equal(example["label"][..., 0], np.asarray(expected_label))
+    said = " ".join(capsys.readouterr().out.split())
+    assert ("Turned upright, as their EXIF orientation says: " in said) == (orientation != 1)
+    assert (f"{2 if orientation >= 5 else 0} labels have the size of the images as stored" in said) == (
+        orientation != 1
+    )
+
+
+def test_label_that_fits_neither_way_is_named_with_the_orientation(source):
+    exif = Image.Exif()
+    exif[0x112] = 6
+    random_image(1).save(source.images / "a.png", exif=exif)
+    random_label(1, 6, 9).save(source.labels / "a.png")
+    with pytest.raises(
+        UserError,
+        match=r"a\.png is 6 x 8 pixels when it is turned as its EXIF orientation 6 says but its label .* is 9 x 6",
+    ):
+        source.build()
