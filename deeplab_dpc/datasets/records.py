@@ -157,8 +157,8 @@ def build_records(
     if made and made[0].turned:
         console.print(
             f"Turned upright, as their EXIF orientation says: {listed(made[0].turned, 'image')}. "
-            f"{made[0].turned_labels} labels have the size of the images as stored and were turned with them; all others "
-            "are taken to be drawn on the images as viewers show them."
+            f"{made[0].turned_labels} labels have the size of the images as stored and were turned with them; all "
+            "others are taken to be drawn on the images as viewers show them."
         )
     skipped = made[0].skipped if made else []
     for sentence in skipped[:SHOWN_SKIPPED]:
