@@ -121,7 +121,9 @@ def _values(shape: Any) -> int:
     return math.prod(side for side in shape if side is not None)
 
 
-def training_memory(network: Any, size: tuple[int, int], batch_size: int, value_bytes: int = FLOAT32_BYTES) -> int:
+def training_memory(
+    network: Any, size: tuple[int, int], batch_size: int, value_bytes: int = FLOAT32_BYTES, frozen: Any = None
+) -> int:
     """Returns the bytes that a training step is estimated to take beside the weights.
 
     Args:
@@ -129,9 +131,17 @@ def training_memory(network: Any, size: tuple[int, int], batch_size: int, value_
       size: (height, width) of the crops in pixels.
       batch_size: images at a time.
       value_bytes: of an activation.
+      frozen: the part of it at its beginning that is not trained, whose activations are not kept; None for none.
     """
     written = sum(written for _, written in layer_sizes(network, size))
-    return round(TRAINING_FACTOR * value_bytes * batch_size * written)
+    if frozen is not None:
+        written -= sum(written for _, written in layer_sizes(frozen, size))
+    return round(_factor(TRAINING_FACTOR) * value_bytes * batch_size * written)
+
+
+def _factor(measured: float) -> float:
+    """A factor that was measured on TensorFlow; XLA fuses layers, and keeps less."""
+    return measured / 2 if kernels.JIT_COMPILE else measured
 
 
 def inference_memory(network: Any, size: tuple[int, int], num_probabilities: int = 0) -> int:
@@ -144,4 +154,4 @@ def inference_memory(network: Any, size: tuple[int, int], num_probabilities: int
     """
     largest = max(read + written for read, written in layer_sizes(network, size))
     probabilities = PROBABILITY_COPIES * num_probabilities * network.config.num_classes
-    return round(FLOAT32_BYTES * max(INFERENCE_FACTOR * largest, probabilities))
+    return round(FLOAT32_BYTES * max(_factor(INFERENCE_FACTOR) * largest, probabilities))

@@ -52,7 +52,8 @@ def require_memory(network: Any, config: TrainConfig, crop_size: tuple[int, int]
     available = available_memory()
     at_a_time = -(-config.train_batch_size // (config.gradient_accumulation_steps * devices))
     value_bytes = 4 if config.precision == "float32" else 2
-    needed = training_memory(network, crop_size, at_a_time, value_bytes)
+    frozen = network.backbone if config.freeze_backbone else None
+    needed = training_memory(network, crop_size, at_a_time, value_bytes, frozen)
     if available is not None and needed > available:
         raise UserError(
             f"The memory ({available / 1e9:.1f} GB are free, about {needed / 1e9:.1f} GB are needed) is not enough "

@@ -89,6 +89,8 @@ def test_training_that_does_not_fit_is_refused_with_what_needs_less(monkeypatch)
     network = build_segmenter(tiny_network(num_classes=3))
     config = TrainConfig(train_batch_size=8)
     training_memory.require_memory(network, config, (65, 65))
+    frozen = memory.training_memory(network, (65, 65), 8, frozen=network.backbone)
+    assert 0 < frozen < memory.training_memory(network, (65, 65), 8)
     monkeypatch.setattr(training_memory, "available_memory", lambda: 1_000_000)
     with pytest.raises(
         UserError, match=r"not enough for 8 image\(s\) of 65 x 65 .* --gradient_accumulation_steps=2, a"
