@@ -106,3 +106,16 @@ def test_fields_of_another_type_are_named(fields, message):
 
 def test_whole_numbers_are_real_ones():
     assert ModelConfig.from_json({"num_classes": 3, "depth_multiplier": 1}).depth_multiplier == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_classes": 10**10}, "--num_classes must be at most 1,048,576, got 10000000000"),
+        ({"atrous_rates": (6, 2**62)}, "--atrous_rates must be at most 1,048,576, got 6,4611686018427387904"),
+        ({"depth_multiplier": 1e300}, r"--depth_multiplier must be at most 1,048,576, got 1e\+300"),
+    ],
+)
+def test_numbers_that_no_network_has_are_refused(options, message):
+    with pytest.raises(UserError, match=message):
+        ModelConfig(**{"num_classes": 3, **options})

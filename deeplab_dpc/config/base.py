@@ -28,6 +28,15 @@ def not_negative(config: Any, *names: str) -> None:
             raise UserError(f"--{name} must not be negative, got {getattr(config, name)}.")
 
 
+def bounded(config: Any, limit: int) -> None:
+    """Raises a UserError if a number in a field, or in a tuple of one, is above the limit."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        numbers = value if isinstance(value, tuple) else (value,)
+        if any(isinstance(number, int | float) and number > limit for number in numbers):
+            raise UserError(f"--{field.name} must be at most {limit:,}, got {listed(numbers)}.")
+
+
 def no_negative_weight(label_weights: Sequence[float]) -> None:
     if any(weight < 0 for weight in label_weights):
         raise UserError(f"--label_weights must not be negative, got {listed(label_weights)}.")

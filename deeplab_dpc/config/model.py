@@ -5,9 +5,10 @@ import dataclasses
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.genotype import Genotype
 from deeplab_dpc.arch.library import published_genotype
-from deeplab_dpc.config.base import Config, listed, positive
+from deeplab_dpc.config.base import Config, bounded, listed, positive
 from deeplab_dpc.errors import UserError
 
+MAX_NUMBER = 2**20  # of channels, classes, rates or pixels; far above any network
 # The backbones that are made from a genotype; nas_hnasnet is DeepLab's name.
 AUTO_DEEPLABS = ("auto_deeplab", "auto_deeplab_s", "auto_deeplab_m", "auto_deeplab_l", "nas_hnasnet")
 
@@ -67,6 +68,7 @@ class ModelConfig(Config):
     decoder_output_is_logits: bool = False
 
     def __post_init__(self):
+        bounded(self, MAX_NUMBER)
         positive(self, "num_classes", "depth_multiplier", "aspp_convs_filters", "decoder_filters")
         positive(self, "nas_stem_output_num_conv_filters")
         if self.divisible_by is not None:
