@@ -45,7 +45,7 @@ from deeplab_dpc.search.attempt import (
 )
 from deeplab_dpc.search.identity import Worker
 from deeplab_dpc.search.lease import FAREWELL_SECONDS, Lease, LeaseLostError, Task
-from deeplab_dpc.search.storage import PATIENCE_SECONDS, persistently
+from deeplab_dpc.search.storage import PATIENCE_SECONDS, ask_of_study
 
 MAX_ATTEMPTS = 5  # at a task whose workers die; then it is given up
 RENEWALS = 3  # in the length of a lease
@@ -76,7 +76,7 @@ class Ledger:
         self.worker = worker
         self._lease_seconds = lease_seconds
         self._clock = clock
-        self.study_id = persistently(lambda: _open_study(storage, name, directions))
+        self.study_id = ask_of_study(lambda: _open_study(storage, name, directions))
         self.finished: dict[str, FrozenTrial] = {}
         self.running: dict[str, FrozenTrial] = {}
         self._lost: dict[str, list[FrozenTrial]] = {}  # attempts that were lost, by key; those that count
@@ -116,7 +116,7 @@ class Ledger:
                 )
             return trials
 
-        return persistently(read)
+        return ask_of_study(read)
 
     def _take(self, trial: FrozenTrial) -> None:
         key = key_of(trial)
@@ -180,7 +180,7 @@ class Ledger:
             user_attrs={**task.attributes, KEY: task.key, WORKER: self.worker.to_json(), LEASE: 0},
         )
         template.datetime_start = datetime.datetime.now()
-        return persistently(lambda: self._storage.create_new_trial(self.study_id, template))
+        return ask_of_study(lambda: self._storage.create_new_trial(self.study_id, template))
 
     def _attempts_before(self, key: str, trial_id: int) -> int:
         """How many attempts at a task count before that one; 1 if the task was given up meanwhile.
@@ -225,7 +225,7 @@ class Ledger:
 
     def _write_unless_over(self, write: Callable[[], None], what: str, patience: float = PATIENCE_SECONDS) -> None:
         try:
-            persistently(write, patience)
+            ask_of_study(write, patience)
         except optuna.exceptions.UpdateFinishedTrialError as error:
             raise LeaseLostError(what) from error
 
@@ -239,11 +239,11 @@ class Ledger:
         """
         state = TrialState.COMPLETE if complete else TrialState.PRUNED
         with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
-            persistently(lambda: self._storage.set_trial_user_attr(lease.trial_id, RESULT, dict(result)))
-            if persistently(lambda: self._storage.set_trial_state_values(lease.trial_id, state, list(values))):
+            ask_of_study(lambda: self._storage.set_trial_user_attr(lease.trial_id, RESULT, dict(result)))
+            if ask_of_study(lambda: self._storage.set_trial_state_values(lease.trial_id, state, list(values))):
                 return True
         # The storage may have taken it and failed to say so, and then refuses it the second time.
-        return persistently(lambda: self._storage.get_trial(lease.trial_id)).state == state
+        return ask_of_study(lambda: self._storage.get_trial(lease.trial_id)).state == state
 
     def release(self, lease: Lease) -> None:
         """Gives an unfinished task back at once; if the storage does not answer, when the lease ends."""
@@ -254,14 +254,14 @@ class Ledger:
         """Notes what its worker dies of, and gives the task back as lost; at the lease's end if nobody answers."""
         with contextlib.suppress(UserError, optuna.exceptions.UpdateFinishedTrialError):
             write = functools.partial(self._storage.set_trial_user_attr, lease.trial_id, ERROR, error)
-            persistently(write, FAREWELL_SECONDS)
+            ask_of_study(write, FAREWELL_SECONDS)
             self._end(lease.trial_id, LOST, FAREWELL_SECONDS)
 
     def _end(self, trial_id: int, reason: str, patience: float = PATIENCE_SECONDS) -> None:
         """Fails an attempt, unless it is over already."""
         with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
-            persistently(lambda: self._storage.set_trial_user_attr(trial_id, END, reason), patience)
-            persistently(lambda: self._storage.set_trial_state_values(trial_id, TrialState.FAIL), patience)
+            ask_of_study(lambda: self._storage.set_trial_user_attr(trial_id, END, reason), patience)
+            ask_of_study(lambda: self._storage.set_trial_state_values(trial_id, TrialState.FAIL), patience)
 
     def given_up(self) -> set[str]:
         """The keys of the tasks that are given up."""
@@ -278,7 +278,7 @@ class Ledger:
         for key in keys:
             attributes = {**self._lost[key][-1].user_attrs, WORKER: self.worker.to_json(), END: RETRY}
             marker = create_trial(state=TrialState.FAIL, user_attrs=attributes)
-            persistently(functools.partial(self._storage.create_new_trial, self.study_id, marker))
+            ask_of_study(functools.partial(self._storage.create_new_trial, self.study_id, marker))
         self.refresh()
         return len(keys)
 

@@ -178,3 +178,18 @@ def persistently(call: Callable[[], Answer], patience: float = PATIENCE_SECONDS)
                 ) from error
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+
+def ask_of_study(call: Callable[[], Answer], patience: float = PATIENCE_SECONDS) -> Answer:
+    """What `call` answers about a study that was there.
+
+    Raises:
+      UserError: if the study was deleted meanwhile, or the storage cannot be reached for `patience` seconds.
+    """
+    try:
+        return persistently(call, patience)
+    except KeyError as error:
+        raise UserError(
+            "The study is not in --storage any more: it was deleted while this command worked on it; restore the "
+            "storage to go on, or give the same command to begin anew."
+        ) from error

@@ -267,7 +267,7 @@ def test_release_does_not_wait_for_a_storage_that_is_away(join, monkeypatch):
         waited.append(patience)
         raise UserError("--storage has not answered")
 
-    monkeypatch.setattr("deeplab_dpc.search.ledger.persistently", away)
+    monkeypatch.setattr("deeplab_dpc.search.ledger.ask_of_study", away)
     ledger.release(lease)
     assert waited == [5.0]
 
@@ -397,3 +397,12 @@ def test_what_a_worker_died_of_is_kept(join, storage):
     other.refresh()
     assert other.is_open("0")
     assert other.num_lost == 1
+
+
+def test_study_that_was_deleted_is_said(join, storage):
+    ledger = join()
+    lease = _claim(ledger, "0")
+    storage.delete_study(ledger.study_id)
+    for ask in (ledger.refresh, lambda: ledger._renew(lease.trial_id, 1), lambda: ledger.finish(lease, [1.0], {})):
+        with pytest.raises(UserError, match="not in --storage any more: it was deleted while"):
+            ask()
