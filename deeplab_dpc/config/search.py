@@ -39,7 +39,8 @@ class SearchConfig(Config):
       population_size: of evolution and nsga2.
       tournament_size: of evolution, at most the population's.
       lookahead: a candidate is drawn when the scores of all but the last lookahead - 1 before it are known, and from
-        those alone; so many candidates are scored at a time at most. The draws do not depend on the number of workers.
+        those alone; so many candidates are scored at a time at most. For the same scores the draws do not depend on the
+        number of workers.
       warm_starts: names or files of cells that are scored first; neighbours of those in the space may be drawn.
       proxy_steps: of the training on features of the backbone.
       proxy_batch_size: images a step.

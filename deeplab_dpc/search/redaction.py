@@ -68,9 +68,9 @@ def redacted(location: str) -> Redacted:
         if equals and name in HARMLESS and re.fullmatch(r"[\w./-]*", value):
             shown += ("&" if number else "") + parameter
             continue
-        known = equals and name in SECRET
-        secrets.update((value,) if known else (parameter, name, value))
-        shown += ("&" if number else "") + (f"{name}={HIDDEN}" if known else HIDDEN)
+        is_named = bool(equals) and name in SECRET
+        secrets.update((value,) if is_named else (parameter, name, value))
+        shown += ("&" if number else "") + (f"{name}={HIDDEN}" if is_named else HIDDEN)
     return Redacted(shown, frozenset(secrets - {""}))
 
 
