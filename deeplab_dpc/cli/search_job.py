@@ -11,7 +11,7 @@ from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.quiet import quiet_imports
 from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, ServiceConfig
 from deeplab_dpc.config.base import one_weight_a_class
-from deeplab_dpc.config.search import END_TO_END
+from deeplab_dpc.config.search import ADAPTED, END_TO_END
 from deeplab_dpc.console import console
 from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.dataset_info import Dataset
@@ -105,6 +105,11 @@ class Request:
         """The features: those of --feature_cache, or of the data, which are made where they are not there."""
         values = self.values
         if values.feature_cache:
+            if self.config.proxy_features == ADAPTED:
+                raise UserError(
+                    f"--proxy_features={ADAPTED} caches the features of an adapted backbone, and --feature_cache gives "
+                    "features: leave out one of them."
+                )
             return open_cache(values.feature_cache)
         dataset = self.require_dataset()
         # Here, since it needs TensorFlow for the records, and a search on a complete cache does not.
@@ -114,11 +119,21 @@ class Request:
             from deeplab_dpc.search.feature_writer import cache_features
 
         model = build_segmenter(self.model_config(dataset.info.num_classes))
-        if values.tf_initial_checkpoint:
+        if self.config.proxy_features == ADAPTED:
+            console.print(str(restore_backbone(model, str(self._adapted_backbone(model.config)), False)))
+        elif values.tf_initial_checkpoint:
             console.print(str(restore_backbone(model, values.tf_initial_checkpoint, values.restore_moving_averages)))
         else:
             console.print("No --tf_initial_checkpoint: the features are those of an untrained backbone.")
         return cache_features(self.workdir / "features", model, dataset, self.split_plans(model), self.config.seed)
+
+    def _adapted_backbone(self, model_config: ModelConfig) -> pathlib.Path:
+        from deeplab_dpc.search.adapted_backbone import adapt_backbone
+
+        values, dataset = self.values, self.require_dataset()
+        data = flag_groups.data_config(values, dataset, model_config.alignment)
+        initial = (values.tf_initial_checkpoint, values.restore_moving_averages)
+        return adapt_backbone(self.workdir, model_config, data, self.config, dataset, *initial)
 
     def split_plans(self, model: "Segmenter") -> "dict[str, SplitPlan]":
         """Returns what the feature cache holds of the training split and of the one that scores.

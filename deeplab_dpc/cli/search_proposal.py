@@ -192,7 +192,7 @@ def _print_full_search(model: CostModel, batch_size: int, feature_shape: tuple[i
 
 def _probe(request: Request, cache: FeatureCache | None, proposed: list[proposal.ProposedCell]) -> list[Scored]:
     """What a few steps of two of the cells took; empty where there is nothing to try, or nothing to try it on."""
-    if not proposed or cache is None or request.config.proxy_features != "cached":
+    if not proposed or cache is None or request.config.proxy_features == END_TO_END:
         return []
     with quiet_imports():
         from deeplab_dpc.search.proxy import ProxyEvaluator

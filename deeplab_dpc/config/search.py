@@ -6,7 +6,7 @@ from deeplab_dpc.config.base import Config, no_negative_weight, not_negative, on
 from deeplab_dpc.errors import UserError, shown
 
 SAMPLERS = ("paper", "uniform", "evolution", "tpe", "nsga2", "exhaustive")
-_, END_TO_END = PROXY_FEATURES = ("cached", "end_to_end")
+_, ADAPTED, END_TO_END = PROXY_FEATURES = ("cached", "adapted", "end_to_end")
 LONGEST_STUDY_NAME = 400  # characters; databases hold 512, with what is added for re-ranking
 SEARCH_PRECISIONS = ("float32", "bfloat16")
 
@@ -50,7 +50,10 @@ class SearchConfig(Config):
       proxy_loss_nodes: quadrature nodes per axis and feature-map cell in the proxy's loss; 0 for the exact loss.
       label_weights: of each class in the cross entropy, of the proxy and of re-ranking; empty for 1.
       proxy_precision: float32 or bfloat16 of the proxy's activations.
-      proxy_features: cached (of the frozen backbone), or end_to_end: the whole network is trained for proxy_steps.
+      proxy_features: cached (of the frozen backbone as it is given), adapted (of the backbone after the network was
+        fine-tuned for adapt_steps with a 1x1 convolution for a cell), or end_to_end: the whole network is trained for
+        proxy_steps.
+      adapt_steps: of that fine-tuning; its batch size, rate and precision are those of the real trainings.
       halving_rungs: early stopping by successive halving: how many budgets there are, the last of them proxy_steps;
         1 for none.
       halving_factor: ratio of one budget to the one before, and of the candidates that enter a rung to those that
@@ -96,6 +99,7 @@ class SearchConfig(Config):
     label_weights: tuple[float, ...] = ()
     proxy_precision: str = "float32"
     proxy_features: str = "cached"
+    adapt_steps: int = 2500
     halving_rungs: int = 1
     halving_factor: int = 4
     rerank_top_k: int = 50
@@ -114,7 +118,8 @@ class SearchConfig(Config):
 
     def __post_init__(self):
         positive(self, "num_branches", "num_best", "proxy_steps", "proxy_batch_size", "proxy_learning_rate")
-        positive(self, "proxy_score_points", "population_size", "tournament_size", "lookahead", "halving_rungs")
+        positive(self, "proxy_score_points", "adapt_steps", "lookahead", "halving_rungs")
+        positive(self, "population_size", "tournament_size")
         positive(self, "rerank_steps", "rerank_batch_size", "rerank_learning_rate", "contest_rounds", "contest_seeds")
         not_negative(self, "num_candidates", "rerank_top_k", "proxy_loss_nodes")
         no_negative_weight(self.label_weights)

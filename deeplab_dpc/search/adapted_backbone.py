@@ -1,0 +1,62 @@
+"""A backbone that is fine-tuned once on the data, with a plain head, before its features are cached.
+
+The paper caches the features of a backbone as it is published (arXiv:1809.04184, Sec. 3.3). On data that differ from
+what that backbone has seen, cells are then ranked by how well they make do with features that real training would
+change first.
+"""
+
+import dataclasses
+import pathlib
+
+from deeplab_dpc.arch.library import load_cell
+from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, TrainConfig
+from deeplab_dpc.data.dataset_info import Dataset
+from deeplab_dpc.files import only_writer
+from deeplab_dpc.training.trainer import train
+
+FOLDER = "adapted"  # of the workdir: the run directory of the fine-tuning
+PLAIN_HEAD = "conv1x1"  # so that no searched operation shapes the features
+
+
+def adapt_backbone(
+    workdir: pathlib.Path,
+    model_config: ModelConfig,
+    data: DataConfig,
+    config: SearchConfig,
+    dataset: Dataset,
+    tf_initial_checkpoint: str | None,
+    restore_moving_averages: bool,
+) -> pathlib.Path:
+    """Fine-tunes the whole network with a 1x1 convolution in the place of the cell, as a resumable run.
+
+    Of several processes that need it, on one file system, one trains and the others wait.
+
+    Args:
+      workdir: directory of the search.
+      model_config: the network; its cell is replaced.
+      data: records and augmentation.
+      config: steps (`adapt_steps`); batch size, rate and precision are those of the real trainings.
+      dataset: the prepared data set.
+      tf_initial_checkpoint: where the backbone starts, or None.
+      restore_moving_averages: whether the moving averages of that checkpoint's variables are taken in their place.
+
+    Returns:
+      The run directory.
+    """
+    run = workdir / FOLDER
+    protocol = TrainConfig(
+        training_number_of_steps=config.adapt_steps,
+        train_batch_size=config.rerank_batch_size,
+        base_learning_rate=config.rerank_learning_rate,
+        label_weights=config.label_weights,
+        precision=config.rerank_precision,
+        tf_initial_checkpoint=tf_initial_checkpoint,
+        restore_moving_averages=restore_moving_averages,
+        initialize_last_layer=False,
+        save_interval_steps=max(1, min(500, config.adapt_steps // 4)),
+        seed=config.seed,
+    )
+    network = dataclasses.replace(model_config, dense_prediction_cell=load_cell(PLAIN_HEAD))
+    with only_writer(run, "adapted backbone"):
+        train(run, network, data, protocol, dataset)
+    return run
