@@ -14,6 +14,7 @@ from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.main import execute, parse
 from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, TrainConfig
 from deeplab_dpc.data.dataset_info import INFO_FILE, Dataset, load_dataset
+from deeplab_dpc.data.record_files import TFDS_INFO
 from deeplab_dpc.models.segmenter import Segmenter
 from deeplab_dpc.models.summary import summarize
 from deeplab_dpc.training import rehearsal
@@ -78,6 +79,10 @@ def dataset(shapes, tmp_path_factory) -> Dataset:
         for facts in (info["splits"], info["max_size"]):
             facts[split] = facts["train"]
     (path / INFO_FILE).write_text(json.dumps(info))
+    written = json.loads((path / TFDS_INFO).read_text())
+    train = next(split for split in written["splits"] if split["name"] == "train")
+    written["splits"] += [{**train, "name": split} for split in SPLITS]
+    (path / TFDS_INFO).write_text(json.dumps(written))
     return load_dataset(path)
 
 

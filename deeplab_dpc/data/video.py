@@ -12,6 +12,7 @@ import numpy as np
 from deeplab_dpc.errors import UserError
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".gif")
+LENIENT_PYAV = 19  # from this version on, metadata that is no UTF-8 is no error, and the option for it is gone
 QUALITY = "20"  # constant rate factor of H.264; 18 can hardly be told from the original
 
 
@@ -42,7 +43,7 @@ class VideoReader:
             try:
                 # FFmpeg would take a name with a colon for a protocol, and knows no name that is not UTF-8.
                 file = stack.enter_context(open(path, "rb"))
-                self._container = stack.enter_context(self._av.open(file, metadata_errors="replace"))
+                self._container = stack.enter_context(self._av.open(file, **_lenient(self._av)))
             except (self._av.error.FFmpegError, OSError, ValueError) as error:
                 raise UserError(f"{path} cannot be read as a video: {_reason(error)}.") from error
             if not self._container.streams.video:
@@ -161,3 +162,8 @@ def _pyav() -> ModuleType:
             "Videos need PyAV, which is not installed; install the extra [video], or it alone: pip install av"
         ) from error
     return av
+
+
+def _lenient(av: ModuleType) -> dict[str, str]:
+    """Options with which PyAV opens a file whose metadata is no UTF-8: what later versions do by themselves."""
+    return {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < LENIENT_PYAV else {}

@@ -103,7 +103,8 @@ def test_metadata_that_are_no_text_do_not_matter(clip):
     box = struct.pack(">I", size + len(user)) + data[place + 4 :] + user
     clip.write_bytes(data[:place] + box)
     with VideoReader(clip) as video:
-        assert "\N{REPLACEMENT CHARACTER}" in "".join(video._container.metadata.values())
+        read = "".join(video._container.metadata.values())
+        assert "\N{REPLACEMENT CHARACTER}" in read or "\udcdf" in read  # by PyAV before 19, and from 19 on
         assert len(list(video)) == 5
 
 
