@@ -1,10 +1,14 @@
 """Commands that write and read TensorFlow 1 checkpoints: export.py --export_checkpoint, and the flags of restoring."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.checkpoint.names import named_arrays
+from deeplab_dpc.checkpoint.restore import restore_for_training
 from deeplab_dpc.checkpoint.tf1 import read_tf1_checkpoint, write_tf1_checkpoint
 from deeplab_dpc.cli.main import execute
 from deeplab_dpc.config import DataConfig, ModelConfig, TrainConfig
@@ -30,7 +34,8 @@ def published(tmp_path):
 
 def test_run_is_exported_under_the_published_names_with_its_step(shapes, tmp_path):
     config = TrainConfig(training_number_of_steps=1, train_batch_size=2)
-    model = train(tmp_path / "run", MODEL, DataConfig(data_dir="", train_crop_size=(33, 33)), config, shapes)
+    network = dataclasses.replace(MODEL, dense_prediction_cell=load_cell("conv1x1"))
+    model = train(tmp_path / "run", network, DataConfig(data_dir="", train_crop_size=(33, 33)), config, shapes)
     prefix = tmp_path / "exported" / "model.ckpt"
     assert execute("export", _argv(workdir=tmp_path / "run", export_checkpoint=prefix)) == 0
     exported, trained = read_tf1_checkpoint(str(prefix)), named_arrays(model)
@@ -38,6 +43,10 @@ def test_run_is_exported_under_the_published_names_with_its_step(shapes, tmp_pat
     for name, array in trained.items():
         np.testing.assert_array_equal(exported[name], array, err_msg=name)
     assert tf.train.load_variable(str(prefix), "global_step") == 1
+    # The cell lies beside it, so that a training with the same cell takes it over.
+    assert restore_for_training(model, str(prefix)).initialized == ()
+    (prefix.parent / "model.ckpt.cell.json").unlink()
+    assert "need not be its cell" in restore_for_training(model, str(prefix)).reasons[0]
 
 
 def test_published_checkpoint_is_exported_with_its_moving_averages_beside_a_saved_model(published, tmp_path):

@@ -138,6 +138,23 @@ def test_contest_that_was_stopped_goes_on_where_it_was(contest, stop_after):
     assert load_cell("S/cells/best.json") == load_cell("aspp")
 
 
+def test_more_candidates_add_finalists_and_no_training_is_done_again(contest):
+    before = contest(num_candidates=2, rerank_top_k=1)[3]
+    after = contest(num_candidates=9, rerank_top_k=5)[3]
+    assert after
+    assert not set(before) & set(after)
+    assert {ladder for _, _, ladder in after} <= {(20,), (20, 40)}
+
+
+def test_proposal_says_what_the_contest_takes_at_most(contest):
+    lines = [" ".join(line.split()) for line in contest(propose_only=True)[1].splitlines()]
+    # Two candidates and two warm starts, with two seeds to the end.
+    assert "contest 4 finalists (20 steps x 1, 40 steps x 2), 320 steps at most" in lines
+    assert "contest, device time not known: none was trained yet" in lines
+    contest()
+    assert not any(line.startswith("  contest") for line in contest(propose_only=True)[1].splitlines())
+
+
 def test_contest_with_other_trainings_is_refused_with_the_difference(contest):
     contest()
     status, said, _, trained = contest(rerank_learning_rate=0.5)
