@@ -41,6 +41,11 @@ def evaluate(
             raise UserError(f"{name}: {error}") from error
         if on_image is not None:
             on_image(name, image, label, prediction)
+    if not confusion.matrix.any():
+        raise UserError(
+            f"The split {split} of {dataset.path} cannot be evaluated: no pixel of it is labelled, all have the "
+            f"ignore label {dataset.info.ignore_label}."
+        )
     return confusion
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from deeplab_dpc.data import dataset_info, foreign_records
 from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.dataset_info import DatasetInfo, pascal_palette
-from deeplab_dpc.data.foreign_records import CHECKED_OF_OURS, check_labels
+from deeplab_dpc.data.foreign_records import CHECKED_OF_OURS, check_evaluable, check_labels
 from deeplab_dpc.data.pipeline import evaluation_dataset, training_dataset
 from deeplab_dpc.data.preprocess import Augmentation
 from deeplab_dpc.datasets.records import RawExample, build_records
@@ -160,6 +160,38 @@ def test_records_are_counted_once_and_again_when_they_change(path, capsys, monke
     assert capsys.readouterr().out == ""
     write_shards(path, "val", [[record(3), record(4)]])
     assert find_dataset(path).info.splits == {"train": 3, "val": 2}
+
+
+def test_other_counts_than_before_are_said(path, capsys):
+    find_dataset(path)
+    write_shards(path, "train", [[record(0)], [record(2)]])
+    assert find_dataset(path).info.splits["train"] == 2
+    assert "train-* held 3 records when last counted, now 2." in capsys.readouterr().out
+
+
+def test_empty_file_is_refused_where_the_division_does_not_explain_it(path):
+    for shard in path.glob("train-*"):
+        shard.unlink()
+    write_shards(path, "train", [[record(0), record(1)], [record(2), record(3)], [record(4)], []])
+    assert find_dataset(path).info.splits["train"] == 5  # two in each, while there are some
+    (path / "train-00000-of-00004.tfrecord").write_bytes(b"")
+    with pytest.raises(UserError, match=r"train-00000-of-00004\.tfrecord is empty and others are not"):
+        find_dataset(path)
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        (255, r"The split val of .* cannot be evaluated, as no pixel of it is labelled: .* label 255; give another"),
+        (7, r"The split val cannot be evaluated: The label of record 0 .* has the ids 7, .*; give another"),
+    ],
+)
+def test_split_that_cannot_be_evaluated_is_named(label, message, path):
+    write_shards(path, "val", [[label_of(encode(np.full((5, 7), label, np.uint8)))]])
+    dataset = find_dataset(path)
+    with pytest.raises(UserError, match=message):
+        check_evaluable(dataset, "val", "give another")
+    check_evaluable(dataset, "train", "give another")
 
 
 def test_directory_that_cannot_be_written_is_read_with_a_note(path, capsys, monkeypatch):
