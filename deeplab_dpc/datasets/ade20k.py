@@ -86,8 +86,9 @@ def _class_names(raw: RawFiles, table: str) -> tuple[str, ...]:
     """The first of each class's synonyms, after the name of id 0; the table's header says which column is which."""
     if table not in raw.names():
         raise UserError(f"The table of class names {raw.title(table)} is missing; {_get_it()}.")
+    data = raw.read(table)
     try:
-        header, *lines = (line.split("\t") for line in raw.read(table).decode("utf-8").splitlines() if line.strip())
+        header, *lines = (line.split("\t") for line in data.decode("utf-8").splitlines() if line.strip())
         index, name = header.index("Idx"), header.index("Name")
         found = {int(line[index]): line[name].split(",")[0].strip() for line in lines}
     except (ValueError, IndexError) as error:

@@ -61,7 +61,7 @@ def test_configurations_say_what_their_file_says(fuzz, tmp_path):
         assert not config_differences(stored, {name: config})
         return "same" if config == SECTIONS[name] else "as written"
 
-    assert fuzz("JSON, config.json", one, share=2)["refused"]
+    assert fuzz("JSON, config.json", one)["refused"]
 
 
 def test_starting_again_compares_every_field(fuzz, tmp_path):
