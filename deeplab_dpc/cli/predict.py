@@ -63,7 +63,8 @@ def define_flags(values: flags.FlagValues) -> None:
 def main(values: flags.FlagValues) -> None:
     """Predicts, or serves the page."""
     if values.serve:
-        serve(values, load_predictor(values))
+        with sigterm_stops("nothing was served yet"):
+            serve(values, load_predictor(values))
         return
     flag_groups.required(values, "output_dir")
     if bool(values.images) == bool(values.data_dir):

@@ -7,6 +7,7 @@ import json
 import re
 import socket
 import struct
+import threading
 import time
 import zlib
 
@@ -345,7 +346,8 @@ def test_client_with_most_connections_gives_way():
 
 def test_image_of_a_client_that_has_gone_is_not_predicted(monkeypatch):
     monkeypatch.setattr(connections_of_page, "GONE_SECONDS", 0)
-    predictor = BrightPixels(seconds=1.0)
+    hold = threading.Event()
+    predictor = BrightPixels(hold=hold)
     with serving(predictor=predictor) as server, concurrent.futures.ThreadPoolExecutor() as pool:
         first = pool.submit(_request, server, "POST", "/predict", IMAGE)
         while not predictor.under_way:
@@ -353,14 +355,18 @@ def test_image_of_a_client_that_has_gone_is_not_predicted(monkeypatch):
         head = f"POST /predict HTTP/1.1\r\nHost: {{host}}\r\nContent-Length: {len(IMAGE)}\r\n\r\n"
         with _open(server, head) as connection:
             connection.sendall(IMAGE)
-        assert first.result()[0] == 200
-        while list(server.connections):
+            while sum(connection.working for connection in server.connections) < 2:
+                time.sleep(0.001)
+        while len(list(server.connections)) > 1:
             time.sleep(0.001)
+        hold.set()
+        assert first.result()[0] == 200
     assert predictor.predicted == 1
 
 
 def test_closing_turns_away_who_waits_and_gives_up_what_takes_long():
-    predictor = BrightPixels(seconds=1.0)
+    hold = threading.Event()
+    predictor = BrightPixels(hold=hold)
     with serving(predictor=predictor) as server, concurrent.futures.ThreadPoolExecutor() as pool:
         first = pool.submit(_request, server, "POST", "/predict", IMAGE)
         while not predictor.under_way:
@@ -369,6 +375,7 @@ def test_closing_turns_away_who_waits_and_gives_up_what_takes_long():
         while sum(connection.working for connection in server.connections) < 2:
             time.sleep(0.001)
         assert not server.close(seconds=0)
+        hold.set()
         assert (first.result()[0], second.result()[0]) == (200, 503)
 
 
