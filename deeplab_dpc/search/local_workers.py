@@ -13,13 +13,14 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.training.interruption import Interruption
 
 PARENT_VARIABLE = "DEEPLAB_DPC_PARENT"  # of a worker's environment: the parent's process
 MAX_RESTARTS = 3  # of each worker
+COMMAND = "search"  # that a worker runs, as its errors begin
 USER_ERROR = 2  # the exit status of a worker that was given something wrong
 GRACE_SECONDS = 60.0  # to give a task back
 POLL_SECONDS = 0.2
@@ -106,9 +107,11 @@ class LocalWorkers:
                 worker.is_done = True
                 continue
             said = last_line(worker.log)
-            self._last_words = f"{worker.name} by {describe_status(status)}, and {worker.log} ends with: {said}"
+            self._last_words = (
+                f"the last was {worker.name} ({describe_status(status)}), and {worker.log} ends with: {said}"
+            )
             if status == USER_ERROR:
-                raise UserError(without_command(said))
+                raise UserError(own_sentence(worker.log))
             again = worker.restarts < MAX_RESTARTS
             outcome = "it is started again" if again else f"it stays down after {MAX_RESTARTS + 1} starts"
             sentences.append(
@@ -165,7 +168,7 @@ def run_child(command: Sequence[str], log: pathlib.Path, variables: Mapping[str,
         finally:
             process.kill()
     if process.returncode == USER_ERROR:
-        raise UserError(without_command(last_line(log)))
+        raise UserError(own_sentence(log))
     if process.returncode:
         raise UserError(f"Caching the features failed ({describe_status(process.returncode)}); {log} says why.")
 
@@ -203,11 +206,15 @@ def describe_status(status: int) -> str:
 
 def last_line(log: pathlib.Path) -> str:
     """The last line of a log that is not empty."""
+    return next(_lines_from_the_end(log), "(it is empty)")
+
+
+def own_sentence(log: pathlib.Path) -> str:
+    """Returns what a command said of a user's mistake, without its name; libraries may have written after it."""
+    said = (line.partition(": ") for line in _lines_from_the_end(log))
+    return next((sentence for command, _, sentence in said if sentence and command == COMMAND), last_line(log))
+
+
+def _lines_from_the_end(log: pathlib.Path) -> Iterator[str]:
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "(it is empty)")
-
-
-def without_command(sentence: str) -> str:
-    """A user's mistake as a command prints it, without the command's name."""
-    command, separator, rest = sentence.partition(": ")
-    return rest if separator and command.isidentifier() else sentence
+    return (line.strip() for line in reversed(lines) if line.strip())

@@ -44,7 +44,9 @@ def test_workers_that_have_nothing_left_to_do_are_done(tmp_path):
 
 def test_worker_that_dies_is_said_and_started_three_times_again(tmp_path):
     said = []
-    last = "Every worker has died 4 times, .*: worker 1 by exit status 7, and .*1.log ends with: it broke; the same"
+    last = (
+        r"Every worker has died 4 times.*: the last was worker 1 \(exit status 7\), and .* with: it broke; the same"
+    )
     with _shells("echo it broke; exit 7", tmp_path) as workers, pytest.raises(UserError, match=last):
         _until(lambda: said.extend(workers.check()))
     assert len(said) == 3  # what the fourth would say is in the error
@@ -64,7 +66,7 @@ def test_others_go_on_while_one_stays_down(tmp_path):
 
 
 def test_mistake_of_the_user_ends_all_with_its_sentence(tmp_path):
-    script = 'test $NUMBER = 0 || exec sleep 100; echo "search: --seed is wrong: no." >&2; exit 2'
+    script = 'test $NUMBER = 0 || exec sleep 100; echo "search: --seed is wrong: no." >&2; echo a library ends; exit 2'
     workers = _shells(script, tmp_path, count=2)
     pids = []
 
