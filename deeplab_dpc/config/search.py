@@ -168,7 +168,7 @@ class ServiceConfig(Config):
 
     Attributes:
       storage: journal:FILE, grpc://HOST:PORT (Optuna's proxy), or the URL of a PostgreSQL or MySQL database; by default
-        the journal study.journal in the workdir.
+        what DEEPLAB_DPC_STORAGE of the environment says, or the journal study.journal in the workdir.
       study_name: of the search in that storage.
       workers: processes to start on this machine; 1 for this one alone.
       lease_seconds: after so many seconds without a sign of life of its worker, a task is given to another.
