@@ -142,6 +142,8 @@ def test_classes_without_a_label_are_said_beside_the_mean(source, shapes, tmp_pa
     occurring = metrics["classes_in_labels"]
     assert (occurring, metrics["num_classes"]) == (7, 8)
     assert "mIOU (only 7 of 8 classes occur)" in capsys.readouterr().out
+    assert run(compare=f"{tmp_path},{tmp_path}") == 0
+    assert "5 images; only 7 of 8 classes occur" in capsys.readouterr().out
 
 
 def _described_as(info, dataset, path: pathlib.Path) -> pathlib.Path:
