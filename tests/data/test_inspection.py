@@ -232,6 +232,16 @@ def test_classes_never_seen_ignored_pixels_and_small_images_are_warnings(tmp_pat
     assert inspection.errors == []
 
 
+def test_class_that_never_occurs_beside_ignored_pixels_is_an_error(tmp_path):
+    inspection = inspect(tmp_path, train=[good(0, 0, 1, 1, 255)], val=[good(1, 0, 1, 1, 1)])
+    (finding,) = inspection.errors
+    assert (finding.kind, finding.split, finding.count) == (Kind.ABSENT, "train", 1)
+    with pytest.raises(
+        UserError, match=r"255 covers 12\.5 % .* the class car never occurs; .*--label_map=255:2,\*:same"
+    ):
+        inspection.require_no_errors()
+
+
 def test_records_that_other_programs_turn_are_said(tmp_path):
     exif = Image.Exif()
     exif[0x112] = 6
