@@ -115,7 +115,8 @@ class Zip(_Archive):
             self._keep((info.filename, self._is_file(info), info) for info in members)
             for info in members:  # a changed letter may hide a file; the names of others are checked when they are read
                 if str(pathlib.PurePosixPath(info.filename)) not in self.members and not info.flag_bits & 1:
-                    self._archive.open(info).close()
+                    with contextlib.suppress(NotImplementedError):  # of a compression that only hidden files have
+                        self._archive.open(info).close()
             self._opened = stack.pop_all()
 
     def _check_count(self, count: int) -> None:
