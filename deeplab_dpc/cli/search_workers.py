@@ -24,6 +24,7 @@ from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.files import read_json, write_json
 from deeplab_dpc.search import given_up
 from deeplab_dpc.search.contest.runner import open_contest
+from deeplab_dpc.search.contest.sentence import sentence
 from deeplab_dpc.search.device_share import num_cores, share, visible_gpus
 from deeplab_dpc.search.display import StudyView
 from deeplab_dpc.search.feature_cache import FeatureCache, open_cache
@@ -84,8 +85,8 @@ def _look_after(workers: LocalWorkers, interruption: Interruption, reporter: Rep
             workers.stop(interruption.received)
             reporter.write()
             raise Stopped(interruption.received, "all scores are kept")
-        for sentence in workers.check():
-            console.print(sentence)
+        for said in workers.check():
+            console.print(said)
         time.sleep(POLL_SECONDS)
 
 
@@ -125,9 +126,10 @@ def tell_parent(request: Request, cache: FeatureCache) -> None:
 
 
 def print_end(workdir: pathlib.Path, result: SearchResult) -> None:
-    """Prints what was found, where it is written, and in the last line what was given up."""
+    """Prints what was found, where it is written, which cell is the best, and in a last line what was given up."""
     print_result(result)
     console.print(f"Written: {workdir}/report.html, results.json, verdict.json, cells/best.json, best.png")
+    console.print(sentence(result), soft_wrap=True)
     without = given_up.sentence(result.given_up)
     if without:
         console.print(without)

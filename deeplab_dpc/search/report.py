@@ -10,11 +10,10 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from deeplab_dpc.console import console, print_table
+from deeplab_dpc.console import print_table
 from deeplab_dpc.files import atomic_path
 from deeplab_dpc.search.best_cells import CELLS_FOLDER
 from deeplab_dpc.search.contest.outcome import Standing
-from deeplab_dpc.search.contest.sentence import sentence
 from deeplab_dpc.search.given_up import GivenUp
 from deeplab_dpc.search.reporting import words
 from deeplab_dpc.search.reporting.agreement import agreement
@@ -123,7 +122,7 @@ def _contest_row(standing: Standing) -> dict[str, Any]:
 
 
 def print_result(result: SearchResult, shown: int = 10) -> None:
-    """Prints finalists, warm starts and the best candidates by proxy, and then which cell is the best in a sentence.
+    """Prints a table of finalists, warm starts and the best candidates by proxy.
 
     Finalists come first, best first; the best of all, wherever it ranks by proxy, has a star.
     """
@@ -138,7 +137,6 @@ def print_result(result: SearchResult, shown: int = 10) -> None:
         ("", "proxy mIOU", "re-ranked mIOU", "steps", "P(best)", "parameters", "multiply-adds", "cell"),
         [_table_row(result, scored, winner is not None and scored.cell == winner.cell) for scored in cells],
     )
-    console.print(sentence(result), soft_wrap=True)
 
 
 def _table_row(result: SearchResult, scored: Scored, is_winner: bool) -> Sequence[str]:

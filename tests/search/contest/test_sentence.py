@@ -9,9 +9,10 @@ import pytest
 from reporting_results import candidate, contest, rerank, search_result, warm_start
 
 from deeplab_dpc.arch.library import load_cell
+from deeplab_dpc.cli.search_workers import print_end
 from deeplab_dpc.search.best_cells import write_cells
 from deeplab_dpc.search.contest.sentence import sentence
-from deeplab_dpc.search.report import print_result, write_report
+from deeplab_dpc.search.report import write_report
 from deeplab_dpc.search.result import SearchResult
 from deeplab_dpc.search.scored import GIVEN, ProxyScore, Scored
 
@@ -85,7 +86,7 @@ def test_search_without_a_score_has_no_best():
 def test_all_that_a_search_leaves_names_the_same_best_cell(result, name, tmp_path, capsys):
     write_cells(tmp_path, result)
     write_report(tmp_path, result)
-    print_result(result)
+    print_end(tmp_path, result)
     printed = capsys.readouterr().out
     best = next(one for one in [*FOUND, CONV1X1, ASPP] if one.name == name)
     assert json.loads((tmp_path / "cells" / "best.json").read_text()) == best.cell.to_json()
@@ -94,7 +95,7 @@ def test_all_that_a_search_leaves_names_the_same_best_cell(result, name, tmp_pat
     verdict = json.loads((tmp_path / "verdict.json").read_text())
     assert (verdict["best"]["name"], verdict["sentence"]) == (name, sentence(result))
     assert re.findall(r"^ *(\w+(?: \d)?) \*", printed, re.MULTILINE) == [name]
-    assert sentence(result) in " ".join(printed.split())
+    assert printed.splitlines()[-1] == sentence(result)
     page = pathlib.Path(tmp_path / "report.html").read_text()
     summary = page[page.index("<h2>Summary</h2>") :]
     assert html.unescape(re.search(r"<p>(.*?)</p>", summary)[1]) == sentence(result)
