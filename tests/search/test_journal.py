@@ -170,6 +170,13 @@ def test_lines_of_earlier_versions_and_of_other_programs_are_read(path):
     _refused(path, "line 4, was changed, or lines before it are missing")
 
 
+def test_line_of_an_earlier_version_that_creates_a_trial_twice_is_refused(path):
+    study = b'{"op_code":0,"worker_id":"w","study_name":"s","directions":[2]}\n'
+    trial = b'{"op_code":4,"worker_id":"w","study_id":0,"datetime_start":"2026-01-01T00:00:00.000000"}\n'
+    path.write_bytes(study + study + trial + study + trial + study)
+    _refused(path, "line 5, was there before")
+
+
 @pytest.mark.parametrize("line", [b'{"op_code":11}\n', b'{"op_code":true}\n', b"[]\n", b"[" * 100_000 + b"\n"])
 def test_line_that_is_no_record_is_refused(path, line):
     _create(path, "a")

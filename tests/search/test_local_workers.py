@@ -44,9 +44,7 @@ def test_workers_that_have_nothing_left_to_do_are_done(tmp_path):
 
 def test_worker_that_dies_is_said_and_started_three_times_again(tmp_path):
     said = []
-    last = (
-        r"Every worker has died 4 times.*: the last was worker 1 \(exit status 7\), and .* with: it broke; the same"
-    )
+    last = r"Every worker has died 4 times.*: the last was worker 1 \(exit status 7\), and .* with: it broke; the same"
     with _shells("echo it broke; exit 7", tmp_path) as workers, pytest.raises(UserError, match=last):
         _until(lambda: said.extend(workers.check()))
     assert len(said) == 3  # what the fourth would say is in the error
