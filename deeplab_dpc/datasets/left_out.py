@@ -10,6 +10,7 @@ from deeplab_dpc.datasets.raw_base import RawFiles, is_hidden
 from deeplab_dpc.errors import UserError
 
 _LOOKED_INTO = 20  # files whose names do not tell what they are
+_LARGEST = 2**26  # bytes of those
 
 
 def say_left_out(raw: RawFiles, taken: Collection[str], skip_bad: bool) -> None:
@@ -54,4 +55,5 @@ def say_empty_folders(raw: RawFiles) -> None:
 
 
 def _head(raw: RawFiles, name: str) -> bytes:
-    return raw.read(name)[:HEAD_BYTES]
+    """The first bytes of a file; none of one that is too large for a picture, which is not read."""
+    return raw.read(name)[:HEAD_BYTES] if raw.identity(name)[0] <= _LARGEST else b""
