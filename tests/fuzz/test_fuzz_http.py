@@ -89,7 +89,7 @@ def test_every_request_is_answered_and_the_server_lives(fuzz, image, capsys):
             request = (_odd if rng.integers(2) else mutated_bytes)(rng, request)
             statuses = {int(status) for status in STATUS.findall(_answer(server, request)[:200])} - {100}
             if not statuses:
-                assert not request.strip()
+                assert not request.partition(b"\n")[0].strip()
                 return "nothing was asked"
             assert all(400 <= status < 500 or status in (200, 501, 505) for status in statuses)
             return "served" if 200 in statuses else "refused"
