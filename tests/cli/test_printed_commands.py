@@ -30,7 +30,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 ENTRIES = json.loads((pathlib.Path(__file__).parent / "printed_commands.json").read_text(encoding="utf-8"))
 PROGRAMS = "python|deeplab-dpc|pytest|pip|make|curl|docker|gcloud|saved_model_cli|tensorboard|optuna-dashboard"
 IN_A_BLOCK = re.compile(rf"^ {{4,}}(?:\w+=\S+ )*(?:/usr/bin/time -v |exec |srun )?(?:(?:{PROGRAMS}) .*)$", re.MULTILINE)
-IN_A_SENTENCE = re.compile(rf"`((?:(?:{PROGRAMS}) [^`]+)|\w+\.py --[^`]+)`")
+IN_A_SENTENCE = re.compile(rf"`((?:(?:{PROGRAMS}) [^`]+)|\w+\.py --[^`]*=[^`]*)`")
 OURS = re.compile(r"(?:python (?:datasets/)?(\w+)\.py|deeplab-dpc ([\w-]+)|(\w+)\.py) ?(.*)")
 STANDING_FOR = {"SEED": "0", "RATE": "12", "NAME": "cityscapes_mobilenet_v2"}  # where a number or a recipe must be
 LEFT_OUT = re.compile(r"^(\.\.\.|HEAD|EXPORT|FLAGS|--flags)$")  # words of the documents for further flags
