@@ -24,8 +24,8 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string("workdir", "demo", "Where everything is written.", flag_values=values)
     flags.DEFINE_integer("num_train", 240, "Training images.", flag_values=values)
     flags.DEFINE_integer("num_val", 60, "Validation images.", flag_values=values)
-    flags.DEFINE_integer("pretrain_steps", 400, "Steps that train the backbone of the search.", flag_values=values)
-    flags.DEFINE_integer("num_candidates", 8, "Cells to score by proxy.", flag_values=values)
+    flags.DEFINE_integer("pretrain_steps", 320, "Steps that train the backbone of the search.", flag_values=values)
+    flags.DEFINE_integer("num_candidates", 6, "Cells to score by proxy.", flag_values=values)
     flags.DEFINE_integer("proxy_steps", 100, "Steps of each proxy training.", flag_values=values)
     flags.DEFINE_list(
         "warm_starts",
@@ -34,10 +34,10 @@ def define_flags(values: flags.FlagValues) -> None:
         flag_values=values,
     )
     flags.DEFINE_integer("rerank_top_k", 2, "Candidates to train end to end beside them.", flag_values=values)
-    flags.DEFINE_integer("rerank_steps", 60, "Steps of each.", flag_values=values)
+    flags.DEFINE_integer("rerank_steps", 50, "Steps of each.", flag_values=values)
     flags.DEFINE_integer("contest_rounds", 1, "Rounds of these trainings.", flag_values=values)
     flags.DEFINE_integer("contest_seeds", 1, "Trainings of each finalist in the last round.", flag_values=values)
-    flags.DEFINE_integer("training_number_of_steps", 300, "Steps of the winner's training.", flag_values=values)
+    flags.DEFINE_integer("training_number_of_steps", 260, "Steps of the winner's training.", flag_values=values)
 
 
 def main(values: flags.FlagValues) -> None:

@@ -17,7 +17,11 @@ from deeplab_dpc.errors import Stopped
 from deeplab_dpc.files import write_json
 from deeplab_dpc.search import runner
 from deeplab_dpc.search.contest.trained import Trained
+from deeplab_dpc.search.identity import Worker
+from deeplab_dpc.search.lease import Task
+from deeplab_dpc.search.ledger import Ledger
 from deeplab_dpc.search.scored import ProxyScore
+from deeplab_dpc.search.storage import open_storage
 
 STEPS = 16
 
@@ -136,6 +140,16 @@ def test_contest_that_was_stopped_goes_on_where_it_was(contest, stop_after):
     assert "stopped by SIGTERM" in said
     assert before + contest(drawn=True)[3] == whole
     assert load_cell("S/cells/best.json") == load_cell("aspp")
+
+
+def test_what_an_earlier_version_trained_is_trained_again_and_that_is_said(contest, tmp_path):
+    (tmp_path / "S").mkdir()
+    ledger = Ledger(open_storage(None, tmp_path / "S", shared=False), "search/rerank", Worker.current(), 60.0)
+    ledger.finish(ledger.claim([Task("a digest")]), [0.9], {"miou": 0.9, "seconds": 1.0, "run": "rerank/a digest"})
+    status, said, _, trained = contest()
+    assert (status, len(trained)) == (0, 8)
+    assert "Not used: the real training of 1 cell by an earlier version." in said
+    assert "Not used" not in contest()[1]
 
 
 def test_more_candidates_add_finalists_and_no_training_is_done_again(contest):

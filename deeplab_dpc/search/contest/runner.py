@@ -3,14 +3,17 @@
 from typing import TYPE_CHECKING
 
 from optuna.storages import BaseStorage
+from optuna.trial import TrialState
 
 from deeplab_dpc.arch.cell import Cell
+from deeplab_dpc.console import console
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.search.contest.tasks import Contest
 from deeplab_dpc.search.display import SearchWatch
 from deeplab_dpc.search.identity import Worker
 from deeplab_dpc.search.ledger import Lease, Ledger
 from deeplab_dpc.search.membership import CONTEST_EXTENDABLE, join
+from deeplab_dpc.search.reporting import words
 from deeplab_dpc.search.result import SearchResult
 from deeplab_dpc.search.work import Outcome, work_off
 
@@ -22,9 +25,22 @@ CONTEST_FOLDER = "contest"  # of the workdir: the run directories of finalists
 
 
 def contest_name(study_name: str) -> str:
-    """Returns the name of the contest's study. (Studies of earlier versions have trainings with other starting weights
-    under another name.)"""
+    """Returns the name of the contest's study."""
     return f"{study_name}/contest"
+
+
+def say_what_is_not_used(job: "Job", storage: BaseStorage, ledger: Ledger) -> None:
+    """Prints, before the first training, that an earlier version has trained cells that do not count here."""
+    earlier = f"{job.service.study_name}/rerank"
+    if ledger.finished or earlier not in {study.study_name for study in storage.get_all_studies()}:
+        return
+    study_id = storage.get_study_id_from_name(earlier)
+    done = [trial for trial in storage.get_all_trials(study_id, deepcopy=False) if trial.state == TrialState.COMPLETE]
+    if done:
+        console.print(
+            f"Not used: the real training of {words.count(len(done), 'cell')} by an earlier version. A cell could "
+            "start with more of the checkpoint than its backbone then, so that those scores cannot stand beside others."
+        )
 
 
 def open_contest(job: "Job", storage: BaseStorage, worker: Worker) -> Ledger:
@@ -72,6 +88,7 @@ def hold_contest(job: "Job", storage: BaseStorage, ledger: Ledger, result: Searc
     )
     if result.contest is None:
         return  # no cell was scored
+    say_what_is_not_used(job, storage, ledger)
     contest = Contest(ledger, result.contest.rounds[0].entrants, job.config)
 
     def perform(lease: Lease) -> Outcome:
