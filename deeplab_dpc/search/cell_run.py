@@ -21,7 +21,7 @@ from deeplab_dpc.models.predictor import Predictor
 from deeplab_dpc.models.segmenter import build_segmenter
 from deeplab_dpc.search.evaluator import OnStep
 from deeplab_dpc.training.divergence import DivergedError
-from deeplab_dpc.training.trainer import train
+from deeplab_dpc.training.trainer import train_in_shared_directory as train  # a lease says whose it is
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +85,7 @@ def train_cell(
     keras.utils.clear_session()
     start = time.monotonic()
     try:
-        train(workdir, network, data, config, dataset, on_step=on_step, exclusive=False)  # the lease says whose it is
+        train(workdir, network, data, config, dataset, on_step=on_step)
     except DivergedError as error:
         console.print(str(error))
         return CellRun(error.step, None, (), time.monotonic() - start)

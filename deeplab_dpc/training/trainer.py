@@ -51,7 +51,6 @@ def train(
     validator: Validator | None = None,
     devices: Devices = ONE_DEVICE,
     on_step: OnStep | None = None,
-    exclusive: bool = True,
 ) -> Segmenter:
     """Trains until `training_number_of_steps`, from the run's latest checkpoint if it has one.
 
@@ -66,8 +65,6 @@ def train(
       devices: where.
       on_step: called after each step, before anything of it is saved; then the caller shows the progress. What it
         raises ends the training, which continues from its last checkpoint when it is started again.
-      exclusive: whether the directory is kept for this process; otherwise the caller sees to it that no other process
-        trains in it.
 
     Returns:
       The trained network.
@@ -77,24 +74,27 @@ def train(
         split has no labels, the crop does not suit the output stride, or the loss is no longer finite (DivergedError).
       Stopped: if a signal asked to stop; then the step is saved.
     """
-    workdir = pathlib.Path(workdir)
-    check_crop(data.train_crop_size, model_config)
-    devices.check_batch(config)
-    dataset.require_labels(data.train_split)
-    with only_process(workdir, "workdir") if devices.is_chief and exclusive else contextlib.nullcontext():
-        return _train(workdir, model_config, data, config, dataset, validator, devices, on_step)
+    with only_process(workdir, "workdir") if devices.is_chief else contextlib.nullcontext():
+        return train_in_shared_directory(
+            workdir, model_config, data, config, dataset, validator, devices=devices, on_step=on_step
+        )
 
 
-def _train(
-    workdir: pathlib.Path,
+def train_in_shared_directory(
+    workdir: str | pathlib.Path,
     model_config: ModelConfig,
     data: DataConfig,
     config: TrainConfig,
     dataset: Dataset,
-    validator: Validator | None,
-    devices: Devices,
-    on_step: OnStep | None,
+    validator: Validator | None = None,
+    devices: Devices = ONE_DEVICE,
+    on_step: OnStep | None = None,
 ) -> Segmenter:
+    """The same for callers that see to it themselves that no other process trains there, as a search by its leases."""
+    workdir = pathlib.Path(workdir)
+    check_crop(data.train_crop_size, model_config)
+    devices.check_batch(config)
+    dataset.require_labels(data.train_split)
     is_new = not list_checkpoints(workdir)
     if is_new and devices.is_chief:
         check_labels(dataset, data.train_split)

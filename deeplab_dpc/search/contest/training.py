@@ -30,7 +30,7 @@ from deeplab_dpc.search.contest.network import RerankNetwork
 from deeplab_dpc.search.contest.trained import Trained
 from deeplab_dpc.search.evaluator import OnStep
 from deeplab_dpc.training.divergence import DivergedError
-from deeplab_dpc.training.trainer import train
+from deeplab_dpc.training.trainer import train_in_shared_directory as train  # as in cell_run.py
 
 
 def run_directory(root: pathlib.Path, cell: Cell, seed: int, ladder: tuple[int, ...]) -> pathlib.Path:
@@ -75,7 +75,7 @@ def train_finalist(
             continue
         protocol = _protocol(place, runs, ladder, seed, network, config)
         try:
-            train(runs[place], whole, data, protocol, dataset, on_step=on_step, exclusive=False)  # as train_cell does
+            train(runs[place], whole, data, protocol, dataset, on_step=on_step)
         except DivergedError as error:
             console.print(str(error))
             return Trained.diverged(runs[place])
