@@ -242,21 +242,18 @@ def read_json(
       finite: whether NaN and infinity are refused, which losses may be.
 
     Raises:
-      UserError: if the file is absent, unreadable or not JSON. Also refused is what other programs read differently
-        or not at all: keys that occur twice in an object, NaN and numbers of more than 64 bits, text that is no
-        Unicode, and nesting without end.
+      UserError: if the file is absent, unreadable or not JSON, or holds what programs read differently: a key twice in
+        an object, NaN, numbers of more than 64 bits, text that is no Unicode, nesting without end.
     """
     try:
-        text = _unicode(pathlib.Path(path).read_bytes())
+        data = pathlib.Path(path).read_bytes()
+        text = data.decode(json.detect_encoding(data))
+        del data  # annotations of COCO have half a gigabyte
     except OSError as error:
         raise UserError(f"The {what} {path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise UserError(f"The {what} {path} is not valid JSON: byte {error.start} is no {error.encoding}.") from error
     return parse_json(text, f"The {what} {path}", convert, finite)
-
-
-def _unicode(data: bytes) -> str:
-    return data.decode(json.detect_encoding(data))
 
 
 def parse_json(
@@ -274,8 +271,7 @@ def parse_json(
     try:
         limits: dict[str, Any] = {"parse_constant": _constant, "parse_float": _float} if finite else {}
         value = json.loads(text, object_pairs_hook=checked, parse_int=_integer, **limits)
-        if _ESCAPED_SURROGATE.search(text):
-            # A name of a file may hold bytes that are no text, which Python writes as some of them.
+        if _ESCAPED_SURROGATE.search(text):  # bytes of names of files that are no text are written as some of them
             json.dumps(value, ensure_ascii=False, default=str).encode("utf-8", "surrogateescape")
         return value
     except RecursionError as error:
