@@ -133,18 +133,15 @@ def only_writer(path: str | os.PathLike[str], what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def only_process(path: str | os.PathLike[str], flag: str, *, inside: bool = True) -> Iterator[None]:
-    """Keeps `path` for this process, and refuses it where another process has it.
-
-    The lock file goes with the block. The system lets go of it for a process that is killed; the file that such a
-    process leaves does not count.
+    """Keeps `path` for this process, and refuses it where another process has it; what a killed one leaves is no lock.
 
     Args:
-      path: what is written: a directory, or a file or directory that is yet to appear.
+      path: a directory that is written, made if it is absent; or what is yet to appear.
       flag: that gave it, for the message.
-      inside: whether the lock file lies in the directory `path`, which is made if it is absent; else it lies beside.
+      inside: whether the lock file lies in the directory `path`; else it lies beside.
 
     Raises:
-      UserError: if another process has it; the message says which one.
+      UserError: if another process has it.
     """
     target = pathlib.Path(path)
     lock = target / LOCK if inside else target.with_name(f".{target.name}{LOCK}")
@@ -172,9 +169,8 @@ def _locked(lock: pathlib.Path, target: pathlib.Path, flag: str) -> TextIO | Non
             stream.seek(0)
             holder = stream.read().strip() or "another process"
             stream.close()
-            raise UserError(
-                f"{target} is in use by {holder}; wait until that has ended, or give another --{flag}."
-            ) from error
+            sentence = f"{target} is in use by {holder}; wait until that has ended, or give another --{flag}."
+            raise UserError(sentence) from error
         except OSError as error:
             stream.close()
             lock.unlink(missing_ok=True)
@@ -185,8 +181,8 @@ def _locked(lock: pathlib.Path, target: pathlib.Path, flag: str) -> TextIO | Non
                 break
         stream.close()  # its owner has just removed it
     stream.truncate(0)
-    now = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
-    stream.write(f"process {os.getpid()} on {socket.gethostname()} since {now}\n")
+    since = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
+    stream.write(f"process {os.getpid()} on {socket.gethostname()} since {since}\n")
     stream.flush()
     return stream
 
@@ -214,17 +210,13 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
 def with_check_sum(value: dict[str, Any]) -> dict[str, Any]:
     """Returns an object that write_json is to write, with a check sum of itself."""
-    return value | {CHECK_SUM: _check_sum(value)}
+    return value | {CHECK_SUM: zlib.crc32(json.dumps(value).encode())}
 
 
 def has_check_sum(value: dict[str, Any]) -> bool:
     """Takes the check sum out of an object as it was read; whether it agrees, or there is none."""
     found = value.pop(CHECK_SUM, None)
-    return found is None or found == _check_sum(value)
-
-
-def _check_sum(value: Any) -> int:
-    return zlib.crc32(json.dumps(value).encode())
+    return found is None or found == with_check_sum(value)[CHECK_SUM]
 
 
 def read_json(

@@ -94,12 +94,8 @@ def save_best(workdir: pathlib.Path, network: Segmenter, step: int, metrics: dic
 def best_metrics(workdir: str | pathlib.Path, validations: Sequence[dict[str, Any]] = ()) -> dict[str, float]:
     """Returns the metrics of the best checkpoint; empty before the first.
 
-    Metrics that cannot be read are written again from the row of their step; a checkpoint without such a row is set
-    aside. Either is said in a line.
-
-    Args:
-      workdir: the run directory.
-      validations: the rows of validation.csv so far.
+    Metrics that cannot be read are written again from the row of their step in `validations` (validation.csv); a
+    checkpoint without such a row is set aside. Either is said in a line.
     """
     best = best_checkpoint(workdir)
     if best is None:

@@ -90,11 +90,7 @@ def _say_changes(path: pathlib.Path, before: Any, now: dict[str, int]) -> None:
 
 
 def _require_layout(shards: list[pathlib.Path], counts: list[int]) -> None:
-    """Refuses an empty file that DeepLab's own division into files does not explain (ceil(records / files) in each).
-
-    Raises:
-      UserError: naming the first.
-    """
+    """Refuses an empty file that DeepLab's division into files (ceil(records / files) in each) does not explain."""
     total, each = sum(counts), -(-sum(counts) // len(counts))
     expected = [max(0, min(each, total - number * each)) for number in range(len(counts))]
     if 0 in counts and total and counts != expected:
