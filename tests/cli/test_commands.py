@@ -51,6 +51,18 @@ def test_whole_path_leaves_what_the_demo_names(demo):
     assert channels == 3
 
 
+def test_winner_of_the_demo_is_the_best_of_its_own_table_and_its_training_goes_on(demo):
+    rows = json.loads((demo / "search" / "results.json").read_text())
+    finalists = [row for row in rows if row["reranked_miou"] is not None]
+    assert len(finalists) == 2
+    [winner] = [row for row in rows if row["is_best"]]
+    assert winner["reranked_miou"] == max(row["reranked_miou"] for row in finalists)
+    assert json.loads((demo / "search" / "cells" / "best.json").read_text()) == winner["cell"]
+    verdict = json.loads((demo / "search" / "verdict.json").read_text())
+    assert verdict["best"]["name"] == winner["name"]
+    assert json.loads((demo / "train" / "config.json").read_text())["train"]["fork_from"] == winner["contest"]["run"]
+
+
 def test_demo_started_again_prints_the_same_table_and_trains_nothing(demo, capsys):
     before = (demo / "train" / "metrics.csv").stat().st_mtime_ns
     assert execute("demo", _argv(workdir=demo, **TINY)) == 0
