@@ -23,7 +23,13 @@ from deeplab_dpc.checkpoint.mismatch import (
 from deeplab_dpc.checkpoint.names import named_variables
 from deeplab_dpc.checkpoint.run import read_weights
 from deeplab_dpc.checkpoint.run_directory import latest_checkpoint
-from deeplab_dpc.checkpoint.same_parts import other_decoder, other_head, other_logits, run_network
+from deeplab_dpc.checkpoint.same_parts import (
+    other_decoder,
+    other_head,
+    other_logits,
+    require_same_genotype,
+    run_network,
+)
 from deeplab_dpc.checkpoint.tf1 import read_tf1_checkpoint
 from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.errors import UserError
@@ -108,6 +114,7 @@ def restore_backbone(model: Segmenter, source: str, moving_averages: bool = Fals
     Raises:
       UserError: if the checkpoint lacks a part of it.
     """
+    require_same_genotype(model.config, source)
     arrays = read_checkpoint(source, model.config, moving_averages)
     variables = _below(model.backbone.name, named_variables(model))
     require(_shapes(variables), _shapes(arrays), model.config, source)
@@ -141,6 +148,7 @@ def restore_for_training(
     Raises:
       UserError: if the checkpoint lacks a part of the backbone, or a part of the context module.
     """
+    require_same_genotype(model.config, source)
     arrays = read_checkpoint(source, model.config, moving_averages)
     stored = _shapes(arrays)
     variables = named_variables(model)

@@ -23,9 +23,11 @@ from deeplab_dpc.checkpoint.mismatch import (
 from deeplab_dpc.checkpoint.tf1 import CELL_SUFFIX
 from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.config.base import listed
+from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.backbones import backbone_class
 from deeplab_dpc.run_config import CONFIG_FILE, read_section
 
+GENOTYPE_FILE = "genotype.json"  # of a run directory
 PUBLISHED_CELL = "dpc_top1"  # the one cell of which checkpoints are published
 
 
@@ -34,6 +36,21 @@ def run_network(source: str) -> ModelConfig | None:
     if source == IMAGENET or not (pathlib.Path(source) / CONFIG_FILE).exists():
         return None
     return read_section(source, "model", ModelConfig)
+
+
+def require_same_genotype(config: ModelConfig, source: str) -> None:
+    """Raises a UserError if a run's backbone is known to be the Auto-DeepLab of another genotype.
+
+    Which state an edge reads does not show in names and shapes.
+    """
+    run_config = run_network(source)
+    if run_config is None or None in (run_config.searched, config.searched):
+        return
+    if run_config.searched != config.searched:
+        raise UserError(
+            f"{source} is the checkpoint of another model: its Auto-DeepLab is of another genotype; pass that one with "
+            f"--genotype_json={pathlib.Path(source) / GENOTYPE_FILE}."
+        )
 
 
 def other_head(wanted: Shapes, stored: Shapes, config: ModelConfig, source: str) -> str | None:

@@ -11,6 +11,7 @@ from deeplab_dpc.checkpoint.restore import restore_for_training
 from deeplab_dpc.checkpoint.run import fork_training, restore_training
 from deeplab_dpc.checkpoint.run_directory import best_folder, list_checkpoints, training_folder
 from deeplab_dpc.checkpoint.run_state import Progress
+from deeplab_dpc.checkpoint.same_parts import GENOTYPE_FILE
 from deeplab_dpc.config import DataConfig, ModelConfig, TrainConfig
 from deeplab_dpc.console import console
 from deeplab_dpc.data.dataset_info import Dataset
@@ -31,7 +32,6 @@ from deeplab_dpc.training.recorder import OnStep, Recorder, Validator
 from deeplab_dpc.training.training_model import TrainingModel, build_training_model
 
 CELL_FILE = "cell.json"
-GENOTYPE_FILE = "genotype.json"
 # What changes no weight.
 EXTENDABLE = [
     "data.cache",

@@ -1,18 +1,25 @@
 """Restoring by name: whole networks, backbones, and what of a checkpoint a training starts from."""
 
+import dataclasses
+
+import keras
 import numpy as np
 import pytest
+from tiny_network import tiny_network
 
 from deeplab_dpc.arch.cell import BACKBONE, AtrousConv, Branch, Cell
+from deeplab_dpc.arch.genotype import Block, Edge, Genotype, Separable, Skip
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.checkpoint.names import named_arrays, published_name
 from deeplab_dpc.checkpoint.restore import restore_backbone, restore_for_training, restore_model
-from deeplab_dpc.checkpoint.run_state import write_arrays
+from deeplab_dpc.checkpoint.run import save_checkpoint
+from deeplab_dpc.checkpoint.run_state import Progress
 from deeplab_dpc.checkpoint.tf1 import write_tf1_checkpoint
 from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import write_json
 from deeplab_dpc.models.segmenter import build_segmenter
+from deeplab_dpc.run_config import open_run
 
 DECODER = {"decoder_output_stride": (4,), "decoder_filters": 8}
 LR_ASPP = {"decoder_output_stride": (8,), "decoder_use_sum_merge": True, "decoder_output_is_logits": True}
@@ -283,10 +290,10 @@ def as_run(tmp_path):
     """Writes a network as a run of one checkpoint; returns its directory."""
 
     def write(model):
-        folder = tmp_path / "run" / "checkpoints" / "step_00000001"
-        folder.mkdir(parents=True)
-        write_arrays(folder / "weights.npz", _filled(model))
-        write_json(tmp_path / "run" / "config.json", {"model": model.config.to_json()})
+        open_run(tmp_path / "run", {"model": model.config})
+        optimizer = keras.optimizers.SGD()
+        optimizer.build(model.trainable_variables)
+        save_checkpoint(tmp_path / "run", model, optimizer, Progress(1))
         return str(tmp_path / "run")
 
     return write
@@ -345,6 +352,18 @@ def test_aspp_of_a_run_is_the_same_where_its_rates_are_in_pixels(ours, reason, a
     else:
         assert _scopes(report.restored) == {"MobilenetV2"}
         assert reason in report.reasons[0]
+
+
+def test_auto_deeplab_of_another_genotype_with_equal_shapes_is_refused(as_run):
+    theirs = tiny_network(num_classes=3)
+    path = as_run(build_segmenter(theirs))
+    swapped = Genotype((Block(Edge(1, Separable(3)), Edge(0, Skip())),), (1, 2))
+    model = build_segmenter(dataclasses.replace(theirs, genotype=swapped))
+    arrays = {name: array.shape for name, array in named_arrays(model).items()}
+    assert arrays == {name: array.shape for name, array in named_arrays(build_segmenter(theirs)).items()}
+    for restore in (restore_for_training, restore_backbone):
+        with pytest.raises(UserError, match="is of another genotype; pass that one with --genotype_json="):
+            restore(model, path)
 
 
 def test_decoder_of_another_stride_starts_fresh_though_its_shapes_are_equal(as_run):
