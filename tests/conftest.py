@@ -12,6 +12,7 @@ import pytest
 LONGEST = (
     "test_distribution",
     "test_commands",
+    "test_printed_commands",
     "test_trainer",
     "test_workers",
     "test_jax_backend",
