@@ -68,11 +68,13 @@ def test_published_checkpoint_is_exported_with_its_moving_averages_beside_a_save
     assert (tmp_path / "saved_model" / "saved_model.pb").exists()
 
 
-def test_existing_checkpoint_is_refused_before_anything_is_written(published, tmp_path, capsys):
-    source, _ = published
-    flags = {"checkpoint_path": source, "export_checkpoint": source, "export_dir": tmp_path / "saved_model"}
+def test_existing_checkpoint_of_other_weights_is_refused_before_anything_is_written(published, tmp_path, capsys):
+    source, arrays = published
+    other = tmp_path / "other.ckpt"
+    write_tf1_checkpoint(other, arrays | {"aspp0/weights": arrays["aspp0/weights"] + 1}, step=7)
+    flags = {"checkpoint_path": source, "export_checkpoint": other, "export_dir": tmp_path / "saved_model"}
     assert execute("export", _argv(**MODEL_FLAGS, **flags)) == 2
-    assert "published.ckpt exists" in capsys.readouterr().err
+    assert "other.ckpt exists" in capsys.readouterr().err
     assert not (tmp_path / "saved_model").exists()
 
 
