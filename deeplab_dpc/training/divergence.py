@@ -28,7 +28,7 @@ _NUM_IDS = 256
 
 
 class DivergedError(UserError):
-    """The loss or a gradient of a training is not finite.
+    """The loss or a gradient of a training is not finite; the message is a report of several lines.
 
     Attributes:
       step: whose it is, from 1 on.
@@ -36,6 +36,7 @@ class DivergedError(UserError):
 
     def __init__(self, message: str, step: int):
         super().__init__(message)
+        self.args = ("\n".join(str(UserError(line)) for line in message.splitlines()),)
         self.step = step
 
 

@@ -63,7 +63,7 @@ def test_failed_write_leaves_nothing(tmp_path, monkeypatch):
         raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
 
     monkeypatch.setattr(tf.raw_ops, "SaveV2", fail)
-    with pytest.raises(UserError, match=r"model\.ckpt cannot be written: No space left on device"):
+    with pytest.raises(OSError, match=r"No space left on device: '.*model\.ckpt"):
         write_tf1_checkpoint(tmp_path / "model.ckpt", ARRAYS, step=1)
     assert [path.name for path in tmp_path.iterdir()] == ["seen"]
 
@@ -72,7 +72,7 @@ def test_kill_before_the_index_leaves_no_checkpoint_and_may_be_repeated(tmp_path
     replace = tf1.os.replace
 
     def die_at_the_index(source, target):
-        if str(target).endswith("model.ckpt.index"):
+        if target == tmp_path / "model.ckpt.index":
             raise KeyboardInterrupt
         replace(source, target)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deeplab_dpc.checkpoint.run_state import PROGRESS, Progress, write_progress
 from deeplab_dpc.config import DataConfig, TrainConfig
 from deeplab_dpc.data.pipeline import Shard, training_dataset
 from deeplab_dpc.data.preprocess import Augmentation
@@ -36,6 +37,7 @@ def write_checkpoint(workdir, step, value=0.0):
     folder = workdir / "checkpoints" / f"step_{step:08d}"
     folder.mkdir(parents=True)
     np.savez(folder / "weights.npz", **{"logits/weights": np.array([value])})
+    write_progress(folder / PROGRESS, Progress(step, []))
 
 
 def report(workdir, shapes, step=7, values=VALUES, data=DATA, config=CONFIG, model=None, **options):
