@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint fuzz pythons clean
+.PHONY: demo test test-long lint fuzz pythons clean
 
 demo: $(VENV)/.installed  ## the main job, end to end, on the embedded data set
 	$(BIN)/deeplab-dpc demo --workdir=demo
 
-test: $(VENV)/.installed-test lint  ## lint, types and tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+test: $(VENV)/.installed-test lint  ## lint, types and all tests but the long ones
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not long"
+
+test-long: $(VENV)/.installed-test  ## the long tests: whole commands, several processes, both backends
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m long
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -8,27 +8,35 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import pytest
 
-# Files that take longest come first, so that processes which share the tests by file end together.
-LONGEST = (
+# Whole commands, several processes, both backends, large networks: marked `long`. `make test` leaves them out, `make
+# test-long` runs them, and the continuous integration runs both.
+LONG = (
     "test_distribution",
     "test_commands",
     "test_printed_commands",
-    "test_trainer",
     "test_workers",
     "test_jax_backend",
     "test_recipes",
     "test_backends",
     "test_end_to_end",
     "test_search_auto_deeplab",
+    "test_search_workers",
+    "test_search_run",
     "test_auto_deeplab",
+    "test_proxy_on_jax",
 )
+# Files that take longest come first, so that processes which share the tests by file end together.
+FIRST = (*LONG, "test_trainer", "test_onnx", "test_reference_models", "test_training_model")
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sorts the files by LONGEST, and leaves the order otherwise."""
-    places = {name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: places.get(item.path.stem, len(LONGEST)))
+    """Marks the files of LONG, sorts the files by FIRST, and leaves the order otherwise."""
+    places = {name: place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(FIRST)))
+    for item in items:
+        if item.path.stem in LONG:
+            item.add_marker(pytest.mark.long)
 
 
 @pytest.fixture(scope="session")
