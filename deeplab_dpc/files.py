@@ -21,11 +21,13 @@ from typing import Any, TextIO
 
 from deeplab_dpc.console import console, printable
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.small_files import read_file
 
 _MAX_DIGITS = 20  # of an integer of 64 bits, its sign among them
 # How NumPy and TensorFlow say that a disk is full, without the error of the system.
 _FULL_DISK = re.compile(r"\d+ requested and \d+ written|No space left on device")
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+MAX_JSON_BYTES = 2**32  # annotations of COCO have half a gigabyte
 CHECK_SUM = "crc32"  # the key of an object's check sum
 LOCK = ".in_use"  # the lock file of a directory, or the end of the name of a file's
 
@@ -224,6 +226,7 @@ def read_json(
     what: str,
     convert: Callable[[dict[str, Any]], Any] | None = None,
     finite: bool = True,
+    max_bytes: int = MAX_JSON_BYTES,
 ) -> Any:
     """Reads a JSON file, in UTF-8 or another encoding of Unicode, with a byte order mark or without.
 
@@ -232,13 +235,14 @@ def read_json(
       what: names it in errors (for example 'classes file').
       convert: is given each object as it is read, and returns what takes its place; None keeps it.
       finite: whether NaN and infinity are refused, which losses may be.
+      max_bytes: of the file.
 
     Raises:
       UserError: if the file is absent, unreadable or not JSON, or holds what programs read differently: a key twice in
         an object, NaN, numbers of more than 64 bits, text that is no Unicode, nesting without end.
     """
     try:
-        data = pathlib.Path(path).read_bytes()
+        data = read_file(path, max_bytes)
         text = data.decode(json.detect_encoding(data))
         del data  # annotations of COCO have half a gigabyte
     except OSError as error:

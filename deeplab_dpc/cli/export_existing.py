@@ -21,6 +21,9 @@ def existing_export(name: str, target: pathlib.Path) -> ModelInfo | None:
     Raises:
       UserError: if the name does not fit, or what is there is none.
     """
+    if target.exists() and target.is_dir() != (name == "export_dir"):
+        wanted, found = ("folder", "file") if name == "export_dir" else ("file", "folder")
+        raise UserError(f"--{name}={target} is a {found} that exists, and must be a {wanted}; give a new {wanted}.")
     if not target.name.endswith(CHECKED[name]):
         raise UserError(f"--{name}={target} must end with {CHECKED[name]}.")
     is_empty_folder = name == "export_dir" and target.is_dir() and not any(target.iterdir())

@@ -10,7 +10,8 @@ from deeplab_dpc.cli.model_source import LoadedModel
 from deeplab_dpc.cli.run_dataset import data_config, dataset_of_run
 from deeplab_dpc.config import DataConfig
 from deeplab_dpc.data.dataset_info import Dataset
-from deeplab_dpc.data.image_files import decode_image, find_images
+from deeplab_dpc.data.found_images import find_images
+from deeplab_dpc.data.image_files import decode_image
 from deeplab_dpc.data.spread import spread_images
 from deeplab_dpc.errors import UserError
 

@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Iterator, Sequence
 
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.small_files import read_text
 
 FLAGS = ("--flagfile", "-flagfile")
 COMMENTS = ("#", "//")
@@ -91,7 +92,7 @@ def _read(name: str) -> tuple[str, str]:
     path = pathlib.Path(os.path.expanduser(name))
     try:
         # Opened, not looked for first: it may be a pipe.
-        return path.read_text(encoding="utf-8-sig"), str(path.resolve())
+        return read_text(path), str(path.resolve())
     except FileNotFoundError:
         return _recipe(name, path), f"{RECIPES}/{path.name}"
     except UnicodeDecodeError as error:

@@ -14,7 +14,7 @@ from deeplab_dpc.cli.stopping import sigterm_stops
 from deeplab_dpc.console import console
 from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.dataset_info import Dataset
-from deeplab_dpc.data.image_files import ImageFile, find_images
+from deeplab_dpc.data.found_images import ImageFile, find_images
 from deeplab_dpc.data.image_sources import Picture, Unreadable, frames_of_video, pictures_of_files, pictures_of_split
 from deeplab_dpc.data.video import VideoReader, is_video
 from deeplab_dpc.errors import UserError

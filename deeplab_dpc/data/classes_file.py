@@ -9,6 +9,7 @@ from deeplab_dpc.data.class_rules import check_categories, check_names, check_pa
 from deeplab_dpc.data.dataset_info import DEFAULT_IGNORE_LABEL, Color, pascal_palette
 from deeplab_dpc.errors import UserError, shown
 from deeplab_dpc.files import read_json
+from deeplab_dpc.small_files import MAX_TEXT_BYTES, read_text
 
 CLASSES_HELP = (
     "The names in the order of the ids, background,object; or a text file of them, one a line; or JSON: [names], or "
@@ -70,7 +71,7 @@ def read_classes_file(given: str | os.PathLike[str]) -> ClassesFile:
     where = f"The classes file {given}"
     path = pathlib.Path(given)
     if path.suffix.lower() == ".json" or _is_json(path, where):
-        return _from_value(read_json(path, "classes file"), where)
+        return _from_value(read_json(path, "classes file", max_bytes=MAX_TEXT_BYTES), where)
     return _from_value({"classes": _lines(path, where)}, where)
 
 
@@ -83,7 +84,7 @@ def _listed_names(given: str | os.PathLike[str]) -> list[str]:
 
 def _text(path: pathlib.Path, where: str) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return read_text(path)
     except OSError as error:
         raise UserError(
             f"{where} cannot be read: {error.strerror}; give a JSON file, a text file with a name a line, or the "

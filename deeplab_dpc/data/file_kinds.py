@@ -1,5 +1,7 @@
 """What lies in a folder of images beside those that are read: pictures of other kinds, and what is none."""
 
+import os
+import pathlib
 from collections.abc import Iterable
 
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".webp", ".gif")
@@ -26,6 +28,19 @@ UNREAD_PICTURES = (
 )
 HEAD_BYTES = 16  # what `kind_of_contents` needs of a file
 _SHOWN = 3
+_HIDDEN = (".", "__MACOSX")
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or a folder of its path is hidden, or of those that macOS adds."""
+    return any(part.startswith(_HIDDEN) for part in pathlib.PurePosixPath(name).parts)
+
+
+def broken_link(path: str | os.PathLike[str]) -> str | None:
+    """Returns what is wrong with a link to nothing, as 'is a link to X, which does not exist'; None for all others."""
+    if not os.path.islink(path) or os.path.exists(path):
+        return None
+    return f"is a link to {os.readlink(path)}, which does not exist"
 
 
 def kind_of_contents(head: bytes) -> str | None:

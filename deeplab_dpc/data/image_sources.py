@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from deeplab_dpc.data.dataset_info import Dataset
-from deeplab_dpc.data.image_files import SUFFIXES, ImageFile, decode_image
+from deeplab_dpc.data.found_images import ImageFile
+from deeplab_dpc.data.image_files import SUFFIXES, decode_image
 from deeplab_dpc.data.video import VideoReader
 from deeplab_dpc.errors import UserError
 

@@ -15,6 +15,7 @@ from deeplab_dpc.datasets.label_pictures import LabelPicture, read_label
 from deeplab_dpc.datasets.pictures import remap_ids
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import read_json
+from deeplab_dpc.small_files import read_text
 
 LABEL_FORMATS = ("ids", "palette", "rgb")
 OTHER = "*"  # in a label map: the ids that it does not name
@@ -192,7 +193,7 @@ def read_label_map(given: str | os.PathLike[str], classes: ClassesFile) -> IdMap
             raise UserError(f"{where} must be an object of class ids by raw ids.")
         return _checked_map([(key, str(target)) for key, target in value.items()], where, classes)
     try:
-        text = pathlib.Path(given).read_text(encoding="utf-8-sig")
+        text = read_text(given)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not a text file in UTF-8"
         raise UserError(f"{where} cannot be read: {reason}; give pairs like 7:0,8:1,*:255, or a file.") from error

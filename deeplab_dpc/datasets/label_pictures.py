@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from deeplab_dpc.data.image_files import orientation
-from deeplab_dpc.datasets.pictures import PNG_BIT_DEPTH, PNG_COLOR_TYPE, decode, require_one_page
+from deeplab_dpc.datasets.pictures import PNG_BIT_DEPTH, PNG_COLOR_TYPE, decode
 from deeplab_dpc.errors import UserError
 
 FORMATS = ("PNG", "TIFF", "WEBP", "BMP", "GIF", "JPEG")  # the last to be refused with the reason
@@ -46,7 +46,6 @@ def read_label(data: bytes, name: str) -> LabelPicture:
       UserError: if it cannot be decoded, has transparent pixels or ids above 255, or was compressed with losses.
     """
     picture = decode(data, name, FORMATS)
-    require_one_page(picture, f"The label {name}")
     _require_lossless(picture, data, name)
     if orientation(picture) != 1:
         raise UserError(f"The label {name} has an EXIF orientation; turn its pixels and save it without one.")

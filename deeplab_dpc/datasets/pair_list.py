@@ -12,6 +12,7 @@ from deeplab_dpc.data.image_files import SUFFIXES as IMAGE_SUFFIXES
 from deeplab_dpc.datasets.pairing import UNLABELLED_SPLIT, Pair, Splits, draw_val, is_split_name
 from deeplab_dpc.datasets.raw_files import RawFiles
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.small_files import read_text
 
 COLUMNS = ("image", "label", "split")
 SHOWN_LINES = 5
@@ -63,7 +64,7 @@ def read_pair_list(path: str | os.PathLike[str], images: RawFiles, labels: RawFi
 def _rows(path: pathlib.Path) -> tuple[list[_Row], list[tuple[int, str]]]:
     """The rows, and (line, problem) for lines that are none."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(path).splitlines()
     except OSError as error:
         raise UserError(f"The list {path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
@@ -123,7 +124,7 @@ def _problem(row: _Row, first: _Row, images: RawFiles, labels: RawFiles) -> str 
         if not name.lower().endswith(suffixes):
             return f"the {noun} {name!r} is not called {' or '.join(suffixes)}"
         if not files.exists(name):
-            return f"the {noun} {files.title(name)} does not exist"
+            return f"the {noun} {files.title(name)} {files.absence(name)}"
     if bool(row.split) != bool(first.split):
         return f"{'a' if row.split else 'no'} split, unlike line {first.line}"
     if row.split and not is_split_name(row.split):

@@ -3,7 +3,6 @@ parts as in Chen et al., CVPR 2016, arXiv:1511.03339, Sec. 4.1)."""
 
 import contextlib
 import os
-import pathlib
 
 import numpy as np
 
@@ -26,6 +25,7 @@ from deeplab_dpc.datasets.voc_layout import (
     read_png_ids,
 )
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.small_files import read_file
 
 NAME = "person_part"
 # The parts of Pascal-Part that make each class; l and r are left and right. Background has none.
@@ -112,7 +112,7 @@ def build_person_part(
 
 def _listed(path: str | os.PathLike[str], flag: str) -> list[str]:
     try:
-        data = pathlib.Path(path).read_bytes()
+        data = bytes(read_file(path))
     except OSError as error:
         raise UserError(
             f"--{flag}={path} cannot be read ({error.strerror}); the lists come with {MASKS.archive} of {MASKS.page}."

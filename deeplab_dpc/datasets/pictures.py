@@ -49,7 +49,6 @@ def read_image(data: bytes, name: str) -> EncodedImage:
       UserError: if it cannot be decoded, or is no 8-bit picture that RGB can hold (CMYK, 16 bits, transparency).
     """
     picture = decode(data, name, FORMATS)
-    require_one_page(picture, f"The image {name}")
     if picture.mode.startswith(("I", "F")) or _bits(picture, data) > 8:
         raise UserError(f"The image {name} has more than 8 bits per channel; convert it to 8 bits.")
     if picture.mode not in _KNOWN_MODES:
@@ -85,12 +84,6 @@ def turned_with(image: EncodedImage, ids: np.ndarray) -> tuple[np.ndarray, bool]
     if not is_on_its_side or ids.shape != (image.width, image.height):
         return ids, False
     return np.asarray(Image.fromarray(ids).transpose(UPRIGHT[image.orientation])), True
-
-
-def require_one_page(picture: Image.Image, title: str) -> None:
-    """Raises a UserError for a TIFF, WebP or GIF of several pages or frames."""
-    if picture.format in ("TIFF", "WEBP", "GIF") and (pages := getattr(picture, "n_frames", 1)) > 1:
-        raise UserError(f"{title} has {pages} pages; save each as a file of its own.")
 
 
 def _bits(picture: Image.Image, data: bytes) -> int:

@@ -5,10 +5,11 @@ import contextlib
 import pathlib
 from typing import Any
 
+from deeplab_dpc.data.file_kinds import is_hidden
 from deeplab_dpc.data.image_files import MAX_BYTES
 from deeplab_dpc.errors import UserError
 
-_HIDDEN = (".", "__MACOSX")
+__all__ = ["RawFiles", "is_hidden", "require_image_size"]
 
 
 class RawFiles(contextlib.AbstractContextManager):
@@ -61,15 +62,15 @@ class RawFiles(contextlib.AbstractContextManager):
             if name.startswith(prefix) and (not suffixes or name.lower().endswith(suffixes))
         ]
 
+    def absence(self, name: str) -> str:
+        """Says of a file that is not there what is wrong with it: 'does not exist'."""
+        return "does not exist"
+
     def _missing(self, name: str) -> UserError:
-        return UserError(f"The file {self.title(name)} does not exist.")
+        return UserError(f"The file {self.title(name)} {self.absence(name)}.")
 
 
 def require_image_size(title: str, size: int) -> None:
     """Raises a UserError if a file has more bytes than any image, which is more than is read of it."""
     if size > MAX_BYTES:
         raise UserError(f"{title} has {size:,} bytes, more than any image takes ({MAX_BYTES:,}); leave it out.")
-
-
-def is_hidden(name: str) -> bool:
-    return any(part.startswith(_HIDDEN) for part in pathlib.PurePosixPath(name).parts)

@@ -9,6 +9,7 @@ import pathlib
 import zipfile
 from collections.abc import Iterator
 
+from deeplab_dpc.data.file_kinds import broken_link
 from deeplab_dpc.datasets.archives import Tar, Zip, damage_named
 from deeplab_dpc.datasets.raw_base import RawFiles, is_hidden, require_image_size
 from deeplab_dpc.datasets.tar_files import is_tar
@@ -51,6 +52,9 @@ class _Folder(RawFiles):
     def exists(self, name: str) -> bool:
         return (self.path / name).is_file()
 
+    def absence(self, name: str) -> str:
+        return broken_link(self.path / name) or super().absence(name)
+
     def read(self, name: str) -> bytes:
         require_image_size(f"The file {self.title(name)}", self.identity(name)[0])
         try:
@@ -78,7 +82,7 @@ def _walk(top: pathlib.Path) -> Iterator[pathlib.Path]:
         subfolders[:] = [name for name, target in real.items() if target not in above]
         on_the_way |= {os.path.join(folder, name): above | {real[name]} for name in subfolders}
         paths = (pathlib.Path(folder, name) for name in files if not is_hidden(name))
-        yield from (path for path in paths if path.is_file() or (path.suffix and path.is_symlink()))
+        yield from (path for path in paths if path.is_file() or (path.suffix and broken_link(path)))
 
 
 def _raise(error: OSError) -> None:

@@ -39,8 +39,8 @@ def read_sealed(path: pathlib.Path, what: str) -> bytes:
             "it again."
         )
     raise UserError(
-        f"The {what} {path} is cut off, or no file of this export.py: it does not end with its SHA-256, without which "
-        "damage cannot be told; copy or export it again."
+        f"The {what} {path} is no whole file of this export.py: it does not end with the SHA-256 that this writes, "
+        "without which damage cannot be told; copy or export it again."
     )
 
 

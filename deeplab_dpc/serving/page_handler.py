@@ -85,6 +85,9 @@ class PageHandler(http.server.BaseHTTPRequestHandler):
         self._send(HTTPStatus.OK, JSON, json.dumps(answer).encode())
 
     def _check_host(self) -> None:
+        for name in ("Host", "Origin", "Content-Length"):  # two programs may each believe another one
+            if len(self.headers.get_all(name, [])) > 1:
+                raise Refusal(HTTPStatus.BAD_REQUEST, f"A request may have the header {name} once only.")
         host = self.headers.get("Host", "")
         if not self.server.own_hosts.has(host, str(self.connection.getsockname()[0])):
             name = shown(host)

@@ -85,6 +85,17 @@ def test_rest_is_written_beside_bad_files_and_the_status_is_2(predictor, photos,
     assert "the other 3 are in" in error
 
 
+def test_link_to_nothing_is_a_bad_file_and_a_pipe_is_left_out_unopened(predictor, photos, tmp_path, capsys):
+    (photos / "a.jpg").symlink_to("/gone")
+    os.mkfifo(photos / "b.jpg")
+    assert run(tmp_path, images=photos) == 2
+    said = capsys.readouterr()
+    assert "Left out: b.jpg: 1 file (a pipe, device or socket is not opened" in said.out
+    assert "a.jpg cannot be read as an image: it is a link to /gone, which does not exist" in said.err
+    assert "Left out 1:" in said.err
+    assert len(written(tmp_path)) == 2 * 2
+
+
 def test_existing_outputs_are_replaced_or_skipped(predictor, photos, tmp_path, capsys):
     assert run(tmp_path, images=photos) == 0
     assert run(tmp_path, images=photos, skip_existing=True) == 0

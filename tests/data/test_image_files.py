@@ -1,7 +1,6 @@
 """Image files: found by folder and pattern, decoded the way people see them."""
 
 import io
-import pathlib
 import struct
 import zlib
 
@@ -10,7 +9,7 @@ import pytest
 from PIL import Image
 
 from deeplab_dpc.data import image_files
-from deeplab_dpc.data.image_files import ImageFile, decode_image, find_images
+from deeplab_dpc.data.image_files import decode_image
 from deeplab_dpc.errors import UserError
 
 PIXELS = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[9, 9, 9], [100, 100, 100], [255, 255, 255]]], np.uint8)
@@ -79,8 +78,8 @@ def test_limit_of_pillow_is_a_sentence_and_its_warning_below_is_none(monkeypatch
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"", "none of JPEG, PNG, BMP, TIFF, WEBP"),
-        (b"no image", "none of JPEG"),
+        (b"", "it is empty"),
+        (b"no image", "none of JPEG, PNG, BMP, TIFF, WEBP"),
         (encoded(Image.fromarray(PIXELS), "GIF").getvalue(), "none of JPEG"),
         (encoded(Image.fromarray(PIXELS.repeat(90, 0)), "JPEG").getvalue()[:-20], "truncated"),
     ],
@@ -93,85 +92,6 @@ def test_what_is_no_image_is_named(data, reason):
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match="cannot be read as an image: .*No such file"):
         decode_image(tmp_path / "none.png", "none.png")
-
-
-@pytest.fixture
-def photos(tmp_path) -> pathlib.Path:
-    for name in ("b.PNG", "a.jpg", "notes.txt", "day/a.jpg", "day/deep/c.webp", "clip.mp4"):
-        path = tmp_path / "photos" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    return tmp_path / "photos"
-
-
-def test_folder_gives_the_images_directly_in_it(photos):
-    assert find_images(str(photos)) == [ImageFile(photos / "a.jpg", "a"), ImageFile(photos / "b.PNG", "b")]
-
-
-def test_pattern_keeps_folders_in_names_and_leaves_out_own_outputs(photos):
-    assert [file.name for file in find_images(f"{photos}/**/*")] == ["a", "b", "day/a", "day/deep/c"]
-    assert [file.name for file in find_images(f"{photos}/d*/a.jpg")] == ["day/a"]
-    found = find_images(f"{photos}/**/*.*", without=[photos / "day" / "deep"])
-    assert [file.name for file in found] == ["a", "b", "day/a"]
-
-
-def test_single_file_may_have_any_name(photos):
-    assert find_images(str(photos / "notes.txt")) == [ImageFile(photos / "notes.txt", "notes")]
-
-
-def test_folder_whose_name_looks_like_a_pattern_is_a_folder(tmp_path):
-    (tmp_path / "set[1]").mkdir()
-    (tmp_path / "set[1]" / "a.png").touch()
-    assert [file.name for file in find_images(str(tmp_path / "set[1]"))] == ["a"]
-
-
-def test_part_of_a_pattern_that_exists_is_a_path(tmp_path):
-    for name in ("runs[v2]/day/a.png", "runsv/day/b.png"):
-        (tmp_path / name).parent.mkdir(parents=True)
-        (tmp_path / name).touch()
-    assert [file.name for file in find_images(f"{tmp_path}/runs[v2]/*/*.png")] == ["day/a"]
-    assert [file.name for file in find_images(f"{tmp_path}/runs[v2]/**")] == ["day/a"]
-    assert [file.name for file in find_images(f"{tmp_path}/runs[uv]/**/*.png")] == ["runsv/day/b"]
-    with pytest.raises(UserError, match=r"runs\[v2\]/none.png is not a folder, a file, or a pattern"):
-        find_images(f"{tmp_path}/runs[v2]/none.png")
-
-
-def test_links_that_lead_back_are_not_followed(photos):
-    (photos / "day" / "up").symlink_to(photos)
-    (photos / "day" / "here").symlink_to(photos / "day" / "here")
-    (photos / "elsewhere").symlink_to(photos / "day" / "deep")
-    assert [file.name for file in find_images(f"{photos}/**/*")] == ["a", "b", "day/a", "day/deep/c", "elsewhere/c"]
-
-
-def test_pictures_of_other_kinds_and_videos_are_said(photos, capsys):
-    (photos / "x.HEIC").touch()
-    (photos / "line\nend.psd").touch()
-    (photos / "photo.jpg_large").write_bytes(b"\xff\xd8\xff\xe0")
-    find_images(str(photos))
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("Left out: clip.mp4: 1 file (a video is given by its own name")
-    assert lines[1].startswith("Left out: line\\nend.psd, x.HEIC: 2 files (convert them; .jpg, .jpeg")
-    assert lines[2].startswith("Left out: photo.jpg_large: 1 file (pictures by their contents; name the first")
-    assert lines[2].endswith(".jpg).")
-    assert len(lines) == 3
-    find_images(f"{photos}/*.jpg")
-    assert capsys.readouterr().out == ""
-
-
-def test_two_images_of_one_name_are_refused(photos):
-    (photos / "a.png").touch()
-    with pytest.raises(UserError, match=r"a\.jpg and .*a\.png would both be written as a\.png; rename one"):
-        find_images(str(photos))
-
-
-def test_no_image_is_an_error(photos):
-    with pytest.raises(UserError, match="nowhere is not a folder, a file, or a pattern"):
-        find_images(str(photos / "nowhere"))
-    with pytest.raises(UserError, match=r"\*\.mp4 matches no \.jpg.* file; a video is given by its own name"):
-        find_images(f"{photos}/*.mp4")
-    (photos / "empty").mkdir()
-    with pytest.raises(UserError, match=r"empty holds no \.jpg, "):
-        find_images(str(photos / "empty"))
 
 
 def test_every_flipped_bit_of_a_png_is_noticed():
@@ -260,3 +180,29 @@ def test_picture_of_several_views_is_its_first(rng):
     other = Image.fromarray(np.zeros((8, 8, 3), np.uint8))
     views = encoded(Image.fromarray(pixels), "MPO", save_all=True, append_images=[other])
     np.testing.assert_allclose(decode_image(views, "x.jpg").astype(int), pixels, atol=2)
+
+
+@pytest.mark.parametrize("image_format", ["TIFF", "WEBP", "PNG"])
+def test_several_pages_or_frames_are_refused(image_format):
+    second = Image.fromarray(255 - PIXELS)
+    data = encoded(Image.fromarray(PIXELS), image_format, save_all=True, append_images=[second])
+    with pytest.raises(UserError, match=r"scan cannot be .*: it has 2 pages; save each as a file of its own\.$"):
+        decode_image(data, "scan")
+    one = encoded(Image.fromarray(PIXELS), image_format, save_all=True, lossless=True)
+    np.testing.assert_array_equal(decode_image(one, "scan"), PIXELS)
+
+
+def test_main_picture_of_a_photograph_with_a_second_one_is_taken():
+    pictures = [Image.new("RGB", (16, 16), (value, value, value)) for value in (200, 10)]
+    data = encoded(pictures[0], "MPO", save_all=True, append_images=pictures[1:])
+    assert Image.open(data).n_frames == 2
+    assert (decode_image(io.BytesIO(data.getvalue()), "phone.jpg") == 200).all()
+
+
+def test_empty_file_and_link_to_nothing_are_said_to_be_that(tmp_path):
+    (tmp_path / "a.jpg").touch()
+    with pytest.raises(UserError, match=r"a\.jpg cannot be read as an image: it is empty\.$"):
+        decode_image(tmp_path / "a.jpg", "a.jpg")
+    (tmp_path / "b.jpg").symlink_to("/gone/b.jpg")
+    with pytest.raises(UserError, match=r"image: it is a link to /gone/b\.jpg, which does not exist\.$"):
+        decode_image(tmp_path / "b.jpg", "b.jpg")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deeplab_dpc.data.image_files import ImageFile
+from deeplab_dpc.data.found_images import ImageFile
 from deeplab_dpc.data.image_sources import Picture, Unreadable, _record_name, pictures_of_files, pictures_of_split
 from deeplab_dpc.errors import UserError
 

@@ -103,7 +103,10 @@ DECODING = [
 ]
 IMAGES = [
     (encoded(random_image(0), "GIF"), "The file NAME cannot be decoded: it is "),
-    (encoded(random_image(0), "TIFF", save_all=True, append_images=[random_image(1)]), "The image NAME has 2 pages"),
+    (
+        encoded(random_image(0), "TIFF", save_all=True, append_images=[random_image(1)]),
+        "The file NAME cannot be decoded: it has 2 pages; save each as a file of its own",
+    ),
     (encoded(Image.fromarray(np.zeros((6, 8), np.uint16)), "TIFF"), "The image NAME has more than 8 bits per channel"),
     (encoded(random_image(0, 40, 40), "JPEG")[:-1], "The file NAME cannot be decoded: .*truncated"),
     (encoded(random_image(0, 40, 40), "JPEG")[:700], "The file NAME cannot be decoded: .*truncated"),
@@ -123,8 +126,14 @@ LABELS = [
     (encoded(random_image(0), "WEBP"), "The label NAME is a WebP that was compressed with losses"),
     (encoded(random_label(0), "TIFF", compression="jpeg"), "The label NAME is a TIFF that was compressed with losses"),
     (encoded(random_label(0), "TIFF", tiffinfo={262: 0}), "The label NAME is a TIFF whose 0 is white"),
-    (encoded(random_label(0), "TIFF", save_all=True, append_images=[filled(0)]), "The label NAME has 2 pages"),
-    (encoded(random_label(0), "GIF", save_all=True, append_images=[filled(0)]), "The label NAME has 2 pages"),
+    (
+        encoded(random_label(0), "TIFF", save_all=True, append_images=[filled(0)]),
+        "The file NAME cannot be decoded: it has 2 pages",
+    ),
+    (
+        encoded(random_label(0), "GIF", save_all=True, append_images=[filled(0)]),
+        "The file NAME cannot be decoded: it has 2 pages",
+    ),
     (png(16, 0, b"\1\0"), r"The label NAME has values beyond 255 \(256\); class ids are 0 to 255"),
     (png(16, 2, b"\0\1" * 3), "The label NAME has 16 bits per channel; labels must have 8, or a single channel"),
     (png(16, 4, b"\0\1\xff\xff"), "The label NAME has 16 bits per channel"),

@@ -202,6 +202,16 @@ def test_a_data_set_that_moved_is_named(run, tmp_path, capsys):
     ("flags", "message"),
     [
         ({"export_dir": "{tmp}/photographs"}, "photographs exists; give a new directory"),
+        (
+            {"export_dir": "{tmp}/taken.onnx"},
+            "taken.onnx is a file that exists, and must be a folder; give",
+        ),
+        ({"export_onnx": "{tmp}/photographs"}, "photographs is a folder that exists, and must be a file"),
+        ({"export_tflite": "{tmp}/photographs"}, "photographs is a folder that exists, and must be a file"),
+        (
+            {"export_onnx": "{tmp}/taken.onnx"},
+            "taken.onnx is no whole file of this export.py: it does not",
+        ),
         ({"export_onnx": "{tmp}/taken.onnx"}, "taken.onnx exists; give a new file"),
         ({"export_tflite": "{tmp}/m.lite"}, "m.lite must end with .tflite"),
         ({"export_dir": "{tmp}/m", "check_images": "{tmp}/run"}, "run holds no .jpg, .jpeg"),

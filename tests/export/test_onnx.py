@@ -65,7 +65,7 @@ def test_probabilities_are_refused(exported):
 
 def test_damaged_file_is_one_sentence(exported, tmp_path):
     (tmp_path / "half.onnx").write_bytes(exported.read_bytes()[:20000])
-    with pytest.raises(UserError, match="half.onnx is cut off, or no file of this export.py"):
+    with pytest.raises(UserError, match="half.onnx is no whole file of this export.py"):
         load_exported_model(tmp_path / "half.onnx")
 
 

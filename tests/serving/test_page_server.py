@@ -188,7 +188,7 @@ def _png_of_size(width, height):
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        (b"", "it is none of JPEG, PNG, BMP, WEBP"),
+        (b"", "it is empty"),
         (b"#!/bin/sh\nexit", "it is none of JPEG, PNG, BMP, WEBP"),
         (_encoded([[RED]], format="TIFF"), "it is none of JPEG, PNG, BMP, WEBP"),
         (_encoded([[RED]], format="GIF"), "it is none of JPEG, PNG, BMP, WEBP"),
@@ -233,6 +233,14 @@ def test_names_of_this_machine_are_its_own_also_at_the_port_of_a_tunnel(server, 
 )
 def test_other_sites_may_send_no_image(server, headers):
     assert _refused(server, body=IMAGE, headers=headers) == (403, "Other web sites may not send images here.")
+
+
+@pytest.mark.parametrize("header", ["Host: evil.example", "Host: {host}", "Origin: http://a\r\nOrigin: http://{host}"])
+def test_headers_that_decide_occur_once(server, header):
+    for request in ("GET / HTTP/1.1", "POST /predict HTTP/1.1\r\nContent-Length: 0"):
+        answer = _raw(server, f"{request}\r\nHost: {{host}}\r\n{header}\r\n\r\n")
+        assert answer.startswith("HTTP/1.1 400 ")
+        assert "once only" in answer
 
 
 def test_the_page_itself_may_send_images(server):
