@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import pathlib
 import shutil
 import tarfile
@@ -270,3 +271,11 @@ def test_other_files_are_no_archives(tmp_path, data, message):
         open_raw(tmp_path / "x.zip")
     with pytest.raises(UserError, match="There is no folder or archive .*nowhere"):
         open_raw(tmp_path / "nowhere")
+
+
+def test_link_to_a_pipe_is_no_file(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"one")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "b.png").symlink_to(tmp_path / "pipe")
+    with open_raw(tmp_path) as raw:
+        assert raw.names() == ["a.png"]
