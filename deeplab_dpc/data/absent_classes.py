@@ -1,9 +1,11 @@
 """Labels that cannot mean what the classes say: a class nowhere and pixels ignored, or a single class. No TensorFlow.
 
 Masks of 0 and 255 are the usual case: 255 is ignored by default, so that the object is never trained on, and a network
-that predicts the background everywhere has an mIOU of 100 %.
+that predicts the background everywhere has an mIOU of 100 %. They may be all labels, those of a split, or some among
+masks of 0 and 1.
 """
 
+import dataclasses
 import json
 import pathlib
 from collections.abc import Mapping
@@ -18,6 +20,7 @@ from deeplab_dpc.files import read_json, write_json
 
 LABEL_COUNTS_FILE = "label_counts.json"  # beside the records: pixels by id, by split
 _SHOWN = 3
+_HARDLY = 0.1  # as a share of what it is compared with
 
 
 def absent_class_problem(pixels: Mapping[str, np.ndarray], train_split: str, info: DatasetInfo) -> str | None:
@@ -41,7 +44,7 @@ def absent_class_problem(pixels: Mapping[str, np.ndarray], train_split: str, inf
     trained = pixels[train_split]
     missing = [i for i in ids if not trained[i]]
     if len(missing) < len(ids) - 1:
-        return None
+        return _absent_in_another(pixels, train_split, ids, info)
     if missing and trained[info.ignore_label]:
         return _ignored(trained, missing, f"the pixels of {train_split}", f"do not occur in {train_split}", info)
     only = next((info.class_names[i] for i in ids if trained[i]), None)
@@ -53,6 +56,20 @@ def absent_class_problem(pixels: Mapping[str, np.ndarray], train_split: str, inf
     )
 
 
+def _absent_in_another(
+    pixels: Mapping[str, np.ndarray], train_split: str, ids: list[int], info: DatasetInfo
+) -> str | None:
+    """Names a split without a class of the training split, which ignores pixels as the training split hardly does."""
+    trained = pixels[train_split]
+    usual = ignored_share(trained, info.ignore_label)
+    for split, counted in pixels.items():
+        missing = [i for i in ids if trained[i] and not counted[i]]
+        is_labelled = any(counted[i] for i in ids)
+        if missing and is_labelled and usual < _HARDLY * ignored_share(counted, info.ignore_label):
+            return _ignored(counted, missing, f"the pixels of {split}", f"do not occur in {split}", info)
+    return None
+
+
 def _ignored(pixels: np.ndarray, absent: list[int], place: str, verb: str, info: DatasetInfo) -> str:
     percent = 100 * ignored_share(pixels, info.ignore_label)
     share = f"{percent:.1f} %" if percent >= 0.1 else "less than 0.1 %"
@@ -60,14 +77,65 @@ def _ignored(pixels: np.ndarray, absent: list[int], place: str, verb: str, info:
     listed = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
     if len(names) == 1:
         verb = verb.replace("occur", "occurs").replace("do not occurs", "does not occur")
+    return (
+        f"{info.ignore_label} covers {share} of {place} and is ignored, and the class{'es' if len(names) > 1 else ''} "
+        f"{listed} {verb}; {_cure(absent[0], info)}"
+    )
+
+
+def _cure(class_id: int, info: DatasetInfo) -> str:
     ignored = info.ignore_label
     return (
-        f"{ignored} covers {share} of {place} and is ignored, and the class{'es' if len(names) > 1 else ''} {listed} "
-        f"{verb}; if {ignored} means {names[0]}, build the data set again with "
-        f"--label_map={ignored}:{absent[0]},*:same, and if it is ignored rightly, say so with "
-        f"--label_map={ignored}:{ignored},*:same or, in the classes file, "
+        f"if {ignored} means {info.class_names[class_id]}, build the data set again with "
+        f"--label_map={ignored}:{class_id},*:same --overwrite, and if it is ignored rightly, say so with "
+        f"--label_map={ignored}:{ignored},*:same --overwrite or, in the classes file, "
         '"allow_absent_classes": true'
     )
+
+
+@dataclasses.dataclass
+class MixedMasks:
+    """Finds masks of 0 and 255 among masks of 0 and 1, where there are two classes.
+
+    The first kind has ignored pixels and never the second class, the second kind the second class and no ignored pixel.
+    Where pixels are ignored rightly, outlines for example, the class and ignored pixels meet in some labels; where
+    these are no fewer than a tenth of the first kind, nothing is wrong.
+
+    Attributes:
+      info: what the ids mean. An ignore label that is a class was chosen by the user, and is never doubted.
+    """
+
+    info: DatasetInfo
+    _ignoring: list[str] = dataclasses.field(default_factory=list)
+    _others: list[str] = dataclasses.field(default_factory=list)
+    _meeting: int = 0
+
+    def add(self, title: str, pixels: np.ndarray) -> None:
+        """Looks at a label: how a message calls it, and the pixels of each id, int64 [256]."""
+        has_background, has_class, has_ignored = (bool(pixels[i]) for i in (0, 1, self.info.ignore_label))
+        if has_class and has_ignored:
+            self._meeting += 1
+        elif has_class:
+            self._others.append(title)
+        elif has_background and has_ignored:
+            self._ignoring.append(title)
+
+    def problem(self) -> str | None:
+        """Says which labels are of which kind and what cures it, without a full stop; None if nothing is wrong."""
+        info, ignored = self.info, self.info.ignore_label
+        is_asked = info.num_classes == 2 and ignored > 1 and not info.allow_absent_classes
+        if not is_asked or not self._others or self._meeting >= _HARDLY * len(self._ignoring):
+            return None
+        name = info.class_names[1]
+        return (
+            f"{ignored} is ignored in {_titles(self._ignoring)}, where the class {name} does not occur, and {name} "
+            f"occurs in {_titles(self._others)}, where {ignored} does not; {_cure(1, info)}"
+        )
+
+
+def _titles(titles: list[str]) -> str:
+    listed = ", ".join(titles[:_SHOWN]) + (", ..." if len(titles) > _SHOWN else "")
+    return f"{len(titles)} label{'s' if len(titles) > 1 else ''} ({listed})"
 
 
 def write_label_counts(path: pathlib.Path, pixels: Mapping[str, np.ndarray]) -> None:

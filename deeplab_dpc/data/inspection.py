@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from deeplab_dpc.console import track
-from deeplab_dpc.data.absent_classes import absent_class_problem
+from deeplab_dpc.data.absent_classes import MixedMasks, absent_class_problem
 from deeplab_dpc.data.contact_sheet import Tile, chosen_indices, save_contact_sheet
 from deeplab_dpc.data.dataset_info import Dataset, DatasetInfo
 from deeplab_dpc.data.examination import Examined, Kind, examine
@@ -180,6 +180,7 @@ class _Collected:
         self._places: dict[bytes, tuple[str, str]] = {}  # of each image's first occurrence: split and title
         self.chosen = chosen_indices(info.splits, SHEET_TILES)
         self.tiles: list[tuple[str, Tile]] = []
+        self._masks = MixedMasks(info)
 
     def problem(self, kind: Kind, split: str, sentence: str) -> None:
         """Notes a problem."""
@@ -200,6 +201,8 @@ class _Collected:
             if other != title:
                 kind = Kind.REPEATED if other_split == split else Kind.LEAKED
                 self.problem(kind, split, f"{title} has the same image as {other}")
+        if examined.pixels is not None:
+            self._masks.add(title, examined.pixels)
         if examined.tile is not None:
             self.tiles.append((f"{split} {index}: {examined.filename}", examined.tile))
 
@@ -207,7 +210,7 @@ class _Collected:
         """Notes what shows only in the sums; `train_split` is the labelled split to train on, if there is one."""
         if train_split is not None:
             pixels = {split: splits[split].pixels for split in self._info.labelled_splits}
-            if problem := absent_class_problem(pixels, train_split, self._info):
+            if problem := absent_class_problem(pixels, train_split, self._info) or self._masks.problem():
                 self.problem(Kind.ABSENT, train_split, problem)
         for split, counts in splits.items():
             if split in self._info.unlabelled or not counts.pixels.sum():

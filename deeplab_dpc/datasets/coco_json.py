@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import os
 import pathlib
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -181,7 +182,10 @@ def _text(entry: dict[str, Any], key: str) -> str:
 
 def _filename(entry: dict[str, Any]) -> str:
     """The file's name without folders."""
-    name = _text(entry, "file_name").rpartition("/")[2]
+    path = _text(entry, "file_name")
+    if ".." in re.split(r"[/\\]", path):
+        raise ValueError(f"'file_name' {shown(path)} leads out of the folder of the images")
+    name = path.rpartition("/")[2]
     if not name:
         raise ValueError(f"'file_name' is the folder {shown(entry['file_name'])}")
     return name

@@ -35,10 +35,16 @@ class PaletteCheck:
         """Looks at a colour-mapped label.
 
         Raises:
-          UserError: if it gives an index the colour of another class, or a colour another index than an earlier label.
+          UserError: if an index has no colour or that of another class, or a colour another index than in an earlier
+            label.
         """
         palette = label.palette if label.palette is not None else np.zeros((0, 3), np.uint8)
-        present = [int(index) for index in np.unique(label.values) if index < len(palette)]
+        present = [int(index) for index in np.unique(label.values)]
+        if beyond := [index for index in present if index >= len(palette)]:
+            raise UserError(
+                f"The label {name} has the palette index {beyond[0]}, but its palette has only {len(palette)} colours; "
+                "save it with a colour for each index, or as a grey PNG of the ids."
+            )
         colors = {index: _color(palette[index]) for index in present}
         shared = {color for color in colors.values() if list(colors.values()).count(color) > 1}  # they tell nothing
         for index, color in colors.items():

@@ -7,9 +7,10 @@ import os
 import pathlib
 import re
 
+from deeplab_dpc.console import console
 from deeplab_dpc.data.file_kinds import LABEL_SUFFIXES, LOSSY_SUFFIXES, listed
 from deeplab_dpc.data.image_files import SUFFIXES as IMAGE_SUFFIXES
-from deeplab_dpc.datasets.pairing import UNLABELLED_SPLIT, Pair, Splits, draw_val, is_split_name
+from deeplab_dpc.datasets.pairing import UNLABELLED_SPLIT, Pair, Splits, draw_val, is_split_name, meant_split
 from deeplab_dpc.datasets.raw_files import RawFiles
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.small_files import read_text
@@ -58,6 +59,7 @@ def read_pair_list(path: str | os.PathLike[str], images: RawFiles, labels: RawFi
         raise UserError(f"The list {path} has bad lines: {listed}{more}.")
     if not rows:
         raise UserError(f"The list {path} names no image.")
+    _say_shared_labels(path, rows, labels)
     return _splits(path, rows, val_fraction)
 
 
@@ -127,9 +129,31 @@ def _problem(row: _Row, first: _Row, images: RawFiles, labels: RawFiles) -> str 
             return f"the {noun} {files.title(name)} {files.absence(name)}"
     if bool(row.split) != bool(first.split):
         return f"{'a' if row.split else 'no'} split, unlike line {first.line}"
+    if row.split and (meant := meant_split(row.split)):
+        return f"the split {row.split!r} must be written {meant!r}"
     if row.split and not is_split_name(row.split):
         return f"the split {row.split!r} must be letters, digits and _, and not 'all'"
     return None
+
+
+def _say_shared_labels(path: pathlib.Path, rows: list[_Row], labels: RawFiles) -> None:
+    """Prints the labels that several images have; that may be meant, of a fixed camera for example."""
+    lines: dict[str, list[int]] = collections.defaultdict(list)
+    for row in rows:
+        if row.label:
+            lines[os.path.normpath(labels.path / row.label)].append(row.line)
+    label_of = {row.line: row.label for row in rows}
+    shared = [f"{label_of[numbers[0]]} (lines {_some(numbers)})" for numbers in lines.values() if len(numbers) > 1]
+    if shared:
+        more = ", ..." if len(shared) > SHOWN_LINES else ""
+        console.print(
+            f"Warning: the list {path} gives several images the same label: {', '.join(shared[:SHOWN_LINES])}{more}. "
+            "If that is not meant, correct the list."
+        )
+
+
+def _some(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers[:SHOWN_LINES])) + (", ..." if len(numbers) > SHOWN_LINES else "")
 
 
 def _splits(path: pathlib.Path, rows: list[_Row], val_fraction: float) -> Splits:

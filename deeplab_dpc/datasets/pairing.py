@@ -86,6 +86,8 @@ def _checked(images: RawTree, labels: RawTree | None) -> dict[str, RawTree | Non
             "put all images into sub-folders, one per split, or none."
         )
     for split in splits:
+        if meant := meant_split(split):
+            raise UserError(f"The folder {images.title(split)} is a split that must be called {meant}; rename it.")
         if not is_split_name(split):
             raise UserError(
                 f"The folder {images.title(split)} cannot be a split; its name must be letters, digits and _, "
@@ -117,6 +119,12 @@ def draw_val(pairs: list[Pair], val_fraction: float) -> Splits:
 def is_split_name(name: str) -> bool:
     """Whether TensorFlow Datasets takes it as a split's name."""
     return re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) is not None and name != "all"
+
+
+def meant_split(name: str) -> str | None:
+    """The split that a name means which differs from it only in capitals; None if there is none such."""
+    lower = name.lower()
+    return lower if lower in ("train", "val", "test") and name != lower else None
 
 
 def _position(name: str) -> float:

@@ -151,9 +151,9 @@ def build_records(
         "skip_bad": skip_bad,
     }
     made: list[RecordsBuilder] = []
-    dataset = prepare(
-        functools.partial(_make, made, name, classes, examples, skip_bad), name, data_dir, inputs, overwrite
-    )
+    make = functools.partial(_make, made, name, classes, examples, skip_bad)
+    nothing_skipped = inputs | {"skip_bad": False}  # what was built without skip_bad had nothing to skip
+    dataset = prepare(make, name, data_dir, inputs, overwrite, alike=nothing_skipped)
     if made and made[0].turned:
         console.print(
             f"Turned upright, as their EXIF orientation says: {listed(made[0].turned, 'image')}. "

@@ -222,6 +222,7 @@ def prepare(
     data_dir: str | os.PathLike[str],
     inputs: dict[str, Any],
     overwrite: bool,
+    alike: dict[str, Any] | None = None,
 ) -> Dataset:
     """Builds data_dir/<name>/<version>/ whole or not at all; does nothing where it was built from the same inputs.
 
@@ -231,15 +232,17 @@ def prepare(
       data_dir: the user's directory of data sets.
       inputs: what the records depend on, as JSON values.
       overwrite: whether to replace an existing data set.
+      alike: other inputs; a data set that was built from them is the one wanted, too.
 
     Raises:
       UserError: if the data set exists, was made from other inputs, and must not be replaced, or the disk is full.
     """
     require_unicode(data_dir, "data_dir")
     target = pathlib.Path(data_dir) / name / VERSION
-    fingerprint = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+    fingerprint = _fingerprint(inputs)
     if (target / INFO_FILE).exists() and not overwrite:
-        if read_json(target / INPUTS_FILE, "data set's list of inputs").get("sha256") != fingerprint:
+        accepted = {fingerprint, _fingerprint(inputs if alike is None else alike)}
+        if read_json(target / INPUTS_FILE, "data set's list of inputs").get("sha256") not in accepted:
             raise UserError(
                 f"The data set in {target} was made from other inputs; give --overwrite to replace it, "
                 "or another --data_dir."
@@ -258,3 +261,7 @@ def prepare(
         write_json(pathlib.Path(builder.data_dir) / INPUTS_FILE, {"sha256": fingerprint})
         os.replace(builder.data_dir, partial)
     return load_dataset(target)
+
+
+def _fingerprint(inputs: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()

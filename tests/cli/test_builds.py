@@ -61,7 +61,7 @@ def test_masks_of_0_and_255_are_an_error_each_time_until_the_named_flag_is_given
         assert execute("build_folder", flags) == 2
         said = capsys.readouterr().err
         assert "255 covers 25.0 % of the labels' pixels and is ignored, and the class bar never occurs" in said
-        assert "--label_map=255:1,*:same" in said
+        assert "--label_map=255:1,*:same --overwrite" in said
     assert execute("build_folder", [*flags, "--label_map=255:1,*:same", "--overwrite"]) == 0
     assert "No problems were found." in capsys.readouterr().out
 
@@ -81,6 +81,15 @@ def test_ignored_pixels_beside_an_absent_class_may_be_meant(flags, tmp_path, cap
     make_binary(tmp_path)
     assert execute("build_folder", [*flags, "--label_map=255:255,*:same"]) == 0
     assert "the class bar does not occur in train" in capsys.readouterr().out
+
+
+def test_splits_without_train_are_said(flags, tmp_path, capsys):
+    text = "".join(f"{name}.png,{name}.png,training\n" for name in "abc")
+    (tmp_path / "list.csv").write_text(text)
+    assert execute("build_folder", [*flags, "--nocheck", f"--list={tmp_path / 'list.csv'}"]) == 0
+    said = capsys.readouterr().out
+    assert "(3 training; 2 classes)" in said
+    assert "there is no split train, which train.py trains on unless --train_split names another" in said
 
 
 def test_class_that_is_the_ignore_label_is_said(flags, tmp_path, capsys):

@@ -7,6 +7,7 @@ import pytest
 
 from deeplab_dpc.data.absent_classes import (
     LABEL_COUNTS_FILE,
+    MixedMasks,
     absent_class_problem,
     read_label_counts,
     write_label_counts,
@@ -34,8 +35,8 @@ def test_class_that_never_occurs_beside_ignored_pixels_is_named_with_its_flag():
     pixels = counts(train={0: 900, 255: 50}, val={0: 43, 255: 7})
     assert absent_class_problem(pixels, "train", info("background", "object")) == (
         "255 covers 5.7 % of the labels' pixels and is ignored, and the class object never occurs; if 255 means "
-        "object, build the data set again with --label_map=255:1,*:same, and if it is ignored rightly, say so with "
-        '--label_map=255:255,*:same or, in the classes file, "allow_absent_classes": true'
+        "object, build the data set again with --label_map=255:1,*:same --overwrite, and if it is ignored rightly, say "
+        'so with --label_map=255:255,*:same --overwrite or, in the classes file, "allow_absent_classes": true'
     )
 
 
@@ -65,6 +66,59 @@ def test_one_class_alone_in_the_training_split_is_a_problem_whatever_val_holds()
     assert "all labelled pixels of train are of the class a" in absent_class_problem(
         counts(train={0: 100}), "train", info("a", "b")
     )
+
+
+def test_class_that_another_split_lacks_is_a_problem_where_it_alone_ignores_pixels():
+    train = {0: 75, 1: 25}
+    problem = absent_class_problem(counts(train=train, val={0: 75, 255: 25}), "train", info("a", "b"))
+    assert problem.startswith(
+        "255 covers 25.0 % of the pixels of val and is ignored, and the class b does not occur in"
+    )
+    assert "--label_map=255:1,*:same --overwrite" in problem
+    assert absent_class_problem(counts(train=train, val={0: 9, 255: 1}), "train", info("a", "b", allow=True)) is None
+    for ordinary in (
+        counts(train={0: 70, 1: 25, 255: 5}, val={0: 75, 255: 25}),  # pixels are ignored in both
+        counts(train=train, val={0: 100}),  # nothing is ignored
+        counts(train=train, val={255: 100}),  # nothing is labelled
+        counts(train=train, val={0: 50, 1: 25, 255: 25}),  # the class occurs
+    ):
+        assert absent_class_problem(ordinary, "train", info("a", "b")) is None
+
+
+def mixed(of, *labels):
+    """What is said of labels of these ids."""
+    masks = MixedMasks(of)
+    for number, ids in enumerate(labels):
+        masks.add(f"{number}.png", np.bincount(ids, minlength=256))
+    return masks.problem()
+
+
+def test_masks_of_0_and_255_among_masks_of_0_and_1_are_named():
+    labels = [[0, 1], [0, 255], [0, 1], [0, 255], [0, 255], [0], [0, 255]]
+    problem = mixed(info("bg", "obj"), *labels)
+    assert problem.startswith(
+        "255 is ignored in 4 labels (1.png, 3.png, 4.png, ...), where the class obj does not occur, and obj occurs in "
+        "2 labels (0.png, 2.png), where 255 does not; if 255 means obj, build the data set again with "
+        "--label_map=255:1,*:same --overwrite, and if it is ignored rightly, say so with --label_map=255:255,*:same"
+    )
+    assert mixed(info("bg", "obj", allow=True), *labels) is None
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [[0, 1, 255], [0, 255], [0, 1]],  # ignored outlines, and an image without the class
+        [[0, 1], [0], [0, 1]],  # nothing ignored
+        [[0, 1], [255]],  # a label that is ignored whole
+        [[0, 1], [0, 1, 255], [0, 255], *[[0, 255]] * 9],  # both in one label for ten of the other kind
+    ],
+)
+def test_rightly_ignored_pixels_are_no_mixture(labels):
+    assert mixed(info("bg", "obj"), *labels) is None
+
+
+def test_mixture_is_looked_for_between_two_classes_alone():
+    assert mixed(info("a", "b", "c"), [0, 1], [0, 255]) is None
 
 
 def test_user_may_say_that_classes_are_absent():

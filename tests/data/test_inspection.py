@@ -242,6 +242,15 @@ def test_class_that_never_occurs_beside_ignored_pixels_is_an_error(tmp_path):
         inspection.require_no_errors()
 
 
+def test_masks_of_0_and_255_among_others_are_an_error(tmp_path):
+    records = [good(0, 0, 1), good(1, 0, 255), good(2, 0, 1)]
+    finding = by_kind(inspect(tmp_path, classes=("ground", "bar"), train=records))[Kind.ABSENT, "train"]
+    assert finding.first[0].startswith(
+        "255 is ignored in 1 label (record 1 of train (1.png)), where the class bar does"
+    )
+    assert "bar occurs in 2 labels (record 0 of train (0.png), record 2 of train (2.png))" in finding.first[0]
+
+
 def test_records_that_other_programs_turn_are_said(tmp_path):
     exif = Image.Exif()
     exif[0x112] = 6

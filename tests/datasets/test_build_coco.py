@@ -242,6 +242,10 @@ PAGE = r"https://cocodataset\.org/#download"
         (lambda own: changed(own, "images", width=True), r"'width' must be an integer, got True"),
         (lambda own: changed(own, "images", width=70_000, height=1), r"malformed \(its size is 70000 x 1 pixels\)"),
         (lambda own: changed(own, "images", file_name=None), r"malformed \('file_name' must be text, got None\)"),
+        (
+            lambda own: changed(own, "images", file_name="../a.jpg"),
+            r"'file_name' '\.\./a\.jpg' leads out of the folder",
+        ),
         (lambda own: changed(own, "images", file_name=NAMES[30]), rf"have the image '{NAMES[30]}' more than once"),
         (lambda own: changed(own, "images", id=30), r"have the image id 30 more than once"),
         (lambda own: changed(own, "annotations", category_id=999), r"'category_id' is 999, which is none of 'categ"),

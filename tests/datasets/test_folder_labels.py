@@ -199,6 +199,11 @@ def short_palette():
             r"labels/a\.png has the colour \[1, 2, 3\] at row 0, column 0 \(from 0\), .* at 48 pixels; .*`ignore_color",
         ),
         (short_palette(), {"label_format": "rgb"}, r"labels/a\.png has palette indices above the 5 colours"),
+        (
+            short_palette(),
+            {"label_format": "palette", "label_map": "9:1"},
+            r"labels/a\.png has the palette index 9, but its palette has only 5 colours; save it with a colour for",
+        ),
         (random_label(0, 6, 9), {}, r"images/a\.png is 8 x 6 pixels but its label .*labels/a\.png is 9 x 6"),
         (random_label(0, 5, 8), {}, r"images/a\.png is 8 x 6 pixels but its label .*labels/a\.png is 8 x 5"),
     ],

@@ -193,6 +193,7 @@ def test_list_may_lie_elsewhere_and_name_files_of_archives(source):
         ("a.png,a.png,train\nb.png,b.png\n", "line 2: no split, unlike line 1"),
         ("a.png,a.png,my split\n", "line 1: the split 'my split' must be letters, digits and _"),
         ("a.png,a.png,all\n", "line 1: the split 'all' must be"),
+        ("a.png,a.png,Train\nb.png,b.png,VAL\n", "line 1: the split 'Train' must be written 'train'; line 2: .* 'val'"),
         ("a.png,a.png,train,x\n", r"line 1: 4 columns, not image, label, split \(quote names"),
         ('"a.png,a.png\n', "line 1: unexpected end of data"),
         ("a.gif,a.png\n", r"line 1: the image 'a\.gif' is not called \.jpg or \.jpeg or .*\.webp"),
@@ -215,6 +216,14 @@ def test_bad_lists_are_named_by_line_and_leave_nothing(source, text, message):
     with pytest.raises(UserError, match=message):
         build_list(source, text)
     assert written_files(source.data_dir) == []
+
+
+def test_label_of_several_images_is_said_by_its_lines(source, capsys):
+    source.add("a.png")
+    source.add("b.png")
+    build_list(source, "image,label,split\na.png,a.png,train\nb.png,./a.png,val\n")
+    said = " ".join(capsys.readouterr().out.split())
+    assert "list.csv gives several images the same label: a.png (lines 2, 3). If that is not meant, correct" in said
 
 
 def test_unreadable_list_is_named(pair):
@@ -251,6 +260,10 @@ def file_beside_subfolders(source):
     source.add_image("b.png")
 
 
+def split_in_capitals(source):
+    source.add("Train/a.png")
+
+
 def train_without_labels(source):
     source.add_image("train/a.png")
     source.add("val/a.png")
@@ -276,6 +289,7 @@ def split_without_images(source):
         (label_without_image, r"z\.png: 1 label in .* without an image"),
         (same_stem_twice, r"a\.jpg and a\.png in .*images have the same name"),
         (file_beside_subfolders, r"both sub-folders \(train\) and images \(b\.png\)"),
+        (split_in_capitals, r"The folder .*images/Train is a split that must be called train; rename it"),
         (train_without_labels, r"labels/train with the labels of .*images/train is missing or empty"),
         (lambda source: source.add_image("x/a.png"), r"labels/x with the labels of .*images/x is missing or empty"),
         (labels_without_split, r"labels/val has labels for a split without images"),

@@ -60,6 +60,15 @@ def test_second_run_does_not_read_the_files(tmp_path):
     assert build(tmp_path, train=[unread]) == first
 
 
+def test_skip_bad_makes_no_other_inputs_where_there_was_nothing_to_skip(tmp_path, capsys):
+    first = build(tmp_path, train=[example(1)])
+    assert build(tmp_path, skip_bad=True, train=[example(1)]) == first
+    assert "up to date" in capsys.readouterr().out
+    build(tmp_path, skip_bad=True, overwrite=True, train=[example(1), example(2, value=9)])
+    with pytest.raises(UserError, match="made from other inputs"):
+        build(tmp_path, train=[example(1), example(2, value=9)])
+
+
 def test_some_labels_in_a_split_are_an_error_that_leaves_nothing(tmp_path):
     with pytest.raises(UserError, match="1 of the 2 images of the split train have labels; all must, or none"):
         build(tmp_path, train=[example(1), unlabelled(2)])
