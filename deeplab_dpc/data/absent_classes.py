@@ -88,8 +88,8 @@ def _cure(class_id: int, info: DatasetInfo) -> str:
     return (
         f"if {ignored} means {info.class_names[class_id]}, build the data set again with "
         f"--label_map={ignored}:{class_id},*:same --overwrite, and if it is ignored rightly, say so with "
-        f"--label_map={ignored}:{ignored},*:same --overwrite or, in the classes file, "
-        '"allow_absent_classes": true'
+        f"--label_map={ignored}:{ignored},*:same --overwrite (or --overwrite and, in the classes file, "
+        '"allow_absent_classes": true)'
     )
 
 

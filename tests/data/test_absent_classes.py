@@ -36,7 +36,8 @@ def test_class_that_never_occurs_beside_ignored_pixels_is_named_with_its_flag():
     assert absent_class_problem(pixels, "train", info("background", "object")) == (
         "255 covers 5.7 % of the labels' pixels and is ignored, and the class object never occurs; if 255 means "
         "object, build the data set again with --label_map=255:1,*:same --overwrite, and if it is ignored rightly, say "
-        'so with --label_map=255:255,*:same --overwrite or, in the classes file, "allow_absent_classes": true'
+        "so with --label_map=255:255,*:same --overwrite (or --overwrite and, "
+        'in the classes file, "allow_absent_classes": true)'
     )
 
 
