@@ -1,5 +1,6 @@
 """Files that a person names are read to an end that is there."""
 
+import functools
 import os
 import threading
 
@@ -12,6 +13,8 @@ from deeplab_dpc.datasets.label_ids import read_label_map
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import read_json
 from deeplab_dpc.small_files import read_file, read_text
+
+_TEN_BYTES = functools.partial(read_file, max_bytes=10)
 
 
 @pytest.mark.parametrize(
@@ -44,12 +47,17 @@ def test_file_or_pipe_that_is_too_large_is_refused_unread(tmp_path, monkeypatch)
         _through_pipe(tmp_path / "long", b"0123456789a")
 
 
-def _through_pipe(path, content):
+@pytest.mark.parametrize("content", [b"sky\nroad\n", b'["sky", "road"]'])
+def test_classes_may_come_from_a_pipe(tmp_path, content):
+    assert _through_pipe(tmp_path / "pipe", content, read_classes_file).names == ("sky", "road")
+
+
+def _through_pipe(path, content, read=_TEN_BYTES):
     os.mkfifo(path)
-    writer = threading.Thread(target=path.write_bytes, args=(content,))
+    writer = threading.Thread(target=path.write_bytes, args=(content,), daemon=True)
     writer.start()
     try:
-        return read_file(path, max_bytes=10)
+        return read(path)
     finally:
         writer.join()
 

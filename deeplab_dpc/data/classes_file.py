@@ -8,7 +8,7 @@ from typing import Any
 from deeplab_dpc.data.class_rules import check_categories, check_names, check_palette, is_byte, is_color
 from deeplab_dpc.data.dataset_info import DEFAULT_IGNORE_LABEL, Color, pascal_palette
 from deeplab_dpc.errors import UserError, shown
-from deeplab_dpc.files import read_json
+from deeplab_dpc.files import parse_json, read_json
 from deeplab_dpc.small_files import MAX_TEXT_BYTES, read_text
 
 CLASSES_HELP = (
@@ -70,9 +70,11 @@ def read_classes_file(given: str | os.PathLike[str]) -> ClassesFile:
         return _from_value({"classes": names}, f"--classes={given}")
     where = f"The classes file {given}"
     path = pathlib.Path(given)
-    if path.suffix.lower() == ".json" or _is_json(path, where):
+    if path.suffix.lower() == ".json":
         return _from_value(read_json(path, "classes file", max_bytes=MAX_TEXT_BYTES), where)
-    return _from_value({"classes": _lines(path, where)}, where)
+    text = _text(path, where)  # read once: it may be a pipe
+    is_json = text.lstrip().startswith(("[", "{"))
+    return _from_value(parse_json(text, where) if is_json else {"classes": _lines(text, where)}, where)
 
 
 def _listed_names(given: str | os.PathLike[str]) -> list[str]:
@@ -94,13 +96,9 @@ def _text(path: pathlib.Path, where: str) -> str:
         raise UserError(f"{where} is not a text file in UTF-8; save it as one.") from error
 
 
-def _is_json(path: pathlib.Path, where: str) -> bool:
-    return _text(path, where).lstrip().startswith(("[", "{"))
-
-
-def _lines(path: pathlib.Path, where: str) -> list[str]:
+def _lines(text: str, where: str) -> list[str]:
     """The names of a text file, the line's number being the id."""
-    names = [line.strip() for line in _text(path, where).rstrip().split("\n")]
+    names = [line.strip() for line in text.rstrip().split("\n")]
     if "" in names and len(names) > 1:
         raise UserError(
             f"{where} has an empty line {names.index('') + 1}; a line is a name, and its number (from 0) the class id."
