@@ -133,6 +133,15 @@ def only_writer(path: str | os.PathLike[str], what: str) -> Iterator[None]:
         yield
 
 
+def require_folder(path: str | os.PathLike[str], flag: str) -> None:
+    """Raises a UserError if what a flag gives for a folder, or one that it is to lie in, is a file."""
+    for place in (pathlib.Path(path), *pathlib.Path(path).parents):
+        if place.exists():
+            if not place.is_dir():
+                raise UserError(f"--{flag}={path} must be a folder, and {place} is a file; give another --{flag}.")
+            return
+
+
 @contextlib.contextmanager
 def only_process(path: str | os.PathLike[str], flag: str, *, inside: bool = True) -> Iterator[None]:
     """Keeps `path` for this process, and refuses it where another process has it; what a killed one leaves is no lock.
@@ -148,6 +157,8 @@ def only_process(path: str | os.PathLike[str], flag: str, *, inside: bool = True
     target = pathlib.Path(path)
     lock = target / LOCK if inside else target.with_name(f".{target.name}{LOCK}")
     made = list(itertools.takewhile(lambda folder: not folder.exists(), (lock.parent, *lock.parent.parents)))
+    if inside:
+        require_folder(target, flag)
     lock.parent.mkdir(parents=True, exist_ok=True)
     stream = _locked(lock, target, flag)
     try:
@@ -243,6 +254,8 @@ def read_json(
     """
     try:
         data = read_file(path, max_bytes)
+        if not data.strip():
+            raise UserError(f"The {what} {path} is empty; put a copy of it there, or make it anew.")
         text = data.decode(json.detect_encoding(data))
         del data  # annotations of COCO have half a gigabyte
     except OSError as error:

@@ -207,3 +207,17 @@ def test_other_errors_while_writing_stay_what_they_are(tmp_path):
 
     with pytest.raises(UserError, match=r"^The image is damaged\.$"):
         write()
+
+
+def test_empty_json_is_said_to_be_empty(tmp_path):
+    (tmp_path / "config.json").write_text(" \n")
+    with pytest.raises(UserError, match="The run configuration .*config.json is empty; put a copy"):
+        read_json(tmp_path / "config.json", "run configuration")
+
+
+def test_file_in_the_place_of_a_folder_is_named_with_its_flag(tmp_path):
+    (tmp_path / "T").write_text("")
+    for place in ("T", "T/run"):
+        with pytest.raises(UserError, match=f"--workdir=.*{place} must be a folder, and .*/T is a file"):
+            with only_process(tmp_path / place, "workdir"):
+                pass

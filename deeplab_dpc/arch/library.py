@@ -10,7 +10,7 @@ import functools
 import importlib.resources
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from deeplab_dpc import files
@@ -44,6 +44,18 @@ def load_cell(name_or_path: str | os.PathLike[str]) -> Cell:
       UserError: if there is neither, or if the file holds no valid cell.
     """
     return _load(name_or_path, "cell", shipped_cells(), Cell.from_json)
+
+
+def load_cells(names: Iterable[str], flag: str) -> list[tuple[str, Cell]]:
+    """The cells that a flag lists, each with the name or path that was given.
+
+    Raises:
+      UserError: if one is neither a cell that ships nor a file of a cell; it names the flag.
+    """
+    try:
+        return [(name, load_cell(name)) for name in names]
+    except UserError as error:
+        raise UserError(f"--{flag}: {error}") from error
 
 
 def load_genotype(name_or_path: str | os.PathLike[str]) -> Genotype:

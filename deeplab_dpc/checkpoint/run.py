@@ -3,6 +3,7 @@
 run_directory.py says where they are, run_state.py what is in them.
 """
 
+import contextlib
 import dataclasses
 import math
 import pathlib
@@ -235,11 +236,39 @@ def read_weights(checkpoint: RunCheckpoint) -> dict[str, np.ndarray]:
         return read_arrays(checkpoint.path / WEIGHTS, digest_of(_digests(checkpoint), WEIGHTS))
     except DamageError as error:
         workdir = checkpoint.path.parents[1]
-        others = [str(other.step) for other in list_checkpoints(workdir) if other.path != checkpoint.path]
-        choice = f", or evaluate another checkpoint with --run_checkpoint={' or '.join(others)}" if others else ""
-        raise UserError(
-            f"{checkpoint.path} is damaged ({error}); start the training in {workdir} again{choice}."
-        ) from error
+        raise UserError(f"{checkpoint.path} is damaged ({error}); {_what_helps(workdir, checkpoint)}.") from error
+
+
+def _what_helps(workdir: pathlib.Path, damaged: RunCheckpoint) -> str:
+    """What to do about a damaged checkpoint that was asked for: take another one, of those that are whole."""
+    best = best_checkpoint(workdir)
+    choices = [(str(other.step), other) for other in list_checkpoints(workdir)] + ([("best", best)] if best else [])
+    whole = []
+    for name, other in choices:
+        if other.path != damaged.path:
+            with contextlib.suppress(DamageError):
+                read_arrays(other.path / WEIGHTS, digest_of(_digests(other), WEIGHTS))
+                whole.append(name)
+    if whole:
+        return f"give --run_checkpoint={' or '.join(whole)}, which can be read"
+    return "no other checkpoint of the run can be read, so put a copy of it there, or train in another --workdir"
+
+
+def mend_best(workdir: str | pathlib.Path, validations: Sequence[dict[str, Any]]) -> None:
+    """Sets the best checkpoint aside where its weights are damaged; its metrics are mended as in best_metrics."""
+    best = best_checkpoint(workdir)
+    if best is None:
+        return
+    digest = None
+    with contextlib.suppress(DamageError):  # of the metrics, see below
+        digest = _digests(best).get(WEIGHTS)
+    try:
+        read_arrays(best.path / WEIGHTS, digest)
+    except DamageError as error:
+        kept = f"it is kept as {set_aside(best).name}"
+        console.print(f"{best.path} is damaged ({error}); {kept}, and there is no best until the next evaluation.")
+        return
+    best_metrics(workdir, validations)
 
 
 def _digests(checkpoint: RunCheckpoint) -> dict[str, str]:

@@ -115,8 +115,10 @@ def read_arrays(path: pathlib.Path, digest: str | None = None) -> dict[str, np.n
             raise DamageError(f"{path.name} lists {found} arrays and should have {count}")
         with np.load(path, allow_pickle=False) as arrays:
             return dict(arrays)
+    except OSError as error:
+        raise DamageError(f"{path.name}: {error.strerror or _first_line(error)}") from error
     # What zipfile raises depends on the byte that is wrong; RuntimeError if it looks encrypted or compressed.
-    except (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except (ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise DamageError(f"{path.name}: {_first_line(error)}") from error
 
 
@@ -143,9 +145,9 @@ def read_sealed(path: pathlib.Path, keys: Collection[str]) -> tuple[dict[str, An
       DamageError: if it is absent, or not as it was written.
     """
     try:
-        stored = read_json(path, path.name, finite=False)
+        stored = read_json(path, "file", finite=False)
     except UserError as error:
-        raise DamageError(f"{path.name}: {_first_line(error)}") from error
+        raise DamageError(_first_line(error)) from error
     if not isinstance(stored, dict) or stored.keys() - {*keys, FILES, CHECK_SUM}:
         raise DamageError(f"{path.name}: it does not hold what was written")
     if (FILES in stored and CHECK_SUM not in stored) or not has_check_sum(stored):

@@ -103,9 +103,16 @@ def _status(command: str, action: Callable[[], None]) -> int:
         print(f"\n{command}: {stopped}", file=sys.stderr)
         return SIGNALLED + stopped.signal
     except KeyboardInterrupt:
-        print(f"\n{command}: stopped; the same command continues.", file=sys.stderr)
+        print(f"\n{command}: stopped; {_after_stop(command)}.", file=sys.stderr)
         return SIGNALLED + signal.SIGINT
     return 0
+
+
+def _after_stop(command: str) -> str:
+    """What the same command does after Ctrl-C; a build keeps nothing of a data set that is not whole."""
+    if command.startswith("build_"):
+        return "nothing was kept, and the same command starts again"
+    return "the same command continues"
 
 
 def parse(module: types.ModuleType, command: str, argv: Sequence[str]) -> flags.FlagValues:

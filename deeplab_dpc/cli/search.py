@@ -129,8 +129,9 @@ def _with_keras(request: Request) -> None:
 def _search(request: Request) -> None:
     """The work of one process; the report and the live view are its parent's, if it has one."""
     is_child = local_workers.is_child()
-    job = request.claimed_job(request.cache())
-    storage = open_storage(request.service.storage, request.workdir, shared=is_child)
+    job = request.job(request.cache())
+    storage = open_storage(request.service.storage, request.workdir, shared=is_child)  # it may refuse, or not answer
+    request.claim(job)
     with SearchWatch(live=not is_child) as watch:
         result = run_search(job, storage, watch, reporting=not is_child)
     if not is_child:

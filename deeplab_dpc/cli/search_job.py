@@ -9,6 +9,7 @@ from absl import flags
 
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.quiet import quiet_imports
+from deeplab_dpc.cli.search_checks import check_request
 from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, ServiceConfig
 from deeplab_dpc.config.base import one_weight_a_class
 from deeplab_dpc.config.search import ADAPTED, END_TO_END
@@ -16,10 +17,12 @@ from deeplab_dpc.console import console
 from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.files import require_folder
 from deeplab_dpc.run_config import open_run
 from deeplab_dpc.search.feature_cache import FeatureCache, open_cache
 from deeplab_dpc.search.membership import extendable
 from deeplab_dpc.search.runner import Job
+from deeplab_dpc.search.study import check_space
 
 if TYPE_CHECKING:  # a search on a complete cache does without Keras and TensorFlow until it trains
     from deeplab_dpc.models.segmenter import Segmenter
@@ -62,6 +65,7 @@ class Request:
     def from_flags(cls, values: flags.FlagValues) -> Self:
         """Reads and checks them, as far as can be done without a feature cache."""
         flag_groups.required(values, "workdir")
+        require_folder(values.workdir, "workdir")
         config = flag_groups.config_from_flags(SearchConfig, values)
         storage = values.storage or os.environ.get(STORAGE_VARIABLE) or None
         service = flag_groups.config_from_flags(ServiceConfig, values, storage=storage)
@@ -80,6 +84,7 @@ class Request:
             raise UserError(f"--proxy_features={END_TO_END} trains on images: give --data_dir.")
         if service.workers > 1 and values.mode != "search":
             raise UserError(f"--workers={service.workers} is for --mode=search, not for --mode={values.mode}.")
+        check_request(values, config, service, dataset)
         return cls(values, pathlib.Path(values.workdir), config, service, dataset)
 
     def say_what_has_no_effect(self) -> None:
@@ -119,13 +124,17 @@ class Request:
             from deeplab_dpc.search.feature_writer import cache_features
 
         model = build_segmenter(self.model_config(dataset.info.num_classes))
+        plans = self.split_plans(model)
+        scoring = plans[self.config.eval_split]
+        shape = model.features_shape((scoring.rows, *scoring.size, 3))[1:]
+        check_space(self.config, shape, model.config.output_stride)
         if self.config.proxy_features == ADAPTED:
             console.print(str(restore_backbone(model, str(self._adapted_backbone(model.config)), False)))
         elif values.tf_initial_checkpoint:
             console.print(str(restore_backbone(model, values.tf_initial_checkpoint, values.restore_moving_averages)))
         else:
             console.print("No --tf_initial_checkpoint: the features are those of an untrained backbone.")
-        return cache_features(self.workdir / "features", model, dataset, self.split_plans(model), self.config.seed)
+        return cache_features(self.workdir / "features", model, dataset, plans, self.config.seed)
 
     def _adapted_backbone(self, model_config: ModelConfig) -> pathlib.Path:
         from deeplab_dpc.search.adapted_backbone import adapt_backbone
@@ -184,5 +193,10 @@ class Request:
     def claimed_job(self, cache: FeatureCache) -> Job:
         """The same, for a workdir that is claimed for it."""
         job = self.job(cache)
-        open_run(self.workdir, {**job.sections(), "data": job.data}, extendable(self.config))
+        self.claim(job)
         return job
+
+    def claim(self, job: Job) -> None:
+        """Writes the job's configuration into the workdir, or compares it with the one that is there."""
+        check_space(self.config, job.feature_shape, job.cache.output_stride)
+        open_run(self.workdir, {**job.sections(), "data": job.data}, extendable(self.config))

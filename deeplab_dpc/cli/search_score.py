@@ -4,7 +4,6 @@ import statistics
 
 from deeplab_dpc.cli.search_job import Request
 from deeplab_dpc.console import console, print_table
-from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import write_json
 from deeplab_dpc.search.score_cells import score_cells
 
@@ -12,10 +11,6 @@ from deeplab_dpc.search.score_cells import score_cells
 def score(request: Request) -> None:
     """Scores --cells, and writes the table."""
     values, config = request.values, request.config
-    if not values.cells:
-        raise UserError("--cells is required with --mode=score: names or files, comma-separated.")
-    if values.num_seeds < 1:
-        raise UserError(f"--num_seeds must be at least 1, got {values.num_seeds}.")
     table = score_cells(request.cache(), config, values.cells, values.num_seeds, values.train_split)
     rows = [
         (

@@ -128,3 +128,17 @@ class ModelConfig(Config):
     def logits_stride(self) -> int:
         """Of the logits, in pixels: the decoder's last stride, or the features' without a decoder."""
         return self.decoder_output_stride[-1] if self.decoder_output_stride else self.output_stride
+
+
+def check_crop(crop_size: tuple[int, int], model_config: ModelConfig) -> None:
+    """Raises a UserError if the features of a crop would not align with its pixels."""
+    alignment = model_config.alignment
+    if any(side % alignment != 1 for side in crop_size):
+        fitting = ",".join(str(max(side - 1, alignment) // alignment * alignment + 1) for side in crop_size)
+        stride = f"--output_stride={alignment}"
+        if model_config.searched is not None:
+            stride = f"the largest stride in the path of --model_variant={model_config.model_variant}, {alignment}"
+        raise UserError(
+            f"--train_crop_size={crop_size[0]},{crop_size[1]} does not align with {stride}: "
+            f"both sides must be a multiple of it plus 1, for example {fitting}."
+        )

@@ -52,7 +52,8 @@ class Outcome:
             return
         reasons = "; ".join(reason.rstrip(".") for reason in self.left_out[:LISTED])
         more = f"; and {len(self.left_out) - LISTED} more" if len(self.left_out) > LISTED else ""
-        others = f"the other {self.predicted} are in {place}" if self.predicted else "nothing was predicted"
+        are = "one is" if self.predicted == 1 else f"{self.predicted} are"
+        others = f"the other {are} in {place}" if self.predicted else "nothing was predicted"
         raise UserError(f"Left out {len(self.left_out)}: {reasons}{more}; {others}.")
 
 

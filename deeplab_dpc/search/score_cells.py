@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-from deeplab_dpc.arch.library import load_cell
+from deeplab_dpc.arch.library import load_cells
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.console import console, progress_bar
 from deeplab_dpc.search.evaluator import Candidate
@@ -20,7 +20,7 @@ def score_cells(
     Raises:
       UserError: if one is neither a cell that ships nor a file of a cell.
     """
-    cells = {name: load_cell(name) for name in names}
+    cells = dict(load_cells(names, "cells"))
     scores: dict[str, list[ProxyScore]] = {name: [] for name in cells}
     with progress_bar() as progress:
         overall = progress.add_task("Cells", total=len(cells) * num_seeds, note="")

@@ -51,15 +51,29 @@ def open_storage(location: str | None, workdir: pathlib.Path, shared: bool) -> B
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     location = location or f"journal:{workdir / JOURNAL}"
+    check_location(location, shared)
     shown = redacted(location)
     _opened.append(shown)
-    scheme, separator, rest = location.partition(":")
+    scheme, _, rest = location.partition(":")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        if scheme == "journal" and rest:
+        if scheme == "journal":
             return open_journal(journal_path(rest))
-        if scheme == "grpc" and rest.startswith("//"):
-            return _open_proxy(location, shown)
+        if scheme == "grpc":
+            return _open_proxy(*_proxy_address(location, shown), shown)
+    return _open_database(location, shown)
+
+
+def check_location(location: str, shared: bool) -> None:
+    """Raises a UserError for a location that open_storage would refuse by its form; nothing is opened or made."""
+    shown = redacted(location)
+    scheme, separator, rest = location.partition(":")
+    if scheme == "journal" and rest:
+        journal_path(rest)
+        return
+    if scheme == "grpc" and rest.startswith("//"):
+        _proxy_address(location, shown)
+        return
     if not separator or not rest.startswith("//"):
         raise UserError(
             f"--storage={shown} is no storage: give journal:FILE, grpc://HOST:PORT, or a URL such as "
@@ -70,7 +84,7 @@ def open_storage(location: str | None, workdir: pathlib.Path, shared: bool) -> B
             f"--storage={shown} is SQLite, whose file is locked as a whole, so that several workers make each other "
             "fail; give journal:FILE, or put Optuna's proxy before it and give grpc://HOST:PORT."
         )
-    return _open_database(location, shown)
+    _database_url(location, shown)
 
 
 def journal_path(rest: str) -> pathlib.Path:
@@ -84,11 +98,15 @@ def journal_path(rest: str) -> pathlib.Path:
     return pathlib.Path(rest).expanduser()
 
 
-def _open_proxy(location: str, shown: Redacted) -> BaseStorage:
+def _proxy_address(location: str, shown: Redacted) -> tuple[str, int]:
     host, separator, port = location.removeprefix("grpc://").rpartition(":")
     if not separator or not host or not port.isdecimal():
         raise UserError(f"--storage={shown} must be grpc://HOST:PORT.")
-    storage = optuna.storages.GrpcStorageProxy(host=host, port=int(port))
+    return host, int(port)
+
+
+def _open_proxy(host: str, port: int, shown: Redacted) -> BaseStorage:
+    storage = optuna.storages.GrpcStorageProxy(host=host, port=port)
     try:
         storage.wait_server_ready(timeout=READY_SECONDS)
     except ConnectionError as error:
@@ -98,7 +116,7 @@ def _open_proxy(location: str, shown: Redacted) -> BaseStorage:
     return storage
 
 
-def _open_database(location: str, shown: Redacted) -> BaseStorage:
+def _database_url(location: str, shown: Redacted) -> "sqlalchemy.engine.URL":
     import sqlalchemy
 
     try:
@@ -110,6 +128,13 @@ def _open_database(location: str, shown: Redacted) -> BaseStorage:
         ) from error
     if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
         raise UserError(f"--storage={shown} is SQLite in memory, which keeps nothing; give sqlite:///FILE.")
+    return url
+
+
+def _open_database(location: str, shown: Redacted) -> BaseStorage:
+    import sqlalchemy
+
+    url = _database_url(location, shown)
     driver, extra = DRIVERS.get(url.drivername.partition("+")[0], (None, None))
     if driver is not None and "+" not in url.drivername:
         url = url.set(drivername=f"{url.drivername}+{driver}")

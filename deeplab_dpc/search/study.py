@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial
 
 from deeplab_dpc.arch.cell import RATE_OUTPUT_STRIDE, Cell
 from deeplab_dpc.arch.cost import cell_cost
-from deeplab_dpc.arch.library import load_cell
+from deeplab_dpc.arch.library import load_cells
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.search.attempt import RESULT, understood, worker_of
@@ -169,10 +169,26 @@ class SearchStudy:
         return [scored for _, scored in sorted(self._scored.items()) if scored.draw != GIVEN]
 
 
+def check_space(config: SearchConfig, feature_shape: tuple[int, int, int], output_stride: int) -> None:
+    """Raises a UserError if space, limits and sampler do not go together; for before anything is written.
+
+    Args:
+      config: of the search.
+      feature_shape: (height, width, channels) of the scoring split's features.
+      output_stride: of those features.
+    """
+    Constraints.from_config(config, feature_shape, output_stride)
+    check_sampler(config)
+
+
+def check_sampler(config: SearchConfig) -> None:
+    """Raises a UserError if the sampler does not suit the space, which is known before there are features."""
+    make_strategy(config, SearchSpace(config.num_branches, config.cell_rates, config.cell_grids), lambda cell: 0)
+
+
 def _distinct_cells(names: Sequence[str]) -> list[tuple[str, Cell]]:
     cells: dict[str, tuple[str, Cell]] = {}
-    for name in names:
-        cell = load_cell(name)
+    for name, cell in load_cells(names, "warm_starts"):
         cells.setdefault(cell.digest(), (name, cell))
     return list(cells.values())
 

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import keras
 
 from deeplab_dpc.checkpoint.restore import restore_for_training
-from deeplab_dpc.checkpoint.run import fork_training, restore_training
+from deeplab_dpc.checkpoint.run import fork_training, mend_best, restore_training
 from deeplab_dpc.checkpoint.run_directory import best_folder, list_checkpoints, training_folder
 from deeplab_dpc.checkpoint.run_state import Progress
 from deeplab_dpc.checkpoint.same_parts import GENOTYPE_FILE
 from deeplab_dpc.config import DataConfig, ModelConfig, TrainConfig
+from deeplab_dpc.config.model import check_crop
 from deeplab_dpc.console import console
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.foreign_records import check_labels
@@ -109,6 +110,8 @@ def train_in_shared_directory(
             evaluated = [] if validator is None else [config.eval_split]
             _open(workdir, model_config, data, config, dataset, evaluated)
         progress = restore_training(workdir, model.network, model.optimizer) or progress
+        if devices.is_chief:
+            mend_best(workdir, progress.validations)
         if progress.step >= config.training_number_of_steps:
             console.print(f"{workdir} is trained: step {progress.step} of {config.training_number_of_steps}.")
             return model.network
@@ -117,20 +120,6 @@ def train_in_shared_directory(
             console.print(f"Training in {workdir} from step {progress.step}.")
         _fit(workdir, model, data, config, dataset, progress, validator, devices, on_step)
     return model.network
-
-
-def check_crop(crop_size: tuple[int, int], model_config: ModelConfig) -> None:
-    """Raises a UserError if the features of a crop would not align with its pixels."""
-    alignment = model_config.alignment
-    if any(side % alignment != 1 for side in crop_size):
-        fitting = ",".join(str(max(side - 1, alignment) // alignment * alignment + 1) for side in crop_size)
-        stride = f"--output_stride={alignment}"
-        if model_config.searched is not None:
-            stride = f"the largest stride in the path of --model_variant={model_config.model_variant}, {alignment}"
-        raise UserError(
-            f"--train_crop_size={crop_size[0]},{crop_size[1]} does not align with {stride}: "
-            f"both sides must be a multiple of it plus 1, for example {fitting}."
-        )
 
 
 def initialize(

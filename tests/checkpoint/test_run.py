@@ -15,6 +15,7 @@ from deeplab_dpc.checkpoint.run import (
     best_metrics,
     fork_training,
     load_weights,
+    mend_best,
     read_weights,
     restore_training,
     save_best,
@@ -363,5 +364,29 @@ def test_checkpoint_that_is_not_there_is_named_with_those_that_are(run, training
 def test_damaged_checkpoint_that_is_asked_for_is_named_with_what_to_do(run):
     workdir, _ = run
     _flip(_file(workdir, 4, "weights.npz"))
-    with pytest.raises(UserError, match=r"step_00000004 is damaged \(weights.npz: .*\); start .* --run_checkpoint=2"):
+    with pytest.raises(UserError, match=r"step_00000004 is damaged \(weights.npz: .*\); give --run_checkpoint=2,"):
         read_weights(find_checkpoint(workdir, "latest"))
+
+
+def test_damaged_best_is_named_with_the_steps_that_are_whole_and_set_aside_by_the_training(run, training, capsys):
+    workdir, _ = run
+    save_best(workdir, training[0], 3, {"miou": 0.25})
+    mend_best(workdir, [])
+    assert (best_checkpoint(workdir).step, capsys.readouterr().out) == (3, "")
+    _flip(_file(workdir, 2, "weights.npz"))
+    (best_checkpoint(workdir).path / "weights.npz").write_text("x")
+    with pytest.raises(UserError, match=r"best/step_00000003 is damaged .*; give --run_checkpoint=4, which"):
+        read_weights(find_checkpoint(workdir, "best"))
+    mend_best(workdir, [])
+    assert "kept as damaged_step_00000003, and there is no best until the next" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    with pytest.raises(UserError, match="has no checkpoint for --run_checkpoint=best; it holds steps 2 and 4"):
+        find_checkpoint(workdir, "best")
+
+
+def test_absent_archive_is_said_without_numbers_of_the_system(run, training, capsys):
+    workdir, _ = run
+    _file(workdir, 4, "optimizer.npz").unlink()
+    assert restore_training(workdir, *training).step == 2
+    assert "(optimizer.npz: No such file or directory)" in " ".join(capsys.readouterr().out.split())

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deeplab_dpc.cli import main as cli_main
 from deeplab_dpc.cli.main import COMMANDS, execute
 
 TINY = {
@@ -162,6 +163,19 @@ def test_workdir_that_cannot_be_made_is_named(shapes, tmp_path, capsys):
     (tmp_path / "file").write_text("in the way")
     assert execute("train", _argv(workdir=tmp_path / "file" / "run", data_dir=shapes.path)) == 2
     assert "Not a directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [("build_folder", "nothing was kept, and the same command starts again"), ("train", "the same command continues")],
+)
+def test_interrupt_says_what_the_same_command_does(command, words, capsys, monkeypatch):
+    def interrupted(command, argv):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli_main, "_run", interrupted)
+    assert execute(command, []) == 130
+    assert capsys.readouterr().err == f"\n{command}: stopped; {words}.\n"
 
 
 def test_installed_program_lists_its_commands():

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from deeplab_dpc.cli.main import execute
+from deeplab_dpc.search import feature_writer
 from deeplab_dpc.search.scored import ProxyScore
 
 
@@ -45,7 +46,7 @@ def test_workdir_that_cannot_be_made_is_named(search, tmp_path):
     (tmp_path / "S").write_text("in the way")
     status, said = search(workers=2)
     assert (status, len(said.strip().splitlines())) == (2, 1)
-    assert "S/workers" in said
+    assert "--workdir=S must be a folder, and S is a file" in said
 
 
 def test_study_of_another_configuration_is_refused_before_workers_are_started(search, tmp_path):
@@ -128,3 +129,44 @@ def test_storage_may_be_given_by_the_environment(search, tmp_path, monkeypatch):
     status, said = search(workers=2)
     assert status == 2
     assert "--storage=study.db is no storage" in said
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"warm_starts": "aspp,missing.json"}, "--warm_starts: 'missing.json' is neither a cell file nor a cell"),
+        ({"mode": "score", "cells": "aspp,missing"}, "--cells: 'missing' is neither a cell file nor a cell"),
+        ({"mode": "score"}, "--cells is required with --mode=score"),
+        ({"mode": "fidelity"}, "--data_dir is required with --mode=fidelity"),
+        ({"storage": "nowhere"}, "--storage=nowhere is no storage"),
+        ({"storage": "grpc://host"}, "--storage=grpc://host must be grpc://HOST:PORT"),
+        ({"sampler": "exhaustive"}, "--sampler=exhaustive goes through at most"),
+        ({"max_params": 1}, "--max_params=1 admits no cell"),
+        ({"label_weights": "1"}, "--label_weights has 1 weights"),
+    ],
+)
+def test_mistake_is_found_before_anything_is_written(search, tmp_path, flags, message):
+    status, said = search(**flags)
+    assert (status, len(said.strip().splitlines())) == (2, 1)
+    assert message in said
+    assert not (tmp_path / "S" / "config.json").exists()
+    assert not list(tmp_path.rglob("features*"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"warm_starts": "aspp,missing.json"}, "--warm_starts: 'missing.json' is neither"),
+        ({"max_params": 1}, "--max_params=1 admits no cell"),
+        ({"label_weights": "1"}, "--label_weights has 1 weights"),
+        ({"rerank_top_k": 1, "rerank_model_variant": "vgg"}, "--rerank_model_variant=vgg is not known"),
+        ({"rerank_top_k": 1, "train_crop_size": "32,32"}, "--train_crop_size=32,32 does not align"),
+        ({"train_split": "none"}, "no split 'none'"),
+    ],
+)
+def test_mistake_is_found_before_features_are_computed(search, shapes, tmp_path, monkeypatch, flags, message):
+    monkeypatch.setattr(feature_writer, "cache_features", lambda *arguments: pytest.fail("features were computed"))
+    status, said = search(data_dir=shapes.path, feature_cache="", **flags)
+    assert (status, len(said.strip().splitlines())) == (2, 1)
+    assert message in said
+    assert not (tmp_path / "S").exists()

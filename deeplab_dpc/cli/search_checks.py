@@ -1,0 +1,63 @@
+"""What can be known to be wrong with a search before features are computed and before anything is written."""
+
+from absl import flags
+
+from deeplab_dpc.arch.library import load_cells
+from deeplab_dpc.cli import flag_groups
+from deeplab_dpc.cli.quiet import quiet_imports
+from deeplab_dpc.config import FidelityConfig, SearchConfig, ServiceConfig
+from deeplab_dpc.config.base import one_weight_a_class
+from deeplab_dpc.config.model import check_crop
+from deeplab_dpc.config.search import END_TO_END
+from deeplab_dpc.data.dataset_info import Dataset
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.search import local_workers
+from deeplab_dpc.search.storage import check_location
+from deeplab_dpc.search.study import check_sampler
+
+
+def check_request(
+    values: flags.FlagValues, config: SearchConfig, service: ServiceConfig, dataset: Dataset | None
+) -> None:
+    """Raises a UserError for a flag of the mode that cannot be, or that does not suit the data."""
+    load_cells(config.warm_starts, "warm_starts")
+    check_sampler(config)
+    if service.storage:
+        check_location(service.storage, shared=service.workers > 1 or local_workers.is_child())
+    if values.mode == "score":
+        _check_scoring(values)
+    if values.mode == "fidelity":
+        flag_groups.config_from_flags(FidelityConfig, values)
+        if dataset is None:
+            raise UserError("--data_dir is required with --mode=fidelity: cells are trained end to end too.")
+    if dataset is not None:
+        one_weight_a_class(config.label_weights, dataset.info.num_classes)
+        if values.mode in ("search", "fidelity") and not values.propose_only:
+            _check_trainings(values, config, dataset)
+
+
+def _check_scoring(values: flags.FlagValues) -> None:
+    if not values.cells:
+        raise UserError("--cells is required with --mode=score: names or files, comma-separated.")
+    load_cells(values.cells, "cells")
+    if values.num_seeds < 1:
+        raise UserError(f"--num_seeds must be at least 1, got {values.num_seeds}.")
+
+
+def _check_trainings(values: flags.FlagValues, config: SearchConfig, dataset: Dataset) -> None:
+    """What trainings on images need, of finalists and of cells that are scored end to end."""
+    has_contest = values.mode == "fidelity" or config.rerank_top_k
+    if not has_contest and config.proxy_features != END_TO_END:
+        return
+    model = flag_groups.model_config(values, dataset.info.num_classes)
+    networks = [model]
+    if has_contest and config.rerank_model_variant is not None:
+        with quiet_imports():  # which loads Keras
+            from deeplab_dpc.search.contest.network import rerank_network
+        start = (values.tf_initial_checkpoint, values.restore_moving_averages)
+        networks.append(rerank_network(config, model, *start).config)
+    for split in (values.train_split, config.eval_split):
+        dataset.require_labels(split)
+    crop = flag_groups.size(values, "train_crop_size")
+    for network in networks:
+        check_crop(crop, network)
