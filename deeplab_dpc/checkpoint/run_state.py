@@ -147,7 +147,8 @@ def read_sealed(path: pathlib.Path, keys: Collection[str]) -> tuple[dict[str, An
     try:
         stored = read_json(path, "file", finite=False)
     except UserError as error:
-        raise DamageError(_first_line(error)) from error
+        reason = _first_line(error).removeprefix(f"The file {path} ")
+        raise DamageError(f"{path.name} {reason}") from error
     if not isinstance(stored, dict) or stored.keys() - {*keys, FILES, CHECK_SUM}:
         raise DamageError(f"{path.name}: it does not hold what was written")
     if (FILES in stored and CHECK_SUM not in stored) or not has_check_sum(stored):

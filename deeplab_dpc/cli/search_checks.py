@@ -58,6 +58,6 @@ def _check_trainings(values: flags.FlagValues, config: SearchConfig, dataset: Da
         networks.append(rerank_network(config, model, *start).config)
     for split in (values.train_split, config.eval_split):
         dataset.require_labels(split)
-    crop = flag_groups.size(values, "train_crop_size")
+    crop = flag_groups.data_config(values, dataset, model.alignment).train_crop_size  # of the finalists too
     for network in networks:
         check_crop(crop, network)

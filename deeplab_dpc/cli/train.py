@@ -11,6 +11,7 @@ from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.describe import define_json_flag, description, print_description
 from deeplab_dpc.cli.devices import define_device_flags, devices_from_flags
 from deeplab_dpc.config import DataConfig, ModelConfig, TrainConfig
+from deeplab_dpc.config.model import check_crop
 from deeplab_dpc.console import console
 from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.dataset_info import Dataset

@@ -162,7 +162,7 @@ def test_cell_file_whose_branch_reads_a_later_one_is_refused(shapes, tmp_path, c
 def test_workdir_that_cannot_be_made_is_named(shapes, tmp_path, capsys):
     (tmp_path / "file").write_text("in the way")
     assert execute("train", _argv(workdir=tmp_path / "file" / "run", data_dir=shapes.path)) == 2
-    assert "Not a directory" in capsys.readouterr().err
+    assert "must be a folder, and" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
