@@ -80,11 +80,12 @@ def test_closed_standard_streams_are_no_mistake(monkeypatch):
             assert execute("describe", ["--help"]) == 0
 
 
-def test_text_that_the_output_cannot_have_is_escaped(monkeypatch):
-    with open(os.devnull, "w", encoding="ascii") as stream:
+def test_text_that_the_output_cannot_have_is_escaped(monkeypatch, tmp_path):
+    with open(tmp_path / "printed", "w", encoding="ascii") as stream:
         monkeypatch.setattr(sys, "stdout", stream)
         escape_unwritable_text()
         print("stra\udcdfe \u2501")
+    assert (tmp_path / "printed").read_text(encoding="ascii") == "stra\\udcdfe \\u2501\n"
 
 
 def test_exhausted_memory_is_one_sentence(monkeypatch, capsys):
