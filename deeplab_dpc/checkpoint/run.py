@@ -20,8 +20,10 @@ from deeplab_dpc.checkpoint.run_directory import (
     best_folder,
     checkpoint_name,
     checkpoints_in,
+    is_of_another_run,
     list_checkpoints,
     remove_checkpoints,
+    run_identity,
     set_aside,
     training_folder,
 )
@@ -76,7 +78,7 @@ def save_checkpoint(
         partial.mkdir()
         for file, variables in state.items():
             write_arrays(partial / file, variables)
-        write_progress(partial / PROGRESS, progress)
+        write_progress(partial / PROGRESS, dataclasses.replace(progress, run=run_identity(workdir)))
     remove_checkpoints(list_checkpoints(workdir)[:-KEPT])
 
 
@@ -88,7 +90,7 @@ def save_best(workdir: pathlib.Path, network: Segmenter, step: int, metrics: dic
     with atomic_path(folder / checkpoint_name(step)) as partial:
         partial.mkdir()
         write_arrays(partial / WEIGHTS, variables)
-        write_sealed(partial / METRICS, {"step": step, "metrics": metrics})
+        write_sealed(partial / METRICS, {"step": step, "metrics": metrics, "run": run_identity(workdir)})
     remove_checkpoints(other for other in checkpoints_in(folder) if other.step != step)
 
 
@@ -116,13 +118,14 @@ def best_metrics(workdir: str | pathlib.Path, validations: Sequence[dict[str, An
         return {}
     row = rows[-1].items()
     metrics = {name: value for name, value in row if name != "step" and isinstance(value, (int, float))}
-    write_sealed(best.path / METRICS, {"step": best.step, "metrics": metrics})
+    run = run_identity(best.path.parents[1])
+    write_sealed(best.path / METRICS, {"step": best.step, "metrics": metrics, "run": run})
     console.print(f"{damage}; {METRICS} is written again from the row of step {best.step} in validation.csv.")
     return metrics
 
 
 def _stored_metrics(best: RunCheckpoint) -> dict[str, float]:
-    stored, _ = read_sealed(best.path / METRICS, ("step", "metrics"))
+    stored, _ = _read_best(best)
     metrics = stored.get("metrics")
     if stored.get("step") != best.step or not isinstance(metrics, dict):
         raise DamageError(f"{METRICS} does not hold the metrics of step {best.step}")
@@ -274,10 +277,28 @@ def mend_best(workdir: str | pathlib.Path, validations: Sequence[dict[str, Any]]
 def _digests(checkpoint: RunCheckpoint) -> dict[str, str]:
     """Of the files of a checkpoint, or of the best one; {} if it is of an earlier version."""
     if checkpoint.path.parent.name == best_folder("").name:
-        return read_sealed(checkpoint.path / METRICS, ("step", "metrics"))[1]
+        return _read_best(checkpoint)[1]
+    return _read_progress(checkpoint)[1]
+
+
+def _read_best(best: RunCheckpoint) -> tuple[dict[str, Any], dict[str, str]]:
+    """What metrics.json of the best checkpoint holds, and the digests by file name."""
+    stored, digests = read_sealed(best.path / METRICS, ("step", "metrics", "run"))
+    _require_own(best, stored.get("run"))
+    return stored, digests
+
+
+def _read_progress(checkpoint: RunCheckpoint) -> tuple[Progress, dict[str, str]]:
+    """The progress of a checkpoint, and the digests by file name."""
     progress, digests = read_sealed_progress(checkpoint.path / PROGRESS)
     require_step(progress, checkpoint.step)
-    return digests
+    _require_own(checkpoint, progress.run)
+    return progress, digests
+
+
+def _require_own(checkpoint: RunCheckpoint, identity: object) -> None:
+    if is_of_another_run(checkpoint, identity):
+        raise DamageError("it is of another run")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -305,8 +326,7 @@ def _newest_whole(workdir: str | pathlib.Path) -> tuple[_Whole, list[tuple[RunCh
 
 
 def _read_whole(checkpoint: RunCheckpoint) -> _Whole:
-    progress, digests = read_sealed_progress(checkpoint.path / PROGRESS)
-    require_step(progress, checkpoint.step)
+    progress, digests = _read_progress(checkpoint)
     arrays = {
         file: read_arrays(checkpoint.path / file, digest_of(digests, file))
         for file in (WEIGHTS, OPTIMIZER, RANDOM_STATES)

@@ -3,6 +3,7 @@
 WORKDIR/checkpoints/step_00000400           the last two are kept; a training continues from them
 WORKDIR/checkpoints/damaged_step_00000400   one that could not be read, set aside
 WORKDIR/best/step_00000200                  the network at the best evaluation
+WORKDIR/run_id                              the identity that checkpoints of this run hold too
 """
 
 import contextlib
@@ -11,11 +12,14 @@ import itertools
 import pathlib
 import re
 import shutil
+import uuid
 from collections.abc import Iterable
 
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.files import atomic_path
 
 LATEST, BEST = "latest", "best"
+IDENTITY_FILE = "run_id"  # of the run directory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +38,24 @@ def training_folder(workdir: str | pathlib.Path) -> pathlib.Path:
 def best_folder(workdir: str | pathlib.Path) -> pathlib.Path:
     """Where the checkpoint of the best evaluation is."""
     return pathlib.Path(workdir) / "best"
+
+
+def run_identity(workdir: str | pathlib.Path) -> str:
+    """Returns what tells this run from all others: random text that is made at the first checkpoint and kept."""
+    path = pathlib.Path(workdir) / IDENTITY_FILE
+    if not path.exists():
+        with atomic_path(path) as partial:
+            partial.write_text(uuid.uuid4().hex + "\n", encoding="utf-8")
+    return path.read_text(encoding="utf-8").strip()
+
+
+def is_of_another_run(checkpoint: RunCheckpoint, identity: object) -> bool:
+    """Returns whether a checkpoint that holds this identity lies in the directory of another run.
+
+    Of a checkpoint, or a directory, of an earlier version, which has no identity, it cannot be told.
+    """
+    path = checkpoint.path.parents[1] / IDENTITY_FILE
+    return identity is not None and path.exists() and path.read_text(encoding="utf-8").strip() != identity
 
 
 def checkpoint_name(step: int) -> str:

@@ -47,11 +47,13 @@ class Progress:
       step: in batches.
       rows: of metrics.csv so far.
       validations: rows of validation.csv so far.
+      run: the identity of the run that wrote it (run_directory.run_identity); None in checkpoints that have none.
     """
 
     step: int = 0
     rows: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     validations: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    run: str | None = dataclasses.field(default=None, compare=False)
 
 
 class DamageError(Exception):
@@ -157,8 +159,11 @@ def read_sealed(path: pathlib.Path, keys: Collection[str]) -> tuple[dict[str, An
 
 
 def write_progress(path: pathlib.Path, progress: Progress) -> None:
-    """Writes it, sealed."""
-    write_sealed(path, dataclasses.asdict(progress))
+    """Writes the progress, sealed."""
+    value = dataclasses.asdict(progress)
+    if progress.run is None:
+        del value["run"]
+    write_sealed(path, value)
 
 
 def read_progress(path: pathlib.Path) -> Progress:
@@ -172,10 +177,10 @@ def read_progress(path: pathlib.Path) -> Progress:
 
 def read_sealed_progress(path: pathlib.Path) -> tuple[Progress, dict[str, str]]:
     """The same, and the digests of the archives beside it by file name."""
-    stored, digests = read_sealed(path, ("step", "rows", "validations", "history"))
+    stored, digests = read_sealed(path, ("step", "rows", "validations", "history", "run"))
     try:
         rows = stored["history"] if "history" in stored else stored["rows"]
-        progress = Progress(stored["step"], rows, stored.get("validations", []))
+        progress = Progress(stored["step"], rows, stored.get("validations", []), stored.get("run"))
     except KeyError as error:
         raise DamageError(f"{path.name}: {_first_line(error)}") from error
     if not isinstance(progress.step, int) or not all(_are_rows(some) for some in (rows, progress.validations)):

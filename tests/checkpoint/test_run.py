@@ -240,6 +240,23 @@ def test_weights_of_another_step_are_not_evaluated(run):
         read_weights(find_checkpoint(workdir, "latest"))
 
 
+def test_checkpoint_of_another_run_is_set_aside_and_not_evaluated(run, training, capsys):
+    """Its own digests are right; only the identity of the run tells."""
+    workdir, values = run
+    network, optimizer = training
+    other = workdir.with_name("other")
+    save_checkpoint(other, network, optimizer, Progress(6, []))
+    save_best(other, network, 6, {"miou": 0.9})
+    for folder in ("checkpoints", "best"):
+        shutil.copytree(other / folder / "step_00000006", workdir / folder / "step_00000006")
+    for which in ("latest", "best"):
+        with pytest.raises(UserError, match=r"step_00000006 is damaged \(it is of another run\)"):
+            read_weights(find_checkpoint(workdir, which))
+    assert restore_training(workdir, network, optimizer).step == 4
+    _assert_equal(_values(network, optimizer), values[4])
+    assert "step_00000006 is damaged (it is of another run)" in " ".join(capsys.readouterr().out.split())
+
+
 def test_checkpoint_of_a_version_without_digests_is_restored(run, training):
     workdir, values = run
     path = _file(workdir, 4, "progress.json")
