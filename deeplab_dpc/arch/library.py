@@ -47,7 +47,7 @@ def load_cell(name_or_path: str | os.PathLike[str]) -> Cell:
 
 
 def load_cells(names: Iterable[str], flag: str) -> list[tuple[str, Cell]]:
-    """The cells that a flag lists, each with the name or path that was given.
+    """Returns the cells that a flag lists, each with the name or path that was given.
 
     Raises:
       UserError: if one is neither a cell that ships nor a file of a cell; it names the flag.

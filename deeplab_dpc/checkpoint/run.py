@@ -243,7 +243,7 @@ def read_weights(checkpoint: RunCheckpoint) -> dict[str, np.ndarray]:
 
 
 def _what_helps(workdir: pathlib.Path, damaged: RunCheckpoint) -> str:
-    """What to do about a damaged checkpoint that was asked for: take another one, of those that are whole."""
+    """Returns what to do about a damaged checkpoint that was asked for: take another one, of those that are whole."""
     best = best_checkpoint(workdir)
     choices = [(str(other.step), other) for other in list_checkpoints(workdir)] + ([("best", best)] if best else [])
     whole = []
@@ -275,21 +275,21 @@ def mend_best(workdir: str | pathlib.Path, validations: Sequence[dict[str, Any]]
 
 
 def _digests(checkpoint: RunCheckpoint) -> dict[str, str]:
-    """Of the files of a checkpoint, or of the best one; {} if it is of an earlier version."""
+    """Returns the digests of a checkpoint's files; {} if it is of an earlier version."""
     if checkpoint.path.parent.name == best_folder("").name:
         return _read_best(checkpoint)[1]
     return _read_progress(checkpoint)[1]
 
 
 def _read_best(best: RunCheckpoint) -> tuple[dict[str, Any], dict[str, str]]:
-    """What metrics.json of the best checkpoint holds, and the digests by file name."""
+    """Returns what metrics.json of the best checkpoint holds, and the digests by file name."""
     stored, digests = read_sealed(best.path / METRICS, ("step", "metrics", "run"))
     _require_own(best, stored.get("run"))
     return stored, digests
 
 
 def _read_progress(checkpoint: RunCheckpoint) -> tuple[Progress, dict[str, str]]:
-    """The progress of a checkpoint, and the digests by file name."""
+    """Returns the progress of a checkpoint, and the digests by file name."""
     progress, digests = read_sealed_progress(checkpoint.path / PROGRESS)
     require_step(progress, checkpoint.step)
     _require_own(checkpoint, progress.run)

@@ -125,7 +125,7 @@ def read_arrays(path: pathlib.Path, digest: str | None = None) -> dict[str, np.n
 
 
 def file_digest(path: pathlib.Path) -> str:
-    """SHA-256 of a file."""
+    """Returns the SHA-256 of a file."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -137,7 +137,7 @@ def write_sealed(path: pathlib.Path, value: dict[str, Any]) -> None:
 
 
 def read_sealed(path: pathlib.Path, keys: Collection[str]) -> tuple[dict[str, Any], dict[str, str]]:
-    """What write_sealed was given, and the digests by file name; {} for those of an earlier version.
+    """Returns what write_sealed was given, and the digests by file name; {} for those of an earlier version.
 
     Args:
       path: of the file.
@@ -176,7 +176,7 @@ def read_progress(path: pathlib.Path) -> Progress:
 
 
 def read_sealed_progress(path: pathlib.Path) -> tuple[Progress, dict[str, str]]:
-    """The same, and the digests of the archives beside it by file name."""
+    """Returns the same, and the digests of the archives beside it by file name."""
     stored, digests = read_sealed(path, ("step", "rows", "validations", "history", "run"))
     try:
         rows = stored["history"] if "history" in stored else stored["rows"]

@@ -54,7 +54,7 @@ def require_same_genotype(config: ModelConfig, source: str) -> None:
 
 
 def other_head(wanted: Shapes, stored: Shapes, config: ModelConfig, source: str) -> str | None:
-    """Why the context module starts fresh; None if it is the checkpoint's."""
+    """Returns why the context module starts fresh; None if it is the checkpoint's."""
     scope = backbone_class(config.model_variant).SCOPE
     theirs = {name: shape for name, shape in stored.items() if module_of(name, scope) == HEAD}
     if not theirs:
@@ -107,13 +107,13 @@ def _rates_in_pixels(config: ModelConfig) -> list[int]:
 
 
 def _cell_beside(source: str) -> Cell | None:
-    """The cell that is written beside a TensorFlow 1 checkpoint by export.py; None if there is none."""
+    """Returns the cell that is written beside a TensorFlow 1 checkpoint by export.py; None if there is none."""
     path = f"{source}{CELL_SUFFIX}"
     return load_cell(path) if pathlib.Path(path).exists() else None
 
 
 def other_decoder(wanted: Shapes, stored: Shapes, config: ModelConfig, source: str) -> str | None:
-    """Why the decoder starts fresh; None if it is the checkpoint's, or there is none."""
+    """Returns why the decoder starts fresh; None if it is the checkpoint's, or there is none."""
     if config.decoder_output_is_logits:
         return None
     theirs = {name: shape for name, shape in stored.items() if name.startswith(f"{DECODER}/")}
@@ -134,7 +134,7 @@ def other_decoder(wanted: Shapes, stored: Shapes, config: ModelConfig, source: s
 
 
 def other_logits(wanted: Shapes, stored: Shapes, config: ModelConfig, initialize_last_layer: bool) -> str | None:
-    """Why the logits start fresh; None if they are the checkpoint's."""
+    """Returns why the logits start fresh; None if they are the checkpoint's."""
     if not initialize_last_layer:
         return "The logits start fresh, as --initialize_last_layer=false asks."
     if all(stored.get(name) == shape for name, shape in wanted.items()):

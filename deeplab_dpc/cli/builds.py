@@ -50,6 +50,6 @@ def finish(dataset: Dataset, values: flags.FlagValues) -> None:
 
 
 def _is_checked(report: pathlib.Path) -> bool:
-    """Whether an earlier check found no error."""
+    """Returns whether an earlier check found no error."""
     value = read_json(report, "report of check_data") if report.exists() else None
     return isinstance(value, dict) and not value.get("errors", True)

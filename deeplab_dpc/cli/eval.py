@@ -166,7 +166,7 @@ def _folder(values: flags.FlagValues, loaded: LoadedPredictor) -> pathlib.Path |
 
 
 def _dataset(values: flags.FlagValues, loaded: LoadedPredictor) -> Dataset:
-    """The data set that the flags name, or the run's.
+    """Returns the data set that the flags name, or the run's.
 
     Raises:
       UserError: if it is not there, or its classes are not the network's.

@@ -44,6 +44,6 @@ def compare_runs(values: flags.FlagValues, bootstrap: Bootstrap) -> None:
 
 
 def _occurring(evaluation: StoredEvaluation) -> tuple[int, int]:
-    """The number of classes that occur in the labels, and of those that can: all but the ignored one."""
+    """Returns the number of classes that occur in the labels, and of those that can: all but the ignored one."""
     subject, labelled = evaluation.subject, evaluation.measured[0].counts.sums().labelled
     return int((labelled > 0).sum()), len(subject.class_names) - (subject.ignore_label < len(subject.class_names))

@@ -262,7 +262,7 @@ class Exports:
     def _compared(
         self, path: pathlib.Path, reference: ImagePredictor, images: list[np.ndarray], threshold: float
     ) -> list[str]:
-        """Lines on how far an export predicts as the network does; a UserError if it is not far enough."""
+        """Returns lines on how far an export predicts as the network does; a UserError if it is not far enough."""
         if not images:
             return ["not compared with the Keras model (--nocheck)"]
         exported = load_exported_model(path)

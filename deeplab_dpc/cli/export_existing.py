@@ -16,7 +16,7 @@ CHECKED = {"export_dir": "", "export_tflite": ".tflite", "export_onnx": ".onnx"}
 
 
 def existing_export(name: str, target: pathlib.Path) -> ModelInfo | None:
-    """The facts of a whole export that is there already, as after a command whose next format failed.
+    """Returns the facts of a whole export that is there already, as after a command whose next format failed.
 
     Raises:
       UserError: if the name does not fit, or what is there is none.
@@ -37,7 +37,7 @@ def existing_export(name: str, target: pathlib.Path) -> ModelInfo | None:
 
 
 def taken(name: str, target: pathlib.Path, why: str) -> UserError:
-    """The error of a target at which something is that is not to be overwritten, and `why` it is not kept."""
+    """Returns the error of a target at which something is that is not to be overwritten, and `why` it is not kept."""
     kind = "directory" if name == "export_dir" else "file"
     return UserError(
         f"--{name}={target} exists; give a new {kind}, so that no model in use is overwritten; what is there "
@@ -46,7 +46,7 @@ def taken(name: str, target: pathlib.Path, why: str) -> UserError:
 
 
 def has_checkpoint(prefix: str, arrays: Mapping[str, np.ndarray]) -> bool:
-    """Whether a TensorFlow 1 checkpoint is there that holds these variables; a UserError for any other."""
+    """Returns whether a TensorFlow 1 checkpoint is there that holds these variables; a UserError for any other."""
     if not pathlib.Path(f"{prefix}.index").exists():
         return False
     stored = read_tf1_checkpoint(prefix)

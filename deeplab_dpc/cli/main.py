@@ -109,7 +109,7 @@ def _status(command: str, action: Callable[[], None]) -> int:
 
 
 def _after_stop(command: str) -> str:
-    """What the same command does after Ctrl-C; a build keeps nothing of a data set that is not whole."""
+    """Returns what the same command does after Ctrl-C; a build keeps nothing of a data set that is not whole."""
     if command.startswith("build_"):
         return "nothing was kept, and the same command starts again"
     return "the same command continues"

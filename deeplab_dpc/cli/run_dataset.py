@@ -12,7 +12,7 @@ from deeplab_dpc.run_config import read_section
 
 
 def data_config(workdir: pathlib.Path) -> DataConfig:
-    """The data that a run was trained on, as its configuration has it."""
+    """Returns the data that a run was trained on, as its configuration has it."""
     return read_section(workdir, "data", DataConfig)
 
 

@@ -80,7 +80,7 @@ def propose(request: Request) -> None:
 
 
 def _data_section(request: Request) -> dict[str, DataConfig]:
-    """The data, where cells are scored on images."""
+    """Returns the data, where cells are scored on images."""
     dataset = request.dataset
     if request.config.proxy_features != END_TO_END or dataset is None:
         return {}

@@ -18,7 +18,7 @@ def caption_font(size: int) -> Font:
 
 
 def fitting(text: str, font: Font, width: int) -> str:
-    """The text in one line, or its end where the whole is wider than that many pixels."""
+    """Returns the text in one line, or its end where the whole is wider than that many pixels."""
     text = printable(text)
     if font.getlength(text) <= width:
         return text

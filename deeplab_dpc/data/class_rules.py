@@ -71,12 +71,12 @@ def check_categories(categories: Any, num_classes: int, where: str) -> None:
 
 
 def is_byte(value: Any) -> bool:
-    """Whether `value` is an integer in 0..255 (true and false are none)."""
+    """Returns whether `value` is an integer in 0..255 (true and false are none)."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 255
 
 
 def is_color(value: Any) -> bool:
-    """Whether `value` is a list of three integers in 0..255."""
+    """Returns whether `value` is a list of three integers in 0..255."""
     return isinstance(value, list | tuple) and len(value) == 3 and all(map(is_byte, value))
 
 

@@ -44,7 +44,7 @@ class ClassesFile:
 
 
 def load_classes(given: str | os.PathLike[str]) -> tuple[tuple[str, ...], tuple[Color, ...], int]:
-    """The class names, the palette and the ignore label of a classes file, see `read_classes_file`."""
+    """Returns the class names, the palette and the ignore label of a classes file, see `read_classes_file`."""
     found = read_classes_file(given)
     return found.names, found.palette, found.ignore_label
 
@@ -78,7 +78,7 @@ def read_classes_file(given: str | os.PathLike[str]) -> ClassesFile:
 
 
 def _listed_names(given: str | os.PathLike[str]) -> list[str]:
-    """The names that are given in place of a file; [] for a file."""
+    """Returns the names that are given in place of a file; [] for a file."""
     if not isinstance(given, str) or "," not in given or given.lower().endswith(_FILES) or os.path.exists(given):
         return []
     return [name.strip() for name in given.split(",")]
@@ -97,7 +97,7 @@ def _text(path: pathlib.Path, where: str) -> str:
 
 
 def _lines(text: str, where: str) -> list[str]:
-    """The names of a text file, the line's number being the id."""
+    """Returns the names of a text file, the line's number being the id."""
     names = [line.strip() for line in text.rstrip().split("\n")]
     if "" in names and len(names) > 1:
         raise UserError(
@@ -107,7 +107,7 @@ def _lines(text: str, where: str) -> list[str]:
 
 
 def _from_value(value: Any, where: str) -> ClassesFile:
-    """The classes of a JSON value."""
+    """Returns the classes of a JSON value."""
     if isinstance(value, list):
         value = {"classes": value}
     if not isinstance(value, dict) or "classes" not in value:
@@ -147,7 +147,7 @@ def _from_value(value: Any, where: str) -> ClassesFile:
 
 
 def _inside(where: str) -> str:
-    """The same words inside a sentence."""
+    """Returns the same words inside a sentence."""
     return where.replace("The classes", "the classes", 1)
 
 

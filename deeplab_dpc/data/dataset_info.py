@@ -60,7 +60,7 @@ class DatasetInfo:
 
     @classmethod
     def from_json(cls, value: Any) -> Self:
-        """The inverse of `to_json`; also takes the lists that JSON makes of tuples.
+        """Returns the inverse of `to_json`; also takes the lists that JSON makes of tuples.
 
         Raises:
           UserError: if something is missing or is not what the attributes must be.
@@ -155,7 +155,7 @@ class Dataset:
         return shards
 
     def record_files(self, split: str) -> list[pathlib.Path]:
-        """The same, whatever the files hold."""
+        """Returns the same, whatever the files hold."""
         if split not in self.info.splits:
             splits = ", ".join(self.info.splits)
             raise UserError(f"The data set in {self.path} has no split {split!r}; its splits are {splits}.")

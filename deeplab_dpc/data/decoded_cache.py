@@ -55,7 +55,7 @@ class DecodedCache:
     path: pathlib.Path = pathlib.Path()
 
     def window(self, record: int, top: int, left: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-        """A window of a record: image uint8 [height, width, 3] and label uint8 [height, width].
+        """Returns a window of a record: image uint8 [height, width, 3] and label uint8 [height, width].
 
         Raises:
           UserError: if the picture does not have its check sum.
@@ -133,7 +133,7 @@ def _write(
 
 
 def _open(path: pathlib.Path) -> DecodedCache:
-    """The raw file and what is known of it.
+    """Returns the raw file and what is known of it.
 
     Raises:
       UserError: if they do not go together.

@@ -117,7 +117,7 @@ def examine(record: bytes | Damage, has_label: bool, num_classes: int, ignore_la
 
 
 def _orientation(encoded: bytes) -> int:
-    """The EXIF orientation of an image that can be decoded; 1 where Pillow cannot open it."""
+    """Returns the EXIF orientation of an image that can be decoded; 1 where Pillow cannot open it."""
     try:
         with Image.open(io.BytesIO(encoded)) as picture:
             return orientation(picture)

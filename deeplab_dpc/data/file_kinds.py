@@ -32,7 +32,7 @@ _HIDDEN = (".", "__MACOSX")
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or a folder of its path is hidden, or of those that macOS adds."""
+    """Returns whether a file or a folder of its path is hidden, or of those that macOS adds."""
     return any(part.startswith(_HIDDEN) for part in pathlib.PurePosixPath(name).parts)
 
 
@@ -44,7 +44,7 @@ def broken_link(path: str | os.PathLike[str]) -> str | None:
 
 
 def kind_of_contents(head: bytes) -> str | None:
-    """The ending that a file of such first bytes should have, if it is a picture."""
+    """Returns the ending that a file of such first bytes should have, if it is a picture."""
     for start, suffix in ((b"\xff\xd8\xff", ".jpg"), (b"\x89PNG\r\n\x1a\n", ".png"), (b"GIF8", ".gif")):
         if head.startswith(start):
             return suffix
@@ -56,7 +56,7 @@ def kind_of_contents(head: bytes) -> str | None:
 
 
 def listed(names: Iterable[str], noun: str) -> str:
-    """The first few names and how many there are: 'a.jpg, b.jpg, c.jpg, ...: 12 images'."""
+    """Returns the first few names and how many there are: 'a.jpg, b.jpg, c.jpg, ...: 12 images'."""
     names = list(names)
     first = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
     return f"{first}: {len(names)} {noun}{'s' if len(names) > 1 else ''}"

@@ -38,7 +38,7 @@ _GREY, _INDEXED = 0, 3
 
 
 def load_records(path: pathlib.Path, classes: str | os.PathLike[str]) -> Dataset:
-    """The data set of a directory of record files, and of a classes file or names (`read_classes_file`).
+    """Returns the data set of a directory of record files, and of a classes file or names (`read_classes_file`).
 
     Splits and counts are those of the files, the largest sizes those in the images' headers. They are kept in the
     directory, if it can be written, and read again where the files have changed.
@@ -263,7 +263,7 @@ def check_evaluable(dataset: Dataset, split: str, instead: str) -> None:
 
 
 def _count_ids(dataset: Dataset, split: str, at_most: int | None = None) -> np.ndarray:
-    """The pixels of each id in the labels of a split, or of its first records: int64 [256].
+    """Returns the pixels of each id in the labels of a split, or of its first records: int64 [256].
 
     Raises:
       UserError: if a label has an id that is neither a class nor the ignore label, or a record cannot be read.

@@ -30,7 +30,7 @@ class ImageFile:
 
 
 def find_images(images: str, without: Sequence[pathlib.Path] = (), flag: str = "images") -> list[ImageFile]:
-    """The images that a flag names, sorted by path.
+    """Returns the images that a flag names, sorted by path.
 
     Args:
       images: a file; a folder, of which the files directly in it are taken; or a pattern with *, ? or [...], in which
@@ -85,7 +85,7 @@ def _matching(root: pathlib.Path, pattern: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _files_below(folder: pathlib.Path, above: frozenset[str]) -> Iterator[pathlib.Path]:
-    """The files in a folder and in those in it, links to a folder that they lie in excepted."""
+    """Yields the files in a folder and in those in it, links to a folder that they lie in excepted."""
     above |= {os.path.realpath(folder)}
     for path in folder.iterdir():
         if is_hidden(path.name):
@@ -97,7 +97,7 @@ def _files_below(folder: pathlib.Path, above: frozenset[str]) -> Iterator[pathli
 
 
 def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Whether the parts of a path match those of a pattern, in which ** is any number of them."""
+    """Returns whether the parts of a path match those of a pattern, in which ** is any number of them."""
     if not pattern or not parts:
         return not parts and all(part == "**" for part in pattern)
     if pattern[0] == "**":

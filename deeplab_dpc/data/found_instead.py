@@ -17,7 +17,7 @@ _TFDS_INFO = "features.json"
 
 
 def no_dataset_there(data_dir: pathlib.Path) -> str:
-    """A sentence for a directory in which there is no data set."""
+    """Returns a sentence for a directory in which there is no data set."""
     if not data_dir.exists():
         return f"There is no folder {data_dir}; give that of the data set as --data_dir, or build one{_how(data_dir)}."
     if not data_dir.is_dir():
@@ -48,7 +48,7 @@ def no_dataset_there(data_dir: pathlib.Path) -> str:
 
 
 def record_file_name(name: str) -> str:
-    """What a record file of another name should be called."""
+    """Returns what a record file of another name should be called."""
     shard = _SHARD.search(name)
     number, total = (int(shard[1]), int(shard[2])) if shard else (0, 1)
     words = re.findall(r"[A-Za-z][A-Za-z0-9_]*", name)
@@ -64,7 +64,7 @@ def _how(data_dir: pathlib.Path) -> str:
 
 
 def _files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    """The first files that are not hidden, a few folders deep."""
+    """Yields the first files that are not hidden, a few folders deep."""
     seen = 0
     for place, folders, names in os.walk(folder):
         depth = len(pathlib.Path(place).relative_to(folder).parts)

@@ -190,7 +190,7 @@ def iterate(tf_dataset: tf.data.Dataset, description: str, shards: Sequence[path
 
 
 def _own_error(error: tf.errors.OpError | UnicodeDecodeError) -> UserError | None:
-    """The UserError that was raised in a function of the pipeline; None if it is another error."""
+    """Returns the UserError that was raised in a function of the pipeline; None if it is another error."""
     match = re.search(rf"{UserError.__name__}: (.+)", error.message) if isinstance(error, tf.errors.OpError) else None
     return UserError(match[1]) if match else None
 
@@ -239,7 +239,7 @@ def _damaged_record(shard: pathlib.Path) -> tuple[str, str] | None:
 
 
 def _unlabelled_record(shard: pathlib.Path) -> tuple[str, str] | None:
-    """The first record of a whole file that has no label, as `_damaged_record` has it."""
+    """Returns the first record of a whole file that has no label, as `_damaged_record` has it."""
     for index, features in enumerate(_records([shard]).map(parse_example).as_numpy_iterator()):
         if not features["image/segmentation/class/encoded"]:
             return f"record {index} of {shard} (image {filename_text(features['image/filename'])})", "it has no label"

@@ -86,7 +86,7 @@ def require_whole(folder: pathlib.Path, split: str, shards: Sequence[pathlib.Pat
 
 
 def _shard_lengths(folder: pathlib.Path, split: str) -> list[int] | None:
-    """The number of records of each file, by TFDS; None where it does not say."""
+    """Returns the number of records of each file, by TFDS; None where it does not say."""
     stored = _stored_split(folder, split)
     if stored is None:
         return None
@@ -111,7 +111,7 @@ def _stored_split(folder: pathlib.Path, split: str) -> dict[str, Any] | None:
 
 
 def _integer(folder: pathlib.Path, value: Any) -> int:
-    """A number of dataset_info.json, which holds them as text."""
+    """Returns a number of dataset_info.json, which holds them as text."""
     if not isinstance(value, str) or not value.isdecimal() or len(value) > 18:
         raise _damaged(folder)
     return int(value)

@@ -165,5 +165,5 @@ def _pyav() -> ModuleType:
 
 
 def _lenient(av: ModuleType) -> dict[str, str]:
-    """Options with which PyAV opens a file whose metadata is no UTF-8: what later versions do by themselves."""
+    """Returns options with which PyAV opens a file whose metadata is no UTF-8: what later versions do by themselves."""
     return {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < LENIENT_PYAV else {}

@@ -97,7 +97,7 @@ class _Archive(RawFiles):
 
     @abc.abstractmethod
     def _contents(self, member: Any) -> bytes:
-        """The member's bytes."""
+        """Returns the member's bytes."""
 
     def _member(self, name: str) -> Any:
         if name not in self.members:
@@ -168,7 +168,7 @@ class Tar(_Archive):
             self._opened = stack.pop_all()
 
     def _files(self, members: list[tarfile.TarInfo]) -> Iterator[tuple[str, bool, tarfile.TarInfo]]:
-        """What `_keep` takes, links to files of the archive among it."""
+        """Yields what `_keep` takes, links to files of the archive among it."""
         by_name = {str(pathlib.PurePosixPath(info.name)): info for info in members}
         for info in members:
             target: tarfile.TarInfo | None = info

@@ -120,7 +120,7 @@ def _opened(split: str, files: CocoSplit, stack: contextlib.ExitStack) -> _Opene
 
 
 def _examples(split: str, files: _Opened, class_ids: dict[int, int]) -> list[RawExample]:
-    """All images of a split with their labels."""
+    """Returns all images of a split with their labels."""
     annotations, images, pngs = files.annotations, files.images, files.pngs
     image_paths = _locate(images, [image.filename for image in annotations.images], f"{split}2017.zip")
     stat = annotations.path.stat()
@@ -176,7 +176,7 @@ def _locate(raw: RawFiles, filenames: list[str], archive: str) -> list[str]:
 
 
 def _labelled(split: str, examples: list[RawExample], min_pixels: int, skip_bad: bool, noun: str) -> list[RawExample]:
-    """The examples with enough pixels of the classes; the labels are drawn for this, and again when written."""
+    """Returns the examples with enough pixels of the classes; the labels are drawn for this, and again when written."""
     if not min_pixels:
         return examples
     counts: Iterable[int] = (_foreground(example, skip_bad, min_pixels) for example in examples)

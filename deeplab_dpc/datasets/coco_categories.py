@@ -108,7 +108,7 @@ def choose_classes(annotations: Mapping[str, CocoAnnotations], categories: str =
 
 
 def _voc_ids(annotations: CocoAnnotations) -> dict[int, int]:
-    """The VOC class id by category id; categories that VOC lacks are not in it."""
+    """Returns the VOC class id by category id; categories that VOC lacks are not in it."""
     ids = enumerate(VOC_FROM_COCO.values(), start=1)
     found = {annotations.categories[name]: class_id for class_id, name in ids if name in annotations.categories}
     if not found:

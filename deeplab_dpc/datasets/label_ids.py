@@ -116,7 +116,7 @@ class LabelReader:
         return PaletteCheck(self.classes, self._class_of)
 
     def _class_of(self, raw: int) -> int:
-        """The class id of a raw id; the ignore label for one that the map does not name."""
+        """Returns the class id of a raw id; the ignore label for one that the map does not name."""
         if self.id_map is None:
             return raw
         target = self.id_map.get(str(raw), self.id_map.get(OTHER, self.classes.ignore_label))

@@ -134,7 +134,7 @@ def _require_lossless(picture: Image.Image, data: bytes, name: str) -> None:
 
 
 def _webp_chunks(data: bytes) -> list[bytes]:
-    """The kinds of the chunks of a WebP file."""
+    """Returns the kinds of the chunks of a WebP file."""
     kinds, position = [], 12
     while position + 8 <= len(data):
         kinds.append(data[position : position + 4])

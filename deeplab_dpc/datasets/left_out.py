@@ -55,5 +55,5 @@ def say_empty_folders(raw: RawFiles) -> None:
 
 
 def _head(raw: RawFiles, name: str) -> bytes:
-    """The first bytes of a file; none of one that is too large for a picture, which is not read."""
+    """Returns the first bytes of a file; none of one that is too large for a picture, which is not read."""
     return raw.read(name)[:HEAD_BYTES] if raw.identity(name)[0] <= _LARGEST else b""

@@ -17,7 +17,7 @@ _COMPARED = 20  # guesses, the most frequent ones
 
 
 def file_key(name: str) -> str:
-    """The path without the suffix, in one spelling of accented letters (macOS has another)."""
+    """Returns the path without the suffix, in one spelling of accented letters (macOS has another)."""
     return unicodedata.normalize("NFC", str(pathlib.PurePosixPath(name).with_suffix("")))
 
 
@@ -35,7 +35,7 @@ class Naming:
     after: str = ""
 
     def label_key(self, image_key: str) -> str:
-        """The key of an image's label."""
+        """Returns the key of an image's label."""
         folder, stem = os.path.split(image_key)
         return os.path.join(folder, f"{self.before}{stem.removesuffix(self.image_end)}{self.after}")
 

@@ -122,13 +122,13 @@ def is_split_name(name: str) -> bool:
 
 
 def meant_split(name: str) -> str | None:
-    """The split that a name means which differs from it only in capitals; None if there is none such."""
+    """Returns the split that a name means which differs from it only in capitals; None if there is none such."""
     lower = name.lower()
     return lower if lower in ("train", "val", "test") and name != lower else None
 
 
 def _position(name: str) -> float:
-    """A number in [0, 1) that looks random."""
+    """Returns a number in [0, 1) that looks random."""
     return int.from_bytes(hashlib.sha256(os.fsencode(file_key(name))).digest()[:8]) / 2**64
 
 
@@ -181,7 +181,7 @@ def _matched(images: RawTree, labels: RawTree | None, folder: str, is_shared: bo
 
 
 def _without_label(alone: list[str], where: str, labels: RawTree, folder: str, naming: Naming) -> str:
-    """What to say of images without a label: what lies there, and what it should be called."""
+    """Returns what to say of images without a label: what lies there, and what it should be called."""
     there, example = labels.title(folder), naming.label_key(file_key(alone[0]))
     beside = labels.files(folder, ())
     if jpeg := next(
@@ -199,7 +199,7 @@ def _without_label(alone: list[str], where: str, labels: RawTree, folder: str, n
 
 
 def _by_key(tree: RawTree, folder: str, suffixes: tuple[str, ...], preferred: str = "") -> dict[str, str]:
-    """The files by their keys; of several of the same key the one with the preferred suffix."""
+    """Returns the files by their keys; of several of the same key the one with the preferred suffix."""
     groups: dict[str, list[str]] = collections.defaultdict(list)
     for name in tree.files(folder, suffixes):
         groups[file_key(name)].append(name)

@@ -87,7 +87,7 @@ def turned_with(image: EncodedImage, ids: np.ndarray) -> tuple[np.ndarray, bool]
 
 
 def _bits(picture: Image.Image, data: bytes) -> int:
-    """The bits per channel; 8 where the format has no others."""
+    """Returns the bits per channel; 8 where the format has no others."""
     if picture.format == "PNG":
         return data[PNG_BIT_DEPTH]
     depths = getattr(picture, "tag_v2", {}).get(_TIFF_BITS, 8) if picture.format == "TIFF" else 8
@@ -136,7 +136,7 @@ def encode_png(picture: Image.Image | np.ndarray, turn: int = 1) -> bytes:
 
 
 def decode(data: bytes, name: str, formats: tuple[str, ...]) -> Image.Image:
-    """The fully decoded picture.
+    """Returns the fully decoded picture.
 
     Raises:
       UserError: if it cannot be decoded, or is of another format.

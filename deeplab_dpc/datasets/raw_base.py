@@ -24,15 +24,15 @@ class RawFiles(contextlib.AbstractContextManager):
 
     @abc.abstractmethod
     def names(self) -> list[str]:
-        """The files' paths, sorted."""
+        """Returns the files' paths, sorted."""
 
     @abc.abstractmethod
     def exists(self, name: str) -> bool:
-        """Whether there is a file of that path."""
+        """Returns whether there is a file of that path."""
 
     @abc.abstractmethod
     def read(self, name: str) -> bytes:
-        """The contents of a file.
+        """Returns the contents of a file.
 
         Raises:
           UserError: if there is none of that path, or the archive is damaged there.
@@ -40,7 +40,7 @@ class RawFiles(contextlib.AbstractContextManager):
 
     @abc.abstractmethod
     def identity(self, name: str) -> list[int]:
-        """What changes when the file's contents do, without reading them.
+        """Returns what changes when the file's contents do, without reading them.
 
         Raises:
           UserError: if there is no file of that path.
@@ -50,7 +50,7 @@ class RawFiles(contextlib.AbstractContextManager):
         """Closes the archive, if there is one."""
 
     def title(self, name: str) -> str:
-        """What a message calls the file."""
+        """Returns what a message calls the file."""
         return str(self.path / name)
 
     def below(self, folder: str, suffixes: tuple[str, ...] = ()) -> list[str]:

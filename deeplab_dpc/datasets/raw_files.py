@@ -71,7 +71,7 @@ class _Folder(RawFiles):
 
 
 def _walk(top: pathlib.Path) -> Iterator[pathlib.Path]:
-    """The visible files below a folder; linked folders too, but none twice on the way down.
+    """Yields the visible files below a folder; linked folders too, but none twice on the way down.
 
     Links to nothing are among the files, so that reading them is an error.
     """

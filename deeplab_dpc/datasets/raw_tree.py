@@ -20,20 +20,20 @@ class RawTree:
                 self._top = f"{first}/"
 
     def folders(self) -> list[str]:
-        """The folders directly in it, sorted; empty ones are not seen."""
+        """Returns the folders directly in it, sorted; empty ones are not seen."""
         inside = (name.removeprefix(self._top) for name in self._raw.names())
         return sorted({name.partition("/")[0] for name in inside if "/" in name})
 
     def files(self, folder: str, suffixes: tuple[str, ...]) -> list[str]:
-        """The files anywhere below a folder, by their paths in there."""
+        """Returns the files anywhere below a folder, by their paths in there."""
         prefix = self.path(folder, "")
         return [name.removeprefix(prefix) for name in self._raw.below(prefix, suffixes)]
 
     def path(self, folder: str, name: str) -> str:
-        """The raw path of such a file."""
+        """Returns the raw path of such a file."""
         return self._top + (f"{folder}/" if folder else "") + name
 
     def title(self, folder: str) -> str:
-        """What a message calls a folder."""
+        """Returns what a message calls a folder."""
         path = self.path(folder, "").rstrip("/")
         return self._raw.title(path) if path else str(self._raw.path)

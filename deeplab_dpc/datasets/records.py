@@ -69,7 +69,7 @@ class RawExample:
 
 
 def _turned(image: EncodedImage) -> str:
-    """What a message says of the size of an image that was turned."""
+    """Returns what a message says of the size of an image that was turned."""
     if image.orientation == 1:
         return ""
     return f" when it is turned as its EXIF orientation {image.orientation} says"

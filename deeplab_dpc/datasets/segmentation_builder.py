@@ -44,7 +44,7 @@ class Classes:
 
     @classmethod
     def from_file(cls, found: ClassesFile) -> "Classes":
-        """The classes of a classes file."""
+        """Returns the classes of a classes file."""
         allowed = found.allow_absent_classes
         return cls(found.names, found.palette, found.ignore_label, found.categories, True, allowed)
 

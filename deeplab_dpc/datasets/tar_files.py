@@ -44,7 +44,7 @@ class Header(tarfile.TarInfo):
 
 
 def is_tar(path: pathlib.Path) -> bool:
-    """Whether a file begins as a tar file, compressed or not."""
+    """Returns whether a file begins as a tar file, compressed or not."""
     try:
         tarfile.open(path, tarinfo=Header).close()
     except tarfile.TarError:

@@ -55,7 +55,7 @@ def divided(tree: RawTree, folder: str) -> tuple[dict[str, str], dict[str, str],
 
 
 def image_and_label_folder(names: Iterable[str]) -> tuple[str, str] | None:
-    """The two folders that by their names hold images and labels, where there are no others."""
+    """Returns the two folders that by their names hold images and labels, where there are no others."""
     folders = set(names)
     images = [name for name in folders if name.lower() in _IMAGE_FOLDERS]
     labels = [name for name in folders if name.lower() in _LABEL_FOLDERS]
@@ -63,7 +63,7 @@ def image_and_label_folder(names: Iterable[str]) -> tuple[str, str] | None:
 
 
 def label_beside(keys: Iterable[str]) -> str | None:
-    """A key that by its addition looks like the label of another of them."""
+    """Returns a key that by its addition looks like the label of another of them."""
     known = set(keys)
     return next((key + end for key in sorted(known) for end in _LABEL_ENDS if key + end in known), None)
 

@@ -99,7 +99,7 @@ def predict_all(
 def _predict_what_fits(
     predictor: ImagePredictor, batch: list[Picture], with_probabilities: bool, leave_out: Callable[[str], None]
 ) -> list[Prediction]:
-    """The predictions of a batch, or of each of its images alone where they do not fit into memory together."""
+    """Returns the predictions of a batch, or of each of its images alone where they do not fit into memory together."""
     try:
         return _predict(predictor, batch, with_probabilities)
     except CannotPredict:

@@ -44,7 +44,7 @@ class PredictionWriter:
         return self.output_dir / output / f"{name}{'.npy' if output == PROBABILITIES else '.png'}"
 
     def is_written(self, name: str) -> bool:
-        """Whether all outputs of an image are there, and whole."""
+        """Returns whether all outputs of an image are there, and whole."""
         return all(_is_whole(self.path(output, name)) for output in self.outputs)
 
     def write(self, prediction: Prediction) -> None:
@@ -83,7 +83,7 @@ def _write_probabilities(path: pathlib.Path, prediction: Prediction, overlays: O
 
 
 def _is_whole(path: pathlib.Path) -> bool:
-    """Whether a PNG or NumPy file is there up to its end, which a copy that was cut off has not."""
+    """Returns whether a PNG or NumPy file is there up to its end, which a copy that was cut off has not."""
     try:
         if path.suffix == ".npy":
             np.load(path, mmap_mode="r")

@@ -142,7 +142,7 @@ def read_exported_info(path: pathlib.Path) -> ModelInfo:
 
 
 def not_loaded(runtime: str, path: pathlib.Path, error: Exception) -> UserError:
-    """The error of a runtime that does not take a file, which is as it was exported."""
+    """Returns the error of a runtime that does not take a file, which is as it was exported."""
     reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
     return UserError(f"{runtime} cannot load {path}: {reason}; export it again with the versions installed here.")
 

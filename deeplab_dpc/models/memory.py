@@ -65,7 +65,7 @@ def _system() -> int | None:
 
 
 def _address_space() -> int | None:
-    """What `ulimit -v` leaves."""
+    """Returns what `ulimit -v` leaves."""
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit == resource.RLIM_INFINITY or not _STATM.exists():
         return None
@@ -74,7 +74,7 @@ def _address_space() -> int | None:
 
 
 def _control_groups() -> Iterator[int]:
-    """What containers leave: limits of version 2 of the process's group and those above it, or of version 1."""
+    """Yields what containers leave: limits of version 2 of the process's group and those above it, or of version 1."""
     own = pathlib.Path("/proc/self/cgroup")
     path = own.read_text().rpartition("0::/")[2].strip() if own.exists() else ""
     group = _CGROUPS / path
@@ -115,7 +115,7 @@ def layer_sizes(network: Any, size: tuple[int, int]) -> list[tuple[int, int]]:
 
 
 def _values(shape: Any) -> int:
-    """The number of values of a tensor's shape, or of several tensors'."""
+    """Returns the number of values of a tensor's shape, or of several tensors'."""
     if shape and isinstance(shape[0], (tuple, list)):
         return sum(map(_values, shape))
     return math.prod(side for side in shape if side is not None)
@@ -140,7 +140,7 @@ def training_memory(
 
 
 def _factor(measured: float) -> float:
-    """A factor that was measured on TensorFlow; XLA fuses layers, and keeps less."""
+    """Returns a factor that was measured on TensorFlow; XLA fuses layers, and keeps less."""
     return measured / 2 if kernels.JIT_COMPILE else measured
 
 

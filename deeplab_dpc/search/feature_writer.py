@@ -110,7 +110,7 @@ class SplitPlan:
 
 
 def _only_resized(augmentation: Augmentation) -> Augmentation | None:
-    """The resize to a range of sides alone; None if there is none."""
+    """Returns the resize to a range of sides alone; None if there is none."""
     if augmentation.min_resize_value is None:
         return None
     return dataclasses.replace(

@@ -66,7 +66,7 @@ class SearchTrainings:
         return RealScore(trained.miou, round(trained.seconds, 1))
 
     def _job_of(self, seed: int) -> Job:
-        """The job with another seed, and without the lower rungs, whose scores are not wanted."""
+        """Returns the job with another seed, and without the lower rungs, whose scores are not wanted."""
         config = dataclasses.replace(self._job.config, seed=seed, halving_rungs=1)
         is_first = seed == self._job.config.seed
         workdir = self._job.workdir if is_first else self._job.workdir / FOLDER / f"seed_{seed}"

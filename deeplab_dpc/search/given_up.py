@@ -40,7 +40,7 @@ class GivenUp:
 
     @classmethod
     def of(cls, attempts: Sequence[FrozenTrial]) -> "GivenUp":
-        """What lost attempts at one task tell."""
+        """Returns what lost attempts at one task tell."""
         last = attempts[-1].user_attrs
         with understood(attempts[-1]):
             cell = (last["name"], last["draw"], last["summary"], last["cell"])

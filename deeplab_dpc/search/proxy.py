@@ -147,7 +147,7 @@ class ProxyEvaluator:
         return {name: ops.convert_to_tensor(values) for name, values in arrays.items()}
 
     def _scores(self, compiled: Program, cell: Cell, state: dict[str, Any]) -> tuple[float, float]:
-        """The mIOU on the split that scores, and its cross entropy in nats a labelled pixel."""
+        """Returns the mIOU on the split that scores, and its cross entropy in nats a labelled pixel."""
         features, labels = self.eval_split.features, self.eval_split.labels
         wiring = self._wired(cell, compiled.network, self.eval_split)
         counted = ConfusionMatrix(self.cache.num_classes, self.cache.ignore_label)

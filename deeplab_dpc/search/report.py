@@ -105,7 +105,7 @@ def _row(
 
 
 def _row_given_up(task: GivenUp) -> dict[str, Any]:
-    """What is known of a cell without a score; the other keys are null."""
+    """Returns what is known of a cell without a score; the other keys are null."""
     return {"name": task.name, "draw": task.draw, "cell": task.cell, "given_up": task.to_json()}
 
 

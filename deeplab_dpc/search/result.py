@@ -41,12 +41,12 @@ class SearchResult:
         return sorted(self.warm_starts + self.candidates, key=lambda scored: scored.score.rank_key, reverse=True)
 
     def finalists(self) -> list[Scored]:
-        """The warm starts, and the best candidates by proxy, best first."""
+        """Returns the warm starts, and the best candidates by proxy, best first."""
         given = self.warm_starts if self.config.rerank_warm_starts else []
         return given + self.best(self.config.rerank_top_k)
 
     def winner(self) -> Scored | None:
-        """The best cell, whoever drew it: of those that were trained for real, or by proxy if none was.
+        """Returns the best cell, whoever drew it: of those that were trained for real, or by proxy if none was.
 
         None if nothing is scored.
         """
@@ -62,11 +62,11 @@ class SearchResult:
         return [] if self.contest is None else self.contest.standings
 
     def standing(self, cell: Cell) -> Standing | None:
-        """How a cell did in the contest; None if it was not trained for real."""
+        """Returns how a cell did in the contest; None if it was not trained for real."""
         return next((one for one in self.standings if one.scored.cell == cell), None)
 
     def real_miou(self, cell: Cell) -> float | None:
-        """The mIOU of a cell after real training, the mean over its seeds; None if it was not trained."""
+        """Returns the mIOU of a cell after real training, the mean over its seeds; None if it was not trained."""
         standing = self.standing(cell)
         return None if standing is None else standing.miou
 

@@ -79,12 +79,12 @@ class Job:
         return bool(self.config.rerank_top_k) and self.data is not None and self.dataset is not None
 
     def sections(self) -> dict[str, Any]:
-        """The configuration that all workers share; with the data, where cells are scored on images."""
+        """Returns the configuration that all workers share; with the data, where cells are scored on images."""
         sections = shared_sections(self.config, self.model, self.cache.path.name)
         return {**sections, "data": self.data} if self.config.proxy_features == END_TO_END else sections
 
     def records(self) -> dict[str, Any]:
-        """A section with the digests of the records, where cells are scored on images."""
+        """Returns a section with the digests of the records, where cells are scored on images."""
         if self.config.proxy_features != END_TO_END or self.data is None or self.dataset is None:
             return {}
         splits = dict.fromkeys([self.data.train_split, self.config.eval_split])
@@ -92,7 +92,7 @@ class Job:
 
 
 def shared_sections(config: SearchConfig, model: ModelConfig, features: str | None) -> dict[str, Any]:
-    """The configuration that all workers of a search share, by section; `features` is the name of the cache."""
+    """Returns the configuration that all workers of a search share, by section; `features` is the name of the cache."""
     sections: dict[str, Any] = {"search": config, "model": model, "features": features}
     return sections | ({START: BACKBONE_ALONE} if config.proxy_features == END_TO_END else {})
 
@@ -200,7 +200,7 @@ def observer(job: Job, storage: BaseStorage, study: SearchStudy) -> StudyObserve
 def search_result(
     study: SearchStudy, ledger: Ledger, feature_shape: tuple[int, int, int], has_contest: bool
 ) -> SearchResult:
-    """All that is known so far.
+    """Returns all that is known so far.
 
     Args:
       study: the scores by proxy.

@@ -206,7 +206,7 @@ def persistently(call: Callable[[], Answer], patience: float = PATIENCE_SECONDS)
 
 
 def ask_of_study(call: Callable[[], Answer], patience: float = PATIENCE_SECONDS) -> Answer:
-    """What `call` answers about a study that was there.
+    """Returns what `call` answers about a study that was there.
 
     Raises:
       UserError: if the study was deleted meanwhile, or the storage cannot be reached for `patience` seconds.

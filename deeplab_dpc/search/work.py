@@ -96,6 +96,6 @@ def _perform(ledger: Ledger, lease: Lease, perform: Callable[[Lease], Outcome], 
 
 
 def _in_a_line(error: Exception) -> str:
-    """What an error says, in a line."""
+    """Returns what an error says, in a line."""
     said = " ".join(str(error).split())[:LONGEST_ERROR]
     return said if isinstance(error, UserError) else f"{type(error).__name__}: {said}"

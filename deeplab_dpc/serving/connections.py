@@ -48,7 +48,7 @@ class Connection:
             self.socket.shutdown(socket.SHUT_RDWR if self.answering else socket.SHUT_RD)
 
     def is_gone(self) -> bool:
-        """Whether the client has closed the connection, or its side of it for GONE_SECONDS.
+        """Returns whether the client has closed the connection, or its side of it for GONE_SECONDS.
 
         A client that has sent all that it will may close its side and wait for the answer; few do.
         """

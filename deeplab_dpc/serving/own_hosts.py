@@ -38,7 +38,7 @@ class OwnHosts:
             self._names |= {machine, f"{machine}.local"}
 
     def has(self, host: str, reached: str) -> bool:
-        """Whether a request may be for that host; any port may be a tunnel's.
+        """Returns whether a request may be for that host; any port may be a tunnel's.
 
         Args:
           host: what the request says.
@@ -59,7 +59,7 @@ def bracketed(address: str) -> str:
 
 
 def is_loopback(address: str) -> bool:
-    """Whether only this machine reaches it."""
+    """Returns whether only this machine reaches it."""
     return ipaddress.ip_address(address.partition("%")[0]).is_loopback
 
 

@@ -171,7 +171,7 @@ class PageHandler(http.server.BaseHTTPRequestHandler):
         self._refuse(Refusal(HTTPStatus(code), f"{sentence}."))
 
     def version_string(self) -> str:
-        """What the Server header says: no versions."""
+        """Returns what the Server header says: no versions."""
         return "deeplab_dpc"
 
     def log_message(self, format: str, *args: Any) -> None:

@@ -91,7 +91,7 @@ def train_in_shared_directory(
     devices: Devices = ONE_DEVICE,
     on_step: OnStep | None = None,
 ) -> Segmenter:
-    """The same for callers that see to it themselves that no other process trains there, as a search by its leases."""
+    """Trains as `train` does, for callers that keep other processes out themselves, as a search does by its leases."""
     workdir = pathlib.Path(workdir)
     check_crop(data.train_crop_size, model_config)
     devices.check_batch(config)
@@ -162,7 +162,7 @@ def initialize(
 
 
 def _other_classes(source: str, dataset: Dataset) -> str | None:
-    """How the classes of a run differ from the data set's; None where they do not, and for what is no run."""
+    """Returns how the classes of a run differ from the data set's; None where they do not, and for what is no run."""
     if not (pathlib.Path(source) / DATASET_FILE).exists():
         return None
     return class_difference(read_run_data(source).info.class_names, dataset.info.class_names)

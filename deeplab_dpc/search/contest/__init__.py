@@ -4,6 +4,9 @@ rounds.py     the budgets: steps and seeds of each round
 decision.py   who can still win, as functions of arrays
 training.py   trains and evaluates one finalist with one seed, and keeps what the decision needs
 tasks.py      the contest as tasks of a ledger: what is to be trained now, and what came of each round
-result.py     the standings, the winner, and the differences to the others
+trained.py    what one training gave, as the ledger keeps it
+outcome.py    the standings, the winner, and the differences to the others
+network.py    the network that finalists are trained in, and where its backbone starts
+runner.py     the contest as a part of a search
 sentence.py   the result in one sentence
 """

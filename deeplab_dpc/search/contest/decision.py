@@ -53,7 +53,7 @@ def draw_means(scores: Sequence[np.ndarray], samples: Sequence[np.ndarray], seed
 
 
 def _deviation(samples: np.ndarray) -> np.ndarray:
-    """The samples less their mean over the resamples; 0 for a sample that is nan."""
+    """Returns the samples less their mean over the resamples; 0 for a sample that is nan."""
     known = np.isfinite(samples)
     total = np.where(known, samples, 0.0).sum(axis=1, keepdims=True)
     mean = total / np.maximum(known.sum(axis=1, keepdims=True), 1)

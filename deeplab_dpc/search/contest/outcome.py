@@ -44,15 +44,15 @@ class RoundOutcome:
     is_last: bool
 
     def mious(self, digest: str) -> np.ndarray:
-        """The scores of a finalist by seed, as far as there are any, float64 [seeds]."""
+        """Returns the scores of a finalist by seed, as far as there are any, float64 [seeds]."""
         return np.array([one.miou for _, one in sorted(self.trained.get(digest, {}).items())])
 
     def is_ruled_out(self, digest: str) -> bool:
-        """Whether a finalist leaves whatever its scores."""
+        """Returns whether a finalist leaves whatever its scores."""
         return digest in self.given_up or any(one.is_diverged for one in self.trained.get(digest, {}).values())
 
     def is_finished(self, digest: str) -> bool:
-        """Whether nothing is left to be trained of a finalist."""
+        """Returns whether nothing is left to be trained of a finalist."""
         return self.is_ruled_out(digest) or len(self.trained.get(digest, {})) == self.round.seeds
 
     @property
@@ -99,7 +99,7 @@ class RoundOutcome:
         return tuple(scored for scored, one in zip(self.entrants, stays, strict=True) if one)
 
     def reason(self, digest: str) -> str:
-        """Why a finalist left, in words."""
+        """Returns why a finalist left, in words."""
         if digest in self.given_up:
             return GIVEN_UP
         return DIVERGED if self.is_ruled_out(digest) else BEHIND
@@ -226,7 +226,7 @@ class ContestOutcome:
         return found
 
     def winner(self) -> Standing | None:
-        """The best; None if nothing was trained, or every training diverged."""
+        """Returns the best; None if nothing was trained, or every training diverged."""
         best = self.standings[0] if self.standings else None
         return None if best is None or best.left not in ("", BEHIND) else best
 

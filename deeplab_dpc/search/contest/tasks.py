@@ -37,7 +37,7 @@ class Contest:
         self._complete: dict[tuple[str, ...], RoundOutcome] = {}  # by steps and entrants
 
     def outcome(self) -> ContestOutcome:
-        """What came of it, by what the ledger has read."""
+        """Returns what came of it, by what the ledger has read."""
         entrants, outcomes = self.finalists, []
         for one in self._rounds:
             if not entrants:
@@ -106,5 +106,5 @@ class Contest:
         return Task(self._key(scored.cell.digest(), place, one), attributes)
 
     def is_done(self) -> bool:
-        """Whether there is nothing left to train."""
+        """Returns whether there is nothing left to train."""
         return self.outcome().is_complete

@@ -38,7 +38,7 @@ class Trained:
 
     @classmethod
     def diverged(cls, run: str | os.PathLike[str], seconds: float = 0.0) -> Self:
-        """A training of which no network came."""
+        """Returns a training of which no network came."""
         return cls(0.0, seconds, os.fspath(run), np.zeros(0), is_diverged=True)
 
     def to_json(self) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def _protocol(
     network: RerankNetwork,
     config: SearchConfig,
 ) -> TrainConfig:
-    """The protocol of a round's run: the first starts from the backbone, the others from the run before."""
+    """Returns the protocol of a round's run: the first starts from the backbone, the others from the run before."""
     is_first = place == 0
     return TrainConfig(
         training_number_of_steps=ladder[place],

@@ -35,7 +35,7 @@ def contest(population: Population) -> ReportSection | None:
 
 
 def _deviation(last: RoundOutcome) -> str:
-    """The spread between seeds in words; empty if there is nothing to compare."""
+    """Returns the spread between seeds in words; empty if there is nothing to compare."""
     scores = [last.mious(digest) for digest in last.compared]
     if not scores or max(map(len, scores)) < 2:
         return "With one seed the spread between seeds is taken to be about one point of mIOU."
