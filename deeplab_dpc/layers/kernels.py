@@ -5,6 +5,7 @@ On TensorFlow the native kernels are used: the fused batch norm, the atrous dept
 are in float32 whatever the inputs' dtype. What depends on the whole batch is the same on one device and on several.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -257,6 +258,40 @@ def interpolated_argmax(image: Tensor, factor: int) -> Tensor:
     Returns:
       int32 [h * factor, w * factor]; what is beyond the last row and column repeats them.
     """
+    best, top = None, None
+    for channel, value in enumerate(_interpolated_channels(image, factor)):
+        if best is None:
+            best, top = value, ops.zeros(value.shape, "int32")
+        else:
+            best, top = ops.maximum(best, value), ops.where(value > best, channel, top)
+    h, w = image.shape[:2]
+    return ops.reshape(top, (h * factor, w * factor))
+
+
+def interpolated_cross_entropy(image: Tensor, labels: Tensor, factor: int) -> Tensor:
+    """Returns -log softmax of an image's interpolated logits at the labels, in operations that XLA fuses.
+
+    The logits are those that `interpolated_argmax` compares; none are kept at the size of the result.
+
+    Args:
+      image: logits [h, w, channels], of static shape.
+      labels: int32 [h * factor, w * factor]; where a label is no channel, the result has no meaning.
+      factor: >= 1.
+
+    Returns:
+      float32 [h * factor, w * factor], in nats.
+    """
+    h, w = image.shape[:2]
+    values = _interpolated_channels(image, factor)
+    labels = ops.reshape(labels, (h, factor, w * factor))
+    largest = functools.reduce(ops.maximum, values)
+    total = sum(ops.exp(value - largest) for value in values)
+    chosen = sum(ops.where(labels == channel, value, 0.0) for channel, value in enumerate(values))
+    return ops.reshape(largest + ops.log(total) - chosen, (h * factor, w * factor))
+
+
+def _interpolated_channels(image: Tensor, factor: int) -> list[Tensor]:
+    """Returns each channel at the size of the result, float32 [h, factor, w * factor]."""
     h, w, channels = image.shape
     shares = np.arange(factor, dtype="float32") / np.float32(factor)
     # The last row and column are repeated, so that each point begins a cell.
@@ -265,15 +300,8 @@ def interpolated_argmax(image: Tensor, factor: int) -> Tensor:
     points = ops.concatenate([points, points[:, :, -1:]], axis=2)
     left, right = points[:, :, :-1, None], points[:, :, 1:, None]
     columns = ops.reshape(left + (right - left) * shares, (channels, h + 1, 1, w * factor))
-    best, top = None, None
-    for channel in range(channels):
-        upper, lower = columns[channel, :-1], columns[channel, 1:]
-        value = upper + (lower - upper) * shares[:, None]  # [h, factor, w * factor]
-        if best is None:
-            best, top = value, ops.zeros(value.shape, "int32")
-        else:
-            best, top = ops.maximum(best, value), ops.where(value > best, channel, top)
-    return ops.reshape(top, (h * factor, w * factor))
+    upper, lower = columns[:, :-1], columns[:, 1:]
+    return [upper[channel] + (lower[channel] - upper[channel]) * shares[:, None] for channel in range(channels)]
 
 
 def count_values(x: Tensor, size: int) -> Tensor:

@@ -71,14 +71,28 @@ def cross_entropy(logits: Tensor, labels: Tensor, ignore_label: int) -> Tensor:
       labels: integers [batch, height, width].
       ignore_label: of pixels that are not counted.
     """
+    h, w = logits.shape[1:3]
     height, width = labels.shape[1:]
+    factor = max(height - 1, 1) // max(h - 1, 1)
 
-    def of_image(image: tuple[Tensor, Tensor]) -> Tensor:
+    def of_labelled(losses: Tensor, labels: Tensor) -> Tensor:
+        return ops.sum(ops.where(labels == ignore_label, 0.0, losses))
+
+    def interpolated(image: tuple[Tensor, Tensor]) -> Tensor:
         logits, labels = image
-        upsampled = kernels.resize_align_corners(ops.cast(logits, "float32")[None], height, width)[0]
         labels = ops.cast(labels, "int32")
-        is_labelled = labels != ignore_label
-        losses = kernels.cross_entropy(ops.where(is_labelled, labels, 0), upsampled)
-        return ops.sum(ops.where(is_labelled, losses, 0.0))
+        losses = kernels.interpolated_cross_entropy(logits, labels, factor)
+        return of_labelled(losses, labels)
 
-    return ops.map(of_image, (logits, labels))
+    def resized(image: tuple[Tensor, Tensor]) -> Tensor:
+        logits, labels = image
+        labels = ops.cast(labels, "int32")
+        upsampled = kernels.resize_align_corners(ops.cast(logits, "float32")[None], height, width)[0]
+        losses = kernels.cross_entropy(ops.where(labels == ignore_label, 0, labels), upsampled)
+        return of_labelled(losses, labels)
+
+    if (height, width) != (factor * (h - 1) + 1, factor * (w - 1) + 1):
+        return ops.map(resized, (logits, labels))
+    beyond = [[0, 0], [0, h * factor - height], [0, w * factor - width]]
+    labels = ops.pad(labels, beyond, constant_values=ignore_label)
+    return kernels.fused(lambda *images: ops.map(interpolated, images))(logits, labels)

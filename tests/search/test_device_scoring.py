@@ -98,10 +98,11 @@ def test_cross_entropy_of_a_small_image_is_that_of_its_labelled_pixels():
     np.testing.assert_allclose(found, [expected], rtol=1e-6)
 
 
-def test_cross_entropy_is_given_by_image():
-    logits, labels = _case((5, 7), (33, 49), 4)
+@pytest.mark.parametrize("label_size", [(33, 49), (32, 47), (5, 7)])
+def test_cross_entropy_is_given_by_image(label_size):
+    logits, labels = _case((5, 7), label_size, 4)
     labels[1] = 255
-    upsampled = kernels.resize_align_corners(ops.convert_to_tensor(logits), 33, 49)
+    upsampled = kernels.resize_align_corners(ops.convert_to_tensor(logits), *label_size)
     log_softmax = ops.convert_to_numpy(ops.log_softmax(upsampled))
     expected = [
         -sum(log_softmax[(image, *place, labels[(image, *place)])] for place in np.argwhere(labels[image] != 255))
