@@ -140,8 +140,8 @@ def _costliest_class(confusion: ConfusionMatrix, info: DatasetInfo) -> str:
     worst = int(np.lexsort((-wrong, iou))[0])  # nan, of absent classes, comes last
     missed, added = matrix[worst].copy(), matrix[:, worst].copy()
     missed[worst] = added[worst] = 0
-    if missed.max() >= added.max():
-        confused = f"mostly predicted as {info.class_names[int(missed.argmax())]}"
+    if np.max(missed) >= np.max(added):
+        confused = f"mostly predicted as {info.class_names[int(np.argmax(missed))]}"
     else:
-        confused = f"mostly predicted where {info.class_names[int(added.argmax())]} is"
+        confused = f"mostly predicted where {info.class_names[int(np.argmax(added))]} is"
     return f"{info.class_names[worst]} costs most, IoU {iou[worst]:.3f}, {confused}"

@@ -62,11 +62,11 @@ def _by_worker(population: Population) -> Table:
             (
                 name,
                 f"{len(seconds):,}",
-                words.duration(seconds.sum()),
+                words.duration(float(seconds.sum())),
                 words.duration(middle),
                 words.duration(low),
                 words.duration(high),
-                words.duration(seconds.max()),
+                words.duration(float(seconds.max())),
             )
         )
     columns = ("worker", "candidates", "device time", "median", "10th percentile", "90th percentile", "longest")

@@ -32,7 +32,7 @@ class PairCounts:
     @property
     def expected(self) -> np.ndarray:
         """How often each pair would occur among the best if they used it as all cells do."""
-        return self.everywhere * self.top.sum() / max(1.0, self.everywhere.sum())
+        return self.everywhere * self.top.sum() / max(1.0, float(self.everywhere.sum()))
 
     @property
     def ratio(self) -> np.ndarray:
