@@ -12,6 +12,7 @@ from deeplab_dpc.config.search import END_TO_END
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.search import local_workers
+from deeplab_dpc.search.fidelity_comparison import read_others
 from deeplab_dpc.search.storage import check_location
 from deeplab_dpc.search.study import check_sampler
 
@@ -27,7 +28,7 @@ def check_request(
     if values.mode == "score":
         _check_scoring(values)
     if values.mode == "fidelity":
-        flag_groups.config_from_flags(FidelityConfig, values)
+        read_others(flag_groups.config_from_flags(FidelityConfig, values).fidelity_compare)
         if dataset is None:
             raise UserError("--data_dir is required with --mode=fidelity: cells are trained end to end too.")
     if dataset is not None:

@@ -7,8 +7,9 @@ from deeplab_dpc.config import FidelityConfig
 from deeplab_dpc.console import console
 from deeplab_dpc.search.display import SearchWatch
 from deeplab_dpc.search.fidelity import FOLDER
+from deeplab_dpc.search.fidelity_comparison import read_others, require_same_protocol
 from deeplab_dpc.search.fidelity_report import print_fidelity
-from deeplab_dpc.search.fidelity_runner import measure_fidelity
+from deeplab_dpc.search.fidelity_runner import measure_fidelity, real_protocol
 from deeplab_dpc.search.fidelity_trainings import SearchTrainings
 from deeplab_dpc.search.runner import Job
 from deeplab_dpc.search.storage import open_storage
@@ -17,8 +18,10 @@ from deeplab_dpc.search.storage import open_storage
 def run(values: flags.FlagValues, job: Job) -> None:
     """Measures, prints the tables, and names what is written."""
     config = flag_groups.config_from_flags(FidelityConfig, values)
+    others = read_others(config.fidelity_compare)
+    require_same_protocol(others, real_protocol(job))
     storage = open_storage(job.service.storage, job.workdir, shared=False)
     with SearchWatch() as watch:
-        result = measure_fidelity(job, config, storage, SearchTrainings(job, watch), watch)
-    print_fidelity(result)
+        result = measure_fidelity(job, config, storage, SearchTrainings(job, watch), watch, others)
+    print_fidelity(result, others)
     console.print(f"Written: {job.workdir / FOLDER}/report.html, results.json, fidelity.csv, *.png")

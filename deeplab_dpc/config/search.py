@@ -9,6 +9,7 @@ SAMPLERS = ("paper", "uniform", "evolution", "tpe", "nsga2", "exhaustive")
 _, ADAPTED, END_TO_END = PROXY_FEATURES = ("cached", "adapted", "end_to_end")
 LONGEST_STUDY_NAME = 400  # characters; databases hold 512, with what is added for re-ranking
 SEARCH_PRECISIONS = ("float32", "bfloat16")
+MIOU, _, MEAN_MIOU = PROXY_SIGNALS = ("miou", "cross_entropy", "mean_miou")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +48,8 @@ class SearchConfig(Config):
       proxy_learning_rate: at the start; poly decay.
       proxy_score_points: how often a proxy training on cached features is scored, at equal distances, the last time at
         its end; the study and results.json keep mIOU and validation cross entropy of each.
+      proxy_signal: what ranks cells by proxy: miou, cross_entropy (of the held-out labelled pixels, less is better), or
+        mean_miou (the mean mIOU of the proxy_score_points).
       proxy_loss_nodes: quadrature nodes per axis and feature-map cell in the proxy's loss; 0 for the exact loss.
       label_weights: of each class in the cross entropy, of the proxy and of re-ranking; empty for 1.
       proxy_precision: float32 or bfloat16 of the proxy's activations.
@@ -95,6 +98,7 @@ class SearchConfig(Config):
     proxy_batch_size: int = 8
     proxy_learning_rate: float = 0.01
     proxy_score_points: int = 1
+    proxy_signal: str = MIOU
     proxy_loss_nodes: int = 4
     label_weights: tuple[float, ...] = ()
     proxy_precision: str = "float32"
@@ -125,6 +129,8 @@ class SearchConfig(Config):
         no_negative_weight(self.label_weights)
         one_of(self, "sampler", SAMPLERS)
         one_of(self, "proxy_features", PROXY_FEATURES)
+        one_of(self, "proxy_signal", PROXY_SIGNALS)
+        self._check_signal()
         one_of(self, "proxy_precision", SEARCH_PRECISIONS)
         one_of(self, "rerank_precision", SEARCH_PRECISIONS)
         for name in ("max_params", "max_madds", "min_receptive_field", "max_receptive_field"):
@@ -150,6 +156,17 @@ class SearchConfig(Config):
                 f"--proxy_steps={self.proxy_steps} are too few for --halving_rungs={self.halving_rungs} with "
                 f"--halving_factor={self.halving_factor}: the first rung would have no step."
             )
+
+    def _check_signal(self) -> None:
+        given = f"--proxy_signal={self.proxy_signal}"
+        if self.proxy_signal != MIOU and self.proxy_features == END_TO_END:
+            raise UserError(f"{given} is known on cached features only, not with --proxy_features={END_TO_END}.")
+        if self.proxy_signal != MIOU and self.halving_rungs > 1:
+            raise UserError(
+                f"{given} does not go with --halving_rungs={self.halving_rungs}: who climbs is judged by mIOU."
+            )
+        if self.proxy_signal == MEAN_MIOU and self.proxy_score_points == 1:
+            raise UserError(f"{given} is a mean over several scores: give --proxy_score_points=2 or more.")
 
     @property
     def contest_steps(self) -> tuple[int, ...]:

@@ -13,7 +13,8 @@ from deeplab_dpc.config import FidelityConfig, SearchConfig
 from deeplab_dpc.files import atomic_path, read_json, write_json
 from deeplab_dpc.search.scored import ProxyScore
 
-SUBSET, TOP = "subset", "top"  # the groups: sub-sets of ASPP, and the best of a search by proxy
+# The groups: sub-sets of ASPP, cells of every kind, and the best of a search by proxy.
+GROUPS = SUBSET, MIXED, TOP = ("subset", "mixed", "top")
 FOLDER = "fidelity"  # of the workdir
 RESULTS_FILE, TABLE_FILE = "results.json", "fidelity.csv"
 
@@ -36,8 +37,8 @@ class FidelityRow:
     """A cell with both scores.
 
     Attributes:
-      name: of a sub-set ('1x1+6'), or of the search ('cell 7').
-      group: SUBSET or TOP.
+      name: of a sub-set ('1x1+6'), of a mixed cell ('uniform 3'), or of the search ('cell 7').
+      group: one of GROUPS.
       proxies, reals: of each seed in turn.
       cost: of the cell with its projection.
       receptive_field: (height, width) in feature-map cells.
@@ -107,12 +108,17 @@ class FidelityResult:
       config: which cells, and how often.
       rows: the cells that have all their scores.
       missing: names of the cells that were given up.
+      proxy: the proxy's settings in words.
+      protocol: of the real trainings, by name, as JSON; real scores of two measurements that have the same stand
+        beside each other. Empty where an earlier version has measured.
     """
 
     search: SearchConfig
     config: FidelityConfig
     rows: tuple[FidelityRow, ...]
     missing: tuple[str, ...] = ()
+    proxy: str = ""
+    protocol: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def group(self, name: str) -> list[FidelityRow]:
         return [row for row in self.rows if row.group == name]
@@ -123,6 +129,8 @@ class FidelityResult:
             "config": self.config.to_json(),
             "rows": [row.to_json() for row in self.rows],
             "missing": list(self.missing),
+            "proxy": self.proxy,
+            "protocol": self.protocol,
         }
 
     @classmethod
@@ -132,6 +140,8 @@ class FidelityResult:
             FidelityConfig.from_json(value["config"]),
             tuple(map(FidelityRow.from_json, value["rows"])),
             tuple(value["missing"]),
+            value.get("proxy", ""),
+            value.get("protocol", {}),
         )
 
 

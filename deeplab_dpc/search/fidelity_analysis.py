@@ -5,13 +5,19 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 
-from deeplab_dpc.search.fidelity import SUBSET, TOP, FidelityResult, FidelityRow
+from deeplab_dpc.search.fidelity import GROUPS, MIXED, SUBSET, TOP, FidelityResult, FidelityRow
 from deeplab_dpc.search.rank_correlation import Correlation, Difference, correlate, rho_difference
 
 TOP_SHARE = 5  # the best by real score are one in so many
 RESAMPLES = 1000
-BOTH = "both"  # groups
-NAMES = {SUBSET: "sub-sets of ASPP", TOP: "top cells of the search", BOTH: "cells of both groups"}
+ALL = "all"  # groups
+NAMES = {
+    SUBSET: "sub-sets of ASPP",
+    MIXED: "mixed cells",
+    TOP: "top cells of the search",
+    ALL: "cells of all groups",
+}
+FEW = 3  # cells that a search would train for real
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,9 +35,11 @@ class Predictor:
 
 
 PROXY = Predictor("proxy mIOU", lambda row: row.proxy.miou)
+MEAN_OF_POINTS = Predictor("proxy mIOU, mean of its points", lambda row: row.proxy.mean_miou)
 MEAN_PROXY = Predictor("proxy mIOU, mean of the seeds", lambda row: row.mean_proxy_miou)
 PREDICTORS = (
     PROXY,
+    MEAN_OF_POINTS,
     Predictor("minus validation cross entropy", lambda row: -row.proxy.cross_entropy),
     Predictor("minus loss sum", lambda row: -row.proxy.loss_sum),
     Predictor("minus last loss", lambda row: -row.proxy.loss),
@@ -41,12 +49,18 @@ PREDICTORS = (
 )
 
 
+def predictors(rows: Sequence[FidelityRow]) -> list[Predictor]:
+    """Those that the cells have: the mean of the points is the score itself where there is one point."""
+    several = any(len(row.proxy.points) > 1 for row in rows)
+    return [one for one in PREDICTORS if several or one is not MEAN_OF_POINTS]
+
+
 @dataclasses.dataclass(frozen=True)
 class Scope:
     """Cells that are ranked among themselves.
 
     Attributes:
-      group: SUBSET, TOP or BOTH.
+      group: one of fidelity.GROUPS, or ALL.
       rows: the cells, at least one.
       is_top_fifth: whether they are only the best of the group by real score.
     """
@@ -81,30 +95,47 @@ class Comparison:
 
 
 @dataclasses.dataclass(frozen=True)
+class Regret:
+    """How much real mIOU is lost where only the first cells of a predictor are trained for real.
+
+    It is the best real score of all cells less the best of those. Cells that a predictor takes for equally good come
+    in the order that loses most.
+
+    Attributes:
+      of_first: where one cell is trained, in [0, 1].
+      of_first_three: where FEW are.
+    """
+
+    of_first: float
+    of_first_three: float
+
+
+@dataclasses.dataclass(frozen=True)
 class Analysis:
     """What is known of a scope.
 
     Attributes:
       correlations: with the real score, by the predictor's name.
+      regrets: by the predictor's name.
       comparison: None where no baseline has a correlation.
       between_seeds: correlations of the seeds of one kind of training, by what they are of; empty for one seed.
     """
 
     scope: Scope
     correlations: dict[str, Correlation]
+    regrets: dict[str, Regret]
     comparison: Comparison | None
     between_seeds: dict[str, Correlation]
 
 
 def scopes(result: FidelityResult) -> list[Scope]:
-    """Each group, and both together, with its top fifth by real score; groups without cells are left out."""
-    groups = {SUBSET: result.group(SUBSET), TOP: result.group(TOP)}
-    if all(groups.values()):
-        groups[BOTH] = [*groups[SUBSET], *groups[TOP]]
+    """Each group, and all together, with its top fifth by real score; groups without cells are left out."""
+    groups = {group: rows for group in GROUPS if (rows := result.group(group))}
+    if len(groups) > 1:
+        groups[ALL] = list(itertools.chain.from_iterable(groups.values()))
     return [
         scope
         for group, rows in groups.items()
-        if rows
         for scope in (Scope(group, rows), Scope(group, top_fifth(rows), is_top_fifth=True))
     ]
 
@@ -117,13 +148,23 @@ def top_fifth(rows: Sequence[FidelityRow]) -> list[FidelityRow]:
 def analyse(scope: Scope, resamples: int = RESAMPLES, seed: int = 0) -> Analysis:
     """Correlates all predictors with the real score."""
     seeds = len(scope.rows[0].reals)
-    predictors = [*PREDICTORS, *([MEAN_PROXY] if seeds > 1 else [])]
+    compared = [*predictors(scope.rows), *([MEAN_PROXY] if seeds > 1 else [])]
     correlations = {
-        predictor.name: correlate(scope.values(predictor), scope.real, resamples, seed) for predictor in predictors
+        predictor.name: correlate(scope.values(predictor), scope.real, resamples, seed) for predictor in compared
     }
+    regrets = {predictor.name: _regret(scope.values(predictor), scope.real) for predictor in compared}
     return Analysis(
-        scope, correlations, _compare(scope, correlations, resamples, seed), _between_seeds(scope, resamples, seed)
+        scope,
+        correlations,
+        regrets,
+        _compare(scope, correlations, resamples, seed),
+        _between_seeds(scope, resamples, seed),
     )
+
+
+def _regret(values: Sequence[float], real: Sequence[float]) -> Regret:
+    ordered = [score for _, score in sorted(zip(values, real, strict=True), key=lambda pair: (-pair[0], pair[1]))]
+    return Regret(max(real) - ordered[0], max(real) - max(ordered[:FEW]))
 
 
 def _compare(scope: Scope, correlations: dict[str, Correlation], resamples: int, seed: int) -> Comparison | None:

@@ -8,12 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import EngFormatter
 
-from deeplab_dpc.search.fidelity import SUBSET, TOP, FidelityResult, FidelityRow
-from deeplab_dpc.search.fidelity_analysis import NAMES, PREDICTORS, PROXY, Analysis, Predictor
+from deeplab_dpc.search.fidelity import GROUPS, FidelityResult, FidelityRow
+from deeplab_dpc.search.fidelity_analysis import NAMES, PROXY, Analysis, Predictor, predictors
 from deeplab_dpc.search.reporting.style import GREY, SIZE, new_figure, png, point_size, series
 
-GROUPS = (SUBSET, TOP)
-SIDES = ((0.0, "left"), (1.0, "right"))  # of the axes, for a figure of each group
+SIDES = ((0.0, "left"), (0.5, "center"), (1.0, "right"))  # of the axes, for a figure of each group
 COLUMNS = 2
 PANEL = (2.7, 2.1)  # inches
 
@@ -30,18 +29,19 @@ def proxy_figure(result: FidelityResult) -> bytes:
         _name_extremes(axes, result.group(group), series(index)[0])
     axes.set(xlabel="proxy mIOU", ylabel="mIOU of real training")
     axes.margins(0.15)
-    figure.legend(loc="outside upper center", ncols=2, fontsize=9, frameon=False)
+    figure.legend(loc="outside upper center", ncols=len(GROUPS), fontsize=9, frameon=False)
     return png(figure)
 
 
 def predictors_figure(result: FidelityResult, analyses: Sequence[Analysis]) -> bytes:
     """A panel a predictor, with Spearman's rho of each group in its colour. PNG."""
-    lines = -(-len(PREDICTORS) // COLUMNS)
+    shown = predictors(result.rows)
+    lines = -(-len(shown) // COLUMNS)
     figure = Figure(figsize=(PANEL[0] * COLUMNS, PANEL[1] * lines), layout="constrained")
     panels = figure.subplots(lines, COLUMNS, sharey=True)
-    for axes in panels.flat[len(PREDICTORS) :]:
+    for axes in panels.flat[len(shown) :]:
         axes.set_axis_off()
-    for axes, predictor in zip(panels.flat, PREDICTORS, strict=False):
+    for axes, predictor in zip(panels.flat, shown, strict=False):
         _scatter(axes, result, predictor)
         _write_rho(axes, predictor, analyses)
         axes.set_xlabel(predictor.name)
@@ -52,12 +52,12 @@ def predictors_figure(result: FidelityResult, analyses: Sequence[Analysis]) -> b
     for axes in panels[:, 0]:
         axes.set_ylabel("mIOU, real")
     handles, labels = panels.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=2, fontsize=9, frameon=False)
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(GROUPS), fontsize=9, frameon=False)
     return png(figure)
 
 
 def _write_rho(axes: Axes, predictor: Predictor, analyses: Sequence[Analysis]) -> None:
-    """Above the axes, the first group at the left and the second at the right."""
+    """Above the axes, a group at the left, one in the middle and one at the right."""
     for analysis in analyses:
         scope = analysis.scope
         if scope.is_top_fifth or scope.group not in GROUPS:

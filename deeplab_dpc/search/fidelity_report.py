@@ -1,19 +1,31 @@
 """What is said of a measurement: tables, figures and sentences, as a section of the report and as files."""
 
+import dataclasses
 import math
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deeplab_dpc.console import console, print_table
 from deeplab_dpc.files import atomic_path, write_json
-from deeplab_dpc.search.fidelity import SUBSET, TOP, FidelityResult, FidelityRow, write_rows
-from deeplab_dpc.search.fidelity_analysis import BOTH, PROXY, Analysis, analyse, scopes
+from deeplab_dpc.search.fidelity import MIXED, SUBSET, TOP, FidelityResult, FidelityRow, write_rows
+from deeplab_dpc.search.fidelity_analysis import ALL, PROXY, Analysis, Regret, analyse, scopes
+from deeplab_dpc.search.fidelity_comparison import comparison_table
 from deeplab_dpc.search.fidelity_figures import predictors_figure, proxy_figure
 from deeplab_dpc.search.rank_correlation import Correlation, Difference, Interval
 from deeplab_dpc.search.reporting.page import write_page
 from deeplab_dpc.search.reporting.section import ReportSection, Table
-from deeplab_dpc.search.reporting.words import NONE, billions, count, duration, millions, score
+from deeplab_dpc.search.reporting.words import (
+    NONE,
+    billions,
+    correlation_parts,
+    correlation_words,
+    count,
+    duration,
+    millions,
+    points,
+    score,
+)
 
 TITLE = "Fidelity"
 CORRELATIONS_FILE = "correlations.json"
@@ -24,15 +36,26 @@ CAPTIONS = {
 PAPER_RHO = {SUBSET: 0.47}  # arXiv:1809.04184, Sec. 4.1: cached features against end-to-end training, Cityscapes
 CAUTION = {
     TOP: "These were chosen by their proxy score, so that it differs little among them and is flattered by chance.",
-    BOTH: "The groups may differ as wholes, and that alone makes a correlation over both.",
+    MIXED: "Warm starts, uniform draws and neighbours may differ as wholes, as in a search.",
+    ALL: "The groups may differ as wholes, and that alone makes a correlation over all.",
 }
-COLUMNS = ("predictor", "n", "rho", "95 %", "tau", "95 % of tau")
+COLUMNS = ("predictor", "n", "rho", "95 %", "tau", "95 % of tau", "regret@1", "regret@3")
+REGRET = (
+    "regret@k is how many points of real mIOU are lost if only the first k cells of a predictor are trained for real: "
+    "the best real score of all less the best of those."
+)
 
 
-def write_fidelity(folder: pathlib.Path, result: FidelityResult) -> None:
-    """Writes results.json, fidelity.csv, correlations.json, report.html and its pictures, proxy.png, predictors.png."""
+def write_fidelity(folder: pathlib.Path, result: FidelityResult, others: Mapping[str, FidelityResult]) -> None:
+    """Writes results.json, fidelity.csv, correlations.json, report.html and its pictures, proxy.png, predictors.png.
+
+    Args:
+      folder: that the files are written to.
+      result: the measurement.
+      others: measurements by other proxies, by workdir, that a table shows beside it.
+    """
     analyses = [analyse(scope) for scope in scopes(result)]
-    section = _section(result, analyses)
+    section = _section(result, analyses, others)
     write_rows(folder, result)
     write_json(folder / CORRELATIONS_FILE, [_analysis_json(analysis) for analysis in analyses])
     write_page(folder, [section])
@@ -43,27 +66,34 @@ def write_fidelity(folder: pathlib.Path, result: FidelityResult) -> None:
 
 def fidelity_section(result: FidelityResult) -> ReportSection:
     """The measurement as a part of the search's report."""
-    return _section(result, [analyse(scope) for scope in scopes(result)])
+    return _section(result, [analyse(scope) for scope in scopes(result)], {})
 
 
-def _section(result: FidelityResult, analyses: Sequence[Analysis]) -> ReportSection:
+def _section(
+    result: FidelityResult, analyses: Sequence[Analysis], others: Mapping[str, FidelityResult]
+) -> ReportSection:
     pictures = [proxy_figure(result), predictors_figure(result, analyses)] if analyses else []
     figures = list(zip(CAPTIONS.values(), pictures, strict=False))
-    return ReportSection(TITLE, "\n\n".join(sentences(result, analyses)), figures, tables(result, analyses))
+    return ReportSection(TITLE, "\n\n".join(sentences(result, analyses)), figures, tables(result, analyses, others))
 
 
-def print_fidelity(result: FidelityResult) -> None:
+def print_fidelity(result: FidelityResult, others: Mapping[str, FidelityResult]) -> None:
     """Prints the tables and the sentences."""
     analyses = [analyse(scope) for scope in scopes(result)]
-    for title, columns, rows in tables(result, analyses):
+    for title, columns, rows in tables(result, analyses, others):
         print_table(title, columns, rows)
     for sentence in sentences(result, analyses):
         console.print(sentence)
 
 
-def tables(result: FidelityResult, analyses: Sequence[Analysis]) -> list[Table]:
-    """The correlations of each scope, and the cells by their real score."""
-    return [*map(_correlation_table, analyses), *([_cell_table(result.rows)] if result.rows else [])]
+def tables(result: FidelityResult, analyses: Sequence[Analysis], others: Mapping[str, FidelityResult]) -> list[Table]:
+    """Other proxies beside this one, the correlations of each scope, and the cells by their real score."""
+    comparison = comparison_table(result, others)
+    return [
+        *([comparison] if comparison else []),
+        *map(_correlation_table, analyses),
+        *([_cell_table(result.rows)] if result.rows else []),
+    ]
 
 
 def sentences(result: FidelityResult, analyses: Sequence[Analysis]) -> list[str]:
@@ -72,7 +102,7 @@ def sentences(result: FidelityResult, analyses: Sequence[Analysis]) -> list[str]
         return ["No cell has both scores."]
     whole = [analysis for analysis in analyses if not analysis.scope.is_top_fifth]
     fifths = [str(len(analysis.scope.rows)) for analysis in analyses if analysis.scope.is_top_fifth]
-    said = [_setting(result), *map(_finding, whole)]
+    said = [_setting(result), *map(_finding, whole), REGRET]
     said.append(
         f"The top fifth by real score are {_listed(fifths)} cells: so few say little, as their intervals show. The "
         "intervals tell how much hangs on which cells are measured, not the noise of the trainings"
@@ -135,20 +165,19 @@ def _excludes_zero(interval: Interval) -> bool:
 
 
 def _correlation_table(analysis: Analysis) -> Table:
-    rows = [_row(name, one) for name, one in analysis.correlations.items()]
+    rows = [_row(name, one, analysis.regrets[name]) for name, one in analysis.correlations.items()]
     rows += [_row(f"between {name}", one) for name, one in analysis.between_seeds.items()]
     if analysis.comparison is not None:
         difference = analysis.comparison.difference
-        value, interval = _parts(difference.value, difference.interval, signed=True)
-        rows.append(
-            (f"proxy mIOU against {analysis.comparison.baseline}", str(difference.n), value, interval, NONE, NONE)
-        )
+        value, interval = correlation_parts(difference.value, difference.interval, signed=True)
+        name = f"proxy mIOU against {analysis.comparison.baseline}"
+        rows.append((name, str(difference.n), value, interval, *[NONE] * 4))
     return (f"Rank correlation with real training: {analysis.scope.name}", COLUMNS, rows)
 
 
-def _row(name: str, correlation: Correlation) -> tuple[str, ...]:
-    rho = _parts(correlation.rho, correlation.rho_interval)
-    return (name, str(correlation.n), *rho, *_parts(correlation.tau, correlation.tau_interval))
+def _row(name: str, correlation: Correlation, regret: Regret | None = None) -> tuple[str, ...]:
+    lost = (NONE, NONE) if regret is None else (points(regret.of_first), points(regret.of_first_three))
+    return (name, *correlation_words(correlation), *lost)
 
 
 def _cell_table(rows: Sequence[FidelityRow]) -> Table:
@@ -175,15 +204,8 @@ def _cell_table(rows: Sequence[FidelityRow]) -> Table:
     )
 
 
-def _parts(value: float, interval: Interval, signed: bool = False) -> tuple[str, str]:
-    form = "{:+.2f}" if signed else "{:.2f}"
-    if math.isnan(value):
-        return NONE, NONE
-    return form.format(value), f"[{form.format(interval[0])}, {form.format(interval[1])}]"
-
-
 def _figure(value: float, interval: Interval, signed: bool = False) -> str:
-    return " ".join(_parts(value, interval, signed))
+    return " ".join(correlation_parts(value, interval, signed))
 
 
 def _listed(words: Sequence[str]) -> str:
@@ -195,6 +217,7 @@ def _analysis_json(analysis: Analysis) -> dict[str, Any]:
     return {
         "cells": analysis.scope.name,
         "correlations": {name: _json(one) for name, one in analysis.correlations.items()},
+        "regrets": {name: dataclasses.asdict(one) for name, one in analysis.regrets.items()},
         "between_seeds": {name: _json(one) for name, one in analysis.between_seeds.items()},
         "best_baseline": None if comparison is None else comparison.baseline,
         "proxy_less_baseline": None if comparison is None else _json(comparison.difference),

@@ -1,15 +1,22 @@
 """A measurement of the proxy's fidelity from start to report, by one worker or many; started again, it goes on."""
 
+import os
+from collections.abc import Mapping
+from typing import Any
+
 from optuna.storages import BaseStorage
 
 from deeplab_dpc.arch.cost import cell_cost
 from deeplab_dpc.arch.receptive_field import receptive_field
-from deeplab_dpc.config import FidelityConfig
+from deeplab_dpc.config import FidelityConfig, encode
+from deeplab_dpc.config.search import END_TO_END
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.search import given_up
 from deeplab_dpc.search.aspp_subsets import aspp_subsets
+from deeplab_dpc.search.constraints import Constraints
 from deeplab_dpc.search.display import SearchWatch
-from deeplab_dpc.search.fidelity import FOLDER, SUBSET, TOP, FidelityResult, FidelityRow
+from deeplab_dpc.search.fidelity import FOLDER, MIXED, SUBSET, TOP, FidelityResult, FidelityRow
+from deeplab_dpc.search.fidelity_comparison import known_reals
 from deeplab_dpc.search.fidelity_report import write_fidelity
 from deeplab_dpc.search.fidelity_tasks import FidelityTasks, MeasuredCell
 from deeplab_dpc.search.fidelity_trainings import Trainings
@@ -17,6 +24,7 @@ from deeplab_dpc.search.identity import Worker
 from deeplab_dpc.search.ledger import Ledger
 from deeplab_dpc.search.live import Stage, StudyObserver
 from deeplab_dpc.search.membership import BACKBONE_ALONE, OF_CONTEST, PLACES, START, join
+from deeplab_dpc.search.mixed_cells import mixed_cells
 from deeplab_dpc.search.runner import Job, open_study
 from deeplab_dpc.search.scored import ProxyScore
 from deeplab_dpc.search.storage import persistently
@@ -33,9 +41,14 @@ FIDELITY_EXTENDABLE = (
 
 
 def measure_fidelity(
-    job: Job, config: FidelityConfig, storage: BaseStorage, trainings: Trainings, watch: SearchWatch
+    job: Job,
+    config: FidelityConfig,
+    storage: BaseStorage,
+    trainings: Trainings,
+    watch: SearchWatch,
+    others: Mapping[str, FidelityResult] | None = None,
 ) -> FidelityResult:
-    """Trains the sub-sets of ASPP and the best cells of the search by proxy and for real, and writes what came of it.
+    """Trains cells by proxy and for real, and writes what came of it.
 
     Args:
       job: of the search.
@@ -43,6 +56,7 @@ def measure_fidelity(
       storage: of the search.
       trainings: what trains them.
       watch: is told what happens, and ends the work.
+      others: measurements by other proxies, by workdir, with the same protocol of real training.
 
     Raises:
       UserError: if the best cells are wanted and the search is not finished, or the storage holds a measurement with
@@ -50,7 +64,14 @@ def measure_fidelity(
     """
     name = f"{job.service.study_name}/{FOLDER}"
     worker = Worker.current()
-    cells = [MeasuredCell(subset, SUBSET, cell) for subset, cell in aspp_subsets().items()]
+    subsets = aspp_subsets() if config.fidelity_subsets else {}
+    constraints = Constraints.from_config(job.config, job.feature_shape, job.cache.output_stride)
+    mixed = mixed_cells(job.config, constraints, config.fidelity_mixed)
+    cells = [
+        MeasuredCell(name, group, cell)
+        for group, named in ((SUBSET, subsets), (MIXED, mixed))
+        for name, cell in named.items()
+    ]
     known: dict[str, ProxyScore] = {}
     if config.fidelity_top_k:
         top, known = _best_of_search(job, config, storage, worker)
@@ -66,7 +87,7 @@ def measure_fidelity(
     if job.service.retry_given_up:
         given_up.retry(ledger)
     seeds = range(job.config.seed, job.config.seed + config.fidelity_seeds)
-    tasks = FidelityTasks(ledger, cells, seeds, known)
+    tasks = FidelityTasks(ledger, cells, seeds, known, known_reals(others or {}))
 
     def observer() -> StudyObserver:
         seen = Ledger(storage, name, Worker.current(), job.service.lease_seconds)
@@ -75,8 +96,44 @@ def measure_fidelity(
     watch.observe(observer)
     work_off(ledger, tasks.open_tasks, tasks.is_done, lambda lease: tasks.perform(lease, trainings), watch)
     result = _result(job, config, tasks)
-    write_fidelity(job.workdir / FOLDER, result)
+    write_fidelity(job.workdir / FOLDER, result, others or {})
     return result
+
+
+def real_protocol(job: Job) -> dict[str, Any]:
+    """Returns all that real trainings share but the seed, as JSON by name: what makes their scores comparable."""
+    if job.data is None or job.dataset is None:
+        raise UserError("--data_dir is required with --mode=fidelity: cells are trained end to end too.")
+    training = {
+        name: encode(getattr(job.config, name))
+        for name in ("eval_split", "label_weights", *OF_CONTEST)
+        if not name.startswith("contest_") and name not in ("rerank_top_k", "rerank_warm_starts")
+    }
+    data = {name: value for name, value in job.data.to_json().items() if f"data.{name}" not in PLACES}
+    start = job.tf_initial_checkpoint
+    return {
+        **training,
+        **job.model.to_json(),
+        **data,
+        "records": {split: job.dataset.fingerprint(split) for split in (job.data.train_split, job.config.eval_split)},
+        "tf_initial_checkpoint": None if start is None else os.path.abspath(start),
+        "restore_moving_averages": job.restore_moving_averages,
+    }
+
+
+def proxy_words(job: Job) -> str:
+    """Returns the proxy's settings in words."""
+    config = job.config
+    views = 0 if config.proxy_features == END_TO_END else job.cache.split(job.train_split).views
+    said = [
+        f"{config.proxy_steps:,} steps of {config.proxy_batch_size}",
+        f"rate {config.proxy_learning_rate:g}",
+        config.proxy_precision,
+        f"{config.proxy_features} features",
+        *([f"{views} views"] if views > 1 else []),
+        f"ranked by {config.proxy_signal}",
+    ]
+    return ", ".join(said)
 
 
 def _best_of_search(
@@ -123,4 +180,4 @@ def _result(job: Job, config: FidelityConfig, tasks: FidelityTasks) -> FidelityR
                 receptive_field(measured.cell, height, width, job.cache.output_stride),
             )
         )
-    return FidelityResult(job.config, config, tuple(rows), tuple(missing))
+    return FidelityResult(job.config, config, tuple(rows), tuple(missing), proxy_words(job), real_protocol(job))

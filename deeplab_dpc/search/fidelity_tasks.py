@@ -19,7 +19,7 @@ class MeasuredCell:
 
     Attributes:
       name: of a sub-set, or of the search.
-      group: SUBSET or TOP.
+      group: one of fidelity.GROUPS.
     """
 
     name: str
@@ -35,10 +35,16 @@ class FidelityTasks:
       cells: those that are measured; one that is there already, by its canonical form, is not measured again.
       seeds: of the trainings, distinct.
       known: proxy scores with the first seed that the search has given, by the cell's digest.
+      known_reals: real scores that other measurements have, by digest and seed.
     """
 
     def __init__(
-        self, ledger: Ledger, cells: Sequence[MeasuredCell], seeds: Sequence[int], known: Mapping[str, ProxyScore]
+        self,
+        ledger: Ledger,
+        cells: Sequence[MeasuredCell],
+        seeds: Sequence[int],
+        known: Mapping[str, ProxyScore],
+        known_reals: Mapping[tuple[str, int], RealScore] | None = None,
     ):
         self.ledger = ledger
         distinct: dict[str, MeasuredCell] = {}
@@ -47,13 +53,14 @@ class FidelityTasks:
         self.cells = list(distinct.values())
         self._seeds = tuple(seeds)
         self._known = {_key(PROXY, digest, self._seeds[0]): score for digest, score in known.items()}
+        self._known_reals = {_key(REAL, *key): score for key, score in (known_reals or {}).items()}
         # What costs least comes first, and all cells once before any twice.
         self.tasks = [
             self._task(kind, measured, seed)
             for kind in (PROXY, REAL)
             for seed in self._seeds
             for measured in self.cells
-            if _key(kind, measured.cell.digest(), seed) not in self._known
+            if _key(kind, measured.cell.digest(), seed) not in self._known.keys() | self._known_reals.keys()
         ]
 
     def _task(self, kind: str, measured: MeasuredCell, seed: int) -> Task:
@@ -97,10 +104,14 @@ class FidelityTasks:
 
     def reals(self, cell: Cell) -> tuple[RealScore, ...] | None:
         """The scores of all seeds in turn; None unless there are all."""
-        keys = [_key(REAL, cell.digest(), seed) for seed in self._seeds]
-        if any(key not in self.ledger.finished for key in keys):
-            return None
-        return tuple(RealScore(**self.ledger.finished[key].user_attrs[RESULT]) for key in keys)
+        scores = []
+        for seed in self._seeds:
+            key = _key(REAL, cell.digest(), seed)
+            if key in self._known_reals:
+                scores.append(self._known_reals[key])
+            elif key in self.ledger.finished:
+                scores.append(RealScore(**self.ledger.finished[key].user_attrs[RESULT]))
+        return tuple(scores) if len(scores) == len(self._seeds) else None
 
 
 def _key(kind: str, digest: str, seed: int) -> str:

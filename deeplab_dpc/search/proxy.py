@@ -1,5 +1,6 @@
 """The proxy task: train a cell and logits on cached features, score by mIOU (arXiv:1809.04184, Sec. 3.3)."""
 
+import dataclasses
 import functools
 import math
 import time
@@ -78,7 +79,8 @@ class ProxyEvaluator:
         """Trains each cell from scratch on each of the rungs and scores it; see Evaluator."""
         for candidate in candidates:
             train = functools.partial(self._train, candidate.cell, candidate.on_step)
-            yield climb(budgets, train, candidate.keep_going)
+            score = climb(budgets, train, candidate.keep_going)
+            yield dataclasses.replace(score, signal=self.config.proxy_signal)
 
     def _train(self, cell: Cell, on_step: OnStep | None, steps: int) -> Rung:
         compiled, pace = self._program(cell), _Pace()

@@ -2,12 +2,15 @@
 
 import dataclasses
 import math
+import statistics
 from typing import Any, Self
 
 from deeplab_dpc.arch.cell import Cell
+from deeplab_dpc.config.search import PROXY_SIGNALS
 
 GIVEN = "given"  # the draw of a warm start
 LOSSES = ("loss", "loss_sum", "cross_entropy")
+MIOU, CROSS_ENTROPY, MEAN_MIOU = PROXY_SIGNALS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +28,7 @@ class ProxyScore:
       cross_entropy: of the held-out features at the end of the last rung, the exact mean over the labelled pixels, in
         nats; infinite if it diverged or is not known.
       points: (step, mIOU, cross entropy) at several steps of the last rung, the last at its end.
+      signal: what ranks: 'miou', 'cross_entropy' (less is better), or 'mean_miou' of the points.
     """
 
     miou: float
@@ -36,6 +40,7 @@ class ProxyScore:
     step_seconds: float = 0.0
     cross_entropy: float = math.inf
     points: tuple[tuple[int, float, float], ...] = ()
+    signal: str = MIOU
 
     def to_json(self) -> dict[str, Any]:
         """JSON has no infinity: such a loss is null."""
@@ -55,7 +60,19 @@ class ProxyScore:
     @property
     def rank_key(self) -> tuple[int, float]:
         """Larger is better: a cell that was trained for longer is before one that was stopped."""
-        return self.steps, self.miou
+        return self.steps, self.rank_value
+
+    @property
+    def rank_value(self) -> float:
+        """The signal as a figure of which more is better."""
+        if self.signal == CROSS_ENTROPY:
+            return -self.cross_entropy
+        return self.mean_miou if self.signal == MEAN_MIOU else self.miou
+
+    @property
+    def mean_miou(self) -> float:
+        """The mean mIOU of the points; the mIOU where there are none, and 0 if the training diverged."""
+        return statistics.fmean(miou for _, miou, _ in self.points) if self.points else self.miou
 
 
 @dataclasses.dataclass(frozen=True)

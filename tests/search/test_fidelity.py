@@ -1,6 +1,7 @@
 """What is said of a measurement of the proxy's fidelity, from scores made by hand."""
 
 import csv
+import dataclasses
 import math
 
 import pytest
@@ -10,6 +11,7 @@ from deeplab_dpc.config import FidelityConfig, SearchConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.search.aspp_subsets import aspp_subsets
 from deeplab_dpc.search.fidelity import (
+    MIXED,
     SUBSET,
     TOP,
     FidelityResult,
@@ -18,7 +20,14 @@ from deeplab_dpc.search.fidelity import (
     read_fidelity,
     write_rows,
 )
-from deeplab_dpc.search.fidelity_analysis import analyse, scopes, top_fifth
+from deeplab_dpc.search.fidelity_analysis import Regret, analyse, scopes, top_fifth
+from deeplab_dpc.search.fidelity_comparison import (
+    THIS,
+    comparison_table,
+    known_reals,
+    read_others,
+    require_same_protocol,
+)
 from deeplab_dpc.search.fidelity_report import fidelity_section, sentences, write_fidelity
 from deeplab_dpc.search.rank_correlation import spearman
 from deeplab_dpc.search.scored import ProxyScore
@@ -63,6 +72,74 @@ def test_predictors_are_correlated_with_the_real_score():
     assert math.isnan(rho["receptive field"])
 
 
+def test_regret_is_what_is_lost_by_training_the_first_cells_alone():
+    """The best real score, 0.6, is fourth by proxy; the first by proxy has 0.2, and the first three at most 0.5."""
+    rows = [
+        _row(place, [proxy], [real])
+        for place, (proxy, real) in enumerate([(0.9, 0.2), (0.8, 0.3), (0.7, 0.5), (0.6, 0.6), (0.1, 0.4)])
+    ]
+    regrets = analyse(scopes(_result(rows))[0]).regrets
+    assert regrets["proxy mIOU"] == Regret(pytest.approx(0.4), pytest.approx(0.1))
+    # All have equally many parameters: the order that loses most is the one that counts.
+    assert regrets["parameters"] == Regret(pytest.approx(0.4), pytest.approx(0.2))
+
+
+def test_the_mean_of_the_points_is_a_predictor_where_there_are_several():
+    rows = [_row(place, [0.1 * (place + 1)], [0.1 * (place + 1)]) for place in range(4)]
+    assert "proxy mIOU, mean of its points" not in analyse(scopes(_result(rows))[0]).correlations
+    falling = [
+        dataclasses.replace(
+            row, proxies=(dataclasses.replace(row.proxy, points=((5, 0.5 - 0.2 * i, 1.0), (9, 0.1, 1.0))),)
+        )
+        for i, row in enumerate(rows)
+    ]
+    found = analyse(scopes(_result(falling))[0]).correlations
+    assert (found["proxy mIOU"].rho, found["proxy mIOU, mean of its points"].rho) == (
+        pytest.approx(1),
+        pytest.approx(-1),
+    )
+
+
+def test_proxies_stand_beside_each_other_on_the_cells_that_all_have(tmp_path):
+    this, other = _result(_ranked(6), proxy="400 steps"), _result(_ranked(5), proxy="with views")
+    name, columns, rows = comparison_table(this, {"S1": other})
+    assert name == "Proxies beside each other, on the 5 cells that all have"
+    found = [dict(zip(columns, row, strict=True)) for row in rows]
+    assert [(one["measurement"], one["proxy"]) for one in found[:1] + found[4:5]] == [
+        (THIS, "400 steps"),
+        ("S1", "with views"),
+    ]
+    assert {key: found[0][key] for key in ("predictor", "n", "rho", "regret@1", "regret@3", "s a cell")} == {
+        "predictor": "proxy mIOU",
+        "n": "5",
+        "rho": "1.00",
+        "regret@1": "0.00",
+        "regret@3": "0.00",
+        "s a cell": "2.0",
+    }
+    assert (found[4]["rho"], found[4]["regret@1"]) == ("0.90", "1.00")
+    assert [one["predictor"] for one in found if one["measurement"] == "-"] == [
+        *("parameters", "multiply-adds", "receptive field")
+    ]
+    assert comparison_table(this, {}) is None
+    assert comparison_table(this, {"S1": _result(_ranked(5, first=10))}) is None
+    write_fidelity(tmp_path, this, {"S1": other})
+    assert name in (tmp_path / "report.html").read_text()
+
+
+def test_real_scores_of_other_measurements_are_taken_by_cell_and_seed(tmp_path):
+    other = _result([_row(0, [0.1, 0.2], [0.3, 0.4])], seeds=2, protocol={"rerank_steps": 60, "crop": [321, 321]})
+    write_rows(tmp_path / "S1" / "fidelity", other)
+    others = read_others([str(tmp_path / "S1")])
+    digest = CELLS[0][1].digest()
+    assert known_reals(others) == {(digest, 0): RealScore(0.3, 30.0), (digest, 1): RealScore(0.4, 30.0)}
+    require_same_protocol(others, other.protocol)
+    with pytest.raises(UserError, match=r"S1 had another protocol.*crop \(there \[321, 321\], here \[193, 193\]\)"):
+        require_same_protocol(others, {**other.protocol, "crop": [193, 193]})
+    with pytest.raises(UserError, match="--fidelity_compare: .*S2 holds no finished measurement; run --mode=fidelity"):
+        read_others([str(tmp_path / "S2")])
+
+
 def test_the_best_baseline_is_compared_in_the_direction_that_suits_it():
     """Parameters fall with the score (-1), receptive fields do not rank as clearly (0.8, as the proxy)."""
     rows = [
@@ -97,8 +174,8 @@ def test_each_group_is_ranked_alone_and_with_the_other():
         ("sub-sets of ASPP, top fifth", 2),
         ("top cells of the search", 5),
         ("top cells of the search, top fifth", 1),
-        ("cells of both groups", 11),
-        ("cells of both groups, top fifth", 3),
+        ("cells of all groups", 11),
+        ("cells of all groups, top fifth", 3),
     ]
     assert [scope.group for scope in scopes(_result(_ranked(6)))] == [SUBSET, SUBSET]
     assert scopes(_result([])) == []
@@ -145,7 +222,7 @@ def test_the_report_has_a_table_of_each_scope_and_of_the_cells():
         "Cells by their real score",
     ]
     assert section.tables[0][2][0][:3] == ("proxy mIOU", "10", "0.99")
-    assert section.tables[1][2][0] == ("proxy mIOU", "2", "-", "-", "-", "-")  # two cells have no correlation
+    assert section.tables[1][2][0] == ("proxy mIOU", "2", "-", "-", "-", "-", "1.00", "0.00")  # two have no correlation
     assert [row[3] for row in section.tables[2][2]][:3] == ["2", "1", "3"]  # ranks by proxy, best real score first
     assert all(png.startswith(b"\x89PNG") for _, png in section.figures)
 
@@ -162,7 +239,7 @@ def test_a_measurement_is_read_back_as_it_was_written(tmp_path):
 
 
 def test_figures_are_written_beside_the_scores(tmp_path):
-    write_fidelity(tmp_path, _result([*_ranked(5), *_ranked(4, TOP, first=20)]))
+    write_fidelity(tmp_path, _result([*_ranked(5), *_ranked(3, MIXED, first=10), *_ranked(4, TOP, first=20)]), {})
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {
         *("results.json", "fidelity.csv", "correlations.json"),
@@ -175,6 +252,8 @@ def test_figures_are_written_beside_the_scores(tmp_path):
     ("fields", "message"),
     [
         ({"fidelity_seeds": 0}, "--fidelity_seeds must be greater than 0, got 0"),
+        ({"fidelity_mixed": -1}, "--fidelity_mixed must not be negative, got -1"),
+        ({"fidelity_subsets": False, "fidelity_top_k": 0}, "--nofidelity_subsets leaves no cell to measure"),
         ({"fidelity_top_k": -1}, "--fidelity_top_k must not be negative, got -1"),
     ],
 )

@@ -10,22 +10,33 @@ import optuna
 import pytest
 
 from deeplab_dpc.arch.cell import Cell
+from deeplab_dpc.arch.library import shipped_cells
+from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import DataConfig, FidelityConfig, ModelConfig, SearchConfig, ServiceConfig
 from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.search import fidelity_runner
 from deeplab_dpc.search.aspp_subsets import aspp_subsets
+from deeplab_dpc.search.constraints import Constraints
 from deeplab_dpc.search.contest.trained import Trained
 from deeplab_dpc.search.feature_cache import CachedSplit, FeatureCache
-from deeplab_dpc.search.fidelity import SUBSET, TOP, RealScore, read_fidelity, write_rows
-from deeplab_dpc.search.fidelity_runner import measure_fidelity
+from deeplab_dpc.search.fidelity import MIXED, SUBSET, TOP, RealScore, read_fidelity, write_rows
+from deeplab_dpc.search.fidelity_runner import measure_fidelity, real_protocol
 from deeplab_dpc.search.fidelity_trainings import SearchTrainings
 from deeplab_dpc.search.identity import Worker
+from deeplab_dpc.search.mixed_cells import mixed_cells
 from deeplab_dpc.search.runner import Job
 from deeplab_dpc.search.scored import ProxyScore
 from deeplab_dpc.search.study import SearchStudy
 from deeplab_dpc.search.work import Outcome, work_off
 
 SEARCH = SearchConfig(num_candidates=4, num_branches=2, warm_starts=("conv1x1",), proxy_steps=10, seed=3)
+
+
+class _Dataset:
+    """Has records."""
+
+    def fingerprint(self, split):
+        return f"records of {split}"
 
 
 class _Watch:
@@ -67,8 +78,10 @@ def _miou(cell):
 @pytest.fixture
 def job(tmp_path):
     split = CachedSplit(np.zeros((1, 5, 7, 8), "float16"), np.zeros((1, 65, 97), "uint8"))
-    cache = FeatureCache(tmp_path / "features", {"backbone": {"output_stride": 16}}, ("a", "b"), 255, {"val": split})
-    return Job(tmp_path, cache, SEARCH, ServiceConfig(), ModelConfig(num_classes=2))
+    cache = FeatureCache(
+        tmp_path / "features", {"backbone": {"output_stride": 16}}, ("a", "b"), 255, {"train": split, "val": split}
+    )
+    return Job(tmp_path, cache, SEARCH, ServiceConfig(), ModelConfig(num_classes=2), DataConfig("data"), _Dataset())
 
 
 @pytest.fixture
@@ -79,7 +92,7 @@ def storage():
 @pytest.fixture(autouse=True)
 def without_figures(monkeypatch):
     """They take longer than all the rest, and have tests of their own."""
-    monkeypatch.setattr(fidelity_runner, "write_fidelity", write_rows)
+    monkeypatch.setattr(fidelity_runner, "write_fidelity", lambda folder, result, others: write_rows(folder, result))
 
 
 def _search(storage, config=SEARCH):
@@ -155,6 +168,66 @@ def test_more_seeds_add_to_what_is_there(job, storage):
     assert {seed for _, _, seed in trainings.done} == {4}
 
 
+def test_mixed_cells_are_warm_starts_uniform_draws_and_neighbours(job, storage):
+    config = FidelityConfig(fidelity_subsets=False, fidelity_mixed=6, fidelity_top_k=0)
+    result = measure_fidelity(job, config, storage, _Trainings(), _Watch())
+    # conv1x1 has one branch, so that it is not in the space of two, and has no neighbours there.
+    assert [row.name for row in result.rows] == ["conv1x1", *(f"uniform {number}" for number in range(1, 6))]
+    assert {row.group for row in result.rows} == {MIXED}
+    assert result.proxy == "10 steps of 8, rate 0.01, float32, cached features, ranked by miou"
+
+    five = dataclasses.replace(SEARCH, num_branches=5, warm_starts=("conv1x1", "aspp"))
+    constraints = Constraints((5, 7, 8))
+    few, many = (mixed_cells(five, constraints, count) for count in (1, 8))
+    assert list(few) == ["conv1x1"]
+    assert list(many) == ["conv1x1", "aspp", *(f"{kind} {n}" for n in (1, 2, 3) for kind in ("uniform", "neighbour"))]
+    space, aspp = SearchSpace(5), shipped_cells()["aspp"]
+    for name, cell in many.items():
+        if name.startswith("neighbour"):
+            assert sum(a != b for a, b in zip(space.encode(cell), space.encode(aspp), strict=True)) == 1
+    assert len({cell.digest() for cell in many.values()}) == 8
+
+
+def test_a_space_without_so_many_mixed_cells_is_said():
+    tiny = SearchConfig(num_branches=1, cell_rates=(1,), cell_grids=(1,), warm_starts=())
+    with pytest.raises(
+        UserError, match="--fidelity_mixed=9 wants more cells than were found, 3: No new cell was found"
+    ):
+        mixed_cells(tiny, Constraints((5, 7, 8)), 9)
+
+
+def test_real_trainings_of_another_measurement_are_not_done_again(job, storage, tmp_path):
+    """Its cells are the first six of nine; a second seed has none of them."""
+    first = FidelityConfig(fidelity_subsets=False, fidelity_mixed=6, fidelity_top_k=0)
+    other = measure_fidelity(job, first, storage, _Trainings(), _Watch())
+    job = dataclasses.replace(
+        job, workdir=tmp_path / "other", config=dataclasses.replace(SEARCH, proxy_learning_rate=0.1)
+    )
+    trainings = _Trainings()
+    config = dataclasses.replace(first, fidelity_mixed=9, fidelity_seeds=2)
+    result = measure_fidelity(job, config, optuna.storages.InMemoryStorage(), trainings, _Watch(), {"S1": other})
+    assert (trainings.count("proxy", 3), trainings.count("real", 3), trainings.count("real", 4)) == (9, 3, 9)
+    assert [row.reals[0] for row in result.rows[:6]] == [row.reals[0] for row in other.rows]
+
+
+def test_what_makes_real_trainings_comparable(job):
+    """Not the proxy, and not where the data are."""
+
+    def differs(**changes):
+        fields = {"config": dataclasses.replace(job.config, **changes.pop("search", {}))}
+        if "data" in changes:
+            fields["data"] = dataclasses.replace(job.data, **changes.pop("data"))
+        return real_protocol(dataclasses.replace(job, **fields, **changes)) != real_protocol(job)
+
+    assert not differs(search={"proxy_steps": 7, "num_candidates": 9, "contest_seeds": 3, "rerank_top_k": 1})
+    assert not differs(data={"data_dir": "elsewhere"})
+    for name, value in (("rerank_steps", 7), ("rerank_precision", "bfloat16"), ("label_weights", (1.0, 2.0))):
+        assert differs(search={name: value}), name
+    assert differs(data={"train_crop_size": (193, 193)})
+    assert differs(model=ModelConfig(num_classes=2, decoder_output_stride=(4,)))
+    assert differs(tf_initial_checkpoint="model.ckpt")
+
+
 def test_the_best_cells_need_a_search(job, storage):
     message = "--fidelity_top_k=2 needs a search, and the storage has none named --study_name=search"
     with pytest.raises(UserError, match=message):
@@ -176,7 +249,7 @@ def test_trainings_of_other_settings_are_not_mixed(job, storage):
 
 def test_real_training_needs_data(job):
     with pytest.raises(UserError, match="--data_dir is required with --mode=fidelity"):
-        SearchTrainings(job, _Watch())
+        SearchTrainings(dataclasses.replace(job, data=None, dataset=None), _Watch())
 
 
 def test_another_seed_has_another_training_and_other_runs(job, monkeypatch):

@@ -50,7 +50,7 @@ def _beside_warm_starts(population: Population) -> list[str]:
     warm_starts = population.comparable_warm_starts()
     if not (warm_starts and len(population)):
         return []
-    rival = max(warm_starts, key=lambda scored: scored.score.miou)
+    rival = max(warm_starts, key=lambda scored: scored.score.rank_key)
     best = population.result.best(1)[0]
     margin = best.score.miou - rival.score.miou
     relation = "above" if margin > 0 else "not above"

@@ -2,6 +2,7 @@
 
 import math
 
+from deeplab_dpc.search.rank_correlation import Correlation
 from deeplab_dpc.search.reporting.statistics import Interval
 
 NONE = "-"
@@ -12,6 +13,11 @@ def score(miou: float | None, signed: bool = False) -> str:
     if miou is None or math.isnan(miou):
         return NONE
     return f"{miou:+.4f}" if signed else f"{miou:.4f}"
+
+
+def points(miou: float) -> str:
+    """A difference of mIOU in points, hundredths."""
+    return f"{100 * miou:.2f}"
 
 
 def percent(share: float) -> str:
@@ -46,3 +52,17 @@ def millions(number: float) -> str:
 
 def billions(number: float) -> str:
     return f"{number / 1e9:.2f}B"
+
+
+def correlation_words(correlation: Correlation) -> tuple[str, ...]:
+    """How many points, rho with its interval, and tau with its."""
+    rho = correlation_parts(correlation.rho, correlation.rho_interval)
+    return (str(correlation.n), *rho, *correlation_parts(correlation.tau, correlation.tau_interval))
+
+
+def correlation_parts(value: float, bounds: Interval, signed: bool = False) -> tuple[str, str]:
+    """A coefficient, or a difference of two, and its interval."""
+    form = "{:+.2f}" if signed else "{:.2f}"
+    if math.isnan(value):
+        return NONE, NONE
+    return form.format(value), f"[{form.format(bounds[0])}, {form.format(bounds[1])}]"

@@ -79,7 +79,7 @@ class NSGA2:
 
     def _trial(self, number: int, cell: Cell, score: ProxyScore) -> FrozenTrial:
         trial = create_trial(
-            values=[score.miou, self.multiply_adds(cell)],
+            values=[score.rank_value, self.multiply_adds(cell)],
             params=params_of(self.space, cell),
             distributions=self._proposer.distributions,
         )

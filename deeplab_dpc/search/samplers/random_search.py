@@ -30,8 +30,8 @@ class RandomSearch:
         self._best: list[tuple[tuple[float, float], int, Cell]] = []  # best first; of equals, the earlier first
 
     def observe(self, number: int, cell: Cell, score: ProxyScore) -> None:
-        steps, miou = score.rank_key
-        bisect.insort(self._best, ((-steps, -miou), number, cell), key=lambda entry: entry[:2])
+        steps, value = score.rank_key
+        bisect.insort(self._best, ((-steps, -value), number, cell), key=lambda entry: entry[:2])
         del self._best[self.num_best :]
 
     def draw(self, number: int, rng: random.Random, admits: Callable[[Cell], bool]) -> Draw:

@@ -83,8 +83,8 @@ class TPE:
         stopped = score.steps < self.full_steps
         return create_trial(
             state=TrialState.PRUNED if stopped else TrialState.COMPLETE,
-            value=score.miou,
+            value=score.rank_value,
             params=params_of(self.space, cell),
             distributions=self._proposer.distributions,
-            intermediate_values={score.steps: score.miou},
+            intermediate_values={score.steps: score.rank_value},
         )
