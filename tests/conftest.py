@@ -22,6 +22,7 @@ LONG = (
     "test_search_auto_deeplab",
     "test_search_workers",
     "test_search_run",
+    "test_search_fidelity",
     "test_auto_deeplab",
     "test_proxy_on_jax",
 )
