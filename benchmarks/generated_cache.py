@@ -70,12 +70,20 @@ def size_of(cache: FeatureCache) -> Size:
     return Size(*train.features.shape[1:], *train.labels.shape[1:], cache.num_classes)
 
 
-def write_generated_cache(path: pathlib.Path, size: Size, train: int, val: int) -> None:
-    """Writes a feature cache of so many images; labels are patches of one class, one in 12 of them unlabelled."""
+def write_generated_cache(path: pathlib.Path, size: Size, train: int, val: int, views: int = 0) -> None:
+    """Writes a feature cache of so many images; labels are patches of one class, one in 12 of them unlabelled.
+
+    Args:
+      path: directory of the cache.
+      size: of features and labels.
+      train, val: numbers of images.
+      views: number of views of each training image; 0 for each image once.
+    """
     rng = np.random.default_rng(0)
     splits = {"train": train, "val": val}
-    for split, count in splits.items():
+    for split, images in splits.items():
         (path / split).mkdir(parents=True)
+        count = images * (max(views, 1) if split == "train" else 1)
         features = rng.normal(size=(count, size.height, size.width, size.channels))
         np.save(path / split / "features.npy", np.maximum(features, 0.0).astype("float16"))
         rows, columns = (-(-side // BLOCK) for side in (size.label_height, size.label_width))
@@ -84,4 +92,4 @@ def write_generated_cache(path: pathlib.Path, size: Size, train: int, val: int) 
         labels = patches.repeat(BLOCK, axis=1).repeat(BLOCK, axis=2)[:, : size.label_height, : size.label_width]
         np.save(path / split / "labels.npy", labels.astype("uint8"))
     names = tuple(f"class {i}" for i in range(size.classes))
-    write_manifest(path, {"backbone": {"output_stride": OUTPUT_STRIDE}}, names, IGNORE_LABEL, splits)
+    write_manifest(path, {"backbone": {"output_stride": OUTPUT_STRIDE}}, names, IGNORE_LABEL, splits, {"train": views})

@@ -3,6 +3,7 @@
     python benchmarks/proxy.py
     KERAS_BACKEND=jax python benchmarks/proxy.py
     python benchmarks/proxy.py --size=paper --random_cells=1 --rounds=1 --steps=5 --precisions=float32
+    python benchmarks/proxy.py --forms=product --views=0,6 --rounds=5 --noparts
     python benchmarks/proxy.py --whole --forms=plain,product --precisions=float32 --loss_nodes=4
     python benchmarks/proxy.py --feature_cache=DIR --steps=400 --rounds=3 --new_seeds --most_seconds=inf --noparts
 
@@ -48,6 +49,7 @@ _MOST_SECONDS = flags.DEFINE_float("most_seconds", 15.0, "After which a cell on 
 _FORMS = flags.DEFINE_list("forms", [PLAIN, PROJECT, PRODUCT], f"What is compared, of {', '.join(FORMS)}.")
 _PRECISIONS = flags.DEFINE_list("precisions", ["float32", "bfloat16"], "Of ProxyEvaluator and of the parts.")
 _LOSS_NODES = flags.DEFINE_list("loss_nodes", ["0", "4"], "Of the separated loss; 0 for the exact one.")
+_VIEWS = flags.DEFINE_list("views", ["0"], "Of each training image, of which a step of ProxyEvaluator takes one.")
 _SEED = flags.DEFINE_integer("seed", 0, "Of the draws, of weights, order and dropout.")
 _NEW_SEEDS = flags.DEFINE_bool("new_seeds", False, "Whether each round has the next seed, and processes of its own.")
 _WHOLE = flags.DEFINE_bool("whole", False, "Whether to score 20 cells for 100 steps each instead of computing it.")
@@ -60,13 +62,16 @@ flags.register_validator("forms", lambda names: names and set(names) <= set(FORM
 flags.register_validator(
     "precisions", lambda names: set(names) <= set(ACTIVATION_BYTES), f"must be of {', '.join(ACTIVATION_BYTES)}"
 )
+flags.register_validator("views", lambda counts: all(count.isdigit() for count in counts), "must be integers >= 0")
 flags.register_validator("loss_nodes", lambda counts: all(count.isdigit() for count in counts), "must be integers >= 0")
 
 
 def _variants() -> list[Variant]:
-    def variant(form: str, precision: str, nodes: int) -> Variant:
+    def variant(form: str, precision: str, nodes: int, views: int = 0) -> Variant:
         most_seconds = float("inf") if _WHOLE.value else _MOST_SECONDS.value
-        return Variant(form, precision, nodes, _BATCH_SIZE.value, _LEARNING_RATE.value, _SEED.value, most_seconds)
+        return Variant(
+            form, precision, nodes, _BATCH_SIZE.value, _LEARNING_RATE.value, _SEED.value, most_seconds, views
+        )
 
     found = []
     nodes = [int(value) for value in _LOSS_NODES.value]
@@ -76,7 +81,8 @@ def _variants() -> list[Variant]:
         elif form == PROJECT:
             found += [variant(form, "float32", value) for value in nodes]
         else:
-            found += [variant(form, precision, value) for precision in _PRECISIONS.value for value in nodes]
+            views = [int(value) for value in _VIEWS.value]
+            found += [variant(form, *each) for each in itertools.product(_PRECISIONS.value, nodes, views)]
     return found
 
 
@@ -91,11 +97,15 @@ def _cells() -> dict[str, Cell]:
 def _cache() -> Iterator[pathlib.Path]:
     """The given feature cache, or a generated one for the time of the run."""
     if _FEATURE_CACHE.value:
+        if _VIEWS.value != ["0"]:
+            raise UserError("--views are of generated features; a --feature_cache has the views that it has.")
         yield pathlib.Path(_FEATURE_CACHE.value)
         return
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "features"
-        write_generated_cache(path, parse_size(_SIZE.value), **GENERATED_IMAGES)
+        for variant in {variant.views: variant for variant in _variants()}.values():
+            size = parse_size(_SIZE.value)
+            write_generated_cache(variant.cache(path), size, **GENERATED_IMAGES, views=variant.views)
         yield path
 
 

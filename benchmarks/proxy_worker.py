@@ -62,6 +62,7 @@ class Variant:
       learning_rate: at the start.
       seed: of weights, order and dropout.
       most_seconds: after which the training of a cell on Keras' step is broken off.
+      views: of each training image in the cache, of which a step takes one; 0 for each image once.
     """
 
     form: str
@@ -71,9 +72,15 @@ class Variant:
     learning_rate: float
     seed: int
     most_seconds: float
+    views: int = 0
 
     def __str__(self) -> str:
-        return f"{FORMS[self.form]}, {self.precision}, {f'k = {self.nodes}' if self.nodes else 'exact'}"
+        loss = f"k = {self.nodes}" if self.nodes else "exact"
+        return f"{FORMS[self.form]}, {self.precision}, {loss}" + (f", {self.views} views" if self.views else "")
+
+    def cache(self, path: pathlib.Path) -> pathlib.Path:
+        """Returns the directory of the feature cache, where that without views is `path`."""
+        return path.with_name(f"{path.name}_views_{self.views}") if self.views else path
 
 
 class Form(Protocol):
@@ -135,7 +142,7 @@ class Worker:
 
     Args:
       variant: what it is to measure with.
-      cache: directory of the feature cache.
+      cache: directory of the feature cache without views.
 
     Attributes:
       start_seconds: that making the form took.
@@ -146,7 +153,7 @@ class Worker:
         self.variant = variant
         context = multiprocessing.get_context("spawn")
         self._connection, other = context.Pipe()
-        self._process = context.Process(target=_serve, args=(other, variant, cache), daemon=True)
+        self._process = context.Process(target=_serve, args=(other, variant, variant.cache(cache)), daemon=True)
         self._process.start()
         other.close()
         self.start_seconds: float = self._answer()
