@@ -129,12 +129,12 @@ def _measure(variants: list[Variant], cells: dict[str, Cell], cache: pathlib.Pat
 def _parts(cell: Cell, cache: pathlib.Path, variants: list[Variant]) -> list[proxy_tables.Parts]:
     """Of ProxyEvaluator's variants; those of one precision in a process of their own."""
     found = []
-    size = size_of(open_cache(cache))
     for precision in _PRECISIONS.value:
         own = [variant for variant in variants if variant.form == PRODUCT and variant.precision == precision]
         if not own:
             continue
         active = ACTIVATION_BYTES[precision]
+        size = size_of(open_cache(own[0].cache(cache)))
         steps = [Step(cell, size, variant.batch_size, variant.nodes, active) for variant in own]
         with contextlib.closing(Worker(own[0], cache)) as worker:
             ceilings, seconds = worker.measure_parts(steps, 3 + _STEPS.value // 2)
@@ -145,7 +145,7 @@ def _parts(cell: Cell, cache: pathlib.Path, variants: list[Variant]) -> list[pro
 def _run() -> None:
     cells, variants = _cells(), _variants()
     with _cache() as cache:
-        size = size_of(open_cache(cache))
+        size = size_of(open_cache(variants[0].cache(cache)))
         measured, device = _measure(variants, cells, cache)
         title = f"{size}, batch {_BATCH_SIZE.value}, {device}"
         for name, cell in cells.items():
