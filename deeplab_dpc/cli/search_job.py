@@ -119,10 +119,14 @@ class Request:
         dataset = self.require_dataset()
         # Here, since it needs TensorFlow for the records, and a search on a complete cache does not.
         with quiet_imports():
+            import keras
+
             from deeplab_dpc.checkpoint.restore import restore_backbone
             from deeplab_dpc.models.segmenter import build_segmenter
             from deeplab_dpc.search.feature_writer import cache_features
 
+            # Without a checkpoint the backbone has drawn weights, which must be the same when the search is continued.
+            keras.utils.set_random_seed(self.config.seed)
         model = build_segmenter(self.model_config(dataset.info.num_classes))
         plans = self.split_plans(model)
         scoring = plans[self.config.eval_split]

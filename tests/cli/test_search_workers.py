@@ -9,12 +9,17 @@ import sys
 import time
 from collections import Counter
 
+import optuna
 import pytest
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
 from tiny_cache import write_cache
+from tiny_network import GENOTYPE
 
 from deeplab_dpc.cli import search
 from deeplab_dpc.cli.main import parse
 from deeplab_dpc.cli.search_workers import worker_command
+from deeplab_dpc.files import write_json
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PATIENCE = 300.0  # seconds, for machines under load
@@ -68,6 +73,54 @@ def test_search_of_two_workers_ends_with_every_cell_once_though_one_is_killed(fo
     )
     assert sorted(results.values()) == [1, 1, 1, 1]
     assert not (folder / "S" / "workers" / "flags").exists()
+
+
+def _contest_tasks(folder):
+    """What is kept of the trainings of the contest: (cell, seed, steps of the rounds) of each that is complete."""
+    storage = optuna.storages.JournalStorage(JournalFileBackend(str(folder / "S" / "study.journal")))
+    study = optuna.load_study(study_name="search/contest", storage=storage)
+    done = [trial for trial in study.get_trials(deepcopy=False) if trial.state == TrialState.COMPLETE]
+    return [(one.user_attrs["cell_digest"], one.user_attrs["seed"], tuple(one.user_attrs["ladder"])) for one in done]
+
+
+def test_contest_of_two_workers_trains_every_finalist_once_for_each_seed_and_budget_though_one_is_killed(
+    shapes, tmp_path
+):
+    """With real trainings of a tiny network; started again, the command trains nothing more."""
+    write_json(tmp_path / "tiny.json", GENOTYPE.to_json())
+    network = ["--model_variant=auto_deeplab", "--genotype_json=tiny.json", "--nas_stem_output_num_conv_filters=2"]
+    data = [f"--data_dir={shapes.path}", "--train_crop_size=33,33"]
+    contest = [
+        "--rerank_top_k=1",
+        "--rerank_steps=4",
+        "--rerank_batch_size=2",
+        "--contest_rounds=2",
+        "--contest_seeds=2",
+    ]
+    search = ["--num_candidates=1", "--num_branches=1", "--warm_starts=conv1x1", "--proxy_steps=2", "--workers=2"]
+    command = [sys.executable, str(ROOT / "search.py"), "--workdir=S", *data, *network, *contest, *search]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    running = subprocess.Popen(command, cwd=tmp_path, env=environment, **pipes)
+    deadline = time.monotonic() + PATIENCE
+    while not list(tmp_path.glob("S/contest/*/seed_*/config.json")):
+        assert running.poll() is None, running.stdout.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(_workers_at_work(tmp_path)[-1], signal.SIGKILL)
+    said, _ = running.communicate(timeout=PATIENCE)
+    assert running.returncode == 0, said
+    assert "died: killed by SIGKILL; it is started again" in " ".join(said.split())
+    trained = _contest_tasks(tmp_path)
+    cells = {digest for digest, _, _ in trained}
+    assert len(cells) == 2
+    expected = {(digest, *task) for digest in cells for task in ((0, (2,)), (0, (2, 4)), (1, (2, 4)))}
+    assert Counter(trained) == Counter(expected)
+    verdict = (tmp_path / "S" / "verdict.json").read_text()
+    again = subprocess.run(command, cwd=tmp_path, env=environment, timeout=PATIENCE, check=False, **pipes)
+    assert again.returncode == 0, again.stdout
+    assert _contest_tasks(tmp_path) == trained
+    assert (tmp_path / "S" / "verdict.json").read_text() == verdict
 
 
 def test_wrong_flag_is_said_once_and_in_one_sentence(folder):
