@@ -16,10 +16,10 @@ MIOU, _, MEAN_MIOU = PROXY_SIGNALS = ("miou", "cross_entropy", "mean_miou")
 class SearchConfig(Config):
     """The search, its proxy task and its contest (arXiv:1809.04184, Sec. 3.2, 3.3 and 4.2).
 
-    By default the space, the sampler, the number of candidates, their steps, batch and rate, and how many of the best
-    are trained for real are the paper's. Warm starts, lookahead, the batch of the real trainings, and that these are a
-    contest of several rounds and seeds are not, and what the paper does not say is ours:
-    recipes/cityscapes_search.flags has its protocol and names what it leaves open.
+    The defaults are for a few hundred images on two cores. The space, the sampler, and the batch and rate of the proxy
+    are the paper's; the numbers of candidates, steps and finalists are far below its, and it has no warm starts among
+    the finalists and no contest of several rounds and seeds. recipes/cityscapes_search.flags has its protocol and
+    names what it leaves open.
 
     Attributes:
       num_candidates: cells to score by proxy, beside the warm starts.
@@ -79,7 +79,7 @@ class SearchConfig(Config):
       seed: of everything drawn.
     """
 
-    num_candidates: int = 28000
+    num_candidates: int = 24
     num_branches: int = 5
     cell_rates: tuple[int, ...] = (1, 3, 6, 9, 12, 15, 18, 21)
     cell_grids: tuple[int, ...] = (1, 2, 4, 8)
@@ -94,7 +94,7 @@ class SearchConfig(Config):
     tournament_size: int = 10
     lookahead: int = 8
     warm_starts: tuple[str, ...] = ("conv1x1", "aspp", "dpc_top1", "psp")
-    proxy_steps: int = 30000
+    proxy_steps: int = 400
     proxy_batch_size: int = 8
     proxy_learning_rate: float = 0.01
     proxy_score_points: int = 1
@@ -106,8 +106,8 @@ class SearchConfig(Config):
     adapt_steps: int = 2500
     halving_rungs: int = 1
     halving_factor: int = 4
-    rerank_top_k: int = 50
-    rerank_steps: int = 90000
+    rerank_top_k: int = 4
+    rerank_steps: int = 400
     rerank_batch_size: int = 8
     rerank_learning_rate: float = 0.01
     rerank_precision: str = "float32"

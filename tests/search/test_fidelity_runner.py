@@ -243,7 +243,7 @@ def test_the_best_cells_need_a_finished_search(job, storage):
 def test_trainings_of_other_settings_are_not_mixed(job, storage):
     measure_fidelity(job, FidelityConfig(fidelity_top_k=0), storage, _Trainings(), _Watch())
     other = dataclasses.replace(job, config=dataclasses.replace(SEARCH, rerank_steps=7))
-    with pytest.raises(UserError, match=r"search\.rerank_steps \(was 90000, now 7\)"):
+    with pytest.raises(UserError, match=r"search\.rerank_steps \(was 400, now 7\)"):
         measure_fidelity(other, FidelityConfig(fidelity_top_k=0), storage, _Trainings(), _Watch())
 
 
@@ -265,4 +265,4 @@ def test_another_seed_has_another_training_and_other_runs(job, monkeypatch):
     with_data = dataclasses.replace(job, config=config, data=DataConfig("data"), dataset=object())
     trainings = SearchTrainings(with_data, _Watch())
     assert [trainings.for_real(aspp_subsets()["6"], seed, None) for seed in (3, 4)] == [RealScore(0.25, 3.0)] * 2
-    assert asked == [("contest", 3, (90000,)), ("contest", 4, (90000,))]
+    assert asked == [("contest", 3, (400,)), ("contest", 4, (400,))]

@@ -44,7 +44,7 @@ def test_rounds_double_their_steps_and_seeds_rise_evenly():
 
 
 def test_paper_has_one_round_with_one_seed():
-    config = SearchConfig(contest_rounds=1, contest_seeds=1)
+    config = SearchConfig(rerank_steps=90000, contest_rounds=1, contest_seeds=1)
     assert [(one.ladder, one.seeds) for one in contest_rounds(config)] == [((90000,), 1)]
     assert most_steps(config, 50) == 50 * 90000
 
