@@ -30,7 +30,7 @@ from deeplab_dpc.checkpoint.same_parts import (
     require_same_genotype,
     run_network,
 )
-from deeplab_dpc.checkpoint.tf1 import read_tf1_checkpoint
+from deeplab_dpc.checkpoint.tf1 import read_tf1_checkpoint, require_tf1_checkpoint
 from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.segmenter import Segmenter
@@ -74,19 +74,38 @@ def read_checkpoint(source: str, config: ModelConfig, moving_averages: bool = Fa
     Raises:
       UserError: if it is absent or damaged, or keeps no moving averages.
     """
-    run_config = run_network(source)
-    if moving_averages and (source == IMAGENET or run_config is not None):
-        raise UserError(f"{source} keeps no moving averages; leave --restore_moving_averages out.")
+    require_source(source, moving_averages)
     if source == IMAGENET:
         return imagenet_arrays(config)
-    if run_config is not None:
+    if run_network(source) is not None:
         return read_weights(latest_checkpoint(source))
+    return read_tf1_checkpoint(source, moving_averages)
+
+
+def require_source(source: str, moving_averages: bool = False) -> None:
+    """Checks that weights can be read from a source, as far as can be known without reading them.
+
+    Args:
+      source: as read_checkpoint takes it.
+      moving_averages: whether the moving averages of its variables are asked for.
+
+    Raises:
+      UserError: if there is nothing of that name, or it keeps no moving averages.
+    """
+    is_run = run_network(source) is not None
+    if moving_averages and (source == IMAGENET or is_run):
+        raise UserError(f"{source} keeps no moving averages; leave --restore_moving_averages out.")
+    if source == IMAGENET:
+        return
+    if is_run:
+        latest_checkpoint(source)
+        return
     if pathlib.Path(source).is_dir():
         raise UserError(
             f"{source} is a directory but no run; give a run directory or the prefix of a TensorFlow 1 checkpoint "
             "(the part before .index)."
         )
-    return read_tf1_checkpoint(source, moving_averages)
+    require_tf1_checkpoint(source)
 
 
 def restore_model(model: Segmenter, source: str, moving_averages: bool = False) -> RestoreReport:

@@ -32,6 +32,15 @@ def is_training_state(name: str) -> bool:
     return TRAINING_STATE.fullmatch(name) is not None
 
 
+def require_tf1_checkpoint(path: str) -> None:
+    """Raises a UserError if there is no checkpoint with that prefix."""
+    if not os.path.exists(f"{path}.index"):
+        raise UserError(
+            f"There is no checkpoint {path}: {path}.index does not exist; "
+            "give the prefix shared by the .index and .data files."
+        )
+
+
 def read_tf1_checkpoint(path: str, moving_averages: bool = False) -> dict[str, np.ndarray]:
     """The model's variables of a checkpoint, without those of its training.
 
@@ -44,11 +53,7 @@ def read_tf1_checkpoint(path: str, moving_averages: bool = False) -> dict[str, n
     """
     import tensorflow as tf
 
-    if not os.path.exists(f"{path}.index"):
-        raise UserError(
-            f"There is no checkpoint {path}: {path}.index does not exist; "
-            "give the prefix shared by the .index and .data files."
-        )
+    require_tf1_checkpoint(path)
     try:
         with literal_path(path) as prefix:
             reader = tf.train.load_checkpoint(str(prefix))

@@ -7,6 +7,7 @@ from typing import Any
 from absl import flags
 
 from deeplab_dpc.cli import flag_groups
+from deeplab_dpc.cli.model_source import as_evaluated
 from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.console import print_table
 from deeplab_dpc.models.segmenter import Segmenter
@@ -35,7 +36,7 @@ def define_json_flag(values: flags.FlagValues) -> None:
 def main(values: flags.FlagValues) -> None:
     """Describes."""
     if values.workdir is not None:
-        config = read_section(values.workdir, "model", ModelConfig)
+        config = as_evaluated(read_section(values.workdir, "model", ModelConfig), values)
     else:
         config = flag_groups.model_config(values, values.num_classes)
     size = flag_groups.size(values, "input_size") or DEFAULT_SIZE

@@ -6,6 +6,7 @@ exported is loaded again and compared with the Keras model on real images before
 
 import contextlib
 import dataclasses
+import os
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -86,6 +87,11 @@ def main(values: flags.FlagValues) -> None:
             "--export_onnx, or several of them."
         )
     targets = [*wanted, *(["export_checkpoint"] if values.export_checkpoint else [])]
+    if values.export_checkpoint and pathlib.Path(values.export_checkpoint).is_dir():
+        raise UserError(
+            f"--export_checkpoint={values.export_checkpoint} is a folder; give the prefix of the checkpoint's files in "
+            f"it, as in {os.path.join(values.export_checkpoint, 'model.ckpt')}."
+        )
     with contextlib.ExitStack() as stack:
         for name in targets:
             stack.enter_context(only_process(getattr(values, name), name, inside=False))

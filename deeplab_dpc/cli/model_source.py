@@ -101,7 +101,7 @@ def _from_run(workdir: pathlib.Path, values: flags.FlagValues) -> LoadedModel:
     config = read_run(workdir)
     if "model" not in config or "train" not in config:
         raise UserError(f"--workdir={workdir} is the directory of a search, not of a training; give that of train.py.")
-    model = build_segmenter(_as_evaluated(read_section(workdir, "model", ModelConfig), values))
+    model = build_segmenter(as_evaluated(read_section(workdir, "model", ModelConfig), values))
     checkpoint = find_checkpoint(workdir, which)
     load_weights(checkpoint, model)
     info = read_run_data(workdir).info
@@ -116,7 +116,7 @@ def _from_run(workdir: pathlib.Path, values: flags.FlagValues) -> LoadedModel:
     )
 
 
-def _as_evaluated(config: ModelConfig, values: flags.FlagValues) -> ModelConfig:
+def as_evaluated(config: ModelConfig, values: flags.FlagValues) -> ModelConfig:
     """Returns the network of a run, with what the flags replace: atrous rates are no weights.
 
     Raises:
@@ -127,7 +127,7 @@ def _as_evaluated(config: ModelConfig, values: flags.FlagValues) -> ModelConfig:
     for name in given:
         if name not in AS_EVALUATED:
             raise UserError(
-                f"--{name} is for --checkpoint_path; a run keeps the flags of its network, of which only "
+                f"--{name} cannot be given with --workdir; a run keeps the flags of its network, of which only "
                 f"{' and '.join(f'--{each}' for each in AS_EVALUATED)} may be others when it is applied. Leave it out."
             )
     replaced = flag_groups.config_from_flags(ModelConfig, values, num_classes=config.num_classes) if given else config

@@ -37,6 +37,16 @@ def check_request(
             _check_trainings(values, config, dataset)
 
 
+def require_start(flag: str, source: str) -> None:
+    """Raises a UserError, which names the flag, if no network can start from there."""
+    with quiet_imports():  # which loads Keras
+        from deeplab_dpc.checkpoint.restore import require_source
+    try:
+        require_source(source)
+    except UserError as error:
+        raise UserError(f"--{flag}: {error}") from error
+
+
 def _check_scoring(values: flags.FlagValues) -> None:
     if not values.cells:
         raise UserError("--cells is required with --mode=score: names or files, comma-separated.")
@@ -52,6 +62,10 @@ def _check_trainings(values: flags.FlagValues, config: SearchConfig, dataset: Da
         return
     model = flag_groups.model_config(values, dataset.info.num_classes)
     networks = [model]
+    sources = {name: getattr(values, name) for name in ("tf_initial_checkpoint", "rerank_initial_checkpoint")}
+    for name, source in sources.items():
+        if source is not None:
+            require_start(name, source)
     if has_contest and config.rerank_model_variant is not None:
         with quiet_imports():  # which loads Keras
             from deeplab_dpc.search.contest.network import rerank_network

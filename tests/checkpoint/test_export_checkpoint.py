@@ -82,6 +82,7 @@ def test_existing_checkpoint_of_other_weights_is_refused_before_anything_is_writ
     ("command", "argv", "message"),
     [
         ("export", ["--workdir=w"], "Give --export_dir (for a SavedModel), --export_checkpoint (for a checkpoint)"),
+        ("export", ["--workdir=w", "--export_checkpoint=."], "--export_checkpoint=. is a folder; give the prefix"),
         ("eval", ["--workdir=w", "--restore_moving_averages"], "--restore_moving_averages is for --checkpoint_path"),
         ("search", ["--workdir=w", "--restore_moving_averages"], "--restore_moving_averages is for --tf_initial_ch"),
     ],

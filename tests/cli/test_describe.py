@@ -3,6 +3,8 @@
 import json
 
 from deeplab_dpc.cli.main import execute
+from deeplab_dpc.config import ModelConfig
+from deeplab_dpc.run_config import open_run
 
 SMALL = ["--model_variant=mobilenet_v2", "--depth_multiplier=0.1"]
 
@@ -42,3 +44,11 @@ def test_options_that_a_backbone_lacks_are_named(capsys):
 def test_dry_run_without_data_names_the_command_that_needs_none(capsys):
     assert execute("train", ["--dry_run"]) == 2
     assert "describe.py prints a network without data" in capsys.readouterr().err
+
+
+def test_a_run_keeps_its_flags_but_for_rates_and_stride(tmp_path, capsys):
+    open_run(tmp_path / "run", {"model": ModelConfig(num_classes=3, depth_multiplier=0.1, atrous_rates=(1, 2))})
+    assert execute("describe", [f"--workdir={tmp_path / 'run'}", "--atrous_rates=3,5", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["config"]["atrous_rates"] == [3, 5]
+    assert execute("describe", [f"--workdir={tmp_path / 'run'}", "--decoder_output_stride=4"]) == 2
+    assert "--decoder_output_stride cannot be given with --workdir; a run keeps" in capsys.readouterr().err

@@ -108,9 +108,9 @@ def test_output_stride_of_a_run_may_be_another_in_evaluation(run):
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
-        ("--depth_multiplier=0.5", "--depth_multiplier is for --checkpoint_path"),
-        ("--num_classes=3", "--num_classes is for --checkpoint_path"),
-        ("--dense_prediction_cell_json=psp", "--dense_prediction_cell_json is for --checkpoint_path"),
+        ("--depth_multiplier=0.5", "--depth_multiplier cannot be given with --workdir"),
+        ("--num_classes=3", "--num_classes cannot be given with --workdir"),
+        ("--dense_prediction_cell_json=psp", "--dense_prediction_cell_json cannot be given with --workdir"),
         ("--atrous_rates=6,12", "--atrous_rates must be 0 rates, as many as the network of the run has, got 2"),
     ],
 )

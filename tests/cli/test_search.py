@@ -162,6 +162,11 @@ def test_mistake_is_found_before_anything_is_written(search, tmp_path, flags, me
         ({"rerank_top_k": 1, "rerank_model_variant": "vgg"}, "--rerank_model_variant=vgg is not known"),
         ({"rerank_top_k": 1, "train_crop_size": "32,32"}, "--train_crop_size=32,32 does not align"),
         ({"train_split": "none"}, "no split 'none'"),
+        ({"tf_initial_checkpoint": "nowhere"}, "There is no checkpoint nowhere: nowhere.index does not exist"),
+        (
+            {"rerank_top_k": 1, "rerank_initial_checkpoint": "nowhere"},
+            "--rerank_initial_checkpoint: There is no checkpoint nowhere: nowhere.index does not exist",
+        ),
     ],
 )
 def test_mistake_is_found_before_features_are_computed(search, shapes, tmp_path, monkeypatch, flags, message):
