@@ -25,7 +25,8 @@ def colorize(labels: np.ndarray, palette: Sequence[Sequence[int]], ignore_color:
     """
     _check_labels(labels)
     colors = _colors([*palette, ignore_color])
-    return colors[np.where(_in_palette(labels, palette), labels, len(palette))]
+    # A NumPy integer, since a Python one of 256 does not go together with labels of uint8.
+    return colors[np.where(_in_palette(labels, palette), labels, np.int16(len(palette)))]
 
 
 def overlay(image: np.ndarray, labels: np.ndarray, palette: Sequence[Sequence[int]], alpha: float = 0.5) -> np.ndarray:
