@@ -23,8 +23,10 @@ TRAINING_FACTOR = 2.2
 PROBABILITY_COPIES = 3
 # Allocators and threads reserve more addresses than they use.
 ADDRESSES_PER_BYTE, ADDRESSES_OF_THREADS = 1.5, 300_000_000
-# What a training and a prediction of the smallest network and image take beyond those.
-TRAINING_ADDRESSES, INFERENCE_ADDRESSES = 600_000_000, 250_000_000
+# What a training and a prediction of the smallest network and image take beyond those, from the start of the command;
+# and a training from when its network is built: threads of the input, and compiled programs.
+TRAINING_ADDRESSES, INFERENCE_ADDRESSES = 1_150_000_000, 250_000_000
+STEP_ADDRESSES = 600_000_000
 _MEMINFO, _STATM = pathlib.Path("/proc/meminfo"), pathlib.Path("/proc/self/statm")
 _CGROUPS = pathlib.Path("/sys/fs/cgroup")
 
@@ -36,7 +38,9 @@ def available_memory() -> int | None:
     """
     if kernels.free_accelerator_memory() is not None:
         return None
-    return min((free for free in (_system(), _address_space(), *_control_groups()) if free is not None), default=None)
+    return min(
+        (free for free in (_system(), free_address_space(), *_control_groups()) if free is not None), default=None
+    )
 
 
 def require_address_space(needed: int) -> None:
@@ -48,7 +52,7 @@ def require_address_space(needed: int) -> None:
     Raises:
       UserError: if it leaves less; then the process would end in the middle without a word.
     """
-    left = _address_space()
+    left = free_address_space()
     if left is not None and left < needed:
         limit, _ = resource.getrlimit(resource.RLIMIT_AS)
         raise UserError(
@@ -64,8 +68,8 @@ def _system() -> int | None:
     return 1024 * int(fields["MemAvailable"].split()[0])
 
 
-def _address_space() -> int | None:
-    """Returns what `ulimit -v` leaves."""
+def free_address_space() -> int | None:
+    """Returns the bytes that `ulimit -v` leaves; None where there is no limit."""
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit == resource.RLIM_INFINITY or not _STATM.exists():
         return None

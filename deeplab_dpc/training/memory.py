@@ -13,7 +13,7 @@ import tensorflow as tf
 from deeplab_dpc.config import TrainConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.layers import kernels
-from deeplab_dpc.models.memory import available_memory, training_memory
+from deeplab_dpc.models.memory import STEP_ADDRESSES, available_memory, free_address_space, training_memory
 
 
 @contextlib.contextmanager
@@ -49,7 +49,9 @@ def require_memory(network: Any, config: TrainConfig, crop_size: tuple[int, int]
     Raises:
       UserError: if it is estimated not to.
     """
-    available = available_memory()
+    available, addresses = available_memory(), free_address_space()
+    if available is not None and addresses is not None:
+        available = min(available, max(0, addresses - STEP_ADDRESSES))
     at_a_time = -(-config.train_batch_size // (config.gradient_accumulation_steps * devices))
     value_bytes = 4 if config.precision == "float32" else 2
     frozen = network.backbone if config.freeze_backbone else None

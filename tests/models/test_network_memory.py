@@ -96,3 +96,17 @@ def test_training_that_does_not_fit_is_refused_with_what_needs_less(monkeypatch)
         UserError, match=r"not enough for 8 image\(s\) of 65 x 65 .* --gradient_accumulation_steps=2, a"
     ):
         training_memory.require_memory(network, config, (65, 65))
+
+
+def test_a_step_needs_addresses_beside_its_memory(monkeypatch):
+    """The threads of the input and compiled programs come after the check, and take addresses, not memory."""
+    network, config = build_segmenter(tiny_network(num_classes=3)), TrainConfig(train_batch_size=2)
+    needed = memory.training_memory(network, (33, 33), 2)
+    monkeypatch.setattr(training_memory, "available_memory", lambda: memory.STEP_ADDRESSES + needed)
+    monkeypatch.setattr(training_memory, "free_address_space", lambda: memory.STEP_ADDRESSES + needed)
+    training_memory.require_memory(network, config, (33, 33))
+    monkeypatch.setattr(training_memory, "free_address_space", lambda: memory.STEP_ADDRESSES + needed - 1)
+    with pytest.raises(UserError, match="The memory .* is not enough for 2 image"):
+        training_memory.require_memory(network, config, (33, 33))
+    monkeypatch.setattr(training_memory, "free_address_space", lambda: None)
+    training_memory.require_memory(network, config, (33, 33))
