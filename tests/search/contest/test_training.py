@@ -66,7 +66,7 @@ def test_what_is_kept_is_small_and_comes_back():
     text = json.dumps(trained.to_json())
     again = Trained.from_json(json.loads(text))
     np.testing.assert_array_equal(again.samples, [0.123457, np.nan])
-    assert dataclasses.replace(again, samples=trained.samples) == trained
+    assert {**vars(again), "samples": None} == {**vars(trained), "samples": None}  # arrays have no one truth
     many = dataclasses.replace(trained, samples=np.full(1000, 0.123456))
     assert len(json.dumps(many.to_json())) < 10_000  # databases keep 64 kB of an attribute
 
