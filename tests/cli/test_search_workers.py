@@ -12,7 +12,7 @@ from collections import Counter
 import pytest
 from tiny_cache import write_cache
 
-from deeplab_dpc.cli import search
+from deeplab_dpc.cli.flags import search
 from deeplab_dpc.cli.main import parse
 from deeplab_dpc.cli.search_workers import worker_command
 
