@@ -1,4 +1,4 @@
-"""Every command line that README.md and docs/*.md print is accounted for in printed_commands.json beside this file.
+"""Every command line that the documents print is accounted for in printed_commands.json beside this file.
 
 An entry of that file is one of
   {"run": FLAGS}   it is run here as printed, but for FLAGS that make it small, in the order of the file;
@@ -28,7 +28,7 @@ from deeplab_dpc.config import AutoDeepLabConfig, DataConfig, ModelConfig, Train
 from deeplab_dpc.models.segmenter import build_segmenter
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 ENTRIES = json.loads((pathlib.Path(__file__).parent / "printed_commands.json").read_text(encoding="utf-8"))
 PROGRAMS = "python|deeplab-dpc|pytest|pip|make|curl|docker|gcloud|saved_model_cli|tensorboard|optuna-dashboard"
 IN_A_BLOCK = re.compile(rf"^ {{4,}}(?:\w+=\S+ )*(?:/usr/bin/time -v |exec |srun )?(?:(?:{PROGRAMS}) .*)$", re.MULTILINE)
