@@ -17,19 +17,21 @@ def version_text() -> str:
     """Returns the versions, a line each."""
     lines = [f"deeplab-dpc {deeplab_dpc.__version__}", f"Python {platform.python_version()}"]
     for name, builds in BUILDS.items():
-        backend = f", on {_backend()}" if name == "Keras" else ""
-        lines.append(f"{name} {_installed(builds)}{backend}")
+        version = _installed(builds)
+        backend = f", on {_backend()}" if version and name == "Keras" else ""
+        lines.append(f"{name} {version or 'is not installed'}{backend}")
     return "\n".join(lines)
 
 
-def _installed(builds: tuple[str, ...]) -> str:
+def _installed(builds: tuple[str, ...]) -> str | None:
+    """Returns the version of the first build that is installed, with its name if it is not the usual one."""
     for build in builds:
         try:
             version = importlib.metadata.version(build)
         except importlib.metadata.PackageNotFoundError:
             continue
         return version if build == builds[0] else f"{version} ({build})"
-    return "is not installed"
+    return None
 
 
 def _backend() -> str:

@@ -135,9 +135,10 @@ def test_backend_of_the_version_is_that_of_keras_own_file(contents, backend, tmp
     assert f", on {backend}\n" in versions.version_text()
 
 
-def test_what_is_not_installed_is_said(monkeypatch):
-    monkeypatch.setattr(versions, "BUILDS", {"JAX": ("no-such-build",)})
-    assert versions.version_text().endswith("\nJAX is not installed")
+@pytest.mark.parametrize("name", ["Keras", "JAX"])
+def test_what_is_not_installed_is_said(name, monkeypatch):
+    monkeypatch.setattr(versions, "BUILDS", {name: ("no-such-build",)})
+    assert versions.version_text().endswith(f"\n{name} is not installed")
 
 
 @pytest.mark.parametrize("argv", [["--version"], ["train", "--version"]])
