@@ -16,7 +16,6 @@ LONGEST_LIST = 60  # characters of an enumeration that stands beside the name; a
 TITLES = (
     "Data",
     "Network",
-    "Start",
     "Training",
     "Optimizer",
     "Loss",

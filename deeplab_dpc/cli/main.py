@@ -128,8 +128,8 @@ def parse(module: types.ModuleType, command: str, argv: Sequence[str]) -> flags.
     adds to its value only beside others of the same file, or of the command line without a file between.
 
     Raises:
-      UserError: for an unknown flag or value, an argument that is no flag, a path on another machine, and for a flagfile
-        that is wrong.
+      UserError: for an unknown flag or value, an argument that is no flag, a path on another machine, and for a
+        flagfile that is wrong.
     """
     return _parsed(module, command, sources(argv))
 

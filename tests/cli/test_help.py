@@ -147,3 +147,10 @@ def test_program_tells_its_version(argv):
         [sys.executable, "-m", "deeplab_dpc.cli.main", *argv], capture_output=True, text=True, check=True
     )
     assert ended.stdout.startswith(f"deeplab-dpc {deeplab_dpc.__version__}\nPython ")
+
+
+def test_every_title_of_the_help_has_flags():
+    titles = set()
+    for command in COMMANDS:
+        titles |= set(parse(_module(command), command, []).flags_by_module_dict())
+    assert set(flag_help.TITLES) <= titles

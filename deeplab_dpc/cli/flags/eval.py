@@ -41,9 +41,10 @@ COMMON = (
 def define_flags(values: flags.FlagValues) -> None:
     """The flags of eval.py."""
     define_predictor_flags(values)
-    flags.DEFINE_string("split", "val", "Split to evaluate.", flag_values=values)
-    flags.DEFINE_string("data_dir", None, "Prepared data set; by default the run's.", flag_values=values)
-    flags.DEFINE_string("dataset", None, "Its name, where --data_dir holds several.", flag_values=values)
+    with concerning(values, "Data"):
+        flags.DEFINE_string("split", "val", "Split to evaluate.", flag_values=values)
+        flags.DEFINE_string("data_dir", None, "Prepared data set; by default the run's.", flag_values=values)
+        flags.DEFINE_string("dataset", None, "Its name, where --data_dir holds several.", flag_values=values)
     flags.DEFINE_string(
         "eval_logdir", None, "Where eval_SPLIT is written; by default the run directory.", flag_values=values
     )

@@ -2,6 +2,7 @@
 
 from absl import flags
 
+from deeplab_dpc.cli.flag_help import concerning
 from deeplab_dpc.cli.flags.page import define_page_flags
 from deeplab_dpc.cli.flags.shared import define_predictor_flags
 from deeplab_dpc.evaluation.prediction_writer import OUTPUTS, OVERLAYS
@@ -36,26 +37,28 @@ COMMON = (
 def define_flags(values: flags.FlagValues) -> None:
     """The flags of predict.py."""
     define_predictor_flags(values)
-    flags.DEFINE_string(
-        "images",
-        None,
-        "An image, a folder of images (those directly in it), a pattern in quotes ('photos/**/*.jpg'), or a video.",
-        flag_values=values,
-    )
-    flags.DEFINE_string("data_dir", None, "Prepared data set, instead of --images.", flag_values=values)
-    flags.DEFINE_string("dataset", None, "Its name, where --data_dir holds several.", flag_values=values)
-    flags.DEFINE_string("split", None, "Its split; one without labels too.", flag_values=values)
-    flags.DEFINE_string(
-        "output_dir", None, "Where OUTPUT/NAME.png is written; what is there is replaced.", flag_values=values
-    )
-    flags.DEFINE_list(
-        "outputs",
-        None,
-        f"Which of {', '.join(OUTPUTS)} are written; by default {' and '.join(DEFAULT_OUTPUTS)}, of a video the "
-        "overlays.",
-        flag_values=values,
-    )
-    flags.DEFINE_bool("legend", True, "Whether overlays have a legend of their classes.", flag_values=values)
+    with concerning(values, "Data"):
+        flags.DEFINE_string(
+            "images",
+            None,
+            "An image, a folder of images (those directly in it), a pattern in quotes ('photos/**/*.jpg'), or a video.",
+            flag_values=values,
+        )
+        flags.DEFINE_string("data_dir", None, "Prepared data set, instead of --images.", flag_values=values)
+        flags.DEFINE_string("dataset", None, "Its name, where --data_dir holds several.", flag_values=values)
+        flags.DEFINE_string("split", None, "Its split; one without labels too.", flag_values=values)
+    with concerning(values, "Output"):
+        flags.DEFINE_string(
+            "output_dir", None, "Where OUTPUT/NAME.png is written; what is there is replaced.", flag_values=values
+        )
+        flags.DEFINE_list(
+            "outputs",
+            None,
+            f"Which of {', '.join(OUTPUTS)} are written; by default {' and '.join(DEFAULT_OUTPUTS)}, of a video the "
+            "overlays.",
+            flag_values=values,
+        )
+        flags.DEFINE_bool("legend", True, "Whether overlays have a legend of their classes.", flag_values=values)
     flags.DEFINE_integer("batch_size", 1, "Consecutive images of one size that go together.", flag_values=values)
     flags.DEFINE_bool("skip_existing", False, "Leave out images whose outputs are all there.", flag_values=values)
     define_page_flags(values)
