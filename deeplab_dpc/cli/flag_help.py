@@ -66,8 +66,8 @@ def help_text(module: types.ModuleType, values: flags.FlagValues) -> str:
         if lines:
             paragraphs.append("\n".join([f"{title}:", *lines]))
     more = len(names) - len(shown)
-    if more:
-        paragraphs.append(f"--helpfull shows {more} more flags. --flagfile=FILE reads flags from a file or a recipe.")
+    hidden = f"--helpfull shows {more} more flags. " if more else ""
+    paragraphs.append(f"{hidden}--flagfile=FILE reads flags from a file or a recipe.")
     return "\n\n".join(paragraphs)
 
 
