@@ -1,7 +1,4 @@
-"""Converts COCO, instances or panoptic, to records with the 21 classes of PASCAL VOC, to pretrain on.
-
-Own annotations in COCO's layout become records with their own categories, after a background.
-"""
+"""Converts COCO, instances or panoptic, to records with the 21 classes of PASCAL VOC, to pretrain on."""
 
 from absl import flags
 

@@ -1,4 +1,4 @@
-"""What the commands that convert data sets share: their flags, and what they print at the end."""
+"""What the commands that convert data sets share: what they print at the end."""
 
 import pathlib
 

@@ -1,7 +1,4 @@
-"""Checks a prepared data set: records, labels, classes, sizes, duplicates. Suggests label weights.
-
-The report goes to --output_dir as check_data.json, a contact sheet beside it. Exit status 2 if there are errors.
-"""
+"""Checks a prepared data set: records, labels, classes, sizes, duplicates. Suggests label weights."""
 
 import json
 import os

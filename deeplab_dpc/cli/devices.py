@@ -1,4 +1,4 @@
-"""Flags that say on which devices and in which processes a training runs, in DeepLab's names."""
+"""On which devices and in which processes a training runs, as its flags say."""
 
 from absl import flags
 

@@ -1,7 +1,4 @@
-"""Evaluates a network on a split: mIOU, IoU by class, accuracies, with confidence intervals.
-
-Also compares two evaluated runs (--compare), and writes what official test servers take (--submission).
-"""
+"""Evaluates a network on a split: mIOU, IoU by class, accuracies, with confidence intervals."""
 
 import functools
 import os

@@ -1,8 +1,4 @@
-"""Exports a SavedModel, a TensorFlow Lite file, an ONNX file or a TensorFlow 1 checkpoint; several in one command.
-
-The SavedModel: `image` uint8 [batch, height, width, 3] -> `semantic`, the class ids; see docs/serving.md. What is
-exported is loaded again and compared with the Keras model on real images before it appears under its name.
-"""
+"""Exports a SavedModel, a TensorFlow Lite file, an ONNX file or a TensorFlow 1 checkpoint; several in one command."""
 
 import contextlib
 import dataclasses

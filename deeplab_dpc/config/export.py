@@ -6,7 +6,7 @@ from deeplab_dpc.config.base import Config
 from deeplab_dpc.config.inference import InferenceConfig
 from deeplab_dpc.errors import UserError
 
-FLOAT32, _, INT8 = TFLITE_TYPES = ("float32", "float16", "int8")
+FLOAT32, *_ = TFLITE_TYPES = ("float32", "float16", "int8")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ from deeplab_dpc.cli.flag_help import concerning
 from deeplab_dpc.cli.flags.shared import define_json_flag
 from deeplab_dpc.config import TrainConfig
 
+# The fields of TrainConfig that stand under other titles than Training in the help.
 OF_OPTIMIZER = (
     "optimizer",
     "momentum",
