@@ -3,21 +3,31 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+RUFF := $(VENV)/lint/bin/ruff
 
-.PHONY: demo test test-long lint fuzz pythons clean
+.PHONY: demo test test-long check fmt lint types fuzz pythons clean
 
 demo: $(VENV)/.installed  ## the main job, end to end, on the embedded data set
 	$(BIN)/deeplab-dpc demo --workdir=demo
 
-test: $(VENV)/.installed-test lint  ## lint, types and all tests but the long ones
+test: $(VENV)/.installed-test lint types  ## lint, types and all tests but the long ones
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not long"
 
 test-long: $(VENV)/.installed-test  ## the long tests: whole commands, several processes, both backends
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m long
 
-lint: $(VENV)/.installed-test
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+check: $(VENV)/.installed-test lint  ## the tests of what has changed since main, but the long ones; BASE=REVISION for another
+	$(BIN)/python .ci/check.py $(BASE)
+
+fmt: $(VENV)/.installed-lint  ## formats, and mends what ruff can mend
+	$(RUFF) check --fix .
+	$(RUFF) format .
+
+lint: $(VENV)/.installed-lint  ## ruff, without waiting for TensorFlow
+	$(RUFF) check .
+	$(RUFF) format --check .
+
+types: $(VENV)/.installed-test  ## mypy, which needs the typed packages that the code uses
 	$(BIN)/mypy
 
 fuzz: $(VENV)/.installed-test  ## many more damaged inputs than the tests have; FUZZ_INPUTS of each kind
@@ -26,9 +36,17 @@ fuzz: $(VENV)/.installed-test  ## many more damaged inputs than the tests have; 
 pythons:  ## the installed wheel on each Python that the machine has; PYTHONS="3.12 3.13" for some
 	.ci/pythons
 
-$(VENV)/bin/python:
+.PHONY: python
+python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(f"Python {v[0]}.{v[1]} is too old or too new: 3.11 to 3.13 is needed; make PYTHON=python3.12 ..." if not (3, 11) <= v <= (3, 13) else 0)'
+
+$(VENV)/bin/python: | python
 	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed-lint: pyproject.toml | python
+	@$(PYTHON) -m venv $(VENV)/lint
+	@$(VENV)/lint/bin/python -m pip install --quiet --disable-pip-version-check 'ruff>=0.11'
+	@touch $@
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml
 	@echo "Installing deeplab_dpc with the CPU build of TensorFlow into $(VENV) ..."

@@ -27,8 +27,9 @@ from PIL import Image
 from stock_batch_norm import stock_batch_norm
 
 from deeplab_dpc.cli import flag_groups
-from deeplab_dpc.cli.model_source import define_source_flags, load_model
-from deeplab_dpc.config import InferenceConfig, ModelConfig
+from deeplab_dpc.cli.flags.shared import define_source_flags
+from deeplab_dpc.cli.model_source import load_model
+from deeplab_dpc.config import InferenceConfig, ModelConfig, SavedModelOptions
 from deeplab_dpc.console import console, print_table
 from deeplab_dpc.data.dataset_info import pascal_palette
 from deeplab_dpc.models.inference_network import inference_network
@@ -100,7 +101,6 @@ def _export(predictor: Predictor, way: str, images: np.ndarray, folder: pathlib.
     from deeplab_dpc.export.model_info import describe_model
     from deeplab_dpc.export.onnx import export_onnx
     from deeplab_dpc.export.saved_model import export_saved_model
-    from deeplab_dpc.export.serving_graph import SavedModelOptions
     from deeplab_dpc.export.tflite import export_tflite
 
     config: ModelConfig = predictor.segmenter.config

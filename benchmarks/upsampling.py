@@ -16,7 +16,8 @@ from keras import ops
 from PIL import Image
 
 from deeplab_dpc.cli import flag_groups
-from deeplab_dpc.cli.model_source import define_source_flags, load_model
+from deeplab_dpc.cli.flags.shared import define_source_flags
+from deeplab_dpc.cli.model_source import load_model
 from deeplab_dpc.console import print_table
 from deeplab_dpc.layers import kernels
 

@@ -46,7 +46,7 @@ def _command(path: pathlib.Path) -> str:
 
 
 def _parse(command: str, *argv: str):
-    return parse(importlib.import_module(f"deeplab_dpc.cli.{command}"), command, list(argv))
+    return parse(importlib.import_module(f"deeplab_dpc.cli.flags.{command}"), command, list(argv))
 
 
 TRAINING = [path for path in RECIPES if _command(path) == "train"]

@@ -3,22 +3,7 @@
 from absl import flags
 
 from deeplab_dpc.cli import builds, flag_groups
-from deeplab_dpc.datasets.ade20k import ARCHIVE, PAGE, PAPER_MAX_SIDE, build_ade20k
-
-
-def define_flags(values: flags.FlagValues) -> None:
-    """The flags of datasets/build_ade20k.py."""
-    flags.DEFINE_string(
-        "ade20k_root", None, f"{ARCHIVE} from {PAGE}, or the folder unpacked from it.", flag_values=values
-    )
-    flags.DEFINE_integer(
-        "max_side",
-        0,
-        "Longer side in pixels that all images of train are resized to; 0 keeps their size, as val always does. "
-        f"Auto-DeepLab takes {PAPER_MAX_SIDE}.",
-        flag_values=values,
-    )
-    builds.define_build_flags(values)
+from deeplab_dpc.datasets.ade20k import build_ade20k
 
 
 def main(values: flags.FlagValues) -> None:

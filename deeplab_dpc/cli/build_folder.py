@@ -3,56 +3,8 @@
 from absl import flags
 
 from deeplab_dpc.cli import builds, flag_groups
-from deeplab_dpc.data.classes_file import CLASSES_HELP
 from deeplab_dpc.datasets.folder import build_folder
-from deeplab_dpc.datasets.label_ids import LABEL_FORMATS
 from deeplab_dpc.errors import UserError
-
-
-def define_flags(values: flags.FlagValues) -> None:
-    """The flags of datasets/build_folder.py."""
-    flags.DEFINE_string(
-        "images",
-        None,
-        "Folder, zip or tar file of JPEG or PNG images; its sub-folders, if any, are the splits.",
-        flag_values=values,
-    )
-    flags.DEFINE_string(
-        "labels",
-        None,
-        "The same for label PNGs, with the same names and sub-folders; a split without one here has no labels.",
-        flag_values=values,
-    )
-    flags.DEFINE_string(
-        "list",
-        None,
-        "CSV or TXT file with a line for each image: image, label (may be empty), split (may be left out); paths are "
-        "relative to --images and --labels, or to the list.",
-        flag_values=values,
-    )
-    flags.DEFINE_string("classes", None, CLASSES_HELP, flag_values=values)
-    flags.DEFINE_float(
-        "val_fraction",
-        0.2,
-        "Share of the images in the val split, where neither sub-folders nor a list tell.",
-        flag_values=values,
-    )
-    flags.DEFINE_enum(
-        "label_format",
-        "ids",
-        LABEL_FORMATS,
-        "ids: pixel values are class ids; palette: the palette indices of colour-mapped PNGs are; rgb: colours are "
-        "those of the palette in --classes.",
-        flag_values=values,
-    )
-    flags.DEFINE_string(
-        "label_map",
-        None,
-        "Class ids by the ids in the labels, 7:0,8:1,*:255, or a file of them; * is all others (*:same leaves them as "
-        "they are), and the ignore label stays what it is unless it is named.",
-        flag_values=values,
-    )
-    builds.define_build_flags(values)
 
 
 def main(values: flags.FlagValues) -> None:

@@ -1,4 +1,4 @@
-"""What the commands that convert data sets share: their flags, and what they print at the end."""
+"""What the commands that convert data sets share: what they print at the end."""
 
 import pathlib
 
@@ -9,21 +9,6 @@ from deeplab_dpc.console import console
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.inspection import REPORT_FILE, check
 from deeplab_dpc.files import read_json
-
-
-def define_build_flags(values: flags.FlagValues) -> None:
-    """--data_dir, --overwrite, --skip_bad and --check."""
-    flags.DEFINE_string("data_dir", None, "Where the data set is written.", flag_values=values)
-    flags.DEFINE_bool("overwrite", False, "Replace a data set that was made from other files.", flag_values=values)
-    flags.DEFINE_bool(
-        "skip_bad",
-        False,
-        "Leave out images and labels that cannot be used, and list them at the end, instead of stopping at the first.",
-        flag_values=values,
-    )
-    flags.DEFINE_bool(
-        "check", True, "Check the records afterwards, as check_data does, and draw a contact sheet.", flag_values=values
-    )
 
 
 def finish(dataset: Dataset, values: flags.FlagValues) -> None:

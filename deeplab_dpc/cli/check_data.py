@@ -1,7 +1,4 @@
-"""Checks a prepared data set: records, labels, classes, sizes, duplicates. Suggests label weights.
-
-The report goes to --output_dir as check_data.json, a contact sheet beside it. Exit status 2 if there are errors.
-"""
+"""Checks a prepared data set: records, labels, classes, sizes, duplicates. Suggests label weights."""
 
 import json
 import os
@@ -10,10 +7,8 @@ import pathlib
 from absl import flags
 
 from deeplab_dpc.cli import flag_groups
-from deeplab_dpc.cli.describe import define_json_flag
 from deeplab_dpc.console import console, print_table
 from deeplab_dpc.data.catalog import find_dataset
-from deeplab_dpc.data.classes_file import CLASSES_HELP
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.inspection import Finding, Inspection, check
 from deeplab_dpc.data.label_statistics import MAX_WEIGHT, MIN_WEIGHT, class_shares, out_of_range
@@ -21,26 +16,6 @@ from deeplab_dpc.files import remove_partial
 
 SHOWN = 5  # examples of each kind of problem; the report has more
 SHOWN_IDS = 10
-
-
-def define_flags(values: flags.FlagValues) -> None:
-    """The flags of datasets/check_data.py."""
-    flags.DEFINE_string("data_dir", None, "Folder that holds the prepared data set.", flag_values=values)
-    flags.DEFINE_string("dataset", None, "Name of the data set, where --data_dir holds several.", flag_values=values)
-    flags.DEFINE_string(
-        "classes",
-        None,
-        f"For DeepLab's record files that have no classes.json beside them. {CLASSES_HELP}",
-        flag_values=values,
-    )
-    flags.DEFINE_string(
-        "output_dir",
-        None,
-        "Where the report and the contact sheet are written; by default check/ in the data set's own folder, or "
-        "check_NAME/ in the current one where that is read-only.",
-        flag_values=values,
-    )
-    define_json_flag(values)
 
 
 def main(values: flags.FlagValues) -> None:

@@ -19,27 +19,6 @@ PREDICTED = 12  # validation images that are predicted as pictures
 CURVE_POINTS = 10  # of curves.png
 
 
-def define_flags(values: flags.FlagValues) -> None:
-    """The flags of the demo; the defaults take a few minutes on two cores."""
-    flags.DEFINE_string("workdir", "demo", "Where everything is written.", flag_values=values)
-    flags.DEFINE_integer("num_train", 240, "Training images.", flag_values=values)
-    flags.DEFINE_integer("num_val", 60, "Validation images.", flag_values=values)
-    flags.DEFINE_integer("pretrain_steps", 320, "Steps that train the backbone of the search.", flag_values=values)
-    flags.DEFINE_integer("num_candidates", 6, "Cells to score by proxy.", flag_values=values)
-    flags.DEFINE_integer("proxy_steps", 100, "Steps of each proxy training.", flag_values=values)
-    flags.DEFINE_list(
-        "warm_starts",
-        ["conv1x1", "aspp", "dpc_top1", "psp"],
-        "Cells that are finalists in any case.",
-        flag_values=values,
-    )
-    flags.DEFINE_integer("rerank_top_k", 2, "Candidates to train end to end beside them.", flag_values=values)
-    flags.DEFINE_integer("rerank_steps", 50, "Steps of each.", flag_values=values)
-    flags.DEFINE_integer("contest_rounds", 1, "Rounds of these trainings.", flag_values=values)
-    flags.DEFINE_integer("contest_seeds", 1, "Trainings of each finalist in the last round.", flag_values=values)
-    flags.DEFINE_integer("training_number_of_steps", 260, "Steps of the winner's training.", flag_values=values)
-
-
 def main(values: flags.FlagValues) -> None:
     """Runs the commands one after another in this process; started again, it goes on where it stopped."""
     root = pathlib.Path(values.workdir)
@@ -104,8 +83,8 @@ def _run(command: str, **arguments: object) -> None:
     shown = "datasets/" + command if command.startswith("build") else command
     console.print(f"\npython {shown}.py {' '.join(argv)}", style="bold")
     keras.utils.clear_session()
-    module = importlib.import_module(f"deeplab_dpc.cli.{command}")
-    module.main(parse(module, command, argv))
+    flag_module = importlib.import_module(f"deeplab_dpc.cli.flags.{command}")
+    importlib.import_module(f"deeplab_dpc.cli.{command}").main(parse(flag_module, command, argv))
 
 
 def _write_images(data: pathlib.Path, folder: pathlib.Path) -> None:

@@ -7,30 +7,13 @@ from typing import Any
 from absl import flags
 
 from deeplab_dpc.cli import flag_groups
+from deeplab_dpc.cli.flags.describe import DEFAULT_SIZE
 from deeplab_dpc.cli.model_source import as_evaluated
 from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.console import print_table
 from deeplab_dpc.models.segmenter import Segmenter
 from deeplab_dpc.models.summary import Part, summarize
 from deeplab_dpc.run_config import read_section
-
-DEFAULT_SIZE = (513, 513)
-
-
-def define_flags(values: flags.FlagValues) -> None:
-    """The flags of describe.py."""
-    flags.DEFINE_string("workdir", None, "Run directory of train.py, instead of the model's flags.", flag_values=values)
-    flags.DEFINE_integer("num_classes", 21, "Channels of the logits.", flag_values=values)
-    flag_groups.define_numbers(
-        values, "input_size", "Height and width in pixels of the image that is counted for.", DEFAULT_SIZE
-    )
-    define_json_flag(values)
-    flag_groups.define_model_flags(values)
-
-
-def define_json_flag(values: flags.FlagValues) -> None:
-    """--json, of the commands that describe a network."""
-    flags.DEFINE_bool("json", False, "Print JSON instead of a table.", flag_values=values)
 
 
 def main(values: flags.FlagValues) -> None:

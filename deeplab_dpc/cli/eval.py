@@ -1,7 +1,4 @@
-"""Evaluates a network on a split: mIOU, IoU by class, accuracies, with confidence intervals.
-
-Also compares two evaluated runs (--compare), and writes what official test servers take (--submission).
-"""
+"""Evaluates a network on a split: mIOU, IoU by class, accuracies, with confidence intervals."""
 
 import functools
 import os
@@ -15,11 +12,11 @@ from absl import flags
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.eval_compare import compare_runs
 from deeplab_dpc.cli.eval_repeatedly import evaluate_repeatedly
-from deeplab_dpc.cli.eval_submission import define_submission_flags, write_submission
+from deeplab_dpc.cli.eval_submission import write_submission
 from deeplab_dpc.cli.eval_tables import print_report
-from deeplab_dpc.cli.predictor_source import LoadedPredictor, define_predictor_flags, load_predictor
+from deeplab_dpc.cli.predictor_source import LoadedPredictor, load_predictor
 from deeplab_dpc.cli.run_dataset import dataset_of_run, say_if_rebuilt
-from deeplab_dpc.config import InferenceConfig
+from deeplab_dpc.config import InferenceConfig, JudgeConfig
 from deeplab_dpc.console import console
 from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.dataset_info import Dataset
@@ -28,7 +25,7 @@ from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.bootstrap import Bootstrap
 from deeplab_dpc.evaluation.branch_weights import branch_weights
 from deeplab_dpc.evaluation.evaluator import OnImage, evaluate
-from deeplab_dpc.evaluation.judging import Judge, JudgeConfig
+from deeplab_dpc.evaluation.judging import Judge
 from deeplab_dpc.evaluation.measures import figures
 from deeplab_dpc.evaluation.pictures import write_pictures
 from deeplab_dpc.evaluation.report import Report, write_report
@@ -37,49 +34,13 @@ from deeplab_dpc.evaluation.worst import WorstImages
 from deeplab_dpc.files import only_process, remove_partial
 
 
-def define_flags(values: flags.FlagValues) -> None:
-    """The flags of eval.py."""
-    define_predictor_flags(values)
-    flags.DEFINE_string("split", "val", "Split to evaluate.", flag_values=values)
-    flags.DEFINE_string("data_dir", None, "Prepared data set; by default the run's.", flag_values=values)
-    flags.DEFINE_string("dataset", None, "Its name, where --data_dir holds several.", flag_values=values)
-    flags.DEFINE_string(
-        "eval_logdir", None, "Where eval_SPLIT is written; by default the run directory.", flag_values=values
-    )
-    flag_groups.define_config_flags(values, JudgeConfig)
-    flags.DEFINE_integer("worst_images", 8, "Images in worst.png; 0 for none.", flag_values=values)
-    flags.DEFINE_string(
-        "compare",
-        None,
-        "RUN_A,RUN_B: how two runs that have been evaluated on --split differ, instead of an evaluation; also two "
-        "directories that hold an evaluation. Writes comparison.json if --eval_logdir is given.",
-        flag_values=values,
-    )
-    flags.DEFINE_bool(
-        "check_class_names",
-        True,
-        "Whether the data set must have the network's classes by name; without, only their number counts.",
-        flag_values=values,
-    )
-    define_submission_flags(values)
-    flags.DEFINE_integer(
-        "max_number_of_evaluations",
-        1,
-        "Evaluations, one of each new checkpoint of --workdir, until its training is complete; 0 for any number.",
-        flag_values=values,
-    )
-    flags.DEFINE_integer(
-        "eval_interval_secs", 300, "Seconds between looks for a new checkpoint, with several.", flag_values=values
-    )
-
-
 def main(values: flags.FlagValues) -> None:
     """Evaluates once or repeatedly, compares, or writes a submission."""
     judging = flag_groups.config_from_flags(JudgeConfig, values)
     if values.worst_images < 0:
         raise UserError(f"--worst_images must be a number of images, or 0 for none, got {values.worst_images}.")
     if values.compare is not None:
-        compare_runs(values, judging.bootstrap())
+        compare_runs(values, Bootstrap(judging.bootstrap_resamples))
     elif values.submission is not None:
         loaded = load_predictor(values)
         with only_process(values.submission, "submission", inside=False):
@@ -92,7 +53,7 @@ def main(values: flags.FlagValues) -> None:
 
 
 def _evaluate_once(values: flags.FlagValues, judging: JudgeConfig, is_claimed: bool = False) -> Report:
-    bootstrap = judging.bootstrap()
+    bootstrap = Bootstrap(judging.bootstrap_resamples)
     loaded = load_predictor(values)
     dataset = _dataset(values, loaded)
     folder = _folder(values, loaded)

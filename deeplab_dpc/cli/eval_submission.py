@@ -2,33 +2,13 @@
 
 from absl import flags
 
+from deeplab_dpc.cli.flags.eval import SERVERS
 from deeplab_dpc.cli.predictor_source import LoadedPredictor
 from deeplab_dpc.console import console
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.evaluator import predictions
-from deeplab_dpc.evaluation.submission import VOC_COMPETITIONS, open_submission
-
-SERVERS = ("cityscapes", "voc2012")
-
-
-def define_submission_flags(values: flags.FlagValues) -> None:
-    """--submission and where it is sent to."""
-    flags.DEFINE_string(
-        "submission",
-        None,
-        "File for the predictions of --split in the form of the official test server, instead of an evaluation: a .zip "
-        "for Cityscapes, a .tgz for PASCAL VOC 2012.",
-        flag_values=values,
-    )
-    flags.DEFINE_enum("submission_server", None, SERVERS, "That server; by default the data set's.", flag_values=values)
-    flags.DEFINE_enum(
-        "voc_competition",
-        "comp6",
-        VOC_COMPETITIONS,
-        "Of PASCAL VOC 2012: comp5 (trained on its data alone) or comp6 (on any).",
-        flag_values=values,
-    )
+from deeplab_dpc.evaluation.submission import open_submission
 
 
 def write_submission(values: flags.FlagValues, loaded: LoadedPredictor, dataset: Dataset) -> None:

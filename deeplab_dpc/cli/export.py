@@ -1,8 +1,4 @@
-"""Exports a SavedModel, a TensorFlow Lite file, an ONNX file or a TensorFlow 1 checkpoint; several in one command.
-
-The SavedModel: `image` uint8 [batch, height, width, 3] -> `semantic`, the class ids; see docs/serving.md. What is
-exported is loaded again and compared with the Keras model on real images before it appears under its name.
-"""
+"""Exports a SavedModel, a TensorFlow Lite file, an ONNX file or a TensorFlow 1 checkpoint; several in one command."""
 
 import contextlib
 import dataclasses
@@ -19,10 +15,12 @@ from deeplab_dpc.checkpoint.run_directory import BEST
 from deeplab_dpc.checkpoint.tf1 import CELL_SUFFIX, write_tf1_checkpoint
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.export_existing import CHECKED, existing_export, has_checkpoint, taken
-from deeplab_dpc.cli.export_images import ExportImages, NamedImage, define_image_flags, scaled
-from deeplab_dpc.cli.model_source import LoadedModel, define_source_flags, load_model
+from deeplab_dpc.cli.export_images import ExportImages, NamedImage, scaled
+from deeplab_dpc.cli.flags.export import BFLOAT16_AGREEMENT, FLOAT_AGREEMENT, INT8_AGREEMENT
+from deeplab_dpc.cli.model_source import LoadedModel, load_model
 from deeplab_dpc.cli.stopping import sigterm_stops
-from deeplab_dpc.config import InferenceConfig
+from deeplab_dpc.config import InferenceConfig, SavedModelOptions
+from deeplab_dpc.config.export import FLOAT32
 from deeplab_dpc.console import console
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.export.agreement import check_agreement, measure_agreement
@@ -30,52 +28,14 @@ from deeplab_dpc.export.exported_model import load_exported_model
 from deeplab_dpc.export.model_info import ModelInfo, describe_model, weights_digest
 from deeplab_dpc.export.onnx import export_onnx, onnx_packages
 from deeplab_dpc.export.saved_model import WARMUP_SIZE, expected_agreement, export_saved_model
-from deeplab_dpc.export.serving_graph import SavedModelOptions, ServingGraph
-from deeplab_dpc.export.tflite import TFLITE_TYPES, export_tflite
+from deeplab_dpc.export.serving_graph import ServingGraph
+from deeplab_dpc.export.tflite import export_tflite
 from deeplab_dpc.files import atomic_path, only_process, remove_partial, write_json
 from deeplab_dpc.models.image_predictor import ImagePredictor
 from deeplab_dpc.models.inference_network import inference_network
 from deeplab_dpc.models.predictor import Predictor
 
-# Share of pixels that must have the class that the Keras model gives them.
-BFLOAT16_AGREEMENT = 0.995
-FLOAT_AGREEMENT = 0.999
-INT8_AGREEMENT = 0.97
-FLOAT32 = "float32"
-
 Size = tuple[int, int] | tuple[()]
-
-
-def define_flags(values: flags.FlagValues) -> None:
-    """The flags of export.py."""
-    define_source_flags(values)
-    flag_groups.define_config_flags(values, InferenceConfig)
-    flags.DEFINE_alias("inference_scales", "eval_scales", flag_values=values)  # as DeepLab's export_model.py calls it
-    flag_groups.define_config_flags(values, SavedModelOptions)
-    for name, meaning in (
-        ("export_dir", "Directory of the SavedModel."),
-        ("export_tflite", "TensorFlow Lite file to write, for images of --export_size."),
-        ("export_onnx", "ONNX file to write."),
-        ("export_checkpoint", "Prefix of the TensorFlow 1 checkpoint, as in FOLDER/model.ckpt."),
-    ):
-        kept = "What is there already is kept if it is whole and of the same network and flags, and refused otherwise."
-        flags.DEFINE_string(name, None, f"{meaning} {kept}", flag_values=values)
-    flags.DEFINE_enum(
-        "tflite_type",
-        FLOAT32,
-        TFLITE_TYPES,
-        "Numbers in the TFLite file: float32, float16 (half the size), or int8 (a quarter, integers throughout).",
-        flag_values=values,
-    )
-    define_image_flags(values)
-    flags.DEFINE_float(
-        "min_agreement",
-        None,
-        "Share of pixels on which each export must equal the Keras model, in [0, 1]; by default 1 for a SavedModel "
-        f"(on a GPU 0.999), {FLOAT_AGREEMENT} for ONNX and TFLite, {INT8_AGREEMENT} for int8, {BFLOAT16_AGREEMENT} for "
-        "bfloat16.",
-        flag_values=values,
-    )
 
 
 def main(values: flags.FlagValues) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 from absl import flags
 from PIL import Image
 
+from deeplab_dpc.cli.flags.export import CHECK_SPLIT
 from deeplab_dpc.cli.model_source import LoadedModel
 from deeplab_dpc.cli.run_dataset import data_config, dataset_of_run
 from deeplab_dpc.config import DataConfig
@@ -15,35 +16,7 @@ from deeplab_dpc.data.image_files import decode_image
 from deeplab_dpc.data.spread import spread_images
 from deeplab_dpc.errors import UserError
 
-CHECK_SPLIT = "val"
-
 NamedImage = tuple[str, np.ndarray]
-
-
-def define_image_flags(values: flags.FlagValues) -> None:
-    """Which images, and how many of a data set."""
-    flags.DEFINE_bool(
-        "check", True, "Whether each export is compared with the Keras model on real images.", flag_values=values
-    )
-    flags.DEFINE_string(
-        "check_images",
-        None,
-        "Images to compare on, as predict.py's --images; by default images of the run's data set.",
-        flag_values=values,
-    )
-    flags.DEFINE_integer(
-        "num_check_images", 8, f"How many of the {CHECK_SPLIT} split are compared without it.", flag_values=values
-    )
-    flags.DEFINE_string(
-        "calibration_images",
-        None,
-        "Images that show int8 the range of each activation, as predict.py's --images; by default images of the run's "
-        "data set.",
-        flag_values=values,
-    )
-    flags.DEFINE_integer(
-        "num_calibration_images", 100, "How many of the train split are used without it.", flag_values=values
-    )
 
 
 class ExportImages:

@@ -11,8 +11,9 @@ from typing import Any
 from absl import flags
 
 from deeplab_dpc.arch.library import load_cell, load_genotype, published_genotype
-from deeplab_dpc.config import DataConfig, ModelConfig
-from deeplab_dpc.config.model import AUTO_DEEPLABS
+from deeplab_dpc.cli.flag_help import concerning
+from deeplab_dpc.config import Config, DataConfig, ModelConfig
+from deeplab_dpc.config.model import AUTO_DEEPLABS, MODEL_VARIANTS
 from deeplab_dpc.data.classes_file import located_classes
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.errors import UserError
@@ -20,9 +21,27 @@ from deeplab_dpc.errors import UserError
 MAX_DEFAULT_CROP = 321  # pixels; what two CPU cores train in a reasonable time. The papers take 513 and 769.
 
 
-def define_config_flags(values: flags.FlagValues, config: type, only: Sequence[str] = ()) -> None:
-    """Defines a flag for each plain field of a configuration class, with its default and its documented meaning."""
+class _Named(flags.ArgumentParser[str]):
+    """Knows the values of an enumeration, for the help; the configuration checks them, with a sentence of its own."""
+
+    def __init__(self, enum_values: tuple[str, ...]):
+        super().__init__()
+        self.enum_values = enum_values
+
+
+def define_config_flags(
+    values: flags.FlagValues, config: type[Config], only: Sequence[str] = (), variants: Sequence[str] = ()
+) -> None:
+    """Defines a flag for each plain field of a configuration class, with its default and its documented meaning.
+
+    Args:
+      values: where they are defined.
+      config: the class.
+      only: names of the fields; all if it is empty.
+      variants: names of the fields that hold a backbone.
+    """
     meanings = attribute_docs(config.__doc__)
+    choices = {**config.CHOICES, **dict.fromkeys(variants, MODEL_VARIANTS)}
     hints = typing.get_type_hints(config)
     kinds: dict[Any, Callable[..., Any]] = {
         bool: flags.DEFINE_bool,
@@ -31,13 +50,17 @@ def define_config_flags(values: flags.FlagValues, config: type, only: Sequence[s
         float: flags.DEFINE_float,
         tuple[str, ...]: flags.DEFINE_list,
     }
-    for field in dataclasses.fields(config):
+    for field in dataclasses.fields(config):  # type: ignore[arg-type]
         if only and field.name not in only:
             continue
         if _number_of(hints[field.name]):
             define_numbers(
                 values, field.name, meanings.get(field.name, ""), typing.cast(tuple[float, ...], field.default)
             )
+        elif field.name in choices:
+            named = _Named(tuple(choices[field.name]))
+            meaning = meanings.get(field.name, "")
+            flags.DEFINE(named, field.name, field.default, meaning, values, flags.ArgumentSerializer())
         else:
             define = kinds.get(hints[field.name], flags.DEFINE_string)
             default = list(field.default) if isinstance(field.default, tuple) else field.default
@@ -90,7 +113,7 @@ def config_from_flags(config: type, values: flags.FlagValues, **given: Any) -> A
 def define_numbers(values: flags.FlagValues, name: str, meaning: str, default: Sequence[float] | None = None) -> None:
     """A list of numbers: --name=1,2 or --name=1 --name=2."""
     shown = ",".join(map(str, default)) if default else None
-    flags.DEFINE_multi_string(name, shown, f"{meaning} --{name}=1,2 or --{name}=1 --{name}=2.", flag_values=values)
+    flags.DEFINE_multi_string(name, shown, meaning, flag_values=values)
 
 
 def integers(values: flags.FlagValues, name: str) -> tuple[int, ...] | None:
@@ -136,21 +159,22 @@ def model_flags() -> list[str]:
 
 def define_model_flags(values: flags.FlagValues) -> None:
     """The flags of the network, but for the number of classes."""
-    define_config_flags(values, ModelConfig, model_flags())
-    flags.DEFINE_string(
-        "dense_prediction_cell_json",
-        None,
-        "Dense prediction cell in place of ASPP: a JSON file, or the name of a shipped cell (dpc_top1, aspp, psp, "
-        "conv1x1).",
-        flag_values=values,
-    )
-    flags.DEFINE_string(
-        "genotype_json",
-        None,
-        "Cell and path of an Auto-DeepLab: a JSON file, as a search writes it, or the name of a shipped genotype "
-        "(auto_deeplab). --model_variant is then auto_deeplab by default, and --output_stride that of the path.",
-        flag_values=values,
-    )
+    with concerning(values, "Network"):
+        define_config_flags(values, ModelConfig, model_flags(), variants=["model_variant"])
+        flags.DEFINE_string(
+            "dense_prediction_cell_json",
+            None,
+            "Dense prediction cell in place of ASPP: a JSON file, or the name of a shipped cell (dpc_top1, aspp, psp, "
+            "conv1x1).",
+            flag_values=values,
+        )
+        flags.DEFINE_string(
+            "genotype_json",
+            None,
+            "Cell and path of an Auto-DeepLab: a JSON file, as a search writes it, or the name of a shipped genotype "
+            "(auto_deeplab). --model_variant is then auto_deeplab by default, and --output_stride that of the path.",
+            flag_values=values,
+        )
 
 
 def model_config(values: flags.FlagValues, num_classes: int) -> ModelConfig:
@@ -189,17 +213,20 @@ def _genotype_fields(values: flags.FlagValues) -> dict[str, Any]:
 
 def define_data_flags(values: flags.FlagValues) -> None:
     """Where the data is, and how training images are augmented."""
-    flags.DEFINE_string("data_dir", None, "Folder that holds the prepared data set.", flag_values=values)
-    flags.DEFINE_string("dataset", None, "Name of the data set, where --data_dir holds several.", flag_values=values)
-    other = ("data_dir", "dataset", "train_crop_size")
-    names = [field.name for field in dataclasses.fields(DataConfig) if field.name not in other]
-    define_config_flags(values, DataConfig, names)
-    define_numbers(
-        values,
-        "train_crop_size",
-        "Height and width in pixels, output_stride * k + 1 (of an Auto-DeepLab its largest stride * k + 1); by default "
-        f"the largest image, at most {MAX_DEFAULT_CROP}.",
-    )
+    with concerning(values, "Data"):
+        flags.DEFINE_string("data_dir", None, "Folder that holds the prepared data set.", flag_values=values)
+        flags.DEFINE_string(
+            "dataset", None, "Name of the data set, where --data_dir holds several.", flag_values=values
+        )
+        other = ("data_dir", "dataset", "train_crop_size")
+        names = [field.name for field in dataclasses.fields(DataConfig) if field.name not in other]
+        define_config_flags(values, DataConfig, names)
+        define_numbers(
+            values,
+            "train_crop_size",
+            "Height and width in pixels, output_stride * k + 1 (of an Auto-DeepLab its largest stride * k + 1); by "
+            f"default the largest image, at most {MAX_DEFAULT_CROP}.",
+        )
 
 
 def data_config(values: flags.FlagValues, dataset: Dataset, alignment: int) -> DataConfig:

@@ -12,9 +12,12 @@ from collections.abc import Callable, Sequence
 from absl import flags
 
 from deeplab_dpc.cli.backend import choose_backend, define_backend_flag
+from deeplab_dpc.cli.flag_help import concerning, help_text
 from deeplab_dpc.cli.flagfiles import Source, flattened, sources
+from deeplab_dpc.cli.near_misses import near_command, unknown_flag
 from deeplab_dpc.cli.output import drop_unwritable_output, escape_unwritable_text, flush_output, reader_has_gone
 from deeplab_dpc.cli.quiet import quiet_imports
+from deeplab_dpc.cli.versions import version_text
 from deeplab_dpc.console import printable
 from deeplab_dpc.errors import Stopped, UserError
 
@@ -62,13 +65,16 @@ def _run(command: str, argv: list[str]) -> None:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     parts = sources(argv)
     choose_backend(flattened(parts))
-    with quiet_imports():
-        module = importlib.import_module(f"deeplab_dpc.cli.{command}")
+    module = importlib.import_module(f"deeplab_dpc.cli.flags.{command}")
     values = _parsed(module, command, parts)
-    if values.help:
-        print(f"{(module.__doc__ or '').strip()}\n\n{_flag_help(values)}")
+    if values.version:
+        print(version_text())
+    elif values.help or values.helpfull:
+        print(help_text(module, values))
     else:
-        module.main(values)
+        with quiet_imports():
+            work = importlib.import_module(f"deeplab_dpc.cli.{command}")
+        work.main(values)
 
 
 def _status(command: str, action: Callable[[], None]) -> int:
@@ -116,22 +122,21 @@ def _after_stop(command: str) -> str:
 
 
 def parse(module: types.ModuleType, command: str, argv: Sequence[str]) -> flags.FlagValues:
-    """Returns the flags of a command, in a set of their own.
+    """Returns the flags of a command, in a set of their own; `module` is that of deeplab_dpc.cli.flags.
 
     What comes later wins, so that a flag after a --flagfile replaces what the file says: a repeated one too, which
     adds to its value only beside others of the same file, or of the command line without a file between.
 
     Raises:
-      flags.Error: for an unknown flag or value.
-      UserError: for an argument that is no flag, a path on another machine, and for a flagfile that is wrong.
+      UserError: for an unknown flag or value, an argument that is no flag, a path on another machine, and for a
+        flagfile that is wrong.
     """
     return _parsed(module, command, sources(argv))
 
 
 def _parsed(module: types.ModuleType, command: str, parts: Sequence[Source]) -> flags.FlagValues:
     values = flags.FlagValues()
-    flags.DEFINE_bool("help", False, "Show the flags.", short_name="h", flag_values=values)
-    define_backend_flag(values)
+    _define_program_flags(values)
     module.define_flags(values)
     rest: list[str] = []
     for part in parts:
@@ -140,13 +145,35 @@ def _parsed(module: types.ModuleType, command: str, parts: Sequence[Source]) -> 
         try:
             rest += values([command, *part.argv])[1:]
         except flags.Error as error:
-            if part.file is None:
-                raise
-            raise UserError(f"--flagfile={part.file}: {error} See --help.") from error
+            sentence = str(error)
+            if isinstance(error, flags.UnrecognizedFlagError):
+                sentence = unknown_flag(error.flagname, values, _commands_with)
+            place = f"--flagfile={part.file}: " if part.file else ""
+            raise UserError(f"{place}{sentence} See --help.") from error
     if rest:
         raise UserError(f"Unexpected argument {rest[0]!r}: flags are written --name=value.")
     _refuse_far_paths(values)
     return values
+
+
+def _commands_with(flag: str) -> list[str]:
+    """Returns the commands that have a flag of that name, as they are typed."""
+    found = []
+    for command in COMMANDS:
+        values = flags.FlagValues()
+        importlib.import_module(f"deeplab_dpc.cli.flags.{command}").define_flags(values)
+        if flag in values:
+            found.append(_shown(command))
+    return found
+
+
+def _define_program_flags(values: flags.FlagValues) -> None:
+    """The flags that every command has."""
+    with concerning(values, "Program"):
+        flags.DEFINE_bool("help", False, "Show the common flags.", short_name="h", flag_values=values)
+        flags.DEFINE_bool("helpfull", False, "Show all flags.", flag_values=values)
+        flags.DEFINE_bool("version", False, "Show the versions of package, Keras and backends.", flag_values=values)
+        define_backend_flag(values)
 
 
 def _refuse_far_paths(values: flags.FlagValues) -> None:
@@ -167,36 +194,36 @@ def _fail(command: str, sentence: str) -> int:
     return USER_ERROR
 
 
-def _flag_help(values: flags.FlagValues) -> str:
-    lines = []
-    for name in sorted(set(values)):
-        flag = values[name]
-        if name == flag.name and name != "help":
-            if isinstance(flag.default, list):
-                shown = ",".join(map(str, flag.default))
-            else:
-                shown = str(flag.default_as_str or "").strip("'")
-            default = f" (default: {shown})" if shown else ""
-            meaning = str(flag.help).split(";\n")[0]  # without what absl adds about repeating
-            lines.append(f"  --{name}{default}: {meaning}")
-    return "\n".join(lines)
-
-
 def _list_commands() -> None:
     print("deeplab-dpc COMMAND --flags\n")
     for command, purpose in COMMANDS.items():
-        print(f"  {command.replace('_', '-'):<20}{purpose}")
+        print(f"  {_shown(command):<20}{purpose}")
+    print("\ndeeplab-dpc COMMAND --help shows the flags of a command, deeplab-dpc --version what is installed.")
+
+
+def _shown(command: str) -> str:
+    """Returns the name of a command as it is typed."""
+    return command.replace("_", "-")
+
+
+def _unknown_command(name: str) -> int:
+    near = near_command(name, COMMANDS)
+    if near is not None:
+        return _fail("deeplab-dpc", f"{name!r} is not a command; did you mean {_shown(near)}?")
+    known = ", ".join(map(_shown, COMMANDS))
+    return _fail("deeplab-dpc", f"{name!r} is not a command; the commands are {known}.")
 
 
 def main() -> None:
     """Entry of the installed program: deeplab-dpc COMMAND --flags."""
-    if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help", "help"):
+    if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help", "--helpfull", "help"):
         status = _status("deeplab-dpc", _list_commands)
         sys.exit(status or (0 if len(sys.argv) > 1 else USER_ERROR))
+    if sys.argv[1] == "--version":
+        sys.exit(_status("deeplab-dpc", lambda: print(version_text())))
     command = sys.argv[1].replace("-", "_")
     if command not in COMMANDS:
-        known = ", ".join(name.replace("_", "-") for name in COMMANDS)
-        sys.exit(_fail("deeplab-dpc", f"{sys.argv[1]!r} is not a command; the commands are {known}."))
+        sys.exit(_unknown_command(sys.argv[1]))
     run(command, sys.argv[2:])
 
 

@@ -11,7 +11,7 @@ from deeplab_dpc.checkpoint.run_directory import BEST, LATEST, find_checkpoint
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.console import console
-from deeplab_dpc.data.classes_file import CLASSES_HELP, load_classes
+from deeplab_dpc.data.classes_file import load_classes
 from deeplab_dpc.data.dataset_info import pascal_palette
 from deeplab_dpc.data.known_classes import known_classes
 from deeplab_dpc.data.run_data import read_run_data
@@ -41,38 +41,6 @@ class LoadedModel:
     source: str
     workdir: pathlib.Path | None
     step: int
-
-
-def define_source_flags(values: flags.FlagValues) -> None:
-    """--workdir with --run_checkpoint, or --checkpoint_path with the flags of its model."""
-    flags.DEFINE_string("workdir", None, "Run directory of train.py.", flag_values=values)
-    flags.DEFINE_string(
-        "run_checkpoint",
-        LATEST,
-        f"Checkpoint of --workdir: {LATEST}, {BEST} (of the evaluations while it trained) or a step.",
-        flag_values=values,
-    )
-    flags.DEFINE_string(
-        "checkpoint_path",
-        None,
-        "Published TensorFlow 1 checkpoint (the prefix before .index), instead of --workdir.",
-        flag_values=values,
-    )
-    flags.DEFINE_bool(
-        "restore_moving_averages",
-        False,
-        "Whether the moving averages of the variables in --checkpoint_path are taken in their place.",
-        flag_values=values,
-    )
-    flags.DEFINE_integer("num_classes", None, "Classes of the published checkpoint.", flag_values=values)
-    flags.DEFINE_string(
-        "classes",
-        None,
-        f"Names and colours of the classes, with --checkpoint_path; by default those of PASCAL VOC or Cityscapes if "
-        f"there are as many. {CLASSES_HELP}",
-        flag_values=values,
-    )
-    flag_groups.define_model_flags(values)
 
 
 def load_model(values: flags.FlagValues) -> LoadedModel:

@@ -1,4 +1,4 @@
-"""The web page of predict.py: its flags, and serving it until it is stopped."""
+"""The web page of predict.py, served until it is stopped."""
 
 import contextlib
 import os
@@ -14,31 +14,6 @@ from deeplab_dpc.console import console
 from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.serving.image_queue import ServedModel
 from deeplab_dpc.serving.page_server import PageServer
-
-
-def define_page_flags(values: flags.FlagValues) -> None:
-    """--serve, where, and its limits."""
-    flags.DEFINE_bool(
-        "serve", False, "Serve a web page to drop images on, instead of predicting --images.", flag_values=values
-    )
-    flags.DEFINE_string(
-        "host", "127.0.0.1", "Address of --serve; the default is this machine only.", flag_values=values
-    )
-    flags.DEFINE_list(
-        "allowed_hosts",
-        [],
-        "Names by which browsers may ask for the page, beside this machine's own and its addresses: any other could be "
-        "another web site's trick.",
-        flag_values=values,
-    )
-    flags.DEFINE_integer("port", 8080, "Port of --serve; 0 for any free one.", flag_values=values)
-    flags.DEFINE_integer("max_upload_mb", 20, "Largest file that --serve takes, in megabytes.", flag_values=values)
-    flags.DEFINE_integer(
-        "max_image_pixels",
-        4_000_000,
-        "Largest image that --serve takes, in pixels: the memory of a prediction grows with it.",
-        flag_values=values,
-    )
 
 
 def serve(values: flags.FlagValues, loaded: LoadedPredictor) -> None:

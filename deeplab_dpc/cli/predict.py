@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from absl import flags
 
 from deeplab_dpc.cli import flag_groups
-from deeplab_dpc.cli.page import define_page_flags, serve
-from deeplab_dpc.cli.predictor_source import LoadedPredictor, define_predictor_flags, load_predictor
+from deeplab_dpc.cli.flags.predict import DEFAULT_OUTPUTS
+from deeplab_dpc.cli.page import serve
+from deeplab_dpc.cli.predictor_source import LoadedPredictor, load_predictor
 from deeplab_dpc.cli.stopping import sigterm_stops
 from deeplab_dpc.console import console
 from deeplab_dpc.data.catalog import find_dataset
@@ -28,36 +29,6 @@ from deeplab_dpc.evaluation.prediction_writer import (
     overlay_video,
 )
 from deeplab_dpc.files import only_process, remove_partial
-
-DEFAULT_OUTPUTS = ("class_ids", OVERLAYS)
-
-
-def define_flags(values: flags.FlagValues) -> None:
-    """The flags of predict.py."""
-    define_predictor_flags(values)
-    flags.DEFINE_string(
-        "images",
-        None,
-        "An image, a folder of images (those directly in it), a pattern in quotes ('photos/**/*.jpg'), or a video.",
-        flag_values=values,
-    )
-    flags.DEFINE_string("data_dir", None, "Prepared data set, instead of --images.", flag_values=values)
-    flags.DEFINE_string("dataset", None, "Its name, where --data_dir holds several.", flag_values=values)
-    flags.DEFINE_string("split", None, "Its split; one without labels too.", flag_values=values)
-    flags.DEFINE_string(
-        "output_dir", None, "Where OUTPUT/NAME.png is written; what is there is replaced.", flag_values=values
-    )
-    flags.DEFINE_list(
-        "outputs",
-        None,
-        f"Which of {', '.join(OUTPUTS)} are written; by default {' and '.join(DEFAULT_OUTPUTS)}, of a video the "
-        "overlays.",
-        flag_values=values,
-    )
-    flags.DEFINE_bool("legend", True, "Whether overlays have a legend of their classes.", flag_values=values)
-    flags.DEFINE_integer("batch_size", 1, "Consecutive images of one size that go together.", flag_values=values)
-    flags.DEFINE_bool("skip_existing", False, "Leave out images whose outputs are all there.", flag_values=values)
-    define_page_flags(values)
 
 
 def main(values: flags.FlagValues) -> None:

@@ -6,7 +6,7 @@ import pathlib
 from absl import flags
 
 from deeplab_dpc.cli import flag_groups
-from deeplab_dpc.cli.model_source import LoadedModel, define_source_flags, load_model
+from deeplab_dpc.cli.model_source import LoadedModel, load_model
 from deeplab_dpc.config import InferenceConfig
 from deeplab_dpc.data.dataset_info import Color
 from deeplab_dpc.errors import UserError
@@ -39,18 +39,6 @@ class LoadedPredictor:
     workdir: pathlib.Path | None
     network: Segmenter | None
     step: int | None = None
-
-
-def define_predictor_flags(values: flags.FlagValues) -> None:
-    """The flags of the network or exported model, and of InferenceConfig."""
-    define_source_flags(values)
-    flags.DEFINE_string(
-        "exported_model",
-        None,
-        "What export.py wrote, instead of --workdir: the directory of a SavedModel, or a .tflite or .onnx file.",
-        flag_values=values,
-    )
-    flag_groups.define_config_flags(values, InferenceConfig)
 
 
 def load_predictor(values: flags.FlagValues) -> LoadedPredictor:

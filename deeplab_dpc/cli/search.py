@@ -2,81 +2,15 @@
 
 from absl import flags
 
-from deeplab_dpc.cli import flag_groups, search_workers
+from deeplab_dpc.cli import search_workers
 from deeplab_dpc.cli.quiet import quiet_imports
-from deeplab_dpc.cli.search_algorithms import ALGORITHMS, AUTO_DEEPLAB, DPC, FLAGS, refuse_flags_of_others
+from deeplab_dpc.cli.search_algorithms import AUTO_DEEPLAB, refuse_flags_of_others
 from deeplab_dpc.cli.search_job import Request
-from deeplab_dpc.config import AutoDeepLabConfig, FidelityConfig, SearchConfig, ServiceConfig
 from deeplab_dpc.console import console
 from deeplab_dpc.search import local_workers
 from deeplab_dpc.search.display import SearchWatch
 from deeplab_dpc.search.runner import run_search
 from deeplab_dpc.search.storage import open_storage
-
-MODES = ("search", "cache", "score", "fidelity")
-
-
-def define_flags(values: flags.FlagValues) -> None:
-    """The flags of search.py."""
-    flags.DEFINE_string("workdir", None, "Directory of the search; an interrupted one continues.", flag_values=values)
-    flags.DEFINE_enum(
-        "algorithm",
-        DPC,
-        ALGORITHMS,
-        "dpc: dense prediction cells by their scores (arXiv:1809.04184); auto_deeplab: the cell and the path of "
-        "resolutions of a backbone by gradient (arXiv:1901.02985).",
-        flag_values=values,
-    )
-    flags.DEFINE_enum(
-        "mode",
-        "search",
-        MODES,
-        "search: cache, score, re-rank; cache: only cache the features; score: only score --cells by proxy; fidelity: "
-        "measure how well the proxy ranks the sub-sets of ASPP and the best cells of the search.",
-        flag_values=values,
-    )
-    flags.DEFINE_list("cells", [], "Names or files of the cells that --mode=score scores.", flag_values=values)
-    flags.DEFINE_integer(
-        "num_seeds", 1, "How often --mode=score trains each cell, with --seed and those after it.", flag_values=values
-    )
-    flags.DEFINE_string(
-        "feature_cache",
-        None,
-        "Complete feature cache to search on; then --data_dir is needed for re-ranking only.",
-        flag_values=values,
-    )
-    flags.DEFINE_integer(
-        "feature_views",
-        0,
-        "Augmented views of each training image in the feature cache, drawn as training draws them; each step of the "
-        "proxy takes one of an image's views at random. 0: each image once, as it is (the paper's).",
-        flag_values=values,
-    )
-    flags.DEFINE_string(
-        "tf_initial_checkpoint",
-        None,
-        "Published checkpoint or earlier run of the backbone; imagenet downloads the MobileNetV2 of Keras.",
-        flag_values=values,
-    )
-    flags.DEFINE_bool(
-        "restore_moving_averages",
-        False,
-        "Whether the moving averages of that checkpoint's variables are taken in their place.",
-        flag_values=values,
-    )
-    flag_groups.define_data_flags(values)
-    flag_groups.define_model_flags(values)
-    flag_groups.define_config_flags(values, SearchConfig)
-    flag_groups.define_config_flags(values, ServiceConfig)
-    flag_groups.define_config_flags(values, FidelityConfig)
-    flag_groups.define_config_flags(values, AutoDeepLabConfig, sorted(FLAGS[AUTO_DEEPLAB]))
-    flags.DEFINE_bool(
-        "propose_only",
-        False,
-        "Only print which cells would be scored next and what the rest of the search costs; of Auto-DeepLab the space, "
-        "the supernet, and time and memory of its steps.",
-        flag_values=values,
-    )
 
 
 def main(values: flags.FlagValues) -> None:

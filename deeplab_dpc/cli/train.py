@@ -8,8 +8,8 @@ import json
 from absl import flags
 
 from deeplab_dpc.cli import flag_groups
-from deeplab_dpc.cli.describe import define_json_flag, description, print_description
-from deeplab_dpc.cli.devices import define_device_flags, devices_from_flags
+from deeplab_dpc.cli.describe import description, print_description
+from deeplab_dpc.cli.devices import devices_from_flags
 from deeplab_dpc.config import DataConfig, ModelConfig, TrainConfig
 from deeplab_dpc.config.model import check_crop
 from deeplab_dpc.console import console
@@ -25,22 +25,6 @@ from deeplab_dpc.training.memory import exhausted_memory_named, require_memory
 from deeplab_dpc.training.rehearsal import Rehearsal, rehearse
 from deeplab_dpc.training.trainer import initialize, train
 from deeplab_dpc.training.training_model import build_training_model
-
-
-def define_flags(values: flags.FlagValues) -> None:
-    """The flags of train.py."""
-    flags.DEFINE_string("workdir", None, "Run directory; an interrupted run continues.", flag_values=values)
-    flag_groups.define_data_flags(values)
-    flag_groups.define_model_flags(values)
-    flag_groups.define_config_flags(values, TrainConfig)
-    define_device_flags(values)
-    flags.DEFINE_bool(
-        "dry_run",
-        False,
-        "Only print the network by part, and run a batch on one device: loss, memory, time of the whole training.",
-        flag_values=values,
-    )
-    define_json_flag(values)
 
 
 def main(values: flags.FlagValues) -> None:

@@ -1,8 +1,9 @@
 """A search of Auto-DeepLab."""
 
 import dataclasses
+from typing import ClassVar
 
-from deeplab_dpc.config.base import Config, not_negative, one_of, positive
+from deeplab_dpc.config.base import Choices, Config, not_negative, positive
 from deeplab_dpc.errors import UserError
 
 OPERATOR_CHOICES = ("alphas", "perturbation")
@@ -41,6 +42,11 @@ class AutoDeepLabConfig(Config):
       seed: of everything drawn.
     """
 
+    CHOICES: ClassVar[Choices] = {
+        "operator_choice": OPERATOR_CHOICES,
+        "supernet_precision": SUPERNET_PRECISIONS,
+    }
+
     num_layers: int = 12
     num_blocks: int = 5
     filter_multiplier: int = 8
@@ -70,8 +76,7 @@ class AutoDeepLabConfig(Config):
         positive(self, "search_save_interval_steps", "perturbation_images")
         not_negative(self, "architecture_start_epoch", "weight_end_learning_rate", "weight_decay", "stop_at_skips")
         not_negative(self, "architecture_weight_decay", "perturbation_tune_steps")
-        one_of(self, "operator_choice", OPERATOR_CHOICES)
-        one_of(self, "supernet_precision", SUPERNET_PRECISIONS)
+        self.check_choices()
         if not 0 <= self.weight_momentum < 1:
             raise UserError(f"--weight_momentum must be in [0, 1), got {self.weight_momentum}.")
         if self.weight_end_learning_rate > self.weight_learning_rate:

@@ -4,12 +4,14 @@ import contextlib
 import dataclasses
 import types
 import typing
-from collections.abc import Iterable, Sequence
-from typing import Any, Self
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Self
 
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.genotype import Genotype
 from deeplab_dpc.errors import UserError, shown
+
+Choices = Mapping[str, Sequence[str]]  # the values of enumerations, by the name of the field
 
 
 def listed(numbers: Iterable[float]) -> str:
@@ -57,7 +59,19 @@ def one_of(config: Any, name: str, choices: Iterable[str]) -> None:
 
 
 class Config:
-    """JSON both ways for a frozen dataclass."""
+    """JSON both ways for a frozen dataclass.
+
+    Attributes:
+      CHOICES: the values of fields that are enumerations, by name, for check_choices and for the help of the flags.
+    """
+
+    CHOICES: ClassVar[Choices] = {}
+
+    def check_choices(self) -> None:
+        """Raises a UserError if a field of CHOICES has another value; None is no value."""
+        for name, choices in self.CHOICES.items():
+            if getattr(self, name) is not None:
+                one_of(self, name, choices)
 
     def to_json(self) -> dict[str, Any]:
         return {field.name: encode(getattr(self, field.name)) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
@@ -72,7 +86,7 @@ class Config:
         if not isinstance(value, dict):
             raise UserError(f"{cls.__name__} must be an object with a value for each field, got {shown(value)}.")
         hints = typing.get_type_hints(cls)
-        unknown = sorted(set(value) - set(hints))
+        unknown = sorted(set(value) - {field.name for field in dataclasses.fields(cls)})  # type: ignore[arg-type]
         if unknown:
             raise UserError(f"{cls.__name__} has no field {', '.join(unknown)}; it was written by another version.")
         fields = {}

@@ -1,8 +1,9 @@
 """Records and their augmentation."""
 
 import dataclasses
+from typing import ClassVar
 
-from deeplab_dpc.config.base import Config, not_negative, one_of, positive
+from deeplab_dpc.config.base import Choices, Config, not_negative, positive
 from deeplab_dpc.errors import UserError
 
 CACHE_MODES = ("none", "memory", "disk")  # where decoded pictures are kept
@@ -26,6 +27,8 @@ class DataConfig(Config):
       cache: where decoded pictures are kept: none (decoded each time), memory, or disk (a raw file beside the records).
     """
 
+    CHOICES: ClassVar[Choices] = {"cache": CACHE_MODES}
+
     data_dir: str
     dataset: str | None = None
     classes: str | None = None
@@ -47,7 +50,7 @@ class DataConfig(Config):
         if self.min_resize_value is None and (self.max_resize_value or self.resize_factor):
             raise UserError("--max_resize_value and --resize_factor need --min_resize_value.")
         not_negative(self, "scale_factor_step_size")
-        one_of(self, "cache", CACHE_MODES)
+        self.check_choices()
         if not 0 <= self.photometric_jitter < 1:
             raise UserError(f"--photometric_jitter must be in [0, 1), got {self.photometric_jitter}.")
         if self.min_scale_factor > self.max_scale_factor:

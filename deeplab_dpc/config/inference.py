@@ -1,8 +1,9 @@
 """How a trained network is applied."""
 
 import dataclasses
+from typing import ClassVar
 
-from deeplab_dpc.config.base import Config, listed, one_of
+from deeplab_dpc.config.base import Choices, Config, listed
 from deeplab_dpc.errors import UserError
 
 INFERENCE_DTYPES = ("float32", "bfloat16")
@@ -22,6 +23,8 @@ class InferenceConfig(Config):
       fold_batch_norm: whether batch norm is multiplied into the convolutions; equal but for rounding, and faster.
     """
 
+    CHOICES: ClassVar[Choices] = {"inference_dtype": INFERENCE_DTYPES}
+
     eval_crop_size: tuple[int, int] | tuple[()] = ()
     eval_scales: tuple[float, ...] = (1.0,)
     add_flipped_images: bool = False
@@ -39,7 +42,7 @@ class InferenceConfig(Config):
             raise UserError(f"--eval_scales must be numbers greater than 0, got {listed(self.eval_scales)}.")
         if not 0 <= self.window_overlap < 1:
             raise UserError(f"--window_overlap must be in [0, 1), got {self.window_overlap}.")
-        one_of(self, "inference_dtype", INFERENCE_DTYPES)
+        self.check_choices()
         if self.sliding_window and self.eval_crop_size:
             raise UserError("Give --sliding_window or --eval_crop_size: a window is what the network sees then.")
 

@@ -11,6 +11,18 @@ from deeplab_dpc.errors import UserError
 MAX_NUMBER = 2**20  # of channels, classes, rates or pixels; far above any network
 # The backbones that are made from a genotype; nas_hnasnet is DeepLab's name.
 AUTO_DEEPLABS = ("auto_deeplab", "auto_deeplab_s", "auto_deeplab_m", "auto_deeplab_l", "nas_hnasnet")
+# The names of the registry in models/backbones, for the help of the flags, which does without Keras.
+MODEL_VARIANTS = (
+    "mobilenet_v2",
+    "mobilenet_v3_large_seg",
+    "mobilenet_v3_small_seg",
+    "xception_41",
+    "xception_65",
+    "xception_71",
+    "resnet_v1_50_beta",
+    "resnet_v1_101_beta",
+    *AUTO_DEEPLABS,
+)
 
 
 @dataclasses.dataclass(frozen=True)

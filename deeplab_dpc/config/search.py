@@ -1,8 +1,9 @@
 """A search of dense prediction cells, and how its study is shared between workers."""
 
 import dataclasses
+from typing import ClassVar
 
-from deeplab_dpc.config.base import Config, no_negative_weight, not_negative, one_of, positive
+from deeplab_dpc.config.base import Choices, Config, no_negative_weight, not_negative, positive
 from deeplab_dpc.errors import UserError, shown
 
 SAMPLERS = ("paper", "uniform", "evolution", "tpe", "nsga2", "exhaustive")
@@ -79,6 +80,14 @@ class SearchConfig(Config):
       seed: of everything drawn.
     """
 
+    CHOICES: ClassVar[Choices] = {
+        "sampler": SAMPLERS,
+        "proxy_features": PROXY_FEATURES,
+        "proxy_signal": PROXY_SIGNALS,
+        "proxy_precision": SEARCH_PRECISIONS,
+        "rerank_precision": SEARCH_PRECISIONS,
+    }
+
     num_candidates: int = 24
     num_branches: int = 5
     cell_rates: tuple[int, ...] = (1, 3, 6, 9, 12, 15, 18, 21)
@@ -127,12 +136,8 @@ class SearchConfig(Config):
         positive(self, "rerank_steps", "rerank_batch_size", "rerank_learning_rate", "contest_rounds", "contest_seeds")
         not_negative(self, "num_candidates", "rerank_top_k", "proxy_loss_nodes")
         no_negative_weight(self.label_weights)
-        one_of(self, "sampler", SAMPLERS)
-        one_of(self, "proxy_features", PROXY_FEATURES)
-        one_of(self, "proxy_signal", PROXY_SIGNALS)
+        self.check_choices()
         self._check_signal()
-        one_of(self, "proxy_precision", SEARCH_PRECISIONS)
-        one_of(self, "rerank_precision", SEARCH_PRECISIONS)
         for name in ("max_params", "max_madds", "min_receptive_field", "max_receptive_field"):
             if getattr(self, name) is not None:
                 positive(self, name)

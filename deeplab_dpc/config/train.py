@@ -1,8 +1,9 @@
 """A training."""
 
 import dataclasses
+from typing import ClassVar
 
-from deeplab_dpc.config.base import Config, no_negative_weight, not_negative, one_of, positive
+from deeplab_dpc.config.base import Choices, Config, no_negative_weight, not_negative, positive
 from deeplab_dpc.errors import UserError
 
 OPTIMIZERS = ("momentum", "adam", "adamw")
@@ -60,6 +61,13 @@ class TrainConfig(Config):
       eval_split: the split that is evaluated.
       seed: of initialisation, order, augmentation and dropout.
     """
+
+    CHOICES: ClassVar[Choices] = {
+        "optimizer": OPTIMIZERS,
+        "learning_policy": LEARNING_POLICIES,
+        "slow_start_burnin_type": BURNIN_TYPES,
+        "precision": PRECISIONS,
+    }
 
     training_number_of_steps: int = 30000
     train_batch_size: int = 8
@@ -130,11 +138,7 @@ class TrainConfig(Config):
             "loss_quadrature_nodes",
             "eval_interval_steps",
         )
-        one_of(self, "optimizer", OPTIMIZERS)
-        one_of(self, "learning_policy", LEARNING_POLICIES)
-        one_of(self, "precision", PRECISIONS)
-        if self.slow_start_burnin_type is not None:
-            one_of(self, "slow_start_burnin_type", BURNIN_TYPES)
+        self.check_choices()
         for name in ("top_k_percent_pixels", "drop_path_keep_prob"):
             if not 0 < getattr(self, name) <= 1:
                 raise UserError(f"--{name} must be in (0, 1], got {getattr(self, name)}.")

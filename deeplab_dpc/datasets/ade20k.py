@@ -15,6 +15,7 @@ from PIL import Image
 from deeplab_dpc.console import console
 from deeplab_dpc.data.dataset_info import Dataset, pascal_palette
 from deeplab_dpc.datasets.label_pictures import read_label
+from deeplab_dpc.datasets.official import ADE20K_ARCHIVE, ADE20K_PAGE
 from deeplab_dpc.datasets.pictures import encode_png, read_image
 from deeplab_dpc.datasets.raw_files import RawFiles, open_raw
 from deeplab_dpc.datasets.records import RawExample, build_records
@@ -22,14 +23,11 @@ from deeplab_dpc.datasets.segmentation_builder import Classes
 from deeplab_dpc.errors import UserError
 
 NAME = "ade20k"
-PAGE = "http://sceneparsing.csail.mit.edu"
-ARCHIVE = "ADEChallengeData2016.zip"
 NUM_CLASSES = 151  # with id 0
 IGNORE_LABEL = 0
 OTHER = "other"  # what id 0 is called
 SPLITS = {"train": "training", "val": "validation"}
 PUBLISHED_SIZES = {"train": 20_210, "val": 2_000}
-PAPER_MAX_SIDE = 513  # of training images; Auto-DeepLab (arXiv:1901.02985), Sec. 5.2.3
 
 _TOP = "ADEChallengeData2016/"  # the archive's only folder
 _CLASS_TABLE = "objectInfo150.txt"
@@ -71,7 +69,7 @@ def build_ade20k(
 
 
 def _get_it() -> str:
-    return f"download {ARCHIVE} from {PAGE} and give it, or the folder unpacked from it, as --ade20k_root"
+    return f"download {ADE20K_ARCHIVE} from {ADE20K_PAGE} and give it, or the folder unpacked from it, as --ade20k_root"
 
 
 def _top(raw: RawFiles) -> str:
@@ -93,7 +91,7 @@ def _class_names(raw: RawFiles, table: str) -> tuple[str, ...]:
         found = {int(line[index]): line[name].split(",")[0].strip() for line in lines}
     except (ValueError, IndexError) as error:
         raise UserError(
-            f"{raw.title(table)} is not the table of class names that {ARCHIVE} holds: "
+            f"{raw.title(table)} is not the table of class names that {ADE20K_ARCHIVE} holds: "
             "tab-separated lines with the columns Idx and Name."
         ) from error
     missing = [str(class_id) for class_id in range(1, NUM_CLASSES) if not found.get(class_id)]

@@ -22,14 +22,13 @@ from deeplab_dpc.datasets.coco_categories import BACKGROUND, choose_classes
 from deeplab_dpc.datasets.coco_json import CocoAnnotations, CocoImage, read_annotations
 from deeplab_dpc.datasets.coco_masks import segmentation_mask
 from deeplab_dpc.datasets.label_pictures import read_label
+from deeplab_dpc.datasets.official import COCO_MIN_LABELLED_PIXELS
 from deeplab_dpc.datasets.raw_files import RawFiles, open_raw
 from deeplab_dpc.datasets.records import RawExample, build_records
 from deeplab_dpc.errors import UserError
 
 NAME = "coco"
 PAGE = "https://cocodataset.org/#download"
-SPLITS = ("train", "val")
-MIN_LABELLED_PIXELS = 1001  # more than 1000; arXiv:1706.05587, Sec. 4.3
 
 _VOID = 0  # the segment id of pixels that panoptic annotations leave out
 _LISTED = 3  # of missing files in a message
@@ -64,7 +63,7 @@ def build_coco(
       splits: by name; train, val or both.
       data_dir: where data sets are written.
       min_labelled_pixels: images with fewer pixels of the classes are left out; 0 keeps all. None is
-        MIN_LABELLED_PIXELS for the classes of PASCAL VOC, and 0 for others.
+        COCO_MIN_LABELLED_PIXELS for the classes of PASCAL VOC, and 0 for others.
       overwrite: whether to replace a data set that was made from other files.
       skip_bad: whether images that cannot be used are left out.
       categories: which classes, see `choose_classes`.
@@ -80,7 +79,7 @@ def build_coco(
         opened = {split: _opened(split, files, stack) for split, files in splits.items()}
         meaning = choose_classes({split: one.annotations for split, one in opened.items()}, categories)
         if min_labelled_pixels is None:
-            min_labelled_pixels = MIN_LABELLED_PIXELS if meaning.is_voc else 0
+            min_labelled_pixels = COCO_MIN_LABELLED_PIXELS if meaning.is_voc else 0
         kept = {}
         for split, one in opened.items():
             examples = _examples(split, one, meaning.ids[split])

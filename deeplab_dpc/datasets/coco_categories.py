@@ -7,10 +7,10 @@ from deeplab_dpc.console import console
 from deeplab_dpc.data.class_rules import check_names
 from deeplab_dpc.data.dataset_info import DEFAULT_IGNORE_LABEL, pascal_palette
 from deeplab_dpc.datasets.coco_json import CocoAnnotations
+from deeplab_dpc.datasets.official import COCO_CLASSES
 from deeplab_dpc.datasets.segmentation_builder import Classes
 from deeplab_dpc.errors import UserError
 
-CATEGORIES = ("auto", "voc", "own")
 BACKGROUND = 0
 
 # The classes of PASCAL VOC, in the order of their ids (from 1), and what COCO calls them.
@@ -89,8 +89,8 @@ def choose_classes(annotations: Mapping[str, CocoAnnotations], categories: str =
     Raises:
       UserError: if there is no category of VOC's, or the own ones differ between splits or are no names of classes.
     """
-    if categories not in CATEGORIES:
-        raise UserError(f"--categories must be one of {', '.join(CATEGORIES)}, got {categories!r}.")
+    if categories not in COCO_CLASSES:
+        raise UserError(f"--categories must be one of {', '.join(COCO_CLASSES)}, got {categories!r}.")
     named = {name for one in annotations.values() for name in one.categories}
     foreign = sorted(named - COCO_CATEGORIES)
     listed = ", ".join(foreign[:3]) + (", ..." if len(foreign) > 3 else "")

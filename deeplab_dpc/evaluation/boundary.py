@@ -10,10 +10,9 @@ import math
 import numpy as np
 from scipy import ndimage
 
+from deeplab_dpc.config.judging import DILATION_RATIO
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.image_counts import CountRule, count_pixels
-
-DILATION_RATIO = 0.02  # arXiv:2103.16562, for COCO and LVIS
 
 _NONE_SMALL, _NONE_LARGE = -1, 2**15 - 1  # below and above all ids, int16
 

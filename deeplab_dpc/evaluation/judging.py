@@ -1,50 +1,13 @@
 """What an evaluation counts of each image: what everyone wants, and what is asked for by flags."""
 
-import dataclasses
-
 import numpy as np
 
-from deeplab_dpc.config import Config
+from deeplab_dpc.config import JudgeConfig
 from deeplab_dpc.data.dataset_info import DatasetInfo
-from deeplab_dpc.errors import UserError
-from deeplab_dpc.evaluation.bootstrap import Bootstrap
-from deeplab_dpc.evaluation.boundary import DILATION_RATIO, boundary_rule, trimap_rule
+from deeplab_dpc.evaluation.boundary import boundary_rule, trimap_rule
 from deeplab_dpc.evaluation.categories import category_names
 from deeplab_dpc.evaluation.image_counts import CountRule, ImageCounter, category_rule, class_rule
 from deeplab_dpc.evaluation.measures import AT_BOUNDARY, BY_CATEGORY, BY_CLASS, IN_TRIMAP, Measure, Measured
-
-
-@dataclasses.dataclass(frozen=True)
-class JudgeConfig(Config):
-    """What is measured beside mIOU and accuracies, and how the confidence intervals are found.
-
-    Attributes:
-      boundary_iou: whether the IoU near contours is measured too (arXiv:2103.16562).
-      boundary_dilation_ratio: how far from a contour that is, as a share of the image's diagonal.
-      trimap_width: pixels on each side of the labels' contours whose mIOU is measured too; 0 for none.
-      bootstrap_resamples: samples of the images that the 95 % intervals come from.
-    """
-
-    boundary_iou: bool = False
-    boundary_dilation_ratio: float = DILATION_RATIO
-    trimap_width: int = 0
-    bootstrap_resamples: int = 1000
-
-    def __post_init__(self) -> None:
-        if self.trimap_width < 0:
-            raise UserError(f"--trimap_width must be a number of pixels, or 0 for none, got {self.trimap_width}.")
-        if not 0 < self.boundary_dilation_ratio < 1:
-            raise UserError(f"--boundary_dilation_ratio must be in (0, 1), got {self.boundary_dilation_ratio}.")
-        if self.boundary_dilation_ratio != DILATION_RATIO and not self.boundary_iou:
-            raise UserError("--boundary_dilation_ratio needs --boundary_iou.")
-
-    def bootstrap(self) -> Bootstrap:
-        """The samples of the images.
-
-        Raises:
-          UserError: if there are too few.
-        """
-        return Bootstrap(self.bootstrap_resamples)
 
 
 class Judge:

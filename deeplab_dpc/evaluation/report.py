@@ -15,11 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from deeplab_dpc.config import InferenceConfig
+from deeplab_dpc.config import InferenceConfig, JudgeConfig
 from deeplab_dpc.data.dataset_info import DatasetInfo
 from deeplab_dpc.evaluation.bootstrap import CONFIDENCE
 from deeplab_dpc.evaluation.confusion import ConfusionMatrix
-from deeplab_dpc.evaluation.judging import JudgeConfig
 from deeplab_dpc.evaluation.measures import BY_CATEGORY, Figure, Figures, Measured
 from deeplab_dpc.evaluation.stored import StoredEvaluation, Subject, write_evaluation
 from deeplab_dpc.files import atomic_path, write_json

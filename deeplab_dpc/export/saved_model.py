@@ -10,10 +10,11 @@ import keras
 import tensorflow as tf
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 
+from deeplab_dpc.config import SavedModelOptions
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.export.model_info import MODEL_INFO, ModelInfo
 from deeplab_dpc.export.seal import SHA256SUMS, write_sums
-from deeplab_dpc.export.serving_graph import FrozenNetwork, SavedModelOptions, ServingGraph
+from deeplab_dpc.export.serving_graph import FrozenNetwork, ServingGraph
 from deeplab_dpc.export.warmup import write_warmup_requests
 from deeplab_dpc.files import literal_path
 from deeplab_dpc.models.predictor import Predictor

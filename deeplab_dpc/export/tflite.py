@@ -15,13 +15,12 @@ from collections.abc import Iterable
 import numpy as np
 import tensorflow as tf
 
+from deeplab_dpc.config.export import TFLITE_TYPES
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.export.model_info import MODEL_INFO, ModelInfo
 from deeplab_dpc.export.portable_graph import portable_function
 from deeplab_dpc.export.seal import DIGITS, sealed
 from deeplab_dpc.models.predictor import Predictor
-
-TFLITE_TYPES = ("float32", "float16", "int8")
 
 
 def export_tflite(

@@ -10,12 +10,12 @@ import keras
 from deeplab_dpc.checkpoint.run import load_weights
 from deeplab_dpc.checkpoint.run_directory import latest_checkpoint
 from deeplab_dpc.checkpoint.run_state import PROGRESS, read_progress
-from deeplab_dpc.config import DataConfig, ModelConfig, TrainConfig
+from deeplab_dpc.config import DataConfig, JudgeConfig, ModelConfig, TrainConfig
 from deeplab_dpc.console import console
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.evaluation.confusion import ConfusionMatrix
 from deeplab_dpc.evaluation.evaluator import evaluate
-from deeplab_dpc.evaluation.judging import Judge, JudgeConfig
+from deeplab_dpc.evaluation.judging import Judge
 from deeplab_dpc.evaluation.measures import Measured
 from deeplab_dpc.models.predictor import Predictor
 from deeplab_dpc.models.segmenter import build_segmenter

@@ -8,7 +8,8 @@ import pytest
 from absl import flags
 
 from deeplab_dpc import config as configs
-from deeplab_dpc.cli import flag_groups, train
+from deeplab_dpc.cli import flag_groups
+from deeplab_dpc.cli.flags import train
 from deeplab_dpc.cli.main import parse
 from deeplab_dpc.errors import UserError
 

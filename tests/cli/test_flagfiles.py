@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from deeplab_dpc.cli import search, train
 from deeplab_dpc.cli.flagfiles import recipe_names
+from deeplab_dpc.cli.flags import search, train
 from deeplab_dpc.cli.main import execute, parse
 from deeplab_dpc.errors import UserError
 

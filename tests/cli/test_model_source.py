@@ -11,7 +11,8 @@ from deeplab_dpc.checkpoint.names import named_variables
 from deeplab_dpc.checkpoint.run import save_best, save_checkpoint
 from deeplab_dpc.checkpoint.run_state import Progress
 from deeplab_dpc.cli import model_source
-from deeplab_dpc.cli.model_source import define_source_flags, load_model
+from deeplab_dpc.cli.flags.shared import define_source_flags
+from deeplab_dpc.cli.model_source import load_model
 from deeplab_dpc.config import ModelConfig, TrainConfig
 from deeplab_dpc.data.dataset_info import DatasetInfo
 from deeplab_dpc.errors import UserError

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from deeplab_dpc.cli import describe
-from deeplab_dpc.cli.main import execute
+from deeplab_dpc.cli.main import COMMANDS, execute
 from deeplab_dpc.cli.output import escape_unwritable_text
 from deeplab_dpc.console import console
 
@@ -31,6 +31,14 @@ def _unread(monkeypatch):
 def test_reader_that_has_gone_ends_a_command_without_a_word(argv, monkeypatch, capsys):
     with _unread(monkeypatch):
         assert execute("describe", argv) == 128 + 13
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("flag", ["--help", "--helpfull", "--version"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_reader_that_has_gone_ends_the_help_of_every_command_without_a_word(command, flag, monkeypatch, capsys):
+    with _unread(monkeypatch):
+        assert execute(command, [flag]) == 128 + 13
     assert capsys.readouterr().err == ""
 
 

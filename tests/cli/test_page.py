@@ -14,7 +14,8 @@ from absl import flags
 from PIL import Image
 
 from deeplab_dpc.cli import page
-from deeplab_dpc.cli.page import define_page_flags, model_name, serve
+from deeplab_dpc.cli.flags.page import define_page_flags
+from deeplab_dpc.cli.page import model_name, serve
 from deeplab_dpc.cli.predictor_source import LoadedPredictor
 from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.serving.page_server import PageServer

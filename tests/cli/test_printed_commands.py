@@ -1,4 +1,4 @@
-"""Every command line that README.md and docs/*.md print is accounted for in printed_commands.json beside this file.
+"""Every command line that the documents print is accounted for in printed_commands.json beside this file.
 
 An entry of that file is one of
   {"run": FLAGS}   it is run here as printed, but for FLAGS that make it small, in the order of the file;
@@ -22,13 +22,13 @@ from absl import flags
 from PIL import Image
 
 from deeplab_dpc.checkpoint.names import named_variables
+from deeplab_dpc.cli.flags.shared import define_source_flags
 from deeplab_dpc.cli.main import COMMANDS, execute, parse
-from deeplab_dpc.cli.model_source import define_source_flags
 from deeplab_dpc.config import AutoDeepLabConfig, DataConfig, ModelConfig, TrainConfig
 from deeplab_dpc.models.segmenter import build_segmenter
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 ENTRIES = json.loads((pathlib.Path(__file__).parent / "printed_commands.json").read_text(encoding="utf-8"))
 PROGRAMS = "python|deeplab-dpc|pytest|pip|make|curl|docker|gcloud|saved_model_cli|tensorboard|optuna-dashboard"
 IN_A_BLOCK = re.compile(rf"^ {{4,}}(?:\w+=\S+ )*(?:/usr/bin/time -v |exec |srun )?(?:(?:{PROGRAMS}) .*)$", re.MULTILINE)
@@ -87,13 +87,13 @@ def test_nothing_is_accounted_for_that_is_not_printed():
 def test_flags_are_those_of_the_command(text):
     command, argv = _command(text)
     argv = [re.sub(r"\b(SEED|RATE|NAME)(?=$|\.flags)", lambda match: STANDING_FOR[match[1]], flag) for flag in argv]
-    parse(importlib.import_module(f"deeplab_dpc.cli.{command}"), command, argv)
+    parse(importlib.import_module(f"deeplab_dpc.cli.flags.{command}"), command, argv)
 
 
 def test_flags_in_the_manifest_of_kubernetes_are_those_of_the_search():
     argv = re.findall(r"^ +- (--\S+)$", (ROOT / "docs" / "search.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert argv
-    parse(importlib.import_module("deeplab_dpc.cli.search"), "search", argv)
+    parse(importlib.import_module("deeplab_dpc.cli.flags.search"), "search", argv)
 
 
 @pytest.mark.parametrize("text", [text for text in PRINTED if "benchmarks/" in text])

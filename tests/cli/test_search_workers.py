@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 from tiny_cache import write_cache
 from tiny_network import GENOTYPE
 
-from deeplab_dpc.cli import search
+from deeplab_dpc.cli.flags import search
 from deeplab_dpc.cli.main import parse
 from deeplab_dpc.cli.search_workers import worker_command
 from deeplab_dpc.files import write_json

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 
 from deeplab_dpc.arch.library import load_cell
-from deeplab_dpc.config import InferenceConfig, ModelConfig
+from deeplab_dpc.config import InferenceConfig, ModelConfig, SavedModelOptions
 from deeplab_dpc.export.model_info import ModelInfo, describe_model
 from deeplab_dpc.export.saved_model import export_saved_model
-from deeplab_dpc.export.serving_graph import SavedModelOptions
 from deeplab_dpc.models.inference_network import inference_network
 from deeplab_dpc.models.predictor import Predictor
 from deeplab_dpc.models.segmenter import Segmenter, build_segmenter

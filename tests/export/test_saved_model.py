@@ -7,10 +7,10 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
+from deeplab_dpc.config import SavedModelOptions
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.export.model_info import MODEL_INFO, read_model_info
 from deeplab_dpc.export.saved_model import ASSETS_EXTRA, export_saved_model
-from deeplab_dpc.export.serving_graph import SavedModelOptions
 
 
 @pytest.fixture(scope="module")

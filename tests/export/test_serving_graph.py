@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab_dpc.config import InferenceConfig
+from deeplab_dpc.config import InferenceConfig, SavedModelOptions
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.export.serving_graph import FrozenNetwork, SavedModelOptions, ServingGraph
+from deeplab_dpc.export.serving_graph import FrozenNetwork, ServingGraph
 from deeplab_dpc.models.predictor import Predictor
 
 

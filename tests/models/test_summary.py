@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from deeplab_dpc.arch.library import load_cell
-from deeplab_dpc.cli import describe
 from deeplab_dpc.cli.flag_groups import model_config
+from deeplab_dpc.cli.flags import describe
 from deeplab_dpc.cli.main import parse
 from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.models.segmenter import Segmenter, build_segmenter

@@ -13,7 +13,8 @@ import sys
 import small_network
 from absl import flags
 
-from deeplab_dpc.cli.devices import define_device_flags, devices_from_flags
+from deeplab_dpc.cli.devices import devices_from_flags
+from deeplab_dpc.cli.flags.train import define_device_flags
 from deeplab_dpc.config import DataConfig, TrainConfig
 from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.errors import Stopped

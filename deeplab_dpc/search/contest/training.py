@@ -16,12 +16,11 @@ import numpy as np
 
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.checkpoint.run_directory import list_checkpoints
-from deeplab_dpc.config import DataConfig, InferenceConfig, SearchConfig, TrainConfig
+from deeplab_dpc.config import DataConfig, InferenceConfig, JudgeConfig, SearchConfig, TrainConfig
 from deeplab_dpc.console import console
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.evaluation.bootstrap import Bootstrap
 from deeplab_dpc.evaluation.image_counts import ImageCounts
-from deeplab_dpc.evaluation.judging import JudgeConfig
 from deeplab_dpc.evaluation.measures import figures
 from deeplab_dpc.evaluation.report import Report, write_report
 from deeplab_dpc.evaluation.stored import evaluation_folder
@@ -126,7 +125,7 @@ def _write_evaluation(workdir: pathlib.Path, run: CellRun, dataset: Dataset, spl
         judging=judging,
         confusion=run.confusion,
         measured=run.measured,
-        figures=tuple(figures(one, judging.bootstrap()) for one in run.measured),
+        figures=tuple(figures(one, Bootstrap(judging.bootstrap_resamples)) for one in run.measured),
         branch_weights=(),
         seconds=run.seconds,
     )

@@ -1,0 +1,21 @@
+"""Converts ADE20K (SceneParsing, 150 classes) to records, from its folder or ADEChallengeData2016.zip."""
+
+from absl import flags
+
+from deeplab_dpc.cli.flags.shared import define_build_flags
+from deeplab_dpc.datasets.official import ADE20K_ARCHIVE, ADE20K_PAGE, ADE20K_PAPER_MAX_SIDE
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    """The flags of datasets/build_ade20k.py."""
+    flags.DEFINE_string(
+        "ade20k_root", None, f"{ADE20K_ARCHIVE} from {ADE20K_PAGE}, or the folder unpacked from it.", flag_values=values
+    )
+    flags.DEFINE_integer(
+        "max_side",
+        0,
+        "Longer side in pixels that all images of train are resized to; 0 keeps their size, as val always does. "
+        f"Auto-DeepLab takes {ADE20K_PAPER_MAX_SIDE}.",
+        flag_values=values,
+    )
+    define_build_flags(values)

@@ -1,0 +1,45 @@
+"""Converts COCO, instances or panoptic, to records with the 21 classes of PASCAL VOC, to pretrain on.
+
+Own annotations in COCO's layout become records with their own categories, after a background.
+"""
+
+from absl import flags
+
+from deeplab_dpc.cli.flags.shared import define_build_flags
+from deeplab_dpc.datasets.official import COCO_CLASSES, COCO_MIN_LABELLED_PIXELS, COCO_SPLITS
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    """The flags of datasets/build_coco.py."""
+    for split in COCO_SPLITS:
+        flags.DEFINE_string(
+            f"{split}_annotations",
+            None,
+            f"instances_{split}2017.json or panoptic_{split}2017.json; without it there is no split {split}.",
+            flag_values=values,
+        )
+        flags.DEFINE_string(
+            f"{split}_images", None, f"{split}2017.zip, or the folder unpacked from it.", flag_values=values
+        )
+        flags.DEFINE_string(
+            f"{split}_panoptic_pngs",
+            None,
+            f"panoptic_{split}2017.zip, or the folder unpacked from it, where the annotations are panoptic.",
+            flag_values=values,
+        )
+    flags.DEFINE_enum(
+        "categories",
+        COCO_CLASSES[0],
+        COCO_CLASSES,
+        "The classes: voc, PASCAL VOC's; own, all categories of the annotations by their ids; auto, own where some are "
+        "none of COCO's.",
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "min_labelled_pixels",
+        None,
+        "Images with fewer pixels of the classes beside the background are left out, in both splits; 0 keeps all. By "
+        f"default {COCO_MIN_LABELLED_PIXELS} with PASCAL VOC's (DeepLab: more than 1000), 0 with others.",
+        flag_values=values,
+    )
+    define_build_flags(values)

@@ -1,0 +1,121 @@
+"""What a command or flag that there is not was meant to be: a name from elsewhere, or a misspelling."""
+
+import difflib
+from collections.abc import Callable, Iterable, Sequence
+
+COMMANDS_ELSEWHERE = {
+    "evaluate": "eval",
+    "test": "eval",
+    "validate": "eval",
+    "val": "eval",
+    "infer": "predict",
+    "inference": "predict",
+    "vis": "predict",
+    "visualize": "predict",
+    "serve": "predict",
+    "info": "describe",
+    "summary": "describe",
+    "nas": "search",
+    "build": "build_folder",
+    "convert": "build_folder",
+    "check": "check_data",
+}
+_STEPS = ("training_number_of_steps", "proxy_steps")
+# What other frameworks call a flag, and what it may be called here: the first of these that the command has.
+FLAGS_ELSEWHERE = {
+    "arch": ("model_variant",),
+    "backbone": ("model_variant",),
+    "encoder": ("model_variant",),
+    "model": ("model_variant",),
+    "amp": ("precision", "inference_dtype"),
+    "fp16": ("precision", "inference_dtype"),
+    "mixed_precision": ("precision", "inference_dtype"),
+    "aspp_rates": ("atrous_rates",),
+    "rates": ("atrous_rates",),
+    "batch": ("train_batch_size", "proxy_batch_size", "batch_size"),
+    "batch_size": ("train_batch_size", "proxy_batch_size"),
+    "cell": ("dense_prediction_cell_json",),
+    "dpc": ("dense_prediction_cell_json",),
+    "checkpoint": ("tf_initial_checkpoint", "checkpoint_path"),
+    "ckpt": ("tf_initial_checkpoint", "checkpoint_path"),
+    "pretrained": ("tf_initial_checkpoint", "checkpoint_path"),
+    "weights": ("tf_initial_checkpoint", "checkpoint_path"),
+    "class_weights": ("label_weights",),
+    "crop": ("train_crop_size", "eval_crop_size"),
+    "crop_size": ("train_crop_size", "eval_crop_size"),
+    "data": ("data_dir",),
+    "data_path": ("data_dir",),
+    "data_root": ("data_dir",),
+    "dataset_dir": ("data_dir",),
+    "root": ("data_dir",),
+    "epochs": _STEPS,
+    "max_epochs": _STEPS,
+    "num_epochs": _STEPS,
+    "iterations": _STEPS,
+    "iters": _STEPS,
+    "max_iters": _STEPS,
+    "max_steps": _STEPS,
+    "num_steps": _STEPS,
+    "steps": _STEPS,
+    "train_steps": _STEPS,
+    "flip": ("add_flipped_images",),
+    "freeze_bn": ("fine_tune_batch_norm",),
+    "gpus": ("num_clones",),
+    "num_gpus": ("num_clones",),
+    "grad_accum": ("gradient_accumulation_steps",),
+    "image_dir": ("images",),
+    "input": ("images",),
+    "input_dir": ("images",),
+    "learning_rate": ("base_learning_rate", "proxy_learning_rate"),
+    "lr": ("base_learning_rate", "proxy_learning_rate"),
+    "lr_policy": ("learning_policy",),
+    "lr_schedule": ("learning_policy",),
+    "scheduler": ("learning_policy",),
+    "log_dir": ("workdir", "output_dir"),
+    "logdir": ("workdir", "output_dir"),
+    "output": ("output_dir", "export_dir", "workdir"),
+    "output_dir": ("export_dir", "workdir"),
+    "save_dir": ("workdir", "output_dir", "export_dir"),
+    "train_logdir": ("workdir",),
+    "work_dir": ("workdir",),
+    "num_workers": ("workers",),
+    "optim": ("optimizer",),
+    "random_seed": ("seed",),
+    "scales": ("eval_scales",),
+    "wd": ("weight_decay",),
+}
+UNITS = {name: ", which counts batches" for name, ours in FLAGS_ELSEWHERE.items() if ours == _STEPS and "epoch" in name}
+ALIKE = 0.6  # of difflib
+SHORT = 3  # letters
+
+
+def near_command(name: str, known: Iterable[str]) -> str | None:
+    """Returns the command that a name most likely means, if any."""
+    plain = name.lower().replace("-", "_")
+    return COMMANDS_ELSEWHERE.get(plain) or _alike(plain, known)
+
+
+def unknown_flag(name: str, known: Iterable[str], elsewhere: Callable[[str], Sequence[str]]) -> str:
+    """Returns one sentence on a flag that a command has not: what it is called here, if that can be told.
+
+    Args:
+      name: what was given, without dashes.
+      known: the command's flags.
+      elsewhere: returns the other commands that have a flag of that name.
+    """
+    plain = name.lower().replace("-", "_")
+    known = set(known)
+    unknown = f"Unknown command line flag {name!r}"
+    here = next((each for each in FLAGS_ELSEWHERE.get(plain, ()) if each in known), None)
+    if here is not None:
+        return f"{unknown}: it is --{here} here{UNITS.get(plain, '')}."
+    if plain not in known and (others := elsewhere(plain)):
+        return f"{unknown}: it is a flag of {' and '.join(others)}."
+    meant = plain if plain in known else _alike(plain, known)
+    return f"{unknown}." if meant is None else f"{unknown}; did you mean --{meant}?"
+
+
+def _alike(name: str, known: Iterable[str]) -> str | None:
+    """Returns the name that begins so, if it is long enough to tell, or the most similar one."""
+    longer = [each for each in sorted(known) if each.startswith(name) and len(name) > SHORT]
+    return next(iter(longer + difflib.get_close_matches(name, sorted(known), n=1, cutoff=ALIKE)), None)

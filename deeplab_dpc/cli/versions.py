@@ -1,0 +1,46 @@
+"""--version: of the package, Python, Keras and the backends, read from what is installed; none of them is imported."""
+
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+
+import deeplab_dpc
+from deeplab_dpc.cli.backend import VARIABLE
+
+# TensorFlow comes as one of several builds.
+BUILDS = {"Keras": ("keras",), "TensorFlow": ("tensorflow", "tensorflow-cpu", "tf-nightly"), "JAX": ("jax",)}
+
+
+def version_text() -> str:
+    """Returns the versions, a line each."""
+    lines = [f"deeplab-dpc {deeplab_dpc.__version__}", f"Python {platform.python_version()}"]
+    for name, builds in BUILDS.items():
+        version = _installed(builds)
+        backend = f", on {_backend()}" if version and name == "Keras" else ""
+        lines.append(f"{name} {version or 'is not installed'}{backend}")
+    return "\n".join(lines)
+
+
+def _installed(builds: tuple[str, ...]) -> str | None:
+    """Returns the version of the first build that is installed, with its name if it is not the usual one."""
+    for build in builds:
+        try:
+            version = importlib.metadata.version(build)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        return version if build == builds[0] else f"{version} ({build})"
+    return None
+
+
+def _backend() -> str:
+    """Returns what Keras will run on: as the environment says (--backend sets it), its own file, or by default."""
+    file = pathlib.Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "keras.json"
+    if VARIABLE in os.environ:
+        return os.environ[VARIABLE]
+    try:
+        configured = json.loads(file.read_text(encoding="utf-8")).get("backend")
+    except (OSError, ValueError, AttributeError):  # Keras too goes without a file that it cannot read
+        configured = None
+    return str(configured or "tensorflow")

@@ -1,0 +1,55 @@
+"""What is exported beside the network itself."""
+
+import dataclasses
+
+from deeplab_dpc.config.base import Config
+from deeplab_dpc.config.inference import InferenceConfig
+from deeplab_dpc.errors import UserError
+
+FLOAT32, *_ = TFLITE_TYPES = ("float32", "float16", "int8")
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedModelOptions(Config):
+    """What a SavedModel does beside predicting.
+
+    Attributes:
+      export_size: height and width in pixels that all images must have; by default they may have any.
+      max_side: images with a longer side are scaled down to it in pixels, and the answer is scaled back.
+      argmax_before_upsampling: whether class ids are upsampled in place of the logits: blocky borders, less work where
+        there are many of them.
+      encoded_signature: whether a signature `encoded` takes JPEG and PNG files, and answers with PNG files.
+    """
+
+    export_size: tuple[int, int] | tuple[()] = ()
+    max_side: int | None = None
+    argmax_before_upsampling: bool = False
+    encoded_signature: bool = False
+
+    def __post_init__(self) -> None:
+        size = self.export_size
+        if size and (len(size) != 2 or min(size) < 1):
+            raise UserError(f"--export_size must be HEIGHT,WIDTH in pixels, got {','.join(map(str, size))}.")
+        if self.max_side is not None and self.max_side < 1:
+            raise UserError(f"--max_side must be at least 1 pixel, got {self.max_side}.")
+
+    @property
+    def approximates(self) -> bool:
+        """Whether the answer is another one than the network's at the size of the image."""
+        return self.max_side is not None or self.argmax_before_upsampling
+
+    def check(self, inference: InferenceConfig) -> None:
+        """Raises a UserError if the options cannot be had with this way of predicting."""
+        if inference.sliding_window:
+            raise UserError(
+                "--sliding_window is for what predicts an exported model, not part of it; give it to predict.py or "
+                "eval.py with --exported_model."
+            )
+        if self.argmax_before_upsampling and inference.averages:
+            raise UserError(
+                "--argmax_before_upsampling has no probabilities to average; leave it out, or --eval_scales and "
+                "--add_flipped_images."
+            )
+        crop = inference.eval_crop_size
+        if crop and self.export_size and (self.export_size[0] > crop[0] or self.export_size[1] > crop[1]):
+            raise UserError("--export_size must not be larger than --eval_crop_size, which images are padded to.")
