@@ -1,0 +1,381 @@
+"""The stages of `fit`: each runs the separate commands, with the flags that the plan says.
+
+data/            what build_folder or build_shapes made (not with --data_dir)
+check/           of check_data
+baseline/        a run of train, with eval_val/
+search/          of search: the cells by proxy, then the contest
+final/           a run of train that goes on from the best of the contest, or from the baseline
+comparison/      of eval --compare
+model/, model.tflite    the network that ships
+plan.json, verdict.json, index.html
+"""
+
+import contextlib
+import csv
+import io
+import json
+import pathlib
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+from absl import flags
+
+from deeplab_dpc.cli import flag_groups
+from deeplab_dpc.cli.fit_fingerprint import fingerprint
+from deeplab_dpc.cli.fit_page import write_index
+from deeplab_dpc.cli.fit_plan import (
+    Measured,
+    candidates,
+    contest_cost,
+    contest_steps,
+    evaluation_seconds,
+    final_reserve,
+    final_steps,
+    network_choices,
+    time_choices,
+)
+from deeplab_dpc.cli.fit_plan_file import Plan
+from deeplab_dpc.cli.fit_state import STAGES, Stages, run_command
+from deeplab_dpc.cli.fit_verdict import read_verdict, write_verdict
+from deeplab_dpc.console import console
+from deeplab_dpc.data.catalog import find_dataset
+from deeplab_dpc.data.dataset_info import Dataset
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.files import read_json
+from deeplab_dpc.training.rehearsal import TIMED_STEPS
+
+REHEARSED = 4  # images of a batch
+START_SHARE = 0.6  # of what a rehearsal takes beside its steps, since it compiles two batch sizes
+MOST_EVALUATIONS = 5  # while the last training goes on
+EVALUATED_TIME = 0.1  # share of that training which they may take
+BASELINE_RATES = "6,12,18"  # of ASPP
+OF_DATA = ("dataset", "classes")
+# Choices of the plan, and flags, that are the same for train and search.
+SHARED = (
+    "train_crop_size",
+    "cache",
+    "decoder_output_stride",
+    "depth_multiplier",
+    "min_scale_factor",
+    "max_scale_factor",
+)
+
+
+class Fit:
+    """The work in an R.
+
+    Args:
+      values: the flags.
+      root: the directory.
+      stages: what is done, and the clock.
+      given: the flags of the command line, as the planner takes them.
+      classes: of own data.
+    """
+
+    def __init__(
+        self,
+        values: flags.FlagValues,
+        root: pathlib.Path,
+        stages: Stages,
+        given: Mapping[str, Any],
+        classes: str | None,
+    ):
+        self.values = values
+        self.root = root
+        self.stages = stages
+        self.given = given
+        self.classes = classes
+        self.baseline, self.final = root / "baseline", root / "final"
+        self.search_dir, self.comparison = root / "search", root / "comparison"
+        self.data_dir = pathlib.Path(values.data_dir) if values.data_dir else root / "data"
+
+    @property
+    def is_embedded(self) -> bool:
+        return not (self.values.images or self.values.list or self.values.data_dir)
+
+    def run(self) -> None:
+        """Runs what is not done, and says at the end what came of it."""
+        self.stages.show()
+        for name in STAGES:
+            if self.values.plan_only and name == "baseline":
+                console.print("The plan is made (--plan_only); the same command without it goes on.")
+                return
+            reason = self._left_out(name)
+            if reason:
+                self.stages.skip(name, reason)
+            elif not self.stages.is_done(name):
+                perform: Callable[[], None] = getattr(self, f"_{name}")
+                with self.stages.stage(name):
+                    perform()
+            if name == "plan":
+                self.plan.show()
+        write_index(self.root, self.plan, self.stages)  # with the time of the last stage
+        self.stages.show()
+        console.print(read_verdict(self.root)["sentence"], soft_wrap=True)
+        for what, path in (("report", "index.html"), ("SavedModel", "model"), ("TFLite", "model.tflite")):
+            if (self.root / path).exists():
+                console.print(f"{what:<11}{self.root / path}")
+
+    @property
+    def plan(self) -> Plan:
+        return Plan.read(self.root)
+
+    def _left_out(self, name: str) -> str:
+        if name == "convert" and self.values.data_dir:
+            return f"the data set in {self.data_dir} is prepared"
+        if name in ("search", "contest") and not self.plan["search"]:
+            return self.plan.choices["search"].reason
+        return ""
+
+    def _convert(self) -> None:
+        if self.is_embedded:
+            run_command("build_shapes", data_dir=self.data_dir, overwrite=True)
+            return
+        given = {name: self.given[name] for name in OWN_FLAGS if name in self.given}
+        # Of other flags than now is what an earlier start may have left, before the data were found right.
+        run_command("build_folder", **given, classes=self.classes, data_dir=self.data_dir, overwrite=True, check=False)
+
+    def _check(self) -> None:
+        run_command("check_data", data_dir=self.data_dir, output_dir=self.root / "check", **self._of_data())
+        labelled = self._dataset().info.labelled_splits
+        for split in ("train", "val"):
+            if split not in labelled:
+                raise UserError(
+                    f"The data set in {self.data_dir} has no labelled split {split}, which fit needs; its labelled "
+                    f"splits are {', '.join(labelled) or 'none'}: name folders or the list's splits train and val."
+                )
+
+    def _plan(self) -> None:
+        dataset = self._dataset()
+        data = fingerprint(self.root / "check", dataset.info, self.is_embedded)
+        alignment = flag_groups.model_config(self.values, dataset.info.num_classes).alignment
+        accelerated = any(not device.startswith("cpu") for device in keras.distribution.list_devices())
+        choices = network_choices(data, self.given, accelerated, alignment)
+        crop = choices["train_crop_size"].value
+        batch = int(self.given.get("train_batch_size", min(REHEARSED, data.train)))
+        shared = self._of_network({name: choices[name].value for name in SHARED if name in choices})
+        measured = self._rehearse(shared, crop, batch)
+        choices |= time_choices(data, measured, self.stages.left, self.given, crop, alignment)
+        Plan(self.root / "plan.json", data, measured, choices).write()
+
+    def _rehearse(self, shared: dict[str, Any], crop: tuple[int, int], batch: int) -> Measured:
+        """Runs some steps of the real network."""
+        start, output = time.monotonic(), io.StringIO()
+        with contextlib.redirect_stdout(output):
+            run_command(
+                "train",
+                data_dir=self.data_dir,
+                dry_run=True,
+                json=True,
+                training_number_of_steps=1,
+                train_batch_size=batch,
+                **self._rates(),
+                **shared,
+            )
+        text = output.getvalue()
+        found = json.loads(text[text.index("\n{") if "\n{" in text else 0 :])["rehearsal"]
+        step = found["seconds_per_step"]
+        steps = (TIMED_STEPS + 1) * step + step / found["batch_size"]
+        seconds = max(1.0, START_SHARE * (time.monotonic() - start - steps))
+        each = max(step / found["batch_size"], found["input_seconds_per_batch"] / batch)
+        memory = found["memory_needed"] / batch
+        return Measured(tuple(crop), each, seconds, memory, found["memory_available"])  # type: ignore[arg-type]
+
+    def _baseline(self) -> None:
+        plan = self.plan
+        steps = plan["baseline_steps"]
+        start = time.monotonic()
+        self._train(
+            self.baseline,
+            plan,
+            steps,
+            **self._rates(),
+            **self._start(plan),
+            base_learning_rate=plan["baseline_learning_rate"],
+            eval_interval_steps=0,
+        )
+        trained = time.monotonic()
+        run_command("eval", workdir=self.baseline, split="val")
+        plan.note("evaluation_seconds", time.monotonic() - trained)
+        plan.note("step_seconds", step_seconds(self.baseline))
+        plan.note("start_seconds", max(1.0, trained - start - steps * plan.notes["step_seconds"]))
+
+    def _search(self) -> None:
+        """Scores the warm starts first, which measure what a cell takes, and then as many as the time has."""
+        plan, start = self.plan, time.monotonic()
+        seconds = self._search_seconds(plan)
+        if not plan.choices["num_candidates"].given and "seconds_a_cell" not in plan.notes:
+            self._run_search(plan, num_candidates=0, rerank_top_k=0)
+            rows = read_json(self.search_dir / "results.json", "search results")
+            each = [row["seconds"] for row in rows if not row["given_up"]]
+            plan.note("seconds_a_cell", statistics.median(each) if each else 1.0)
+        if "seconds_a_cell" in plan.notes and "candidates_decided" not in plan.notes:
+            rest = seconds - (time.monotonic() - start)
+            count = candidates(rest, plan.notes["seconds_a_cell"], 0)
+            reason = f"{plan.notes['seconds_a_cell']:.1f} s a cell, as the warm starts took"
+            plan.decide("num_candidates", count, reason, replace=True)
+            plan.note("candidates_decided", count)
+        self._run_search(plan, num_candidates=plan["num_candidates"], rerank_top_k=0)
+
+    def _search_seconds(self, plan: Plan) -> float:
+        """Returns the seconds of the search, by its share of what is left for it, the contest and the last training."""
+        return 0.19 * max(0.0, self.stages.left - self._reserve(plan))
+
+    def _contest(self) -> None:
+        plan = self.plan
+        warm = str(plan["warm_starts"]).split(",")
+        finalists = len(warm) + min(plan["rerank_top_k"], plan["num_candidates"])
+        rounds, seeds = plan["contest_rounds"], plan["contest_seeds"]
+        step, each = plan.notes["step_seconds"], plan.notes["start_seconds"] + 0.7 * plan.notes["evaluation_seconds"]
+        left = self.stages.left - self._reserve(plan) - plan.notes["start_seconds"]
+        steps = contest_steps(left, finalists, step, each, rounds, seeds, plan["most_steps"])
+        cost = finalists * (steps * step * contest_cost(rounds, seeds) + each)
+        reason = f"{finalists} finalists at {step:.2f} s a step, about {cost:.0f} s of the {left:.0f} s that are left"
+        if "rerank_steps" in self.given:
+            steps, reason = self.given["rerank_steps"], "given on the command line"
+        plan.decide("rerank_steps", steps, reason)
+        self._run_search(plan, num_candidates=plan["num_candidates"], rerank_top_k=plan["rerank_top_k"])
+
+    def _finish(self) -> None:
+        plan = self.plan
+        start: dict[str, Any] = {"fork_from": self.baseline, **self._rates()}
+        done, step = plan["baseline_steps"], plan.notes["step_seconds"]
+        if plan["search"]:
+            best = read_json(self.search_dir / "verdict.json", "verdict of the search")["best"]
+            if best is None or best["run"] is None:
+                raise UserError(
+                    f"No finalist of the contest in {self.search_dir} could be trained: every training diverged; give "
+                    "a lower --base_learning_rate and another --workdir, or --nosearch."
+                )
+            cell = self.search_dir / "cells" / "best.json"
+            start = {"fork_from": best["run"], "dense_prediction_cell_json": cell}
+            done, step = best["steps"], step_seconds(pathlib.Path(best["run"]))
+        evaluation = plan.notes["evaluation_seconds"]
+        left = self.stages.left - self._reserve(plan) - plan.notes["start_seconds"]
+        evaluations = min(MOST_EVALUATIONS, max(1, int(EVALUATED_TIME * left / evaluation)))
+        seconds = left - evaluations * 0.7 * evaluation
+        steps = final_steps(done, seconds, step, plan["most_steps"])
+        reason = f"{done:,} are done, and {max(0.0, seconds):.0f} s are left, at {step:.2f} s a step"
+        if steps == plan["most_steps"]:
+            reason = f"{plan.choices['most_steps'].reason}; {seconds:.0f} s would be left for more"
+        steps = plan.decide("training_number_of_steps", self.given.get("training_number_of_steps", steps), reason)
+        interval = plan.decide(
+            "eval_interval_steps", max(1, (steps - done) // evaluations), f"{evaluations} evaluations on the way"
+        )
+        self._train(
+            self.final,
+            plan,
+            steps,
+            **start,
+            base_learning_rate=plan["base_learning_rate"],
+            eval_interval_steps=interval,
+        )
+
+    def _judge(self) -> None:
+        run_command("eval", workdir=self.final, split="val")
+        both = f"{self.baseline},{self.final}"
+        run_command("eval", compare=both, split="val", eval_logdir=self.comparison)
+        verdict = write_verdict(self.root, self.plan)
+        if "test" in self._dataset().info.labelled_splits:
+            run_command("eval", workdir=verdict["run"], split="test")
+            write_verdict(self.root, self.plan)
+
+    def _export(self) -> None:
+        run = read_verdict(self.root)["run"]
+        run_command("export", workdir=run, export_dir=self.root / "model")
+        run_command("export", workdir=run, export_tflite=self.root / "model.tflite")
+
+    def _report(self) -> None:
+        write_index(self.root, self.plan, self.stages)
+
+    def _dataset(self) -> Dataset:
+        return find_dataset(self.data_dir, self.values.dataset, self.values.classes if self.values.data_dir else None)
+
+    def _reserve(self, plan: Plan) -> float:
+        return final_reserve(plan.data, plan.notes["start_seconds"], plan.notes["evaluation_seconds"])
+
+    def _of_data(self) -> dict[str, Any]:
+        return {name: self.given[name] for name in OF_DATA if name in self.given} if self.values.data_dir else {}
+
+    def _of_network(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the flags of data and network that train and search share, but for the rates of ASPP."""
+        names = (*flag_groups.model_flags(), "genotype_json", *DATA_FLAGS, "seed")
+        shared = {name: self.given[name] for name in names if name in self.given and name != "atrous_rates"}
+        return {**chosen, **shared, **self._of_data()}
+
+    def _shared(self, plan: Plan) -> dict[str, Any]:
+        chosen = {name: plan[name] for name in SHARED if name in plan.choices}
+        if plan["label_weights"]:
+            chosen["label_weights"] = plan["label_weights"]
+        return {"data_dir": self.data_dir, **self._of_network(chosen)}
+
+    def _rates(self) -> dict[str, Any]:
+        return {"atrous_rates": self.given.get("atrous_rates", BASELINE_RATES)}
+
+    def _start(self, plan: Plan) -> dict[str, Any]:
+        if plan["tf_initial_checkpoint"] is None:
+            return {}
+        averages = {"restore_moving_averages": True} if self.values.restore_moving_averages else {}
+        return {"tf_initial_checkpoint": plan["tf_initial_checkpoint"], **averages}
+
+    def _train(self, workdir: pathlib.Path, plan: Plan, steps: int, **more: Any) -> None:
+        precision = {"precision": self.given["precision"]} if "precision" in self.given else {}
+        # A minute's steps at most are lost by a kill.
+        often = max(1, int(60 / max(plan.notes.get("step_seconds", 1.0), 0.01)))
+        interval = plan.decide(f"save_interval_steps of {workdir.name}", min(500, often), "a minute at most is lost")
+        run_command(
+            "train",
+            workdir=workdir,
+            training_number_of_steps=steps,
+            train_batch_size=plan["train_batch_size"],
+            log_steps=max(1, min(50, steps // 10)),
+            save_interval_steps=interval,
+            **self._shared(plan),
+            **precision,
+            **more,
+        )
+
+    def _run_search(self, plan: Plan, **more: Any) -> None:
+        names = ("proxy_steps", "proxy_batch_size", "proxy_learning_rate", "feature_views", "warm_starts")
+        given = ("num_branches", "cell_rates", "cell_grids", "max_params", "max_madds")
+        precision = {"rerank_precision": self.given["precision"]} if "precision" in self.given else {}
+        run_command(
+            "search",
+            workdir=self.search_dir,
+            tf_initial_checkpoint=self.baseline,
+            lookahead=1,
+            num_best=5,
+            rerank_steps=plan.get("rerank_steps", 2 ** plan["contest_rounds"]),
+            rerank_batch_size=plan["train_batch_size"],
+            rerank_learning_rate=plan["base_learning_rate"],
+            contest_rounds=plan["contest_rounds"],
+            contest_seeds=plan["contest_seeds"],
+            **{name: plan[name] for name in names},
+            **{name: self.given[name] for name in given if name in self.given},
+            **self._shared(plan),
+            **precision,
+            **more,
+        )
+
+
+def step_seconds(run: pathlib.Path) -> float:
+    """Returns the median seconds of a step in the rows of a run's metrics.csv."""
+    with open(run / "metrics.csv", encoding="utf-8", newline="") as stream:
+        return statistics.median(float(row["seconds_per_step"]) for row in csv.DictReader(stream))
+
+
+OWN_FLAGS = ("images", "labels", "list", "val_fraction", "label_format", "label_map", "skip_bad")
+DATA_FLAGS = (
+    "min_scale_factor",
+    "max_scale_factor",
+    "scale_factor_step_size",
+    "min_resize_value",
+    "max_resize_value",
+    "resize_factor",
+    "photometric_jitter",
+    "cache",
+    "train_crop_size",
+)
