@@ -1,4 +1,4 @@
-"""index.html of `fit`: the verdict, pictures, classes, the plan, the contest, the cell, curves, how to use the files."""
+"""index.html of `fit`: the verdict, pictures, classes, the plan, the contest, the cell, curves, and commands."""
 
 import pathlib
 from typing import Any
@@ -37,7 +37,7 @@ def _verdict(verdict: dict[str, Any], plan: Plan, stages: Stages) -> ReportSecti
         f"The network that ships is {verdict['run']}. {chosen} val decided which of the two ships, so that its figure "
         "there is a little too good; a split test, if there is one, is judged once and chooses nothing."
     ).replace("  ", " ")
-    over = "The two have had different numbers of steps: the figures say what the time brought, not which design is better."
+    over = "The two have had different numbers of steps: the figures say what the time brought, not which is better."
     more = " The contest below compares designs at equal steps." if plan["search"] else ""
     took = f"Time: {clock(stages.used)} of {clock(stages.seconds)}."
     return ReportSection("In short", f"{text}\n\n{over}{more}\n\n{took}")

@@ -98,7 +98,7 @@ class Plan:
         """Prints the fingerprint and the table of choices."""
         for line in self.description():
             console.print(line, soft_wrap=True)
-        print_table("The plan", ("choice", "value", "cell"), self.rows())
+        print_table("The plan", ("choice", "value", "why"), self.rows())
 
     def description(self) -> list[str]:
         """Returns what is known of the data and the device, in sentences."""

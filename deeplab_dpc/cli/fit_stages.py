@@ -31,7 +31,6 @@ from deeplab_dpc.cli.fit_plan import (
     candidates,
     contest_cost,
     contest_steps,
-    evaluation_seconds,
     final_reserve,
     final_steps,
     network_choices,

@@ -121,7 +121,7 @@ class Stages:
             begun = self._state["begun"].get(name)
             state = "done" if seconds is not None else "begun" if begun is not None else "-"
             rows.append((name, what, state, "" if (seconds or begun) is None else clock(seconds or begun or 0)))
-        print_table(f"{self.root}: {clock(self.used)} of {clock(self.seconds)}", ("stage", "cell", "", "time"), rows)
+        print_table(f"{self.root}: {clock(self.used)} of {clock(self.seconds)}", ("stage", "what", "", "time"), rows)
 
     def _beat(self, name: str, stop: threading.Event) -> None:
         before, begun = self._state["begun"].get(name, 0.0), time.monotonic()

@@ -31,14 +31,15 @@ def write_verdict(root: pathlib.Path, plan: Plan) -> dict[str, Any]:
     clear = "" if comparison["excludes_0"] else ", not clearly"
     spread = f" ({100 * bounds[0]:+.2f} to {100 * bounds[1]:+.2f}{clear})" if bounds else ""
     count = metrics["num_images"]
+    miou = _percent(metrics["miou"], metrics["intervals"]["miou"])
     sentence = (
-        f"mIOU {_percent(metrics['miou'], metrics['intervals']['miou'])} on the {count} images of val: {names[shipped]}, "
+        f"mIOU {miou} on the {count} images of val: {names[shipped]}, "
         f"{100 * difference:.2f} points{spread} over {other}."
     )
     test = read_metrics(root / shipped, "test")
     if test is not None:
-        miou = _percent(test["miou"], test["intervals"]["miou"])
-        sentence += f" On the {test['num_images']} images of test, which nothing was chosen by: {miou}."
+        on_test = _percent(test["miou"], test["intervals"]["miou"])
+        sentence += f" On the {test['num_images']} images of test, which nothing was chosen by: {on_test}."
     verdict = {
         "sentence": sentence,
         "shipped": shipped,
@@ -72,7 +73,8 @@ def _final(root: pathlib.Path, plan: Plan) -> str:
     best = read_json(root / "search" / "verdict.json", "verdict of the search")["best"]
     cell = Cell.from_json(best["cell"])
     known = next((name for name, one in shipped_cells().items() if one.digest() == cell.digest()), None)
-    return f"DeepLabv3+ with {f'the cell {known}' if known else 'a found cell'}, {steps:,} steps after the baseline's backbone"
+    named = f"the cell {known}" if known else "a found cell"
+    return f"DeepLabv3+ with {named}, {steps:,} steps after the baseline's backbone"
 
 
 def _percent(value: float, bounds: list[float] | None) -> str:
