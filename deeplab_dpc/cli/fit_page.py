@@ -5,7 +5,7 @@ from typing import Any
 
 from deeplab_dpc.cli.fit_plan_file import Plan
 from deeplab_dpc.cli.fit_state import STAGES, Stages, clock
-from deeplab_dpc.cli.fit_verdict import read_metrics, read_verdict
+from deeplab_dpc.cli.fit_verdict import BASELINE, read_metrics, read_verdict
 from deeplab_dpc.files import read_json
 from deeplab_dpc.search.reporting.page import write_page
 from deeplab_dpc.search.reporting.section import Picture, ReportSection
@@ -17,9 +17,9 @@ RARE, SMALL = 0.02, 2.0  # share of the labelled pixels, and side in feature cel
 def write_index(root: pathlib.Path, plan: Plan, stages: Stages) -> None:
     """Writes it, from what the stages left."""
     verdict = read_verdict(root)
-    run = pathlib.Path(verdict["run"])
+    run = root / verdict["run"]
     sections = [
-        _verdict(verdict, plan, stages),
+        _verdict(root, verdict, plan, stages),
         _pictures(run),
         _classes(run, plan),
         _plan(plan),
@@ -31,12 +31,12 @@ def write_index(root: pathlib.Path, plan: Plan, stages: Stages) -> None:
     write_page(root, [one for one in sections if one is not None], verdict["sentence"], INDEX)
 
 
-def _verdict(verdict: dict[str, Any], plan: Plan, stages: Stages) -> ReportSection:
-    chosen = "the search and the contest chose the cell, and" if plan["search"] else ""
+def _verdict(root: pathlib.Path, verdict: dict[str, Any], plan: Plan, stages: Stages) -> ReportSection:
+    by = "val decided which of the two ships" + (", and the search chose the cell by it" if plan["search"] else "")
     text = (
-        f"The network that ships is {verdict['run']}. {chosen} val decided which of the two ships, so that its figure "
-        "there is a little too good; a split test, if there is one, is judged once and chooses nothing."
-    ).replace("  ", " ")
+        f"The network that ships is {root / verdict['run']}. {by.capitalize()}, so that its figure on val is a little too good; a "
+        "split test, if there is one, is judged once and chooses nothing."
+    )
     over = "The two have had different numbers of steps: the figures say what the time brought, not which is better."
     more = " The contest below compares designs at equal steps." if plan["search"] else ""
     took = f"Time: {clock(stages.used)} of {clock(stages.seconds)}."
@@ -122,13 +122,13 @@ def _contest(root: pathlib.Path) -> ReportSection | None:
 def _curves(root: pathlib.Path, run: pathlib.Path) -> ReportSection | None:
     figures = [
         *_figure(root / "baseline" / "curves.png", "The baseline's training"),
-        *(_figure(root / "final" / "curves.png", "The last training") if run.name != "baseline" else []),
+        *(_figure(run / "curves.png", "The last training") if run.name != BASELINE else []),
     ]
     return ReportSection("Curves", figures=figures) if figures else None
 
 
 def _use(root: pathlib.Path) -> ReportSection:
-    run = read_verdict(root)["run"]
+    run = root / read_verdict(root)["run"]
     rows = [
         ("predict photographs", f"deeplab-dpc predict --workdir={run} --images=FOLDER --output_dir=P"),
         ("a web page to drop images on", f"deeplab-dpc predict --workdir={run} --serve"),

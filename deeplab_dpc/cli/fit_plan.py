@@ -170,11 +170,8 @@ def time_choices(
     steps = choose("baseline_steps", min(by_time, by_epochs), bound)
     if has_search:
         _search_choices(data, learning, plan, step, given, chooser)
-    if not data.is_embedded or learning / step > most:
-        epochs = f"at most {most:,} steps, {MAX_EPOCHS} epochs of {data.train} images"
-        chooser.choices["most_steps"] = Choice(max(most, steps + 1), epochs)
-    else:
-        chooser.choices["most_steps"] = Choice(max(most, steps + 1), f"{MAX_EPOCHS} epochs")
+    epochs = f"of the network that ships: {MAX_EPOCHS} epochs of {data.train} images, and no more"
+    chooser.choices["most_steps"] = Choice(max(most, steps + 1), epochs)
     return chooser.choices
 
 
@@ -310,6 +307,11 @@ def final_reserve(data: Fingerprint, start_seconds: float, evaluation: float) ->
     """Returns the seconds of the stages after the last training."""
     splits = 1 + data.images.get("test", 0) / max(1, data.images.get("val", 1))
     return splits * evaluation + EXPORT_STARTS * start_seconds + REPORT_SECONDS
+
+
+def search_seconds(left: float) -> float:
+    """Returns the search's share of what is left for it, the contest and the last training."""
+    return max(0.0, left) * SEARCH_SHARE / (1 - BASELINE_SHARE)
 
 
 def candidates(seconds_left: float, seconds_a_cell: float, has_been: int) -> int:

@@ -14,6 +14,7 @@ import contextlib
 import csv
 import io
 import json
+import math
 import pathlib
 import statistics
 import time
@@ -34,6 +35,7 @@ from deeplab_dpc.cli.fit_plan import (
     final_reserve,
     final_steps,
     network_choices,
+    search_seconds,
     time_choices,
 )
 from deeplab_dpc.cli.fit_plan_file import Plan
@@ -50,6 +52,7 @@ REHEARSED = 4  # images of a batch
 START_SHARE = 0.6  # of what a rehearsal takes beside its steps, since it compiles two batch sizes
 MOST_EVALUATIONS = 5  # while the last training goes on
 EVALUATED_TIME = 0.1  # share of that training which they may take
+SHORT_SEARCH = 120.0  # seconds; in less, a measurement before the search would take too much of it
 BASELINE_RATES = "6,12,18"  # of ASPP
 OF_DATA = ("dataset", "classes")
 # Choices of the plan, and flags, that are the same for train and search.
@@ -205,8 +208,9 @@ class Fit:
     def _search(self) -> None:
         """Scores the warm starts first, which measure what a cell takes, and then as many as the time has."""
         plan, start = self.plan, time.monotonic()
-        seconds = self._search_seconds(plan)
-        if not plan.choices["num_candidates"].given and "seconds_a_cell" not in plan.notes:
+        seconds = search_seconds(self.stages.left - self._reserve(plan))
+        is_short = seconds < SHORT_SEARCH and "seconds_a_cell" not in plan.notes
+        if not (plan.choices["num_candidates"].given or is_short or "seconds_a_cell" in plan.notes):
             self._run_search(plan, num_candidates=0, rerank_top_k=0)
             rows = read_json(self.search_dir / "results.json", "search results")
             each = [row["seconds"] for row in rows if not row["given_up"]]
@@ -218,10 +222,6 @@ class Fit:
             plan.decide("num_candidates", count, reason, replace=True)
             plan.note("candidates_decided", count)
         self._run_search(plan, num_candidates=plan["num_candidates"], rerank_top_k=0)
-
-    def _search_seconds(self, plan: Plan) -> float:
-        """Returns the seconds of the search, by its share of what is left for it, the contest and the last training."""
-        return 0.19 * max(0.0, self.stages.left - self._reserve(plan))
 
     def _contest(self) -> None:
         plan = self.plan
@@ -240,7 +240,8 @@ class Fit:
 
     def _finish(self) -> None:
         plan = self.plan
-        start: dict[str, Any] = {"fork_from": self.baseline, **self._rates()}
+        run = self.baseline
+        start: dict[str, Any] = {"fork_from": run, **self._rates()}
         done, step = plan["baseline_steps"], plan.notes["step_seconds"]
         if plan["search"]:
             best = read_json(self.search_dir / "verdict.json", "verdict of the search")["best"]
@@ -249,21 +250,26 @@ class Fit:
                     f"No finalist of the contest in {self.search_dir} could be trained: every training diverged; give "
                     "a lower --base_learning_rate and another --workdir, or --nosearch."
                 )
-            cell = self.search_dir / "cells" / "best.json"
-            start = {"fork_from": best["run"], "dense_prediction_cell_json": cell}
-            done, step = best["steps"], step_seconds(pathlib.Path(best["run"]))
+            # By its place in R, which another working directory may call otherwise.
+            run = self.search_dir.joinpath(*pathlib.Path(best["run"]).parts[-3:])
+            start = {"fork_from": run, "dense_prediction_cell_json": self.search_dir / "cells" / "best.json"}
+            done, step = best["steps"], step_seconds(run)
         evaluation = plan.notes["evaluation_seconds"]
         left = self.stages.left - self._reserve(plan) - plan.notes["start_seconds"]
         evaluations = min(MOST_EVALUATIONS, max(1, int(EVALUATED_TIME * left / evaluation)))
         seconds = left - evaluations * 0.7 * evaluation
+        last, why = self.final, "the training goes on"
+        if seconds < 0 and "training_number_of_steps" not in self.given:
+            last, why = run, f"{-seconds:.0f} s are missing for more training, and this is what there is"
+        if self.root / plan.decide("last_run", str(last.relative_to(self.root)), why) != self.final:
+            return
         steps = final_steps(done, seconds, step, plan["most_steps"])
         reason = f"{done:,} are done, and {max(0.0, seconds):.0f} s are left, at {step:.2f} s a step"
         if steps == plan["most_steps"]:
             reason = f"{plan.choices['most_steps'].reason}; {seconds:.0f} s would be left for more"
         steps = plan.decide("training_number_of_steps", self.given.get("training_number_of_steps", steps), reason)
-        interval = plan.decide(
-            "eval_interval_steps", max(1, (steps - done) // evaluations), f"{evaluations} evaluations on the way"
-        )
+        interval = steps if evaluations == 1 else math.ceil((steps - done) / (evaluations - 1))
+        interval = plan.decide("eval_interval_steps", interval, f"about {evaluations} evaluations of val")
         self._train(
             self.final,
             plan,
@@ -274,16 +280,18 @@ class Fit:
         )
 
     def _judge(self) -> None:
-        run_command("eval", workdir=self.final, split="val")
-        both = f"{self.baseline},{self.final}"
-        run_command("eval", compare=both, split="val", eval_logdir=self.comparison)
-        verdict = write_verdict(self.root, self.plan)
+        plan = self.plan
+        last = self.root / plan["last_run"]
+        if last != self.baseline:
+            run_command("eval", workdir=last, split="val")
+            run_command("eval", compare=f"{self.baseline},{last}", split="val", eval_logdir=self.comparison)
+        verdict = write_verdict(self.root, plan)
         if "test" in self._dataset().info.labelled_splits:
-            run_command("eval", workdir=verdict["run"], split="test")
-            write_verdict(self.root, self.plan)
+            run_command("eval", workdir=self.root / verdict["run"], split="test")
+            write_verdict(self.root, plan)
 
     def _export(self) -> None:
-        run = read_verdict(self.root)["run"]
+        run = self.root / read_verdict(self.root)["run"]
         run_command("export", workdir=run, export_dir=self.root / "model")
         run_command("export", workdir=run, export_tflite=self.root / "model.tflite")
 

@@ -59,7 +59,6 @@ class Stages:
                 raise UserError(_difference(root, stored["flags"], given))
             stored = None
         self._state: State = stored or {"flags": dict(given), "done": {}, "begun": {}}
-        # A given time may have another unit of writing (1 and 1.0): what counts is the text of the flag.
 
     def is_done(self, name: str) -> bool:
         return name in self._state["done"]

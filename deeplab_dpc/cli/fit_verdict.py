@@ -9,7 +9,7 @@ from deeplab_dpc.cli.fit_plan_file import Plan
 from deeplab_dpc.files import read_json, write_json
 
 VERDICT_FILE = "verdict.json"
-BASELINE, FINAL = "baseline", "final"
+BASELINE = "baseline"  # the place of its run
 
 
 def read_verdict(root: pathlib.Path) -> dict[str, Any]:
@@ -18,39 +18,49 @@ def read_verdict(root: pathlib.Path) -> dict[str, Any]:
 
 
 def write_verdict(root: pathlib.Path, plan: Plan) -> dict[str, Any]:
-    """Writes it from the evaluations and their comparison, and returns it."""
-    comparison = read_json(root / "comparison" / "comparison.json", "comparison")["miou"]
-    shipped = FINAL if comparison["difference"] >= 0 else BASELINE
-    metrics = read_metrics(root / shipped, "val")
+    """Writes it from the evaluations and their comparison, and returns it.
+
+    `run` is the run that ships, relative to the directory; `over` is None where nothing was trained after the baseline.
+    """
+    last = plan["last_run"]
+    shipped, over = last, None
+    if last != BASELINE:
+        comparison = read_json(root / "comparison" / "comparison.json", "comparison")["miou"]
+        difference, bounds = comparison["difference"], comparison["interval"]
+        names = (_last(root, plan), _baseline(plan))
+        if difference < 0:
+            shipped, difference, names = BASELINE, -difference, names[::-1]
+            bounds = bounds and [-bounds[1], -bounds[0]]
+        over = {
+            "best": names[0],
+            "other": names[1],
+            "difference": difference,
+            "interval": bounds,
+            "excludes_0": comparison["excludes_0"],
+        }
+    metrics, test = read_metrics(root / shipped, "val"), read_metrics(root / shipped, "test")
     assert metrics is not None
-    names = {BASELINE: _baseline(plan), FINAL: _final(root, plan)}
-    difference, bounds = comparison["difference"], comparison["interval"]
-    if shipped == BASELINE:
-        difference, bounds = -difference, bounds and [-bounds[1], -bounds[0]]
-    other = names[FINAL if shipped == BASELINE else BASELINE]
-    clear = "" if comparison["excludes_0"] else ", not clearly"
-    spread = f" ({100 * bounds[0]:+.2f} to {100 * bounds[1]:+.2f}{clear})" if bounds else ""
-    count = metrics["num_images"]
-    miou = _percent(metrics["miou"], metrics["intervals"]["miou"])
-    sentence = (
-        f"mIOU {miou} on the {count} images of val: {names[shipped]}, "
-        f"{100 * difference:.2f} points{spread} over {other}."
-    )
-    test = read_metrics(root / shipped, "test")
+    sentence = f"mIOU {_percent(metrics)} on the {metrics['num_images']} images of val: "
+    sentence += f"{_baseline(plan)}, since no time was left for more." if over is None else _over(over)
     if test is not None:
-        on_test = _percent(test["miou"], test["intervals"]["miou"])
-        sentence += f" On the {test['num_images']} images of test, which nothing was chosen by: {on_test}."
+        sentence += f" On the {test['num_images']} images of test, which nothing was chosen by: {_percent(test)}."
     verdict = {
         "sentence": sentence,
-        "shipped": shipped,
-        "run": str(root / shipped),
+        "run": shipped,
         "miou": metrics["miou"],
         "interval": metrics["intervals"]["miou"],
-        "over": {"what": other, "difference": difference, "interval": bounds, "excludes_0": comparison["excludes_0"]},
+        "over": over,
         "test_miou": None if test is None else test["miou"],
     }
     write_json(root / VERDICT_FILE, verdict)
     return verdict
+
+
+def _over(over: dict[str, Any]) -> str:
+    bounds = over["interval"]
+    clear = "" if over["excludes_0"] else ", not clearly"
+    spread = f" ({100 * bounds[0]:+.2f} to {100 * bounds[1]:+.2f}{clear})" if bounds else ""
+    return f"{over['best']}, {100 * over['difference']:.2f} points{spread} over {over['other']}."
 
 
 def read_metrics(run: pathlib.Path, split: str) -> dict[str, Any] | None:
@@ -66,17 +76,18 @@ def _baseline(plan: Plan) -> str:
     return f"the baseline (DeepLabv3+ with ASPP, {plan['baseline_steps']:,} steps)"
 
 
-def _final(root: pathlib.Path, plan: Plan) -> str:
-    steps = plan["training_number_of_steps"]
+def _last(root: pathlib.Path, plan: Plan) -> str:
     if not plan["search"]:
-        return f"DeepLabv3+ with ASPP, trained on to {steps:,} steps"
+        return f"DeepLabv3+ with ASPP, trained on to {plan['training_number_of_steps']:,} steps"
     best = read_json(root / "search" / "verdict.json", "verdict of the search")["best"]
     cell = Cell.from_json(best["cell"])
     known = next((name for name, one in shipped_cells().items() if one.digest() == cell.digest()), None)
     named = f"the cell {known}" if known else "a found cell"
-    return f"DeepLabv3+ with {named}, {steps:,} steps after the baseline's backbone"
+    steps = plan.get("training_number_of_steps", best["steps"])
+    return f"DeepLabv3+ with {named}, {steps:,} steps from the baseline's backbone"
 
 
-def _percent(value: float, bounds: list[float] | None) -> str:
-    spread = f" % (95 % interval {100 * bounds[0]:.2f} to {100 * bounds[1]:.2f})" if bounds else " %"
-    return f"{100 * value:.2f}{spread}"
+def _percent(metrics: dict[str, Any]) -> str:
+    bounds = metrics["intervals"]["miou"]
+    spread = f" (95 % interval {100 * bounds[0]:.2f} to {100 * bounds[1]:.2f})" if bounds else ""
+    return f"{100 * metrics['miou']:.2f} %{spread}"
