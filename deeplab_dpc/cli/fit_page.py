@@ -34,8 +34,8 @@ def write_index(root: pathlib.Path, plan: Plan, stages: Stages) -> None:
 def _verdict(root: pathlib.Path, verdict: dict[str, Any], plan: Plan, stages: Stages) -> ReportSection:
     by = "val decided which of the two ships" + (", and the search chose the cell by it" if plan["search"] else "")
     text = (
-        f"The network that ships is {root / verdict['run']}. {by.capitalize()}, so that its figure on val is a little too good; a "
-        "split test, if there is one, is judged once and chooses nothing."
+        f"The network that ships is {root / verdict['run']}. {by.capitalize()}, so that its figure on val is a little "
+        "too good; a split test, if there is one, is judged once and chooses nothing."
     )
     over = "The two have had different numbers of steps: the figures say what the time brought, not which is better."
     more = " The contest below compares designs at equal steps." if plan["search"] else ""
