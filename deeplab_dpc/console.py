@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-WRAPPED = ("cell", "what", "why")  # columns of tables that hold text and may take several lines
+WRAPPED = ("cell", "value", "what", "why")  # columns of tables that hold text and may take several lines
 LOG_WIDTH = 140  # characters, where the output is no terminal
 console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 if not console.is_terminal:

@@ -203,7 +203,9 @@ class Fit:
         run_command("eval", workdir=self.baseline, split="val")
         plan.note("evaluation_seconds", time.monotonic() - trained)
         plan.note("step_seconds", step_seconds(self.baseline))
-        plan.note("start_seconds", max(1.0, trained - start - steps * plan.notes["step_seconds"]))
+        # Of a training that was continued the steps before are not in this time.
+        started = trained - start - steps * plan.notes["step_seconds"]
+        plan.note("start_seconds", max(started, 0.3 * plan.measured.start_seconds))
 
     def _search(self) -> None:
         """Scores the warm starts first, which measure what a cell takes, and then as many as the time has."""
