@@ -6,6 +6,7 @@ on. Flags of train and search that are given come before what the plan would cho
 
 import importlib
 import math
+import os
 import pathlib
 from typing import Any
 
@@ -13,12 +14,12 @@ from absl import flags
 
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.fit_classes import find_classes
+from deeplab_dpc.cli.fit_commands import OWN_FLAGS
 from deeplab_dpc.cli.fit_stages import Fit
 from deeplab_dpc.cli.fit_state import Stages, flag_text
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import only_process, require_folder
 
-OWN_DATA = ("images", "labels", "list", "val_fraction", "label_format", "label_map", "skip_bad")
 # Of the separate commands, whose meaning and checks they have.
 TRAINING = (
     "tf_initial_checkpoint",
@@ -61,8 +62,9 @@ def define_flags(values: flags.FlagValues) -> None:
     )
     flags.DEFINE_integer("baseline_steps", None, "Steps of the baseline.", flag_values=values)
     flag_groups.define_data_flags(values)
+    delattr(values, "train_split")  # train and val have their parts here
     flag_groups.define_model_flags(values)
-    for command, names in (("build_folder", OWN_DATA), ("train", TRAINING), ("search", SEARCH)):
+    for command, names in (("build_folder", OWN_FLAGS), ("train", TRAINING), ("search", SEARCH)):
         theirs = flags.FlagValues()
         importlib.import_module(f"deeplab_dpc.cli.{command}").define_flags(theirs)
         for name in names:
@@ -97,6 +99,14 @@ def _check_sources(values: flags.FlagValues) -> None:
         path = values[name].value
         if path and not pathlib.Path(path).exists():
             raise UserError(f"--{name}={path} does not exist; give the path of what is there.")
+    start = values.tf_initial_checkpoint
+    if start and start != "imagenet" and not (os.path.isdir(start) or os.path.isfile(f"{start}.index")):
+        raise UserError(
+            f"--tf_initial_checkpoint={start} is neither the directory of a run nor a checkpoint: there is no file "
+            f"{start}.index; give the prefix before .index."
+        )
+    if values.restore_moving_averages and not start:
+        raise UserError("--restore_moving_averages is for --tf_initial_checkpoint; give that too.")
     if values.dense_prediction_cell_json:
         raise UserError(
             f"--dense_prediction_cell_json={values.dense_prediction_cell_json} is for train; here the contest chooses "

@@ -3,7 +3,7 @@
 import math
 import pathlib
 
-from deeplab_dpc.cli.fit_plan import Fingerprint
+from deeplab_dpc.cli.fit_schedule import Fingerprint
 from deeplab_dpc.data.dataset_info import DatasetInfo
 from deeplab_dpc.data.inspection import REPORT_FILE
 from deeplab_dpc.files import read_json

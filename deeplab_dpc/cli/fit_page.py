@@ -144,7 +144,8 @@ def _use(root: pathlib.Path) -> ReportSection:
 
 
 def _time(stages: Stages) -> ReportSection:
-    rows = [(name, what, clock(stages.seconds_of(name) or 0)) for name, what in STAGES.items()]
+    seconds = {name: stages.seconds_of(name) for name in STAGES}
+    rows = [(name, what, "left out" if (one := seconds[name]) is None else clock(one)) for name, what in STAGES.items()]
     return ReportSection("Time", tables=[("Stages", ("stage", "what", "time"), rows)])
 
 

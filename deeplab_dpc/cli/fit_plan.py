@@ -1,14 +1,27 @@
 """The plan of `fit`: what fits the data and the time, each choice with its reason. Pure functions of numbers.
 
-Two parts: what can be said before anything is measured (`network_choices`), and what depends on the seconds of a step
-(`time_choices`). Steps that depend on what the stages before really took are decided when they begin (`contest_steps`,
-`final_steps`).
+Three parts: what can be said before anything is measured (`network_choices`), what depends on the seconds of a step in
+the rehearsal (`time_choices`), and whether and how to search (`search_choices`), which is asked again when the baseline
+has measured what trainings and evaluations take.
 """
 
 import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
+
+from deeplab_dpc.cli.fit_schedule import (
+    ALONE_SHARE,
+    BASELINE_SHARE,
+    CONTEST_SHARE,
+    SEARCH_SHARE,
+    Fingerprint,
+    Measured,
+    aligned,
+    area,
+    evaluation_seconds,
+    fixed_seconds,
+)
 
 MAX_CROP_CPU, MAX_CROP = 321, 513  # pixels; what is rehearsed
 LEAST_CROP = 129  # pixels; a smaller one shows eight feature cells
@@ -18,59 +31,10 @@ MAX_EPOCHS = 500  # of all trainings of the network that ships, each image once 
 BASELINE_EPOCHS = 150
 LEAST_IMAGES = 40  # of train; fewer are no sample that could tell cells apart
 LEAST_VAL_IMAGES = 8
-LEAST_CONTEST_STEPS = 50
-FINALISTS = (8, 6, 5, 4, 3)  # numbers that are tried in turn, ASPP and the 1x1 convolution among them
+LEAST_CONTEST_STEPS, LEAST_TWO_ROUNDS, LEAST_TWO_SEEDS = 50, 400, 800
+FINALISTS = (8, 6, 5, 4, 3)  # numbers that are tried in turn, warm starts among them
 WARM_STARTS = ("aspp", "conv1x1", "dpc_top1", "psp")
-# Shares of the time for learning, with a search; what is left over goes to the stages after.
-BASELINE_SHARE, SEARCH_SHARE, CONTEST_SHARE = 0.2, 0.15, 0.3
-ALONE_SHARE = 0.3  # of the baseline without a search, whose training then goes on
 CELL_SHARE = 0.04  # of a step of the network and of an image, that a step of the proxy takes for an image
-EXPORT_STARTS = 2.0  # times that an export takes a start of a training
-REPORT_SECONDS = 5.0
-EVALUATED_SHARE = 0.35  # of a training step's time for as many pixels, that an evaluation takes
-
-
-@dataclasses.dataclass(frozen=True)
-class Fingerprint:
-    """What the plan knows of the data.
-
-    Attributes:
-      images: labelled images of each split.
-      median_size, largest_size: (height, width) of the images of train, in pixels.
-      shares: of each class in the labelled pixels of train.
-      cells: of each class, the side of a square as large as what an image that has it shows of it, in feature cells.
-      is_embedded: whether it is the embedded data set.
-    """
-
-    images: Mapping[str, int]
-    median_size: tuple[int, int]
-    largest_size: tuple[int, int]
-    shares: Mapping[str, float]
-    cells: Mapping[str, float]
-    is_embedded: bool = False
-
-    @property
-    def train(self) -> int:
-        return self.images["train"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Measured:
-    """What a rehearsal found.
-
-    Attributes:
-      crop: (height, width) of the rehearsal.
-      seconds_per_image: of a step.
-      start_seconds: until a training makes its first step: building, tracing, compiling.
-      memory_per_image: bytes that an image of a batch takes; 0 where that is not known.
-      memory_available: bytes; None where that is not known.
-    """
-
-    crop: tuple[int, int]
-    seconds_per_image: float
-    start_seconds: float
-    memory_per_image: float = 0.0
-    memory_available: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,9 +121,9 @@ def time_choices(
     most = max(1, round(MAX_EPOCHS * data.train / batch))
     _rates(chooser, batch, learning / step)
     choose("label_weights", "", "none; the report says so if a rare class is recognised badly")
-    plan = _search(data, measured, learning, step, given)
-    has_search = choose("search", plan.finalists > 0, plan.reason)
-    share = BASELINE_SHARE if has_search else ALONE_SHARE
+    each = measured.start_seconds + evaluation_seconds(data, measured)
+    searching = search_choices(data, learning, step, each, given)
+    share = BASELINE_SHARE if searching["search"].value else ALONE_SHARE
     by_time = max(1, int(share * learning / step))
     by_epochs = max(1, round(BASELINE_EPOCHS * data.train / batch))
     bound = (
@@ -168,8 +132,7 @@ def time_choices(
         else f"{BASELINE_EPOCHS} epochs of {data.train} images; the time would be enough for {by_time:,} steps"
     )
     steps = choose("baseline_steps", min(by_time, by_epochs), bound)
-    if has_search:
-        _search_choices(data, learning, plan, step, given, chooser)
+    chooser.choices |= searching
     epochs = f"of the network that ships: {MAX_EPOCHS} epochs of {data.train} images, and no more"
     chooser.choices["most_steps"] = Choice(max(most, steps + 1), epochs)
     return chooser.choices
@@ -221,41 +184,47 @@ def _rates(chooser: _Chooser, batch: int, steps: float) -> None:
     chooser.choices["baseline_learning_rate"] = Choice(chooser.given.get("base_learning_rate", first), reason)
 
 
-@dataclasses.dataclass(frozen=True)
-class _SearchPlan:
-    """finalists (0: no search), the steps of each in the contest, and the reason."""
+def search_choices(data: Fingerprint, learning: float, step: float, each: float, given: Given) -> Choices:
+    """Returns whether there is a search, with the reason, and if so its size and its contest's.
 
-    finalists: int
-    steps: int
-    reason: str
+    Args:
+      data: the fingerprint.
+      learning: seconds of all trainings and the search, the baseline's among them.
+      step: seconds.
+      each: seconds of the start and the evaluation of a finalist.
+      given: flags of the command line by name.
+    """
+    chooser = _Chooser(given)
+    finalists, steps, reason = _finalists(data, learning, step, each)
+    if chooser.choose("search", finalists > 0, reason):
+        _sizes(data, learning, max(finalists, min(FINALISTS)), steps, step, chooser)
+    return chooser.choices
 
 
-def _search(data: Fingerprint, measured: Measured, learning: float, step: float, given: Given) -> _SearchPlan:
-    if data.train < LEAST_IMAGES or data.images.get("val", 0) < LEAST_VAL_IMAGES:
-        few = f"{data.train} images of train and {data.images.get('val', 0)} of val"
-        return _SearchPlan(0, 0, f"{few} are too few to tell cells apart; the baseline is trained on instead")
-    each = measured.start_seconds + evaluation_seconds(data, measured)
+def _finalists(data: Fingerprint, learning: float, step: float, each: float) -> tuple[int, int, str]:
+    """Returns how many finalists the contest can have (0: there is no search), the steps of each, and the reason."""
+    few = f"{data.train} images of train and {data.images.get('val', 0)} of val"
+    fewest, steps = min(FINALISTS), 0
     for finalists in FINALISTS:
-        steps = int((CONTEST_SHARE * learning / finalists - each) / step)
-        if steps >= LEAST_CONTEST_STEPS * (2 if finalists > min(FINALISTS) else 1):
-            reason = f"the contest's {finalists} finalists can have about {steps:,} steps each"
-            return _SearchPlan(finalists, steps, reason)
-    if given.get("search"):
-        return _SearchPlan(min(FINALISTS), max(2, steps), "")
-    reason = (
-        f"too little time: {min(FINALISTS)} finalists could have {max(0, steps)} steps each, and at least "
-        f"{LEAST_CONTEST_STEPS} are needed; the baseline is trained on instead"
-    )
-    return _SearchPlan(0, 0, reason)
+        steps = max(0, int((CONTEST_SHARE * learning / finalists - each) / step))
+        if steps >= LEAST_CONTEST_STEPS * (2 if finalists > fewest else 1):
+            break
+    if data.train < LEAST_IMAGES or data.images.get("val", 0) < LEAST_VAL_IMAGES:
+        return 0, steps, f"{few} are too few to tell cells apart; the baseline is trained on instead"
+    if steps < LEAST_CONTEST_STEPS:
+        reason = (
+            f"too little time: {fewest} finalists could have {steps} steps each, and {LEAST_CONTEST_STEPS} or more are "
+            "needed; the baseline is trained on instead"
+        )
+        return 0, steps, reason
+    return finalists, steps, f"the contest's {finalists} finalists can have about {steps:,} steps each"
 
 
-def _search_choices(
-    data: Fingerprint, learning: float, plan: _SearchPlan, step: float, given: Given, chooser: _Chooser
-) -> None:
+def _sizes(data: Fingerprint, learning: float, finalists: int, steps: int, step: float, chooser: _Chooser) -> None:
+    """Chooses how much is searched: cells, steps and views of the proxy, and the contest's rounds and seeds."""
     choose = chooser.choose
-    finalists = max(plan.finalists, min(FINALISTS))
     seconds = SEARCH_SHARE * learning
-    warm = WARM_STARTS[: 2 if finalists < 8 else 4]
+    warm = WARM_STARTS[: 2 if finalists < max(FINALISTS) else 4]
     warm_starts = str(choose("warm_starts", ",".join(warm), "known cells, which are finalists whatever their scores"))
     if "aspp" not in warm_starts.split(","):
         added = f"aspp,{warm_starts}"
@@ -270,96 +239,10 @@ def _search_choices(
     choose("feature_views", views, many if views else "each image once, as the time is short or the images many")
     cell_seconds = proxy_steps * step * CELL_SHARE + 2.0
     count = max(4, min(1000, int(seconds / cell_seconds) - len(warm)))
-    reason = f"about {cell_seconds:.0f} s a cell, by a guess; the warm starts will measure it"
-    choose("num_candidates", count, reason)
-    rounds = 2 if plan.steps >= 400 else 1
-    choose(
-        "contest_rounds",
-        rounds,
-        "two halves, after the first of which those leave that cannot win"
-        if rounds == 2
-        else "too few steps for several",
-    )
-    seeds = 2 if plan.steps >= 800 else 1
-    choose(
-        "contest_seeds", seeds, "steps enough for a second seed in the last round" if seeds == 2 else "no time for more"
-    )
-
-
-def fixed_seconds(data: Fingerprint, measured: Measured) -> float:
-    """Returns what is no learning: two starts of a training, the evaluations, the export, the report."""
-    return (
-        2 * measured.start_seconds
-        + 2 * evaluation_seconds(data, measured)
-        + final_reserve(data, measured.start_seconds, evaluation_seconds(data, measured))
-        - evaluation_seconds(data, measured)
-    )
-
-
-def evaluation_seconds(data: Fingerprint, measured: Measured) -> float:
-    """Returns what an evaluation of val may take, by the seconds of a training step."""
-    height, width = data.median_size
-    each = EVALUATED_SHARE * measured.seconds_per_image * height * width / area(measured.crop)
-    return 0.4 * measured.start_seconds + data.images.get("val", 0) * each
-
-
-def final_reserve(data: Fingerprint, start_seconds: float, evaluation: float) -> float:
-    """Returns the seconds of the stages after the last training."""
-    splits = 1 + data.images.get("test", 0) / max(1, data.images.get("val", 1))
-    return splits * evaluation + EXPORT_STARTS * start_seconds + REPORT_SECONDS
-
-
-def search_seconds(left: float) -> float:
-    """Returns the search's share of what is left for it, the contest and the last training."""
-    return max(0.0, left) * SEARCH_SHARE / (1 - BASELINE_SHARE)
-
-
-def candidates(seconds_left: float, seconds_a_cell: float, has_been: int) -> int:
-    """Returns how many candidates fit into the rest of the search's time, at least two."""
-    return max(2, min(1000, has_been + int(seconds_left / max(seconds_a_cell, 0.1))))
-
-
-def contest_cost(rounds: int, seeds: int) -> float:
-    """Returns the steps of a contest of which half leave after the first round, by finalists times the last steps."""
-    if rounds == 1:
-        return float(seeds)
-    return 0.5 + 0.5 * (seeds - 0.5)
-
-
-def contest_steps(left: float, finalists: int, step: float, each: float, rounds: int, seeds: int, most: int) -> int:
-    """Returns the steps of a finalist.
-
-    Args:
-      left: seconds of the contest and of the training after it.
-      finalists: how many.
-      step: seconds.
-      each: seconds of a start and an evaluation.
-      rounds, seeds: of the contest.
-      most: steps that the network that ships may have.
-    """
-    share = CONTEST_SHARE / (1 - BASELINE_SHARE - SEARCH_SHARE)
-    cost = contest_cost(rounds, seeds)
-    steps = int((share * left / finalists - each * cost) / (step * cost))
-    return max(2 ** (rounds - 1), min(steps, most // 2))
-
-
-def final_steps(done: int, left: float, step: float, most: int) -> int:
-    """Returns the steps of the last training, counted from the beginning of the run that it goes on from.
-
-    Args:
-      done: steps of that run.
-      left: seconds for it.
-      step: seconds.
-      most: steps that it may have by the number of images.
-    """
-    more = max(1, int(left / step), done // 10)
-    return max(done + 1, min(done + more, most))
-
-
-def area(size: tuple[int, int]) -> int:
-    return size[0] * size[1]
-
-
-def aligned(side: float, alignment: int) -> int:
-    """Returns the least size alignment * k + 1 that is not below `side`."""
-    return max(1, math.ceil((side - 1) / alignment)) * alignment + 1
+    choose("num_candidates", count, f"about {cell_seconds:.0f} s a cell, by a guess")
+    several = steps >= LEAST_TWO_ROUNDS
+    because = "after the first those leave that cannot win" if several else "too few steps for several"
+    rounds = choose("contest_rounds", 2 if several else 1, because)
+    again = rounds > 1 and steps >= LEAST_TWO_SEEDS
+    because = "steps enough for a second in the last round" if again else "too few steps for more"
+    choose("contest_seeds", 2 if again else 1, because)

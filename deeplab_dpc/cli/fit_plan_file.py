@@ -4,7 +4,8 @@ import dataclasses
 import pathlib
 from typing import Any, Self
 
-from deeplab_dpc.cli.fit_plan import Choice, Choices, Fingerprint, Measured
+from deeplab_dpc.cli.fit_plan import Choice, Choices
+from deeplab_dpc.cli.fit_schedule import Fingerprint, Measured
 from deeplab_dpc.cli.fit_state import flag_text
 from deeplab_dpc.console import console, print_table
 from deeplab_dpc.errors import UserError
@@ -80,6 +81,11 @@ class Plan:
     def note(self, name: str, seconds: float) -> None:
         """Keeps what a stage measured."""
         self.notes[name] = round(seconds, 4)
+        self.write()
+
+    def replace(self, choices: Choices) -> None:
+        """Takes these choices in the place of those of the same names, and keeps them."""
+        self.choices |= choices
         self.write()
 
     def decide(self, name: str, value: Any, reason: str, replace: bool = False) -> Any:

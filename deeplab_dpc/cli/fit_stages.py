@@ -10,10 +10,6 @@ model/, model.tflite    the network that ships
 plan.json, verdict.json, index.html
 """
 
-import contextlib
-import csv
-import io
-import json
 import math
 import pathlib
 import statistics
@@ -25,45 +21,31 @@ import keras
 from absl import flags
 
 from deeplab_dpc.cli import flag_groups
+from deeplab_dpc.cli.fit_commands import OWN_FLAGS, SHARED, Commands, step_seconds
 from deeplab_dpc.cli.fit_fingerprint import fingerprint
 from deeplab_dpc.cli.fit_page import write_index
-from deeplab_dpc.cli.fit_plan import (
-    Measured,
+from deeplab_dpc.cli.fit_plan import network_choices, search_choices, time_choices
+from deeplab_dpc.cli.fit_plan_file import Plan
+from deeplab_dpc.cli.fit_schedule import (
+    BASELINE_SHARE,
     candidates,
     contest_cost,
     contest_steps,
     final_reserve,
     final_steps,
-    network_choices,
     search_seconds,
-    time_choices,
 )
-from deeplab_dpc.cli.fit_plan_file import Plan
 from deeplab_dpc.cli.fit_state import STAGES, Stages, run_command
 from deeplab_dpc.cli.fit_verdict import read_verdict, write_verdict
 from deeplab_dpc.console import console
-from deeplab_dpc.data.catalog import find_dataset
-from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import read_json
-from deeplab_dpc.training.rehearsal import TIMED_STEPS
 
 REHEARSED = 4  # images of a batch
-START_SHARE = 0.6  # of what a rehearsal takes beside its steps, since it compiles two batch sizes
+EVALUATION_SHARE = 0.7  # of what a whole eval takes, that one takes in a training that is going on
 MOST_EVALUATIONS = 5  # while the last training goes on
 EVALUATED_TIME = 0.1  # share of that training which they may take
 SHORT_SEARCH = 120.0  # seconds; in less, a measurement before the search would take too much of it
-BASELINE_RATES = "6,12,18"  # of ASPP
-OF_DATA = ("dataset", "classes")
-# Choices of the plan, and flags, that are the same for train and search.
-SHARED = (
-    "train_crop_size",
-    "cache",
-    "decoder_output_stride",
-    "depth_multiplier",
-    "min_scale_factor",
-    "max_scale_factor",
-)
 
 
 class Fit:
@@ -93,6 +75,7 @@ class Fit:
         self.baseline, self.final = root / "baseline", root / "final"
         self.search_dir, self.comparison = root / "search", root / "comparison"
         self.data_dir = pathlib.Path(values.data_dir) if values.data_dir else root / "data"
+        self.commands = Commands(values, given, self.data_dir, self.baseline, self.search_dir)
 
     @property
     def is_embedded(self) -> bool:
@@ -141,8 +124,8 @@ class Fit:
         run_command("build_folder", **given, classes=self.classes, data_dir=self.data_dir, overwrite=True, check=False)
 
     def _check(self) -> None:
-        run_command("check_data", data_dir=self.data_dir, output_dir=self.root / "check", **self._of_data())
-        labelled = self._dataset().info.labelled_splits
+        run_command("check_data", data_dir=self.data_dir, output_dir=self.root / "check", **self.commands.of_data())
+        labelled = self.commands.dataset().info.labelled_splits
         for split in ("train", "val"):
             if split not in labelled:
                 raise UserError(
@@ -151,51 +134,28 @@ class Fit:
                 )
 
     def _plan(self) -> None:
-        dataset = self._dataset()
+        dataset = self.commands.dataset()
         data = fingerprint(self.root / "check", dataset.info, self.is_embedded)
         alignment = flag_groups.model_config(self.values, dataset.info.num_classes).alignment
         accelerated = any(not device.startswith("cpu") for device in keras.distribution.list_devices())
         choices = network_choices(data, self.given, accelerated, alignment)
         crop = choices["train_crop_size"].value
         batch = int(self.given.get("train_batch_size", min(REHEARSED, data.train)))
-        shared = self._of_network({name: choices[name].value for name in SHARED if name in choices})
-        measured = self._rehearse(shared, crop, batch)
+        shared = self.commands.of_network({name: choices[name].value for name in SHARED if name in choices})
+        measured = self.commands.rehearse(shared, crop, batch)
         choices |= time_choices(data, measured, self.stages.left, self.given, crop, alignment)
         Plan(self.root / "plan.json", data, measured, choices).write()
-
-    def _rehearse(self, shared: dict[str, Any], crop: tuple[int, int], batch: int) -> Measured:
-        """Runs some steps of the real network."""
-        start, output = time.monotonic(), io.StringIO()
-        with contextlib.redirect_stdout(output):
-            run_command(
-                "train",
-                data_dir=self.data_dir,
-                dry_run=True,
-                json=True,
-                training_number_of_steps=1,
-                train_batch_size=batch,
-                **self._rates(),
-                **shared,
-            )
-        text = output.getvalue()
-        found = json.loads(text[text.index("\n{") if "\n{" in text else 0 :])["rehearsal"]
-        step = found["seconds_per_step"]
-        steps = (TIMED_STEPS + 1) * step + step / found["batch_size"]
-        seconds = max(1.0, START_SHARE * (time.monotonic() - start - steps))
-        each = max(step / found["batch_size"], found["input_seconds_per_batch"] / batch)
-        memory = found["memory_needed"] / batch
-        return Measured(tuple(crop), each, seconds, memory, found["memory_available"])  # type: ignore[arg-type]
 
     def _baseline(self) -> None:
         plan = self.plan
         steps = plan["baseline_steps"]
         start = time.monotonic()
-        self._train(
+        self.commands.train(
             self.baseline,
             plan,
             steps,
-            **self._rates(),
-            **self._start(plan),
+            **self.commands.rates(),
+            **self.commands.start(plan),
             base_learning_rate=plan["baseline_learning_rate"],
             eval_interval_steps=0,
         )
@@ -206,6 +166,17 @@ class Fit:
         # Of a training that was continued the steps before are not in this time.
         started = trained - start - steps * plan.notes["step_seconds"]
         plan.note("start_seconds", max(started, 0.3 * plan.measured.start_seconds))
+        self._ask_again(plan)
+
+    def _ask_again(self, plan: Plan) -> None:
+        """Plans the search again, by what the baseline took."""
+        learning = (self.stages.left - self._reserve(plan) - plan.notes["start_seconds"]) / (1 - BASELINE_SHARE)
+        each = plan.notes["start_seconds"] + EVALUATION_SHARE * plan.notes["evaluation_seconds"]
+        before = plan["search"]
+        plan.replace(search_choices(plan.data, max(0.0, learning), plan.notes["step_seconds"], each, self.given))
+        if plan["search"] != before:
+            found = "a search after all" if plan["search"] else "no search"
+            console.print(f"The baseline measured {plan.notes['step_seconds']:.2f} s a step: {found}.")
 
     def _search(self) -> None:
         """Scores the warm starts first, which measure what a cell takes, and then as many as the time has."""
@@ -213,7 +184,7 @@ class Fit:
         seconds = search_seconds(self.stages.left - self._reserve(plan))
         is_short = seconds < SHORT_SEARCH and "seconds_a_cell" not in plan.notes
         if not (plan.choices["num_candidates"].given or is_short or "seconds_a_cell" in plan.notes):
-            self._run_search(plan, num_candidates=0, rerank_top_k=0)
+            self.commands.search(plan, num_candidates=0, rerank_top_k=0)
             rows = read_json(self.search_dir / "results.json", "search results")
             each = [row["seconds"] for row in rows if not row["given_up"]]
             plan.note("seconds_a_cell", statistics.median(each) if each else 1.0)
@@ -223,14 +194,17 @@ class Fit:
             reason = f"{plan.notes['seconds_a_cell']:.1f} s a cell, as the warm starts took"
             plan.decide("num_candidates", count, reason, replace=True)
             plan.note("candidates_decided", count)
-        self._run_search(plan, num_candidates=plan["num_candidates"], rerank_top_k=0)
+        self.commands.search(plan, num_candidates=plan["num_candidates"], rerank_top_k=0)
 
     def _contest(self) -> None:
         plan = self.plan
         warm = str(plan["warm_starts"]).split(",")
         finalists = len(warm) + min(plan["rerank_top_k"], plan["num_candidates"])
         rounds, seeds = plan["contest_rounds"], plan["contest_seeds"]
-        step, each = plan.notes["step_seconds"], plan.notes["start_seconds"] + 0.7 * plan.notes["evaluation_seconds"]
+        step, each = (
+            plan.notes["step_seconds"],
+            plan.notes["start_seconds"] + EVALUATION_SHARE * plan.notes["evaluation_seconds"],
+        )
         left = self.stages.left - self._reserve(plan) - plan.notes["start_seconds"]
         steps = contest_steps(left, finalists, step, each, rounds, seeds, plan["most_steps"])
         cost = finalists * (steps * step * contest_cost(rounds, seeds) + each)
@@ -238,12 +212,12 @@ class Fit:
         if "rerank_steps" in self.given:
             steps, reason = self.given["rerank_steps"], "given on the command line"
         plan.decide("rerank_steps", steps, reason)
-        self._run_search(plan, num_candidates=plan["num_candidates"], rerank_top_k=plan["rerank_top_k"])
+        self.commands.search(plan, num_candidates=plan["num_candidates"], rerank_top_k=plan["rerank_top_k"])
 
     def _finish(self) -> None:
         plan = self.plan
         run = self.baseline
-        start: dict[str, Any] = {"fork_from": run, **self._rates()}
+        start: dict[str, Any] = {"fork_from": run, **self.commands.rates()}
         done, step = plan["baseline_steps"], plan.notes["step_seconds"]
         if plan["search"]:
             best = read_json(self.search_dir / "verdict.json", "verdict of the search")["best"]
@@ -259,7 +233,7 @@ class Fit:
         evaluation = plan.notes["evaluation_seconds"]
         left = self.stages.left - self._reserve(plan) - plan.notes["start_seconds"]
         evaluations = min(MOST_EVALUATIONS, max(1, int(EVALUATED_TIME * left / evaluation)))
-        seconds = left - evaluations * 0.7 * evaluation
+        seconds = left - evaluations * EVALUATION_SHARE * evaluation
         last, why = self.final, "the training goes on"
         if seconds < 0 and "training_number_of_steps" not in self.given:
             last, why = run, f"{-seconds:.0f} s are missing for more training, and this is what there is"
@@ -272,7 +246,7 @@ class Fit:
         steps = plan.decide("training_number_of_steps", self.given.get("training_number_of_steps", steps), reason)
         interval = steps if evaluations == 1 else math.ceil((steps - done) / (evaluations - 1))
         interval = plan.decide("eval_interval_steps", interval, f"about {evaluations} evaluations of val")
-        self._train(
+        self.commands.train(
             self.final,
             plan,
             steps,
@@ -288,103 +262,21 @@ class Fit:
             run_command("eval", workdir=last, split="val")
             run_command("eval", compare=f"{self.baseline},{last}", split="val", eval_logdir=self.comparison)
         verdict = write_verdict(self.root, plan)
-        if "test" in self._dataset().info.labelled_splits:
+        if "test" in self.commands.dataset().info.labelled_splits:
             run_command("eval", workdir=self.root / verdict["run"], split="test")
             write_verdict(self.root, plan)
 
     def _export(self) -> None:
         run = self.root / read_verdict(self.root)["run"]
         run_command("export", workdir=run, export_dir=self.root / "model")
-        run_command("export", workdir=run, export_tflite=self.root / "model.tflite")
+        try:
+            run_command("export", workdir=run, export_tflite=self.root / "model.tflite")
+        except UserError as error:
+            # The SavedModel is what ships; a file that some networks have no form of ends nothing.
+            self.plan.decide("export_tflite", None, f"no TFLite file was written: {error}")
 
     def _report(self) -> None:
         write_index(self.root, self.plan, self.stages)
 
-    def _dataset(self) -> Dataset:
-        return find_dataset(self.data_dir, self.values.dataset, self.values.classes if self.values.data_dir else None)
-
     def _reserve(self, plan: Plan) -> float:
         return final_reserve(plan.data, plan.notes["start_seconds"], plan.notes["evaluation_seconds"])
-
-    def _of_data(self) -> dict[str, Any]:
-        return {name: self.given[name] for name in OF_DATA if name in self.given} if self.values.data_dir else {}
-
-    def _of_network(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the flags of data and network that train and search share, but for the rates of ASPP."""
-        names = (*flag_groups.model_flags(), "genotype_json", *DATA_FLAGS, "seed")
-        shared = {name: self.given[name] for name in names if name in self.given and name != "atrous_rates"}
-        return {**chosen, **shared, **self._of_data()}
-
-    def _shared(self, plan: Plan) -> dict[str, Any]:
-        chosen = {name: plan[name] for name in SHARED if name in plan.choices}
-        if plan["label_weights"]:
-            chosen["label_weights"] = plan["label_weights"]
-        return {"data_dir": self.data_dir, **self._of_network(chosen)}
-
-    def _rates(self) -> dict[str, Any]:
-        return {"atrous_rates": self.given.get("atrous_rates", BASELINE_RATES)}
-
-    def _start(self, plan: Plan) -> dict[str, Any]:
-        if plan["tf_initial_checkpoint"] is None:
-            return {}
-        averages = {"restore_moving_averages": True} if self.values.restore_moving_averages else {}
-        return {"tf_initial_checkpoint": plan["tf_initial_checkpoint"], **averages}
-
-    def _train(self, workdir: pathlib.Path, plan: Plan, steps: int, **more: Any) -> None:
-        precision = {"precision": self.given["precision"]} if "precision" in self.given else {}
-        # A minute's steps at most are lost by a kill.
-        often = max(1, int(60 / max(plan.notes.get("step_seconds", 1.0), 0.01)))
-        interval = plan.decide(f"save_interval_steps of {workdir.name}", min(500, often), "a minute at most is lost")
-        run_command(
-            "train",
-            workdir=workdir,
-            training_number_of_steps=steps,
-            train_batch_size=plan["train_batch_size"],
-            log_steps=max(1, min(50, steps // 10)),
-            save_interval_steps=interval,
-            **self._shared(plan),
-            **precision,
-            **more,
-        )
-
-    def _run_search(self, plan: Plan, **more: Any) -> None:
-        names = ("proxy_steps", "proxy_batch_size", "proxy_learning_rate", "feature_views", "warm_starts")
-        given = ("num_branches", "cell_rates", "cell_grids", "max_params", "max_madds")
-        precision = {"rerank_precision": self.given["precision"]} if "precision" in self.given else {}
-        run_command(
-            "search",
-            workdir=self.search_dir,
-            tf_initial_checkpoint=self.baseline,
-            lookahead=1,
-            num_best=5,
-            rerank_steps=plan.get("rerank_steps", 2 ** plan["contest_rounds"]),
-            rerank_batch_size=plan["train_batch_size"],
-            rerank_learning_rate=plan["base_learning_rate"],
-            contest_rounds=plan["contest_rounds"],
-            contest_seeds=plan["contest_seeds"],
-            **{name: plan[name] for name in names},
-            **{name: self.given[name] for name in given if name in self.given},
-            **self._shared(plan),
-            **precision,
-            **more,
-        )
-
-
-def step_seconds(run: pathlib.Path) -> float:
-    """Returns the median seconds of a step in the rows of a run's metrics.csv."""
-    with open(run / "metrics.csv", encoding="utf-8", newline="") as stream:
-        return statistics.median(float(row["seconds_per_step"]) for row in csv.DictReader(stream))
-
-
-OWN_FLAGS = ("images", "labels", "list", "val_fraction", "label_format", "label_map", "skip_bad")
-DATA_FLAGS = (
-    "min_scale_factor",
-    "max_scale_factor",
-    "scale_factor_step_size",
-    "min_resize_value",
-    "max_resize_value",
-    "resize_factor",
-    "photometric_jitter",
-    "cache",
-    "train_crop_size",
-)

@@ -64,14 +64,18 @@ class Stages:
         return name in self._state["done"]
 
     def seconds_of(self, name: str) -> float | None:
-        """What a finished stage took; None for others."""
+        """What a finished stage took; None for others, and for those that were left out."""
         return self._state["done"].get(name)
 
     @property
     def used(self) -> float:
         """Seconds of all stages so far, the one at hand and those of killed processes among them."""
         current = 0.0 if self._begun is None else time.monotonic() - self._begun
-        return sum(self._state["done"].values()) + sum(self._state["begun"].values()) + current
+        return (
+            sum(seconds or 0.0 for seconds in self._state["done"].values())
+            + sum(self._state["begun"].values())
+            + current
+        )
 
     @property
     def left(self) -> float:
@@ -109,7 +113,7 @@ class Stages:
             return
         place = list(STAGES).index(name) + 1
         console.print(f"\n[{place}/{len(STAGES)}] {name}: left out, {reason}", style="bold")
-        self._state["done"][name] = 0.0
+        self._state["done"][name] = None
         self._write()
 
     def show(self) -> None:
@@ -118,8 +122,11 @@ class Stages:
         for name, what in STAGES.items():
             seconds = self.seconds_of(name)
             begun = self._state["begun"].get(name)
-            state = "done" if seconds is not None else "begun" if begun is not None else "-"
-            rows.append((name, what, state, "" if (seconds or begun) is None else clock(seconds or begun or 0)))
+            state = "done" if seconds is not None else "left out" if self.is_done(name) else "-"
+            if begun is not None:
+                state = "begun"
+            time_taken = seconds if seconds is not None else begun
+            rows.append((name, what, state, "" if time_taken is None else clock(time_taken)))
         print_table(f"{self.root}: {clock(self.used)} of {clock(self.seconds)}", ("stage", "what", "", "time"), rows)
 
     def _beat(self, name: str, stop: threading.Event) -> None:

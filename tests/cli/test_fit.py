@@ -9,8 +9,9 @@ from PIL import Image
 
 from deeplab_dpc.cli import fit_state
 from deeplab_dpc.cli.fit_page import advice
-from deeplab_dpc.cli.fit_plan import Choice, Fingerprint, Measured
+from deeplab_dpc.cli.fit_plan import Choice
 from deeplab_dpc.cli.fit_plan_file import Plan
+from deeplab_dpc.cli.fit_schedule import Fingerprint, Measured
 from deeplab_dpc.cli.fit_state import STAGES, Stages
 from deeplab_dpc.cli.main import execute
 from deeplab_dpc.errors import UserError
@@ -58,6 +59,9 @@ def _write(folder, ids, is_label=True):
         ),
         (["--dense_prediction_cell_json=psp"], "give it as one of --warm_starts"),
         (["--data_dir=photos"], "photos"),
+        (["--tf_initial_checkpoint=absent"], "there is no file absent.index"),
+        (["--restore_moving_averages"], "is for --tf_initial_checkpoint; give that too"),
+        (["--train_split=val"], "Unknown command line flag 'train_split'"),
     ],
 )
 def test_wrong_flags_get_a_sentence(fit, flags, said):

@@ -9,14 +9,11 @@ from deeplab_dpc.cli.fit_plan import (
     BASELINE_EPOCHS,
     LEAST_CONTEST_STEPS,
     MAX_EPOCHS,
-    Fingerprint,
-    Measured,
-    contest_cost,
-    contest_steps,
-    final_steps,
     network_choices,
+    search_choices,
     time_choices,
 )
+from deeplab_dpc.cli.fit_schedule import Fingerprint, Measured, contest_cost, contest_steps, final_steps
 
 PHOTOS = Fingerprint({"train": 367, "val": 101}, (360, 480), (360, 480), {"sky": 0.9, "pole": 0.1}, {"sky": 9.0})
 FEW = dataclasses.replace(PHOTOS, images={"train": 23, "val": 6})
@@ -114,6 +111,15 @@ def test_aspp_is_a_finalist_though_the_given_warm_starts_lack_it():
     choice = _planned(left=4 * HOUR, given={"warm_starts": "psp"})["warm_starts"]
     assert choice.value == "aspp,psp"
     assert "ASPP beside them" in choice.reason
+
+
+def test_what_the_baseline_measured_can_bring_a_search_or_take_it_away():
+    slow, quick = (search_choices(PHOTOS, 600.0, step, 15.0, {})["search"] for step in (5.0, 0.2))
+    assert not slow.value
+    assert quick.value
+    kept = search_choices(PHOTOS, 600.0, 5.0, 15.0, {"search": True})
+    assert kept["search"].given
+    assert kept["warm_starts"].value == "aspp,conv1x1"
 
 
 def test_contest_leaves_time_for_the_training_after_it():
