@@ -95,7 +95,8 @@ def advice(worst: str, plan: Plan) -> str:
 
 
 def _plan(plan: Plan) -> ReportSection:
-    table = ("Choices and reasons", ("choice", "value", "why"), [tuple(row) for row in plan.rows()])
+    # In two columns, which a phone has room for.
+    table = ("Choices and reasons", ("choice", "why"), [(f"{name} = {value}", why) for name, value, why in plan.rows()])
     return ReportSection("The plan", "\n\n".join(plan.description()), tables=[table])
 
 

@@ -171,12 +171,11 @@ class Fit:
     def _ask_again(self, plan: Plan) -> None:
         """Plans the search again, by what the baseline took."""
         learning = (self.stages.left - self._reserve(plan) - plan.notes["start_seconds"]) / (1 - BASELINE_SHARE)
-        each = plan.notes["start_seconds"] + EVALUATION_SHARE * plan.notes["evaluation_seconds"]
-        before = plan["search"]
-        plan.replace(search_choices(plan.data, max(0.0, learning), plan.notes["step_seconds"], each, self.given))
+        before, step = plan["search"], plan.notes["step_seconds"]
+        plan.replace(search_choices(plan.data, max(0.0, learning), step, self._each(plan), self.given))
         if plan["search"] != before:
             found = "a search after all" if plan["search"] else "no search"
-            console.print(f"The baseline measured {plan.notes['step_seconds']:.2f} s a step: {found}.")
+            console.print(f"The baseline measured {step:.2f} s a step: {found}.")
 
     def _search(self) -> None:
         """Scores the warm starts first, which measure what a cell takes, and then as many as the time has."""
@@ -201,10 +200,7 @@ class Fit:
         warm = str(plan["warm_starts"]).split(",")
         finalists = len(warm) + min(plan["rerank_top_k"], plan["num_candidates"])
         rounds, seeds = plan["contest_rounds"], plan["contest_seeds"]
-        step, each = (
-            plan.notes["step_seconds"],
-            plan.notes["start_seconds"] + EVALUATION_SHARE * plan.notes["evaluation_seconds"],
-        )
+        step, each = plan.notes["step_seconds"], self._each(plan)
         left = self.stages.left - self._reserve(plan) - plan.notes["start_seconds"]
         steps = contest_steps(left, finalists, step, each, rounds, seeds, plan["most_steps"])
         cost = finalists * (steps * step * contest_cost(rounds, seeds) + each)
@@ -277,6 +273,10 @@ class Fit:
 
     def _report(self) -> None:
         write_index(self.root, self.plan, self.stages)
+
+    def _each(self, plan: Plan) -> float:
+        """Returns the seconds of the start and the evaluation of a finalist."""
+        return plan.notes["start_seconds"] + EVALUATION_SHARE * plan.notes["evaluation_seconds"]
 
     def _reserve(self, plan: Plan) -> float:
         return final_reserve(plan.data, plan.notes["start_seconds"], plan.notes["evaluation_seconds"])

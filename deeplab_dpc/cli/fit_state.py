@@ -71,11 +71,8 @@ class Stages:
     def used(self) -> float:
         """Seconds of all stages so far, the one at hand and those of killed processes among them."""
         current = 0.0 if self._begun is None else time.monotonic() - self._begun
-        return (
-            sum(seconds or 0.0 for seconds in self._state["done"].values())
-            + sum(self._state["begun"].values())
-            + current
-        )
+        done = sum(seconds or 0.0 for seconds in self._state["done"].values())
+        return done + sum(self._state["begun"].values()) + current
 
     @property
     def left(self) -> float:
