@@ -31,7 +31,8 @@ MAX_EPOCHS = 500  # of all trainings of the network that ships, each image once 
 BASELINE_EPOCHS = 150
 LEAST_IMAGES = 40  # of train; fewer are no sample that could tell cells apart
 LEAST_VAL_IMAGES = 8
-LEAST_CONTEST_STEPS, LEAST_TWO_ROUNDS, LEAST_TWO_SEEDS = 50, 400, 800
+LEAST_CONTEST_STEPS, LEAST_TWO_ROUNDS, LEAST_TWO_SEEDS = 50, 200, 400
+OF_BASELINE = 0.3  # of the baseline's steps, that more finalists than the fewest must leave to each
 FINALISTS = (8, 6, 5, 4, 3)  # numbers that are tried in turn, warm starts among them
 WARM_STARTS = ("aspp", "conv1x1", "dpc_top1", "psp")
 CELL_SHARE = 0.04  # of a step of the network and of an image, that a step of the proxy takes for an image
@@ -205,9 +206,10 @@ def _finalists(data: Fingerprint, learning: float, step: float, each: float) -> 
     """Returns how many finalists the contest can have (0: there is no search), the steps of each, and the reason."""
     few = f"{data.train} images of train and {data.images.get('val', 0)} of val"
     fewest, steps = min(FINALISTS), 0
+    enough = max(2 * LEAST_CONTEST_STEPS, OF_BASELINE * BASELINE_SHARE * learning / step)
     for finalists in FINALISTS:
         steps = max(0, int((CONTEST_SHARE * learning / finalists - each) / step))
-        if steps >= LEAST_CONTEST_STEPS * (2 if finalists > fewest else 1):
+        if steps >= (enough if finalists > fewest else LEAST_CONTEST_STEPS):
             break
     if data.train < LEAST_IMAGES or data.images.get("val", 0) < LEAST_VAL_IMAGES:
         return 0, steps, f"{few} are too few to tell cells apart; the baseline is trained on instead"
