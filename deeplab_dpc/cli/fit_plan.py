@@ -24,8 +24,8 @@ from deeplab_dpc.cli.fit_schedule import (
 )
 
 MAX_CROP_CPU, MAX_CROP = 321, 513  # pixels; what is rehearsed
-LEAST_CROP = 129  # pixels; a smaller one shows eight feature cells
-LEAST_STEPS = 400  # of all trainings of the network that ships; rather than fewer, the crop is smaller
+LEAST_CROP = 225  # pixels; in less the atrous rates see padding alone, and whole images look another way to the network
+LEAST_STEPS = 200  # of all trainings of the network that ships; rather than fewer, the crop is smaller
 BATCHES = {16: 5000, 8: 600, 4: 0}  # batch by the steps that it has to leave
 MAX_EPOCHS = 500  # of all trainings of the network that ships, each image once an epoch
 BASELINE_EPOCHS = 150
