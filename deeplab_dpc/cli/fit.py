@@ -1,7 +1,8 @@
 """From a folder of images to a network that ships, in about a given time: convert, check, plan, train, search, judge.
 
 Without --images, --list or --data_dir it works on the embedded data set. Stopped at any moment, the same command goes
-on. Flags of train and search that are given come before what the plan would choose.
+on. Flags of train and search that are given come before what the plan would choose; defaults shown for these are those
+of the separate commands.
 """
 
 import importlib

@@ -21,7 +21,7 @@ from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.training.rehearsal import TIMED_STEPS
 
 START_SHARE = 0.6  # of what a rehearsal takes beside its steps, since it compiles two batch sizes
-BASELINE_RATES = "6,12,18"  # of ASPP
+BASELINE_RATES = "6,12,18"  # of ASPP, in the rehearsal
 OF_DATA = ("dataset", "classes")
 OWN_FLAGS = ("images", "labels", "list", "val_fraction", "label_format", "label_map", "skip_bad")
 # Choices of the plan, and flags, that are the same for train and search.
@@ -85,7 +85,7 @@ class Commands:
                 json=True,
                 training_number_of_steps=1,
                 train_batch_size=batch,
-                **self.rates(),
+                atrous_rates=self.given.get("atrous_rates", BASELINE_RATES),
                 **shared,
             )
         text = output.getvalue()
@@ -143,10 +143,6 @@ class Commands:
         if plan["label_weights"]:
             chosen["label_weights"] = plan["label_weights"]
         return {"data_dir": self.data_dir, **self.of_network(chosen)}
-
-    def rates(self) -> dict[str, Any]:
-        """Returns the flag of ASPP, of which the baseline is."""
-        return {"atrous_rates": self.given.get("atrous_rates", BASELINE_RATES)}
 
     def start(self, plan: Plan) -> dict[str, Any]:
         """Returns the flags that say where the baseline starts."""

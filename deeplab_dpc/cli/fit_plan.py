@@ -24,7 +24,8 @@ from deeplab_dpc.cli.fit_schedule import (
 )
 
 MAX_CROP_CPU, MAX_CROP = 321, 513  # pixels; what is rehearsed
-LEAST_CROP = 225  # pixels; in less the atrous rates see padding alone, and whole images look another way to the network
+LEAST_CROP = 225  # pixels; in less, whole images look another way to the network than what it was trained on
+RATES, RATES_CELLS = (6, 12, 18), 21  # of ASPP, and the feature cells of a crop that they need
 LEAST_STEPS = 200  # of all trainings of the network that ships; rather than fewer, the crop is smaller
 BATCHES = {16: 5000, 8: 600, 4: 0}  # batch by the steps that it has to leave
 MAX_EPOCHS = 500  # of all trainings of the network that ships, each image once an epoch
@@ -117,6 +118,7 @@ def time_choices(
     if "train_crop_size" not in given:
         crop = _crop(crop, learning, per_image, measured, alignment, chooser)
         per_image = measured.seconds_per_image * area(crop) / area(measured.crop)
+    _aspp(crop, data, alignment, chooser)
     batch = _batch(data, learning, per_image, chooser)
     step = batch * per_image
     most = max(1, round(MAX_EPOCHS * data.train / batch))
@@ -165,6 +167,17 @@ def _crop(
         else "for want of memory"
     )
     return tuple(chooser.choose("train_crop_size", smaller, why))
+
+
+def _aspp(crop: tuple[int, int], data: Fingerprint, alignment: int, chooser: _Chooser) -> None:
+    """Chooses the rates of ASPP: taps that see nothing but padding in a crop are not trained, and active in images."""
+    cells = (min(crop) - 1) // alignment + 1
+    if cells >= RATES_CELLS or min(crop) >= min(data.largest_size):
+        chooser.choose("atrous_rates", ",".join(map(str, RATES)), "of the baseline's ASPP, the published ones")
+        return
+    rates = [max(1, round(rate * cells / RATES_CELLS)) for rate in RATES]
+    reason = f"of the baseline's ASPP; larger ones would see padding alone in the {cells} feature cells of a crop"
+    chooser.choose("atrous_rates", ",".join(map(str, rates)), reason)
 
 
 def _batch(data: Fingerprint, learning: float, per_image: float, chooser: _Chooser) -> int:

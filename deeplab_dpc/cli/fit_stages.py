@@ -154,7 +154,7 @@ class Fit:
             self.baseline,
             plan,
             steps,
-            **self.commands.rates(),
+            atrous_rates=plan["atrous_rates"],
             **self.commands.start(plan),
             base_learning_rate=plan["baseline_learning_rate"],
             eval_interval_steps=0,
@@ -213,7 +213,7 @@ class Fit:
     def _finish(self) -> None:
         plan = self.plan
         run = self.baseline
-        start: dict[str, Any] = {"fork_from": run, **self.commands.rates()}
+        start: dict[str, Any] = {"fork_from": run, "atrous_rates": plan["atrous_rates"]}
         done, step = plan["baseline_steps"], plan.notes["step_seconds"]
         if plan["search"]:
             best = read_json(self.search_dir / "verdict.json", "verdict of the search")["best"]

@@ -82,6 +82,16 @@ def test_crop_is_bounded_by_the_image_and_by_time_and_memory():
     assert choice.reason == "for want of memory"
 
 
+def test_rates_of_aspp_are_those_that_a_crop_can_train():
+    assert _planned()["atrous_rates"].value == "6,12,18"
+    short = _planned(left=0.05 * HOUR)
+    assert short["train_crop_size"].value == (225, 225)
+    assert short["atrous_rates"].value == "4,9,13"
+    whole = dataclasses.replace(PHOTOS, largest_size=(129, 129))  # the crop is the image: no other taps are active
+    assert time_choices(whole, SLOW, HOUR, {}, (129, 129))["atrous_rates"].value == "6,12,18"
+    assert _planned(left=0.05 * HOUR, given={"atrous_rates": "2"})["atrous_rates"].value == "2"
+
+
 def test_without_a_checkpoint_the_plan_says_so_and_takes_a_small_network():
     choices = network_choices(PHOTOS, {}, has_accelerator=False)
     assert "from scratch" in choices["tf_initial_checkpoint"].reason
