@@ -40,7 +40,7 @@ def _verdict(root: pathlib.Path, verdict: dict[str, Any], plan: Plan, stages: St
     over = "The two have had different numbers of steps: the figures say what the time brought, not which is better."
     more = " The contest below compares designs at equal steps." if plan["search"] else ""
     took = f"Time: {clock(stages.used)} of {clock(stages.seconds)}."
-    return ReportSection("In short", f"{text}\n\n{over}{more}\n\n{took}")
+    return ReportSection("In short", "\n\n".join(filter(None, (verdict["note"], text, f"{over}{more}", took))))
 
 
 def _pictures(run: pathlib.Path) -> ReportSection | None:

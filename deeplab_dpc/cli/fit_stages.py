@@ -99,7 +99,9 @@ class Fit:
                 self.plan.show()
         write_index(self.root, self.plan, self.stages)  # with the time of the last stage
         self.stages.show()
-        console.print(read_verdict(self.root)["sentence"], soft_wrap=True)
+        verdict = read_verdict(self.root)
+        for text in filter(None, (verdict["sentence"], verdict["note"])):
+            console.print(text, soft_wrap=True)
         for what, path in (("report", "index.html"), ("SavedModel", "model"), ("TFLite", "model.tflite")):
             if (self.root / path).exists():
                 console.print(f"{what:<11}{self.root / path}")

@@ -10,6 +10,7 @@ from deeplab_dpc.files import read_json, write_json
 
 VERDICT_FILE = "verdict.json"
 BASELINE = "baseline"  # the place of its run
+FEW_EPOCHS = 20  # fewer are far from what a network can learn from the images
 
 
 def read_verdict(root: pathlib.Path) -> dict[str, Any]:
@@ -46,6 +47,7 @@ def write_verdict(root: pathlib.Path, plan: Plan) -> dict[str, Any]:
         sentence += f" On the {test['num_images']} images of test, which nothing was chosen by: {_percent(test)}."
     verdict = {
         "sentence": sentence,
+        "note": _note(root, plan, shipped),
         "run": shipped,
         "miou": metrics["miou"],
         "interval": metrics["intervals"]["miou"],
@@ -54,6 +56,20 @@ def write_verdict(root: pathlib.Path, plan: Plan) -> dict[str, Any]:
     }
     write_json(root / VERDICT_FILE, verdict)
     return verdict
+
+
+def _note(root: pathlib.Path, plan: Plan, shipped: str) -> str:
+    """Returns what is to be said of a training that was short; empty for others."""
+    steps = plan["baseline_steps"] if shipped == BASELINE else plan.get("training_number_of_steps")
+    if steps is None:
+        steps = read_json(root / "search" / "verdict.json", "verdict of the search")["best"]["steps"]
+    epochs = steps * plan["train_batch_size"] / plan.data.train
+    if epochs >= FEW_EPOCHS:
+        return ""
+    return (
+        f"Its last training has seen each image of train {epochs:.1f} times, which is little: more is to be had of a "
+        "longer one (--hours, with another --workdir)."
+    )
 
 
 def _over(over: dict[str, Any]) -> str:

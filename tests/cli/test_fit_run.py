@@ -80,6 +80,7 @@ def test_killed_run_goes_on_and_ends_with_a_network_and_a_page(killed, monkeypat
     verdict = json.loads((root / "verdict.json").read_text())
     assert verdict["sentence"] in " ".join(captured.out.split())
     assert verdict["run"] in ("baseline", "final")
+    assert "has seen each image of train 1.0 times" in verdict["note"] or verdict["run"] == "baseline"
     metrics = json.loads((root / verdict["run"] / "eval_val" / "metrics.json").read_text())
     assert metrics["miou"] == verdict["miou"]
     assert (root / "model" / "saved_model.pb").exists()
