@@ -36,6 +36,18 @@ LEAST_CONTEST_STEPS, LEAST_TWO_ROUNDS, LEAST_TWO_SEEDS = 50, 200, 400
 OF_BASELINE = 0.3  # of the baseline's steps, that more finalists than the fewest must leave to each
 FINALISTS = (8, 6, 5, 4, 3)  # numbers that are tried in turn, warm starts among them
 WARM_STARTS = ("aspp", "conv1x1", "dpc_top1", "psp")
+OF_SEARCH = (
+    "search",
+    "warm_starts",
+    "rerank_top_k",
+    "proxy_steps",
+    "proxy_batch_size",
+    "proxy_learning_rate",
+    "feature_views",
+    "num_candidates",
+    "contest_rounds",
+    "contest_seeds",
+)
 CELL_SHARE = 0.04  # of a step of the network and of an image, that a step of the proxy takes for an image
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Iterable
 from typing import Any, Self
 
 from deeplab_dpc.cli.fit_plan import Choice, Choices
@@ -83,8 +84,10 @@ class Plan:
         self.notes[name] = round(seconds, 4)
         self.write()
 
-    def replace(self, choices: Choices) -> None:
-        """Takes these choices in the place of those of the same names, and keeps them."""
+    def replace(self, names: Iterable[str], choices: Choices) -> None:
+        """Takes these choices in the place of those of these names, and keeps them."""
+        for name in names:
+            self.choices.pop(name, None)
         self.choices |= choices
         self.write()
 

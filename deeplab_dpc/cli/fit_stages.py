@@ -24,7 +24,7 @@ from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.fit_commands import OWN_FLAGS, SHARED, Commands, step_seconds
 from deeplab_dpc.cli.fit_fingerprint import fingerprint
 from deeplab_dpc.cli.fit_page import write_index
-from deeplab_dpc.cli.fit_plan import network_choices, search_choices, time_choices
+from deeplab_dpc.cli.fit_plan import OF_SEARCH, network_choices, search_choices, time_choices
 from deeplab_dpc.cli.fit_plan_file import Plan
 from deeplab_dpc.cli.fit_schedule import (
     BASELINE_SHARE,
@@ -174,10 +174,11 @@ class Fit:
         """Plans the search again, by what the baseline took."""
         learning = (self.stages.left - self._reserve(plan) - plan.notes["start_seconds"]) / (1 - BASELINE_SHARE)
         before, step = plan["search"], plan.notes["step_seconds"]
-        plan.replace(search_choices(plan.data, max(0.0, learning), step, self._each(plan), self.given))
+        found = search_choices(plan.data, max(0.0, learning), step, self._each(plan), self.given)
+        plan.replace(OF_SEARCH, found)
         if plan["search"] != before:
-            found = "a search after all" if plan["search"] else "no search"
-            console.print(f"The baseline measured {step:.2f} s a step: {found}.")
+            now = "a search after all" if plan["search"] else "no search"
+            console.print(f"The baseline measured {step:.2f} s a step: {now}.")
 
     def _search(self) -> None:
         """Scores the warm starts first, which measure what a cell takes, and then as many as the time has."""

@@ -132,7 +132,8 @@ class Stages:
             with self._lock:
                 value = {**self._state, "begun": {**self._state["begun"]}}
                 value["begun"][name] = round(before + time.monotonic() - begun, 1)
-                write_json(self.root / STATE_FILE, value)
+                with contextlib.suppress(OSError):  # a full disk stops the stage; the next note may succeed
+                    write_json(self.root / STATE_FILE, value)
 
     def _write(self) -> None:
         with self._lock:

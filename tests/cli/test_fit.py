@@ -13,8 +13,10 @@ from deeplab_dpc.cli.fit_plan import Choice
 from deeplab_dpc.cli.fit_plan_file import Plan
 from deeplab_dpc.cli.fit_schedule import Fingerprint, Measured
 from deeplab_dpc.cli.fit_state import STAGES, Stages
+from deeplab_dpc.cli.fit_verdict import write_verdict
 from deeplab_dpc.cli.main import execute
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.files import write_json
 
 FLAGS = {"hours": "1.0"}
 
@@ -195,6 +197,45 @@ def test_plan_is_read_as_it_was_written_and_decisions_stay(plan, tmp_path):
     (tmp_path / "plan.json").write_text("{}")
     with pytest.raises(UserError, match="is damaged"):
         Plan.read(tmp_path)
+
+
+@pytest.mark.parametrize(("difference", "shipped"), [(0.05, "final"), (-0.05, "baseline")])
+def test_the_better_of_both_ships_and_the_verdict_says_over_what(plan, tmp_path, difference, shipped):
+    for name, value in (
+        ("search", False),
+        ("baseline_steps", 40),
+        ("training_number_of_steps", 90),
+        ("last_run", "final"),
+    ):
+        plan.decide(name, value, "", replace=True)
+    plan.decide("train_batch_size", 4, "")
+    for run in ("baseline", "final"):
+        metrics = {"miou": 0.5, "intervals": {"miou": [0.4, 0.6]}, "num_images": 7}
+        write_json(tmp_path / run / "eval_val" / "metrics.json", metrics)
+    miou = {"difference": difference, "interval": [difference - 0.01, difference + 0.02], "excludes_0": True}
+    write_json(tmp_path / "comparison" / "comparison.json", {"miou": miou})
+    verdict = write_verdict(tmp_path, plan)
+    assert verdict["run"] == shipped
+    assert verdict["sentence"].startswith("mIOU 50.00 % (95 % interval 40.00 to 60.00) on the 7 images of val: ")
+    assert "5.00 points (+4.00 to +7.00)" in verdict["sentence"] or shipped == "baseline"
+    assert "5.00 points (+3.00 to +6.00)" in verdict["sentence"] or shipped == "final"
+    steps = "40" if shipped == "baseline" else "90"
+    assert f"{steps} steps" in verdict["sentence"].partition("points")[0]
+    assert ("which is little" in verdict["note"]) == (shipped == "baseline")
+
+
+def test_a_test_split_is_in_the_verdict(plan, tmp_path):
+    for name, value in (("baseline_steps", 400), ("last_run", "baseline"), ("train_batch_size", 4)):
+        plan.decide(name, value, "")
+    for split in ("val", "test"):
+        metrics = {"miou": 0.25, "intervals": {"miou": None}, "num_images": 3}
+        write_json(tmp_path / "baseline" / f"eval_{split}" / "metrics.json", metrics)
+    verdict = write_verdict(tmp_path, plan)
+    assert verdict["over"] is None
+    assert (
+        "since no time was left for more. On the 3 images of test, which nothing was chosen by: 25.00 %."
+        in (verdict["sentence"])
+    )
 
 
 def test_advice_is_about_what_the_class_is(plan):

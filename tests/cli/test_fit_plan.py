@@ -9,6 +9,7 @@ from deeplab_dpc.cli.fit_plan import (
     BASELINE_EPOCHS,
     LEAST_CONTEST_STEPS,
     MAX_EPOCHS,
+    OF_SEARCH,
     network_choices,
     search_choices,
     time_choices,
@@ -130,6 +131,7 @@ def test_what_the_baseline_measured_can_bring_a_search_or_take_it_away():
     kept = search_choices(PHOTOS, 600.0, 5.0, 15.0, {"search": True})
     assert kept["search"].given
     assert kept["warm_starts"].value == "aspp,conv1x1"
+    assert set(kept) == set(OF_SEARCH)
 
 
 def test_contest_leaves_time_for_the_training_after_it():
