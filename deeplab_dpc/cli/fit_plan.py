@@ -48,7 +48,7 @@ OF_SEARCH = (
     "contest_rounds",
     "contest_seeds",
 )
-CELL_SHARE = 0.04  # of a step of the network and of an image, that a step of the proxy takes for an image
+CELL_SHARE, CELL_SECONDS = 0.04, 4.0  # of a step of the network, that a step of the proxy takes; beside the steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,10 +169,10 @@ def _crop(
     need = smallest * measured.memory_per_image * area(crop) / area(measured.crop)
     by_memory = 1.0 if free is None or need <= 0.8 * free else 0.8 * free / need
     scale = math.sqrt(min(by_time, by_memory))
-    if scale >= 1.0:
+    smaller = tuple(min(side, max(aligned(side * scale, alignment), LEAST_CROP)) for side in crop)
+    if smaller == crop:
         reason = f"the largest image, at most {max(measured.crop)}; {steps:,.0f} steps of {smallest} fit into the time"
         return tuple(chooser.choose("train_crop_size", crop, reason))
-    smaller = tuple(min(side, max(aligned(side * scale, alignment), LEAST_CROP)) for side in crop)
     why = (
         f"{steps:,.0f} steps of {crop[0]} x {crop[1]} would be too few"
         if by_time <= by_memory
@@ -264,7 +264,7 @@ def _sizes(data: Fingerprint, learning: float, finalists: int, steps: int, step:
     views = 4 if data.train <= 500 and seconds >= 300 else 0
     many = f"{data.train} images, which a cell of many weights would overfit without"
     choose("feature_views", views, many if views else "each image once, as the time is short or the images many")
-    cell_seconds = proxy_steps * step * CELL_SHARE + 2.0
+    cell_seconds = proxy_steps * step * CELL_SHARE + CELL_SECONDS
     count = max(4, min(1000, int(seconds / cell_seconds) - len(warm)))
     choose("num_candidates", count, f"about {cell_seconds:.0f} s a cell, by a guess")
     several = steps >= LEAST_TWO_ROUNDS
