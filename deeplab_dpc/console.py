@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+WRAPPED = ("cell", "value", "what", "why")  # columns of tables that hold text and may take several lines
 LOG_WIDTH = 140  # characters, where the output is no terminal
 console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 if not console.is_terminal:
@@ -52,11 +53,11 @@ def track(items: Iterable, description: str, total: int, completed: int = 0) -> 
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Prints a table; the figures between the first column and one named `cell` are right-aligned."""
+    """Prints a table; columns of figures, which is all but the first and those of WRAPPED, are right-aligned."""
     table = Table(title=title, box=rich.box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     for i, column in enumerate(columns):
-        is_text = i == 0 or column == "cell"
-        table.add_column(column, justify="left" if is_text else "right", no_wrap=column != "cell", overflow="fold")
+        is_text = i == 0 or column in WRAPPED
+        table.add_column(column, justify="left" if is_text else "right", no_wrap=column not in WRAPPED, overflow="fold")
     for row in rows:
         table.add_row(*row)
     console.print(table)

@@ -23,6 +23,7 @@ LONG = (
     "test_search_workers",
     "test_search_run",
     "test_search_fidelity",
+    "test_fit_run",
     "test_auto_deeplab",
     "test_proxy_on_jax",
     "test_contributing",

@@ -15,23 +15,26 @@ FIGURE = re.compile(r"\[?[-+]?\d|-$")  # how an entry begins that is a figure, o
 
 
 def write_page(
-    workdir: pathlib.Path, sections: Sequence[ReportSection], title: str = "Search of dense prediction cells"
+    workdir: pathlib.Path,
+    sections: Sequence[ReportSection],
+    title: str = "Search of dense prediction cells",
+    name: str = "report.html",
 ) -> None:
-    """Writes report.html, and its pictures as files into report/."""
+    """Writes report.html, or a page of another name, and its pictures as files into report/."""
     template = (importlib.resources.files(__package__) / "page.html").read_text(encoding="utf-8")
     names = [slug(section.title) for section in sections]
     links = "".join(
-        f'<a href="#{name}">{html.escape(section.title)}</a>' for name, section in zip(names, sections, strict=True)
+        f'<a href="#{stem}">{html.escape(section.title)}</a>' for stem, section in zip(names, sections, strict=True)
     )
-    body = "".join(_section(name, section) for name, section in zip(names, sections, strict=True))
-    with atomic_path(workdir / "report.html") as partial:
+    body = "".join(_section(stem, section) for stem, section in zip(names, sections, strict=True))
+    with atomic_path(workdir / name) as partial:
         page = string.Template(template).substitute(title=html.escape(title), links=links, sections=body)
         partial.write_text(page, encoding="utf-8")
     with atomic_path(workdir / "report") as folder:
         folder.mkdir()
-        for name, section in zip(names, sections, strict=True):
+        for stem, section in zip(names, sections, strict=True):
             for number, (_, picture) in enumerate(section.figures, start=1):
-                (folder / f"{name}_{number:02d}.png").write_bytes(picture)
+                (folder / f"{stem}_{number:02d}.png").write_bytes(picture)
 
 
 def slug(title: str) -> str:

@@ -1,0 +1,71 @@
+"""The classes of own data where --classes does not name them: a file beside the folders, or the ids in the labels."""
+
+import pathlib
+
+import numpy as np
+from absl import flags
+from PIL import Image
+
+from deeplab_dpc.console import console
+from deeplab_dpc.data.dataset_info import DEFAULT_IGNORE_LABEL
+from deeplab_dpc.errors import UserError
+
+CLASSES_FILES = ("classes.json", "classes.txt")
+ENDINGS = {".png", ".tif", ".tiff", ".webp", ".bmp", ".gif"}
+MOST_CLASSES = 64  # that are counted and not named; more are rather ids of something else
+CURE = "name the classes in the order of their ids, as in --classes=background,object"
+
+
+def find_classes(values: flags.FlagValues) -> str:
+    """Returns the value of --classes for build_folder.
+
+    Raises:
+      UserError: if it is not given and cannot be found.
+    """
+    if values.classes:
+        return str(values.classes)
+    places = [pathlib.Path(place) for place in (values.labels, values.images) if place]
+    for folder in dict.fromkeys(near for place in places for near in (place, place.parent)):
+        for name in CLASSES_FILES:
+            if (folder / name).is_file():
+                console.print(f"Classes: those of {folder / name} (--classes names others).")
+                return str(folder / name)
+    if values.label_format == "rgb" or values.label_map or not values.labels or not places[0].is_dir():
+        raise UserError(f"--classes is required: {CURE}, or give a file of them.")
+    return _counted(places[0])
+
+
+def _counted(folder: pathlib.Path) -> str:
+    """Returns names by number for the ids that the labels of a folder have."""
+    found: set[int] = set()
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in ENDINGS:
+            try:
+                with Image.open(path) as picture:
+                    pixels = np.asarray(picture)
+            except OSError as error:
+                raise UserError(f"The label {path} cannot be read: {error}.") from error
+            if pixels.ndim == 3:
+                raise UserError(
+                    f"--classes is required, since {path} has colours: {CURE}, or a file with their palette."
+                )
+            found |= set(np.unique(pixels).tolist())
+    ids = sorted(found - {DEFAULT_IGNORE_LABEL})
+    if not ids:
+        raise UserError(
+            f"--labels={folder} has no label with an id below 255; give label PNGs whose pixels are class ids."
+        )
+    if ids == [0] and DEFAULT_IGNORE_LABEL in found:
+        raise UserError(
+            f"The labels in {folder} have the ids 0 and 255 alone, and 255 is the ignore label, so that there is one "
+            "class; if 255 is the object, give --classes=background,object --label_map=255:1,*:same."
+        )
+    if len(ids) == 1 or ids[-1] >= MOST_CLASSES:
+        raise UserError(f"--classes is required, since the labels in {folder} have the ids {_listed(ids)}: {CURE}.")
+    names = ",".join(f"class_{i}" for i in range(ids[-1] + 1))
+    console.print(f"Classes: the labels have the ids {_listed(ids)}; they are called {names} (--classes names them).")
+    return names
+
+
+def _listed(ids: list[int]) -> str:
+    return ", ".join(map(str, ids if len(ids) <= 12 else [*ids[:6], "...", *ids[-3:]]))

@@ -1,0 +1,167 @@
+"""The separate commands that `fit` runs, with the flags that the plan and the command line give."""
+
+import contextlib
+import csv
+import io
+import json
+import pathlib
+import statistics
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from absl import flags
+
+from deeplab_dpc.cli import flag_groups
+from deeplab_dpc.cli.fit_plan_file import Plan
+from deeplab_dpc.cli.fit_schedule import Measured
+from deeplab_dpc.cli.fit_state import run_command
+from deeplab_dpc.data.catalog import find_dataset
+from deeplab_dpc.data.dataset_info import Dataset
+from deeplab_dpc.training.rehearsal import TIMED_STEPS
+
+START_SHARE = 0.6  # of what a rehearsal takes beside its steps, since it compiles two batch sizes
+BASELINE_RATES = "6,12,18"  # of ASPP, in the rehearsal
+OF_DATA = ("dataset", "classes")
+# Choices of the plan, and flags, that are the same for train and search.
+SHARED = (
+    "train_crop_size",
+    "cache",
+    "decoder_output_stride",
+    "depth_multiplier",
+    "min_scale_factor",
+    "max_scale_factor",
+)
+DATA_FLAGS = (
+    "min_scale_factor",
+    "max_scale_factor",
+    "scale_factor_step_size",
+    "min_resize_value",
+    "max_resize_value",
+    "resize_factor",
+    "photometric_jitter",
+    "cache",
+    "train_crop_size",
+)
+
+
+class Commands:
+    """What the commands are given.
+
+    Args:
+      values: the flags of fit.
+      given: those of the command line, as the planner takes them.
+      data_dir: the prepared data set.
+      baseline, search_dir: where the baseline and the search are.
+    """
+
+    def __init__(
+        self,
+        values: flags.FlagValues,
+        given: Mapping[str, Any],
+        data_dir: pathlib.Path,
+        baseline: pathlib.Path,
+        search_dir: pathlib.Path,
+    ):
+        self.values = values
+        self.given = given
+        self.data_dir = data_dir
+        self.baseline = baseline
+        self.search_dir = search_dir
+
+    def dataset(self) -> Dataset:
+        """Returns the prepared data set."""
+        return find_dataset(self.data_dir, self.values.dataset, self.values.classes if self.values.data_dir else None)
+
+    def rehearse(self, shared: dict[str, Any], crop: tuple[int, int], batch: int) -> Measured:
+        """Runs some steps of the real network."""
+        start, output = time.monotonic(), io.StringIO()
+        with contextlib.redirect_stdout(output):
+            run_command(
+                "train",
+                data_dir=self.data_dir,
+                dry_run=True,
+                json=True,
+                training_number_of_steps=1,
+                train_batch_size=batch,
+                atrous_rates=self.given.get("atrous_rates", BASELINE_RATES),
+                **shared,
+            )
+        text = output.getvalue()
+        found = json.loads(text[text.index("\n{") if "\n{" in text else 0 :])["rehearsal"]
+        step = found["seconds_per_step"]
+        steps = (TIMED_STEPS + 1) * step + step / found["batch_size"]
+        seconds = max(1.0, START_SHARE * (time.monotonic() - start - steps))
+        each = max(step / found["batch_size"], found["input_seconds_per_batch"] / batch)
+        memory = found["memory_needed"] / batch
+        return Measured(tuple(crop), each, seconds, memory, found["memory_available"])  # type: ignore[arg-type]
+
+    def train(self, workdir: pathlib.Path, plan: Plan, steps: int, **more: Any) -> None:
+        """Trains, or goes on; `more` are flags of this training alone."""
+        precision = {"precision": self.given["precision"]} if "precision" in self.given else {}
+        # A minute's steps at most are lost by a kill.
+        often = max(1, int(60 / max(plan.notes.get("step_seconds", 1.0), 0.01)))
+        interval = plan.decide(f"save_interval_steps of {workdir.name}", min(500, often), "a minute at most is lost")
+        run_command(
+            "train",
+            workdir=workdir,
+            training_number_of_steps=steps,
+            train_batch_size=plan["train_batch_size"],
+            log_steps=max(1, min(50, steps // 10)),
+            save_interval_steps=interval,
+            **self._shared(plan),
+            **precision,
+            **more,
+        )
+
+    def search(self, plan: Plan, **more: Any) -> None:
+        """Searches, as far as `more` says (num_candidates, rerank_top_k)."""
+        names = ("proxy_steps", "proxy_batch_size", "proxy_learning_rate", "feature_views", "warm_starts")
+        given = ("num_branches", "cell_rates", "cell_grids", "max_params", "max_madds")
+        precision = {"rerank_precision": self.given["precision"]} if "precision" in self.given else {}
+        run_command(
+            "search",
+            workdir=self.search_dir,
+            tf_initial_checkpoint=self.baseline,
+            lookahead=1,
+            num_best=5,
+            rerank_steps=plan.get("rerank_steps", 2 ** plan["contest_rounds"]),
+            rerank_batch_size=plan["train_batch_size"],
+            rerank_learning_rate=plan["base_learning_rate"],
+            contest_rounds=plan["contest_rounds"],
+            contest_seeds=plan["contest_seeds"],
+            **{name: plan[name] for name in names},
+            **{name: self.given[name] for name in given if name in self.given},
+            **self._shared(plan),
+            **precision,
+            **more,
+        )
+
+    def _shared(self, plan: Plan) -> dict[str, Any]:
+        chosen = {name: plan[name] for name in SHARED if name in plan.choices}
+        if plan["label_weights"]:
+            chosen["label_weights"] = plan["label_weights"]
+        return {"data_dir": self.data_dir, **self.of_network(chosen)}
+
+    def start(self, plan: Plan) -> dict[str, Any]:
+        """Returns the flags that say where the baseline starts."""
+        if plan["tf_initial_checkpoint"] is None:
+            return {}
+        averages = {"restore_moving_averages": True} if self.values.restore_moving_averages else {}
+        return {"tf_initial_checkpoint": plan["tf_initial_checkpoint"], **averages}
+
+    def of_network(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the flags of data and network that train and search share, but for the rates of ASPP."""
+        names = (*flag_groups.model_flags(), "genotype_json", *DATA_FLAGS, "seed")
+        shared = {name: self.given[name] for name in names if name in self.given and name != "atrous_rates"}
+        return {**chosen, **shared, **self.of_data()}
+
+    def of_data(self) -> dict[str, Any]:
+        """Returns the flags that name a prepared data set beside its folder."""
+        return {name: self.given[name] for name in OF_DATA if name in self.given} if self.values.data_dir else {}
+
+
+def step_seconds(run: pathlib.Path) -> float:
+    """Returns the median seconds of a step in the rows of a run's metrics.csv."""
+    with open(run / "metrics.csv", encoding="utf-8", newline="") as stream:
+        return statistics.median(float(row["seconds_per_step"]) for row in csv.DictReader(stream))

@@ -1,0 +1,33 @@
+"""What the plan of `fit` knows of the data, from the report of check_data."""
+
+import math
+import pathlib
+
+from deeplab_dpc.cli.fit_schedule import Fingerprint
+from deeplab_dpc.data.dataset_info import DatasetInfo
+from deeplab_dpc.data.inspection import REPORT_FILE
+from deeplab_dpc.files import read_json
+
+CELL = 16  # pixels a side of a feature cell
+
+
+def fingerprint(check: pathlib.Path, info: DatasetInfo, is_embedded: bool) -> Fingerprint:
+    """Returns it.
+
+    Args:
+      check: directory with check_data.json.
+      info: of the data set.
+      is_embedded: whether it is the embedded data set.
+    """
+    report = read_json(check / REPORT_FILE, "report of check_data")
+    train = report["splits"]["train"]
+    sizes = train["image_sizes"]
+    classes = [one for one in train["classes"] if one["id"] != info.ignore_label]
+    return Fingerprint(
+        images={split: info.splits[split] for split in info.labelled_splits},
+        median_size=tuple(sizes["median"]),
+        largest_size=info.max_size["train"],
+        shares={one["name"]: one["share"] for one in classes},
+        cells={one["name"]: math.sqrt(one["pixels"] / one["images"]) / CELL for one in classes if one["images"]},
+        is_embedded=is_embedded,
+    )

@@ -1,0 +1,154 @@
+"""index.html of `fit`: the verdict, pictures, classes, the plan, the contest, the cell, curves, and commands."""
+
+import pathlib
+from typing import Any
+
+from deeplab_dpc.cli.fit_plan_file import Plan
+from deeplab_dpc.cli.fit_state import STAGES, Stages, clock
+from deeplab_dpc.cli.fit_verdict import BASELINE, read_metrics, read_verdict
+from deeplab_dpc.files import read_json
+from deeplab_dpc.search.reporting.page import write_page
+from deeplab_dpc.search.reporting.section import Picture, ReportSection
+
+INDEX = "index.html"
+RARE, SMALL = 0.02, 2.0  # share of the labelled pixels, and side in feature cells, below which it is said
+
+
+def write_index(root: pathlib.Path, plan: Plan, stages: Stages) -> None:
+    """Writes it, from what the stages left."""
+    verdict = read_verdict(root)
+    run = root / verdict["run"]
+    sections = [
+        _verdict(root, verdict, plan, stages),
+        _pictures(run),
+        _classes(run, plan),
+        _plan(plan),
+        _contest(root),
+        _curves(root, run),
+        _use(root),
+        _time(stages),
+    ]
+    write_page(root, [one for one in sections if one is not None], verdict["sentence"], INDEX)
+
+
+def _verdict(root: pathlib.Path, verdict: dict[str, Any], plan: Plan, stages: Stages) -> ReportSection:
+    by = "val decided which of the two ships" + (", and the search chose the cell by it" if plan["search"] else "")
+    text = (
+        f"The network that ships is {root / verdict['run']}. {by.capitalize()}, so that its figure on val is a little "
+        "too good; a split test, if there is one, is judged once and chooses nothing."
+    )
+    over = "The two have had different numbers of steps: the figures say what the time brought, not which is better."
+    more = " The contest below compares designs at equal steps." if plan["search"] else ""
+    took = f"Time: {clock(stages.used)} of {clock(stages.seconds)}."
+    return ReportSection("In short", "\n\n".join(filter(None, (verdict["note"], text, f"{over}{more}", took))))
+
+
+def _pictures(run: pathlib.Path) -> ReportSection | None:
+    figures = [
+        *_figure(run / "predictions.png", "Image, label and prediction of some images of val"),
+        *_figure(run / "eval_val" / "worst.png", "The worst images of val, with what is wrong in colour"),
+        *_figure(run / "eval_val" / "confusion.png", "Which class is taken for which"),
+    ]
+    return ReportSection("Predictions", figures=figures) if figures else None
+
+
+def _classes(run: pathlib.Path, plan: Plan) -> ReportSection | None:
+    metrics = read_metrics(run, "val")
+    if metrics is None:
+        return None
+    bounds = metrics["intervals"]["per_class_iou"]
+    rows = []
+    for name, iou in metrics["per_class_iou"].items():
+        span = bounds.get(name)
+        rows.append(
+            (
+                name,
+                "-" if iou is None else f"{100 * iou:.1f}",
+                "-" if span is None else f"{100 * span[0]:.1f} to {100 * span[1]:.1f}",
+                f"{100 * plan.data.shares.get(name, 0):.2f}",
+                f"{plan.data.cells[name]:.1f}" if name in plan.data.cells else "-",
+            )
+        )
+    columns = ("class", "IoU %", "95 % interval", "% of train", "feature cells a side")
+    known = {name: iou for name, iou in metrics["per_class_iou"].items() if iou is not None}
+    text = advice(min(known, key=lambda name: known[name]), plan) if known else ""
+    return ReportSection("Classes", text, tables=[("On val", columns, rows)])
+
+
+def advice(worst: str, plan: Plan) -> str:
+    """Returns what may help the class that is recognised worst."""
+    share, cells = plan.data.shares.get(worst, 0.0), plan.data.cells.get(worst)
+    said = []
+    if share < RARE:
+        said.append(
+            f"it is rare, {100 * share:.2f} % of the labelled pixels of train: --label_weights (check_data suggests "
+            "some), or more images that show it"
+        )
+    if cells is not None and cells < SMALL:
+        said.append(
+            f"it is small, a square of {cells:.1f} feature cells a side: larger images (--min_resize_value) or "
+            "--output_stride=8"
+        )
+    if not said:
+        said.append("it is neither rare nor small: look at its worst images and labels, or train longer (--hours)")
+    return f"The worst class is {worst}; {'; '.join(said)}."
+
+
+def _plan(plan: Plan) -> ReportSection:
+    # In two columns, which a phone has room for.
+    table = ("Choices and reasons", ("choice", "why"), [(f"{name} = {value}", why) for name, value, why in plan.rows()])
+    return ReportSection("The plan", "\n\n".join(plan.description()), tables=[table])
+
+
+def _contest(root: pathlib.Path) -> ReportSection | None:
+    search = root / "search"
+    if not (search / "verdict.json").exists():
+        return None
+    found = read_json(search / "verdict.json", "verdict of the search")
+    rows = []
+    for row in read_json(search / "results.json", "search results"):
+        contest = row["contest"]
+        if contest is not None:
+            name = f"{row['name']} *" if row["is_best"] else row["name"]
+            seeds = " ".join(f"{100 * one:.2f}" for one in contest["miou_by_seed"])
+            chance = f"{100 * contest['probability']:.0f} %"
+            rows.append((name, f"{100 * row['reranked_miou']:.2f}", seeds, f"{contest['steps']:,}", chance))
+    rows.sort(key=lambda row: -float(row[1]))
+    columns = ("finalist", "mIOU %", "by seed", "steps", "probability of being the best")
+    tables = [("Finalists, trained for real from the baseline's backbone", columns, rows)] if rows else []
+    text = f"{found['sentence']}\n\nAll of the search is in {search / 'report.html'}."
+    return ReportSection("Search and contest", text, _figure(search / "cells" / "best.png", "The best cell"), tables)
+
+
+def _curves(root: pathlib.Path, run: pathlib.Path) -> ReportSection | None:
+    figures = [
+        *_figure(root / "baseline" / "curves.png", "The baseline's training"),
+        *(_figure(run / "curves.png", "The last training") if run.name != BASELINE else []),
+    ]
+    return ReportSection("Curves", figures=figures) if figures else None
+
+
+def _use(root: pathlib.Path) -> ReportSection:
+    run = root / read_verdict(root)["run"]
+    rows = [
+        ("predict photographs", f"deeplab-dpc predict --workdir={run} --images=FOLDER --output_dir=P"),
+        ("a web page to drop images on", f"deeplab-dpc predict --workdir={run} --serve"),
+        (
+            "the same with the TFLite file",
+            f"deeplab-dpc predict --exported_model={root / 'model.tflite'} --images=FOLDER --output_dir=P",
+        ),
+        ("evaluate again", f"deeplab-dpc eval --workdir={run} --split=val"),
+        ("another form (ONNX, int8)", f"deeplab-dpc export --workdir={run} --export_onnx=F.onnx"),
+        ("train on, with flags of your own", f"deeplab-dpc train --fork_from={run} --workdir=NEW ..."),
+    ]
+    return ReportSection("How to use it", tables=[("Commands", ("what", "command"), rows)])
+
+
+def _time(stages: Stages) -> ReportSection:
+    seconds = {name: stages.seconds_of(name) for name in STAGES}
+    rows = [(name, what, "left out" if (one := seconds[name]) is None else clock(one)) for name, what in STAGES.items()]
+    return ReportSection("Time", tables=[("Stages", ("stage", "what", "time"), rows)])
+
+
+def _figure(path: pathlib.Path, caption: str) -> list[Picture]:
+    return [(caption, path.read_bytes())] if path.exists() else []

@@ -1,0 +1,275 @@
+"""The plan of `fit`: what fits the data and the time, each choice with its reason. Pure functions of numbers.
+
+Three parts: what can be said before anything is measured (`network_choices`), what depends on the seconds of a step in
+the rehearsal (`time_choices`), and whether and how to search (`search_choices`), which is asked again when the baseline
+has measured what trainings and evaluations take.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from deeplab_dpc.cli.fit_schedule import (
+    ALONE_SHARE,
+    BASELINE_SHARE,
+    CONTEST_SHARE,
+    SEARCH_SHARE,
+    Fingerprint,
+    Measured,
+    aligned,
+    area,
+    evaluation_seconds,
+    fixed_seconds,
+)
+
+MAX_CROP_CPU, MAX_CROP = 321, 513  # pixels; what is rehearsed
+LEAST_CROP = 225  # pixels; in less, whole images look another way to the network than what it was trained on
+RATES, RATES_CELLS = (6, 12, 18), 21  # of ASPP, and the feature cells of a crop that they need
+LEAST_STEPS = 200  # of all trainings of the network that ships; rather than fewer, the crop is smaller
+BATCHES = {16: 5000, 8: 600, 4: 0}  # batch by the steps that it has to leave
+MAX_EPOCHS = 500  # of all trainings of the network that ships, each image once an epoch
+BASELINE_EPOCHS = 150
+LEAST_IMAGES = 40  # of train; fewer are no sample that could tell cells apart
+LEAST_VAL_IMAGES = 8
+LEAST_CONTEST_STEPS, LEAST_TWO_ROUNDS, LEAST_TWO_SEEDS = 50, 200, 400
+OF_BASELINE = 0.3  # of the baseline's steps, that more finalists than the fewest must leave to each
+FINALISTS = (8, 6, 5, 4, 3)  # numbers that are tried in turn, warm starts among them
+WARM_STARTS = ("aspp", "conv1x1", "dpc_top1", "psp")
+OF_SEARCH = (
+    "search",
+    "warm_starts",
+    "rerank_top_k",
+    "proxy_steps",
+    "proxy_batch_size",
+    "proxy_learning_rate",
+    "feature_views",
+    "num_candidates",
+    "contest_rounds",
+    "contest_seeds",
+)
+CELL_SHARE, CELL_SECONDS = 0.04, 4.0  # of a step of the network, that a step of the proxy takes; beside the steps
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """A choice of the plan.
+
+    Attributes:
+      value: of the flag of that name.
+      reason: why, in words.
+      given: whether the command line gave it.
+    """
+
+    value: Any
+    reason: str
+    given: bool = False
+
+
+Choices = dict[str, Choice]
+Given = Mapping[str, Any]
+
+
+class _Chooser:
+    """Collects choices; what the command line gives comes before what is planned."""
+
+    def __init__(self, given: Given):
+        self.given = given
+        self.choices: Choices = {}
+
+    def choose(self, name: str, value: Any, reason: str) -> Any:
+        if name in self.given:
+            self.choices[name] = Choice(self.given[name], "given on the command line", given=True)
+        else:
+            self.choices[name] = Choice(value, reason)
+        return self.choices[name].value
+
+
+def network_choices(data: Fingerprint, given: Given, has_accelerator: bool, alignment: int = 16) -> Choices:
+    """Returns the network, where it starts, its augmentation, and the largest crop that comes into question."""
+    chooser = _Chooser(given)
+    choose = chooser.choose
+    if "tf_initial_checkpoint" in given:
+        choose("tf_initial_checkpoint", None, "")
+    else:
+        reason = "from scratch: no --tf_initial_checkpoint is given, so that everything is learned from these images"
+        choose("tf_initial_checkpoint", None, reason)
+        if given.get("model_variant", "mobilenet_v2") == "mobilenet_v2":
+            choose("depth_multiplier", 0.5, "a narrow backbone, since it starts from scratch")
+    choose("decoder_output_stride", "4", "a decoder at stride 4 (DeepLabv3+), for borders and small objects")
+    if data.is_embedded:
+        choose("min_scale_factor", 0.75, "little change of scale, since size tells the classes apart")
+        choose("max_scale_factor", 1.25, "the same")
+    limit = MAX_CROP if has_accelerator else MAX_CROP_CPU
+    crop = tuple(aligned(min(side, limit), alignment) for side in data.largest_size)
+    where = "an accelerator" if has_accelerator else "CPUs"
+    choose("train_crop_size", crop, f"as much of the largest image as {where} train, at most {limit}")
+    pixels = data.train * data.median_size[0] * data.median_size[1] * 4
+    cache = "memory" if pixels < 1e9 else "none"
+    choose("cache", cache, f"decoded, the images of train are {pixels / 1e9:.2f} GB")
+    return chooser.choices
+
+
+def time_choices(
+    data: Fingerprint, measured: Measured, left: float, given: Given, crop: tuple[int, int], alignment: int = 16
+) -> Choices:
+    """Returns crop, batch, rates, the steps of the baseline, and whether and how to search.
+
+    Args:
+      data: the fingerprint.
+      measured: by the rehearsal.
+      left: seconds.
+      given: flags of the command line by name.
+      crop: that was chosen before.
+      alignment: of the sides of crops.
+    """
+    chooser = _Chooser(given)
+    choose = chooser.choose
+    learning = max(left - fixed_seconds(data, measured), 0.25 * left)
+    per_image = measured.seconds_per_image * area(crop) / area(measured.crop)
+    if "train_crop_size" not in given:
+        crop = _crop(crop, learning, per_image, measured, alignment, chooser)
+        per_image = measured.seconds_per_image * area(crop) / area(measured.crop)
+    _aspp(crop, data, alignment, chooser)
+    batch = _batch(data, learning, per_image, chooser)
+    step = batch * per_image
+    most = max(1, round(MAX_EPOCHS * data.train / batch))
+    _rates(chooser, batch, learning / step)
+    choose("label_weights", "", "none; the report says so if a rare class is recognised badly")
+    each = measured.start_seconds + evaluation_seconds(data, measured)
+    searching = search_choices(data, learning, step, each, given)
+    share = BASELINE_SHARE if searching["search"].value else ALONE_SHARE
+    by_time = max(1, int(share * learning / step))
+    by_epochs = max(1, round(BASELINE_EPOCHS * data.train / batch))
+    bound = (
+        f"{100 * share:.0f} % of the {learning:.0f} s for learning, at {step:.2f} s a step"
+        if by_time <= by_epochs
+        else f"{BASELINE_EPOCHS} epochs of {data.train} images; the time would be enough for {by_time:,} steps"
+    )
+    steps = choose("baseline_steps", min(by_time, by_epochs), bound)
+    chooser.choices |= searching
+    epochs = f"of the network that ships: {MAX_EPOCHS} epochs of {data.train} images, and no more"
+    chooser.choices["most_steps"] = Choice(max(most, steps + 1), epochs)
+    return chooser.choices
+
+
+def _crop(
+    crop: tuple[int, int],
+    learning: float,
+    per_image: float,
+    measured: Measured,
+    alignment: int,
+    chooser: _Chooser,
+) -> tuple[int, int]:
+    """Returns the crop, smaller where the time has too few steps of it or the memory no batch of four."""
+    smallest = min(BATCHES)
+    steps = learning / (smallest * per_image)
+    by_time = min(1.0, steps / LEAST_STEPS)
+    free = measured.memory_available
+    need = smallest * measured.memory_per_image * area(crop) / area(measured.crop)
+    by_memory = 1.0 if free is None or need <= 0.8 * free else 0.8 * free / need
+    scale = math.sqrt(min(by_time, by_memory))
+    smaller = tuple(min(side, max(aligned(side * scale, alignment), LEAST_CROP)) for side in crop)
+    if smaller == crop:
+        reason = f"the largest image, at most {max(measured.crop)}; {steps:,.0f} steps of {smallest} fit into the time"
+        return tuple(chooser.choose("train_crop_size", crop, reason))
+    why = (
+        f"{steps:,.0f} steps of {crop[0]} x {crop[1]} would be too few"
+        if by_time <= by_memory
+        else "for want of memory"
+    )
+    return tuple(chooser.choose("train_crop_size", smaller, why))
+
+
+def _aspp(crop: tuple[int, int], data: Fingerprint, alignment: int, chooser: _Chooser) -> None:
+    """Chooses the rates of ASPP: taps that see nothing but padding in a crop are not trained, and active in images."""
+    cells = (min(crop) - 1) // alignment + 1
+    if cells >= RATES_CELLS or min(crop) >= min(data.largest_size):
+        chooser.choose("atrous_rates", ",".join(map(str, RATES)), "of the baseline's ASPP, the published ones")
+        return
+    rates = [max(1, round(rate * cells / RATES_CELLS)) for rate in RATES]
+    reason = f"of the baseline's ASPP; larger ones would see padding alone in the {cells} feature cells of a crop"
+    chooser.choose("atrous_rates", ",".join(map(str, rates)), reason)
+
+
+def _batch(data: Fingerprint, learning: float, per_image: float, chooser: _Chooser) -> int:
+    size = next(size for size, steps in BATCHES.items() if learning / (size * per_image) >= steps)
+    size = max(1, min(size, data.train))
+    count = learning / (size * per_image)
+    return int(chooser.choose("train_batch_size", size, f"which leaves about {count:,.0f} steps in all"))
+
+
+def _rates(chooser: _Chooser, batch: int, steps: float) -> None:
+    from_scratch = "tf_initial_checkpoint" not in chooser.given
+    base = 0.05 if steps < 5000 else 0.02
+    value = round(base * min(1.0, batch / 8), 5)
+    length = "short trainings learn" if steps < 5000 else "a long training learns"
+    chooser.choose("base_learning_rate", value, f"{length} best at {base:g} for a batch of 8; here it is {batch}")
+    first = 2 * value if from_scratch else value
+    reason = "twice that, since the backbone starts from scratch" if from_scratch else "the same"
+    chooser.choices["baseline_learning_rate"] = Choice(chooser.given.get("base_learning_rate", first), reason)
+
+
+def search_choices(data: Fingerprint, learning: float, step: float, each: float, given: Given) -> Choices:
+    """Returns whether there is a search, with the reason, and if so its size and its contest's.
+
+    Args:
+      data: the fingerprint.
+      learning: seconds of all trainings and the search, the baseline's among them.
+      step: seconds.
+      each: seconds of the start and the evaluation of a finalist.
+      given: flags of the command line by name.
+    """
+    chooser = _Chooser(given)
+    finalists, steps, reason = _finalists(data, learning, step, each)
+    if chooser.choose("search", finalists > 0, reason):
+        _sizes(data, learning, max(finalists, min(FINALISTS)), steps, step, chooser)
+    return chooser.choices
+
+
+def _finalists(data: Fingerprint, learning: float, step: float, each: float) -> tuple[int, int, str]:
+    """Returns how many finalists the contest can have (0: there is no search), the steps of each, and the reason."""
+    few = f"{data.train} images of train and {data.images.get('val', 0)} of val"
+    fewest, steps = min(FINALISTS), 0
+    enough = max(2 * LEAST_CONTEST_STEPS, OF_BASELINE * BASELINE_SHARE * learning / step)
+    for finalists in FINALISTS:
+        steps = max(0, int((CONTEST_SHARE * learning / finalists - each) / step))
+        if steps >= (enough if finalists > fewest else LEAST_CONTEST_STEPS):
+            break
+    if data.train < LEAST_IMAGES or data.images.get("val", 0) < LEAST_VAL_IMAGES:
+        return 0, steps, f"{few} are too few to tell cells apart; the baseline is trained on instead"
+    if steps < LEAST_CONTEST_STEPS:
+        reason = (
+            f"too little time: {fewest} finalists could have {steps} steps each, and {LEAST_CONTEST_STEPS} or more are "
+            "needed; the baseline is trained on instead"
+        )
+        return 0, steps, reason
+    return finalists, steps, f"the contest's {finalists} finalists can have about {steps:,} steps each"
+
+
+def _sizes(data: Fingerprint, learning: float, finalists: int, steps: int, step: float, chooser: _Chooser) -> None:
+    """Chooses how much is searched: cells, steps and views of the proxy, and the contest's rounds and seeds."""
+    choose = chooser.choose
+    seconds = SEARCH_SHARE * learning
+    warm = WARM_STARTS[: 2 if finalists < max(FINALISTS) else 4]
+    warm_starts = str(choose("warm_starts", ",".join(warm), "known cells, which are finalists whatever their scores"))
+    if "aspp" not in warm_starts.split(","):
+        added = f"aspp,{warm_starts}"
+        chooser.choices["warm_starts"] = Choice(added, "given on the command line, and ASPP beside them", given=True)
+    choose("rerank_top_k", finalists - len(warm), f"{finalists} finalists with the warm starts")
+    proxy_steps = 100 if seconds < 120 else 200 if seconds < 600 else 400 if seconds < 3600 else 1000
+    choose("proxy_steps", proxy_steps, f"about {seconds:.0f} s are for the search, which needs several cells")
+    choose("proxy_batch_size", min(8, data.train), "the paper's")
+    choose("proxy_learning_rate", 0.05, "few steps learn best at a high rate")
+    views = 4 if data.train <= 500 and seconds >= 300 else 0
+    many = f"{data.train} images, which a cell of many weights would overfit without"
+    choose("feature_views", views, many if views else "each image once, as the time is short or the images many")
+    cell_seconds = proxy_steps * step * CELL_SHARE + CELL_SECONDS
+    count = max(4, min(1000, int(seconds / cell_seconds) - len(warm)))
+    choose("num_candidates", count, f"about {cell_seconds:.0f} s a cell, by a guess")
+    several = steps >= LEAST_TWO_ROUNDS
+    because = "after the first those leave that cannot win" if several else "too few steps for several"
+    rounds = choose("contest_rounds", 2 if several else 1, because)
+    again = rounds > 1 and steps >= LEAST_TWO_SEEDS
+    because = "steps enough for a second in the last round" if again else "too few steps for more"
+    choose("contest_seeds", 2 if again else 1, because)

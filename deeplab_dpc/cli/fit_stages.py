@@ -1,0 +1,286 @@
+"""The stages of `fit`: each runs the separate commands, with the flags that the plan says.
+
+data/            what build_folder or build_shapes made (not with --data_dir)
+check/           of check_data
+baseline/        a run of train, with eval_val/
+search/          of search: the cells by proxy, then the contest
+final/           a run of train that goes on from the best of the contest, or from the baseline
+comparison/      of eval --compare
+model/, model.tflite    the network that ships
+plan.json, verdict.json, index.html
+"""
+
+import math
+import pathlib
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+from absl import flags
+
+from deeplab_dpc.cli import flag_groups
+from deeplab_dpc.cli.fit_commands import SHARED, Commands, step_seconds
+from deeplab_dpc.cli.fit_fingerprint import fingerprint
+from deeplab_dpc.cli.fit_page import write_index
+from deeplab_dpc.cli.fit_plan import OF_SEARCH, network_choices, search_choices, time_choices
+from deeplab_dpc.cli.fit_plan_file import Plan
+from deeplab_dpc.cli.fit_schedule import (
+    BASELINE_SHARE,
+    candidates,
+    contest_cost,
+    contest_steps,
+    final_reserve,
+    final_steps,
+    search_seconds,
+)
+from deeplab_dpc.cli.fit_state import STAGES, Stages, run_command
+from deeplab_dpc.cli.fit_verdict import read_verdict, write_verdict
+from deeplab_dpc.cli.flags.fit import OWN_FLAGS
+from deeplab_dpc.console import console
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.files import read_json
+
+REHEARSED = 4  # images of a batch
+EVALUATION_SHARE = 0.7  # of what a whole eval takes, that one takes in a training that is going on
+MOST_EVALUATIONS = 5  # while the last training goes on
+EVALUATED_TIME = 0.1  # share of that training which they may take
+SHORT_SEARCH = 120.0  # seconds; in less, a measurement before the search would take too much of it
+
+
+class Fit:
+    """The work in an R.
+
+    Args:
+      values: the flags.
+      root: the directory.
+      stages: what is done, and the clock.
+      given: the flags of the command line, as the planner takes them.
+      classes: of own data.
+    """
+
+    def __init__(
+        self,
+        values: flags.FlagValues,
+        root: pathlib.Path,
+        stages: Stages,
+        given: Mapping[str, Any],
+        classes: str | None,
+    ):
+        self.values = values
+        self.root = root
+        self.stages = stages
+        self.given = given
+        self.classes = classes
+        self.baseline, self.final = root / "baseline", root / "final"
+        self.search_dir, self.comparison = root / "search", root / "comparison"
+        self.data_dir = pathlib.Path(values.data_dir) if values.data_dir else root / "data"
+        self.commands = Commands(values, given, self.data_dir, self.baseline, self.search_dir)
+
+    @property
+    def is_embedded(self) -> bool:
+        return not (self.values.images or self.values.list or self.values.data_dir)
+
+    def run(self) -> None:
+        """Runs what is not done, and says at the end what came of it."""
+        self.stages.show()
+        for name in STAGES:
+            if self.values.plan_only and name == "baseline":
+                console.print("The plan is made (--plan_only); the same command without it goes on.")
+                return
+            reason = self._left_out(name)
+            if reason:
+                self.stages.skip(name, reason)
+            elif not self.stages.is_done(name):
+                perform: Callable[[], None] = getattr(self, f"_{name}")
+                with self.stages.stage(name):
+                    perform()
+            if name == "plan":
+                self.plan.show()
+        write_index(self.root, self.plan, self.stages)  # with the time of the last stage
+        self.stages.show()
+        verdict = read_verdict(self.root)
+        for text in filter(None, (verdict["sentence"], verdict["note"])):
+            console.print(text, soft_wrap=True)
+        for what, path in (("report", "index.html"), ("SavedModel", "model"), ("TFLite", "model.tflite")):
+            if (self.root / path).exists():
+                console.print(f"{what:<11}{self.root / path}")
+
+    @property
+    def plan(self) -> Plan:
+        return Plan.read(self.root)
+
+    def _left_out(self, name: str) -> str:
+        if name == "convert" and self.values.data_dir:
+            return f"the data set in {self.data_dir} is prepared"
+        if name in ("search", "contest") and not self.plan["search"]:
+            return self.plan.choices["search"].reason
+        return ""
+
+    def _convert(self) -> None:
+        if self.is_embedded:
+            run_command("build_shapes", data_dir=self.data_dir, overwrite=True)
+            return
+        given = {name: self.given[name] for name in OWN_FLAGS if name in self.given}
+        # Of other flags than now is what an earlier start may have left, before the data were found right.
+        run_command("build_folder", **given, classes=self.classes, data_dir=self.data_dir, overwrite=True, check=False)
+
+    def _check(self) -> None:
+        run_command("check_data", data_dir=self.data_dir, output_dir=self.root / "check", **self.commands.of_data())
+        labelled = self.commands.dataset().info.labelled_splits
+        for split in ("train", "val"):
+            if split not in labelled:
+                raise UserError(
+                    f"The data set in {self.data_dir} has no labelled split {split}, which fit needs; its labelled "
+                    f"splits are {', '.join(labelled) or 'none'}: name folders or the list's splits train and val."
+                )
+
+    def _plan(self) -> None:
+        dataset = self.commands.dataset()
+        data = fingerprint(self.root / "check", dataset.info, self.is_embedded)
+        alignment = flag_groups.model_config(self.values, dataset.info.num_classes).alignment
+        accelerated = any(not device.startswith("cpu") for device in keras.distribution.list_devices())
+        choices = network_choices(data, self.given, accelerated, alignment)
+        crop = choices["train_crop_size"].value
+        batch = int(self.given.get("train_batch_size", min(REHEARSED, data.train)))
+        shared = self.commands.of_network({name: choices[name].value for name in SHARED if name in choices})
+        measured = self.commands.rehearse(shared, crop, batch)
+        choices |= time_choices(data, measured, self.stages.left, self.given, crop, alignment)
+        Plan(self.root / "plan.json", data, measured, choices).write()
+
+    def _baseline(self) -> None:
+        plan = self.plan
+        steps = plan["baseline_steps"]
+        start = time.monotonic()
+        self.commands.train(
+            self.baseline,
+            plan,
+            steps,
+            atrous_rates=plan["atrous_rates"],
+            **self.commands.start(plan),
+            base_learning_rate=plan["baseline_learning_rate"],
+            eval_interval_steps=0,
+        )
+        trained = time.monotonic()
+        run_command("eval", workdir=self.baseline, split="val")
+        plan.note("evaluation_seconds", time.monotonic() - trained)
+        plan.note("step_seconds", step_seconds(self.baseline))
+        # Of a training that was continued the steps before are not in this time.
+        started = trained - start - steps * plan.notes["step_seconds"]
+        plan.note("start_seconds", max(started, 0.3 * plan.measured.start_seconds))
+        self._ask_again(plan)
+
+    def _ask_again(self, plan: Plan) -> None:
+        """Plans the search again, by what the baseline took."""
+        learning = (self.stages.left - self._reserve(plan) - plan.notes["start_seconds"]) / (1 - BASELINE_SHARE)
+        before, step = plan["search"], plan.notes["step_seconds"]
+        found = search_choices(plan.data, max(0.0, learning), step, self._each(plan), self.given)
+        plan.replace(OF_SEARCH, found)
+        if plan["search"] != before:
+            now = "a search after all" if plan["search"] else "no search"
+            console.print(f"The baseline measured {step:.2f} s a step: {now}.")
+
+    def _search(self) -> None:
+        """Scores the warm starts first, which measure what a cell takes, and then as many as the time has."""
+        plan, start = self.plan, time.monotonic()
+        seconds = search_seconds(self.stages.left - self._reserve(plan))
+        is_short = seconds < SHORT_SEARCH and "seconds_a_cell" not in plan.notes
+        if not (plan.choices["num_candidates"].given or is_short or "seconds_a_cell" in plan.notes):
+            self.commands.search(plan, num_candidates=0, rerank_top_k=0)
+            rows = read_json(self.search_dir / "results.json", "search results")
+            each = [row["seconds"] for row in rows if not row["given_up"]]
+            plan.note("seconds_a_cell", statistics.median(each) if each else 1.0)
+        if "seconds_a_cell" in plan.notes and "candidates_decided" not in plan.notes:
+            rest = seconds - (time.monotonic() - start)
+            count = candidates(rest, plan.notes["seconds_a_cell"], 0)
+            reason = f"{plan.notes['seconds_a_cell']:.1f} s a cell, as the warm starts took"
+            plan.decide("num_candidates", count, reason, replace=True)
+            plan.note("candidates_decided", count)
+        self.commands.search(plan, num_candidates=plan["num_candidates"], rerank_top_k=0)
+
+    def _contest(self) -> None:
+        plan = self.plan
+        warm = str(plan["warm_starts"]).split(",")
+        finalists = len(warm) + min(plan["rerank_top_k"], plan["num_candidates"])
+        rounds, seeds = plan["contest_rounds"], plan["contest_seeds"]
+        step, each = plan.notes["step_seconds"], self._each(plan)
+        left = self.stages.left - self._reserve(plan) - plan.notes["start_seconds"]
+        steps = contest_steps(left, finalists, step, each, rounds, seeds, plan["most_steps"])
+        cost = finalists * (steps * step * contest_cost(rounds, seeds) + each)
+        reason = f"{finalists} finalists at {step:.2f} s a step, about {cost:.0f} s of the {left:.0f} s that are left"
+        if "rerank_steps" in self.given:
+            steps, reason = self.given["rerank_steps"], "given on the command line"
+        plan.decide("rerank_steps", steps, reason)
+        self.commands.search(plan, num_candidates=plan["num_candidates"], rerank_top_k=plan["rerank_top_k"])
+
+    def _finish(self) -> None:
+        plan = self.plan
+        run = self.baseline
+        start: dict[str, Any] = {"fork_from": run, "atrous_rates": plan["atrous_rates"]}
+        done, step = plan["baseline_steps"], plan.notes["step_seconds"]
+        if plan["search"]:
+            best = read_json(self.search_dir / "verdict.json", "verdict of the search")["best"]
+            if best is None or best["run"] is None:
+                raise UserError(
+                    f"No finalist of the contest in {self.search_dir} could be trained: every training diverged; give "
+                    "a lower --base_learning_rate and another --workdir, or --nosearch."
+                )
+            # By its place in R, which another working directory may call otherwise.
+            run = self.search_dir.joinpath(*pathlib.Path(best["run"]).parts[-3:])
+            start = {"fork_from": run, "dense_prediction_cell_json": self.search_dir / "cells" / "best.json"}
+            done, step = best["steps"], step_seconds(run)
+        evaluation = plan.notes["evaluation_seconds"]
+        left = self.stages.left - self._reserve(plan) - plan.notes["start_seconds"]
+        evaluations = min(MOST_EVALUATIONS, max(1, int(EVALUATED_TIME * left / evaluation)))
+        seconds = left - evaluations * EVALUATION_SHARE * evaluation
+        last, why = self.final, "the training goes on"
+        if seconds < 0 and "training_number_of_steps" not in self.given:
+            last, why = run, f"{-seconds:.0f} s are missing for more training, and this is what there is"
+        if self.root / plan.decide("last_run", str(last.relative_to(self.root)), why) != self.final:
+            return
+        steps = final_steps(done, seconds, step, plan["most_steps"])
+        reason = f"{done:,} are done, and {max(0.0, seconds):.0f} s are left, at {step:.2f} s a step"
+        if steps == plan["most_steps"]:
+            reason = f"{plan.choices['most_steps'].reason}; {seconds:.0f} s would be left for more"
+        steps = plan.decide("training_number_of_steps", self.given.get("training_number_of_steps", steps), reason)
+        interval = steps if evaluations == 1 else math.ceil((steps - done) / (evaluations - 1))
+        interval = plan.decide("eval_interval_steps", interval, f"about {evaluations} evaluations of val")
+        self.commands.train(
+            self.final,
+            plan,
+            steps,
+            **start,
+            base_learning_rate=plan["base_learning_rate"],
+            eval_interval_steps=interval,
+        )
+
+    def _judge(self) -> None:
+        plan = self.plan
+        last = self.root / plan["last_run"]
+        if last != self.baseline:
+            run_command("eval", workdir=last, split="val")
+            run_command("eval", compare=f"{self.baseline},{last}", split="val", eval_logdir=self.comparison)
+        verdict = write_verdict(self.root, plan)
+        if "test" in self.commands.dataset().info.labelled_splits:
+            run_command("eval", workdir=self.root / verdict["run"], split="test")
+            write_verdict(self.root, plan)
+
+    def _export(self) -> None:
+        run = self.root / read_verdict(self.root)["run"]
+        run_command("export", workdir=run, export_dir=self.root / "model")
+        try:
+            run_command("export", workdir=run, export_tflite=self.root / "model.tflite")
+        except UserError as error:
+            # The SavedModel is what ships; a file that some networks have no form of ends nothing.
+            self.plan.decide("export_tflite", None, f"no TFLite file was written: {error}")
+
+    def _report(self) -> None:
+        write_index(self.root, self.plan, self.stages)
+
+    def _each(self, plan: Plan) -> float:
+        """Returns the seconds of the start and the evaluation of a finalist."""
+        return plan.notes["start_seconds"] + EVALUATION_SHARE * plan.notes["evaluation_seconds"]
+
+    def _reserve(self, plan: Plan) -> float:
+        return final_reserve(plan.data, plan.notes["start_seconds"], plan.notes["evaluation_seconds"])

@@ -1,0 +1,175 @@
+"""fit.json: which stages of `fit` are done and what time they took, over all starts; and how a stage runs a command."""
+
+import contextlib
+import datetime
+import importlib
+import pathlib
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+
+from deeplab_dpc.cli.main import parse
+from deeplab_dpc.console import console, print_table
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.files import read_json, remove_partial, write_json
+
+STATE_FILE = "fit.json"
+STAGES = {
+    "convert": "images and labels to records",
+    "check": "labels, classes, sizes, duplicates",
+    "plan": "what fits into the time",
+    "baseline": "a plain DeepLabv3+, trained and evaluated",
+    "search": "cells scored by proxy on the baseline's features",
+    "contest": "the best cells and ASPP, trained for real",
+    "finish": "the training of the best goes on to its end",
+    "judge": "evaluation, and comparison with the baseline",
+    "export": "SavedModel and TFLite, compared with the Keras model",
+    "report": "index.html",
+}
+BOUND_FROM = "check"  # until then the flags may change, since what is wrong with the data is cured by flags
+BEAT_SECONDS = 5.0  # between two notes of the time used, which is all that a killed process loses
+
+State = dict[str, Any]
+
+
+class Stages:
+    """The stages of one R, and the clock that runs over all starts.
+
+    Args:
+      root: the directory R.
+      given: the flags of the command line by name, which the directory is bound to.
+      seconds: that the whole may take.
+
+    Raises:
+      UserError: if the directory was begun with other flags.
+    """
+
+    def __init__(self, root: pathlib.Path, given: Mapping[str, str], seconds: float):
+        self.root = root
+        self.seconds = seconds
+        self._lock = threading.Lock()
+        self._begun: float | None = None  # of the stage at hand, by the monotonic clock
+        remove_partial(root, STATE_FILE)
+        stored: State | None = _read(root / STATE_FILE) if (root / STATE_FILE).exists() else None
+        if stored is not None and stored["flags"] != dict(given):
+            if BOUND_FROM in stored["done"]:
+                raise UserError(_difference(root, stored["flags"], given))
+            stored = None
+        self._state: State = stored or {"flags": dict(given), "done": {}, "begun": {}}
+
+    def is_done(self, name: str) -> bool:
+        return name in self._state["done"]
+
+    def seconds_of(self, name: str) -> float | None:
+        """What a finished stage took; None for others, and for those that were left out."""
+        return self._state["done"].get(name)
+
+    @property
+    def used(self) -> float:
+        """Seconds of all stages so far, the one at hand and those of killed processes among them."""
+        current = 0.0 if self._begun is None else time.monotonic() - self._begun
+        done = sum(seconds or 0.0 for seconds in self._state["done"].values())
+        return done + sum(self._state["begun"].values()) + current
+
+    @property
+    def left(self) -> float:
+        return self.seconds - self.used
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Runs a stage: its time is noted every few seconds, and it is done if nothing is raised."""
+        place, total = list(STAGES).index(name) + 1, len(STAGES)
+        console.print(
+            f"\n[{place}/{total}] {name}: {STAGES[name]}   (used {clock(self.used)}, left {clock(self.left)})",
+            style="bold",
+        )
+        self._begun = time.monotonic()
+        before = self._state["begun"].get(name, 0.0)
+        stop = threading.Event()
+        beat = threading.Thread(target=self._beat, args=(name, stop), daemon=True)
+        beat.start()
+        is_complete = False
+        try:
+            yield
+            is_complete = True
+        finally:
+            stop.set()
+            beat.join()
+            seconds = before + time.monotonic() - self._begun
+            self._begun = None
+            self._state["begun"].pop(name, None)
+            self._state["done" if is_complete else "begun"][name] = round(seconds, 1)
+            self._write()
+
+    def skip(self, name: str, reason: str) -> None:
+        """Notes a stage that there is nothing to do in."""
+        if self.is_done(name):
+            return
+        place = list(STAGES).index(name) + 1
+        console.print(f"\n[{place}/{len(STAGES)}] {name}: left out, {reason}", style="bold")
+        self._state["done"][name] = None
+        self._write()
+
+    def show(self) -> None:
+        """Prints the list of stages with what they took."""
+        rows = []
+        for name, what in STAGES.items():
+            seconds = self.seconds_of(name)
+            begun = self._state["begun"].get(name)
+            state = "done" if seconds is not None else "left out" if self.is_done(name) else "-"
+            if begun is not None:
+                state = "begun"
+            time_taken = seconds if seconds is not None else begun
+            rows.append((name, what, state, "" if time_taken is None else clock(time_taken)))
+        print_table(f"{self.root}: {clock(self.used)} of {clock(self.seconds)}", ("stage", "what", "", "time"), rows)
+
+    def _beat(self, name: str, stop: threading.Event) -> None:
+        before, begun = self._state["begun"].get(name, 0.0), time.monotonic()
+        while not stop.wait(BEAT_SECONDS):
+            with self._lock:
+                value = {**self._state, "begun": {**self._state["begun"]}}
+                value["begun"][name] = round(before + time.monotonic() - begun, 1)
+                with contextlib.suppress(OSError):  # a full disk stops the stage; the next note may succeed
+                    write_json(self.root / STATE_FILE, value)
+
+    def _write(self) -> None:
+        with self._lock:
+            write_json(self.root / STATE_FILE, self._state)
+
+
+def _read(path: pathlib.Path) -> State:
+    value = read_json(path, "record of the stages")
+    keys = ("flags", "done", "begun")
+    if not isinstance(value, dict) or not all(isinstance(value.get(key), dict) for key in keys):
+        raise UserError(f"The record of the stages {path} is damaged; give another --workdir, or remove that file.")
+    return value
+
+
+def _difference(root: pathlib.Path, before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    listed = ", ".join(
+        f"--{name} (was {before.get(name, 'not given')}, now {now.get(name, 'not given')})" for name in names
+    )
+    return f"{root} was begun with other flags: {listed}; give the same flags to continue it, or another --workdir."
+
+
+def clock(seconds: float) -> str:
+    """Seconds as 0:01:20; what is overdrawn with a minus."""
+    return ("-" if seconds < 0 else "") + str(datetime.timedelta(seconds=round(abs(seconds))))
+
+
+def flag_text(value: object) -> str:
+    """The value of a flag as a command line has it."""
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def run_command(command: str, **arguments: object) -> None:
+    """Runs a command in this process, as its own command line would; the line is printed."""
+    argv = [f"--{name}={flag_text(value)}" for name, value in arguments.items()]
+    console.print(f"deeplab-dpc {command.replace('_', '-')} {' '.join(argv)}", style="bold")
+    keras.utils.clear_session()
+    module = importlib.import_module(f"deeplab_dpc.cli.{command}")
+    module.main(parse(module, command, argv))

@@ -1,0 +1,109 @@
+"""verdict.json of `fit`: which network ships, its mIOU with interval, what it beat and by how much."""
+
+import pathlib
+from typing import Any
+
+from deeplab_dpc.arch.cell import Cell
+from deeplab_dpc.arch.library import shipped_cells
+from deeplab_dpc.cli.fit_plan_file import Plan
+from deeplab_dpc.files import read_json, write_json
+
+VERDICT_FILE = "verdict.json"
+BASELINE = "baseline"  # the place of its run
+FEW_EPOCHS = 20  # fewer are far from what a network can learn from the images
+
+
+def read_verdict(root: pathlib.Path) -> dict[str, Any]:
+    value: dict[str, Any] = read_json(root / VERDICT_FILE, "verdict")
+    return value
+
+
+def write_verdict(root: pathlib.Path, plan: Plan) -> dict[str, Any]:
+    """Writes it from the evaluations and their comparison, and returns it.
+
+    `run` is the run that ships, relative to the directory; `over` is None where nothing was trained after the baseline.
+    """
+    last = plan["last_run"]
+    shipped, over = last, None
+    if last != BASELINE:
+        comparison = read_json(root / "comparison" / "comparison.json", "comparison")["miou"]
+        difference, bounds = comparison["difference"], comparison["interval"]
+        names = (_last(root, plan), _baseline(plan))
+        if difference < 0:
+            shipped, difference, names = BASELINE, -difference, names[::-1]
+            bounds = bounds and [-bounds[1], -bounds[0]]
+        over = {
+            "best": names[0],
+            "other": names[1],
+            "difference": difference,
+            "interval": bounds,
+            "excludes_0": comparison["excludes_0"],
+        }
+    metrics, test = read_metrics(root / shipped, "val"), read_metrics(root / shipped, "test")
+    assert metrics is not None
+    sentence = f"mIOU {_percent(metrics)} on the {metrics['num_images']} images of val: "
+    sentence += f"{_baseline(plan)}, since no time was left for more." if over is None else _over(over)
+    if test is not None:
+        sentence += f" On the {test['num_images']} images of test, which nothing was chosen by: {_percent(test)}."
+    verdict = {
+        "sentence": sentence,
+        "note": _note(root, plan, shipped),
+        "run": shipped,
+        "miou": metrics["miou"],
+        "interval": metrics["intervals"]["miou"],
+        "over": over,
+        "test_miou": None if test is None else test["miou"],
+    }
+    write_json(root / VERDICT_FILE, verdict)
+    return verdict
+
+
+def _note(root: pathlib.Path, plan: Plan, shipped: str) -> str:
+    """Returns what is to be said of a training that was short; empty for others."""
+    steps = plan["baseline_steps"] if shipped == BASELINE else plan.get("training_number_of_steps")
+    if steps is None:
+        steps = read_json(root / "search" / "verdict.json", "verdict of the search")["best"]["steps"]
+    epochs = steps * plan["train_batch_size"] / plan.data.train
+    if epochs >= FEW_EPOCHS:
+        return ""
+    return (
+        f"Its last training has seen each image of train {epochs:.1f} times, which is little: more is to be had of a "
+        "longer one (--hours, with another --workdir)."
+    )
+
+
+def _over(over: dict[str, Any]) -> str:
+    bounds = over["interval"]
+    clear = "" if over["excludes_0"] else ", not clearly"
+    spread = f" ({100 * bounds[0]:+.2f} to {100 * bounds[1]:+.2f}{clear})" if bounds else ""
+    return f"{over['best']}, {100 * over['difference']:.2f} points{spread} over {over['other']}."
+
+
+def read_metrics(run: pathlib.Path, split: str) -> dict[str, Any] | None:
+    """Returns metrics.json of an evaluation; None if there is none."""
+    path = run / f"eval_{split}" / "metrics.json"
+    if not path.exists():
+        return None
+    value: dict[str, Any] = read_json(path, "evaluation")
+    return value
+
+
+def _baseline(plan: Plan) -> str:
+    return f"the baseline (DeepLabv3+ with ASPP, {plan['baseline_steps']:,} steps)"
+
+
+def _last(root: pathlib.Path, plan: Plan) -> str:
+    if not plan["search"]:
+        return f"DeepLabv3+ with ASPP, trained on to {plan['training_number_of_steps']:,} steps"
+    best = read_json(root / "search" / "verdict.json", "verdict of the search")["best"]
+    cell = Cell.from_json(best["cell"])
+    known = next((name for name, one in shipped_cells().items() if one.digest() == cell.digest()), None)
+    named = f"the cell {known}" if known else "a found cell"
+    steps = plan.get("training_number_of_steps", best["steps"])
+    return f"DeepLabv3+ with {named}, {steps:,} steps from the baseline's backbone"
+
+
+def _percent(metrics: dict[str, Any]) -> str:
+    bounds = metrics["intervals"]["miou"]
+    spread = f" (95 % interval {100 * bounds[0]:.2f} to {100 * bounds[1]:.2f})" if bounds else ""
+    return f"{100 * metrics['miou']:.2f} %{spread}"

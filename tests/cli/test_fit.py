@@ -1,0 +1,244 @@
+"""fit: what it refuses, the classes it finds, and the record of its stages."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deeplab_dpc.cli import fit_state
+from deeplab_dpc.cli.fit_page import advice
+from deeplab_dpc.cli.fit_plan import Choice
+from deeplab_dpc.cli.fit_plan_file import Plan
+from deeplab_dpc.cli.fit_schedule import Fingerprint, Measured
+from deeplab_dpc.cli.fit_state import STAGES, Stages
+from deeplab_dpc.cli.fit_verdict import write_verdict
+from deeplab_dpc.cli.main import execute
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.files import write_json
+
+FLAGS = {"hours": "1.0"}
+
+
+@pytest.fixture
+def fit(tmp_path, monkeypatch, capsys):
+    """Runs the command in an empty directory that has photos/; returns its status and what it said."""
+    monkeypatch.chdir(tmp_path)
+    _write(tmp_path / "photos", [0, 100, 200], is_label=False)
+
+    def run(*flags):
+        status = execute("fit", ["--workdir=R", *flags])
+        captured = capsys.readouterr()
+        return status, " ".join((captured.err if status else captured.out).split())
+
+    return run
+
+
+def _write(folder, ids, is_label=True):
+    folder.mkdir()
+    for number in range(6):
+        pixels = np.resize(np.array(ids, "uint8"), (40, 48))
+        if not is_label:
+            pixels = np.stack([pixels, np.full_like(pixels, number), pixels], axis=-1)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--hours=0"], "--hours=0 must be the hours that it may take, 0.01 or more."),
+        (["--hours=-1"], "--hours=-1 must be the hours"),
+        (["--hours=nan"], "--hours=nan must be the hours"),
+        (["--images=absent", "--labels=photos"], "--images=absent does not exist"),
+        (["--images=photos", "--labels=absent"], "--labels=absent does not exist"),
+        (["--images=photos"], "--labels is required: the folder of label PNGs for the images of --images=photos."),
+        (["--labels=photos"], "--labels needs --images"),
+        (["--data_dir=absent"], "--data_dir=absent does not exist"),
+        (
+            ["--images=photos", "--labels=photos", "--data_dir=photos"],
+            "Give either --images (own images) or --data_dir",
+        ),
+        (["--dense_prediction_cell_json=psp"], "give it as one of --warm_starts"),
+        (["--data_dir=photos"], "photos"),
+        (["--tf_initial_checkpoint=absent"], "there is no file absent.index"),
+        (["--restore_moving_averages"], "is for --tf_initial_checkpoint; give that too"),
+        (["--train_split=val"], "Unknown command line flag 'train_split'"),
+    ],
+)
+def test_wrong_flags_get_a_sentence(fit, flags, said):
+    status, text = fit(*flags)
+    assert status == 2
+    assert said in text
+    assert text.count("Traceback") == 0
+
+
+def test_a_file_for_a_workdir_is_refused(fit, tmp_path):
+    (tmp_path / "R").write_text("")
+    status, text = fit()
+    assert status == 2
+    assert "must be a folder" in text
+
+
+@pytest.mark.parametrize(
+    ("ids", "said"),
+    [
+        ([0, 255], "if 255 is the object, give --classes=background,object --label_map=255:1,*:same."),
+        ([3], "--classes is required, since the labels in masks have the ids 3"),
+        ([0, 200], "--classes is required, since the labels in masks have the ids 0, 200"),
+        ([255], "has no label with an id below 255"),
+    ],
+)
+def test_labels_that_tell_no_classes_get_a_sentence(fit, tmp_path, ids, said):
+    _write(tmp_path / "masks", ids)
+    status, text = fit("--images=photos", "--labels=masks")
+    assert status == 2
+    assert said in text
+
+
+def test_masks_of_0_and_255_with_named_classes_end_at_the_check_and_the_cure_can_be_given(fit, tmp_path):
+    _write(tmp_path / "masks", [0, 255])
+    own = ("--images=photos", "--labels=masks", "--classes=background,object")
+    status, text = fit(*own)
+    assert status == 2
+    assert "--label_map=255:1,*:same" in text
+    record = json.loads((tmp_path / "R" / "fit.json").read_text())
+    assert "check" not in record["done"]
+    status, text = fit(*own, "--label_map=255:300,*:same")  # the directory is not bound to the flags that failed
+    assert status == 2
+    assert "begun with other flags" not in text
+
+
+def test_classes_are_counted_in_the_labels_or_read_beside_them(fit, tmp_path, capsys):
+    from absl import flags
+
+    from deeplab_dpc.cli.fit_classes import find_classes
+    from deeplab_dpc.cli.flags import fit as command
+
+    values = flags.FlagValues()
+    command.define_flags(values)
+    _write(tmp_path / "masks", [0, 2, 255])
+    values(["fit", "--images=photos", "--labels=masks"])
+    assert find_classes(values) == "class_0,class_1,class_2"
+    (tmp_path / "masks" / "classes.txt").write_text("a\nb\nc\n")
+    assert find_classes(values) == "masks/classes.txt"
+    values(["fit", "--classes=x,y"])
+    assert find_classes(values) == "x,y"
+
+
+def test_time_counts_over_starts(tmp_path, monkeypatch):
+    monkeypatch.setattr(fit_state, "BEAT_SECONDS", 0.01)
+    record = tmp_path / "fit.json"
+    stages = Stages(tmp_path, FLAGS, 3600)
+    with stages.stage("convert"):
+        for _ in range(500):
+            if record.exists() and json.loads(record.read_text())["begun"].get("convert", 0) >= 0.1:
+                break
+            time.sleep(0.01)
+        as_killed = json.loads(record.read_text())  # what a kill -9 would leave here
+    assert as_killed["done"] == {}
+    as_killed["begun"]["convert"] = 100.0
+    record.write_text(json.dumps(as_killed))
+    again = Stages(tmp_path, FLAGS, 3600)
+    assert again.used >= 100
+    assert not again.is_done("convert")
+    with again.stage("convert"):
+        pass
+    assert again.seconds_of("convert") >= 100
+    assert Stages(tmp_path, FLAGS, 3600).is_done("convert")
+
+
+def test_stage_that_fails_is_not_done(tmp_path):
+    stages = Stages(tmp_path, FLAGS, 3600)
+    with pytest.raises(ZeroDivisionError), stages.stage("plan"):
+        raise ZeroDivisionError
+    assert not Stages(tmp_path, FLAGS, 3600).is_done("plan")
+
+
+def test_directory_is_bound_to_the_flags_once_the_data_are_right(fit, tmp_path):
+    stages = Stages(tmp_path / "R", {"hours": "0.5"}, 1800)
+    stages.skip("convert", "")
+    assert Stages(tmp_path / "R", FLAGS, 3600).used == 0
+    stages.skip("check", "")
+    with pytest.raises(UserError, match=r"--hours \(was 0.5, now 1.0\)"):
+        Stages(tmp_path / "R", FLAGS, 3600)
+    status, text = fit("--hours=0.25", "--seed=3")
+    assert status == 2
+    assert "--seed (was not given, now 3)" in text
+    assert "give the same flags to continue it, or another --workdir" in text
+
+
+def test_damaged_record_is_named(tmp_path):
+    (tmp_path / "fit.json").write_text('{"flags": {}}')
+    with pytest.raises(UserError, match=r"fit\.json is damaged"):
+        Stages(tmp_path, FLAGS, 3600)
+
+
+def test_every_stage_has_its_work():
+    from deeplab_dpc.cli.fit_stages import Fit
+
+    assert all(callable(getattr(Fit, f"_{name}")) for name in STAGES)
+
+
+@pytest.fixture
+def plan(tmp_path):
+    data = Fingerprint({"train": 9}, (65, 65), (65, 65), {"road": 0.99, "pole": 0.01}, {"road": 4.0, "pole": 0.5})
+    return Plan(tmp_path / "plan.json", data, Measured((65, 65), 0.1, 5.0), {"search": Choice(True, "why")})
+
+
+def test_plan_is_read_as_it_was_written_and_decisions_stay(plan, tmp_path):
+    plan.decide("rerank_steps", 7, "first")
+    plan.note("step_seconds", 0.5)
+    again = Plan.read(tmp_path)
+    assert again.decide("rerank_steps", 9, "second") == 7
+    assert again.decide("rerank_steps", 9, "third", replace=True) == 9
+    assert again.notes == {"step_seconds": 0.5}
+    assert again["search"] is True
+    (tmp_path / "plan.json").write_text("{}")
+    with pytest.raises(UserError, match="is damaged"):
+        Plan.read(tmp_path)
+
+
+@pytest.mark.parametrize(("difference", "shipped"), [(0.05, "final"), (-0.05, "baseline")])
+def test_the_better_of_both_ships_and_the_verdict_says_over_what(plan, tmp_path, difference, shipped):
+    for name, value in (
+        ("search", False),
+        ("baseline_steps", 40),
+        ("training_number_of_steps", 90),
+        ("last_run", "final"),
+    ):
+        plan.decide(name, value, "", replace=True)
+    plan.decide("train_batch_size", 4, "")
+    for run in ("baseline", "final"):
+        metrics = {"miou": 0.5, "intervals": {"miou": [0.4, 0.6]}, "num_images": 7}
+        write_json(tmp_path / run / "eval_val" / "metrics.json", metrics)
+    miou = {"difference": difference, "interval": [difference - 0.01, difference + 0.02], "excludes_0": True}
+    write_json(tmp_path / "comparison" / "comparison.json", {"miou": miou})
+    verdict = write_verdict(tmp_path, plan)
+    assert verdict["run"] == shipped
+    assert verdict["sentence"].startswith("mIOU 50.00 % (95 % interval 40.00 to 60.00) on the 7 images of val: ")
+    assert "5.00 points (+4.00 to +7.00)" in verdict["sentence"] or shipped == "baseline"
+    assert "5.00 points (+3.00 to +6.00)" in verdict["sentence"] or shipped == "final"
+    steps = "40" if shipped == "baseline" else "90"
+    assert f"{steps} steps" in verdict["sentence"].partition("points")[0]
+    assert ("which is little" in verdict["note"]) == (shipped == "baseline")
+
+
+def test_a_test_split_is_in_the_verdict(plan, tmp_path):
+    for name, value in (("baseline_steps", 400), ("last_run", "baseline"), ("train_batch_size", 4)):
+        plan.decide(name, value, "")
+    for split in ("val", "test"):
+        metrics = {"miou": 0.25, "intervals": {"miou": None}, "num_images": 3}
+        write_json(tmp_path / "baseline" / f"eval_{split}" / "metrics.json", metrics)
+    verdict = write_verdict(tmp_path, plan)
+    assert verdict["over"] is None
+    assert (
+        "since no time was left for more. On the 3 images of test, which nothing was chosen by: 25.00 %."
+        in (verdict["sentence"])
+    )
+
+
+def test_advice_is_about_what_the_class_is(plan):
+    assert "rare, 1.00 %" in advice("pole", plan)
+    assert "a square of 0.5 feature cells" in advice("pole", plan)
+    assert "neither rare nor small" in advice("road", plan)

@@ -1,0 +1,159 @@
+"""The planner of fit: pure functions of the data's fingerprint, the rehearsal and the time."""
+
+import dataclasses
+import math
+
+import pytest
+
+from deeplab_dpc.cli.fit_plan import (
+    BASELINE_EPOCHS,
+    LEAST_CONTEST_STEPS,
+    MAX_EPOCHS,
+    OF_SEARCH,
+    network_choices,
+    search_choices,
+    time_choices,
+)
+from deeplab_dpc.cli.fit_schedule import Fingerprint, Measured, contest_cost, contest_steps, final_steps
+
+PHOTOS = Fingerprint({"train": 367, "val": 101}, (360, 480), (360, 480), {"sky": 0.9, "pole": 0.1}, {"sky": 9.0})
+FEW = dataclasses.replace(PHOTOS, images={"train": 23, "val": 6})
+SLOW = Measured((321, 321), 0.4, 20.0)  # two CPU cores
+FAST = Measured((513, 513), 0.005, 30.0)  # an accelerator
+HOUR = 3600.0
+
+
+def _values(choices):
+    return {name: choice.value for name, choice in choices.items()}
+
+
+def _planned(data=PHOTOS, measured=SLOW, left=HOUR, given=None):
+    return time_choices(data, measured, left, given or {}, measured.crop)
+
+
+def test_few_images_are_not_trained_on_for_thousands_of_epochs():
+    values = _values(_planned(FEW, FAST, 100 * HOUR))
+    assert values["baseline_steps"] * values["train_batch_size"] <= BASELINE_EPOCHS * 23 + values["train_batch_size"]
+    assert values["most_steps"] * values["train_batch_size"] <= MAX_EPOCHS * 23 + values["train_batch_size"]
+    assert final_steps(values["baseline_steps"], 99 * HOUR, 0.04, values["most_steps"]) == values["most_steps"]
+
+
+def test_few_images_have_no_search_and_the_reason_is_said():
+    choice = _planned(FEW, FAST, 10 * HOUR)["search"]
+    assert choice.value is False
+    assert "23 images of train and 6 of val are too few" in choice.reason
+
+
+def test_short_time_has_no_search_and_the_reason_is_said():
+    choices = _planned(left=0.05 * HOUR)
+    assert choices["search"].value is False
+    assert "too little time" in choices["search"].reason
+    assert "num_candidates" not in choices
+
+
+def test_long_time_has_a_search_whose_finalists_include_aspp():
+    values = _values(_planned(left=4 * HOUR))
+    assert values["search"] is True
+    assert "aspp" in values["warm_starts"].split(",")
+    assert values["rerank_top_k"] >= 1
+
+
+@pytest.mark.parametrize("hours", [0.05, 0.1, 0.25, 0.5, 1, 2, 8, 24])
+@pytest.mark.parametrize("measured", [SLOW, FAST])
+def test_more_time_never_means_fewer_steps_than_the_time_has(hours, measured):
+    values = _values(_planned(measured=measured, left=hours * HOUR))
+    height, width = values["train_crop_size"]
+    step = values["train_batch_size"] * measured.seconds_per_image * height * width / math.prod(measured.crop)
+    assert values["baseline_steps"] >= 1
+    assert values["baseline_steps"] * step <= 0.31 * hours * HOUR or values["baseline_steps"] == 1
+    assert height % 16 == width % 16 == 1
+
+
+def test_crop_is_bounded_by_the_image_and_by_time_and_memory():
+    small = dataclasses.replace(PHOTOS, largest_size=(100, 150))
+    assert _values(network_choices(small, {}, has_accelerator=False))["train_crop_size"] == (113, 161)
+    assert _values(network_choices(PHOTOS, {}, has_accelerator=False))["train_crop_size"] == (321, 321)
+    assert _values(network_choices(PHOTOS, {}, has_accelerator=True))["train_crop_size"] == (369, 481)
+    long, short = (_values(_planned(left=hours * HOUR))["train_crop_size"] for hours in (1, 0.08))
+    assert long == (321, 321)
+    assert 225 <= short[0] < 321
+    tight = dataclasses.replace(FAST, memory_per_image=4e9, memory_available=8e9)
+    choice = _planned(measured=tight)["train_crop_size"]
+    assert choice.value[0] < 513
+    assert choice.reason == "for want of memory"
+
+
+def test_rates_of_aspp_are_those_that_a_crop_can_train():
+    assert _planned()["atrous_rates"].value == "6,12,18"
+    short = _planned(left=0.05 * HOUR)
+    assert short["train_crop_size"].value == (225, 225)
+    assert short["atrous_rates"].value == "4,9,13"
+    whole = dataclasses.replace(PHOTOS, largest_size=(129, 129))  # the crop is the image: no other taps are active
+    assert time_choices(whole, SLOW, HOUR, {}, (129, 129))["atrous_rates"].value == "6,12,18"
+    assert _planned(left=0.05 * HOUR, given={"atrous_rates": "2"})["atrous_rates"].value == "2"
+
+
+def test_without_a_checkpoint_the_plan_says_so_and_takes_a_small_network():
+    choices = network_choices(PHOTOS, {}, has_accelerator=False)
+    assert "from scratch" in choices["tf_initial_checkpoint"].reason
+    assert choices["depth_multiplier"].value == 0.5
+    started = network_choices(PHOTOS, {"tf_initial_checkpoint": "model.ckpt"}, has_accelerator=False)
+    assert started["tf_initial_checkpoint"].value == "model.ckpt"
+    assert "depth_multiplier" not in started
+
+
+def test_given_flags_come_first_and_the_plan_says_so():
+    given = {
+        "train_crop_size": (65, 65),
+        "train_batch_size": 2,
+        "baseline_steps": 7,
+        "search": True,
+        "feature_views": 3,
+    }
+    choices = {**network_choices(PHOTOS, given, False), **_planned(left=0.05 * HOUR, given=given)}
+    for name, value in given.items():
+        assert choices[name].value == value
+        assert choices[name].given
+        assert choices[name].reason == "given on the command line"
+    assert not choices["base_learning_rate"].given
+
+
+def test_aspp_is_a_finalist_though_the_given_warm_starts_lack_it():
+    choice = _planned(left=4 * HOUR, given={"warm_starts": "psp"})["warm_starts"]
+    assert choice.value == "aspp,psp"
+    assert "ASPP beside them" in choice.reason
+
+
+def test_what_the_baseline_measured_can_bring_a_search_or_take_it_away():
+    slow, quick = (search_choices(PHOTOS, 600.0, step, 15.0, {})["search"] for step in (5.0, 0.2))
+    assert not slow.value
+    assert quick.value
+    kept = search_choices(PHOTOS, 600.0, 5.0, 15.0, {"search": True})
+    assert kept["search"].given
+    assert kept["warm_starts"].value == "aspp,conv1x1"
+    assert set(kept) == set(OF_SEARCH)
+
+
+def test_contest_leaves_time_for_the_training_after_it():
+    steps = contest_steps(left=1000, finalists=4, step=1.0, each=20.0, rounds=1, seeds=1, most=10_000)
+    spent = 4 * (steps * 1.0 + 20.0)
+    assert steps > LEAST_CONTEST_STEPS
+    assert 300 < spent < 600
+    assert contest_steps(left=1000, finalists=4, step=1.0, each=20.0, rounds=2, seeds=2, most=10_000) < steps
+
+
+def test_contest_of_no_time_has_a_step_in_each_round():
+    assert contest_steps(left=-5, finalists=4, step=1.0, each=20.0, rounds=2, seeds=1, most=100) == 2
+
+
+def test_half_of_the_finalists_leave_after_the_first_round():
+    assert contest_cost(rounds=1, seeds=1) == 1.0
+    assert contest_cost(rounds=2, seeds=1) == 0.75
+    assert contest_cost(rounds=2, seeds=2) == 1.25
+
+
+def test_last_training_goes_on_at_least_a_little():
+    assert final_steps(done=100, left=-50, step=1.0, most=1000) == 110
+    assert final_steps(done=100, left=400, step=1.0, most=1000) == 500
+    assert final_steps(done=100, left=4000, step=1.0, most=1000) == 1000
+    assert final_steps(done=100, left=4000, step=1.0, most=50) == 101

@@ -1,0 +1,104 @@
+"""fit from its beginning to index.html, killed in the middle."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from tiny_network import GENOTYPE
+
+from deeplab_dpc.cli.main import execute
+from deeplab_dpc.files import write_json
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+FLAGS = (
+    "--workdir=R",
+    "--hours=0.05",
+    "--model_variant=auto_deeplab",
+    "--genotype_json=tiny.json",
+    "--nas_stem_output_num_conv_filters=2",
+    "--aspp_convs_filters=8",
+    "--decoder_filters=8",
+    "--train_crop_size=33,33",
+    "--train_batch_size=2",
+    "--baseline_steps=4",
+    "--search",
+    "--warm_starts=conv1x1",
+    "--num_branches=1",
+    "--num_candidates=1",
+    "--proxy_steps=2",
+    "--rerank_top_k=1",
+    "--rerank_steps=2",
+    "--contest_rounds=1",
+    "--contest_seeds=1",
+    "--training_number_of_steps=6",
+)
+DEADLINE = 600  # seconds
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory, shapes):
+    """The directory of a run that was killed -9 when its baseline was done, and its flags."""
+    folder = tmp_path_factory.mktemp("fit")
+    write_json(folder / "tiny.json", GENOTYPE.to_json())
+    flags = [*FLAGS, f"--data_dir={shapes.path}"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with open(folder / "log.txt", "w") as log:
+        process = subprocess.Popen(
+            [sys.executable, ROOT / "fit.py", *flags], cwd=folder, env=environment, stdout=log, stderr=log
+        )
+    record, begun = folder / "R" / "fit.json", time.monotonic()
+    while not record.exists() or "baseline" not in json.loads(record.read_text())["done"]:
+        assert process.poll() is None, (folder / "log.txt").read_text()
+        assert time.monotonic() - begun < DEADLINE
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    return folder, flags
+
+
+def test_killed_run_goes_on_and_ends_with_a_network_and_a_page(killed, monkeypatch, capsys):
+    folder, flags = killed
+    monkeypatch.chdir(folder)
+    root = folder / "R"
+    before = json.loads((root / "fit.json").read_text())
+    trained = (root / "baseline" / "metrics.csv").stat().st_mtime_ns
+    status = execute("fit", flags)
+    captured = capsys.readouterr()
+    assert status == 0, captured.err
+    after = json.loads((root / "fit.json").read_text())
+    assert {name: after["done"][name] for name in before["done"]} == before["done"]
+    assert (root / "baseline" / "metrics.csv").stat().st_mtime_ns == trained
+    assert "[4/10]" not in captured.out
+    choices = json.loads((root / "plan.json").read_text())["choices"]
+    assert choices["warm_starts"]["value"] == "aspp,conv1x1"
+    assert choices["baseline_steps"]["given"]
+    verdict = json.loads((root / "verdict.json").read_text())
+    assert verdict["sentence"] in " ".join(captured.out.split())
+    assert verdict["run"] in ("baseline", "final")
+    assert "has seen each image of train 1.0 times" in verdict["note"] or verdict["run"] == "baseline"
+    metrics = json.loads((root / verdict["run"] / "eval_val" / "metrics.json").read_text())
+    assert metrics["miou"] == verdict["miou"]
+    assert (root / "model" / "saved_model.pb").exists()
+    assert (root / "model.tflite").exists()
+    page = (root / "index.html").read_text()
+    assert "mIOU" in page.partition("<h1>")[2].partition("</h1>")[0]
+    assert "data:image/png;base64," in page
+    assert "Finalists, trained for real" in page
+    assert "baseline_steps = 4" in page
+
+
+def test_finished_run_says_its_verdict_again_and_trains_nothing(killed, monkeypatch, capsys):
+    folder, flags = killed
+    monkeypatch.chdir(folder)
+    if not (folder / "R" / "verdict.json").exists():
+        pytest.skip("the run before was not finished")
+    made = (folder / "R" / "model.tflite").stat().st_mtime_ns
+    assert execute("fit", flags) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert json.loads((folder / "R" / "verdict.json").read_text())["sentence"] in out
+    assert (folder / "R" / "model.tflite").stat().st_mtime_ns == made
