@@ -171,5 +171,5 @@ def run_command(command: str, **arguments: object) -> None:
     argv = [f"--{name}={flag_text(value)}" for name, value in arguments.items()]
     console.print(f"deeplab-dpc {command.replace('_', '-')} {' '.join(argv)}", style="bold")
     keras.utils.clear_session()
-    module = importlib.import_module(f"deeplab_dpc.cli.{command}")
-    module.main(parse(module, command, argv))
+    flag_module = importlib.import_module(f"deeplab_dpc.cli.flags.{command}")
+    importlib.import_module(f"deeplab_dpc.cli.{command}").main(parse(flag_module, command, argv))
