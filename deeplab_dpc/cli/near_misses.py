@@ -110,7 +110,7 @@ def unknown_flag(name: str, known: Iterable[str], elsewhere: Callable[[str], Seq
     if here is not None:
         return f"{unknown}: it is --{here} here{UNITS.get(plain, '')}."
     if plain not in known and (others := elsewhere(plain)):
-        return f"{unknown}: it is a flag of {' and '.join(others)}."
+        return f"{unknown}: it is a flag of {' and '.join(filter(None, (', '.join(others[:-1]), others[-1])))}."
     meant = plain if plain in known else _alike(plain, known)
     return f"{unknown}." if meant is None else f"{unknown}; did you mean --{meant}?"
 
