@@ -223,7 +223,9 @@ def search_choices(data: Fingerprint, learning: float, step: float, each: float,
     chooser = _Chooser(given)
     finalists, steps, reason = _finalists(data, learning, step, each)
     if chooser.choose("search", finalists > 0, reason):
-        _sizes(data, learning, max(finalists, min(FINALISTS)), steps, step, chooser)
+        # Several rounds start several trainings, which must not take longer than the steps.
+        rich = steps if steps * step >= 2 * each else 0
+        _sizes(data, learning, max(finalists, min(FINALISTS)), rich, step, chooser)
     return chooser.choices
 
 

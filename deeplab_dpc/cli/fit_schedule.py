@@ -91,11 +91,15 @@ def candidates(seconds_left: float, seconds_a_cell: float, has_been: int) -> int
     return max(2, min(1000, has_been + int(seconds_left / max(seconds_a_cell, 0.1))))
 
 
-def contest_cost(rounds: int, seeds: int) -> float:
-    """Returns the steps of a contest of which half leave after the first round, by finalists times the last steps."""
+def contest_cost(finalists: int, rounds: int, seeds: int) -> tuple[float, float]:
+    """Returns what a contest takes for each finalist: trainings of the last round's steps, and starts of a training.
+
+    Of several rounds (two are meant) half of the finalists, but two at least, are taken to go on after the first.
+    """
     if rounds == 1:
-        return float(seeds)
-    return 0.5 + 0.5 * (seeds - 0.5)
+        return float(seeds), float(seeds)
+    stay = max(0.5, 2 / finalists)
+    return 0.5 + stay * (seeds - 0.5), 1.0 + stay * (2 * seeds - 1)
 
 
 def contest_steps(left: float, finalists: int, step: float, each: float, rounds: int, seeds: int, most: int) -> int:
@@ -110,8 +114,8 @@ def contest_steps(left: float, finalists: int, step: float, each: float, rounds:
       most: steps that the network that ships may have.
     """
     share = CONTEST_SHARE / (1 - BASELINE_SHARE - SEARCH_SHARE)
-    cost = contest_cost(rounds, seeds)
-    steps = int((share * left / finalists - each * cost) / (step * cost))
+    trainings, starts = contest_cost(finalists, rounds, seeds)
+    steps = int((share * left / finalists - each * starts) / (step * trainings))
     return max(2 ** (rounds - 1), min(steps, most // 2))
 
 

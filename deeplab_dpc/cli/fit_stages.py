@@ -207,7 +207,8 @@ class Fit:
         step, each = plan.notes["step_seconds"], self._each(plan)
         left = self.stages.left - self._reserve(plan) - plan.notes["start_seconds"]
         steps = contest_steps(left, finalists, step, each, rounds, seeds, plan["most_steps"])
-        cost = finalists * (steps * step * contest_cost(rounds, seeds) + each)
+        trainings, starts = contest_cost(finalists, rounds, seeds)
+        cost = finalists * (steps * step * trainings + each * starts)
         reason = f"{finalists} finalists at {step:.2f} s a step, about {cost:.0f} s of the {left:.0f} s that are left"
         if "rerank_steps" in self.given:
             steps, reason = self.given["rerank_steps"], "given on the command line"

@@ -147,9 +147,15 @@ def test_contest_of_no_time_has_a_step_in_each_round():
 
 
 def test_half_of_the_finalists_leave_after_the_first_round():
-    assert contest_cost(rounds=1, seeds=1) == 1.0
-    assert contest_cost(rounds=2, seeds=1) == 0.75
-    assert contest_cost(rounds=2, seeds=2) == 1.25
+    assert contest_cost(finalists=6, rounds=1, seeds=1) == (1.0, 1.0)
+    assert contest_cost(finalists=6, rounds=2, seeds=1) == (0.75, 1.5)
+    assert contest_cost(finalists=6, rounds=2, seeds=2) == (1.25, 2.5)
+    assert contest_cost(finalists=2, rounds=2, seeds=1) == (1.0, 2.0)
+
+
+def test_several_rounds_are_not_planned_where_their_starts_would_take_the_time():
+    quick, slow = (search_choices(PHOTOS, 4 * HOUR, 0.5, each, {})["contest_rounds"].value for each in (10.0, 900.0))
+    assert (quick, slow) == (2, 1)
 
 
 def test_last_training_goes_on_at_least_a_little():
