@@ -211,7 +211,7 @@ class Fit:
         reason = f"{finalists} finalists at {step:.2f} s a step, about {cost:.0f} s of the {left:.0f} s that are left"
         if "rerank_steps" in self.given:
             steps, reason = self.given["rerank_steps"], "given on the command line"
-        elif steps < LEAST_CONTEST and not plan.choices["search"].given and "rerank_steps" not in plan.choices:
+        elif steps < LEAST_CONTEST and "rerank_steps" not in plan.choices:
             no_time = f"the {left:.0f} s that are left are no time for a contest; the baseline is trained on instead"
             console.print(no_time)
             plan.replace(OF_SEARCH, {"search": Choice(False, no_time)})
