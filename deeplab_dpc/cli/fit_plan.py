@@ -48,6 +48,7 @@ OF_SEARCH = (
     "contest_rounds",
     "contest_seeds",
 )
+SEARCH_STARTS = 2  # starts and evaluations of a training, that caching the features and compiling the proxy take
 CELL_SHARE, CELL_SECONDS = 0.04, 4.0  # of a step of the network, that a step of the proxy takes; beside the steps
 
 
@@ -221,6 +222,7 @@ def search_choices(data: Fingerprint, learning: float, step: float, each: float,
       given: flags of the command line by name.
     """
     chooser = _Chooser(given)
+    learning = max(0.0, learning - SEARCH_STARTS * each)
     finalists, steps, reason = _finalists(data, learning, step, each)
     if chooser.choose("search", finalists > 0, reason):
         # Several rounds start several trainings, which must not take longer than the steps.

@@ -5,7 +5,7 @@ Steps that depend on what the stages before really took are decided by these whe
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 # Shares of the time for learning, with a search; what is left over goes to the stages after.
 BASELINE_SHARE, SEARCH_SHARE, CONTEST_SHARE = 0.2, 0.15, 0.3
@@ -89,6 +89,17 @@ def search_seconds(left: float) -> float:
 def candidates(seconds_left: float, seconds_a_cell: float, has_been: int) -> int:
     """Returns how many candidates fit into the rest of the search's time, at least two."""
     return max(2, min(1000, has_been + int(seconds_left / max(seconds_a_cell, 0.1))))
+
+
+def cell_seconds(warm_starts: Sequence[float]) -> float:
+    """Returns what a cell may take by what the warm starts took in turn, of which the first compiled.
+
+    A single other one may be the 1x1 convolution, which is cheaper than cells are.
+    """
+    others = warm_starts[1:]
+    if not others:
+        return warm_starts[0] if warm_starts else 1.0
+    return max(others) if len(others) > 1 else 2 * others[0]
 
 
 def contest_cost(finalists: int, rounds: int, seeds: int) -> tuple[float, float]:

@@ -12,7 +12,6 @@ plan.json, verdict.json, index.html
 
 import math
 import pathlib
-import statistics
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -24,11 +23,12 @@ from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.fit_commands import SHARED, Commands, step_seconds
 from deeplab_dpc.cli.fit_fingerprint import fingerprint
 from deeplab_dpc.cli.fit_page import write_index
-from deeplab_dpc.cli.fit_plan import OF_SEARCH, network_choices, search_choices, time_choices
+from deeplab_dpc.cli.fit_plan import OF_SEARCH, Choice, network_choices, search_choices, time_choices
 from deeplab_dpc.cli.fit_plan_file import Plan
 from deeplab_dpc.cli.fit_schedule import (
     BASELINE_SHARE,
     candidates,
+    cell_seconds,
     contest_cost,
     contest_steps,
     final_reserve,
@@ -46,6 +46,7 @@ REHEARSED = 4  # images of a batch
 EVALUATION_SHARE = 0.7  # of what a whole eval takes, that one takes in a training that is going on
 MOST_EVALUATIONS = 5  # while the last training goes on
 EVALUATED_TIME = 0.1  # share of that training which they may take
+LEAST_CONTEST = 10  # steps; what a contest of fewer says is not worth its starts
 SHORT_SEARCH = 120.0  # seconds; in less, a measurement before the search would take too much of it
 
 
@@ -189,8 +190,7 @@ class Fit:
         if not (plan.choices["num_candidates"].given or is_short or "seconds_a_cell" in plan.notes):
             self.commands.search(plan, num_candidates=0, rerank_top_k=0)
             rows = read_json(self.search_dir / "results.json", "search results")
-            each = [row["seconds"] for row in rows if not row["given_up"]]
-            plan.note("seconds_a_cell", statistics.median(each) if each else 1.0)
+            plan.note("seconds_a_cell", cell_seconds([row["seconds"] for row in rows if not row["given_up"]]))
         if "seconds_a_cell" in plan.notes and "candidates_decided" not in plan.notes:
             rest = seconds - (time.monotonic() - start)
             count = candidates(rest, plan.notes["seconds_a_cell"], 0)
@@ -212,6 +212,11 @@ class Fit:
         reason = f"{finalists} finalists at {step:.2f} s a step, about {cost:.0f} s of the {left:.0f} s that are left"
         if "rerank_steps" in self.given:
             steps, reason = self.given["rerank_steps"], "given on the command line"
+        elif steps < LEAST_CONTEST and "rerank_steps" not in plan.choices:
+            no_time = f"the {left:.0f} s that are left are no time for a contest; the baseline is trained on instead"
+            console.print(no_time)
+            plan.replace(OF_SEARCH, {"search": Choice(False, no_time)})
+            return
         plan.decide("rerank_steps", steps, reason)
         self.commands.search(plan, num_candidates=plan["num_candidates"], rerank_top_k=plan["rerank_top_k"])
 
