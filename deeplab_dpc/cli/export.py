@@ -13,18 +13,25 @@ from typing import Any
 import numpy as np
 from absl import flags
 
+from deeplab_dpc.api.exporting import scaled
 from deeplab_dpc.checkpoint.names import named_arrays
 from deeplab_dpc.checkpoint.run_directory import BEST
 from deeplab_dpc.checkpoint.tf1 import CELL_SUFFIX, write_tf1_checkpoint
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.export_existing import CHECKED, existing_export, has_checkpoint, taken
-from deeplab_dpc.cli.export_images import ExportImages, NamedImage, define_image_flags, scaled
+from deeplab_dpc.cli.export_images import ExportImages, NamedImage, define_image_flags
 from deeplab_dpc.cli.model_source import LoadedModel, define_source_flags, load_model
 from deeplab_dpc.cli.stopping import sigterm_stops
 from deeplab_dpc.config import InferenceConfig
 from deeplab_dpc.console import console
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.export.agreement import check_agreement, measure_agreement
+from deeplab_dpc.export.agreement import (
+    BFLOAT16_AGREEMENT,
+    FLOAT_AGREEMENT,
+    INT8_AGREEMENT,
+    check_agreement,
+    measure_agreement,
+)
 from deeplab_dpc.export.exported_model import load_exported_model
 from deeplab_dpc.export.model_info import ModelInfo, describe_model, weights_digest
 from deeplab_dpc.export.onnx import export_onnx, onnx_packages
@@ -36,10 +43,6 @@ from deeplab_dpc.models.image_predictor import ImagePredictor
 from deeplab_dpc.models.inference_network import inference_network
 from deeplab_dpc.models.predictor import Predictor
 
-# Share of pixels that must have the class that the Keras model gives them.
-BFLOAT16_AGREEMENT = 0.995
-FLOAT_AGREEMENT = 0.999
-INT8_AGREEMENT = 0.97
 FLOAT32 = "float32"
 
 Size = tuple[int, int] | tuple[()]

@@ -8,6 +8,11 @@ import numpy as np
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.image_predictor import ImagePredictor
 
+# Share of pixels that must have the class that the Keras model gives them.
+BFLOAT16_AGREEMENT = 0.995
+FLOAT_AGREEMENT = 0.999
+INT8_AGREEMENT = 0.97
+
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
