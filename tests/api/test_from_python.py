@@ -8,7 +8,7 @@ from PIL import Image
 from deeplab_dpc import Predictor, Segmenter, UserError, evaluate, export_model, read_dataset, train, training_dataset
 from deeplab_dpc.cli.main import execute
 from deeplab_dpc.data.image_files import decode_image
-from deeplab_dpc.files import read_json
+from deeplab_dpc.files import read_json, write_json
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +136,18 @@ def test_training_calls_the_callbacks_and_goes_on(run, dataset, tmp_path):
     assert len(counter.losses) == 2  # it is trained
     with pytest.raises(UserError, match="with another configuration: train.seed .was 3, now 4.; give the same arg"):
         train(tmp_path / "R", dataset, training_number_of_steps=2, seed=4, **protocol, **network)
+
+
+def test_training_is_the_one_of_the_command(run, dataset, tmp_path):
+    config = Segmenter.from_preset(run).config
+    write_json(tmp_path / "tiny.json", config.genotype.to_json())
+    network = ["--model_variant=auto_deeplab", f"--genotype_json={tmp_path}/tiny.json"]
+    head = ["--nas_stem_output_num_conv_filters=2", "--dense_prediction_cell_json=conv1x1"]
+    protocol = ["--training_number_of_steps=2", "--train_batch_size=2", "--train_crop_size=33,33"]
+    place = [f"--data_dir={dataset.path}", f"--workdir={tmp_path}/R"]
+    assert execute("train", [*place, *network, *head, *protocol]) == 0
+    weights = [Segmenter.from_preset(one).get_weights() for one in (run, tmp_path / "R")]
+    assert all(np.array_equal(*pair) for pair in zip(*weights, strict=True))
 
 
 @pytest.mark.parametrize(

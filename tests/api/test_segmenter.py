@@ -8,6 +8,7 @@ import pytest
 from tiny_network import tiny_network
 
 from deeplab_dpc import Segmenter, UserError
+from deeplab_dpc.checkpoint.names import named_arrays
 from deeplab_dpc.models.predictor import Predictor
 
 CLASSES = 3
@@ -207,3 +208,16 @@ def test_mistakes_are_sentences_about_arguments(arguments, message):
 def test_option_that_does_not_exist_is_a_type_error():
     with pytest.raises(TypeError, match="There is no option 'depth'"):
         Segmenter(num_classes=3, depth=1)
+
+
+def test_tensorflow_1_checkpoint_is_a_preset(images, write_tf1_checkpoint, tmp_path):
+    model = _segmenter()
+    prefix = write_tf1_checkpoint(tmp_path / "model.ckpt", named_arrays(model.network))
+    options = model.config.to_json()
+    loaded = Segmenter.from_preset(prefix, classes="sky,road,car", **options)
+    np.testing.assert_array_equal(loaded.predict(images, verbose=0), model.predict(images, verbose=0))
+    assert loaded.class_names == ("sky", "road", "car")
+    with pytest.raises(UserError, match="`num_classes` is required for a TensorFlow 1 checkpoint"):
+        Segmenter.from_preset(prefix)
+    with pytest.raises(UserError, match=f"^(?!.*--).*{prefix}"):
+        Segmenter.from_preset(prefix, **{**options, "num_classes": 4})
