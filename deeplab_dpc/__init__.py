@@ -1,3 +1,69 @@
-"""Search, train, judge and ship semantic segmentation networks in the DeepLab style (arXiv:1809.04184)."""
+"""Search, train, judge and ship semantic segmentation networks in the DeepLab style (arXiv:1809.04184).
+
+The names are found when they are first used: importing the package loads neither TensorFlow nor Keras. docs/python.md
+shows each of them with an example.
+"""
+
+from typing import TYPE_CHECKING
+
+from deeplab_dpc.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from deeplab_dpc import arch, layers
+    from deeplab_dpc.api.cell_search import ScoredCell, search_cells
+    from deeplab_dpc.api.data import read_dataset, training_dataset, validation_dataset
+    from deeplab_dpc.api.evaluation import evaluate
+    from deeplab_dpc.api.exporting import export_model
+    from deeplab_dpc.api.predictor import Prediction, Predictor
+    from deeplab_dpc.api.segmenter import Segmenter
+    from deeplab_dpc.api.training import train
+    from deeplab_dpc.arch.cell import Cell
+    from deeplab_dpc.arch.library import load_cell
+    from deeplab_dpc.arch.space import SearchSpace
+    from deeplab_dpc.errors import UserError
+else:  # Type checkers would take any name for one.
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "Cell": "deeplab_dpc.arch.cell",
+            "Prediction": "deeplab_dpc.api.predictor",
+            "Predictor": "deeplab_dpc.api.predictor",
+            "ScoredCell": "deeplab_dpc.api.cell_search",
+            "SearchSpace": "deeplab_dpc.arch.space",
+            "Segmenter": "deeplab_dpc.api.segmenter",
+            "UserError": "deeplab_dpc.errors",
+            "__version__": __name__,
+            "arch": "deeplab_dpc.arch",
+            "evaluate": "deeplab_dpc.api.evaluation",
+            "export_model": "deeplab_dpc.api.exporting",
+            "layers": "deeplab_dpc.layers",
+            "load_cell": "deeplab_dpc.arch.library",
+            "read_dataset": "deeplab_dpc.api.data",
+            "search_cells": "deeplab_dpc.api.cell_search",
+            "train": "deeplab_dpc.api.training",
+            "training_dataset": "deeplab_dpc.api.data",
+            "validation_dataset": "deeplab_dpc.api.data",
+        },
+    )
 
 __version__ = "0.1.0"
+__all__ = [
+    "Cell",
+    "Prediction",
+    "Predictor",
+    "ScoredCell",
+    "SearchSpace",
+    "Segmenter",
+    "UserError",
+    "__version__",
+    "arch",
+    "evaluate",
+    "export_model",
+    "layers",
+    "load_cell",
+    "read_dataset",
+    "search_cells",
+    "train",
+    "training_dataset",
+    "validation_dataset",
+]

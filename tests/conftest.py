@@ -27,6 +27,9 @@ LONG = (
     "test_auto_deeplab",
     "test_proxy_on_jax",
     "test_contributing",
+    "test_examples",
+    "test_from_python",
+    "test_segmenter",
 )
 # Files that take longest come first, so that processes which share the tests by file end together.
 FIRST = (*LONG, "test_trainer", "test_onnx", "test_reference_models", "test_training_model")

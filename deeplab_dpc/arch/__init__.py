@@ -1,1 +1,32 @@
-"""Architectures as plain values: nothing here loads TensorFlow, Keras or NumPy."""
+"""Architectures as plain values, and the spaces that they are searched in: nothing here loads TensorFlow or Keras."""
+
+from typing import TYPE_CHECKING
+
+from deeplab_dpc.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from deeplab_dpc.arch.cell import BACKBONE, AtrousConv, Branch, Cell, Conv1x1, PyramidPooling
+    from deeplab_dpc.arch.library import load_cell
+    from deeplab_dpc.arch.space import SearchSpace
+else:  # Type checkers would take any name for one.
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            **dict.fromkeys(
+                ("BACKBONE", "AtrousConv", "Branch", "Cell", "Conv1x1", "PyramidPooling"), "deeplab_dpc.arch.cell"
+            ),
+            "SearchSpace": "deeplab_dpc.arch.space",
+            "load_cell": "deeplab_dpc.arch.library",
+        },
+    )
+
+__all__ = [
+    "BACKBONE",
+    "AtrousConv",
+    "Branch",
+    "Cell",
+    "Conv1x1",
+    "PyramidPooling",
+    "SearchSpace",
+    "load_cell",
+]

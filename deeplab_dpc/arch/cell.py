@@ -116,6 +116,17 @@ class Cell:
 
     Any number of branches, rates and grids; SearchSpace is what restricts them.
 
+    Example:
+        from deeplab_dpc import Cell
+        from deeplab_dpc.arch import BACKBONE, AtrousConv, Branch, PyramidPooling
+
+        cell = Cell((Branch(BACKBONE, AtrousConv((1, 6))), Branch(0, PyramidPooling((2, 2)))))
+        print(cell.describe())
+        assert Cell.from_json(cell.to_json()) == cell
+
+    Args:
+      branches: the operations, each with what it reads.
+
     Raises:
       UserError: if there is no branch, or if a branch reads one that does not come before it.
     """

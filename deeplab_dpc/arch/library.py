@@ -38,7 +38,15 @@ def published_genotype() -> Genotype:
 
 
 def load_cell(name_or_path: str | os.PathLike[str]) -> Cell:
-    """The shipped cell of this name, or else the cell in the JSON file at this path.
+    """Returns the shipped cell of this name, or else the cell in the JSON file at this path.
+
+    Example:
+        from deeplab_dpc import load_cell
+
+        print(load_cell("dpc_top1").describe())
+
+    Args:
+      name_or_path: 'dpc_top1' (the published cell), 'aspp', 'psp', 'conv1x1', or a file as a search writes it.
 
     Raises:
       UserError: if there is neither, or if the file holds no valid cell.

@@ -18,6 +18,15 @@ class SearchSpace:
 
     A cell is encoded as two integers a branch: its input + 1, in [0, i] for branch i, and the index of its operation.
 
+    Example:
+        import random
+        from deeplab_dpc import SearchSpace
+
+        space = SearchSpace(num_branches=3, rates=(1, 6, 12), grids=(1, 2, 4))
+        cell = space.sample(random.Random(0))
+        assert cell in space
+        print(space.size, cell.summary())
+
     Args:
       num_branches: >= 1; the paper's B.
       rates: what rate_h and rate_w may be, in feature-map cells at output stride 16.

@@ -8,7 +8,7 @@ from absl import flags
 
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.flags.describe import DEFAULT_SIZE
-from deeplab_dpc.cli.model_source import as_evaluated
+from deeplab_dpc.cli.model_source import evaluated_network
 from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.console import print_table
 from deeplab_dpc.models.segmenter import Segmenter
@@ -19,7 +19,7 @@ from deeplab_dpc.run_config import read_section
 def main(values: flags.FlagValues) -> None:
     """Describes."""
     if values.workdir is not None:
-        config = as_evaluated(read_section(values.workdir, "model", ModelConfig), values)
+        config = evaluated_network(read_section(values.workdir, "model", ModelConfig), values)
     else:
         config = flag_groups.model_config(values, values.num_classes)
     size = flag_groups.size(values, "input_size") or DEFAULT_SIZE

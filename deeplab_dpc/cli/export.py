@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 from absl import flags
 
+from deeplab_dpc.api.exporting import scaled
 from deeplab_dpc.checkpoint.names import named_arrays
 from deeplab_dpc.checkpoint.run_directory import BEST
 from deeplab_dpc.checkpoint.tf1 import CELL_SUFFIX, write_tf1_checkpoint
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.export_existing import CHECKED, existing_export, has_checkpoint, taken
-from deeplab_dpc.cli.export_images import ExportImages, NamedImage, scaled
-from deeplab_dpc.cli.flags.export import BFLOAT16_AGREEMENT, FLOAT_AGREEMENT, INT8_AGREEMENT
+from deeplab_dpc.cli.export_images import ExportImages, NamedImage
 from deeplab_dpc.cli.model_source import LoadedModel, load_model
 from deeplab_dpc.cli.stopping import sigterm_stops
 from deeplab_dpc.config import InferenceConfig, SavedModelOptions
-from deeplab_dpc.config.export import FLOAT32
+from deeplab_dpc.config.export import BFLOAT16_AGREEMENT, FLOAT32, FLOAT_AGREEMENT, INT8_AGREEMENT
 from deeplab_dpc.console import console
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.export.agreement import check_agreement, measure_agreement

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 from absl import flags
-from PIL import Image
 
+from deeplab_dpc.api.loaded import LoadedModel
 from deeplab_dpc.cli.flags.export import CHECK_SPLIT
-from deeplab_dpc.cli.model_source import LoadedModel
 from deeplab_dpc.cli.run_dataset import data_config, dataset_of_run
 from deeplab_dpc.config import DataConfig
 from deeplab_dpc.data.dataset_info import Dataset
@@ -75,13 +74,6 @@ class ExportImages:
         if self._loaded.workdir is None:
             raise UserError(f"A published checkpoint comes without images; give {instead}.")
         return dataset_of_run(self._loaded.workdir, instead)
-
-
-def scaled(image: np.ndarray, size: tuple[int, int] | tuple[()]) -> np.ndarray:
-    """The image at (height, width) in pixels, where a size is given."""
-    if not size or image.shape[:2] == size:
-        return image
-    return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
 
 
 def _images_of(flag: str, images: str) -> Iterator[NamedImage]:

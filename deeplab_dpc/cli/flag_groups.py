@@ -15,10 +15,9 @@ from deeplab_dpc.cli.flag_help import concerning
 from deeplab_dpc.config import Config, DataConfig, ModelConfig
 from deeplab_dpc.config.model import AUTO_DEEPLABS, MODEL_VARIANTS
 from deeplab_dpc.data.classes_file import located_classes
+from deeplab_dpc.data.crops import MAX_DEFAULT_CROP, default_crop
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.errors import UserError
-
-MAX_DEFAULT_CROP = 321  # pixels; what two CPU cores train in a reasonable time. The papers take 513 and 769.
 
 
 class _Named(flags.ArgumentParser[str]):
@@ -232,13 +231,7 @@ def define_data_flags(values: flags.FlagValues) -> None:
 def data_config(values: flags.FlagValues, dataset: Dataset, alignment: int) -> DataConfig:
     """The data configuration; the crop defaults to the largest image of the split, with sides alignment * k + 1."""
     dataset.shards(values.train_split)  # raises the clear error if there is no such split
-    crop = size(values, "train_crop_size")
-    if crop is None:
-        height, width = (
-            (min(side, MAX_DEFAULT_CROP) + alignment - 2) // alignment * alignment + 1
-            for side in dataset.info.max_size[values.train_split]
-        )
-        crop = (height, width)
+    crop = size(values, "train_crop_size") or default_crop(dataset, values.train_split, alignment)
     # Absolute, so that the run can be evaluated from any directory.
     paths = {"data_dir": os.path.abspath(values.data_dir)}
     if values.classes:

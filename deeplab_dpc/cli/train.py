@@ -7,6 +7,7 @@ import json
 
 from absl import flags
 
+from deeplab_dpc.api.training import validator_of
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.describe import description, print_description
 from deeplab_dpc.cli.devices import devices_from_flags
@@ -15,11 +16,9 @@ from deeplab_dpc.config.model import check_crop
 from deeplab_dpc.console import console
 from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.dataset_info import Dataset
-from deeplab_dpc.data.foreign_records import check_evaluable
 from deeplab_dpc.data.pipeline import iterate, training_dataset
 from deeplab_dpc.data.preprocess import Augmentation
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.evaluation.validation import Validator
 from deeplab_dpc.models.memory import TRAINING_ADDRESSES, require_address_space
 from deeplab_dpc.training.memory import exhausted_memory_named, require_memory
 from deeplab_dpc.training.rehearsal import Rehearsal, rehearse
@@ -41,21 +40,7 @@ def main(values: flags.FlagValues) -> None:
         _dry_run(model_config, data, config, dataset, values.json)
         return
     devices = devices_from_flags(values)
-    train(values.workdir, model_config, data, config, dataset, _validator(model_config, config, dataset), devices)
-
-
-def _validator(model_config: ModelConfig, config: TrainConfig, dataset: Dataset) -> Validator | None:
-    """Evaluates in between; None if that is not asked for, or nobody asked and there is nothing to evaluate."""
-    if config.eval_interval_steps == 0:
-        return None
-    if config.eval_interval_steps is None and config.eval_split not in dataset.info.labelled_splits:
-        console.print(f"There is no split {config.eval_split} with labels to evaluate on (--eval_split).")
-        return None
-    dataset.require_labels(config.eval_split)
-    # Now, and not after a tenth of the training.
-    instead = "evaluate on another split (--eval_split), or on none (--eval_interval_steps=0)"
-    check_evaluable(dataset, config.eval_split, instead)
-    return Validator(model_config, dataset, config.eval_split)
+    train(values.workdir, model_config, data, config, dataset, validator_of(model_config, config, dataset), devices)
 
 
 def _dry_run(model_config: ModelConfig, data: DataConfig, config: TrainConfig, dataset: Dataset, as_json: bool) -> None:

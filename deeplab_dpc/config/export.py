@@ -7,6 +7,10 @@ from deeplab_dpc.config.inference import InferenceConfig
 from deeplab_dpc.errors import UserError
 
 FLOAT32, *_ = TFLITE_TYPES = ("float32", "float16", "int8")
+# Share of pixels that must have the class that the Keras model gives them.
+BFLOAT16_AGREEMENT = 0.995
+FLOAT_AGREEMENT = 0.999
+INT8_AGREEMENT = 0.97
 
 
 @dataclasses.dataclass(frozen=True)

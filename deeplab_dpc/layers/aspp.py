@@ -21,6 +21,13 @@ class ASPP(Composite):
 
     [batch, height, width, channels] -> [batch, height, width, filters]; dropout comes after the projection.
 
+    Example:
+        import keras
+        from deeplab_dpc.layers import ASPP
+
+        features = keras.Input((33, 33, 320))
+        model = keras.Model(features, ASPP(atrous_rates=(6, 12, 18), filters=16, batch_norm_decay=0.99)(features))
+
     Args:
       atrous_rates: rates in feature-map cells, one 3x3 branch each; empty for none (the published MobileNetV2 models).
       add_image_level_feature: whether the image is pooled.

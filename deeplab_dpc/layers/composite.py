@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from deeplab_dpc.arch.cost import Cost, total_cost
+from deeplab_dpc.layers import kernels
 
 Shape = tuple[int | None, ...]
 
@@ -18,6 +19,7 @@ class Composite(keras.layers.Layer):
 
     def __init__(self, batch_norm_decay: float = 0.9997, batch_norm_epsilon: float = 1e-5, **kwargs: Any):
         super().__init__(**kwargs)
+        self.supports_jit = kernels.JIT_COMPILE
         self.batch_norm_decay = batch_norm_decay
         self.batch_norm_epsilon = batch_norm_epsilon
 

@@ -47,6 +47,7 @@ class NormalizedConv(keras.layers.Layer):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        self.supports_jit = kernels.JIT_COMPILE  # what `fit` asks before it compiles
         _require_positive(kernel_size=kernel_size, strides=strides)
         if len(rate) != 2 or min(rate) < 1:
             raise ValueError(f"`rate` must be (rate_h, rate_w), each >= 1, got {rate}.")

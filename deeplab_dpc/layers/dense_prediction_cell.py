@@ -19,6 +19,16 @@ class DensePredictionCell(Composite):
 
     [batch, height, width, channels] -> [batch, height, width, filters]; dropout comes before the projection.
 
+    Example:
+        import keras
+        from deeplab_dpc.arch import load_cell
+        from deeplab_dpc.layers import DensePredictionCell
+
+        images = keras.Input((65, 65, 3))
+        features = keras.layers.Conv2D(8, 3, strides=16, padding="same", activation="relu")(images)
+        features = DensePredictionCell(load_cell("aspp"), filters=16, batch_norm_decay=0.99)(features)
+        model = keras.Model(images, keras.layers.Conv2D(3, 1)(features))
+
     Args:
       cell: the branches, as a Cell or as its JSON.
       output_stride: of the features; rates are multiplied by 16 / output_stride, and are at least 1.

@@ -17,6 +17,13 @@ class SplitSeparableConvBN(Composite):
 
     [batch, height, width, channels] -> [batch, h, w, filters]
 
+    Example:
+        import keras
+        from deeplab_dpc.layers import SplitSeparableConvBN
+
+        features = keras.Input((33, 33, 8))
+        model = keras.Model(features, SplitSeparableConvBN(16, rate=(1, 6), batch_norm_decay=0.99)(features))
+
     Args:
       filters: output channels.
       rate: (rate_h, rate_w) in feature-map cells.

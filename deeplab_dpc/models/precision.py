@@ -5,6 +5,7 @@ The layers keep what needs it in float32 under any policy: variables, batch norm
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 
@@ -20,8 +21,15 @@ def precision_policy(precision: str) -> Iterator[None]:
     """
     if precision not in POLICIES:
         raise ValueError(f"`precision` must be one of {', '.join(POLICIES)}, got {precision!r}.")
+    with dtype_policy(POLICIES[precision]):
+        yield
+
+
+@contextlib.contextmanager
+def dtype_policy(policy: Any) -> Iterator[None]:
+    """Layers that are constructed inside have that dtype policy of Keras, or the one of that name, by default."""
     previous = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(POLICIES[precision])
+    keras.config.set_dtype_policy(policy)
     try:
         yield
     finally:

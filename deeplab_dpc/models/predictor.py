@@ -80,8 +80,7 @@ class _PixelModel(keras.Model):
         """The side that the network sees, along axis 0 (height) or 1 (width)."""
         if self.config.eval_crop_size:
             return self.config.eval_crop_size[axis]
-        alignment = self.segmenter.config.alignment
-        return (side + alignment - 2) // alignment * alignment + 1
+        return padded_side(side, self.segmenter.config.alignment)
 
 
 class ClassIds(_PixelModel):
@@ -179,6 +178,11 @@ def _exhausted_memory_named(images: np.ndarray) -> Iterator[None]:
             f"The memory is not enough for {batch} image(s) of {height} x {width} pixels at a time; "
             "--sliding_window=513,513 needs less, whatever the size of the images."
         ) from error
+
+
+def padded_side(side: Any, alignment: int) -> Any:
+    """The next side of alignment * k + 1 pixels."""
+    return (side + alignment - 2) // alignment * alignment + 1
 
 
 def _scaled(side: Any, scale: float) -> Any:

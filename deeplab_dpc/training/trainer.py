@@ -52,6 +52,7 @@ def train(
     validator: Validator | None = None,
     devices: Devices = ONE_DEVICE,
     on_step: OnStep | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Segmenter:
     """Trains until `training_number_of_steps`, from the run's latest checkpoint if it has one.
 
@@ -66,6 +67,8 @@ def train(
       devices: where.
       on_step: called after each step, before anything of it is saved; then the caller shows the progress. What it
         raises ends the training, which continues from its last checkpoint when it is started again.
+      callbacks: of Keras, called after what the run directory keeps of a step; their model is a TrainingModel, whose
+        `network` is trained. A start of the training is one epoch for them.
 
     Returns:
       The trained network.
@@ -77,7 +80,7 @@ def train(
     """
     with only_process(workdir, "workdir") if devices.is_chief else contextlib.nullcontext():
         return train_in_shared_directory(
-            workdir, model_config, data, config, dataset, validator, devices=devices, on_step=on_step
+            workdir, model_config, data, config, dataset, validator, devices, on_step, callbacks
         )
 
 
@@ -90,6 +93,7 @@ def train_in_shared_directory(
     validator: Validator | None = None,
     devices: Devices = ONE_DEVICE,
     on_step: OnStep | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Segmenter:
     """Trains as `train` does, for callers that keep other processes out themselves, as a search does by its leases."""
     workdir = pathlib.Path(workdir)
@@ -118,7 +122,7 @@ def train_in_shared_directory(
         check_initial_weights(model.network)
         if progress.step:
             console.print(f"Training in {workdir} from step {progress.step}.")
-        _fit(workdir, model, data, config, dataset, progress, validator, devices, on_step)
+        _fit(workdir, model, data, config, dataset, progress, validator, devices, on_step, callbacks)
     return model.network
 
 
@@ -197,6 +201,7 @@ def _fit(
     validator: Validator | None,
     devices: Devices,
     on_step: OnStep | None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> None:
     require_memory(model.network, config, data.train_crop_size, devices.count)
     shard = Shard(devices.process, devices.num_processes)
@@ -230,5 +235,5 @@ def _fit(
             steps_per_epoch=config.training_number_of_steps - progress.step,
             shuffle=False,
             verbose=1 if console.is_terminal and devices.is_chief and on_step is None else 0,
-            callbacks=[recorder],
+            callbacks=[recorder, *callbacks],
         )

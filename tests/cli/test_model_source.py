@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from absl import flags
 
+from deeplab_dpc.api import loaded as api_loaded
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.checkpoint.names import named_variables
 from deeplab_dpc.checkpoint.run import save_best, save_checkpoint
 from deeplab_dpc.checkpoint.run_state import Progress
-from deeplab_dpc.cli import model_source
 from deeplab_dpc.cli.flags.shared import define_source_flags
 from deeplab_dpc.cli.model_source import load_model
 from deeplab_dpc.config import ModelConfig, TrainConfig
@@ -86,8 +86,8 @@ def test_run_checkpoint_needs_a_run():
 def test_classes_of_a_published_checkpoint_are_known_by_their_number(
     count, dataset, name, color, monkeypatch, capsys, tmp_path
 ):
-    monkeypatch.setattr(model_source, "build_segmenter", lambda config: None)
-    monkeypatch.setattr(model_source, "restore_model", lambda *arguments: "restored")
+    monkeypatch.setattr(api_loaded, "build_segmenter", lambda config: None)
+    monkeypatch.setattr(api_loaded, "restore_model", lambda *arguments: "restored")
     argv = [f"--checkpoint_path={tmp_path}/model.ckpt", f"--num_classes={count}"]
     loaded = _load(*argv)
     place = 16 if dataset == "Cityscapes" else 15

@@ -10,13 +10,9 @@ from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.flag_help import concerning
 from deeplab_dpc.cli.flags.shared import define_source_flags
 from deeplab_dpc.config import InferenceConfig, SavedModelOptions
-from deeplab_dpc.config.export import FLOAT32, TFLITE_TYPES
+from deeplab_dpc.config.export import BFLOAT16_AGREEMENT, FLOAT32, FLOAT_AGREEMENT, INT8_AGREEMENT, TFLITE_TYPES
 
 CHECK_SPLIT = "val"
-# Share of pixels that must have the class that the Keras model gives them.
-BFLOAT16_AGREEMENT = 0.995
-FLOAT_AGREEMENT = 0.999
-INT8_AGREEMENT = 0.97
 COMMON = (
     "workdir",
     "run_checkpoint",

@@ -1,0 +1,60 @@
+"""Errors of the rooms below name flags; those that leave by a Python function name its arguments."""
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+
+from deeplab_dpc.errors import UserError
+
+# What a shell is told stays as it is.
+_COMMAND = re.compile(r"(\((?:python|deeplab-dpc|pip) [^)]*\)|\bpython \S+\.py(?: --\S*\w)*)")
+# No flag has a name that begins with `no`, which stands for False before the name of one.
+_FLAG = re.compile(r"--(no)?([a-z][a-z0-9_]*)(?:=([^\s;()]*[^\s;:().,]))?")
+_FIELD = re.compile(r"\b\w+Config\.(\w+)")  # of a value whose type is wrong
+_WORDS = (
+    (re.compile(r"\bflag(s?)\b"), r"argument\1"),
+    (re.compile(r"\b([Tt]h(?:e same|is)) command\b"), r"\1 call"),
+)
+_NUMBER = re.compile(r"-?\d+(\.\d+)?(e-?\d+)?")
+_PLACE = re.compile(r"[A-Z][A-Z_]*")  # stands for a value, as in HEIGHT,WIDTH
+
+
+@contextlib.contextmanager
+def naming_arguments(**renamed: str) -> Iterator[None]:
+    """Has UserErrors that are raised inside name arguments in place of flags; also a decorator.
+
+    Args:
+      renamed: what a flag is called here, where it is not called the same.
+    """
+    try:
+        yield
+    except UserError as error:
+        error.args = (in_python(str(error), renamed),)
+        raise
+
+
+def in_python(message: str, renamed: Mapping[str, str] | None = None) -> str:
+    """Returns a message about flags as one about arguments: --eval_scales=1,2 becomes `eval_scales=(1, 2)`."""
+    parts = _COMMAND.split(message)
+    return "".join(part if place % 2 else _translated(part, renamed or {}) for place, part in enumerate(parts))
+
+
+def _translated(text: str, renamed: Mapping[str, str]) -> str:
+    def argument(match: re.Match[str]) -> str:
+        negated, name, value = match.groups()
+        name = renamed.get(name, name)
+        if negated:
+            return f"`{name}=False`"
+        return f"`{name}`" if value is None else f"`{name}={_value(value)}`"
+
+    text = _FLAG.sub(argument, _FIELD.sub(r"--\1", text))
+    for pattern, replacement in _WORDS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def _value(text: str) -> str:
+    parts = text.split(",")
+    if len(parts) > 1 and all(_NUMBER.fullmatch(part) or _PLACE.fullmatch(part) for part in parts):
+        return f"({', '.join(parts)})"
+    return text if _NUMBER.fullmatch(text) else repr(text)

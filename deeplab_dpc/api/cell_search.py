@@ -1,0 +1,187 @@
+"""A search of cells with an evaluator of one's own; it needs neither TensorFlow nor Keras."""
+
+import dataclasses
+import math
+import os
+import pathlib
+import time
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import optuna
+from optuna.storages import BaseStorage
+
+from deeplab_dpc.api.arguments import naming_arguments
+from deeplab_dpc.arch.cell import Cell
+from deeplab_dpc.arch.space import SearchSpace
+from deeplab_dpc.config import SearchConfig, ServiceConfig
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.search.identity import Worker
+from deeplab_dpc.search.ledger import Lease, Task
+from deeplab_dpc.search.membership import join
+from deeplab_dpc.search.scored import ProxyScore, Scored
+from deeplab_dpc.search.storage import open_storage
+from deeplab_dpc.search.study import SearchStudy
+from deeplab_dpc.search.work import Outcome, work_off
+
+Sampler = Literal["paper", "uniform", "evolution", "tpe", "nsga2", "exhaustive"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoredCell:
+    """A cell with its score.
+
+    Attributes:
+      cell: the cell.
+      score: what the evaluator returned for it; larger is better.
+      name: `cell NUMBER` in the order of the draws, or the name of a cell that was given.
+      draw: how the cell came about: 'given', 'uniform', 'neighbour', 'mutation', 'tpe', 'nsga2' or 'exhaustive'.
+    """
+
+    cell: Cell
+    score: float
+    name: str
+    draw: str
+
+
+@naming_arguments(num_branches="space", cell_rates="space", cell_grids="space")
+def search_cells(
+    space: SearchSpace,
+    evaluate: Callable[[Cell], float],
+    *,
+    num_candidates: int,
+    sampler: Sampler = "paper",
+    storage: str | os.PathLike[str] | BaseStorage | None = None,
+    study_name: str = "search",
+    warm_starts: Sequence[str] = (),
+    lookahead: int = 1,
+    seed: int = 0,
+    uniform_fraction: float = SearchConfig.uniform_fraction,
+    num_best: int = SearchConfig.num_best,
+    population_size: int = SearchConfig.population_size,
+    tournament_size: int = SearchConfig.tournament_size,
+    feature_shape: tuple[int, int, int] = (33, 33, 320),
+    on_scored: Callable[[ScoredCell], None] | None = None,
+) -> list[ScoredCell]:
+    """Searches the space for the cells that an evaluator scores best.
+
+    Each cell is scored once, whatever the number of processes. A search with a storage goes on where it stopped when
+    the same call is made again, also after a kill, and with a larger `num_candidates`. Several processes that make the
+    same call with one storage share the work; give them a `lookahead` of at least their number.
+
+    Example:
+        from deeplab_dpc import SearchSpace, search_cells
+        from deeplab_dpc.arch import PyramidPooling
+
+        def evaluate(cell):  # a training of your own goes here; larger is better
+            return sum(isinstance(branch.operation, PyramidPooling) for branch in cell.branches)
+
+        space = SearchSpace(num_branches=3, rates=(1, 6), grids=(1, 2))
+        cells = search_cells(space, evaluate, num_candidates=20, storage="journal:study.journal")
+        print(cells[0].score, cells[0].cell.summary())
+
+    Args:
+      space: the candidates.
+      evaluate: a function from a cell to a finite number, of which larger is better.
+      num_candidates: cells to score beside the warm starts; fewer are scored where the space has fewer.
+      sampler: 'paper' (uniform draws mixed with neighbours of the best), 'uniform', 'evolution' (regularised), 'tpe',
+        'nsga2' (on the score and the multiply-adds), or 'exhaustive'.
+      storage: where the scores are kept: a journal file, journal:FILE, grpc://HOST:PORT (Optuna's proxy), the URL of a
+        database, or an Optuna storage; None for the memory of this process.
+      study_name: the search in that storage.
+      warm_starts: names or files of cells that are scored first, such as 'aspp' and 'dpc_top1'.
+      lookahead: number of cells that may wait for their scores at a time; draws depend on the scores before those.
+      seed: of the draws; for the same scores the same cells are drawn.
+      uniform_fraction: share of uniform draws of the sampler 'paper', in [0, 1].
+      num_best: cells whose neighbours the sampler 'paper' draws.
+      population_size: of 'evolution' and 'nsga2'.
+      tournament_size: of 'evolution'.
+      feature_shape: (height, width, channels) of the features that multiply-adds are counted on, for 'nsga2'.
+      on_scored: called with each cell that this process has scored.
+
+    Returns:
+      The scored cells, best first; of equal ones the first drawn comes first.
+
+    Raises:
+      UserError: if an argument is not possible, the storage cannot be used or holds a search with other arguments, or
+        `evaluate` returns no finite number. Any other error of `evaluate` comes through; the same call tries again.
+    """
+    config = SearchConfig(
+        num_candidates=num_candidates,
+        num_branches=space.num_branches,
+        cell_rates=space.rates,
+        cell_grids=space.grids,
+        sampler=sampler,
+        uniform_fraction=uniform_fraction,
+        num_best=num_best,
+        population_size=population_size,
+        tournament_size=tournament_size,
+        lookahead=lookahead,
+        warm_starts=tuple(warm_starts),
+        seed=seed,
+        proxy_steps=1,
+        rerank_top_k=0,
+    )
+    service = ServiceConfig(study_name=study_name)
+    opened = _storage(storage)
+    study = SearchStudy(opened, study_name, config, feature_shape, Worker.current(), service.lease_seconds)
+    sections = {"evaluator": "a function", "feature_shape": list(feature_shape), "search": config}
+    join(opened, study.ledger.study_id, study_name, sections, ["search.num_candidates"])
+
+    def perform(lease: Lease) -> Outcome:
+        cell = Cell.from_json(lease.task.attributes["cell"])
+        start = time.monotonic()
+        value = _finite(evaluate(cell), cell)
+        score = ProxyScore(value, loss=0.0, seconds=time.monotonic() - start, steps=1)
+        return Outcome(study.values(cell, score), score.to_json())
+
+    work_off(study.ledger, study.open_tasks, study.is_done, perform, _Watch(on_scored))
+    study.refresh()
+    scored = study.warm_starts() + study.candidates()
+    return [_public(one) for one in sorted(scored, key=lambda one: one.score.miou, reverse=True)]
+
+
+def _storage(storage: str | os.PathLike[str] | BaseStorage | None) -> BaseStorage:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # as open_storage does
+    if storage is None:
+        return optuna.storages.InMemoryStorage()
+    if isinstance(storage, BaseStorage):
+        return storage
+    location = storage if isinstance(storage, str) else f"journal:{os.fspath(storage)}"
+    return open_storage(location, pathlib.Path(), shared=False)
+
+
+def _finite(value: object, cell: Cell) -> float:
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise UserError(f"`evaluate` must return a number, got {value!r} for the cell {cell.summary()}.") from error
+    if not math.isfinite(number):
+        raise UserError(
+            f"`evaluate` must return a finite number, got {number} for the cell {cell.summary()}; return a small "
+            "one for a training that diverged."
+        )
+    return number
+
+
+def _public(scored: Scored) -> ScoredCell:
+    return ScoredCell(scored.cell, scored.score.miou, scored.name, scored.draw)
+
+
+class _Watch:
+    """Tells the caller what was scored."""
+
+    def __init__(self, on_scored: Callable[[ScoredCell], None] | None):
+        self._on_scored = on_scored
+
+    def finished(self, task: Task, outcome: Outcome) -> None:
+        if self._on_scored is not None:
+            cell, attributes = Cell.from_json(task.attributes["cell"]), task.attributes
+            score = ProxyScore.from_json(dict(outcome.result))
+            self._on_scored(ScoredCell(cell, score.miou, attributes["name"], attributes["draw"]))
+
+    def rejected(self, task: Task) -> None:
+        pass
+
+    def check(self) -> None:
+        pass

@@ -1,0 +1,95 @@
+"""Evaluation on a prepared data set."""
+
+import os
+import time
+from typing import Any, Unpack
+
+from deeplab_dpc.api.arguments import naming_arguments
+from deeplab_dpc.api.data import DatasetLike, as_dataset
+from deeplab_dpc.api.options import InferenceOptions, inference_config
+from deeplab_dpc.api.predictor import RENAMED, load_predictor
+from deeplab_dpc.api.segmenter import Segmenter
+from deeplab_dpc.config.judging import JudgeConfig
+from deeplab_dpc.data.run_data import class_difference
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.evaluation.bootstrap import Bootstrap
+from deeplab_dpc.evaluation.branch_weights import branch_weights
+from deeplab_dpc.evaluation.evaluator import evaluate as counted
+from deeplab_dpc.evaluation.judging import Judge
+from deeplab_dpc.evaluation.measures import figures
+from deeplab_dpc.evaluation.report import Report, metrics_json
+
+
+@naming_arguments(**RENAMED)
+def evaluate(
+    source: str | os.PathLike[str] | Segmenter,
+    dataset: DatasetLike,
+    *,
+    split: str = "val",
+    checkpoint: str | int = "latest",
+    boundary_iou: bool = False,
+    trimap_width: int = 0,
+    bootstrap_resamples: int = 1000,
+    check_class_names: bool = True,
+    progress: bool = False,
+    **options: Unpack[InferenceOptions],
+) -> dict[str, Any]:
+    """Evaluates a network on whole images, each at its own size, as eval.py does; nothing is written.
+
+    Example:
+        from deeplab_dpc import evaluate, read_dataset
+
+        metrics = evaluate("RUN", read_dataset("DATA"), split="val")
+        low, high = metrics["intervals"]["miou"]
+        print(metrics["miou"], low, high, metrics["per_class_iou"])
+
+    Args:
+      source: see Predictor.
+      dataset: what `read_dataset` found, or the folder, with the classes of the network.
+      split: the split to evaluate.
+      checkpoint: of a run: 'latest', 'best' or a step.
+      boundary_iou: whether the IoU near contours is measured too.
+      trimap_width: pixels on each side of the labels' contours whose mIOU is measured too; 0 for none.
+      bootstrap_resamples: samples of the images that the 95 % intervals come from.
+      check_class_names: whether the classes must have the same names as the network's; without, only their number
+        counts.
+      progress: whether a progress bar is shown.
+      **options: how images are predicted, see Predictor.
+
+    Returns:
+      What metrics.json of eval.py holds: 'miou', 'pixel_accuracy', 'per_class_iou' (None for an absent class), ... in
+      [0, 1], and 'intervals' with [low, high] of each.
+
+    Raises:
+      UserError: if the classes are others, the split has no labels, or an image does not fit into the memory.
+    """
+    judging = JudgeConfig(boundary_iou, trimap_width=trimap_width, bootstrap_resamples=bootstrap_resamples)
+    bootstrap = Bootstrap(judging.bootstrap_resamples)
+    dataset = as_dataset(dataset)
+    loaded = load_predictor(source, checkpoint, options)
+    difference = class_difference(loaded.class_names, dataset.info.class_names) if check_class_names else None
+    if difference is not None and len(loaded.class_names) == dataset.info.num_classes:
+        raise UserError(
+            f"The classes of the network are not those of the data set in {dataset.path}: {difference}; give data with "
+            "the network's classes, or `check_class_names=False` where the names differ and the ids mean the same."
+        )
+    judge = Judge(dataset.info, judging)
+    start = time.perf_counter()
+    confusion = counted(loaded.predictor, dataset, split, progress=progress, on_image=judge.add)
+    seconds = time.perf_counter() - start
+    measured = judge.measured()
+    cell = None if loaded.network is None else loaded.network.config.dense_prediction_cell
+    report = Report(
+        source=loaded.source,
+        step=loaded.step,
+        info=dataset.info,
+        split=split,
+        inference=None if loaded.network is None else inference_config(options),
+        judging=judging,
+        confusion=confusion,
+        measured=measured,
+        figures=tuple(figures(one, bootstrap) for one in measured),
+        branch_weights=() if loaded.network is None or cell is None else tuple(branch_weights(loaded.network)),
+        seconds=seconds,
+    )
+    return metrics_json(report)

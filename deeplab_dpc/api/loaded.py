@@ -1,0 +1,176 @@
+"""Networks with their weights and what is known of their classes, as both doors load them."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from deeplab_dpc.api.options import config_of
+from deeplab_dpc.checkpoint.restore import restore_model
+from deeplab_dpc.checkpoint.run import load_weights
+from deeplab_dpc.checkpoint.run_directory import BEST, LATEST, find_checkpoint
+from deeplab_dpc.config import InferenceConfig, ModelConfig
+from deeplab_dpc.data.classes_file import load_classes
+from deeplab_dpc.data.dataset_info import Color, pascal_palette
+from deeplab_dpc.data.known_classes import known_classes
+from deeplab_dpc.data.run_data import read_run_data
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.models.image_predictor import ImagePredictor
+from deeplab_dpc.models.inference_network import inference_network
+from deeplab_dpc.models.predictor import Predictor
+from deeplab_dpc.models.segmenter import Segmenter, build_segmenter
+from deeplab_dpc.models.sliding_window import SlidingWindow
+from deeplab_dpc.run_config import read_run, read_section
+
+AS_EVALUATED = ("output_stride", "atrous_rates")  # what may be another in evaluation than in training
+
+
+class Classes(Protocol):
+    """What is known of the classes."""
+
+    @property
+    def class_names(self) -> Sequence[str]: ...
+
+    @property
+    def palette(self) -> Sequence[Color]: ...
+
+    @property
+    def ignore_label(self) -> int: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedModel:
+    """A network with what is known of its classes.
+
+    Attributes:
+      segmenter: with its weights.
+      class_names, palette, ignore_label: of the classes.
+      source: where the weights come from, in words.
+      workdir: the run directory, or None for a published checkpoint.
+      step: how long the run had trained then; 0 for a published checkpoint.
+    """
+
+    segmenter: Segmenter
+    class_names: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+    ignore_label: int
+    source: str
+    workdir: pathlib.Path | None
+    step: int
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedPredictor:
+    """What predicts, with what is known of its classes.
+
+    Attributes:
+      predictor: it.
+      class_names, palette, ignore_label: of the classes.
+      source: where the weights come from, in words.
+      workdir: the run directory, or None.
+      network: as it was loaded, None for an exported model.
+      step: how long the run had trained then; None for what is no run.
+    """
+
+    predictor: ImagePredictor
+    class_names: tuple[str, ...]
+    palette: tuple[Color, ...]
+    ignore_label: int
+    source: str
+    workdir: pathlib.Path | None
+    network: Segmenter | None
+    step: int | None = None
+
+
+def network_predictor(network: Segmenter, config: InferenceConfig) -> ImagePredictor:
+    """The network's predictor, by windows if the configuration says so."""
+    predictor = Predictor(inference_network(network, config), config)
+    return SlidingWindow(predictor, config) if config.sliding_window else predictor
+
+
+def network_of_run(workdir: pathlib.Path) -> ModelConfig:
+    """Returns the network that a run trains.
+
+    Raises:
+      UserError: if that is no run, or the directory of a search.
+    """
+    config = read_run(workdir)
+    if "model" not in config or "train" not in config:
+        raise UserError(f"--workdir={workdir} is the directory of a search, not of a training; give that of train.py.")
+    return read_section(workdir, "model", ModelConfig)
+
+
+def as_evaluated(config: ModelConfig, changes: Mapping[str, Any]) -> ModelConfig:
+    """Returns the network of a run with other values of AS_EVALUATED: atrous rates are no weights.
+
+    Raises:
+      UserError: if that would be another network.
+    """
+    changed = config_of(ModelConfig, {**config.to_json(), **changes})
+    if len(changed.atrous_rates) != len(config.atrous_rates):
+        raise UserError(
+            f"--atrous_rates must be {len(config.atrous_rates)} rates, as many as the network of the run has, got "
+            f"{len(changed.atrous_rates)}."
+        )
+    return changed
+
+
+def model_of_run(workdir: pathlib.Path, which: str = LATEST, config: ModelConfig | None = None) -> LoadedModel:
+    """Returns the network of a run.
+
+    Args:
+      workdir: the run directory.
+      which: latest, best, or a step.
+      config: of the network, where it is not the one that was trained: rates and output stride may be others.
+
+    Raises:
+      UserError: if that is no run of a training, or it has no such checkpoint.
+    """
+    model = build_segmenter(config or network_of_run(workdir))
+    checkpoint = find_checkpoint(workdir, which)
+    load_weights(checkpoint, model)
+    info = read_run_data(workdir).info
+    return LoadedModel(
+        model,
+        info.class_names,
+        info.palette,
+        info.ignore_label,
+        f"{workdir}, step {checkpoint.step}" + (" (best)" if which == BEST else ""),
+        workdir,
+        checkpoint.step,
+    )
+
+
+def model_of_checkpoint(
+    path: str,
+    config: ModelConfig,
+    classes: str | os.PathLike[str] | None = None,
+    moving_averages: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> LoadedModel:
+    """Returns the network of a published checkpoint.
+
+    Args:
+      path: the prefix of the checkpoint.
+      config: of the network.
+      classes: names, or a file of them; by default those of PASCAL VOC or Cityscapes if there are as many.
+      moving_averages: whether the moving averages of the variables are taken in their place.
+      say: is told what was restored, and which classes are assumed.
+
+    Raises:
+      UserError: if the checkpoint does not fit.
+    """
+    model = build_segmenter(config)
+    say(str(restore_model(model, path, moving_averages)))
+    count = config.num_classes
+    names: tuple[str, ...] = tuple(f"class_{i}" for i in range(count))
+    palette, ignore_label = pascal_palette(count), 255
+    if classes:
+        names, palette, ignore_label = load_classes(classes)
+        if len(names) != count:
+            raise UserError(f"{classes} names {len(names)} classes, --num_classes={count}.")
+    elif known := known_classes(count):
+        names, palette = known.names, known.palette
+        say(f"The {count} classes are taken for those of {known.dataset}; --classes names others.")
+    return LoadedModel(model, names, palette, ignore_label, path, None, step=0)

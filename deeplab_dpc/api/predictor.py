@@ -1,0 +1,233 @@
+"""Prediction of images: from whatever this package trains or exports to class masks of the images' sizes."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Unpack
+
+import numpy as np
+from PIL import Image
+
+from deeplab_dpc.api.arguments import naming_arguments
+from deeplab_dpc.api.loaded import LoadedPredictor, model_of_run, network_predictor
+from deeplab_dpc.api.options import InferenceOptions, inference_config
+from deeplab_dpc.api.segmenter import KERAS_FILE, Segmenter, only_for_runs
+from deeplab_dpc.config import InferenceConfig
+from deeplab_dpc.data.dataset_info import Color
+from deeplab_dpc.data.found_images import find_images
+from deeplab_dpc.data.image_files import decode_image
+from deeplab_dpc.errors import UserError, shown
+from deeplab_dpc.evaluation.captioned import Overlays
+from deeplab_dpc.models.sliding_window import SlidingWindow
+
+EXPORTED = (".tflite", ".onnx")
+SAVED_MODEL_FILE = "saved_model.pb"
+OF_WINDOWS = ("sliding_window", "window_overlap")  # the options that go with an exported model
+
+RENAMED = {"workdir": "source", "run_checkpoint": "checkpoint", "exported_model": "source"}
+
+ImageLike = str | os.PathLike[str] | np.ndarray | Image.Image
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prediction:
+    """What is known of an image.
+
+    Attributes:
+      image: the image, uint8 [height, width, 3].
+      mask: the class id of each pixel, int32 [height, width].
+      probabilities: the probability of each class, float32 [height, width, num_classes]; None if it
+        was not asked for.
+      path: the file of the image, or None for an array.
+      class_names: the names of the classes in the order of their ids.
+      palette: (red, green, blue) of each class.
+
+    Example:
+        from PIL import Image
+        from deeplab_dpc import Predictor
+
+        prediction = Predictor("RUN").predict("photo.png")
+        shares = {name: (prediction.mask == i).mean() for i, name in enumerate(prediction.class_names)}
+        Image.fromarray(prediction.overlay()).save("overlay.png")
+    """
+
+    image: np.ndarray = dataclasses.field(repr=False)
+    mask: np.ndarray = dataclasses.field(repr=False)
+    probabilities: np.ndarray | None = dataclasses.field(repr=False)
+    path: pathlib.Path | None
+    class_names: tuple[str, ...]
+    palette: tuple[Color, ...]
+
+    def overlay(self, legend: bool = True) -> np.ndarray:
+        """Returns the image with the colours of the classes over it, uint8 [height, width, 3].
+
+        Args:
+          legend: whether the names of the classes that occur are written below, which makes the picture higher.
+        """
+        return Overlays(self.class_names, self.palette, legend).draw(self.image, self.mask)
+
+
+class Predictor:
+    """Predicts the class of each pixel of images of any size, as predict.py does.
+
+    Example:
+        import numpy as np
+        from deeplab_dpc import Predictor
+
+        predictor = Predictor("RUN", add_flipped_images=True)
+        mask = predictor.predict("photo.png").mask  # int32 [height, width]
+        array = np.zeros((65, 81, 3), "uint8")
+        probabilities = predictor.predict(array, probabilities=True).probabilities
+        for prediction in predictor.predict_each("photos/*.png"):
+            print(prediction.path, np.unique(prediction.mask))
+
+    Args:
+      source: a run directory, a `.keras` file, what export.py or `export_model` wrote (the directory of a SavedModel, a
+        .tflite or .onnx file), or a Segmenter, whose weights are taken as they are now.
+      checkpoint: of a run: 'latest', 'best' or a step.
+      **options: how images are predicted, by the names of the flags: eval_scales, add_flipped_images, sliding_window,
+        eval_crop_size, inference_dtype, ...; deeplab_dpc.config.InferenceConfig documents each. An exported model
+        predicts as it was exported, and takes sliding_window and window_overlap alone.
+
+    Attributes:
+      class_names: the names of the classes in the order of their ids.
+      palette: (red, green, blue) of each class.
+      ignore_label: the id of unlabelled pixels in the data.
+
+    Raises:
+      UserError: if there is no such source, or an option does not go with it.
+      TypeError: if there is no such option.
+    """
+
+    def __init__(
+        self,
+        source: str | os.PathLike[str] | Segmenter,
+        *,
+        checkpoint: str | int = "latest",
+        **options: Unpack[InferenceOptions],
+    ):
+        with naming_arguments(**RENAMED):
+            self.loaded = load_predictor(source, checkpoint, options)
+        self.class_names = self.loaded.class_names
+        self.palette = self.loaded.palette
+        self.ignore_label = self.loaded.ignore_label
+
+    def predict(self, image: ImageLike, *, probabilities: bool = False) -> Prediction:
+        """Predicts one image.
+
+        Args:
+          image: a file, an array uint8 [height, width, 3], or an image of Pillow.
+          probabilities: whether the probabilities of all classes are kept too.
+
+        Raises:
+          UserError: if the image cannot be read, is no such array, or does not fit into the memory.
+        """
+        with naming_arguments():
+            return self._predicted(image, probabilities)
+
+    def predict_each(
+        self, images: str | os.PathLike[str] | Iterable[ImageLike], *, probabilities: bool = False
+    ) -> Iterator[Prediction]:
+        """Predicts images one after another; only one is held at a time.
+
+        Args:
+          images: a folder, a pattern such as 'photos/**/*.jpg', or the images themselves.
+          probabilities: see `predict`.
+
+        Yields:
+          The prediction of each, in the order given; of a folder or pattern by path.
+
+        Raises:
+          UserError: as `predict`, or if there are no images.
+        """
+        with naming_arguments():
+            listed = listed_images(images)
+        return (self.predict(image, probabilities=probabilities) for image in listed)
+
+    def _predicted(self, image: ImageLike, with_probabilities: bool) -> Prediction:
+        pixels, path = pixels_of(image)
+        predictor = self.loaded.predictor
+        predictor.check_size(pixels, "The image" if path is None else str(path))
+        batch, found = pixels[np.newaxis], None
+        if with_probabilities:
+            found = predictor.predict_probabilities(batch)[0]
+            mask = found.argmax(axis=-1).astype(np.int32)
+        else:
+            mask = predictor.predict_batch(batch)[0]
+        return Prediction(pixels, mask, found, path, self.class_names, self.palette)
+
+
+def load_predictor(
+    source: str | os.PathLike[str] | Segmenter, checkpoint: str | int, options: Mapping[str, Any]
+) -> LoadedPredictor:
+    """Returns what a source predicts with; see Predictor."""
+    config = inference_config(options)
+    if isinstance(source, Segmenter):
+        only_for_runs(checkpoint)
+        return _of_segmenter(source, "a Segmenter", config)
+    path = pathlib.Path(source)
+    if not path.is_dir() or (path / SAVED_MODEL_FILE).exists():
+        only_for_runs(checkpoint)
+    if path.suffix in EXPORTED or (path / SAVED_MODEL_FILE).exists():
+        return _of_export(path, config, options)
+    if path.suffix == KERAS_FILE:
+        return _of_segmenter(Segmenter.from_preset(path), path.name, config)
+    if not path.is_dir():
+        raise UserError(
+            f"`source={os.fspath(source)!r}` is neither a run directory, a {KERAS_FILE} file nor an exported model; a "
+            "TensorFlow 1 checkpoint is loaded by Segmenter.from_preset, whose result is a source too."
+        )
+    loaded = model_of_run(path, str(checkpoint))
+    return LoadedPredictor(
+        network_predictor(loaded.segmenter, config),
+        loaded.class_names,
+        loaded.palette,
+        loaded.ignore_label,
+        loaded.source,
+        loaded.workdir,
+        loaded.segmenter,
+        loaded.step,
+    )
+
+
+def _of_segmenter(model: Segmenter, source: str, config: InferenceConfig) -> LoadedPredictor:
+    predictor = network_predictor(model.network, config)
+    return LoadedPredictor(predictor, model.class_names, model.palette, model.ignore_label, source, None, model.network)
+
+
+def _of_export(path: pathlib.Path, config: InferenceConfig, options: Mapping[str, Any]) -> LoadedPredictor:
+    from deeplab_dpc.export.exported_model import load_exported_model  # it needs TensorFlow
+
+    for name in options:
+        if name not in OF_WINDOWS:
+            raise UserError(f"`{name}` does not go with an exported model, which predicts as it was exported.")
+    model = load_exported_model(path)
+    predictor = SlidingWindow(model, config) if config.sliding_window else model
+    source = f"{path.name} ({model.source})"
+    return LoadedPredictor(predictor, model.class_names, model.palette, model.ignore_label, source, None, None)
+
+
+def listed_images(images: str | os.PathLike[str] | Iterable[ImageLike]) -> Iterable[ImageLike]:
+    """The images of a folder or pattern, sorted by path; others are what they are."""
+    return [file.path for file in find_images(os.fspath(images))] if isinstance(images, (str, os.PathLike)) else images
+
+
+def pixels_of(image: ImageLike) -> tuple[np.ndarray, pathlib.Path | None]:
+    """An image as uint8 [height, width, 3], with its file."""
+    if isinstance(image, (str, os.PathLike)):
+        path = pathlib.Path(image)
+        if path.is_dir():
+            raise UserError(f"{path} is a folder; `predict_each` predicts the images in it.")
+        if not path.exists():
+            raise UserError(f"The image {path} does not exist.")
+        return decode_image(path, str(path)), path
+    if isinstance(image, Image.Image):
+        return np.asarray(image.convert("RGB")), None
+    array = np.asarray(image)
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[-1] != 3 or 0 in array.shape:
+        raise UserError(
+            f"`image` must be a file or an array uint8 [height, width, 3] with values in 0..255, got an array "
+            f"{array.dtype} {shown(array.shape)}; give the images of a batch to `predict_each`."
+        )
+    return array, None

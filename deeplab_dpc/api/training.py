@@ -1,0 +1,106 @@
+"""A training in a run directory, as train.py does it."""
+
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Unpack
+
+import keras
+
+from deeplab_dpc.api.arguments import naming_arguments
+from deeplab_dpc.api.data import DatasetLike, as_dataset
+from deeplab_dpc.api.options import TrainOptions, check_names, config_of, model_config
+from deeplab_dpc.api.segmenter import Segmenter
+from deeplab_dpc.config import DataConfig, ModelConfig, TrainConfig
+from deeplab_dpc.console import console
+from deeplab_dpc.data.crops import default_crop
+from deeplab_dpc.data.dataset_info import Dataset
+from deeplab_dpc.data.foreign_records import check_evaluable
+from deeplab_dpc.evaluation.validation import Validator
+from deeplab_dpc.training.trainer import train as train_run
+
+
+@naming_arguments(data_dir="dataset")
+def train(
+    workdir: str | os.PathLike[str],
+    dataset: DatasetLike,
+    *,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    **options: Unpack[TrainOptions],
+) -> Segmenter:
+    """Trains a network by the published protocol in a run directory, on one device.
+
+    The run directory is the one of train.py: the commands work on it, and the same call again continues it, after a
+    kill too. `Segmenter.fit` is for a training of one's own.
+
+    Example:
+        import keras
+        from deeplab_dpc import read_dataset, train
+
+        class Losses(keras.callbacks.Callback):
+            def on_train_batch_end(self, batch, logs=None):
+                print(batch, logs["loss"])
+
+        model = train(
+            "NEW_RUN",
+            read_dataset("DATA"),
+            depth_multiplier=0.1,
+            dense_prediction_cell="conv1x1",
+            training_number_of_steps=2,
+            train_batch_size=2,
+            eval_interval_steps=0,
+            callbacks=[Losses()],
+        )
+        model.save("trained.keras")
+
+    Args:
+      workdir: the run directory; it is made if it is absent.
+      dataset: what `read_dataset` found, or the folder.
+      callbacks: of Keras, called after each step when the run directory has what it keeps of it. Their `model` trains,
+        `model.network` is what is trained; a call of this function is one epoch.
+      **options: the network, the augmentation and the protocol, by the names of the flags of train.py:
+        training_number_of_steps, train_batch_size, base_learning_rate, train_crop_size, dense_prediction_cell,
+        tf_initial_checkpoint, ...; deeplab_dpc.config documents each in ModelConfig, DataConfig and TrainConfig.
+
+    Returns:
+      The trained network.
+
+    Raises:
+      UserError: if the directory holds another run or belongs to another process, the data cannot be trained on, or a
+        value is not possible.
+      TypeError: if there is no such option.
+    """
+    dataset = as_dataset(dataset)
+    model, data, protocol = _configurations(dataset, options)
+    validator = validator_of(model, protocol, dataset)
+    network = train_run(pathlib.Path(workdir), model, data, protocol, dataset, validator, callbacks=callbacks)
+    return Segmenter.of_network(network, dataset.info, protocol.training_number_of_steps)
+
+
+def _configurations(dataset: Dataset, options: Mapping[str, Any]) -> tuple[ModelConfig, DataConfig, TrainConfig]:
+    check_names(options, ModelConfig, DataConfig, TrainConfig)
+    of_data, of_protocol = (
+        {name: value for name, value in options.items() if name in config.__dataclass_fields__}
+        for config in (DataConfig, TrainConfig)
+    )
+    rest = {name: value for name, value in options.items() if name not in of_data and name not in of_protocol}
+    model = model_config(dataset.info.num_classes, rest)
+    split = of_data.get("train_split", DataConfig.train_split)
+    dataset.shards(split)  # raises the clear error if there is no such split
+    of_data.setdefault("train_crop_size", default_crop(dataset, split, model.alignment))
+    place = {"data_dir": os.path.abspath(dataset.path)}
+    return model, config_of(DataConfig, {**of_data, **place}), config_of(TrainConfig, of_protocol)
+
+
+def validator_of(model_config: ModelConfig, config: TrainConfig, dataset: Dataset) -> Validator | None:
+    """Evaluates in between; None if that is not asked for, or nobody asked and there is nothing to evaluate."""
+    if config.eval_interval_steps == 0:
+        return None
+    if config.eval_interval_steps is None and config.eval_split not in dataset.info.labelled_splits:
+        console.print(f"There is no split {config.eval_split} with labels to evaluate on (--eval_split).")
+        return None
+    dataset.require_labels(config.eval_split)
+    # Now, and not after a tenth of the training.
+    instead = "evaluate on another split (--eval_split), or on none (--eval_interval_steps=0)"
+    check_evaluable(dataset, config.eval_split, instead)
+    return Validator(model_config, dataset, config.eval_split)

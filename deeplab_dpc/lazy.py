@@ -1,0 +1,26 @@
+"""Names of a package that are found when they are first used, so that importing the package costs nothing (PEP 562)."""
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def lazy_names(package: str, places: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Returns the functions `__getattr__` and `__dir__` of a package.
+
+    Args:
+      package: its `__name__`.
+      places: the module that has each name; a module that ends with the name itself is the name.
+    """
+
+    def find(name: str) -> Any:
+        if name not in places:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        place = places[name]
+        module = importlib.import_module(place)
+        return module if place == f"{package}.{name}" else getattr(module, name)
+
+    def listed() -> list[str]:
+        return sorted(places)
+
+    return find, listed
