@@ -10,6 +10,7 @@ from deeplab_dpc.errors import UserError, shown
 from deeplab_dpc.files import CHECK_SUM, has_check_sum, read_json, with_check_sum, write_json
 
 CONFIG_FILE = "config.json"
+KINDS = {"train": "a run of train", "search": "a search of cells", "auto_deeplab": "a search by Auto-DeepLab"}
 
 Section = TypeVar("Section", bound=Config)
 
@@ -28,6 +29,7 @@ def open_run(workdir: pathlib.Path, sections: dict[str, Any], extendable: Iterab
     path = workdir / CONFIG_FILE
     if path.exists():
         stored = read_run(workdir)
+        _require_same_kind(workdir, stored, sections)
         with _file_named(path):
             differences = config_differences(stored, sections)
         refused = [shown for key, shown in differences.items() if key not in set(extendable)]
@@ -40,6 +42,27 @@ def open_run(workdir: pathlib.Path, sections: dict[str, Any], extendable: Iterab
         if not differences:
             return
     write_json(path, with_check_sum({name: encode(section) for name, section in sections.items()}))
+
+
+def require_kind(workdir: pathlib.Path, kind: str) -> None:
+    """Checks that a directory is free, or holds a run of one kind, before anything is computed for it.
+
+    Args:
+      workdir: the run directory, which need not exist.
+      kind: a key of KINDS.
+
+    Raises:
+      UserError: if the directory holds a run of another kind.
+    """
+    if (workdir / CONFIG_FILE).exists():
+        _require_same_kind(workdir, read_run(workdir), {kind: None})
+
+
+def _require_same_kind(workdir: pathlib.Path, stored: dict[str, Any], sections: dict[str, Any]) -> None:
+    """Raises a UserError if the stored run is of another kind than the sections."""
+    found, wanted = ({kind for kind in KINDS if kind in each} for each in (stored, sections))
+    if found and wanted and not found & wanted:
+        raise UserError(f"{workdir} holds {KINDS[min(found)]}, not {KINDS[min(wanted)]}; give another --workdir.")
 
 
 def config_differences(stored: dict[str, Any], sections: dict[str, Any]) -> dict[str, str]:

@@ -6,7 +6,7 @@ import pytest
 
 from deeplab_dpc.config import ModelConfig, TrainConfig
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.run_config import CONFIG_FILE, config_differences, open_run, read_run, read_section
+from deeplab_dpc.run_config import CONFIG_FILE, config_differences, open_run, read_run, read_section, require_kind
 
 
 def test_run_of_the_same_configuration_continues_and_of_another_is_refused_with_the_difference(tmp_path):
@@ -70,3 +70,15 @@ def test_damaged_configuration_is_named_with_its_file(tmp_path):
     (tmp_path / CONFIG_FILE).write_text("[1]")
     with pytest.raises(UserError, match=r"config\.json is damaged: it must be an object, got \[1\]"):
         read_run(tmp_path)
+
+
+def test_a_run_of_another_kind_is_named_and_left_alone(tmp_path):
+    require_kind(tmp_path, "search")  # free
+    open_run(tmp_path, {"train": TrainConfig()})
+    require_kind(tmp_path, "train")
+    message = f"{tmp_path} holds a run of train, not a search of cells; give another --workdir"
+    with pytest.raises(UserError, match=message):
+        require_kind(tmp_path, "search")
+    with pytest.raises(UserError, match=message):
+        open_run(tmp_path, {"search": {"num_candidates": 3}})
+    assert sorted(path.name for path in tmp_path.iterdir()) == [CONFIG_FILE]

@@ -1,10 +1,11 @@
 """Errors of the rooms below name flags; those that leave by a Python function name its arguments."""
 
 import contextlib
+import os
 import re
 from collections.abc import Iterator, Mapping
 
-from deeplab_dpc.errors import UserError
+from deeplab_dpc.errors import UserError, shown
 
 # What a shell is told stays as it is.
 _COMMAND = re.compile(r"(\((?:python|deeplab-dpc|pip) [^)]*\)|\bpython \S+\.py(?: --\S*\w)*)")
@@ -58,3 +59,9 @@ def _value(text: str) -> str:
     if len(parts) > 1 and all(_NUMBER.fullmatch(part) or _PLACE.fullmatch(part) for part in parts):
         return f"({', '.join(parts)})"
     return text if _NUMBER.fullmatch(text) else repr(text)
+
+
+def require_path(name: str, value: object) -> None:
+    """Raises a UserError, which names the argument, if a value is no path."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise UserError(f"`{name}` must be a path, got {shown(value)}.")

@@ -15,7 +15,7 @@ from deeplab_dpc.api.arguments import naming_arguments
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig, ServiceConfig
-from deeplab_dpc.errors import UserError
+from deeplab_dpc.errors import UserError, shown
 from deeplab_dpc.search.identity import Worker
 from deeplab_dpc.search.ledger import Lease, Task
 from deeplab_dpc.search.membership import join
@@ -106,6 +106,10 @@ def search_cells(
       UserError: if an argument is not possible, the storage cannot be used or holds a search with other arguments, or
         `evaluate` returns no finite number. Any other error of `evaluate` comes through; the same call tries again.
     """
+    if not isinstance(space, SearchSpace):
+        raise UserError(f"`space` must be a SearchSpace, got {shown(space)}.")
+    if not callable(evaluate):
+        raise UserError(f"`evaluate` must be a function from a cell to a number, got {shown(evaluate)}.")
     config = SearchConfig(
         num_candidates=num_candidates,
         num_branches=space.num_branches,

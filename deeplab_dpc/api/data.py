@@ -3,7 +3,7 @@
 import os
 from typing import TYPE_CHECKING, Literal
 
-from deeplab_dpc.api.arguments import naming_arguments
+from deeplab_dpc.api.arguments import naming_arguments, require_path
 from deeplab_dpc.api.options import config_of
 from deeplab_dpc.config import DataConfig
 from deeplab_dpc.data.catalog import find_dataset
@@ -39,12 +39,16 @@ def read_dataset(
     Raises:
       UserError: if there is none, or more than one.
     """
+    require_path("data_dir", data_dir)
     return find_dataset(data_dir, name, classes)
 
 
 def as_dataset(dataset: DatasetLike) -> Dataset:
     """Returns a data set that was found already, or the one in a folder."""
-    return dataset if isinstance(dataset, Dataset) else find_dataset(dataset)
+    if isinstance(dataset, Dataset):
+        return dataset
+    require_path("dataset", dataset)
+    return find_dataset(dataset)
 
 
 @naming_arguments(train_crop_size="crop_size", train_split="split")

@@ -109,6 +109,8 @@ def export_model(
     full = dataclasses.replace(inference, inference_dtype="float32")
     reference = predictor if full == inference else Predictor(inference_network(loaded.network, full), full)
     checked = [scaled(image, size or ()) for image in _images(images, CHECKED_SPLIT, CHECKED)]
+    if images is not None and not checked:
+        raise UserError("`images` holds no image to compare the export on; give some, or None for no comparison.")
     with only_process(target, "export_dir", inside=False), atomic_path(target) as partial:
         if target.suffix == TFLITE:
             assert size is not None

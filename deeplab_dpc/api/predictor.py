@@ -9,14 +9,14 @@ from typing import Any, Unpack
 import numpy as np
 from PIL import Image
 
-from deeplab_dpc.api.arguments import naming_arguments
+from deeplab_dpc.api.arguments import naming_arguments, require_path
 from deeplab_dpc.api.loaded import LoadedPredictor, model_of_run, network_predictor
 from deeplab_dpc.api.options import InferenceOptions, inference_config
 from deeplab_dpc.api.segmenter import KERAS_FILE, Segmenter, only_for_runs
 from deeplab_dpc.config import InferenceConfig
 from deeplab_dpc.data.dataset_info import Color
 from deeplab_dpc.data.found_images import find_images
-from deeplab_dpc.data.image_files import decode_image
+from deeplab_dpc.data.image_files import decode_image, picture_pixels
 from deeplab_dpc.errors import UserError, shown
 from deeplab_dpc.evaluation.captioned import Overlays
 from deeplab_dpc.models.sliding_window import SlidingWindow
@@ -166,6 +166,7 @@ def load_predictor(
     if isinstance(source, Segmenter):
         only_for_runs(checkpoint)
         return _of_segmenter(source, "a Segmenter", config)
+    require_path("source", source)
     path = pathlib.Path(source)
     if not path.is_dir() or (path / SAVED_MODEL_FILE).exists():
         only_for_runs(checkpoint)
@@ -223,7 +224,7 @@ def pixels_of(image: ImageLike) -> tuple[np.ndarray, pathlib.Path | None]:
             raise UserError(f"The image {path} does not exist.")
         return decode_image(path, str(path)), path
     if isinstance(image, Image.Image):
-        return np.asarray(image.convert("RGB")), None
+        return picture_pixels(image, "The image"), None
     array = np.asarray(image)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[-1] != 3 or 0 in array.shape:
         raise UserError(

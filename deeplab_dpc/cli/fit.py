@@ -15,11 +15,14 @@ from absl import flags
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.fit_classes import find_classes
 from deeplab_dpc.cli.fit_stages import Fit
-from deeplab_dpc.cli.fit_state import Stages, flag_text
+from deeplab_dpc.cli.fit_state import STATE_FILE, Stages, flag_text
+from deeplab_dpc.data.dataset_info import INFO_FILE
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import only_process, require_folder
+from deeplab_dpc.run_config import CONFIG_FILE
 
 LEAST_HOURS, MOST_HOURS = 0.01, 10_000.0
+OF_OTHERS = (CONFIG_FILE, INFO_FILE)  # what a run or a data set has directly in its folder
 UNBOUND = ("workdir", "plan_only", "help", "backend", "flagfile", "undefok")  # flags that another start may change
 
 
@@ -51,6 +54,13 @@ def _check_sources(values: flags.FlagValues) -> None:
         path = values[name].value
         if path and not pathlib.Path(path).exists():
             raise UserError(f"--{name}={path} does not exist; give the path of what is there.")
+    if values.images and values.labels and os.path.realpath(values.images) == os.path.realpath(values.labels):
+        raise UserError(
+            f"--images and --labels are one folder, {values.images}; give as --labels the folder of the label PNGs."
+        )
+    root = pathlib.Path(values.workdir)
+    if any((root / name).exists() for name in OF_OTHERS) and not (root / STATE_FILE).exists():
+        raise UserError(f"--workdir={root} holds a run or a data set already; give a folder of its own.")
     start = values.tf_initial_checkpoint
     if start and start != "imagenet" and not (os.path.isdir(start) or os.path.isfile(f"{start}.index")):
         raise UserError(

@@ -32,14 +32,18 @@ def write_index(root: pathlib.Path, plan: Plan, stages: Stages) -> None:
 
 
 def _verdict(root: pathlib.Path, verdict: dict[str, Any], plan: Plan, stages: Stages) -> ReportSection:
-    by = "val decided which of the two ships" + (", and the search chose the cell by it" if plan["search"] else "")
-    text = (
-        f"The network that ships is {root / verdict['run']}. {by.capitalize()}, so that its figure on val is a little "
-        "too good; a split test, if there is one, is judged once and chooses nothing."
+    text = f"The network that ships is {root / verdict['run']}."
+    took = f"Time: {clock(stages.used)} of {clock(stages.seconds)}."
+    if verdict["over"] is None:  # the baseline alone was trained
+        return ReportSection("In short", "\n\n".join(filter(None, (verdict["note"], text, took))))
+    has_contest = (root / "search" / "verdict.json").exists()
+    by = "Val decided which of the two ships" + (", and the contest chose the cell by it" if has_contest else "")
+    text += (
+        f" {by}, so that its figure on val is a little too good; a split test, if there is one, is judged once and "
+        "chooses nothing."
     )
     over = "The two have had different numbers of steps: the figures say what the time brought, not which is better."
-    more = " The contest below compares designs at equal steps." if plan["search"] else ""
-    took = f"Time: {clock(stages.used)} of {clock(stages.seconds)}."
+    more = " The contest below compares designs at equal steps." if has_contest else ""
     return ReportSection("In short", "\n\n".join(filter(None, (verdict["note"], text, f"{over}{more}", took))))
 
 

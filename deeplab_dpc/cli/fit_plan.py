@@ -26,6 +26,7 @@ from deeplab_dpc.cli.fit_schedule import (
 MAX_CROP_CPU, MAX_CROP = 321, 513  # pixels; what is rehearsed
 LEAST_CROP = 225  # pixels; in less, whole images look another way to the network than what it was trained on
 RATES, RATES_CELLS = (6, 12, 18), 21  # of ASPP, and the feature cells of a crop that they need
+LEAST_LEARNING = 10  # steps that are planned even where no time is left
 LEAST_STEPS = 200  # of all trainings of the network that ships; rather than fewer, the crop is smaller
 BATCHES = {16: 5000, 8: 600, 4: 0}  # batch by the steps that it has to leave
 MAX_EPOCHS = 500  # of all trainings of the network that ships, each image once an epoch
@@ -126,8 +127,10 @@ def time_choices(
     """
     chooser = _Chooser(given)
     choose = chooser.choose
-    learning = max(left - fixed_seconds(data, measured), 0.25 * left)
     per_image = measured.seconds_per_image * area(crop) / area(measured.crop)
+    # However late it is already, a few steps are planned, so that there is a network in the end.
+    least = LEAST_LEARNING * min(BATCHES) * per_image
+    learning = max(left - fixed_seconds(data, measured), 0.25 * left, least)
     if "train_crop_size" not in given:
         crop = _crop(crop, learning, per_image, measured, alignment, chooser)
         per_image = measured.seconds_per_image * area(crop) / area(measured.crop)

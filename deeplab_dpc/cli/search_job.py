@@ -18,7 +18,7 @@ from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import require_folder
-from deeplab_dpc.run_config import open_run
+from deeplab_dpc.run_config import open_run, require_kind
 from deeplab_dpc.search.feature_cache import FeatureCache, open_cache
 from deeplab_dpc.search.membership import extendable
 from deeplab_dpc.search.runner import Job
@@ -66,6 +66,7 @@ class Request:
         """Reads and checks them, as far as can be done without a feature cache."""
         flag_groups.required(values, "workdir")
         require_folder(values.workdir, "workdir")
+        require_kind(pathlib.Path(values.workdir), "search")
         config = flag_groups.config_from_flags(SearchConfig, values)
         storage = values.storage or os.environ.get(STORAGE_VARIABLE) or None
         service = flag_groups.config_from_flags(ServiceConfig, values, storage=storage)

@@ -71,9 +71,7 @@ def decode_image(
     """
     limit = MAX_PIXELS if max_pixels is None else min(max_pixels, MAX_PIXELS)
     try:
-        picture = decode_picture(_read(source), formats, limit)
-        method = UPRIGHT.get(orientation(picture))
-        return _as_rgb(picture if method is None else picture.transpose(method), name)
+        return picture_pixels(decode_picture(_read(source), formats, limit), name)
     except UserError:
         raise
     except UNDECODABLE as error:
@@ -135,6 +133,16 @@ def orientation(picture: Image.Image) -> int:
     except UNDECODABLE:
         return 1  # as all programs show it; metadata have no checksum and no influence on the pixels
     return value if isinstance(value, int) and value in UPRIGHT else 1
+
+
+def picture_pixels(picture: Image.Image, name: str) -> np.ndarray:
+    """Returns a picture of Pillow as `decode_image` returns a file: uint8 RGB [height, width, 3], turned upright.
+
+    Raises:
+      UserError: if its samples have a range that is not known.
+    """
+    method = UPRIGHT.get(orientation(picture))
+    return _as_rgb(picture if method is None else picture.transpose(method), name)
 
 
 def _read(source: str | os.PathLike[str] | BinaryIO) -> bytes:

@@ -5,7 +5,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deeplab_dpc import Predictor, Segmenter, UserError, evaluate, export_model, read_dataset, train, training_dataset
+from deeplab_dpc import (
+    Predictor,
+    SearchSpace,
+    Segmenter,
+    UserError,
+    evaluate,
+    export_model,
+    read_dataset,
+    search_cells,
+    train,
+    training_dataset,
+)
 from deeplab_dpc.cli.main import execute
 from deeplab_dpc.data.image_files import decode_image
 from deeplab_dpc.files import read_json, write_json
@@ -191,6 +202,11 @@ def test_training_is_the_one_of_the_command(run, dataset, tmp_path):
         ),
         (lambda folder: Predictor(_text(folder / "text.keras")), "`source='.*text.keras'` is no Keras file, or is cut"),
         (lambda folder: read_dataset(folder / "photos"), "photos"),
+        (lambda folder: read_dataset(None), "`data_dir` must be a path, got None"),
+        (lambda folder: Predictor(5), "`source` must be a path, got 5"),
+        (lambda folder: search_cells("x", len, num_candidates=2), "`space` must be a SearchSpace, got 'x'"),
+        (lambda folder: search_cells(SearchSpace(2), 5, num_candidates=2), "`evaluate` must be a function from a cell"),
+        (lambda folder: export_model(folder / "RUN", "m", images=[]), "`images` holds no image to compare"),
         (lambda folder: evaluate(folder / "RUN", read_dataset(folder / "DATA"), split="nix"), "no split 'nix'"),
     ],
 )

@@ -61,6 +61,7 @@ def _write(folder, ids, is_label=True):
         ),
         (["--dense_prediction_cell_json=psp"], "give it as one of --warm_starts"),
         (["--data_dir=photos"], "photos"),
+        (["--images=photos", "--labels=photos"], "--images and --labels are one folder, photos; give as --labels"),
         (["--tf_initial_checkpoint=absent"], "there is no file absent.index"),
         (["--restore_moving_averages"], "is for --tf_initial_checkpoint; give that too"),
         (["--train_split=val"], "Unknown command line flag 'train_split'"),
@@ -71,6 +72,15 @@ def test_wrong_flags_get_a_sentence(fit, flags, said):
     assert status == 2
     assert said in text
     assert text.count("Traceback") == 0
+
+
+def test_a_folder_of_another_run_is_refused(fit, tmp_path):
+    (tmp_path / "R").mkdir()
+    (tmp_path / "R" / "config.json").write_text("{}")
+    status, text = fit()
+    assert status == 2
+    assert "holds a run or a data set already; give a folder of its own" in text
+    assert [path.name for path in (tmp_path / "R").iterdir()] == ["config.json"]
 
 
 def test_a_file_for_a_workdir_is_refused(fit, tmp_path):

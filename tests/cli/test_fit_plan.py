@@ -170,3 +170,11 @@ def test_last_training_goes_on_at_least_a_little():
     assert final_steps(done=100, left=400, step=1.0, most=1000) == 500
     assert final_steps(done=100, left=4000, step=1.0, most=1000) == 1000
     assert final_steps(done=100, left=4000, step=1.0, most=50) == 101
+
+
+@pytest.mark.parametrize("left", [-500.0, -5.0, 0.0, 1.0])
+def test_a_plan_without_time_has_a_few_steps(left):
+    """The rehearsal alone can take longer than was given."""
+    values = _values(_planned(left=left))
+    assert values["baseline_steps"] >= 1
+    assert values["search"] is False

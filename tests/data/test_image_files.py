@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from deeplab_dpc.data import image_files
-from deeplab_dpc.data.image_files import decode_image
+from deeplab_dpc.data.image_files import decode_image, picture_pixels
 from deeplab_dpc.errors import UserError
 
 PIXELS = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[9, 9, 9], [100, 100, 100], [255, 255, 255]]], np.uint8)
@@ -206,3 +206,18 @@ def test_empty_file_and_link_to_nothing_are_said_to_be_that(tmp_path):
     (tmp_path / "b.jpg").symlink_to("/gone/b.jpg")
     with pytest.raises(UserError, match=r"image: it is a link to /gone/b\.jpg, which does not exist\.$"):
         decode_image(tmp_path / "b.jpg", "b.jpg")
+
+
+def test_pictures_of_pillow_are_taken_as_files_are():
+    """16 bits keep their upper 8, and the orientation turns."""
+    deep = Image.fromarray((np.arange(12, dtype=np.uint16) * 5000).reshape(3, 4))
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    grey = Image.fromarray(np.arange(12, dtype=np.uint8).reshape(3, 4))
+    for stream in (encoded(deep, "PNG"), encoded(grey, "PNG", exif=turned)):
+        from_file = decode_image(stream, "it")
+        stream.seek(0)
+        np.testing.assert_array_equal(picture_pixels(Image.open(stream), "it"), from_file)
+    assert from_file.shape == (4, 3, 3)
+    with pytest.raises(UserError, match="it has samples of 32 bits"):
+        picture_pixels(Image.fromarray(np.zeros((2, 2), np.float32)), "it")
