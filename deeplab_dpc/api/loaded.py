@@ -27,7 +27,7 @@ AS_EVALUATED = ("output_stride", "atrous_rates")  # what may be another in evalu
 
 
 class Classes(Protocol):
-    """What is known of the classes."""
+    """Describes the classes that a network predicts."""
 
     @property
     def class_names(self) -> Sequence[str]: ...
@@ -62,7 +62,7 @@ class LoadedModel:
 
 @dataclasses.dataclass(frozen=True)
 class LoadedPredictor:
-    """What predicts, with what is known of its classes.
+    """A predictor with the names and colours of its classes.
 
     Attributes:
       predictor: it.
@@ -87,6 +87,20 @@ def network_predictor(network: Segmenter, config: InferenceConfig) -> ImagePredi
     """The network's predictor, by windows if the configuration says so."""
     predictor = Predictor(inference_network(network, config), config)
     return SlidingWindow(predictor, config) if config.sliding_window else predictor
+
+
+def predictor_of(loaded: LoadedModel, config: InferenceConfig) -> LoadedPredictor:
+    """Returns what predicts with a loaded network, in the way that the configuration says."""
+    return LoadedPredictor(
+        network_predictor(loaded.segmenter, config),
+        loaded.class_names,
+        loaded.palette,
+        loaded.ignore_label,
+        loaded.source,
+        loaded.workdir,
+        loaded.segmenter,
+        loaded.step if loaded.workdir else None,
+    )
 
 
 def network_of_run(workdir: pathlib.Path) -> ModelConfig:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from deeplab_dpc.api.arguments import naming_arguments, require_path
-from deeplab_dpc.api.loaded import LoadedPredictor, model_of_run, network_predictor
+from deeplab_dpc.api.loaded import LoadedPredictor, model_of_run, network_predictor, predictor_of
 from deeplab_dpc.api.options import InferenceOptions, inference_config
 from deeplab_dpc.api.segmenter import KERAS_FILE, Segmenter, only_for_runs
 from deeplab_dpc.config import InferenceConfig
@@ -179,17 +179,7 @@ def load_predictor(
             f"`source={os.fspath(source)!r}` is neither a run directory, a {KERAS_FILE} file nor an exported model; a "
             "TensorFlow 1 checkpoint is loaded by Segmenter.from_preset, whose result is a source too."
         )
-    loaded = model_of_run(path, str(checkpoint))
-    return LoadedPredictor(
-        network_predictor(loaded.segmenter, config),
-        loaded.class_names,
-        loaded.palette,
-        loaded.ignore_label,
-        loaded.source,
-        loaded.workdir,
-        loaded.segmenter,
-        loaded.step,
-    )
+    return predictor_of(model_of_run(path, str(checkpoint)), config)
 
 
 def _of_segmenter(model: Segmenter, source: str, config: InferenceConfig) -> LoadedPredictor:

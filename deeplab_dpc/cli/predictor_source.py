@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from deeplab_dpc.api.loaded import LoadedPredictor, network_predictor
+from deeplab_dpc.api.loaded import LoadedPredictor, predictor_of
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.model_source import load_model
 from deeplab_dpc.config import InferenceConfig
@@ -12,7 +12,7 @@ from deeplab_dpc.models.sliding_window import SlidingWindow
 
 
 def load_predictor(values: flags.FlagValues) -> LoadedPredictor:
-    """What the flags name.
+    """Returns the predictor that the flags name.
 
     Raises:
       UserError: as load_model; if an exported model is given with a network or with scales, flips or a crop, which it
@@ -22,17 +22,7 @@ def load_predictor(values: flags.FlagValues) -> LoadedPredictor:
     config = flag_groups.config_from_flags(InferenceConfig, values)
     if values.exported_model is not None:
         return _exported(values, config)
-    loaded = load_model(values)
-    return LoadedPredictor(
-        network_predictor(loaded.segmenter, config),
-        loaded.class_names,
-        loaded.palette,
-        loaded.ignore_label,
-        loaded.source,
-        loaded.workdir,
-        loaded.segmenter,
-        loaded.step if loaded.workdir else None,
-    )
+    return predictor_of(load_model(values), config)
 
 
 def _exported(values: flags.FlagValues, config: InferenceConfig) -> LoadedPredictor:
