@@ -23,6 +23,7 @@ from deeplab_dpc.checkpoint.mismatch import (
 from deeplab_dpc.checkpoint.names import named_variables
 from deeplab_dpc.checkpoint.run import read_weights
 from deeplab_dpc.checkpoint.run_directory import latest_checkpoint
+from deeplab_dpc.checkpoint.run_state import WEIGHTS, file_digest
 from deeplab_dpc.checkpoint.same_parts import (
     other_decoder,
     other_head,
@@ -106,6 +107,26 @@ def require_source(source: str, moving_averages: bool = False) -> None:
             "(the part before .index)."
         )
     require_tf1_checkpoint(source)
+
+
+def source_digest(source: str) -> str:
+    """Returns what tells the weights of a source from others, wherever their files are.
+
+    Of a TensorFlow 1 checkpoint it is the SHA-256 of its index, which holds a checksum of each variable; of a run, that
+    of the weights of its latest checkpoint.
+
+    Args:
+      source: as read_checkpoint takes it.
+
+    Raises:
+      UserError: if there is nothing of that name.
+    """
+    require_source(source)
+    if source == IMAGENET:
+        return IMAGENET
+    if run_network(source) is not None:
+        return file_digest(latest_checkpoint(source).path / WEIGHTS)
+    return file_digest(pathlib.Path(f"{source}.index"))
 
 
 def restore_model(model: Segmenter, source: str, moving_averages: bool = False) -> RestoreReport:

@@ -1,6 +1,5 @@
 """A measurement of the proxy's fidelity from start to report, by one worker or many; started again, it goes on."""
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -102,21 +101,25 @@ def measure_fidelity(
 
 def real_protocol(job: Job) -> dict[str, Any]:
     """Returns all that real trainings share but the seed, as JSON by name: what makes their scores comparable."""
+    # Here, since it needs Keras, and the rest of a measurement's planning does not.
+    from deeplab_dpc.checkpoint.restore import source_digest
+
     if job.data is None or job.dataset is None:
         raise UserError("--data_dir is required with --mode=fidelity: cells are trained end to end too.")
+    no_part = {"rerank_top_k", "rerank_warm_starts", "rerank_initial_checkpoint"}
     training = {
         name: encode(getattr(job.config, name))
         for name in ("eval_split", "label_weights", *OF_CONTEST)
-        if not name.startswith("contest_") and name not in ("rerank_top_k", "rerank_warm_starts")
+        if not name.startswith("contest_") and name not in no_part
     }
     data = {name: value for name, value in job.data.to_json().items() if f"data.{name}" not in PLACES}
-    start = job.tf_initial_checkpoint
+    start = job.config.rerank_initial_checkpoint or job.tf_initial_checkpoint
     return {
         **training,
         **job.model.to_json(),
         **data,
         "records": {split: job.dataset.fingerprint(split) for split in (job.data.train_split, job.config.eval_split)},
-        "tf_initial_checkpoint": None if start is None else os.path.abspath(start),
+        "start": None if start is None else source_digest(start),
         "restore_moving_averages": job.restore_moving_averages,
     }
 

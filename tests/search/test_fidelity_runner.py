@@ -210,8 +210,8 @@ def test_real_trainings_of_another_measurement_are_not_done_again(job, storage, 
     assert [row.reals[0] for row in result.rows[:6]] == [row.reals[0] for row in other.rows]
 
 
-def test_what_makes_real_trainings_comparable(job):
-    """Not the proxy, and not where the data are."""
+def test_what_makes_real_trainings_comparable(job, tmp_path):
+    """Not the proxy, and not where the data and the checkpoint are."""
 
     def differs(**changes):
         fields = {"config": dataclasses.replace(job.config, **changes.pop("search", {}))}
@@ -225,7 +225,16 @@ def test_what_makes_real_trainings_comparable(job):
         assert differs(search={name: value}), name
     assert differs(data={"train_crop_size": (193, 193)})
     assert differs(model=ModelConfig(num_classes=2, decoder_output_stride=(4,)))
-    assert differs(tf_initial_checkpoint="model.ckpt")
+    for folder, content in (("one", b"variables"), ("copy", b"variables"), ("other", b"other variables")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "model.ckpt.index").write_bytes(content)
+    one, copy, other = (str(tmp_path / folder / "model.ckpt") for folder in ("one", "copy", "other"))
+    assert differs(tf_initial_checkpoint=one)
+    job = dataclasses.replace(job, tf_initial_checkpoint=one)
+    assert not differs(tf_initial_checkpoint=copy)
+    assert not differs(search={"rerank_initial_checkpoint": copy})
+    assert differs(tf_initial_checkpoint=other)
+    assert differs(search={"rerank_initial_checkpoint": other})
 
 
 def test_the_best_cells_need_a_search(job, storage):
