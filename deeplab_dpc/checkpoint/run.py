@@ -182,7 +182,7 @@ def fork_training(source: str | pathlib.Path, network: Segmenter, optimizer: ker
       optimizer: built for it.
 
     Returns:
-      How far that run is at the checkpoint.
+      How far that run is at the checkpoint, where the new one begins.
 
     Raises:
       UserError: if that is no run, has no whole checkpoint, or has another network.
@@ -215,7 +215,7 @@ def fork_training(source: str | pathlib.Path, network: Segmenter, optimizer: ker
         assign(state[RANDOM_STATES], whole.arrays[RANDOM_STATES])
     else:
         console.print(f"The random generators start fresh: {source} has others.")
-    return whole.progress
+    return dataclasses.replace(whole.progress, began=whole.progress.step)
 
 
 def load_weights(checkpoint: RunCheckpoint, network: Segmenter) -> None:

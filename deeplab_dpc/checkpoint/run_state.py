@@ -48,12 +48,14 @@ class Progress:
       rows: of metrics.csv so far.
       validations: rows of validation.csv so far.
       run: the identity of the run that wrote it (run_directory.run_identity); None in checkpoints that have none.
+      began: the step that the run was forked at; 0 where it began by itself.
     """
 
     step: int = 0
     rows: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     validations: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     run: str | None = dataclasses.field(default=None, compare=False)
+    began: int = 0
 
 
 class DamageError(Exception):
@@ -163,6 +165,8 @@ def write_progress(path: pathlib.Path, progress: Progress) -> None:
     value = dataclasses.asdict(progress)
     if progress.run is None:
         del value["run"]
+    if not progress.began:
+        del value["began"]
     write_sealed(path, value)
 
 
@@ -177,13 +181,17 @@ def read_progress(path: pathlib.Path) -> Progress:
 
 def read_sealed_progress(path: pathlib.Path) -> tuple[Progress, dict[str, str]]:
     """Returns the same, and the digests of the archives beside it by file name."""
-    stored, digests = read_sealed(path, ("step", "rows", "validations", "history", "run"))
+    stored, digests = read_sealed(path, ("step", "rows", "validations", "history", "run", "began"))
     try:
         rows = stored["history"] if "history" in stored else stored["rows"]
-        progress = Progress(stored["step"], rows, stored.get("validations", []), stored.get("run"))
+        progress = Progress(
+            stored["step"], rows, stored.get("validations", []), stored.get("run"), stored.get("began", 0)
+        )
     except KeyError as error:
         raise DamageError(f"{path.name}: {_first_line(error)}") from error
-    if not isinstance(progress.step, int) or not all(_are_rows(some) for some in (rows, progress.validations)):
+    if not all(isinstance(step, int) for step in (progress.step, progress.began)) or not all(
+        _are_rows(some) for some in (rows, progress.validations)
+    ):
         raise DamageError(f"{path.name}: it does not hold what was written")
     return progress, digests
 

@@ -59,6 +59,8 @@ class TrainConfig(Config):
       eval_interval_steps: between evaluations (the best checkpoint is kept); by default a tenth of the training,
         0 for none.
       eval_split: the split that is evaluated.
+      early_stopping_patience: evaluations in turn without a better mIOU, after which the learning rate falls to 0
+        within a fifth of the steps done so far, and the training ends there; 0 for never.
       seed: of initialisation, order, augmentation and dropout.
     """
 
@@ -108,6 +110,7 @@ class TrainConfig(Config):
     log_steps: int = 50
     eval_interval_steps: int | None = None
     eval_split: str = "val"
+    early_stopping_patience: int = 0
     seed: int = 0
 
     def __post_init__(self):
@@ -137,6 +140,7 @@ class TrainConfig(Config):
             "dice_loss_weight",
             "loss_quadrature_nodes",
             "eval_interval_steps",
+            "early_stopping_patience",
         )
         self.check_choices()
         for name in ("top_k_percent_pixels", "drop_path_keep_prob"):
@@ -146,6 +150,11 @@ class TrainConfig(Config):
             raise UserError(f"--momentum must be in [0, 1), got {self.momentum}.")
         if self.hard_example_mining_step and self.top_k_percent_pixels == 1:
             raise UserError("--hard_example_mining_step has no meaning without --top_k_percent_pixels below 1.")
+        if self.early_stopping_patience and self.eval_interval_steps == 0:
+            raise UserError(
+                f"--early_stopping_patience={self.early_stopping_patience} counts evaluations, and "
+                "--eval_interval_steps=0 asks for none; give another interval."
+            )
         no_negative_weight(self.label_weights)
         if self.loss_quadrature_nodes:
             self._check_quadrature()

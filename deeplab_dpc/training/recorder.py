@@ -19,6 +19,7 @@ from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.training.curves import write_metrics, write_panels
 from deeplab_dpc.training.interruption import Interruption
 from deeplab_dpc.training.pace import Pace
+from deeplab_dpc.training.patience import early_ending
 from deeplab_dpc.training.schedules import build_schedule
 from deeplab_dpc.training.summaries import Summaries
 
@@ -80,13 +81,15 @@ class Recorder(keras.callbacks.Callback):
         self.interruption = interruption
         self.on_step = on_step
         self._summaries = Summaries(workdir / "summaries", progress.step) if is_chief else None
-        self._schedule = build_schedule(config)
+        self._ending = early_ending(config, progress.validations, SCORE, progress.began)
+        self._total = config.training_number_of_steps if self._ending is None else self._ending.end
+        self._schedule = build_schedule(config, self._ending)
         self._pace = Pace()
         self._rate = math.nan
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         assert logs is not None
-        progress, total = self.progress, self.config.training_number_of_steps
+        progress, total = self.progress, self._total
         progress.step += 1
         step = progress.step
         values = {name: float(value) for name, value in logs.items()}
@@ -106,10 +109,12 @@ class Recorder(keras.callbacks.Callback):
         self._pace.started()
         if self.validator is not None and self._is_due(step):
             self._validate_or_save(step)
-        if last or step % self.config.save_interval_steps == 0:
+        if last or step % self.config.save_interval_steps == 0 or self._is_out_of_patience():
             self._save()
         if received is not None and step != total:
             raise Stopped(received, f"step {step} is saved")
+        if self._is_out_of_patience():
+            self.model.stop_training = True  # and the trainer goes on with the rate that ends it
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if self._summaries is not None:
@@ -117,10 +122,16 @@ class Recorder(keras.callbacks.Callback):
 
     def _is_due(self, step: int) -> bool:
         interval = self.config.eval_interval_steps
-        total = self.config.training_number_of_steps
         if interval is None:
-            interval = max(total // 10, 1)
-        return interval > 0 and (step % interval == 0 or step == total)
+            interval = max(self.config.training_number_of_steps // 10, 1)
+        return interval > 0 and (step % interval == 0 or step == self._total)
+
+    def _is_out_of_patience(self) -> bool:
+        """Whether the evaluations so far end the training early, which was not known when it was started."""
+        progress = self.progress
+        return (
+            self._ending is None and early_ending(self.config, progress.validations, SCORE, progress.began) is not None
+        )
 
     def _show_in_bar(self, logs: dict[str, Any]) -> None:
         if not console.is_terminal:
@@ -141,14 +152,14 @@ class Recorder(keras.callbacks.Callback):
             "images_per_second": round(self.config.train_batch_size / seconds, 3),
         }
         self.progress.rows.append(row)
-        if step != self.config.training_number_of_steps:
+        if step != self._total:
             # The next row and the progress bar show the mean since this one.
             self.model.reset_metrics()
         if self._summaries is None:
             return
         self._summaries.scalars(step, {f"train/{name}": value for name, value in row.items() if name != "step"})
         if not console.is_terminal:
-            total = self.config.training_number_of_steps
+            total = self._total
             left = datetime.timedelta(seconds=round((total - step) * seconds))
             console.print(
                 f"step {step}/{total}  loss {row['loss']:.4f}  gradient norm {row['gradient_norm']:.3f}  "

@@ -1,5 +1,7 @@
 """The published learning rates: poly (arXiv:1606.00915, Sec. 4.1), step and cosine, after a slow start.
 
+A training that is stopped early ends with a rate that falls to zero, as the published ones do.
+
 Source: tensorflow/models, research/deeplab/utils/train_utils.py.
 """
 
@@ -10,6 +12,7 @@ from keras import ops
 from keras.optimizers.schedules import CosineDecay, LearningRateSchedule
 
 from deeplab_dpc.config import TrainConfig
+from deeplab_dpc.training.patience import Ending
 
 SMALLEST = 1e-12  # Under XLA 0 ** 0.9 is not finite, and 1 - step / steps may be just below 0.
 
@@ -144,8 +147,55 @@ class SlowStart(LearningRateSchedule):
         return cls(**{**config, "schedule": keras.saving.deserialize_keras_object(config["schedule"])})
 
 
-def build_schedule(config: TrainConfig) -> LearningRateSchedule:
-    """The schedule of a training configuration."""
+@keras.saving.register_keras_serializable(package="deeplab_dpc")
+class EarlyEnd(LearningRateSchedule):
+    """A schedule until a step, from where its rate there falls to zero in a straight line.
+
+    Args:
+      schedule: the schedule until `start`.
+      start: the step from which the rate falls.
+      end: the step at which it is zero, > start.
+
+    Raises:
+      ValueError: if the end is not after the start.
+    """
+
+    def __init__(self, schedule: LearningRateSchedule, start: int, end: int):
+        if end <= start:
+            raise ValueError(f"`end` must be > `start`, got {end} and {start}.")
+        self.schedule = schedule
+        self.start = start
+        self.end = end
+
+    def __call__(self, step):
+        step = ops.cast(step, "float32")
+        share = ops.clip((self.end - step) / (self.end - self.start), 0.0, 1.0)
+        return self.schedule(ops.minimum(step, float(self.start))) * share
+
+    def get_config(self):
+        return {
+            "schedule": keras.saving.serialize_keras_object(self.schedule),
+            "start": self.start,
+            "end": self.end,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "EarlyEnd":
+        return cls(**{**config, "schedule": keras.saving.deserialize_keras_object(config["schedule"])})
+
+
+def build_schedule(config: TrainConfig, ending: Ending | None = None) -> LearningRateSchedule:
+    """Returns the schedule of a training configuration.
+
+    Args:
+      config: the training configuration.
+      ending: the early end of the training; None where it has none.
+    """
+    schedule = _whole_schedule(config)
+    return schedule if ending is None else EarlyEnd(schedule, ending.start, ending.end)
+
+
+def _whole_schedule(config: TrainConfig) -> LearningRateSchedule:
     base, end = config.base_learning_rate, config.end_learning_rate
     steps = max(config.training_number_of_steps - config.slow_start_step, 1)
     schedule: LearningRateSchedule

@@ -293,7 +293,7 @@ def test_fork_restores_everything_and_leaves_the_source_as_it_is(run, training, 
     workdir, values = run
     _flip(_file(workdir, 4, "optimizer.npz"))
     before = {path: path.read_bytes() for path in sorted(workdir.rglob("*")) if path.is_file()}
-    assert fork_training(workdir, *training) == Progress(2, [{"step": 2, "loss": 0.1}], [{"step": 2}])
+    assert fork_training(workdir, *training) == Progress(2, [{"step": 2, "loss": 0.1}], [{"step": 2}], began=2)
     _assert_equal(_values(*training), values[2])
     assert {path: path.read_bytes() for path in sorted(workdir.rglob("*")) if path.is_file()} == before
     assert capsys.readouterr().out.startswith(f"{workdir}/checkpoints/step_00000004 is damaged (optimizer.npz: ")

@@ -61,6 +61,7 @@ COMMON = (
     "fine_tune_batch_norm",
     "eval_split",
     "eval_interval_steps",
+    "early_stopping_patience",
     "seed",
     "optimizer",
     "learning_policy",
