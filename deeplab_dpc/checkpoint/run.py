@@ -21,6 +21,7 @@ from deeplab_dpc.checkpoint.run_directory import (
     checkpoint_name,
     checkpoints_in,
     is_of_another_run,
+    latest_checkpoint,
     list_checkpoints,
     remove_checkpoints,
     run_identity,
@@ -279,6 +280,19 @@ def _digests(checkpoint: RunCheckpoint) -> dict[str, str]:
     if checkpoint.path.parent.name == best_folder("").name:
         return _read_best(checkpoint)[1]
     return _read_progress(checkpoint)[1]
+
+
+def newest_progress(workdir: str | pathlib.Path) -> Progress:
+    """Returns how far the training in a run directory is at its newest checkpoint.
+
+    Raises:
+      UserError: if there is no checkpoint, or the newest is damaged.
+    """
+    checkpoint = latest_checkpoint(workdir)
+    try:
+        return _read_progress(checkpoint)[0]
+    except DamageError as error:
+        raise UserError(f"{checkpoint.path} is damaged ({error}).") from error
 
 
 def _read_best(best: RunCheckpoint) -> tuple[dict[str, Any], dict[str, str]]:

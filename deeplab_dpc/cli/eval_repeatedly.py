@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import keras
 from absl import flags
 
+from deeplab_dpc.checkpoint.run import newest_progress
 from deeplab_dpc.checkpoint.run_directory import LATEST, list_checkpoints
 from deeplab_dpc.config import TrainConfig
 from deeplab_dpc.console import console
@@ -20,6 +21,7 @@ from deeplab_dpc.evaluation.report import Report
 from deeplab_dpc.evaluation.stored import evaluation_folder
 from deeplab_dpc.files import only_process, remove_partial
 from deeplab_dpc.run_config import read_run, read_section
+from deeplab_dpc.training.patience import last_step
 
 NONE = -1  # the step before any checkpoint
 
@@ -46,7 +48,7 @@ def evaluate_repeatedly(values: flags.FlagValues, evaluate_once: Callable[[], Re
         raise UserError(f"--eval_interval_secs must be at least 1, got {values.eval_interval_secs}.")
     workdir = pathlib.Path(values.workdir)
     folder = evaluation_folder(values.eval_logdir or workdir, values.split)
-    last_step = _last_step(workdir)
+    protocol = _protocol(workdir)
     limit = values.max_number_of_evaluations
     evaluated = NONE
     with _stopping(f"what was evaluated is in {folder / HISTORY_FILE}"), only_process(folder, "eval_logdir"):
@@ -57,7 +59,7 @@ def evaluate_repeatedly(values: flags.FlagValues, evaluate_once: Callable[[], Re
             report = evaluate_once()
             append_history(folder, report)
             evaluated = NONE if report.step is None else report.step
-            if evaluated >= last_step:
+            if evaluated >= _last_step(workdir, protocol):
                 console.print(f"The training is complete: step {evaluated} is its last.")
                 return
 
@@ -72,11 +74,18 @@ def _wait_for_newer(workdir: pathlib.Path, step: int, interval_secs: int) -> Non
         time.sleep(interval_secs)
 
 
-def _last_step(workdir: pathlib.Path) -> int:
+def _protocol(workdir: pathlib.Path) -> TrainConfig:
     config = read_run(workdir)
     if "train" not in config:
         raise UserError(f"--workdir={workdir} is the directory of a search, not of a training; give that of train.py.")
-    return read_section(workdir, "train", TrainConfig).training_number_of_steps
+    return read_section(workdir, "train", TrainConfig)
+
+
+def _last_step(workdir: pathlib.Path, protocol: TrainConfig) -> int:
+    """Returns the step at which the training ends, by what its newest checkpoint knows."""
+    if not protocol.early_stopping_patience:
+        return protocol.training_number_of_steps
+    return last_step(protocol, newest_progress(workdir))
 
 
 @contextlib.contextmanager

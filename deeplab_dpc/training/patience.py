@@ -2,11 +2,11 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
 
+from deeplab_dpc.checkpoint.run_state import Progress
 from deeplab_dpc.config import TrainConfig
 
+SCORE = "miou"  # of which the best checkpoint is kept
 SHARE = 5  # The rate falls to zero within one in so many of the steps done.
 
 
@@ -25,25 +25,27 @@ class Ending:
     best_step: int
 
 
-def early_ending(
-    config: TrainConfig, validations: Sequence[Mapping[str, Any]], score: str, began: int = 0
-) -> Ending | None:
+def last_step(config: TrainConfig, progress: Progress) -> int:
+    """Returns the step at which a training ends, by its evaluations so far."""
+    ending = early_ending(config, progress)
+    return config.training_number_of_steps if ending is None else ending.end
+
+
+def early_ending(config: TrainConfig, progress: Progress) -> Ending | None:
     """Returns when a training ends early; None if it goes on to its last step.
 
     It depends on nothing but the evaluations, so that a training that is started again ends at the same step.
 
     Args:
       config: the training configuration, with its patience.
-      validations: the rows of all evaluations so far, each with its step and its score.
-      score: the name of the score, of which more is better.
-      began: the step at which the run was forked; evaluations until there do not count.
+      progress: the training so far. Evaluations until the step at which the run was forked do not count.
     """
-    best, best_step, waited = -math.inf, began, 0
-    for row in validations:
-        if not config.early_stopping_patience or row["step"] <= began:
+    best, best_step, waited = -math.inf, progress.began, 0
+    for row in progress.validations:
+        if not config.early_stopping_patience or row["step"] <= progress.began:
             continue
-        if row[score] > best:
-            best, best_step, waited = row[score], row["step"], 0
+        if row[SCORE] > best:
+            best, best_step, waited = row[SCORE], row["step"], 0
             continue
         waited += 1
         if waited == config.early_stopping_patience:

@@ -19,11 +19,10 @@ from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.training.curves import write_metrics, write_panels
 from deeplab_dpc.training.interruption import Interruption
 from deeplab_dpc.training.pace import Pace
-from deeplab_dpc.training.patience import early_ending
+from deeplab_dpc.training.patience import SCORE, early_ending, last_step
 from deeplab_dpc.training.schedules import build_schedule
 from deeplab_dpc.training.summaries import Summaries
 
-SCORE = "miou"  # of which the best checkpoint is kept
 BAR_INTERVAL = 10  # steps between two changes of the rate in the progress bar
 
 
@@ -81,8 +80,8 @@ class Recorder(keras.callbacks.Callback):
         self.interruption = interruption
         self.on_step = on_step
         self._summaries = Summaries(workdir / "summaries", progress.step) if is_chief else None
-        self._ending = early_ending(config, progress.validations, SCORE, progress.began)
-        self._total = config.training_number_of_steps if self._ending is None else self._ending.end
+        self._ending = early_ending(config, progress)
+        self._total = last_step(config, progress)
         self._schedule = build_schedule(config, self._ending)
         self._pace = Pace()
         self._rate = math.nan
@@ -128,10 +127,7 @@ class Recorder(keras.callbacks.Callback):
 
     def _is_out_of_patience(self) -> bool:
         """Whether the evaluations so far end the training early, which was not known when it was started."""
-        progress = self.progress
-        return (
-            self._ending is None and early_ending(self.config, progress.validations, SCORE, progress.began) is not None
-        )
+        return self._ending is None and early_ending(self.config, self.progress) is not None
 
     def _show_in_bar(self, logs: dict[str, Any]) -> None:
         if not console.is_terminal:

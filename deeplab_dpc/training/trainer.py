@@ -29,8 +29,8 @@ from deeplab_dpc.training.distribution import ONE_DEVICE, Devices
 from deeplab_dpc.training.divergence import check_initial_weights, report_divergence
 from deeplab_dpc.training.interruption import Interruption
 from deeplab_dpc.training.memory import exhausted_memory_named, require_memory
-from deeplab_dpc.training.patience import early_ending
-from deeplab_dpc.training.recorder import SCORE, OnStep, Recorder, Validator
+from deeplab_dpc.training.patience import early_ending, last_step
+from deeplab_dpc.training.recorder import OnStep, Recorder, Validator
 from deeplab_dpc.training.schedules import build_schedule
 from deeplab_dpc.training.training_model import TrainingModel, build_training_model
 
@@ -127,26 +127,21 @@ def train_in_shared_directory(
         progress = restore_training(workdir, model.network, model.optimizer) or progress
         if devices.is_chief:
             mend_best(workdir, progress.validations)
-        if progress.step >= _last_step(config, progress):
-            console.print(f"{workdir} is trained: step {progress.step} of {_last_step(config, progress)}.")
+        if progress.step >= last_step(config, progress):
+            console.print(f"{workdir} is trained: step {progress.step} of {last_step(config, progress)}.")
             return model.network
         check_initial_weights(model.network)
         if progress.step:
             console.print(f"Training in {workdir} from step {progress.step}.")
-        while progress.step < _last_step(config, progress):
+        while progress.step < last_step(config, progress):
             _end_early(model, config, progress)
             _fit(workdir, model, data, config, dataset, progress, validator, devices, on_step, callbacks)
     return model.network
 
 
-def _last_step(config: TrainConfig, progress: Progress) -> int:
-    ending = early_ending(config, progress.validations, SCORE, progress.began)
-    return config.training_number_of_steps if ending is None else ending.end
-
-
 def _end_early(model: TrainingModel, config: TrainConfig, progress: Progress) -> None:
     """Gives the optimizer the learning rate that ends the training, if its evaluations have exhausted the patience."""
-    ending = early_ending(config, progress.validations, SCORE, progress.began)
+    ending = early_ending(config, progress)
     if ending is None:
         return
     best = f"the best is of step {ending.best_step}" if ending.best_step > progress.began else "none was a number"
@@ -264,7 +259,7 @@ def _fit(
         model.fit(
             batches,
             epochs=1,
-            steps_per_epoch=_last_step(config, progress) - progress.step,
+            steps_per_epoch=last_step(config, progress) - progress.step,
             shuffle=False,
             verbose=1 if console.is_terminal and devices.is_chief and on_step is None else 0,
             callbacks=[recorder, *callbacks],

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from deeplab_dpc.checkpoint.run_directory import checkpoint_name, training_folder
+from deeplab_dpc.checkpoint.run_state import PROGRESS, Progress, write_progress
 from deeplab_dpc.cli import eval as command
 from deeplab_dpc.cli import eval_repeatedly, eval_submission
 from deeplab_dpc.cli.main import execute
@@ -223,6 +224,28 @@ def test_checkpoints_are_evaluated_as_they_come_until_the_training_is_complete(t
     assert float(rows[0]["miou_low"]) < float(rows[0]["miou"]) < float(rows[0]["miou_high"])
     assert slept == [7] * 6
     assert "The training is complete: step 30 is its last." in capsys.readouterr().out
+
+
+def test_training_that_ends_early_is_complete_at_its_last_step(source, training, shapes, monkeypatch, capsys):
+    """Its second evaluation, at step 20, is no better than the first: it ends at step 24 of 1,000."""
+    workdir, _ = training
+    protocol = TrainConfig(training_number_of_steps=1000, early_stopping_patience=1)
+    sections = {"data": DataConfig(str(shapes.path)), "train": protocol}
+    (workdir / "config.json").write_text(json.dumps({name: one.to_json() for name, one in sections.items()}))
+    steps, rows = iter([10, 20, 24]), []
+
+    def sleep(seconds):
+        step = source["step"] = next(steps)
+        if step % 10 == 0:
+            rows.append({"step": step, "miou": 0.4})
+        folder = training_folder(workdir) / checkpoint_name(step)
+        folder.mkdir(parents=True)
+        write_progress(folder / PROGRESS, Progress(step, validations=rows))
+
+    monkeypatch.setattr(eval_repeatedly.time, "sleep", sleep)
+    assert run(workdir=workdir, max_number_of_evaluations=-1) == 0
+    assert [row["step"] for row in history(workdir)] == ["10", "20", "24"]
+    assert "The training is complete: step 24 is its last." in capsys.readouterr().out
 
 
 def test_number_of_evaluations_ends_it(training):

@@ -9,6 +9,7 @@ from tiny_network import tiny_network
 
 from deeplab_dpc.checkpoint.run import read_weights
 from deeplab_dpc.checkpoint.run_directory import latest_checkpoint
+from deeplab_dpc.checkpoint.run_state import Progress
 from deeplab_dpc.config import DataConfig, TrainConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.validation import Validation
@@ -48,14 +49,14 @@ def _rows(scores, interval=10):
 )
 def test_patience_is_exhausted_by_evaluations_in_turn_without_a_better_score(scores, began, ending):
     config = dataclasses.replace(CONFIG, training_number_of_steps=1000)
-    assert early_ending(config, _rows(scores), "miou", began) == ending
+    assert early_ending(config, Progress(validations=_rows(scores), began=began)) == ending
 
 
 def test_training_that_is_nearly_over_ends_as_planned():
-    rows = _rows((0.4, 0.3, 0.2))
-    assert early_ending(dataclasses.replace(CONFIG, training_number_of_steps=36), rows, "miou") is None
-    assert early_ending(dataclasses.replace(CONFIG, training_number_of_steps=37), rows, "miou") == Ending(30, 36, 10)
-    assert early_ending(dataclasses.replace(CONFIG, early_stopping_patience=0), rows, "miou") is None
+    progress = Progress(validations=_rows((0.4, 0.3, 0.2)))
+    assert early_ending(dataclasses.replace(CONFIG, training_number_of_steps=36), progress) is None
+    assert early_ending(dataclasses.replace(CONFIG, training_number_of_steps=37), progress) == Ending(30, 36, 10)
+    assert early_ending(dataclasses.replace(CONFIG, early_stopping_patience=0), progress) is None
 
 
 def test_rate_falls_to_zero_from_where_it_is():
