@@ -21,7 +21,7 @@ import numpy as np
 from absl import app, flags
 from keras import ops
 
-from deeplab_dpc.arch.cell import RATES
+from deeplab_dpc.arch.operations.atrous_conv import RATES
 from deeplab_dpc.console import print_table
 from deeplab_dpc.layers import depthwise
 

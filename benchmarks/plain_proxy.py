@@ -9,14 +9,15 @@ the same order, and scored by a NumPy confusion matrix.
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, assert_never
 
 import keras
 import numpy as np
 from keras import ops
 from proxy_worker import Timing
 
-from deeplab_dpc.arch.cell import BACKBONE, FILTERS, AtrousConv, Cell, Operation, PyramidPooling
+from deeplab_dpc.arch.cell import BACKBONE, FILTERS, Cell
+from deeplab_dpc.arch.operations import AtrousConv, Conv1x1, Operation, PyramidPooling
 from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.evaluation.confusion import ConfusionMatrix
 from deeplab_dpc.layers import kernels
@@ -71,6 +72,8 @@ def plain_network(
 
 
 def _plain_branch(x: Any, operation: Operation, name: str, decay: float) -> Any:
+    if isinstance(operation, Conv1x1):
+        return _plain_conv(x, name, decay)
     if isinstance(operation, AtrousConv):
         x = keras.layers.DepthwiseConv2D(
             3,
@@ -87,7 +90,7 @@ def _plain_branch(x: Any, operation: Operation, name: str, decay: float) -> Any:
         size = x.shape[1:3]
         x = GridMeans(operation.grid)(x)
         return ResizeAlignCorners(size)(_plain_conv(x, name, decay))
-    return _plain_conv(x, name, decay)
+    assert_never(operation)
 
 
 def _plain_conv(x: Any, name: str, decay: float, initializer: Any = "glorot_uniform") -> Any:

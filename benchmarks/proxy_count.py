@@ -14,11 +14,14 @@ concatenations cost nothing. Arrays that stay in a cache from one kernel to the 
 
 import dataclasses
 from collections.abc import Iterable
+from typing import assert_never
 
 from generated_cache import Size
 
-from deeplab_dpc.arch.cell import BACKBONE, FILTERS, AtrousConv, Cell, PyramidPooling
-from deeplab_dpc.arch.cost import cell_cost, conv_cost, depthwise_cost
+from deeplab_dpc.arch.cell import BACKBONE, FILTERS, Cell
+from deeplab_dpc.arch.cell_cost import cell_cost
+from deeplab_dpc.arch.cost import conv_cost, depthwise_cost
+from deeplab_dpc.arch.operations import AtrousConv, Conv1x1, PyramidPooling
 
 FLOAT32 = 4  # bytes
 FEATURE_BYTES = 2  # of the cache
@@ -120,6 +123,8 @@ def count_step(step: Step) -> dict[str, Count]:
             add(DEPTHWISE, _depthwise(step, channels, by_input))
             add(BATCH_NORM, _batch_norm(places * channels, active))
             by_input = True  # of the pointwise convolution: the depthwise one's weights need it
+        elif not isinstance(branch.operation, Conv1x1):
+            assert_never(branch.operation)
         add(POINTWISE, _product(step, places, channels, FILTERS, by_input))
         add(BATCH_NORM, _batch_norm(places * FILTERS, active))
     width = len(step.cell.branches) * FILTERS

@@ -10,7 +10,7 @@ import dataclasses
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, assert_never
 
 import keras
 import numpy as np
@@ -18,7 +18,8 @@ import proxy_count as count
 from keras import ops
 from proxy_count import Step
 
-from deeplab_dpc.arch.cell import FILTERS, AtrousConv, PyramidPooling
+from deeplab_dpc.arch.cell import FILTERS
+from deeplab_dpc.arch.operations import AtrousConv, Conv1x1, PyramidPooling
 from deeplab_dpc.layers import depthwise, kernels
 from deeplab_dpc.layers.hashed_dropout import hashed_dropout
 from deeplab_dpc.layers.pooling import grid_pool
@@ -105,6 +106,8 @@ class PartTimer:
                 found[count.DEPTHWISE] += self._depthwise(branch.operation.rate, channels, by_input)
                 found[count.BATCH_NORM] += self._batch_norm(channels)
                 by_input = True
+            elif not isinstance(branch.operation, Conv1x1):
+                assert_never(branch.operation)
             found[count.POINTWISE] += self._product(channels, FILTERS, self.dtype, by_input)
             found[count.BATCH_NORM] += self._batch_norm(FILTERS)
             found[count.GRADIENT_SUMS] += self._sum() if branch.input != count.BACKBONE else 0.0

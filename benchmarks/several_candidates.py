@@ -24,14 +24,15 @@ from absl import app, flags
 from generated_cache import IGNORE_LABEL, Size, parse_size, write_generated_cache
 from jax import numpy as jnp
 
-from deeplab_dpc.arch.cell import AtrousConv, Branch, Cell
+from deeplab_dpc.arch.cell import Branch, Cell
+from deeplab_dpc.arch.operations import AtrousConv
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.console import print_table
 from deeplab_dpc.search.cell_network import CellNetwork
 from deeplab_dpc.search.cell_weights import InitialWeights, initial_statistics
 from deeplab_dpc.search.feature_cache import open_cache
 from deeplab_dpc.search.training_step import FEATURES, TrainingStep, initial_state
-from deeplab_dpc.search.wiring import ATROUS, Capacity, wire
+from deeplab_dpc.search.wiring import Capacity, kind_of, wire
 from deeplab_dpc.training.losses import SegmentationLoss
 from deeplab_dpc.training.separated_loss import SeparatedLoss
 
@@ -56,10 +57,10 @@ class FixedKinds(CellNetwork):
         self, i: int, operations: Sequence[Any], wiring: dict[str, Any], features: Any, outputs: Sequence[Any]
     ) -> Any:
         if not outputs:
-            return operations[ATROUS](features)
+            return operations[kind_of(AtrousConv)](features)
         # Of one width, so that an earlier output can take the place of the features.
         sources = [jnp.pad(x, ((0, 0),) * 3 + ((0, self.width - x.shape[-1]),)) for x in (features, *outputs)]
-        return operations[ATROUS](
+        return operations[kind_of(AtrousConv)](
             jax.lax.switch(wiring["source"], [functools.partial(lambda x: x, x) for x in sources])
         )
 

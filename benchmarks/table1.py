@@ -14,7 +14,8 @@ in Table 1, in either module. What the figures tell of how the paper counted:
 
 from absl import app
 
-from deeplab_dpc.arch.cost import Cost, branch_norm_multiply_adds, cell_cost, total_cost
+from deeplab_dpc.arch.cell_cost import branch_norm_multiply_adds, cell_cost
+from deeplab_dpc.arch.cost import Cost, total_cost
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.console import print_table

@@ -117,7 +117,7 @@ import numpy as np
 from built_network import BuiltNetwork
 from keras import ops
 from deeplab_dpc.arch.cell import Cell
-from deeplab_dpc.arch.cost import cell_cost
+from deeplab_dpc.arch.cell_cost import cell_cost
 from deeplab_dpc.arch.drawing import draw_cell
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.search.cell_network import CellNetwork

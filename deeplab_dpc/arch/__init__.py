@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING
 from deeplab_dpc.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from deeplab_dpc.arch.cell import BACKBONE, AtrousConv, Branch, Cell, Conv1x1, PyramidPooling
+    from deeplab_dpc.arch.cell import BACKBONE, Branch, Cell
     from deeplab_dpc.arch.library import load_cell
+    from deeplab_dpc.arch.operations import AtrousConv, Conv1x1, PyramidPooling
     from deeplab_dpc.arch.space import SearchSpace
 else:  # Type checkers would take any name for one.
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
-            **dict.fromkeys(
-                ("BACKBONE", "AtrousConv", "Branch", "Cell", "Conv1x1", "PyramidPooling"), "deeplab_dpc.arch.cell"
-            ),
+            **dict.fromkeys(("BACKBONE", "Branch", "Cell"), "deeplab_dpc.arch.cell"),
+            **dict.fromkeys(("AtrousConv", "Conv1x1", "PyramidPooling"), "deeplab_dpc.arch.operations"),
             "SearchSpace": "deeplab_dpc.arch.space",
             "load_cell": "deeplab_dpc.arch.library",
         },

@@ -3,97 +3,17 @@
 import dataclasses
 import hashlib
 import json
-from typing import Any, ClassVar
+from typing import Any
 
+from deeplab_dpc.arch.integers import is_integer
+from deeplab_dpc.arch.operations import OPERATIONS, Operation
+from deeplab_dpc.arch.operations.base import required
 from deeplab_dpc.errors import UserError
 
 BACKBONE = -1  # the `input` of a branch that reads the backbone's features
-RATES = (1, 3, 6, 9, 12, 15, 18, 21)  # arXiv:1809.04184, Sec. 3.1; in feature-map cells at output stride 16
-GRIDS = (1, 2, 4, 8)  # arXiv:1809.04184, Sec. 3.1
-RATE_OUTPUT_STRIDE = 16  # of the features that RATES are meant for
 FILTERS = 256  # of every convolution; arXiv:1809.04184, Sec. 3.1
 
 _EXAMPLE = '{"kernel": 3, "rate": [1, 6], "op": "conv", "input": -1}'
-
-
-def is_integer(value: Any) -> bool:
-    """Whether `value` is an int; True and False are not."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _check_pair(name: str, value: Any) -> None:
-    if not (isinstance(value, tuple) and len(value) == 2 and all(is_integer(side) and side >= 1 for side in value)):
-        raise UserError(f"`{name}` must be two integers >= 1, (height, width), got {value!r}.")
-
-
-@dataclasses.dataclass(frozen=True)
-class Conv1x1:
-    """1x1 convolution."""
-
-    sort_key: ClassVar[tuple[int, ...]] = (0,)
-
-    def __str__(self) -> str:
-        return "1x1 conv"
-
-    def summary(self) -> str:
-        return "1x1"
-
-    def to_json(self) -> dict[str, Any]:
-        return {"kernel": 1, "op": "conv"}
-
-
-@dataclasses.dataclass(frozen=True)
-class AtrousConv:
-    """3x3 atrous separable convolution; rate: (rate_h, rate_w) in feature-map cells at output stride 16, each >= 1."""
-
-    rate: tuple[int, int]
-
-    def __post_init__(self) -> None:
-        _check_pair("rate", self.rate)
-
-    def rate_at(self, output_stride: int) -> tuple[int, int]:
-        """Returns (rate_h, rate_w) in cells of features at that output stride: times 16 / output_stride, at least 1."""
-        rate_h, rate_w = (max(1, rate * RATE_OUTPUT_STRIDE // output_stride) for rate in self.rate)
-        return rate_h, rate_w
-
-    @property
-    def sort_key(self) -> tuple[int, ...]:
-        return (1, *self.rate)
-
-    def __str__(self) -> str:
-        return f"3x3 atrous conv, rate {self.rate[0]}x{self.rate[1]}"
-
-    def summary(self) -> str:
-        return f"3x3@{self.rate[0]}x{self.rate[1]}"
-
-    def to_json(self) -> dict[str, Any]:
-        return {"kernel": 3, "rate": list(self.rate), "op": "conv"}
-
-
-@dataclasses.dataclass(frozen=True)
-class PyramidPooling:
-    """Means over a grid, 1x1 convolution, bilinear upsampling; grid: (grid_h, grid_w) in grid cells, each >= 1."""
-
-    grid: tuple[int, int]
-
-    def __post_init__(self) -> None:
-        _check_pair("grid_size", self.grid)
-
-    @property
-    def sort_key(self) -> tuple[int, ...]:
-        return (2, *self.grid)
-
-    def __str__(self) -> str:
-        return f"pyramid pooling, grid {self.grid[0]}x{self.grid[1]}"
-
-    def summary(self) -> str:
-        return f"pool@{self.grid[0]}x{self.grid[1]}"
-
-    def to_json(self) -> dict[str, Any]:
-        return {"grid_size": list(self.grid), "op": "pyramid_pooling"}
-
-
-Operation = Conv1x1 | AtrousConv | PyramidPooling
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +27,9 @@ class Branch:
         if not is_integer(self.input) or self.input < BACKBONE:
             raise UserError(f"`input` must be -1 (the backbone) or the index of an earlier branch, got {self.input!r}.")
         if not isinstance(self.operation, Operation):
-            raise UserError(f"`operation` must be Conv1x1, AtrousConv or PyramidPooling, got {self.operation!r}.")
+            names = [kind.__name__ for kind in OPERATIONS]
+            known = f"{', '.join(names[:-1])} or {names[-1]}"
+            raise UserError(f"`operation` must be {known}, got {self.operation!r}.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -227,84 +149,39 @@ class _Subtree:
             child.append_to(branches, index)
 
 
-def simplified(operation: Operation, constant: tuple[bool, bool]) -> Operation:
-    """Returns the representative of the operations that do the same to an input that is constant along some axes.
-
-    Args:
-      constant: whether the input is constant along its (height, width).
-    """
-    if not isinstance(operation, PyramidPooling):
-        return operation
-    if all(constant):
-        return Conv1x1()
-    down, across = (1 if along else side for side, along in zip(operation.grid, constant, strict=True))
-    return PyramidPooling((down, across))
-
-
-def constant_axes(operation: Operation, constant: tuple[bool, bool]) -> tuple[bool, bool]:
-    """Returns whether the output is constant along (height, width), if the input is along those axes."""
-    if isinstance(operation, AtrousConv):
-        return False, False
-    if isinstance(operation, PyramidPooling):
-        return constant[0] or operation.grid[0] == 1, constant[1] or operation.grid[1] == 1
-    return constant
-
-
 def _simplified_operations(cell: Cell) -> list[Operation]:
     operations: list[Operation] = []
     constant: list[tuple[bool, bool]] = []
     for branch in cell.branches:
         reads = (False, False) if branch.input == BACKBONE else constant[branch.input]
-        operations.append(simplified(branch.operation, reads))
-        constant.append(constant_axes(branch.operation, reads))
+        operations.append(branch.operation.simplified(reads))
+        constant.append(branch.operation.constant_axes(reads))
     return operations
 
 
 def _branch_from_json(entry: Any) -> Branch:
     if not isinstance(entry, dict):
         raise UserError(f"must be an object such as {_EXAMPLE}, got {entry!r}.")
-    op = _required(entry, "op")
-    if op == "conv":
-        _check_keys(entry, "input", "op", "kernel", "rate")
-        operation = _conv_from_json(entry)
-    elif op == "pyramid_pooling":
-        _check_keys(entry, "input", "op", "kernel", "grid_size")
-        _check_kernel(entry.get("kernel", 1), 1)
-        operation = PyramidPooling(_pair(_required(entry, "grid_size")))
-    else:
-        raise UserError(f'`op` must be "conv" or "pyramid_pooling", got {op!r}.')
-    return Branch(_required(entry, "input"), operation)
+    op = required(entry, "op")
+    kinds = [kind for kind in OPERATIONS if op == kind.OP]
+    if not kinds:
+        known = " or ".join(f'"{name}"' for name in dict.fromkeys(kind.OP for kind in OPERATIONS))
+        raise UserError(f"`op` must be {known}, got {op!r}.")
+    _check_keys(entry, "input", "op", *kinds[0].KEYS)
+    operation = _kind_of_kernel(entry, kinds).from_json(entry)
+    return Branch(required(entry, "input"), operation)
 
 
-def _conv_from_json(entry: dict[str, Any]) -> Operation:
-    kernel = _required(entry, "kernel")
-    _check_kernel(kernel, 1, 3)
-    if kernel == 3:
-        return AtrousConv(_pair(entry.get("rate", 1)))
-    if _pair(entry.get("rate", 1)) != (1, 1):
-        raise UserError(f"`rate` of a 1x1 convolution must be 1 or absent, got {entry['rate']!r}.")
-    return Conv1x1()
-
-
-def _required(entry: dict[str, Any], key: str) -> Any:
-    if key not in entry:
-        raise UserError(f"`{key}` is missing in {entry!r}.")
-    return entry[key]
+def _kind_of_kernel(entry: dict[str, Any], kinds: list[type[Operation]]) -> type[Operation]:
+    """The one of the kinds with the same `op` whose kernel is given; where there is one kind, it may be left out."""
+    kernel = required(entry, "kernel") if len(kinds) > 1 else entry.get("kernel", kinds[0].KERNEL)
+    by_kernel = {kind.KERNEL: kind for kind in kinds}
+    if not is_integer(kernel) or kernel not in by_kernel:
+        raise UserError(f"`kernel` must be {' or '.join(map(str, by_kernel))}, got {kernel!r}.")
+    return by_kernel[kernel]
 
 
 def _check_keys(entry: dict[str, Any], *known: str) -> None:
     unknown = [key for key in entry if key not in known]
     if unknown:
         raise UserError(f'unknown key {unknown[0]!r}; a "{entry["op"]}" branch has only {", ".join(known)}.')
-
-
-def _check_kernel(kernel: Any, *known: int) -> None:
-    if not is_integer(kernel) or kernel not in known:
-        raise UserError(f"`kernel` must be {' or '.join(map(str, known))}, got {kernel!r}.")
-
-
-def _pair(value: Any) -> Any:
-    """A scalar as both sides, a list as a tuple; the operation checks the rest."""
-    if is_integer(value):
-        return (value, value)
-    return tuple(value) if isinstance(value, list) else value

@@ -1,15 +1,12 @@
-"""Parameters and multiply-adds of convolutions and of dense prediction cells, by formula.
+"""Parameters and multiply-adds of convolutions, by formula.
 
 Multiply-adds are those of convolutions (an atrous one costs what a dense one does, whatever a profiler says); pooling,
 resizing, activations and batch norm, which folds into the convolutions, do not count. With this rule the published
-totals of whole networks come out within 0.1 %. Table 1 of arXiv:1809.04184 counts the cell's branches with a batch norm
-that costs one multiply-add an element of the output: `branch_norm_multiply_adds`.
+totals of whole networks come out within 0.1 %.
 """
 
 import dataclasses
 from collections.abc import Iterable
-
-from deeplab_dpc.arch.cell import BACKBONE, FILTERS, AtrousConv, Cell, Operation, PyramidPooling
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,38 +63,3 @@ def depthwise_cost(kernel: int, channels: int, height: int, width: int, batch_no
     """
     weights = kernel**2 * channels
     return Cost(weights, 2 * channels if batch_norm else 0, weights * height * width)
-
-
-def cell_cost(
-    cell: Cell, height: int, width: int, channels: int, filters: int = FILTERS, include_projection: bool = True
-) -> Cost:
-    """Cost of `cell` on features of [height, width, channels].
-
-    Args:
-      filters: channels of each branch and of the projection.
-      include_projection: whether to count the 1x1 convolution and batch norm after the concatenation.
-    """
-    total = total_cost(
-        _operation_cost(branch.operation, height, width, channels if branch.input == BACKBONE else filters, filters)
-        for branch in cell.branches
-    )
-    if include_projection:
-        total += conv_cost(1, len(cell.branches) * filters, filters, height, width)
-    return total
-
-
-def branch_norm_multiply_adds(cell: Cell, height: int, width: int, filters: int = FILTERS) -> int:
-    """What Table 1 of arXiv:1809.04184 counts beside the convolutions: one per element of each branch's output."""
-    sizes = (
-        branch.operation.grid if isinstance(branch.operation, PyramidPooling) else (height, width)
-        for branch in cell.branches
-    )
-    return sum(rows * columns * filters for rows, columns in sizes)
-
-
-def _operation_cost(operation: Operation, height: int, width: int, cin: int, filters: int) -> Cost:
-    if isinstance(operation, AtrousConv):
-        return depthwise_cost(3, cin, height, width) + conv_cost(1, cin, filters, height, width)
-    if isinstance(operation, PyramidPooling):  # its convolution runs at the grid's points only
-        height, width = operation.grid
-    return conv_cost(1, cin, filters, height, width)

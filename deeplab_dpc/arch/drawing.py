@@ -7,7 +7,8 @@ below what it reads. Columns follow the tree of branches from the root down, so 
 import os
 from typing import TYPE_CHECKING
 
-from deeplab_dpc.arch.cell import BACKBONE, AtrousConv, Cell, Conv1x1, Operation, PyramidPooling
+from deeplab_dpc.arch.cell import BACKBONE, Cell
+from deeplab_dpc.arch.operations import Conv1x1
 from deeplab_dpc.files import atomic_path
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ FORK = (
 )
 PIPE = "#555555"
 BAR_COLOR = "#e4e4e4"
-COLORS: dict[type[Operation], str] = {Conv1x1: "#f8d9a0", AtrousConv: "#b5d3f0", PyramidPooling: "#c3e5bd"}
 
 
 def draw_cell(cell: Cell, path: str | os.PathLike[str], title: str | None = None) -> None:
@@ -60,12 +60,12 @@ def draw_cell_into(axes: "Axes", cell: Cell) -> None:
     bar_width = len(columns) - 1 + BOX[0]
     _box(axes, middle, 0, bar_width, BAR_HEIGHT, "backbone features", BAR_COLOR)
     _box(axes, middle, concat_row, bar_width, BAR_HEIGHT, "concatenation", BAR_COLOR)
-    _box(axes, middle, concat_row + 1, BOX[0], BAR_HEIGHT, "1x1 projection", COLORS[Conv1x1])
+    _box(axes, middle, concat_row + 1, BOX[0], BAR_HEIGHT, "1x1 projection", Conv1x1.COLOR)
     _pipe(axes, [(middle, concat_row + BAR_HEIGHT / 2), (middle, concat_row + 1 - BAR_HEIGHT / 2)])
     for index, branch in enumerate(cell.branches):
         x, y = columns[index], rows[index]
         label = f"branch {index}\n" + str(branch.operation).replace(", ", "\n")
-        _box(axes, x, y, *BOX, label, COLORS[type(branch.operation)])
+        _box(axes, x, y, *BOX, label, branch.operation.COLOR)
         exit_x = x - FORK if any(other.input == index for other in cell.branches) else x
         _pipe(axes, [(exit_x, y + BOX[1] / 2), (exit_x, concat_row - BAR_HEIGHT / 2)], style="dashed")
         top = y - BOX[1] / 2

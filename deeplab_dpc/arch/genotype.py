@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from deeplab_dpc.arch.cell import is_integer
+from deeplab_dpc.arch.integers import is_integer
 from deeplab_dpc.errors import UserError
 
 STRIDES = (4, 8, 16, 32)  # in pixels, by level

@@ -3,8 +3,8 @@
 import math
 import random
 
-from deeplab_dpc.arch.cell import is_integer
 from deeplab_dpc.arch.genotype import NUM_INPUTS, OPERATORS, Block, Edge, Genotype, Zero, state_name
+from deeplab_dpc.arch.integers import is_integer
 from deeplab_dpc.arch.trellis import random_path
 from deeplab_dpc.errors import UserError
 

@@ -8,13 +8,17 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from deeplab_dpc.arch.cell import GRIDS, RATES, AtrousConv, Branch, Cell, Conv1x1, Operation, PyramidPooling, is_integer
+from deeplab_dpc.arch.cell import Branch, Cell
+from deeplab_dpc.arch.integers import is_integer
+from deeplab_dpc.arch.operations import OPERATIONS, Operation
+from deeplab_dpc.arch.operations.atrous_conv import RATES
+from deeplab_dpc.arch.operations.pyramid_pooling import GRIDS
 from deeplab_dpc.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
 class SearchSpace:
-    """All cells of `num_branches` branches over 1x1, 3x3 atrous and pyramid pooling operations.
+    """All cells of `num_branches` branches over the operations of the table: 1x1, 3x3 atrous and pyramid pooling.
 
     A cell is encoded as two integers a branch: its input + 1, in [0, i] for branch i, and the index of its operation.
 
@@ -51,10 +55,8 @@ class SearchSpace:
 
     @functools.cached_property
     def operations(self) -> tuple[Operation, ...]:
-        """1x1, then the atrous convolutions, then the poolings, with the width varying fastest."""
-        atrous = [AtrousConv((rate_h, rate_w)) for rate_h, rate_w in itertools.product(self.rates, self.rates)]
-        pooling = [PyramidPooling((grid_h, grid_w)) for grid_h, grid_w in itertools.product(self.grids, self.grids)]
-        return (Conv1x1(), *atrous, *pooling)
+        """The operations of each kind, in the order of the table; of a pair, the width varies fastest."""
+        return tuple(itertools.chain.from_iterable(kind.choices(self.rates, self.grids) for kind in OPERATIONS))
 
     @property
     def size(self) -> int:

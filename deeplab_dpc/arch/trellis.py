@@ -16,8 +16,8 @@ import random
 from collections.abc import Sequence
 from fractions import Fraction
 
-from deeplab_dpc.arch.cell import is_integer
 from deeplab_dpc.arch.genotype import STRIDES, check_path
+from deeplab_dpc.arch.integers import is_integer
 from deeplab_dpc.errors import UserError
 
 NUM_LEVELS = len(STRIDES)

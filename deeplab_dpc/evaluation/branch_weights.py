@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops
 
 from deeplab_dpc.arch.cell import FILTERS, Cell
-from deeplab_dpc.arch.drawing import COLORS, DPI, PIPE, cell_inches, draw_cell_into
+from deeplab_dpc.arch.drawing import DPI, PIPE, cell_inches, draw_cell_into
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import atomic_path
 from deeplab_dpc.layers.dense_prediction_cell import DensePredictionCell
@@ -83,7 +83,7 @@ def draw_branch_weights(cell: Cell, weights: Sequence[float], path: str | os.Pat
     left, share = (cell_width + CHART_GAP_INCHES) / width, min(0.8, len(weights) * BAR_INCHES / height)
     axes = figure.add_axes((left, 0.5 - share / 2, 1 - left, share))
     places = range(len(weights))
-    colors = [COLORS[type(branch.operation)] for branch in cell.branches]
+    colors = [branch.operation.COLOR for branch in cell.branches]
     axes.barh(places, weights, height=0.62, color=colors, edgecolor="black", zorder=2)
     untrained = untrained_weight(len(weights))
     axes.axvline(untrained, color=PIPE, linestyle="dotted", linewidth=1.4, zorder=1)

@@ -5,12 +5,13 @@ from typing import Any
 import keras
 from keras import ops
 
-from deeplab_dpc.arch.cell import BACKBONE, FILTERS, RATE_OUTPUT_STRIDE, AtrousConv, Cell, Operation, PyramidPooling
+from deeplab_dpc.arch.cell import BACKBONE, FILTERS, Cell
+from deeplab_dpc.arch.operations import Operation
+from deeplab_dpc.arch.operations.atrous_conv import RATE_OUTPUT_STRIDE
 from deeplab_dpc.layers.composite import Composite
 from deeplab_dpc.layers.conv import ConvBN
 from deeplab_dpc.layers.dropout import Dropout
-from deeplab_dpc.layers.pooling import GridPyramidPooling
-from deeplab_dpc.layers.separable_conv import SplitSeparableConvBN
+from deeplab_dpc.layers.operations import runtime_of
 
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
@@ -56,12 +57,10 @@ class DensePredictionCell(Composite):
         self.projection = ConvBN(filters, name="concat_projection", **self.shared_arguments)
 
     def _branch(self, index: int, operation: Operation) -> keras.layers.Layer:
-        arguments = {"name": f"branch{index}", **self.shared_arguments}
-        if isinstance(operation, AtrousConv):
-            return SplitSeparableConvBN(self.filters, operation.rate_at(self.output_stride), **arguments)
-        if isinstance(operation, PyramidPooling):
-            return GridPyramidPooling(self.filters, operation.grid, **arguments)
-        return ConvBN(self.filters, **arguments)
+        runtime = runtime_of(type(operation))
+        return runtime.layer(
+            operation, self.filters, self.output_stride, name=f"branch{index}", **self.shared_arguments
+        )
 
     def steps(self, input_shape):
         inner_shape = (*input_shape[:-1], self.filters)

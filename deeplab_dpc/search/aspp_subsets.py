@@ -2,8 +2,9 @@
 
 import itertools
 
-from deeplab_dpc.arch.cell import AtrousConv, Branch, Cell, PyramidPooling
+from deeplab_dpc.arch.cell import Branch, Cell
 from deeplab_dpc.arch.library import shipped_cells
+from deeplab_dpc.arch.operations import AtrousConv
 
 JOINT = "+"  # between the branches in a name
 
@@ -20,6 +21,5 @@ def aspp_subsets() -> dict[str, Cell]:
 
 def _label(branch: Branch) -> str:
     """'1x1', the rate of an atrous convolution, or 'pool'."""
-    if isinstance(branch.operation, AtrousConv):
-        return str(branch.operation.rate[0])
-    return "pool" if isinstance(branch.operation, PyramidPooling) else branch.operation.summary()
+    operation = branch.operation
+    return str(operation.rate[0]) if isinstance(operation, AtrousConv) else operation.summary().partition("@")[0]

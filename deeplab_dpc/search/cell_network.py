@@ -7,17 +7,20 @@ takes every cell. Weights have the shapes of what needs most of them; the rest o
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from deeplab_dpc.arch.cell import FILTERS
-from deeplab_dpc.layers import depthwise, kernels
+from deeplab_dpc.arch.operations import OPERATIONS, Operation
+from deeplab_dpc.layers import kernels
 from deeplab_dpc.layers.hashed_dropout import hashed_dropout
+from deeplab_dpc.layers.operations import runtime_of
+from deeplab_dpc.layers.operations.functional import batch_norm, pointwise
 from deeplab_dpc.search.wiring import ABSENT, Capacity, row
 
-EPSILON = 1e-5  # of batch norm
 DROPOUT = 0.1
 SEED_STRIDE = 0x1B873593  # between the dropout of the branches
 Tensors = dict[str, Any]
@@ -47,6 +50,14 @@ class CellNetwork:
     def width(self) -> int:
         """Channels of the weights that read an input of either kind."""
         return max(self.channels, self.filters)
+
+    @property
+    def initial_statistics(self) -> dict[str, np.ndarray]:
+        """Statistics of a branch before the first step, float32."""
+        found = {"mean": np.zeros(self.filters, "float32"), "variance": np.ones(self.filters, "float32")}
+        for kind in OPERATIONS:
+            found |= runtime_of(kind).further_statistics(self.width)
+        return found
 
     def __call__(
         self, weights: Any, wiring: Tensors, features: Any, statistics: Any = None, seed: Any = None
@@ -78,10 +89,10 @@ class CellNetwork:
             projected = projected + self._projected(
                 output, weights["projection"]["kernel"][i], branch["kind"], mask_seed
             )
-        x, mean, variance = _batch_norm(
+        x, mean, variance = batch_norm(
             projected, weights["projection"], None if statistics is None else statistics["projection"]
         )
-        logits = _pointwise(ops.cast(ops.relu(x), "float32"), weights["logits"]["kernel"]) + weights["logits"]["bias"]
+        logits = pointwise(ops.cast(ops.relu(x), "float32"), weights["logits"]["kernel"]) + weights["logits"]["bias"]
         return logits, {"branches": found, "projection": {"mean": mean, "variance": variance}}
 
     def _branch(
@@ -89,37 +100,21 @@ class CellNetwork:
     ) -> tuple[Any, Tensors]:
         """The output [batch, h, w, filters] of branch i, and its statistics."""
         batch, height, width, _ = features.shape
+        initial = self.initial_statistics
+
+        def complete(found: Tensors) -> Iterator[Any]:
+            return (found[name] if name in found else ops.convert_to_tensor(initial[name]) for name in initial)
 
         def absent() -> Any:
-            nothing = (ops.zeros(self.filters), ops.ones(self.filters))
-            return ops.zeros((batch, height, width, self.filters), self.dtype), *nothing, *self._no_depthwise()
+            return ops.zeros((batch, height, width, self.filters), self.dtype), *complete({})
 
-        def pointwise(x: Any) -> Any:
-            y, mean, variance = _batch_norm(_pointwise(x, weights["kernel"]), weights, known)
-            return ops.relu(y), mean, variance, *self._no_depthwise()
+        def operation(kind: type[Operation], x: Any) -> Any:
+            y, found = runtime_of(kind).apply(x, weights, wiring, known)
+            return y, *complete(found)
 
-        def atrous(x: Any) -> Any:
-            channels = x.shape[-1]
-            y = kernels.kept(depthwise.any_rate(x, weights["depthwise_kernel"][..., :channels, :], wiring["rate"]))
-            y, *inner = _batch_norm(y, _cut(weights, channels), _cut(known, channels), "depthwise_")
-            z, mean, variance = _batch_norm(_pointwise(ops.relu(y), weights["kernel"]), weights, known)
-            return ops.relu(z), mean, variance, *(_filled(value, self.width) for value in inner)
-
-        def pooling(x: Any) -> Any:
-            pooled = _resized(x, wiring["pool_rows"], wiring["pool_columns"])
-            pooled = ops.cast(_pointwise(ops.cast(pooled, self.dtype), weights["kernel"]), "float32")
-            y, mean, variance = _masked_batch_norm(pooled, wiring["grid_points"], weights, known)
-            upsampled = _resized(ops.relu(y), wiring["upsample_rows"], wiring["upsample_columns"])
-            return ops.cast(upsampled, self.dtype), mean, variance, *self._no_depthwise()
-
-        found = self._chosen(i, [absent, pointwise, atrous, pooling], wiring, features, outputs)
-        output, mean, variance, depthwise_mean, depthwise_variance = found
-        return output, {
-            "mean": mean,
-            "variance": variance,
-            "depthwise_mean": depthwise_mean,
-            "depthwise_variance": depthwise_variance,
-        }
+        operations = [functools.partial(operation, kind) for kind in OPERATIONS]
+        output, *statistics = self._chosen(i, [absent, *operations], wiring, features, outputs)
+        return output, dict(zip(initial, statistics, strict=True))
 
     def _chosen(
         self, i: int, operations: Sequence[Callable[..., Any]], wiring: Tensors, features: Any, outputs: Sequence[Any]
@@ -144,58 +139,9 @@ class CellNetwork:
 
         def present() -> Any:
             y = x if seed is None or self.dropout == 0.0 else hashed_dropout(x, self.dropout, seed)
-            return ops.cast(_pointwise(y, kernel), "float32")
+            return ops.cast(pointwise(y, kernel), "float32")
 
         return kernels.switch(ops.cast(kind != ABSENT, "int32"), [absent, present])
-
-    def _no_depthwise(self) -> tuple[Any, Any]:
-        return ops.zeros(self.width), ops.ones(self.width)
-
-
-def _pointwise(x: Any, kernel: Any) -> Any:
-    """1x1 convolution of [batch, h, w, channels] with as many rows of [channels, filters] as `x` has channels."""
-    *sizes, channels = x.shape
-    y = kernels.kept(ops.matmul(ops.reshape(x, (-1, channels)), ops.cast(kernel[:channels], x.dtype)))
-    return ops.reshape(y, (*sizes, kernel.shape[-1]))
-
-
-def _batch_norm(x: Any, weights: Tensors, known: Tensors | None, prefix: str = "") -> tuple[Any, Any, Any]:
-    """Normalises over all axes but the last; returns mean and variance too."""
-    gamma, beta = weights[f"{prefix}gamma"], weights[f"{prefix}beta"]
-    if known is None:
-        return kernels.batch_norm_training(x, gamma, beta, EPSILON)
-    mean, variance = known[f"{prefix}mean"], known[f"{prefix}variance"]
-    return kernels.batch_norm_inference(x, gamma, beta, mean, variance, EPSILON), mean, variance
-
-
-def _masked_batch_norm(x: Any, points: Any, weights: Tensors, known: Tensors | None) -> tuple[Any, Any, Any]:
-    """The same over some points alone: x float32 [batch, grid, grid, channels], points [grid, grid] of 0 and 1."""
-    if known is not None:
-        scale = ops.rsqrt(known["variance"] + EPSILON) * weights["gamma"]
-        return (x - known["mean"]) * scale + weights["beta"], known["mean"], known["variance"]
-    mask, count = points[None, :, :, None], ops.sum(points) * x.shape[0]
-    mean = ops.sum(x * mask, axis=(0, 1, 2)) / count
-    centred = x - mean
-    variance = ops.sum(ops.square(centred) * mask, axis=(0, 1, 2)) / count
-    y = centred * (ops.rsqrt(variance + EPSILON) * weights["gamma"]) + weights["beta"]
-    return y, mean, variance * (count / ops.maximum(count - 1.0, 1.0))
-
-
-def _resized(x: Any, rows: Any, columns: Any) -> Any:
-    """[batch, h, w, channels] -> [batch, H, W, channels] by [H, h] and [W, w], in float32."""
-    return ops.einsum("Hh,bhwc,Ww->bHWc", rows, ops.cast(x, "float32"), columns)
-
-
-def _cut(values: Tensors | None, channels: int) -> Any:
-    """What belongs to the depthwise convolution, for the first channels."""
-    if values is None:
-        return None
-    names = ("gamma", "beta", "mean", "variance")
-    return {name: value[:channels] for name, value in values.items() if name in {f"depthwise_{part}" for part in names}}
-
-
-def _filled(values: Any, width: int) -> Any:
-    return ops.pad(values, (0, width - values.shape[0]))
 
 
 def _branch_seed(seed: Any, i: int) -> Any:

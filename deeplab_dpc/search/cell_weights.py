@@ -1,7 +1,7 @@
 """Initial weights of the proxy's network, drawn with NumPy: the same on every backend, and whatever runs the network.
 
-The distributions are those of the layers: a truncated normal for separable convolutions and logits, else Glorot's
-uniform.
+The distributions are those of the layers: those of the operations as these say (OperationRuntime.drawn_weights), a
+truncated normal for the logits, Glorot's uniform for the projection.
 """
 
 import math
@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from deeplab_dpc.arch.cell import BACKBONE, Cell
+from deeplab_dpc.arch.operations import OPERATIONS
+from deeplab_dpc.layers.operations import runtime_of
+from deeplab_dpc.layers.operations.seeded_draws import SeededDraws
 from deeplab_dpc.models.segmenter import LOGITS_STDDEV
 from deeplab_dpc.search.cell_network import CellNetwork
-from deeplab_dpc.search.wiring import ATROUS, kind_of
-
-DEPTHWISE_STDDEV = 0.33
-POINTWISE_STDDEV = 0.06
 
 
 class InitialWeights:
@@ -28,8 +27,7 @@ class InitialWeights:
 
     def __init__(self, network: CellNetwork, seed: int):
         self.network = network
-        self._seed = seed
-        self._drawn: dict[str, np.ndarray] = {}
+        self._draws = SeededDraws(seed)
 
     def of(self, cell: Cell) -> dict[str, Any]:
         """float32 arrays in the structure that the network reads."""
@@ -38,12 +36,12 @@ class InitialWeights:
         projection = np.zeros((branches, filters, filters), "float32")
         used = len(cell.branches)
         limit = math.sqrt(6.0 / (used * filters + filters))
-        projection[:used] = limit * self._uniform("projection", branches, filters, filters)[:used]
+        projection[:used] = limit * self._draws.uniform("projection", branches, filters, filters)[:used]
         return {
             "branches": [self._branch(cell, i) for i in range(branches)],
             "projection": {"kernel": projection, **_normalization(filters)},
             "logits": {
-                "kernel": LOGITS_STDDEV * self._normal("logits", filters, network.num_classes),
+                "kernel": LOGITS_STDDEV * self._draws.normal("logits", filters, network.num_classes),
                 "bias": np.zeros(network.num_classes, "float32"),
             },
         }
@@ -51,51 +49,23 @@ class InitialWeights:
     def _branch(self, cell: Cell, i: int) -> dict[str, np.ndarray]:
         network = self.network
         filters, width = network.filters, network.width
-        kernel, depthwise_kernel = np.zeros((width, filters), "float32"), np.zeros((3, 3, width, 1), "float32")
+        weights = {"kernel": np.zeros((width, filters), "float32"), **_normalization(filters)}
+        for kind in OPERATIONS:
+            weights |= runtime_of(kind).further_weights(width)
         if i < len(cell.branches):
             branch = cell.branches[i]
             channels = network.channels if branch.input == BACKBONE else filters
-            if kind_of(branch.operation) == ATROUS:
-                kernel[:channels] = POINTWISE_STDDEV * self._normal(f"pointwise {i}", width, filters)[:channels]
-                drawn = self._normal(f"depthwise {i}", 3, 3, width, 1)
-                depthwise_kernel[:, :, :channels] = DEPTHWISE_STDDEV * drawn[:, :, :channels]
-            else:
-                limit = math.sqrt(6.0 / (channels + filters))
-                kernel[:channels] = limit * self._uniform(f"kernel {i}", width, filters)[:channels]
-        inner = {f"depthwise_{name}": value for name, value in _normalization(width).items()}
-        return {"kernel": kernel, **_normalization(filters), "depthwise_kernel": depthwise_kernel, **inner}
-
-    def _uniform(self, name: str, *shape: int) -> np.ndarray:
-        if name not in self._drawn:
-            self._drawn[name] = self._rng(name).uniform(-1.0, 1.0, shape).astype("float32")
-        return self._drawn[name]
-
-    def _normal(self, name: str, *shape: int) -> np.ndarray:
-        """Standard normal, drawn again beyond two standard deviations."""
-        if name not in self._drawn:
-            rng = self._rng(name)
-            values = rng.standard_normal(shape)
-            while (outside := np.abs(values) > 2.0).any():
-                values[outside] = rng.standard_normal(int(outside.sum()))
-            self._drawn[name] = values.astype("float32")
-        return self._drawn[name]
-
-    def _rng(self, name: str) -> np.random.Generator:
-        return np.random.default_rng([self._seed, *name.encode()])
+            weights |= runtime_of(type(branch.operation)).drawn_weights(self._draws, i, channels, width, filters)
+        return weights
 
 
 def initial_statistics(network: CellNetwork) -> dict[str, Any]:
     """Moving averages before the first step: mean 0 and variance 1."""
-    branches = [
-        {**_statistics("", network.filters), **_statistics("depthwise_", network.width)}
-        for _ in range(network.capacity.branches)
-    ]
-    return {"branches": branches, "projection": _statistics("", network.filters)}
+    branches = [dict(network.initial_statistics) for _ in range(network.capacity.branches)]
+    filters = network.filters
+    projection = {"mean": np.zeros(filters, "float32"), "variance": np.ones(filters, "float32")}
+    return {"branches": branches, "projection": projection}
 
 
 def _normalization(channels: int) -> dict[str, np.ndarray]:
     return {"gamma": np.ones(channels, "float32"), "beta": np.zeros(channels, "float32")}
-
-
-def _statistics(prefix: str, channels: int) -> dict[str, np.ndarray]:
-    return {f"{prefix}mean": np.zeros(channels, "float32"), f"{prefix}variance": np.ones(channels, "float32")}

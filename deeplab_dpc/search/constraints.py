@@ -3,8 +3,9 @@
 import dataclasses
 from typing import Self
 
-from deeplab_dpc.arch.cell import BACKBONE, RATE_OUTPUT_STRIDE, Branch, Cell
-from deeplab_dpc.arch.cost import cell_cost
+from deeplab_dpc.arch.cell import BACKBONE, Branch, Cell
+from deeplab_dpc.arch.cell_cost import cell_cost
+from deeplab_dpc.arch.operations.atrous_conv import RATE_OUTPUT_STRIDE
 from deeplab_dpc.arch.receptive_field import receptive_field
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig

@@ -8,9 +8,10 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from deeplab_dpc.arch.cell import RATE_OUTPUT_STRIDE, Cell
-from deeplab_dpc.arch.cost import cell_cost
+from deeplab_dpc.arch.cell import Cell
+from deeplab_dpc.arch.cell_cost import cell_cost
 from deeplab_dpc.arch.library import load_cells
+from deeplab_dpc.arch.operations.atrous_conv import RATE_OUTPUT_STRIDE
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.search.attempt import RESULT, understood, worker_of

@@ -7,13 +7,12 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-from keras import ops
 
-from deeplab_dpc.arch.cell import BACKBONE, AtrousConv, Cell, Conv1x1, Operation, PyramidPooling
-from deeplab_dpc.layers.kernels import interpolation_matrix
-from deeplab_dpc.layers.pooling import cell_means
+from deeplab_dpc.arch.cell import BACKBONE, Cell
+from deeplab_dpc.arch.operations import OPERATIONS, Operation
+from deeplab_dpc.layers.operations import runtime_of
 
-ABSENT, POINTWISE, ATROUS, POOLING = range(4)  # what a branch does
+ABSENT = 0  # what a branch does that is not there; kind_of gives the other numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,21 +29,13 @@ class Capacity:
 
     def including(self, *cells: Cell) -> "Capacity":
         """That takes these cells too."""
-        grids = [
-            side
-            for cell in cells
-            for branch in cell.branches
-            if isinstance(branch.operation, PyramidPooling)
-            for side in branch.operation.grid
-        ]
-        return Capacity(max([self.branches, *(len(cell.branches) for cell in cells)]), max([self.grid, *grids]))
+        sides = [branch.operation.grid_side for cell in cells for branch in cell.branches]
+        return Capacity(max([self.branches, *(len(cell.branches) for cell in cells)]), max([self.grid, *sides]))
 
 
-def kind_of(operation: Operation) -> int:
-    """POINTWISE, ATROUS or POOLING."""
-    if isinstance(operation, Conv1x1):
-        return POINTWISE
-    return ATROUS if isinstance(operation, AtrousConv) else POOLING
+def kind_of(kind: type[Operation]) -> int:
+    """Returns the number of a kind of operations: its place in the table, from 1."""
+    return OPERATIONS.index(kind) + 1
 
 
 def wire(cell: Cell, capacity: Capacity, size: tuple[int, int], output_stride: int) -> dict[str, np.ndarray]:
@@ -57,44 +48,26 @@ def wire(cell: Cell, capacity: Capacity, size: tuple[int, int], output_stride: i
       output_stride: of the features; rates are multiplied by 16 / output_stride, and are at least 1.
 
     Returns:
-      kind: int32 [branches].
+      kind: int32 [branches], ABSENT or what kind_of gives.
       source: int32 [branches], 0 for the backbone, i + 1 for branch i.
-      rate: int32 [branches, 2], in feature-map cells.
-      grid_points: float32 [branches, grid, grid], 1 where a point of the pooling grid is used.
-      pool_rows, pool_columns: float32 [branches, grid, h] and [branches, grid, w]: means over grid cells.
-      upsample_rows, upsample_columns: float32 [branches, h, grid] and [branches, w, grid]: back, corners on corners.
+      Beside these what the operations read (OperationRuntime.wiring), each [branches, ...].
 
     Raises:
       ValueError: if the cell does not fit.
     """
     if capacity.including(cell) != capacity:
         raise ValueError(f"`cell` does not fit {capacity}: {cell.summary()}.")
-    branches, grid, (height, width) = capacity.branches, capacity.grid, size
-    wiring = {
-        "kind": np.full(branches, ABSENT, "int32"),
-        "source": np.zeros(branches, "int32"),
-        "rate": np.ones((branches, 2), "int32"),
-        "grid_points": np.zeros((branches, grid, grid), "float32"),
-        "pool_rows": np.zeros((branches, grid, height), "float32"),
-        "pool_columns": np.zeros((branches, grid, width), "float32"),
-        "upsample_rows": np.zeros((branches, height, grid), "float32"),
-        "upsample_columns": np.zeros((branches, width, grid), "float32"),
-    }
-    # An absent pooling is of one point, so that no mean is over nothing.
-    wiring["grid_points"][:, 0, 0] = 1.0
+    wiring = {"kind": np.full(capacity.branches, ABSENT, "int32"), "source": np.zeros(capacity.branches, "int32")}
+    for kind in OPERATIONS:
+        blank = runtime_of(kind).blank_wiring(capacity.grid, size)
+        wiring |= {name: np.stack([values] * capacity.branches) for name, values in blank.items()}
     for i, branch in enumerate(cell.branches):
-        operation = branch.operation
-        wiring["kind"][i] = kind_of(operation)
+        kind = type(branch.operation)
+        wiring["kind"][i] = kind_of(kind)
         wiring["source"][i] = 0 if branch.input == BACKBONE else branch.input + 1
-        if isinstance(operation, AtrousConv):
-            wiring["rate"][i] = operation.rate_at(output_stride)
-        if isinstance(operation, PyramidPooling):
-            down, across = operation.grid
-            wiring["grid_points"][i, :down, :across] = 1.0
-            wiring["pool_rows"][i, :down] = ops.convert_to_numpy(cell_means(height, down))
-            wiring["pool_columns"][i, :across] = ops.convert_to_numpy(cell_means(width, across))
-            wiring["upsample_rows"][i, :, :down] = interpolation_matrix(down, height)
-            wiring["upsample_columns"][i, :, :across] = interpolation_matrix(across, width)
+        own = runtime_of(kind).wiring(branch.operation, capacity.grid, size, output_stride)
+        for name, values in own.items():
+            wiring[name][i] = values
     return wiring
 
 

@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from deeplab_dpc.arch.cell import BACKBONE, AtrousConv, PyramidPooling
+from deeplab_dpc.arch.cell import BACKBONE
+from deeplab_dpc.arch.operations import AtrousConv, PyramidPooling
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.search.samplers.exhaustive import num_distinct_cells
 

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from deeplab_dpc.arch.cell import BACKBONE, AtrousConv, Branch, Cell, Conv1x1, PyramidPooling
+from deeplab_dpc.arch.cell import BACKBONE, Branch, Cell
+from deeplab_dpc.arch.operations import AtrousConv, Conv1x1, PyramidPooling
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.errors import UserError
 

@@ -2,16 +2,11 @@
 
 import pytest
 
-from deeplab_dpc.arch.cell import BACKBONE, AtrousConv, Branch, Cell, Conv1x1, PyramidPooling
-from deeplab_dpc.arch.cost import (
-    Cost,
-    branch_norm_multiply_adds,
-    cell_cost,
-    conv_cost,
-    depthwise_cost,
-    total_cost,
-)
+from deeplab_dpc.arch.cell import BACKBONE, Branch, Cell
+from deeplab_dpc.arch.cell_cost import branch_norm_multiply_adds, cell_cost
+from deeplab_dpc.arch.cost import Cost, conv_cost, depthwise_cost, total_cost
 from deeplab_dpc.arch.library import load_cell
+from deeplab_dpc.arch.operations import AtrousConv, Conv1x1, PyramidPooling
 
 
 def test_costs_add():

@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 from deeplab_dpc.arch import drawing
-from deeplab_dpc.arch.cell import BACKBONE, Branch, Cell, Conv1x1
+from deeplab_dpc.arch.cell import BACKBONE, Branch, Cell
 from deeplab_dpc.arch.library import load_cell
+from deeplab_dpc.arch.operations import AtrousConv, Conv1x1, PyramidPooling
 
 
 def count_pixels(path, color):
@@ -19,7 +20,9 @@ def count_pixels(path, color):
 def test_picture_shows_each_kind_of_operation_in_its_colour(tmp_path):
     path = tmp_path / "aspp.png"
     drawing.draw_cell(load_cell("aspp"), path, title="ASPP")
-    conv, atrous, pooling = (count_pixels(path, color) for color in drawing.COLORS.values())
+    conv, atrous, pooling = (
+        count_pixels(path, color) for color in (Conv1x1.COLOR, AtrousConv.COLOR, PyramidPooling.COLOR)
+    )
     assert pooling > 10_000
     assert conv / pooling == pytest.approx(1.7, abs=0.15)  # a branch and the projection, a lower box
     assert atrous / pooling == pytest.approx(3, abs=0.2)  # three branches

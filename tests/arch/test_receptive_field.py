@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab_dpc.arch.cell import BACKBONE, AtrousConv, Branch, Cell, Conv1x1, PyramidPooling
+from deeplab_dpc.arch.cell import BACKBONE, Branch, Cell
 from deeplab_dpc.arch.library import load_cell
-from deeplab_dpc.arch.receptive_field import pooled_extent, receptive_field
+from deeplab_dpc.arch.operations import AtrousConv, Conv1x1, PyramidPooling
+from deeplab_dpc.arch.operations.pyramid_pooling import pooled_extent
+from deeplab_dpc.arch.receptive_field import receptive_field
 from deeplab_dpc.layers.dense_prediction_cell import DensePredictionCell
 
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from plain_proxy import ProjectNetwork, plain_network
 
-from deeplab_dpc.arch.cell import BACKBONE, AtrousConv, Branch, Cell, Conv1x1, PyramidPooling
+from deeplab_dpc.arch.cell import BACKBONE, Branch, Cell
+from deeplab_dpc.arch.operations import AtrousConv, Conv1x1, PyramidPooling
 from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.training.losses import SegmentationLoss
 

@@ -5,7 +5,8 @@ import pytest
 from generated_cache import Size, parse_size
 from proxy_count import Count, Step, count_step
 
-from deeplab_dpc.arch.cell import BACKBONE, AtrousConv, Branch, Cell, Conv1x1, PyramidPooling
+from deeplab_dpc.arch.cell import BACKBONE, Branch, Cell
+from deeplab_dpc.arch.operations import AtrousConv, Conv1x1, PyramidPooling
 from deeplab_dpc.errors import UserError
 
 SIZE = Size(3, 4, 8, 33, 49, 2)

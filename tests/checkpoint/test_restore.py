@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from tiny_network import tiny_network
 
-from deeplab_dpc.arch.cell import BACKBONE, AtrousConv, Branch, Cell
+from deeplab_dpc.arch.cell import BACKBONE, Branch, Cell
 from deeplab_dpc.arch.genotype import Block, Edge, Genotype, Separable, Skip
 from deeplab_dpc.arch.library import load_cell
+from deeplab_dpc.arch.operations import AtrousConv
 from deeplab_dpc.checkpoint.names import named_arrays, published_name
 from deeplab_dpc.checkpoint.restore import restore_backbone, restore_for_training, restore_model
 from deeplab_dpc.checkpoint.run import save_checkpoint

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from deeplab_dpc.arch import drawing
-from deeplab_dpc.arch.cell import BACKBONE, AtrousConv, Branch, Cell, Conv1x1, PyramidPooling
+from deeplab_dpc.arch.cell import BACKBONE, Branch, Cell
+from deeplab_dpc.arch.operations import AtrousConv, Conv1x1, PyramidPooling
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.branch_weights import (
     branch_rows,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from deeplab_dpc.arch.cell import RATES
+from deeplab_dpc.arch.operations.atrous_conv import RATES
 from deeplab_dpc.layers import depthwise
 
 JAX = keras.backend.backend() == "jax"

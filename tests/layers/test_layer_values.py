@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from deeplab_dpc.arch.cell import BACKBONE, AtrousConv, Branch, Cell, Conv1x1
+from deeplab_dpc.arch.cell import BACKBONE, Branch, Cell
+from deeplab_dpc.arch.operations import AtrousConv, Conv1x1
 from deeplab_dpc.layers.dense_prediction_cell import DensePredictionCell
 from deeplab_dpc.layers.normalization import BatchNorm, freeze_batch_norm_statistics
 from deeplab_dpc.layers.pooling import grid_pool

@@ -4,13 +4,30 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
-from deeplab_dpc.arch.cell import AtrousConv, Cell
+from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.layers.dense_prediction_cell import DensePredictionCell
 from deeplab_dpc.models.segmenter import Logits
 from deeplab_dpc.search.training_step import MOMENTUM, WEIGHT_DECAY
 from deeplab_dpc.training.optimizers import MomentumSGD, is_decayed
+
+
+def assign_weights(layer: keras.layers.Layer, weights: dict[str, Any]) -> None:
+    """Gives the layer of an operation the weights, and any statistics, of a branch of the other network.
+
+    These are named by the variable, after the part of the layer that has it where the branch tells parts apart.
+    """
+    for variable in layer.variables:
+        *parts, own = variable.path.split("/")
+        own = own.removeprefix("moving_")
+        names = [f"{part.rpartition('_')[2]}_{own}" for part in parts]
+        name = next((name for name in names if name in weights), own)
+        if variable.trainable or name in weights:
+            values = np.asarray(weights[name])
+            values = values.reshape((1,) * (len(variable.shape) - values.ndim) + values.shape)
+            variable.assign(values[tuple(map(slice, variable.shape))])
 
 
 class BuiltNetwork(keras.Model):
@@ -37,13 +54,8 @@ class BuiltNetwork(keras.Model):
     def assign(self, weights: dict[str, Any]) -> None:
         """Takes the weights that the other network has for the same cell."""
         cell = self.head.cell
-        for own, branch, layer in zip(weights["branches"], cell.branches, self.head.branches, strict=False):
-            if isinstance(branch.operation, AtrousConv):
-                channels = layer.depthwise.depthwise_kernel.shape[2]
-                layer.depthwise.depthwise_kernel.assign(own["depthwise_kernel"][:, :, :channels])
-                layer.pointwise.kernel.assign(own["kernel"][None, None, :channels])
-            else:
-                layer.kernel.assign(own["kernel"][None, None, : layer.kernel.shape[2]])
+        for own, layer in zip(weights["branches"], self.head.branches, strict=False):
+            assign_weights(layer, own)
         filters = self.head.filters
         kernel = weights["projection"]["kernel"][: len(cell.branches)].reshape(1, 1, -1, filters)
         self.head.projection.kernel.assign(kernel)

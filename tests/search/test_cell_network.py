@@ -8,10 +8,11 @@ from keras import ops
 
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.library import load_cell
+from deeplab_dpc.arch.operations import AtrousConv, PyramidPooling
 from deeplab_dpc.search.cell_network import CellNetwork
 from deeplab_dpc.search.cell_weights import InitialWeights, initial_statistics
 from deeplab_dpc.search.training_step import FEATURES, TrainingStep, initial_state
-from deeplab_dpc.search.wiring import ABSENT, ATROUS, POOLING, Capacity, wire
+from deeplab_dpc.search.wiring import ABSENT, Capacity, kind_of, wire
 from deeplab_dpc.training.losses import SegmentationLoss
 
 if keras.backend.backend() == "tensorflow":
@@ -130,7 +131,9 @@ def test_cells_that_do_not_fit_are_refused():
 
 def test_wiring_of_a_cell_by_hand():
     wiring = wire(CELLS["pooling and what reads it"], Capacity(4, 4), (2, 4), output_stride=8)
-    assert wiring["kind"].tolist() == [POOLING, ATROUS, POOLING, ABSENT]
+    assert wiring["kind"].tolist() == [kind_of(kind) for kind in (PyramidPooling, AtrousConv, PyramidPooling)] + [
+        ABSENT
+    ]
     assert wiring["source"].tolist() == [0, 1, 2, 0]
     assert wiring["rate"].tolist() == [[1, 1], [6, 30], [1, 1], [1, 1]]
     assert wiring["grid_points"][0].tolist() == [[1, 1, 0, 0]] * 4

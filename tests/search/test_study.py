@@ -6,7 +6,7 @@ import optuna
 import pytest
 
 from deeplab_dpc.arch.cell import Cell
-from deeplab_dpc.arch.cost import cell_cost
+from deeplab_dpc.arch.cell_cost import cell_cost
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.search.given_up import given_up

@@ -5,12 +5,15 @@ each other, so an interval counts cells, not branches; it is wide rather than na
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
+from typing import assert_never
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from deeplab_dpc.arch.cell import BACKBONE, AtrousConv, Branch, Cell, Conv1x1, PyramidPooling
+from deeplab_dpc.arch.cell import BACKBONE, Branch, Cell
+from deeplab_dpc.arch.operations import OPERATIONS, AtrousConv, Operation, PyramidPooling
 from deeplab_dpc.search.reporting import style, words
 from deeplab_dpc.search.reporting.population import Population
 from deeplab_dpc.search.reporting.section import ReportSection, Table
@@ -130,34 +133,39 @@ def depth(cell: Cell) -> int:
 
 
 def _pair(operation: AtrousConv | PyramidPooling) -> tuple[int, int]:
-    return operation.rate if isinstance(operation, AtrousConv) else operation.grid
+    match operation:
+        case AtrousConv():
+            return operation.rate
+        case PyramidPooling():
+            return operation.grid
+        case _:
+            assert_never(operation)
 
 
-def _is_pair(
-    kind: type[AtrousConv] | type[PyramidPooling], condition: Callable[[int, int], bool]
-) -> Callable[[Branch], bool]:
-    return lambda branch: isinstance(branch.operation, kind) and condition(*_pair(branch.operation))
+def _branch_tests() -> dict[str, Callable[[Branch], bool]]:
+    """Tests of a branch by their rows of the table: each kind of operation, its aspects, and what the branch reads."""
+    tests: dict[str, Callable[[Branch], bool]] = {}
+    for kind in OPERATIONS:
+        tests[kind.TITLE] = functools.partial(_is_of, kind, None)
+        tests |= {f"... {words}": functools.partial(_is_of, kind, aspect) for words, aspect in kind.ASPECTS.items()}
+    return {
+        **tests,
+        "reads the backbone": lambda branch: branch.input == BACKBONE,
+        "reads an earlier branch": lambda branch: branch.input != BACKBONE,
+    }
+
+
+def _is_of(kind: type[Operation], aspect: Callable[[Operation], bool] | None, branch: Branch) -> bool:
+    return isinstance(branch.operation, kind) and (aspect is None or aspect(branch.operation))
 
 
 _OPERATION = {AtrousConv: "atrous", PyramidPooling: "pooling"}
-_BRANCH_TESTS: dict[str, Callable[[Branch], bool]] = {
-    "1x1 convolution": lambda branch: isinstance(branch.operation, Conv1x1),
-    "3x3 atrous convolution": lambda branch: isinstance(branch.operation, AtrousConv),
-    "... with a side of rate 1": _is_pair(AtrousConv, lambda height, width: min(height, width) == 1),
-    "... with equal sides": _is_pair(AtrousConv, lambda height, width: height == width),
-    "... wider than high": _is_pair(AtrousConv, lambda height, width: height < width),
-    "... higher than wide": _is_pair(AtrousConv, lambda height, width: height > width),
-    "pyramid pooling": lambda branch: isinstance(branch.operation, PyramidPooling),
-    "... of the whole image": _is_pair(PyramidPooling, lambda height, width: height == width == 1),
-    "reads the backbone": lambda branch: branch.input == BACKBONE,
-    "reads an earlier branch": lambda branch: branch.input != BACKBONE,
-}
 
 
 def _table(population: Population) -> Table:
     """The share of each feature among all and among the best, and, for what chains of branches, of cells."""
     cells = [scored.cell for scored in population.candidates]
-    features = {name: [branch_share(test, cell) for cell in cells] for name, test in _BRANCH_TESTS.items()}
+    features = {name: [branch_share(test, cell) for cell in cells] for name, test in _branch_tests().items()}
     depths = [depth(cell) for cell in cells]
     features |= {
         f"cells whose longest chain has {words.count(length, 'branch', 'branches')}": [

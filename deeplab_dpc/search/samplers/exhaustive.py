@@ -7,7 +7,7 @@ import math
 import random
 from collections.abc import Callable, Iterator
 
-from deeplab_dpc.arch.cell import Cell, constant_axes, simplified
+from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.search.scored import ProxyScore
@@ -72,8 +72,8 @@ def num_distinct_cells(space: SearchSpace) -> int:
     @functools.cache
     def trees(branches: int, constant: tuple[bool, bool]) -> int:
         """With so many branches, that read what is constant along those axes."""
-        different = {simplified(operation, constant) for operation in space.operations}
-        roots = collections.Counter(constant_axes(operation, constant) for operation in different)
+        different = {operation.simplified(constant) for operation in space.operations}
+        roots = collections.Counter(operation.constant_axes(constant) for operation in different)
         return sum(count * forests(branches - 1, branches - 1, inner) for inner, count in roots.items())
 
     @functools.cache

@@ -4,8 +4,9 @@ import zlib
 
 import numpy as np
 
-from deeplab_dpc.arch.cell import BACKBONE, AtrousConv, Branch, Cell
+from deeplab_dpc.arch.cell import BACKBONE, Branch, Cell
 from deeplab_dpc.arch.library import load_cell
+from deeplab_dpc.arch.operations import AtrousConv
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.search.contest.trained import Trained
 from deeplab_dpc.search.scored import GIVEN, ProxyScore, Scored

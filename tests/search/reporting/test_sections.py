@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from reporting_results import CONV, atrous, candidate, rerank, search_result, stopped, warm_start
 
-from deeplab_dpc.arch.cell import BACKBONE, AtrousConv, Branch, Cell, Conv1x1
+from deeplab_dpc.arch.cell import BACKBONE, Branch, Cell
+from deeplab_dpc.arch.operations import AtrousConv, Conv1x1
 from deeplab_dpc.search.reporting import words
 from deeplab_dpc.search.reporting.agreement import agreement
 from deeplab_dpc.search.reporting.cost_estimate import cost

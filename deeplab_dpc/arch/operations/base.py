@@ -1,0 +1,109 @@
+"""What every operation of a dense prediction cell says of itself."""
+
+import abc
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from deeplab_dpc.arch.cost import Cost
+from deeplab_dpc.errors import UserError
+
+if TYPE_CHECKING:
+    from deeplab_dpc.arch.operations import Operation
+
+Axes = tuple[bool, bool]  # whether features are constant along their (height, width)
+
+
+class BaseOperation(abc.ABC):
+    """An operation of a cell: [height, width, channels] -> [height, width, filters].
+
+    A subclass is a frozen dataclass. Nothing has a default that a subclass could inherit unawares.
+
+    Attributes:
+      OP: name in a cell's JSON; operations that share one differ in KERNEL.
+      KERNEL: side of the convolution kernel, as a cell's JSON has it.
+      KEYS: keys that a cell's JSON may have beside "op" and "input".
+      TITLE: name of the kind in reports.
+      ASPECTS: tests of an operation by the words that follow TITLE in reports, such as "of the whole image".
+      COLOR: background of the operation in drawings, #rrggbb.
+      RUNTIME: module whose RUNTIME (layers/operations/runtime.py) computes the operation. It imports Keras.
+    """
+
+    OP: ClassVar[str]
+    KERNEL: ClassVar[int]
+    KEYS: ClassVar[tuple[str, ...]]
+    TITLE: ClassVar[str]
+    ASPECTS: ClassVar[dict[str, Callable[[Any], bool]]]
+    COLOR: ClassVar[str]
+    RUNTIME: ClassVar[str]
+
+    @classmethod
+    @abc.abstractmethod
+    def choices(cls, rates: Sequence[int], grids: Sequence[int]) -> list[Self]:
+        """Returns the operations of this kind in the search space of these rates and grids, in the space's order."""
+
+    @classmethod
+    @abc.abstractmethod
+    def from_json(cls, entry: dict[str, Any]) -> Self:
+        """Returns the operation of a branch's JSON, whose "op", kernel and keys are those of this kind.
+
+        Raises:
+          UserError: if a value is missing or out of range.
+        """
+
+    @abc.abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """Returns the branch's JSON without its input, in DeepLab's order of keys."""
+
+    @abc.abstractmethod
+    def __str__(self) -> str:
+        """Returns a line of text such as '3x3 atrous conv, rate 1x6'; drawings break it at commas."""
+
+    @abc.abstractmethod
+    def summary(self) -> str:
+        """Returns a word such as '3x3@1x6'."""
+
+    @property
+    @abc.abstractmethod
+    def sort_key(self) -> tuple[int, ...]:
+        """The place among the operations of a canonical form; different for different operations."""
+
+    @abc.abstractmethod
+    def convolved_size(self, height: int, width: int) -> tuple[int, int]:
+        """Returns (rows, columns) at which the operation's 1x1 convolution is computed on features of that size."""
+
+    @abc.abstractmethod
+    def cost(self, height: int, width: int, channels: int, filters: int) -> Cost:
+        """Returns the cost on features of [height, width, channels]."""
+
+    @abc.abstractmethod
+    def receptive_field_growth(self, height: int, width: int, output_stride: int) -> tuple[int, int]:
+        """Returns by how many cells (vertically, horizontally) the receptive field of what it reads grows.
+
+        Args:
+          height, width: of the feature map, in cells, >= 1.
+          output_stride: of the features, in pixels.
+        """
+
+    @abc.abstractmethod
+    def constant_axes(self, constant: Axes) -> Axes:
+        """Returns the axes along which the output is constant, for an input that is constant along `constant`."""
+
+    @abc.abstractmethod
+    def simplified(self, constant: Axes) -> "Operation":
+        """Returns the representative of what does the same to an input that is constant along `constant`."""
+
+    @property
+    @abc.abstractmethod
+    def grid_side(self) -> int:
+        """The larger side of the grid that the operation averages over; 0 for an operation without one."""
+
+
+def required(entry: dict[str, Any], key: str) -> Any:
+    """Returns the value of a key of a branch's JSON.
+
+    Raises:
+      UserError: if it is missing.
+    """
+    if key not in entry:
+        raise UserError(f"`{key}` is missing in {entry!r}.")
+    return entry[key]

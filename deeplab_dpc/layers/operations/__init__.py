@@ -1,0 +1,17 @@
+"""What computes the operations of a dense prediction cell: a module for each, named by the table in arch/operations."""
+
+import functools
+import importlib
+from typing import Any
+
+from deeplab_dpc.arch.operations import Operation
+from deeplab_dpc.layers.operations.runtime import OperationRuntime
+
+
+@functools.cache
+def runtime_of(kind: type[Operation]) -> OperationRuntime[Any]:
+    """Returns what computes the operations of a kind."""
+    runtime = importlib.import_module(kind.RUNTIME).RUNTIME
+    if not isinstance(runtime, OperationRuntime):
+        raise TypeError(f"RUNTIME of {kind.RUNTIME} must be an OperationRuntime, got {runtime!r}.")
+    return runtime

@@ -1,0 +1,69 @@
+"""What computes pooling over a grid."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from deeplab_dpc.arch.operations.pyramid_pooling import PyramidPooling
+from deeplab_dpc.layers.kernels import interpolation_matrix
+from deeplab_dpc.layers.operations.functional import masked_batch_norm, pointwise, resized
+from deeplab_dpc.layers.operations.runtime import Arrays, OperationRuntime, Tensors
+from deeplab_dpc.layers.operations.seeded_draws import SeededDraws
+from deeplab_dpc.layers.pooling import GridPyramidPooling, cell_means
+
+
+class PyramidPoolingRuntime(OperationRuntime[PyramidPooling]):
+    """See OperationRuntime. The wiring of a branch has, in float32:
+
+    grid_points: [grid, grid], 1 where a point of the pooling grid is used.
+    pool_rows, pool_columns: [grid, h] and [grid, w], means over grid cells.
+    upsample_rows, upsample_columns: [h, grid] and [w, grid], back, corners on corners.
+    """
+
+    def layer(
+        self, operation: PyramidPooling, filters: int, output_stride: int, **arguments: Any
+    ) -> keras.layers.Layer:
+        return GridPyramidPooling(filters, operation.grid, **arguments)
+
+    def blank_wiring(self, grid: int, size: tuple[int, int]) -> Arrays:
+        height, width = size
+        blank = {
+            "grid_points": np.zeros((grid, grid), "float32"),
+            "pool_rows": np.zeros((grid, height), "float32"),
+            "pool_columns": np.zeros((grid, width), "float32"),
+            "upsample_rows": np.zeros((height, grid), "float32"),
+            "upsample_columns": np.zeros((width, grid), "float32"),
+        }
+        blank["grid_points"][0, 0] = 1.0  # so that no mean is over nothing
+        return blank
+
+    def wiring(self, operation: PyramidPooling, grid: int, size: tuple[int, int], output_stride: int) -> Arrays:
+        (down, across), (height, width) = operation.grid, size
+        wiring = self.blank_wiring(grid, size)
+        wiring["grid_points"][:down, :across] = 1.0
+        wiring["pool_rows"][:down] = ops.convert_to_numpy(cell_means(height, down))
+        wiring["pool_columns"][:across] = ops.convert_to_numpy(cell_means(width, across))
+        wiring["upsample_rows"][:, :down] = interpolation_matrix(down, height)
+        wiring["upsample_columns"][:, :across] = interpolation_matrix(across, width)
+        return wiring
+
+    def further_weights(self, width: int) -> Arrays:
+        return {}
+
+    def further_statistics(self, width: int) -> Arrays:
+        return {}
+
+    def drawn_weights(self, draws: SeededDraws, branch: int, channels: int, width: int, filters: int) -> Arrays:
+        return {"kernel": draws.glorot_kernel(f"kernel {branch}", channels, width, filters)}
+
+    def apply(self, x: Any, weights: Tensors, wiring: Tensors, known: Tensors | None) -> tuple[Any, Tensors]:
+        pooled = ops.cast(resized(x, wiring["pool_rows"], wiring["pool_columns"]), x.dtype)
+        pooled = ops.cast(pointwise(pooled, weights["kernel"]), "float32")
+        y, mean, variance = masked_batch_norm(pooled, wiring["grid_points"], weights, known)
+        upsampled = resized(ops.relu(y), wiring["upsample_rows"], wiring["upsample_columns"])
+        return ops.cast(upsampled, x.dtype), {"mean": mean, "variance": variance}
+
+
+RUNTIME = PyramidPoolingRuntime()

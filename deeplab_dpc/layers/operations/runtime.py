@@ -1,0 +1,86 @@
+"""How an operation is computed: as a layer, and as a function that the proxy's network can switch to."""
+
+import abc
+from typing import Any, Generic, TypeVar
+
+import keras
+import numpy as np
+
+from deeplab_dpc.arch.operations.base import BaseOperation
+from deeplab_dpc.layers.operations.seeded_draws import SeededDraws
+
+AnOperation = TypeVar("AnOperation", bound=BaseOperation)
+Arrays = dict[str, np.ndarray]
+Tensors = dict[str, Any]
+
+
+class OperationRuntime(abc.ABC, Generic[AnOperation]):
+    """Computes the operations of a kind, twice, with the same result (tests/search/test_operations.py).
+
+    The layer is built for one operation. In the proxy's network (search/cell_network.py) the operation is data: what
+    `wiring` gives, `apply` reads, so that one compiled program has all operations. Every branch has the weights
+    "kernel" [width, filters], "gamma" and "beta" [filters], and the statistics "mean" and "variance" [filters], where
+    width is the largest number of input channels. An operation may add further ones, by names of its own.
+    """
+
+    @abc.abstractmethod
+    def layer(self, operation: AnOperation, filters: int, output_stride: int, **arguments: Any) -> keras.layers.Layer:
+        """Returns the layer, with batch norm and activation: [b, h, w, channels] -> [b, h, w, filters].
+
+        Args:
+          operation: the operation.
+          filters: output channels.
+          output_stride: of the features, in pixels.
+          **arguments: name, dtype, batch_norm_decay and batch_norm_epsilon.
+        """
+
+    @abc.abstractmethod
+    def blank_wiring(self, grid: int, size: tuple[int, int]) -> Arrays:
+        """Returns what `wiring` does, for a branch with an operation of another kind.
+
+        Args:
+          grid: the largest side of a grid that the network takes.
+          size: (h, w) of the features.
+        """
+
+    @abc.abstractmethod
+    def wiring(self, operation: AnOperation, grid: int, size: tuple[int, int], output_stride: int) -> Arrays:
+        """Returns the arrays that `apply` reads, of the shapes and types of `blank_wiring`.
+
+        Args:
+          operation: the operation, with a grid of at most that side.
+          grid: the largest side of a grid that the network takes.
+          size: (h, w) of the features.
+          output_stride: of the features, in pixels.
+        """
+
+    @abc.abstractmethod
+    def further_weights(self, width: int) -> Arrays:
+        """Returns the float32 weights beside the common ones, as they are in branches that do not use them."""
+
+    @abc.abstractmethod
+    def further_statistics(self, width: int) -> Arrays:
+        """Returns the float32 statistics beside the common ones, before the first step."""
+
+    @abc.abstractmethod
+    def drawn_weights(self, draws: SeededDraws, branch: int, channels: int, width: int, filters: int) -> Arrays:
+        """Returns the weights that are drawn, distributed as the layer's; rows beyond the input's channels are 0.
+
+        Args:
+          draws: random numbers by name.
+          branch: index of the branch, a part of those names.
+          channels: of the branch's input.
+          width: rows of the kernel.
+          filters: output channels.
+        """
+
+    @abc.abstractmethod
+    def apply(self, x: Any, weights: Tensors, wiring: Tensors, known: Tensors | None) -> tuple[Any, Tensors]:
+        """Returns the output, in the dtype of `x`, and the statistics of the operation's batch norms by name.
+
+        Args:
+          x: [b, h, w, channels], channels <= width.
+          weights: of the branch.
+          wiring: of the branch.
+          known: statistics to normalise with and to return; None to normalise with those of the batch.
+        """

@@ -1,0 +1,42 @@
+"""Random numbers by name, drawn with NumPy: the same on every backend."""
+
+import math
+
+import numpy as np
+
+
+class SeededDraws:
+    """Draws the numbers of a name and shape once, and gives them again.
+
+    Args:
+      seed: of all draws, >= 0.
+    """
+
+    def __init__(self, seed: int):
+        self._seed = seed
+        self._drawn: dict[str, np.ndarray] = {}
+
+    def uniform(self, name: str, *shape: int) -> np.ndarray:
+        """Returns float32 numbers in [-1, 1)."""
+        if name not in self._drawn:
+            self._drawn[name] = self._rng(name).uniform(-1.0, 1.0, shape).astype("float32")
+        return self._drawn[name]
+
+    def normal(self, name: str, *shape: int) -> np.ndarray:
+        """Returns standard normal float32 numbers, drawn again beyond two standard deviations."""
+        if name not in self._drawn:
+            rng = self._rng(name)
+            values = rng.standard_normal(shape)
+            while (outside := np.abs(values) > 2.0).any():
+                values[outside] = rng.standard_normal(int(outside.sum()))
+            self._drawn[name] = values.astype("float32")
+        return self._drawn[name]
+
+    def glorot_kernel(self, name: str, channels: int, width: int, filters: int) -> np.ndarray:
+        """Returns float32 [width, filters]: Glorot's uniform distribution for that many input channels, then zeros."""
+        kernel = np.zeros((width, filters), "float32")
+        kernel[:channels] = math.sqrt(6.0 / (channels + filters)) * self.uniform(name, width, filters)[:channels]
+        return kernel
+
+    def _rng(self, name: str) -> np.random.Generator:
+        return np.random.default_rng([self._seed, *name.encode()])
