@@ -30,6 +30,7 @@ from optuna.trial import TrialState, create_trial
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
+from deeplab_dpc.config.samplers import SAMPLERS
 from deeplab_dpc.console import console, print_table
 from deeplab_dpc.search.identity import Worker
 from deeplab_dpc.search.ledger import KEY, RESULT, WORKER
@@ -40,7 +41,7 @@ from deeplab_dpc.search.study import SearchStudy
 
 _TRIALS = flags.DEFINE_integer("trials", 10_000, "Finished trials of each study.")
 _ROUNDS = flags.DEFINE_integer("rounds", 30, "Cells that are asked for and told, of which the median counts.")
-_SAMPLERS = flags.DEFINE_list("samplers", ["paper", "uniform", "evolution", "tpe", "nsga2"], "On a journal.")
+_SAMPLERS = flags.DEFINE_list("samplers", [name for name in SAMPLERS if name != "exhaustive"], "On a journal.")
 _STORAGES = flags.DEFINE_list("storages", ["sqlite", "proxy"], "Or URLs; beside the journal.")
 FEATURE_SHAPE = (65, 65, 320)  # of a 1025 x 1025 image at output stride 16
 PROXY = """

@@ -111,56 +111,23 @@ def test_data_set(applied, tmp_path):
     assert "1 train, 1 val; 2 classes" in shown
 
 
-OPERATION = """
-import keras
-import numpy as np
-from built_network import BuiltNetwork
-from keras import ops
-from deeplab_dpc.arch.cell import Cell
-from deeplab_dpc.arch.cell_cost import cell_cost
-from deeplab_dpc.arch.drawing import draw_cell
-from deeplab_dpc.arch.space import SearchSpace
-from deeplab_dpc.search.cell_network import CellNetwork
-from deeplab_dpc.search.cell_weights import InitialWeights, initial_statistics
-from deeplab_dpc.search.wiring import Capacity, wire
-
-cell = Cell.from_json([
-    {"op": "linear_conv", "input": -1},
-    {"op": "conv", "kernel": 3, "rate": 3, "input": 0},
-    {"op": "linear_conv", "input": 1},
-])
-assert Cell.from_json(cell.to_json()) == cell and cell in SearchSpace(num_branches=3)
-network = CellNetwork(12, 3, Capacity(3, 4), filters=8, dropout=0.0)
-weights, statistics = InitialWeights(network, seed=0).of(cell), initial_statistics(network)
-features = np.random.default_rng(0).normal(size=(2, 5, 7, 12)).astype("float32")
-tensors = lambda values: keras.tree.map_structure(ops.convert_to_tensor, values)
-wiring = tensors(wire(cell, network.capacity, (5, 7), output_stride=16))
-logits, _ = network(tensors(weights), wiring, ops.convert_to_tensor(features), tensors(statistics))
-built = BuiltNetwork(cell, 3, 8, 0.9, None)
-built.build(features.shape)
-built.assign(weights)
-np.testing.assert_allclose(np.asarray(logits), np.asarray(built(features)), rtol=1e-4, atol=1e-5)
-relu = Cell.from_json([{"op": "conv", "kernel": 1, "input": -1}, *cell.to_json()[1:]])
-assert cell_cost(cell, 5, 7, 12) == cell_cost(relu, 5, 7, 12)
-print(cell.summary())
-"""
+def test_operation(applied, tmp_path):
+    title = "An operation of the search space"
+    files, changes = _recipe(title)
+    assert len(files) == 2  # its own modules: what it is, and what computes it
+    assert len({name for name, _, _ in changes}) == 2
+    run = applied(title)
+    (tmp_path / "strips.json").write_text('[{"op": "strip_pooling", "input": -1}]', encoding="utf-8")
+    shown = run(*_command("describe", "--dense_prediction_cell_json=strips.json", "--num_classes=3"))
+    assert "branch 0: backbone -> strip pooling" in shown
+    shown = run("-m", "pytest", "-v", "-p", "no:cacheprovider", str(ROOT / "tests" / "search" / "test_operations.py"))
+    passed = [_test_and_values(line) for line in shown.splitlines() if " PASSED " in line]
+    tests_of_strips, tests_of_1x1 = ([name for name, values in passed if key in values] for key in ("strips", "1x1"))
+    assert tests_of_strips == tests_of_1x1
+    assert len(set(tests_of_strips)) >= 7
 
 
-def test_operation(applied):
-    run = applied("An operation of the search space")
-    assert run("-c", OPERATION).splitlines()[-1] == "B>linear 0>3x3@3x3 1>linear"
-
-
-def test_table_of_operations_names_every_file_that_tells_them_apart():
-    kinds = re.compile(r"\b(?:AtrousConv|PyramidPooling|kind_of)\b")
-    told = {
-        path
-        for path in PACKAGE.rglob("*.py")
-        if PACKAGE / "api" not in path.parents  # whose examples name operations, and whose code does not
-        and kinds.search(path.read_text(encoding="utf-8"))
-    }
-    files = {f"deeplab_dpc/{path.relative_to(PACKAGE).as_posix()}" for path in told}
-    section = TEXT.partition("## An operation of the search space")[2].partition("```")[0]
-    named = set(re.findall(r"`(deeplab_dpc/\S+\.py)`", section))
-    assert files <= named
-    assert all((PACKAGE.parent / name).is_file() for name in named)
+def _test_and_values(line):
+    """The name of a test and the values of its parameters, of a line of pytest's output."""
+    name, _, values = line.partition(" ")[0].rpartition("::")[2].rstrip("]").partition("[")
+    return name, values.split("-")

@@ -6,7 +6,6 @@ import os
 import pathlib
 import time
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import optuna
 from optuna.storages import BaseStorage
@@ -15,6 +14,7 @@ from deeplab_dpc.api.arguments import naming_arguments
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig, ServiceConfig
+from deeplab_dpc.config.samplers import SamplerName
 from deeplab_dpc.errors import UserError, shown
 from deeplab_dpc.search.identity import Worker
 from deeplab_dpc.search.ledger import Lease, Task
@@ -23,8 +23,6 @@ from deeplab_dpc.search.scored import ProxyScore, Scored
 from deeplab_dpc.search.storage import open_storage
 from deeplab_dpc.search.study import SearchStudy
 from deeplab_dpc.search.work import Outcome, work_off
-
-Sampler = Literal["paper", "uniform", "evolution", "tpe", "nsga2", "exhaustive"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +48,7 @@ def search_cells(
     evaluate: Callable[[Cell], float],
     *,
     num_candidates: int,
-    sampler: Sampler = "paper",
+    sampler: SamplerName = "paper",
     storage: str | os.PathLike[str] | BaseStorage | None = None,
     study_name: str = "search",
     warm_starts: Sequence[str] = (),

@@ -4,9 +4,9 @@ import dataclasses
 from typing import ClassVar
 
 from deeplab_dpc.config.base import Choices, Config, no_negative_weight, not_negative, positive
+from deeplab_dpc.config.samplers import SAMPLERS
 from deeplab_dpc.errors import UserError, shown
 
-SAMPLERS = ("paper", "uniform", "evolution", "tpe", "nsga2", "exhaustive")
 _, ADAPTED, END_TO_END = PROXY_FEATURES = ("cached", "adapted", "end_to_end")
 LONGEST_STUDY_NAME = 400  # characters; databases hold 512, with what is added for re-ranking
 SEARCH_PRECISIONS = ("float32", "bfloat16")
@@ -81,7 +81,7 @@ class SearchConfig(Config):
     """
 
     CHOICES: ClassVar[Choices] = {
-        "sampler": SAMPLERS,
+        "sampler": tuple(SAMPLERS),
         "proxy_features": PROXY_FEATURES,
         "proxy_signal": PROXY_SIGNALS,
         "proxy_precision": SEARCH_PRECISIONS,

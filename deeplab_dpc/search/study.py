@@ -14,6 +14,7 @@ from deeplab_dpc.arch.library import load_cells
 from deeplab_dpc.arch.operations.atrous_conv import RATE_OUTPUT_STRIDE
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
+from deeplab_dpc.config.samplers import SAMPLERS
 from deeplab_dpc.search.attempt import RESULT, understood, worker_of
 from deeplab_dpc.search.constraints import Constraints
 from deeplab_dpc.search.identity import Worker
@@ -80,7 +81,7 @@ class SearchStudy:
 
     @property
     def _is_multi_objective(self) -> bool:
-        return self.config.sampler == "nsga2"
+        return SAMPLERS[self.config.sampler].multi_objective
 
     @property
     def total(self) -> int:

@@ -1,12 +1,13 @@
 """The canonical form against brute force: cells have one form if and only if they compute the same."""
 
 import itertools
+from typing import assert_never
 
 import numpy as np
 import pytest
 
 from deeplab_dpc.arch.cell import BACKBONE
-from deeplab_dpc.arch.operations import AtrousConv, PyramidPooling
+from deeplab_dpc.arch.operations import AtrousConv, Conv1x1, PyramidPooling
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.search.samplers.exhaustive import num_distinct_cells
 
@@ -48,6 +49,8 @@ class Network:
             padded = np.pad(x, ((down, down), (across, across), (0, 0)))
             windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * down + 1, 2 * across + 1), axis=(0, 1))
             x = np.einsum("hwcij,ij->hwc", windows[..., ::down, ::across], self._taps)
+        elif not isinstance(operation, Conv1x1):
+            assert_never(operation)
         return np.tanh(x @ self._pointwise)
 
 

@@ -78,7 +78,10 @@ def test_bars_are_as_long_as_the_weights_in_the_colours_of_the_cell(tmp_path):
         with Image.open(tmp_path / "bars.png") as picture:
             pixels = np.asarray(picture.convert("RGB"))
         bars = pixels[:, round(3 * drawing.COLUMN_INCHES * drawing.DPI) :]
-        colors = [tuple(int(color[i : i + 2], 16) for i in (1, 3, 5)) for color in drawing.COLORS.values()]
+        colors = [
+            tuple(int(color[i : i + 2], 16) for i in (1, 3, 5))
+            for color in (kind.COLOR for kind in (Conv1x1, AtrousConv, PyramidPooling))
+        ]
         return [(bars == color).all(axis=-1).sum() for color in colors]
 
     conv, atrous, pooling = areas([0.08, 0.04, 0.02])

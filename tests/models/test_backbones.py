@@ -125,6 +125,33 @@ def test_unknown_names_strides_and_options_are_errors():
         MobileNetV2.from_model_config(config)
 
 
+@pytest.mark.parametrize(
+    ("low_level", "message"),
+    [
+        ({4: 2, 8: 6}, "LOW_LEVEL of Wrong has unit 6 at stride 8, and its low-level features are at stride 16"),
+        ({4: 1}, "LOW_LEVEL of Wrong has unit 1 at stride 4, and its low-level features are at stride 2"),
+        ({16: 17}, "LOW_LEVEL of Wrong has unit 17 of 17 units"),
+    ],
+)
+def test_low_level_features_at_another_stride_are_an_error(low_level, message):
+    class Wrong(MobileNetV2):
+        LOW_LEVEL = low_level
+
+    with pytest.raises(ValueError, match=message):
+        Wrong()
+
+
+@pytest.mark.parametrize("output_stride", [8, 16, 32])
+@pytest.mark.parametrize("name", [name for name, backbone in BACKBONES.items() if backbone.LOW_LEVEL])
+def test_low_level_features_are_at_the_strides_that_are_said(name, output_stride):
+    backbone = BACKBONES[name](output_stride=output_stride)  # which checks them
+    strides = tuple(stride for stride in backbone.LOW_LEVEL if stride <= output_stride)
+    tapped = BACKBONES[name](output_stride=output_stride, low_level_strides=strides)
+    features, low_level = tapped.compute_output_shape((1, 257, 257, 3))
+    assert features[1:3] == (256 // output_stride + 1,) * 2
+    assert [shape[1] for shape in low_level] == [256 // stride + 1 for stride in strides]
+
+
 def test_variants_of_a_published_scope():
     assert variants_of_scope("MobilenetV3") == ["mobilenet_v3_large_seg", "mobilenet_v3_small_seg"]
     assert variants_of_scope("resnet_v1_101") == ["resnet_v1_101_beta"]
@@ -140,7 +167,7 @@ def test_an_own_backbone_needs_a_class_and_a_line_in_the_registry(monkeypatch):
 
         def __init__(self, **kwargs):
             super().__init__(**kwargs)
-            self.layers = [ConvBN(5, 3, strides=self.output_stride, name="conv", **self.shared_arguments)]
+            self.assemble([ConvBN(5, 3, strides=self.output_stride, name="conv", **self.shared_arguments)])
 
     monkeypatch.setitem(BACKBONES, "tiny", Tiny)
     model = build_segmenter(ModelConfig(num_classes=3, model_variant="tiny", output_stride=8))

@@ -11,6 +11,7 @@ from deeplab_dpc.layers.composite import Composite, chained
 from deeplab_dpc.layers.drop_path import DropPath, keep_probabilities
 
 OUTPUT_STRIDES = (8, 16, 32)
+CHECKED_SIDE = 512  # pixels, less 1, of the image on which strides are checked
 # Fields of ModelConfig that only some take, and their flags.
 BACKBONE_OPTIONS = {
     "depth_multiplier": "depth_multiplier",
@@ -83,8 +84,9 @@ class Unit(Composite):
 class Backbone(Composite):
     """[batch, height, width, 3] in [-1, 1] -> (features at the output stride, low-level features).
 
-    The low-level features are a tuple, one for each of `low_level_strides`. A subclass sets `layers` in its constructor
-    and names its published scope; its options are constructor arguments named like the fields of ModelConfig.
+    The low-level features are a tuple, one for each of `low_level_strides`. A subclass gives its layers to `assemble`
+    in its constructor and names its published scope; its options are constructor arguments named like the fields of
+    ModelConfig.
 
     Args:
       output_stride: of the features, 8, 16 or 32 pixels.
@@ -162,12 +164,31 @@ class Backbone(Composite):
             **{name: getattr(config, name) for name in cls.OPTIONS},
         )
 
-    def with_drop_path(self, layers: list[Any]) -> list[Any]:
-        """The layers, their residual units set to be dropped."""
-        units = [layer for layer in layers if isinstance(layer, Unit) and layer.has_residual]
+    def assemble(self, layers: list[Any]) -> None:
+        """Takes the layers of the chain, in order, and sets their residual units to be dropped.
+
+        Raises:
+          ValueError: if low-level features are not at the stride that LOW_LEVEL says.
+        """
+        self.layers = layers
+        units = [unit for unit in self.units() if unit.has_residual]
         for unit, keep_prob in zip(units, keep_probabilities(self.drop_path_keep_prob, len(units)), strict=True):
             unit.set_drop_path(keep_prob)
-        return layers
+        self._check_low_level()
+
+    def _check_low_level(self) -> None:
+        units = self.units()
+        shapes = {layer.name: shape for layer, shape in self.steps((None, CHECKED_SIDE + 1, CHECKED_SIDE + 1, 3))}
+        for stride, index in self.LOW_LEVEL.items():
+            if index >= len(units):
+                raise ValueError(f"LOW_LEVEL of {type(self).__name__} has unit {index} of {len(units)} units.")
+            side = units[index].low_level_shape(shapes[units[index].name])[1]
+            found = CHECKED_SIDE // (side - 1)
+            if found != min(stride, self.output_stride):
+                raise ValueError(
+                    f"LOW_LEVEL of {type(self).__name__} has unit {index} at stride {stride}, and its low-level "
+                    f"features are at stride {found}."
+                )
 
     def tapped_units(self) -> list[int]:
         """Indices of the units that give the low-level features, in the order of `low_level_strides`."""

@@ -181,13 +181,13 @@ class MobileNet(Backbone):
         if depth_multiplier <= 0:
             raise UserError(f"--depth_multiplier must be > 0, got {depth_multiplier}.")
         self.depth_multiplier = depth_multiplier
-        self.layers = self.with_drop_path(self._assemble())
+        self.assemble(self._chain())
 
     def _filters(self, filters: int) -> int:
         """Channels at the depth multiplier."""
         return make_divisible(filters * self.depth_multiplier, 8, 8)
 
-    def _assemble(self) -> list[Any]:
+    def _chain(self) -> list[Any]:
         stem_filters = self._filters(self.STEM_FILTERS)
         layers: list[Any] = [self._conv(stem_filters, kernel_size=3, strides=2, name="Conv")]
         channels = stem_filters

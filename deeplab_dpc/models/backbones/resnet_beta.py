@@ -127,7 +127,7 @@ class ResNetBeta(Backbone):
             for i, filters in enumerate(self.STEM_FILTERS, start=1)
         ]
         pooling = _StemPooling(name="pool1", dtype=self.dtype_policy)
-        self.layers = self.with_drop_path([*stem, pooling, *self._bottlenecks()])
+        self.assemble([*stem, pooling, *self._bottlenecks()])
 
     def _bottlenecks(self) -> list[Bottleneck]:
         units = [(block, unit, count) for block, count in enumerate(self.UNITS) for unit in range(count)]

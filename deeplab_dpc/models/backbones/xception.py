@@ -153,7 +153,7 @@ class Xception(Backbone):
             self._stem_conv(32, strides=2, name="entry_flow.conv1_1"),
             self._stem_conv(64, strides=1, name="entry_flow.conv1_2"),
         ]
-        self.layers = self.with_drop_path([*stem, *self._modules()])
+        self.assemble([*stem, *self._modules()])
 
     def _stem_conv(self, filters: int, **arguments: Any) -> ConvBN:
         initializer = keras.initializers.TruncatedNormal(stddev=KERNEL_STDDEV)

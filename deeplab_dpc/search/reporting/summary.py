@@ -2,6 +2,7 @@
 
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
+from deeplab_dpc.config.samplers import SAMPLERS
 from deeplab_dpc.search.contest.rounds import contest_rounds
 from deeplab_dpc.search.contest.sentence import sentence
 from deeplab_dpc.search.reporting import words
@@ -9,15 +10,6 @@ from deeplab_dpc.search.reporting.population import Population, score_at
 from deeplab_dpc.search.reporting.section import ReportSection, Table
 from deeplab_dpc.search.result import SearchResult
 from deeplab_dpc.search.scored import Scored
-
-SAMPLERS = {
-    "paper": "the paper's: uniform draws mixed with neighbours of the best so far",
-    "uniform": "uniform draws alone",
-    "evolution": "regularised evolution",
-    "tpe": "tree-structured Parzen estimator (TPE)",
-    "nsga2": "NSGA-II on mIOU and multiply-adds",
-    "exhaustive": "every cell of the space",
-}
 
 
 def summary(population: Population) -> ReportSection:
@@ -131,7 +123,7 @@ def _searched(result: SearchResult) -> Table:
         ("rates", ", ".join(map(str, config.cell_rates))),
         ("grids", ", ".join(map(str, config.cell_grids))),
         ("constraints", _constraints(config)),
-        ("sampler", SAMPLERS[config.sampler]),
+        ("sampler", SAMPLERS[config.sampler].title),
         ("candidates wanted", f"{config.num_candidates:,}"),
         ("proxy", proxy),
         (

@@ -3,9 +3,11 @@
 import collections
 import random
 from collections.abc import Callable
+from typing import Self
 
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.space import SearchSpace
+from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.search.samplers.proposals import admitted_neighbour, draw_uniformly
 from deeplab_dpc.search.scored import ProxyScore
 from deeplab_dpc.search.strategy import Draw
@@ -29,6 +31,11 @@ class RegularisedEvolution:
         self.population_size = population_size
         self.tournament_size = tournament_size
         self._population: collections.deque[tuple[ProxyScore, Cell]] = collections.deque(maxlen=population_size)
+
+    @classmethod
+    def from_config(cls, config: SearchConfig, space: SearchSpace, multiply_adds: Callable[[Cell], int]) -> Self:
+        """The sampler of a search's configuration."""
+        return cls(space, config.population_size, config.tournament_size)
 
     def observe(self, number: int, cell: Cell, score: ProxyScore) -> None:
         self._population.append((score, cell))

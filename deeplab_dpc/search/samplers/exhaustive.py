@@ -6,9 +6,11 @@ import itertools
 import math
 import random
 from collections.abc import Callable, Iterator
+from typing import Self
 
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.space import SearchSpace
+from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.search.scored import ProxyScore
 from deeplab_dpc.search.strategy import Draw, SpaceExhaustedError
@@ -36,6 +38,11 @@ class Exhaustive:
         self.space = space
         self._remaining = canonical_cells(space)
         self._next = next(self._remaining, None)
+
+    @classmethod
+    def from_config(cls, config: SearchConfig, space: SearchSpace, multiply_adds: Callable[[Cell], int]) -> Self:
+        """The sampler of a search's configuration."""
+        return cls(space)
 
     def observe(self, number: int, cell: Cell, score: ProxyScore) -> None:
         """The order does not depend on the scores."""

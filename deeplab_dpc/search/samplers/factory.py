@@ -1,15 +1,12 @@
 """The sampler that --sampler names."""
 
+import pkgutil
 from collections.abc import Callable
 
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
-from deeplab_dpc.search.samplers.evolution import RegularisedEvolution
-from deeplab_dpc.search.samplers.exhaustive import Exhaustive
-from deeplab_dpc.search.samplers.nsga2 import NSGA2
-from deeplab_dpc.search.samplers.random_search import RandomSearch
-from deeplab_dpc.search.samplers.tpe import TPE
+from deeplab_dpc.config.samplers import SAMPLERS
 from deeplab_dpc.search.strategy import Strategy
 
 
@@ -24,12 +21,5 @@ def make_strategy(config: SearchConfig, space: SearchSpace, multiply_adds: Calla
     Raises:
       UserError: if the sampler cannot search this space, or not with these flags.
     """
-    makers: dict[str, Callable[[], Strategy]] = {
-        "paper": lambda: RandomSearch(space, config.uniform_fraction, config.num_best),
-        "uniform": lambda: RandomSearch(space, uniform_fraction=1.0),
-        "evolution": lambda: RegularisedEvolution(space, config.population_size, config.tournament_size),
-        "tpe": lambda: TPE(space, config.proxy_steps),
-        "nsga2": lambda: NSGA2(space, multiply_adds, config.population_size, config.proxy_steps),
-        "exhaustive": lambda: Exhaustive(space),
-    }
-    return makers[config.sampler]()
+    strategy: Strategy = pkgutil.resolve_name(SAMPLERS[config.sampler].maker)(config, space, multiply_adds)
+    return strategy

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from typing import Self
 
 import optuna
 from optuna.samplers import NSGAIISampler
@@ -11,6 +12,7 @@ from optuna.trial import FrozenTrial, create_trial
 
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.space import SearchSpace
+from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.search.samplers.optuna_view import CellProposer, memory_study, seed_of
 from deeplab_dpc.search.samplers.parameters import params_of
@@ -60,6 +62,11 @@ class NSGA2:
         self._num_observed = 0
         self._generation: list[FrozenTrial] = []  # not complete; without the cells that were stopped early
         self._parents: list[FrozenTrial] = []
+
+    @classmethod
+    def from_config(cls, config: SearchConfig, space: SearchSpace, multiply_adds: Callable[[Cell], int]) -> Self:
+        """The sampler of a search's configuration."""
+        return cls(space, multiply_adds, config.population_size, config.proxy_steps)
 
     def observe(self, number: int, cell: Cell, score: ProxyScore) -> None:
         self._num_observed += 1

@@ -3,9 +3,11 @@
 import bisect
 import random
 from collections.abc import Callable
+from typing import Self
 
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.space import SearchSpace
+from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.search.samplers.proposals import admitted_neighbour, draw_uniformly
 from deeplab_dpc.search.scored import ProxyScore
 from deeplab_dpc.search.strategy import Draw
@@ -28,6 +30,16 @@ class RandomSearch:
         self.uniform_fraction = uniform_fraction
         self.num_best = num_best
         self._best: list[tuple[tuple[float, float], int, Cell]] = []  # best first; of equals, the earlier first
+
+    @classmethod
+    def from_config(cls, config: SearchConfig, space: SearchSpace, multiply_adds: Callable[[Cell], int]) -> Self:
+        """The sampler of a search's configuration."""
+        return cls(space, config.uniform_fraction, config.num_best)
+
+    @classmethod
+    def uniform(cls, config: SearchConfig, space: SearchSpace, multiply_adds: Callable[[Cell], int]) -> Self:
+        """Uniform draws alone."""
+        return cls(space, uniform_fraction=1.0)
 
     def observe(self, number: int, cell: Cell, score: ProxyScore) -> None:
         steps, value = score.rank_key

@@ -3,6 +3,7 @@
 import heapq
 import random
 from collections.abc import Callable
+from typing import Self
 
 import optuna
 from optuna.samplers import TPESampler
@@ -12,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.space import SearchSpace
+from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.search.samplers.optuna_view import VIEW, CellProposer, memory_study, seed_of
 from deeplab_dpc.search.samplers.parameters import params_of
 from deeplab_dpc.search.samplers.proposals import draw_uniformly
@@ -51,6 +53,11 @@ class TPE:
         self._storage: InMemoryStorage | None = None
         self._first = 0  # of the latest cells that the study has
         self._shown = 0  # all observed cells before this one are in the study or left out
+
+    @classmethod
+    def from_config(cls, config: SearchConfig, space: SearchSpace, multiply_adds: Callable[[Cell], int]) -> Self:
+        """The sampler of a search's configuration."""
+        return cls(space, config.proxy_steps)
 
     def observe(self, number: int, cell: Cell, score: ProxyScore) -> None:
         self._observed.append((cell, score))

@@ -1,24 +1,20 @@
 """What holds for every sampler."""
 
 import random
+import typing
 
 import pytest
 
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
+from deeplab_dpc.config.samplers import SAMPLERS, SamplerName
 from deeplab_dpc.search.samplers.factory import make_strategy
 from deeplab_dpc.search.strategy import SpaceExhaustedError
 
-NAMES = ("paper", "uniform", "evolution", "tpe", "nsga2", "exhaustive")
-HOWS = {
-    "paper": {"uniform", "neighbour"},
-    "uniform": {"uniform"},
-    "evolution": {"mutation"},
-    "tpe": {"tpe"},
-    "nsga2": {"nsga2"},
-    "exhaustive": {"exhaustive"},
-}
+
+def test_the_names_for_type_checkers_are_those_of_the_table():
+    assert typing.get_args(SamplerName) == tuple(SAMPLERS)
 
 
 def strategy_of(name, space):
@@ -33,7 +29,7 @@ def seen_scores(cells, score):
     return [(n, cell, score(rng.random(), steps=25 if n % 7 == 6 else 100)) for n, cell in enumerate(cells[:40])]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SAMPLERS)
 def test_draws_are_new_cells_of_the_space_and_named(name, space, seen_scores, draw):
     strategy = strategy_of(name, space)
     for observation in seen_scores:
@@ -46,10 +42,10 @@ def test_draws_are_new_cells_of_the_space_and_named(name, space, seen_scores, dr
         assert drawn.cell.digest() not in {cell.digest() for cell in known}
         known.append(drawn.cell)
         hows.add(drawn.how)
-    assert hows == HOWS[name]
+    assert hows == SAMPLERS[name].draws
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SAMPLERS)
 def test_a_draw_does_not_depend_on_the_draws_made_before(name, space, seen_scores, cells, draw):
     always, late = strategy_of(name, space), strategy_of(name, space)
     for number, cell, score in seen_scores:
@@ -60,7 +56,7 @@ def test_a_draw_does_not_depend_on_the_draws_made_before(name, space, seen_score
             assert draw(always, number + 1, cells[: number + 1]) == draw(late, number + 1, cells[: number + 1])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SAMPLERS)
 def test_the_same_number_is_drawn_again_alike(name, space, seen_scores, draw):
     strategy = strategy_of(name, space)
     for observation in seen_scores:
@@ -68,7 +64,7 @@ def test_the_same_number_is_drawn_again_alike(name, space, seen_scores, draw):
     assert draw(strategy, 40) == draw(strategy, 40)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SAMPLERS)
 def test_a_space_without_decisions_has_one_cell(name, score, draw):
     space = SearchSpace(num_branches=1, rates=(), grids=())
     strategy = strategy_of(name, space)

@@ -1,0 +1,49 @@
+"""The table of the samplers: --sampler, the study, the report and the tests read it."""
+
+import dataclasses
+from typing import Literal
+
+# For type checkers, which take no table.
+SamplerName = Literal["paper", "uniform", "evolution", "tpe", "nsga2", "exhaustive"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampler:
+    """A sampler.
+
+    Attributes:
+      title: its name in the report of a search.
+      maker: what makes it of (SearchConfig, SearchSpace, multiply-adds of a cell), as MODULE:NAME. It is imported when
+        it is needed.
+      draws: its names of draws, once it draws by scores.
+      multi_objective: whether it reads the multiply-adds of cells beside their scores.
+    """
+
+    title: str
+    maker: str
+    draws: frozenset[str]
+    multi_objective: bool = False
+
+
+_FOLDER = "deeplab_dpc.search.samplers"
+SAMPLERS: dict[str, Sampler] = {
+    "paper": Sampler(
+        "the paper's: uniform draws mixed with neighbours of the best so far",
+        f"{_FOLDER}.random_search:RandomSearch.from_config",
+        frozenset({"uniform", "neighbour"}),
+    ),
+    "uniform": Sampler("uniform draws alone", f"{_FOLDER}.random_search:RandomSearch.uniform", frozenset({"uniform"})),
+    "evolution": Sampler(
+        "regularised evolution", f"{_FOLDER}.evolution:RegularisedEvolution.from_config", frozenset({"mutation"})
+    ),
+    "tpe": Sampler("tree-structured Parzen estimator (TPE)", f"{_FOLDER}.tpe:TPE.from_config", frozenset({"tpe"})),
+    "nsga2": Sampler(
+        "NSGA-II on mIOU and multiply-adds",
+        f"{_FOLDER}.nsga2:NSGA2.from_config",
+        frozenset({"nsga2"}),
+        multi_objective=True,
+    ),
+    "exhaustive": Sampler(
+        "every cell of the space", f"{_FOLDER}.exhaustive:Exhaustive.from_config", frozenset({"exhaustive"})
+    ),
+}
