@@ -80,7 +80,7 @@ def test_bars_are_as_long_as_the_weights_in_the_colours_of_the_cell(tmp_path):
         bars = pixels[:, round(3 * drawing.COLUMN_INCHES * drawing.DPI) :]
         colors = [
             tuple(int(color[i : i + 2], 16) for i in (1, 3, 5))
-            for color in (kind.COLOR for kind in (Conv1x1, AtrousConv, PyramidPooling))
+            for color in (Conv1x1.COLOR, AtrousConv.COLOR, PyramidPooling.COLOR)
         ]
         return [(bars == color).all(axis=-1).sum() for color in colors]
 
