@@ -1,5 +1,7 @@
 """Searches dense prediction cells (caches features, scores cells by proxy, re-ranks), or Auto-DeepLab by gradient."""
 
+import functools
+
 from absl import flags
 
 from deeplab_dpc.cli import search_workers
@@ -9,6 +11,7 @@ from deeplab_dpc.cli.search_job import Request
 from deeplab_dpc.console import console
 from deeplab_dpc.search import local_workers
 from deeplab_dpc.search.display import SearchWatch
+from deeplab_dpc.search.fidelity_report import fidelity_sections
 from deeplab_dpc.search.runner import run_search
 from deeplab_dpc.search.storage import open_storage
 
@@ -67,6 +70,7 @@ def _search(request: Request) -> None:
     storage = open_storage(request.service.storage, request.workdir, shared=is_child)  # it may refuse, or not answer
     request.claim(job)
     with SearchWatch(live=not is_child) as watch:
-        result = run_search(job, storage, watch, reporting=not is_child)
+        further = functools.partial(fidelity_sections, request.workdir)
+        result = run_search(job, storage, watch, reporting=not is_child, further_sections=further)
     if not is_child:
         search_workers.print_end(request.workdir, result)

@@ -10,6 +10,7 @@ The workers are given the flags that the user gave, but for --storage, which may
 their environment, which only the same user can read.
 """
 
+import functools
 import os
 import pathlib
 import sys
@@ -28,6 +29,7 @@ from deeplab_dpc.search.contest.sentence import sentence
 from deeplab_dpc.search.device_share import num_cores, share, visible_gpus
 from deeplab_dpc.search.display import StudyView
 from deeplab_dpc.search.feature_cache import FeatureCache, open_cache
+from deeplab_dpc.search.fidelity_report import fidelity_sections
 from deeplab_dpc.search.identity import Worker
 from deeplab_dpc.search.local_workers import POLL_SECONDS, LocalWorkers, run_child
 from deeplab_dpc.search.report import print_result
@@ -67,7 +69,7 @@ def search(request: Request) -> None:
     environments = [
         {**share(index, service.workers, cores, gpus, os.environ), **secrets} for index in range(service.workers)
     ]
-    reporter = Reporter(job, study, contest)
+    reporter = Reporter(job, study, contest, functools.partial(fidelity_sections, request.workdir))
     workers = LocalWorkers([*command, f"--feature_cache={path}"], environments, folder)
     with Interruption() as interruption, workers, StudyView() as view:
         view.observe(observer(job, storage, study), lambda: workers.names)

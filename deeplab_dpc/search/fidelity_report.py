@@ -8,7 +8,7 @@ from typing import Any
 
 from deeplab_dpc.console import console, print_table
 from deeplab_dpc.files import atomic_path, write_json
-from deeplab_dpc.search.fidelity import MIXED, SUBSET, TOP, FidelityResult, FidelityRow, write_rows
+from deeplab_dpc.search.fidelity import MIXED, SUBSET, TOP, FidelityResult, FidelityRow, read_fidelity, write_rows
 from deeplab_dpc.search.fidelity_analysis import ALL, PROXY, Analysis, Regret, analyse, scopes
 from deeplab_dpc.search.fidelity_comparison import comparison_table
 from deeplab_dpc.search.fidelity_figures import predictors_figure, proxy_figure
@@ -62,6 +62,12 @@ def write_fidelity(folder: pathlib.Path, result: FidelityResult, others: Mapping
     for name, (_, picture) in zip(CAPTIONS, section.figures, strict=False):
         with atomic_path(folder / f"{name}.png") as partial:
             partial.write_bytes(picture)
+
+
+def fidelity_sections(workdir: pathlib.Path) -> list[ReportSection]:
+    """Returns the measurement as a part of the report of the search in `workdir`; nothing where there is none."""
+    result = read_fidelity(workdir)
+    return [] if result is None else [fidelity_section(result)]
 
 
 def fidelity_section(result: FidelityResult) -> ReportSection:

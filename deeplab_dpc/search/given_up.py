@@ -1,4 +1,4 @@
-"""Tasks that were given up since their workers died again and again: what is known of each, and how it is said."""
+"""Tasks that were given up since their workers died again and again: what is known of each, in a line."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -10,7 +10,6 @@ from deeplab_dpc.console import console
 from deeplab_dpc.search.attempt import ERROR, STEPPED, understood, worker_of
 from deeplab_dpc.search.ledger import Ledger
 from deeplab_dpc.search.reporting import words
-from deeplab_dpc.search.reporting.section import ReportSection
 
 WITHOUT_A_WORD = "it ended without a word: killed by the system (memory, preemption) or by a crash"
 AGAIN = "--retry_given_up tries again"
@@ -79,24 +78,3 @@ def sentence(tasks: Sequence[GivenUp]) -> str | None:
         return None
     more = f" and {len(tasks) - 1} more (report.html has all)" if len(tasks) > 1 else ""
     return f"Given up, since every worker that took it died: {tasks[0]}{more}; {AGAIN}."
-
-
-def section(tasks: Sequence[GivenUp]) -> ReportSection | None:
-    """Returns the report's section, None where nothing was given up."""
-    if not tasks:
-        return None
-    columns = ("name", "draw", "attempts", "before the first step", "last worker", "last error", "cell")
-    rows = [
-        (
-            task.name,
-            task.draw,
-            f"{task.attempts}",
-            f"{task.before_first_step}",
-            task.worker,
-            task.error,
-            task.summary,
-        )
-        for task in tasks
-    ]
-    text = f"These have no score: every worker that took them died. The same command with {AGAIN}."
-    return ReportSection("Given up", text, tables=[("Tasks without a result", columns, rows)])

@@ -22,6 +22,7 @@ from deeplab_dpc.search.reporting.contest import contest
 from deeplab_dpc.search.reporting.cost_estimate import cost
 from deeplab_dpc.search.reporting.draws import draws
 from deeplab_dpc.search.reporting.full_search import full_search
+from deeplab_dpc.search.reporting.given_up import given_up
 from deeplab_dpc.search.reporting.page import write_page
 from deeplab_dpc.search.reporting.pareto import pareto
 from deeplab_dpc.search.reporting.population import Population
@@ -40,7 +41,7 @@ def write_report(workdir: pathlib.Path, result: SearchResult, sections: Sequence
 
     Args:
       workdir: a directory, with the pictures of best_cells.write_cells.
-      sections: more of report.html, after its own.
+      sections: further ones of report.html, before that of tasks that were given up.
     """
     population = Population.of(result)
     _write_results(workdir / "results.json", population)
@@ -59,7 +60,7 @@ def write_report(workdir: pathlib.Path, result: SearchResult, sections: Sequence
         cost(population),
         full_search(population),
     )
-    write_page(workdir, [section for section in (*own, *sections) if section is not None])
+    write_page(workdir, [section for section in (*own, *sections, given_up(result.given_up)) if section is not None])
 
 
 def _write_results(path: pathlib.Path, population: Population) -> None:

@@ -5,6 +5,7 @@ import fcntl
 import functools
 import pathlib
 import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from optuna.storages import BaseStorage
@@ -22,14 +23,13 @@ from deeplab_dpc.search.contest.tasks import Contest
 from deeplab_dpc.search.display import SearchWatch
 from deeplab_dpc.search.evaluator import Candidate, Evaluator
 from deeplab_dpc.search.feature_cache import FeatureCache
-from deeplab_dpc.search.fidelity import read_fidelity
-from deeplab_dpc.search.fidelity_report import fidelity_section
 from deeplab_dpc.search.halving import HalvingRule
 from deeplab_dpc.search.identity import Worker
 from deeplab_dpc.search.ledger import Lease, Ledger, Task
 from deeplab_dpc.search.live import Stage, StudyObserver
 from deeplab_dpc.search.membership import BACKBONE_ALONE, START, extendable, join
 from deeplab_dpc.search.report import write_report
+from deeplab_dpc.search.reporting.section import ReportSection
 from deeplab_dpc.search.result import SearchResult
 from deeplab_dpc.search.scored import GIVEN
 from deeplab_dpc.search.study import SearchStudy
@@ -97,7 +97,13 @@ def shared_sections(config: SearchConfig, model: ModelConfig, features: str | No
     return sections | ({START: BACKBONE_ALONE} if config.proxy_features == END_TO_END else {})
 
 
-def run_search(job: Job, storage: BaseStorage, watch: SearchWatch, reporting: bool = True) -> SearchResult:
+def run_search(
+    job: Job,
+    storage: BaseStorage,
+    watch: SearchWatch,
+    reporting: bool = True,
+    further_sections: Callable[[], Sequence[ReportSection]] = tuple,
+) -> SearchResult:
     """Scores warm starts and candidates by proxy, holds the contest, and writes the report and cells/best.json.
 
     Args:
@@ -105,6 +111,7 @@ def run_search(job: Job, storage: BaseStorage, watch: SearchWatch, reporting: bo
       storage: of the study.
       watch: is told what happens, and ends the work.
       reporting: whether this process writes the report; another one does where several work in one directory.
+      further_sections: gives the last parts of the report, each time that it is written.
     """
     if job.has_contest:
         contest_network(job)  # so that a wrong flag is known before the search and not after it
@@ -113,7 +120,7 @@ def run_search(job: Job, storage: BaseStorage, watch: SearchWatch, reporting: bo
     if job.service.retry_given_up:
         given_up.retry(study.ledger, ledger)
     watch.observe(lambda: observer(job, storage, study))
-    reporter = Reporter(job, study, ledger)
+    reporter = Reporter(job, study, ledger, further_sections)
 
     def open_tasks() -> list[Task]:
         tasks = study.open_tasks()
@@ -141,12 +148,20 @@ class Reporter:
       job: of the search.
       study: the scores by proxy.
       contest: the ledger of the contest.
+      further_sections: gives the last parts of the report, each time that it is written.
     """
 
-    def __init__(self, job: Job, study: SearchStudy, contest: Ledger):
+    def __init__(
+        self,
+        job: Job,
+        study: SearchStudy,
+        contest: Ledger,
+        further_sections: Callable[[], Sequence[ReportSection]] = tuple,
+    ):
         self._job = job
         self._study = study
         self._contest = contest
+        self._further_sections = further_sections
         self._written = time.monotonic()
 
     def is_due(self) -> bool:
@@ -160,10 +175,8 @@ class Reporter:
 
     def write(self) -> None:
         """Writes report and cells; of several processes that do so in one directory at once, one after another."""
-        fidelity = read_fidelity(self._job.workdir)
+        sections = self._further_sections()
         result = self.result()
-        further = (None if fidelity is None else fidelity_section(fidelity), given_up.section(result.given_up))
-        sections = [section for section in further if section is not None]
         with open(self._job.workdir / ".report.lock", "w", encoding="utf-8") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
             write_cells(self._job.workdir, result)

@@ -7,6 +7,7 @@ from deeplab_dpc.search import given_up
 from deeplab_dpc.search.identity import Worker
 from deeplab_dpc.search.lease import Task
 from deeplab_dpc.search.ledger import MAX_ATTEMPTS, Ledger
+from deeplab_dpc.search.reporting.given_up import given_up as given_up_section
 
 ATTRIBUTES = {"draw": "uniform", "cell": [{"op": "conv"}], "summary": "B>1x1"}
 
@@ -49,10 +50,10 @@ def test_sentence_names_the_flag_that_tries_again(ledger):
 
 
 def test_section_has_a_row_a_task(ledger):
-    section = given_up.section(given_up.given_up(ledger))
+    section = given_up_section(given_up.given_up(ledger))
     ((_, columns, rows),) = section.tables
     assert dict(zip(columns, rows[0], strict=True))["last error"] == "error 4"
-    assert given_up.section(()) is None
+    assert given_up_section(()) is None
 
 
 def test_what_is_tried_again_is_counted(ledger, capsys):
