@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.search.feature_cache import FeatureCache, write_manifest
+from deeplab_dpc.search.proxy.feature_cache import FeatureCache, write_manifest
 
 OUTPUT_STRIDE = 16
 IGNORE_LABEL = 255

@@ -25,8 +25,8 @@ from deeplab_dpc.layers.pooling import grid_pool
 from deeplab_dpc.layers.resize import ResizeAlignCorners
 from deeplab_dpc.models.precision import precision_policy
 from deeplab_dpc.models.segmenter import HEAD_BATCH_NORM_DECAY, LOGITS_STDDEV, Logits, build_head, limited_decay
-from deeplab_dpc.search.feature_cache import CachedSplit, FeatureCache
-from deeplab_dpc.search.feed import BatchOrder
+from deeplab_dpc.search.proxy.feature_cache import CachedSplit, FeatureCache
+from deeplab_dpc.search.proxy.feed import BatchOrder
 from deeplab_dpc.training.losses import SegmentationLoss
 from deeplab_dpc.training.optimizers import MomentumSGD, is_decayed
 from deeplab_dpc.training.schedules import PolySchedule

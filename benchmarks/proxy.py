@@ -35,7 +35,7 @@ from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.console import console
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.search.feature_cache import open_cache
+from deeplab_dpc.search.proxy.feature_cache import open_cache
 
 _SIZE = flags.DEFINE_string("size", "camvid", "Of random features: camvid, paper, or HEIGHT,WIDTH,CHANNELS,CLASSES.")
 _FEATURE_CACHE = flags.DEFINE_string("feature_cache", None, "Directory of a feature cache, instead of random features.")

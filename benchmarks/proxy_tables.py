@@ -13,7 +13,7 @@ from proxy_worker import PLAIN, PLAIN_XLA, Timing, Variant, Worker
 
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.console import console, print_table
-from deeplab_dpc.search.projection import paper_plan
+from deeplab_dpc.search.reporting.projection import paper_plan
 
 WHOLE_CELLS, WHOLE_STEPS = 20, 100
 HALVING_RUNGS = 4

@@ -101,7 +101,7 @@ class Product:
 
     def __init__(self, cache: Any, variant: Variant):
         from deeplab_dpc.config import SearchConfig
-        from deeplab_dpc.search.proxy import ProxyEvaluator
+        from deeplab_dpc.search.proxy.proxy_evaluator import ProxyEvaluator
 
         config = SearchConfig(
             proxy_batch_size=variant.batch_size,
@@ -114,7 +114,7 @@ class Product:
 
     def score(self, cell: Cell, steps: int) -> Timing:
         """As Form."""
-        from deeplab_dpc.search.evaluator import Candidate
+        from deeplab_dpc.search.proxy.evaluator import Candidate
 
         start = time.perf_counter()
         (score,) = self._evaluator.evaluate([Candidate(cell)], [steps])
@@ -191,7 +191,7 @@ class Worker:
 
 
 def _serve(connection: Any, variant: Variant, cache: pathlib.Path) -> None:
-    from deeplab_dpc.search.feature_cache import open_cache
+    from deeplab_dpc.search.proxy.feature_cache import open_cache
 
     start = time.perf_counter()
     form = make_form(variant, open_cache(cache))

@@ -28,11 +28,11 @@ from deeplab_dpc.arch.cell import Branch, Cell
 from deeplab_dpc.arch.operations import AtrousConv
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.console import print_table
-from deeplab_dpc.search.cell_network import CellNetwork
-from deeplab_dpc.search.cell_weights import InitialWeights, initial_statistics
-from deeplab_dpc.search.feature_cache import open_cache
-from deeplab_dpc.search.training_step import FEATURES, TrainingStep, initial_state
-from deeplab_dpc.search.wiring import Capacity, kind_of, wire
+from deeplab_dpc.search.proxy.cell_network import CellNetwork
+from deeplab_dpc.search.proxy.cell_weights import InitialWeights, initial_statistics
+from deeplab_dpc.search.proxy.feature_cache import open_cache
+from deeplab_dpc.search.proxy.training_step import FEATURES, TrainingStep, initial_state
+from deeplab_dpc.search.proxy.wiring import Capacity, kind_of, wire
 from deeplab_dpc.training.losses import SegmentationLoss
 from deeplab_dpc.training.separated_loss import SeparatedLoss
 

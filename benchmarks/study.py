@@ -32,11 +32,11 @@ from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.config.samplers import SAMPLERS
 from deeplab_dpc.console import console, print_table
-from deeplab_dpc.search.identity import Worker
-from deeplab_dpc.search.ledger import KEY, RESULT, WORKER
 from deeplab_dpc.search.samplers.parameters import distributions, params_of
 from deeplab_dpc.search.scored import ProxyScore
-from deeplab_dpc.search.storage import open_storage
+from deeplab_dpc.search.service.identity import Worker
+from deeplab_dpc.search.service.ledger import KEY, RESULT, WORKER
+from deeplab_dpc.search.service.storage import open_storage
 from deeplab_dpc.search.study import SearchStudy
 
 _TRIALS = flags.DEFINE_integer("trials", 10_000, "Finished trials of each study.")

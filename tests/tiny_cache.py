@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from deeplab_dpc.search.feature_cache import write_manifest
+from deeplab_dpc.search.proxy.feature_cache import write_manifest
 
 
 def write_cache(path: pathlib.Path) -> None:

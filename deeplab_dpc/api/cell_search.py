@@ -16,13 +16,13 @@ from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig, ServiceConfig
 from deeplab_dpc.config.samplers import SamplerName
 from deeplab_dpc.errors import UserError, shown
-from deeplab_dpc.search.identity import Worker
-from deeplab_dpc.search.ledger import Lease, Task
-from deeplab_dpc.search.membership import join
 from deeplab_dpc.search.scored import ProxyScore, Scored
-from deeplab_dpc.search.storage import open_storage
+from deeplab_dpc.search.service.identity import Worker
+from deeplab_dpc.search.service.ledger import Lease, Task
+from deeplab_dpc.search.service.membership import join
+from deeplab_dpc.search.service.storage import open_storage
+from deeplab_dpc.search.service.work import Outcome, work_off
 from deeplab_dpc.search.study import SearchStudy
-from deeplab_dpc.search.work import Outcome, work_off
 
 
 @dataclasses.dataclass(frozen=True)

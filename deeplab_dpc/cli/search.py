@@ -9,11 +9,11 @@ from deeplab_dpc.cli.quiet import quiet_imports
 from deeplab_dpc.cli.search_algorithms import AUTO_DEEPLAB, refuse_flags_of_others
 from deeplab_dpc.cli.search_job import Request
 from deeplab_dpc.console import console
-from deeplab_dpc.search import local_workers
-from deeplab_dpc.search.display import SearchWatch
-from deeplab_dpc.search.fidelity_report import fidelity_sections
+from deeplab_dpc.search.fidelity.fidelity_report import fidelity_sections
 from deeplab_dpc.search.runner import run_search
-from deeplab_dpc.search.storage import open_storage
+from deeplab_dpc.search.service import local_workers
+from deeplab_dpc.search.service.display import SearchWatch
+from deeplab_dpc.search.service.storage import open_storage
 
 
 def main(values: flags.FlagValues) -> None:

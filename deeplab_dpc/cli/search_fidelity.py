@@ -5,14 +5,14 @@ from absl import flags
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.config import FidelityConfig
 from deeplab_dpc.console import console
-from deeplab_dpc.search.display import SearchWatch
-from deeplab_dpc.search.fidelity import FOLDER
-from deeplab_dpc.search.fidelity_comparison import read_others, require_same_protocol
-from deeplab_dpc.search.fidelity_report import print_fidelity
-from deeplab_dpc.search.fidelity_runner import measure_fidelity, real_protocol
-from deeplab_dpc.search.fidelity_trainings import SearchTrainings
+from deeplab_dpc.search.fidelity.comparison import read_others, require_same_protocol
+from deeplab_dpc.search.fidelity.fidelity_report import print_fidelity
+from deeplab_dpc.search.fidelity.fidelity_runner import measure_fidelity, real_protocol
+from deeplab_dpc.search.fidelity.measurement import FOLDER
+from deeplab_dpc.search.fidelity.trainings import SearchTrainings
 from deeplab_dpc.search.runner import Job
-from deeplab_dpc.search.storage import open_storage
+from deeplab_dpc.search.service.display import SearchWatch
+from deeplab_dpc.search.service.storage import open_storage
 
 
 def run(values: flags.FlagValues, job: Job) -> None:

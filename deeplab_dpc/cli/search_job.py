@@ -19,14 +19,14 @@ from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import require_folder
 from deeplab_dpc.run_config import open_run, require_kind
-from deeplab_dpc.search.feature_cache import FeatureCache, open_cache
-from deeplab_dpc.search.membership import extendable
+from deeplab_dpc.search.proxy.feature_cache import FeatureCache, open_cache
 from deeplab_dpc.search.runner import Job
+from deeplab_dpc.search.service.membership import extendable
 from deeplab_dpc.search.study import check_space
 
 if TYPE_CHECKING:  # a search on a complete cache does without Keras and TensorFlow until it trains
     from deeplab_dpc.models.segmenter import Segmenter
-    from deeplab_dpc.search.feature_writer import SplitPlan
+    from deeplab_dpc.search.proxy.feature_writer import SplitPlan
 
 # Of the environment: the storage where --storage is not given, so that its password need not be in a command line.
 STORAGE_VARIABLE = "DEEPLAB_DPC_STORAGE"
@@ -124,7 +124,7 @@ class Request:
 
             from deeplab_dpc.checkpoint.restore import restore_backbone
             from deeplab_dpc.models.segmenter import build_segmenter
-            from deeplab_dpc.search.feature_writer import cache_features
+            from deeplab_dpc.search.proxy.feature_writer import cache_features
 
             # Without a checkpoint the backbone has drawn weights, which must be the same when the search is continued.
             keras.utils.set_random_seed(self.config.seed)
@@ -142,7 +142,7 @@ class Request:
         return cache_features(self.workdir / "features", model, dataset, plans, self.config.seed)
 
     def _adapted_backbone(self, model_config: ModelConfig) -> pathlib.Path:
-        from deeplab_dpc.search.adapted_backbone import adapt_backbone
+        from deeplab_dpc.search.proxy.adapted_backbone import adapt_backbone
 
         values, dataset = self.values, self.require_dataset()
         data = flag_groups.data_config(values, dataset, model_config.alignment)
@@ -156,7 +156,7 @@ class Request:
         """
         with quiet_imports():
             from deeplab_dpc.data.preprocess import Augmentation
-            from deeplab_dpc.search.feature_writer import SplitPlan
+            from deeplab_dpc.search.proxy.feature_writer import SplitPlan
 
         values, dataset, alignment = self.values, self.require_dataset(), model.config.alignment
         if values.feature_views < 0:

@@ -10,20 +10,20 @@ from deeplab_dpc.cli.search_job import Request
 from deeplab_dpc.config import DataConfig
 from deeplab_dpc.config.search import END_TO_END
 from deeplab_dpc.console import console, print_table
-from deeplab_dpc.search import projection, proposal
+from deeplab_dpc.search import proposal, words
+from deeplab_dpc.search.contest.result import SearchResult
 from deeplab_dpc.search.contest.rounds import contest_rounds
 from deeplab_dpc.search.contest.runner import contest_name
-from deeplab_dpc.search.evaluator import Candidate
-from deeplab_dpc.search.feature_cache import FeatureCache, open_cache
-from deeplab_dpc.search.identity import Worker
-from deeplab_dpc.search.ledger import Ledger
-from deeplab_dpc.search.membership import extendable, join
-from deeplab_dpc.search.projection import CostModel
-from deeplab_dpc.search.reporting import words
+from deeplab_dpc.search.proxy.evaluator import Candidate
+from deeplab_dpc.search.proxy.feature_cache import FeatureCache, open_cache
+from deeplab_dpc.search.reporting import projection
 from deeplab_dpc.search.reporting.full_search import holds_for, measured_table, notes, projection_table
-from deeplab_dpc.search.result import SearchResult
+from deeplab_dpc.search.reporting.projection import CostModel
 from deeplab_dpc.search.runner import search_result, shared_sections
 from deeplab_dpc.search.scored import ProxyScore, Scored
+from deeplab_dpc.search.service.identity import Worker
+from deeplab_dpc.search.service.ledger import Ledger
+from deeplab_dpc.search.service.membership import extendable, join
 from deeplab_dpc.search.study import SearchStudy
 
 Rows = list[tuple[str, str]]
@@ -195,7 +195,7 @@ def _probe(request: Request, cache: FeatureCache | None, proposed: list[proposal
     if not proposed or cache is None or request.config.proxy_features == END_TO_END:
         return []
     with quiet_imports():
-        from deeplab_dpc.search.proxy import ProxyEvaluator
+        from deeplab_dpc.search.proxy.proxy_evaluator import ProxyEvaluator
 
     short = dataclasses.replace(request.config, proxy_steps=proposal.PROBE_STEPS, halving_rungs=1)
     evaluator = ProxyEvaluator(cache, short, request.values.train_split)

@@ -5,7 +5,7 @@ import statistics
 from deeplab_dpc.cli.search_job import Request
 from deeplab_dpc.console import console, print_table
 from deeplab_dpc.files import write_json
-from deeplab_dpc.search.score_cells import score_cells
+from deeplab_dpc.search.proxy.score_cells import score_cells
 
 
 def score(request: Request) -> None:

@@ -23,19 +23,19 @@ from deeplab_dpc.cli.search_job import STORAGE_VARIABLE, Request
 from deeplab_dpc.console import console
 from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.files import read_json, write_json
-from deeplab_dpc.search import given_up
+from deeplab_dpc.search.contest.result import SearchResult
 from deeplab_dpc.search.contest.runner import open_contest
 from deeplab_dpc.search.contest.sentence import sentence
-from deeplab_dpc.search.device_share import num_cores, share, visible_gpus
-from deeplab_dpc.search.display import StudyView
-from deeplab_dpc.search.feature_cache import FeatureCache, open_cache
-from deeplab_dpc.search.fidelity_report import fidelity_sections
-from deeplab_dpc.search.identity import Worker
-from deeplab_dpc.search.local_workers import POLL_SECONDS, LocalWorkers, run_child
-from deeplab_dpc.search.report import print_result
-from deeplab_dpc.search.result import SearchResult
+from deeplab_dpc.search.fidelity.fidelity_report import fidelity_sections
+from deeplab_dpc.search.proxy.feature_cache import FeatureCache, open_cache
+from deeplab_dpc.search.reporting.search_report import print_result
 from deeplab_dpc.search.runner import Reporter, observer, open_study
-from deeplab_dpc.search.storage import open_storage
+from deeplab_dpc.search.service import given_up
+from deeplab_dpc.search.service.device_share import num_cores, share, visible_gpus
+from deeplab_dpc.search.service.display import StudyView
+from deeplab_dpc.search.service.identity import Worker
+from deeplab_dpc.search.service.local_workers import POLL_SECONDS, LocalWorkers, run_child
+from deeplab_dpc.search.service.storage import open_storage
 from deeplab_dpc.training.interruption import Interruption
 
 FOLDER = "workers"

@@ -19,12 +19,12 @@ from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.search.contest.outcome import ContestOutcome
 from deeplab_dpc.search.contest.rounds import most_steps
-from deeplab_dpc.search.journal import open_journal
-from deeplab_dpc.search.ledger import RENEWALS
-from deeplab_dpc.search.projection import Plan
+from deeplab_dpc.search.reporting.projection import Plan
 from deeplab_dpc.search.samplers.exhaustive import num_distinct_cells
 from deeplab_dpc.search.scored import GIVEN, ProxyScore, Scored
-from deeplab_dpc.search.storage import JOURNAL, journal_path, open_storage
+from deeplab_dpc.search.service.journal import open_journal
+from deeplab_dpc.search.service.ledger import RENEWALS
+from deeplab_dpc.search.service.storage import JOURNAL, journal_path, open_storage
 from deeplab_dpc.search.study import SearchStudy
 
 SHOWN_CELLS = 10

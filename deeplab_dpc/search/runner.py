@@ -15,25 +15,25 @@ from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, ServiceCon
 from deeplab_dpc.config.search import END_TO_END
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.errors import Stopped, UserError
-from deeplab_dpc.search import given_up
-from deeplab_dpc.search.best_cells import write_cells
+from deeplab_dpc.search.contest.best_cells import write_cells
+from deeplab_dpc.search.contest.result import SearchResult
 from deeplab_dpc.search.contest.rounds import contest_rounds
 from deeplab_dpc.search.contest.runner import contest_network, hold_contest, open_contest
 from deeplab_dpc.search.contest.tasks import Contest
-from deeplab_dpc.search.display import SearchWatch
-from deeplab_dpc.search.evaluator import Candidate, Evaluator
-from deeplab_dpc.search.feature_cache import FeatureCache
-from deeplab_dpc.search.halving import HalvingRule
-from deeplab_dpc.search.identity import Worker
-from deeplab_dpc.search.ledger import Lease, Ledger, Task
-from deeplab_dpc.search.live import Stage, StudyObserver
-from deeplab_dpc.search.membership import BACKBONE_ALONE, START, extendable, join
-from deeplab_dpc.search.report import write_report
+from deeplab_dpc.search.proxy.evaluator import Candidate, Evaluator
+from deeplab_dpc.search.proxy.feature_cache import FeatureCache
+from deeplab_dpc.search.proxy.halving import HalvingRule
+from deeplab_dpc.search.reporting.search_report import write_report
 from deeplab_dpc.search.reporting.section import ReportSection
-from deeplab_dpc.search.result import SearchResult
 from deeplab_dpc.search.scored import GIVEN
+from deeplab_dpc.search.service import given_up
+from deeplab_dpc.search.service.display import SearchWatch
+from deeplab_dpc.search.service.identity import Worker
+from deeplab_dpc.search.service.ledger import Lease, Ledger, Task
+from deeplab_dpc.search.service.live import Stage, StudyObserver
+from deeplab_dpc.search.service.membership import BACKBONE_ALONE, START, extendable, join
+from deeplab_dpc.search.service.work import Outcome, work_off
 from deeplab_dpc.search.study import SearchStudy
-from deeplab_dpc.search.work import Outcome, work_off
 
 PROXY_FOLDER = "proxy"  # of the workdir: run directories of cells that are scored end to end at the moment
 REPORT_SECONDS = 600.0  # between reports of a search that runs
@@ -243,8 +243,8 @@ def make_evaluator(job: Job) -> Evaluator:
       UserError: if it needs data, and the job has none.
     """
     # Here, since a process that only looks on does without Keras.
-    from deeplab_dpc.search.end_to_end import EndToEndEvaluator
-    from deeplab_dpc.search.proxy import ProxyEvaluator
+    from deeplab_dpc.search.proxy.end_to_end import EndToEndEvaluator
+    from deeplab_dpc.search.proxy.proxy_evaluator import ProxyEvaluator
 
     if job.config.proxy_features != END_TO_END:
         return ProxyEvaluator(job.cache, job.config, job.train_split)

@@ -15,16 +15,16 @@ from deeplab_dpc.arch.operations.atrous_conv import RATE_OUTPUT_STRIDE
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.config.samplers import SAMPLERS
-from deeplab_dpc.search.attempt import RESULT, understood, worker_of
-from deeplab_dpc.search.constraints import Constraints
-from deeplab_dpc.search.identity import Worker
-from deeplab_dpc.search.ledger import Ledger, Task
+from deeplab_dpc.search.samplers.constraints import Constraints
 from deeplab_dpc.search.samplers.exhaustive import num_distinct_cells
 from deeplab_dpc.search.samplers.factory import make_strategy
 from deeplab_dpc.search.samplers.parameters import distributions, params_of
+from deeplab_dpc.search.samplers.sequence import DrawSequence
+from deeplab_dpc.search.samplers.strategy import Draw
 from deeplab_dpc.search.scored import GIVEN, ProxyScore, Scored
-from deeplab_dpc.search.sequence import DrawSequence
-from deeplab_dpc.search.strategy import Draw
+from deeplab_dpc.search.service.attempt import RESULT, understood, worker_of
+from deeplab_dpc.search.service.identity import Worker
+from deeplab_dpc.search.service.ledger import Ledger, Task
 
 TASKS_OFFERED = 64  # more workers than that seldom ask at the same moment
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from deeplab_dpc.cli.main import execute
-from deeplab_dpc.search import feature_writer
+from deeplab_dpc.search.proxy import feature_writer
 from deeplab_dpc.search.scored import ProxyScore
 
 
@@ -83,7 +83,7 @@ def test_proposal_tries_a_few_steps_where_nothing_is_scored(search, tmp_path, mo
                 rungs = ((budgets[0], 0.5),)
                 yield ProxyScore(0.5, 0.1, seconds, steps=budgets[0], rungs=rungs, step_seconds=0.02)
 
-    monkeypatch.setattr("deeplab_dpc.search.proxy.ProxyEvaluator", Timed)
+    monkeypatch.setattr("deeplab_dpc.search.proxy.proxy_evaluator.ProxyEvaluator", Timed)
     status, said = search(propose_only=True, num_candidates=6, warm_starts="", proxy_steps=100, halving_rungs=2)
     assert status == 0
     lines = [" ".join(line.split()) for line in said.splitlines()]

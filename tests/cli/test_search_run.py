@@ -17,11 +17,11 @@ from deeplab_dpc.errors import Stopped
 from deeplab_dpc.files import write_json
 from deeplab_dpc.search import runner
 from deeplab_dpc.search.contest.trained import Trained
-from deeplab_dpc.search.identity import Worker
-from deeplab_dpc.search.lease import Task
-from deeplab_dpc.search.ledger import Ledger
 from deeplab_dpc.search.scored import ProxyScore
-from deeplab_dpc.search.storage import open_storage
+from deeplab_dpc.search.service.identity import Worker
+from deeplab_dpc.search.service.lease import Task
+from deeplab_dpc.search.service.ledger import Ledger
+from deeplab_dpc.search.service.storage import open_storage
 
 STEPS = 16
 

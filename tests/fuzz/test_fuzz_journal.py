@@ -10,11 +10,11 @@ from mutations import mutated_bytes
 
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.config import SearchConfig
-from deeplab_dpc.search.identity import Worker
-from deeplab_dpc.search.journal import length_file, open_journal
 from deeplab_dpc.search.scored import ProxyScore
+from deeplab_dpc.search.service.identity import Worker
+from deeplab_dpc.search.service.journal import length_file, open_journal
+from deeplab_dpc.search.service.work import Outcome, work_off
 from deeplab_dpc.search.study import SearchStudy
-from deeplab_dpc.search.work import Outcome, work_off
 
 CONFIG = SearchConfig(num_candidates=6, num_branches=2, warm_starts=("conv1x1",), lookahead=2, num_best=2, seed=3)
 STEPPED = ProxyScore(0.0, 0.5, 0.0, steps=CONFIG.proxy_steps, rungs=((CONFIG.proxy_steps, 0.0),))

@@ -10,7 +10,7 @@ from keras import ops
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.layers.dense_prediction_cell import DensePredictionCell
 from deeplab_dpc.models.segmenter import Logits
-from deeplab_dpc.search.training_step import MOMENTUM, WEIGHT_DECAY
+from deeplab_dpc.search.proxy.training_step import MOMENTUM, WEIGHT_DECAY
 from deeplab_dpc.training.optimizers import MomentumSGD, is_decayed
 
 

@@ -20,7 +20,7 @@ def backbone():
 
 @pytest.fixture(scope="session")
 def cache(shapes, backbone, tmp_path_factory):
-    from deeplab_dpc.search.feature_writer import SplitPlan, cache_features
+    from deeplab_dpc.search.proxy.feature_writer import SplitPlan, cache_features
 
     plans = {split: SplitPlan.of(shapes, split, alignment=16) for split in ("train", "val")}
     return cache_features(tmp_path_factory.mktemp("caches"), backbone, shapes, plans, seed=0)

@@ -14,12 +14,12 @@ import time
 
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.config import SearchConfig
-from deeplab_dpc.search.identity import Worker
-from deeplab_dpc.search.lease import Lease, Task
 from deeplab_dpc.search.scored import ProxyScore
-from deeplab_dpc.search.storage import open_storage
+from deeplab_dpc.search.service.identity import Worker
+from deeplab_dpc.search.service.lease import Lease, Task
+from deeplab_dpc.search.service.storage import open_storage
+from deeplab_dpc.search.service.work import Outcome, work_off
 from deeplab_dpc.search.study import SearchStudy
-from deeplab_dpc.search.work import Outcome, work_off
 
 # 417 cells of two parameters: a database writes each in statements of its own.
 CONFIG = SearchConfig(

@@ -20,10 +20,10 @@ from deeplab_dpc.arch.receptive_field import receptive_field
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.layers.operations import runtime_of
-from deeplab_dpc.search.cell_network import CellNetwork
-from deeplab_dpc.search.cell_weights import InitialWeights, initial_statistics
+from deeplab_dpc.search.proxy.cell_network import CellNetwork
+from deeplab_dpc.search.proxy.cell_weights import InitialWeights, initial_statistics
+from deeplab_dpc.search.proxy.wiring import Capacity, row, wire
 from deeplab_dpc.search.reporting.usage import _branch_tests
-from deeplab_dpc.search.wiring import Capacity, row, wire
 
 EXAMPLES = SearchSpace(rates=(1, 3), grids=(1, 2, 4)).operations
 SIZE, CHANNELS, FILTERS = (6, 9), 5, 4  # sides that are multiples of the rates

@@ -5,8 +5,6 @@ import pytest
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.search.identity import Worker
-from deeplab_dpc.search.projection import CellCost, CostModel, Plan
 from deeplab_dpc.search.proposal import (
     Remainder,
     copy_of_study,
@@ -17,8 +15,10 @@ from deeplab_dpc.search.proposal import (
     remainder,
     seconds_by_worker,
 )
+from deeplab_dpc.search.reporting.projection import CellCost, CostModel, Plan
 from deeplab_dpc.search.scored import ProxyScore, Scored
-from deeplab_dpc.search.storage import JOURNAL, open_storage
+from deeplab_dpc.search.service.identity import Worker
+from deeplab_dpc.search.service.storage import JOURNAL, open_storage
 from deeplab_dpc.search.study import SearchStudy
 
 CONFIG = SearchConfig(

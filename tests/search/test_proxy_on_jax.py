@@ -10,9 +10,9 @@ import pytest
 
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.config import SearchConfig
-from deeplab_dpc.search.evaluator import Candidate
-from deeplab_dpc.search.feature_cache import open_cache
-from deeplab_dpc.search.proxy import ProxyEvaluator
+from deeplab_dpc.search.proxy.evaluator import Candidate
+from deeplab_dpc.search.proxy.feature_cache import open_cache
+from deeplab_dpc.search.proxy.proxy_evaluator import ProxyEvaluator
 
 CELL = [
     {"op": "conv", "kernel": 3, "rate": [1, 2], "input": -1},

@@ -9,11 +9,11 @@ from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.cell_cost import cell_cost
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.search.given_up import given_up
-from deeplab_dpc.search.identity import Worker
-from deeplab_dpc.search.ledger import MAX_ATTEMPTS
 from deeplab_dpc.search.scored import ProxyScore
-from deeplab_dpc.search.storage import open_storage
+from deeplab_dpc.search.service.given_up import given_up
+from deeplab_dpc.search.service.identity import Worker
+from deeplab_dpc.search.service.ledger import MAX_ATTEMPTS
+from deeplab_dpc.search.service.storage import open_storage
 from deeplab_dpc.search.study import SearchStudy
 
 SHAPE = (24, 31, 320)

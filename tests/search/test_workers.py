@@ -20,12 +20,12 @@ from fake_worker import CONFIG, FEATURE_SHAPE, FEW, fake_score
 from optuna.trial import TrialState
 
 from deeplab_dpc.arch.cell import Cell
-from deeplab_dpc.search.identity import Worker
-from deeplab_dpc.search.ledger import END, KEY, WORKER
 from deeplab_dpc.search.scored import Scored
-from deeplab_dpc.search.storage import open_storage
+from deeplab_dpc.search.service.identity import Worker
+from deeplab_dpc.search.service.ledger import END, KEY, WORKER
+from deeplab_dpc.search.service.storage import open_storage
+from deeplab_dpc.search.service.work import Outcome, work_off
 from deeplab_dpc.search.study import SearchStudy
-from deeplab_dpc.search.work import Outcome, work_off
 
 HERE = pathlib.Path(__file__).resolve().parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}

@@ -17,7 +17,7 @@ Tensors = dict[str, Any]
 class OperationRuntime(abc.ABC, Generic[AnOperation]):
     """Computes the operations of a kind, twice, with the same result (tests/search/test_operations.py).
 
-    The layer is built for one operation. In the proxy's network (search/cell_network.py) the operation is data:
+    The layer is built for one operation. In the proxy's network (search/proxy/cell_network.py) the operation is data:
     what `wiring` gives, `apply` reads, so that one compiled program has all operations. Every branch has the weights
     "kernel" [width, filters], "gamma" and "beta" [filters], and the statistics "mean" and "variance" [filters], where
     width is the largest number of input channels. An operation may add further ones, by names of its own.

@@ -21,6 +21,7 @@ from deeplab_dpc.arch.trellis import count_paths, count_paths_from_first_layer
 from deeplab_dpc.arch.trellis_drawing import draw_trellis
 from deeplab_dpc.config.auto_deeplab import AutoDeepLabConfig
 from deeplab_dpc.files import write_json
+from deeplab_dpc.search import words
 from deeplab_dpc.search.auto_deeplab.decoding import decode, edge_probabilities, num_skips
 from deeplab_dpc.search.auto_deeplab.report_architecture import (
     alphas_section,
@@ -29,7 +30,6 @@ from deeplab_dpc.search.auto_deeplab.report_architecture import (
     path_section,
 )
 from deeplab_dpc.search.auto_deeplab.report_curves import curves_section, epochs_section
-from deeplab_dpc.search.reporting import words
 from deeplab_dpc.search.reporting.page import write_page
 from deeplab_dpc.search.reporting.section import ReportSection, Table
 

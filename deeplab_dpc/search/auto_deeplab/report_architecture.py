@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from deeplab_dpc.arch.genotype import OPERATORS, STRIDES, Genotype
 from deeplab_dpc.arch.genotype_space import CHOOSABLE, cell_edges, edge_name
 from deeplab_dpc.arch.trellis import STEM_LEVEL, STEPS, outgoing
+from deeplab_dpc.search import words
 from deeplab_dpc.search.auto_deeplab.decoding import (
     NOT_ZERO,
     edge_probabilities,
@@ -16,7 +17,7 @@ from deeplab_dpc.search.auto_deeplab.decoding import (
     operator_probabilities,
     uncertainty,
 )
-from deeplab_dpc.search.reporting import style, words
+from deeplab_dpc.search.reporting import style
 from deeplab_dpc.search.reporting.section import ReportSection, Table
 
 ROW_INCHES = 0.26  # of a row of the heat map

@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from deeplab_dpc.config.auto_deeplab import AutoDeepLabConfig
+from deeplab_dpc.search import words
 from deeplab_dpc.search.auto_deeplab.decoding import EDGES_PER_BLOCK, LARGEST_ALPHA_ENTROPY, largest_beta_entropy
-from deeplab_dpc.search.reporting import style, words
+from deeplab_dpc.search.reporting import style
 from deeplab_dpc.search.reporting.section import ReportSection
 
 History = Sequence[Mapping[str, Any]]

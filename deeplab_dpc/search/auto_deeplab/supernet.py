@@ -24,9 +24,9 @@ from deeplab_dpc.search.auto_deeplab.mixed_cell import MixedCell
 from deeplab_dpc.search.auto_deeplab.normalization import Normalizer, statistics_shapes
 
 if keras.backend.backend() == "tensorflow":
-    from deeplab_dpc.search.tensorflow_gradient import subprogram
+    from deeplab_dpc.search.proxy.tensorflow_gradient import subprogram
 else:
-    from deeplab_dpc.search.jax_gradient import subprogram
+    from deeplab_dpc.search.proxy.jax_gradient import subprogram
 
 STEM = "stem"
 

@@ -9,4 +9,5 @@ outcome.py    the standings, the winner, and the differences to the others
 network.py    the network that finalists are trained in, and where its backbone starts
 runner.py     the contest as a part of a search
 sentence.py   the result in one sentence
+result.py     the search and its contest as one value; best_cells.py writes the winner
 """

@@ -8,14 +8,14 @@ from optuna.trial import TrialState
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.console import console
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.search import words
+from deeplab_dpc.search.contest.result import SearchResult
 from deeplab_dpc.search.contest.tasks import Contest
-from deeplab_dpc.search.display import SearchWatch
-from deeplab_dpc.search.identity import Worker
-from deeplab_dpc.search.ledger import Lease, Ledger
-from deeplab_dpc.search.membership import CONTEST_EXTENDABLE, join
-from deeplab_dpc.search.reporting import words
-from deeplab_dpc.search.result import SearchResult
-from deeplab_dpc.search.work import Outcome, work_off
+from deeplab_dpc.search.service.display import SearchWatch
+from deeplab_dpc.search.service.identity import Worker
+from deeplab_dpc.search.service.ledger import Lease, Ledger
+from deeplab_dpc.search.service.membership import CONTEST_EXTENDABLE, join
+from deeplab_dpc.search.service.work import Outcome, work_off
 
 if TYPE_CHECKING:
     from deeplab_dpc.search.contest.network import RerankNetwork

@@ -2,10 +2,10 @@
 
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.library import shipped_cells
+from deeplab_dpc.search import words
 from deeplab_dpc.search.contest.decision import CLEAR
 from deeplab_dpc.search.contest.outcome import ContestOutcome, Difference, Standing
-from deeplab_dpc.search.reporting import words
-from deeplab_dpc.search.result import SearchResult
+from deeplab_dpc.search.contest.result import SearchResult
 from deeplab_dpc.search.scored import Scored
 
 ASPP = "aspp"

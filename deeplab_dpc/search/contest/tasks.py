@@ -10,8 +10,8 @@ from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.search.contest.outcome import ContestOutcome, RoundOutcome
 from deeplab_dpc.search.contest.rounds import Round, contest_rounds
 from deeplab_dpc.search.contest.trained import Trained
-from deeplab_dpc.search.ledger import RESULT, Ledger, Task
 from deeplab_dpc.search.scored import Scored
+from deeplab_dpc.search.service.ledger import RESULT, Ledger, Task
 
 FINALIST = "finalist"  # the draw of its tasks
 

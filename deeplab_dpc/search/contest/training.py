@@ -24,10 +24,10 @@ from deeplab_dpc.evaluation.image_counts import ImageCounts
 from deeplab_dpc.evaluation.measures import figures
 from deeplab_dpc.evaluation.report import Report, write_report
 from deeplab_dpc.evaluation.stored import evaluation_folder
-from deeplab_dpc.search.cell_run import CellRun, train_cell
 from deeplab_dpc.search.contest.network import RerankNetwork
 from deeplab_dpc.search.contest.trained import Trained
-from deeplab_dpc.search.evaluator import OnStep
+from deeplab_dpc.search.proxy.cell_run import CellRun, train_cell
+from deeplab_dpc.search.proxy.evaluator import OnStep
 from deeplab_dpc.training.divergence import DivergedError
 from deeplab_dpc.training.trainer import train_in_shared_directory as train  # as in cell_run.py
 

@@ -6,9 +6,10 @@ import functools
 import numpy as np
 from matplotlib.figure import Figure
 
+from deeplab_dpc.search import words
 from deeplab_dpc.search.contest.outcome import Standing
 from deeplab_dpc.search.rank_correlation import Correlation, correlate
-from deeplab_dpc.search.reporting import style, words
+from deeplab_dpc.search.reporting import style
 from deeplab_dpc.search.reporting.population import Population
 from deeplab_dpc.search.reporting.section import ReportSection, Table
 

@@ -2,13 +2,13 @@
 
 import numpy as np
 
+from deeplab_dpc.search import words
 from deeplab_dpc.search.contest.decision import seed_deviation
 from deeplab_dpc.search.contest.outcome import RoundOutcome
 from deeplab_dpc.search.contest.sentence import title
-from deeplab_dpc.search.reporting import words
 from deeplab_dpc.search.reporting.population import Population
 from deeplab_dpc.search.reporting.section import ReportSection, Table
-from deeplab_dpc.search.reporting.statistics import CONFIDENCE, Interval
+from deeplab_dpc.search.statistics import CONFIDENCE, Interval
 
 COLUMNS = ("finalist", "mIOU", "by seed", "95 % interval", "probability of being the best", "afterwards", "cell")
 

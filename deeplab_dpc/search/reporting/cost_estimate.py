@@ -3,7 +3,8 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from deeplab_dpc.search.reporting import style, words
+from deeplab_dpc.search import words
+from deeplab_dpc.search.reporting import style
 from deeplab_dpc.search.reporting.population import Population, steps_taken
 from deeplab_dpc.search.reporting.section import ReportSection, Table
 

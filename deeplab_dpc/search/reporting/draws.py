@@ -3,11 +3,12 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from deeplab_dpc.search.reporting import style, words
+from deeplab_dpc.search import words
+from deeplab_dpc.search.reporting import style
 from deeplab_dpc.search.reporting.population import Population
 from deeplab_dpc.search.reporting.scores import num_bins
 from deeplab_dpc.search.reporting.section import ReportSection, Table
-from deeplab_dpc.search.reporting.statistics import difference_interval, mean_interval, share_interval
+from deeplab_dpc.search.statistics import difference_interval, mean_interval, share_interval
 
 UNIFORM = "uniform"
 COLUMNS = ("draw", "n", "mean mIOU", "95 % interval", "median", "best", "in the best tenth", "95 % interval")

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from deeplab_dpc.search.projection import (
+from deeplab_dpc.search import words
+from deeplab_dpc.search.reporting.population import Population
+from deeplab_dpc.search.reporting.projection import (
     PAPER_CANDIDATES,
     PAPER_SECONDS,
     PAPER_STEPS,
@@ -16,8 +18,6 @@ from deeplab_dpc.search.projection import (
     tenths,
     wall_seconds,
 )
-from deeplab_dpc.search.reporting import words
-from deeplab_dpc.search.reporting.population import Population
 from deeplab_dpc.search.reporting.section import ReportSection, Table
 
 WORKERS = (1, 8, 64, PAPER_WORKERS)

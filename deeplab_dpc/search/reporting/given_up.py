@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from deeplab_dpc.search.given_up import AGAIN, GivenUp
 from deeplab_dpc.search.reporting.section import ReportSection
+from deeplab_dpc.search.service.given_up import AGAIN, GivenUp
 
 
 def given_up(tasks: Sequence[GivenUp]) -> ReportSection | None:

@@ -3,10 +3,11 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from deeplab_dpc.search.reporting import style, words
+from deeplab_dpc.search import words
+from deeplab_dpc.search.reporting import style
 from deeplab_dpc.search.reporting.population import Population
 from deeplab_dpc.search.reporting.section import ReportSection
-from deeplab_dpc.search.reporting.statistics import pareto_front
+from deeplab_dpc.search.statistics import pareto_front
 
 COLUMNS = ("name", "proxy mIOU", "re-ranked mIOU", "multiply-adds", "parameters", "rank by proxy", "cell")
 

@@ -6,7 +6,7 @@ import functools
 import numpy as np
 
 from deeplab_dpc.arch.cost import Cost
-from deeplab_dpc.search.result import SearchResult
+from deeplab_dpc.search.contest.result import SearchResult
 from deeplab_dpc.search.scored import ProxyScore, Scored
 
 TOP_SHARE = 10  # the best candidates that are looked at more closely are one in so many

@@ -3,12 +3,12 @@
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.config.samplers import SAMPLERS
+from deeplab_dpc.search import words
+from deeplab_dpc.search.contest.result import SearchResult
 from deeplab_dpc.search.contest.rounds import contest_rounds
 from deeplab_dpc.search.contest.sentence import sentence
-from deeplab_dpc.search.reporting import words
 from deeplab_dpc.search.reporting.population import Population, score_at
 from deeplab_dpc.search.reporting.section import ReportSection, Table
-from deeplab_dpc.search.result import SearchResult
 from deeplab_dpc.search.scored import Scored
 
 

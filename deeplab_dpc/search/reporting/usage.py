@@ -14,10 +14,11 @@ from matplotlib.figure import Figure
 
 from deeplab_dpc.arch.cell import BACKBONE, Branch, Cell
 from deeplab_dpc.arch.operations import OPERATIONS, AtrousConv, Operation, PyramidPooling
-from deeplab_dpc.search.reporting import style, words
+from deeplab_dpc.search import words
+from deeplab_dpc.search.reporting import style
 from deeplab_dpc.search.reporting.population import Population
 from deeplab_dpc.search.reporting.section import ReportSection, Table
-from deeplab_dpc.search.reporting.statistics import share_interval
+from deeplab_dpc.search.statistics import share_interval
 
 LEAST_EXPECTED = 5.0  # branches among the best, were they like all: a ratio of fewer is not shown
 SCALE = 4.0  # a ratio that has the strongest colour, and its inverse the other

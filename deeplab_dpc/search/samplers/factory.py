@@ -7,7 +7,7 @@ from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.config.samplers import SAMPLERS
-from deeplab_dpc.search.strategy import Strategy
+from deeplab_dpc.search.samplers.strategy import Strategy
 
 
 def make_strategy(config: SearchConfig, space: SearchSpace, multiply_adds: Callable[[Cell], int]) -> Strategy:

@@ -17,8 +17,8 @@ from deeplab_dpc.errors import UserError
 from deeplab_dpc.search.samplers.optuna_view import CellProposer, memory_study, seed_of
 from deeplab_dpc.search.samplers.parameters import params_of
 from deeplab_dpc.search.samplers.proposals import draw_uniformly
+from deeplab_dpc.search.samplers.strategy import Draw
 from deeplab_dpc.search.scored import ProxyScore
-from deeplab_dpc.search.strategy import Draw
 
 NUM_PROPOSALS = 20
 MIN_PARENTS = 2  # that a crossover needs

@@ -17,8 +17,8 @@ from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.search.samplers.optuna_view import VIEW, CellProposer, memory_study, seed_of
 from deeplab_dpc.search.samplers.parameters import params_of
 from deeplab_dpc.search.samplers.proposals import draw_uniformly
+from deeplab_dpc.search.samplers.strategy import Draw
 from deeplab_dpc.search.scored import ProxyScore
-from deeplab_dpc.search.strategy import Draw
 
 NUM_STARTUP = 10  # Optuna's default: so many are drawn uniformly first
 NUM_BEST = 25  # Optuna's estimate of the good cells is made of this many at most

@@ -13,8 +13,8 @@ from deeplab_dpc.errors import UserError
 from deeplab_dpc.search.contest.outcome import BEHIND, DIVERGED, GIVEN_UP
 from deeplab_dpc.search.contest.rounds import contest_rounds, most_steps
 from deeplab_dpc.search.contest.tasks import Contest
-from deeplab_dpc.search.identity import Worker
-from deeplab_dpc.search.ledger import MAX_ATTEMPTS, Ledger
+from deeplab_dpc.search.service.identity import Worker
+from deeplab_dpc.search.service.ledger import MAX_ATTEMPTS, Ledger
 
 NAMES = [one.name for one in FINALISTS]
 

@@ -11,9 +11,9 @@ from contest_trainings import CONFIG, FINALISTS
 from optuna.trial import TrialState
 
 from deeplab_dpc.search.contest.tasks import Contest
-from deeplab_dpc.search.identity import Worker
-from deeplab_dpc.search.ledger import KEY, Ledger
-from deeplab_dpc.search.storage import open_storage
+from deeplab_dpc.search.service.identity import Worker
+from deeplab_dpc.search.service.ledger import KEY, Ledger
+from deeplab_dpc.search.service.storage import open_storage
 
 HERE = pathlib.Path(__file__).resolve().parent
 PATIENCE = 120.0  # seconds, for machines under load

@@ -10,10 +10,10 @@ from reporting_results import candidate, contest, rerank, search_result, warm_st
 
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.cli.search_workers import print_end
-from deeplab_dpc.search.best_cells import write_cells
+from deeplab_dpc.search.contest.best_cells import write_cells
+from deeplab_dpc.search.contest.result import SearchResult
 from deeplab_dpc.search.contest.sentence import sentence
-from deeplab_dpc.search.report import write_report
-from deeplab_dpc.search.result import SearchResult
+from deeplab_dpc.search.reporting.search_report import write_report
 from deeplab_dpc.search.scored import GIVEN, ProxyScore, Scored
 
 FOUND = [candidate(0, 0.45), candidate(1, 0.44)]

@@ -12,11 +12,11 @@ from deeplab_dpc.checkpoint.run_directory import list_checkpoints
 from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig
 from deeplab_dpc.evaluation.stored import read_evaluation
 from deeplab_dpc.run_config import read_run
-from deeplab_dpc.search import cell_run
 from deeplab_dpc.search.contest import training
 from deeplab_dpc.search.contest.network import RerankNetwork
 from deeplab_dpc.search.contest.trained import Trained
 from deeplab_dpc.search.contest.training import run_directory, train_finalist
+from deeplab_dpc.search.proxy import cell_run
 from deeplab_dpc.training.divergence import DivergedError
 
 CELL = load_cell("conv1x1")

@@ -9,9 +9,9 @@ from deeplab_dpc.arch.operations import AtrousConv, Conv1x1
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.search.contest.outcome import ContestOutcome, RoundOutcome
+from deeplab_dpc.search.contest.result import SearchResult
 from deeplab_dpc.search.contest.rounds import Round
 from deeplab_dpc.search.contest.trained import Trained
-from deeplab_dpc.search.result import SearchResult
 from deeplab_dpc.search.scored import GIVEN, ProxyScore, Scored
 
 STEPS = 400

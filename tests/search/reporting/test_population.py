@@ -8,7 +8,7 @@ from reporting_results import candidate, search_result, stopped
 
 from deeplab_dpc.search.reporting.population import Population, steps_taken
 from deeplab_dpc.search.reporting.scores import best_so_far, finishing_order
-from deeplab_dpc.search.reporting.statistics import difference_interval, mean_interval, pareto_front, share_interval
+from deeplab_dpc.search.statistics import difference_interval, mean_interval, pareto_front, share_interval
 
 
 def test_stopped_candidates_rank_after_those_that_were_not():

@@ -10,8 +10,8 @@ import PIL.Image
 import pytest
 from reporting_results import candidate, rerank, search_result, stopped, warm_start
 
-from deeplab_dpc.search.best_cells import write_cells
-from deeplab_dpc.search.report import print_result, write_report
+from deeplab_dpc.search.contest.best_cells import write_cells
+from deeplab_dpc.search.reporting.search_report import print_result, write_report
 from deeplab_dpc.search.reporting.section import ReportSection
 
 CONTEST = ["Summary", "Contest", "Scores", "Draws", "Cells", "What good cells use", "Rank correlation", "Pareto front"]

@@ -6,7 +6,7 @@ from reporting_results import CONV, atrous, candidate, rerank, search_result, st
 
 from deeplab_dpc.arch.cell import BACKBONE, Branch, Cell
 from deeplab_dpc.arch.operations import AtrousConv, Conv1x1
-from deeplab_dpc.search.reporting import words
+from deeplab_dpc.search import words
 from deeplab_dpc.search.reporting.agreement import agreement
 from deeplab_dpc.search.reporting.cost_estimate import cost
 from deeplab_dpc.search.reporting.draws import draws

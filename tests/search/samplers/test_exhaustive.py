@@ -7,7 +7,7 @@ import pytest
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.search.samplers.exhaustive import Exhaustive, canonical_cells, num_distinct_cells
-from deeplab_dpc.search.strategy import SpaceExhaustedError
+from deeplab_dpc.search.samplers.strategy import SpaceExhaustedError
 
 SPACES = [
     SearchSpace(num_branches=1),

@@ -10,7 +10,7 @@ from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.config.samplers import SAMPLERS, SamplerName
 from deeplab_dpc.search.samplers.factory import make_strategy
-from deeplab_dpc.search.strategy import SpaceExhaustedError
+from deeplab_dpc.search.samplers.strategy import SpaceExhaustedError
 
 
 def test_the_names_for_type_checkers_are_those_of_the_table():

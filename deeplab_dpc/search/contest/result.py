@@ -1,0 +1,81 @@
+"""What a search has found, finished or not."""
+
+import dataclasses
+
+from deeplab_dpc.arch.cell import Cell
+from deeplab_dpc.arch.cell_cost import cell_cost
+from deeplab_dpc.arch.cost import Cost
+from deeplab_dpc.arch.operations.atrous_conv import RATE_OUTPUT_STRIDE
+from deeplab_dpc.arch.receptive_field import receptive_field
+from deeplab_dpc.config import SearchConfig
+from deeplab_dpc.search.contest.outcome import ContestOutcome, Standing
+from deeplab_dpc.search.scored import Scored
+from deeplab_dpc.search.service.given_up import GivenUp
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchResult:
+    """Scores of a search.
+
+    Attributes:
+      config: of the search.
+      feature_shape: (height, width, channels) of the scoring split's features, which costs are counted for.
+      warm_starts, candidates: scored by proxy, in the order they were drawn.
+      contest: what came of the real trainings; None if there are none.
+      given_up: what has no score, since every worker that took it died.
+      output_stride: of the features, which receptive fields depend on.
+    """
+
+    config: SearchConfig
+    feature_shape: tuple[int, int, int]
+    warm_starts: list[Scored]
+    candidates: list[Scored]
+    contest: ContestOutcome | None = None
+    given_up: tuple[GivenUp, ...] = ()
+    output_stride: int = RATE_OUTPUT_STRIDE
+
+    def best(self, count: int) -> list[Scored]:
+        """The best candidates by proxy, best first; those that were stopped early come after the others."""
+        return sorted(self.candidates, key=lambda scored: scored.score.rank_key, reverse=True)[:count]
+
+    def ranked_by_proxy(self) -> list[Scored]:
+        """Warm starts and candidates, best first by proxy; of equal ones a warm start comes first."""
+        return sorted(self.warm_starts + self.candidates, key=lambda scored: scored.score.rank_key, reverse=True)
+
+    def finalists(self) -> list[Scored]:
+        """Returns the warm starts, and the best candidates by proxy, best first."""
+        given = self.warm_starts if self.config.rerank_warm_starts else []
+        return given + self.best(self.config.rerank_top_k)
+
+    def winner(self) -> Scored | None:
+        """Returns the best cell, whoever drew it: of those that were trained for real, or by proxy if none was.
+
+        None if nothing is scored.
+        """
+        best = self.contest.winner() if self.contest is not None else None
+        if best is not None:
+            return best.scored
+        ranked = self.ranked_by_proxy()
+        return ranked[0] if ranked else None
+
+    @property
+    def standings(self) -> list[Standing]:
+        """Those that were trained for real, best first."""
+        return [] if self.contest is None else self.contest.standings
+
+    def standing(self, cell: Cell) -> Standing | None:
+        """Returns how a cell did in the contest; None if it was not trained for real."""
+        return next((one for one in self.standings if one.scored.cell == cell), None)
+
+    def real_miou(self, cell: Cell) -> float | None:
+        """Returns the mIOU of a cell after real training, the mean over its seeds; None if it was not trained."""
+        standing = self.standing(cell)
+        return None if standing is None else standing.miou
+
+    def receptive_field(self, cell: Cell) -> tuple[int, int]:
+        """Returns (height, width) in feature-map cells."""
+        return receptive_field(cell, *self.feature_shape[:2], self.output_stride)
+
+    def cost(self, cell: Cell) -> Cost:
+        """Parameters and multiply-adds of a cell with its projection."""
+        return cell_cost(cell, *self.feature_shape)

@@ -1,0 +1,193 @@
+"""How well the proxy ranks, beside figures that need no training (arXiv:1809.04184, Sec. 4.1)."""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable, Sequence
+
+from deeplab_dpc.search.fidelity.measurement import GROUPS, MIXED, SUBSET, TOP, FidelityResult, FidelityRow
+from deeplab_dpc.search.rank_correlation import Correlation, Difference, correlate, rho_difference
+
+TOP_SHARE = 5  # the best by real score are one in so many
+RESAMPLES = 1000
+ALL = "all"  # groups
+NAMES = {
+    SUBSET: "sub-sets of ASPP",
+    MIXED: "mixed cells",
+    TOP: "top cells of the search",
+    ALL: "cells of all groups",
+}
+FEW = 3  # cells that a search would train for real
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictor:
+    """Something that may tell how good a cell is; larger is better.
+
+    Attributes:
+      of: its value for a cell.
+      is_trivial: whether it needs no training.
+    """
+
+    name: str
+    of: Callable[[FidelityRow], float]
+    is_trivial: bool = False
+
+
+PROXY = Predictor("proxy mIOU", lambda row: row.proxy.miou)
+MEAN_OF_POINTS = Predictor("proxy mIOU, mean of its points", lambda row: row.proxy.mean_miou)
+MEAN_PROXY = Predictor("proxy mIOU, mean of the seeds", lambda row: row.mean_proxy_miou)
+PREDICTORS = (
+    PROXY,
+    MEAN_OF_POINTS,
+    Predictor("minus validation cross entropy", lambda row: -row.proxy.cross_entropy),
+    Predictor("minus loss sum", lambda row: -row.proxy.loss_sum),
+    Predictor("minus last loss", lambda row: -row.proxy.loss),
+    Predictor("parameters", lambda row: row.cost.parameters, is_trivial=True),
+    Predictor("multiply-adds", lambda row: row.cost.multiply_adds, is_trivial=True),
+    Predictor("receptive field", lambda row: math.prod(row.receptive_field), is_trivial=True),
+)
+
+
+def predictors(rows: Sequence[FidelityRow]) -> list[Predictor]:
+    """Those that the cells have: the mean of the points is the score itself where there is one point."""
+    several = any(len(row.proxy.points) > 1 for row in rows)
+    return [one for one in PREDICTORS if several or one is not MEAN_OF_POINTS]
+
+
+@dataclasses.dataclass(frozen=True)
+class Scope:
+    """Cells that are ranked among themselves.
+
+    Attributes:
+      group: one of fidelity.GROUPS, or ALL.
+      rows: the cells, at least one.
+      is_top_fifth: whether they are only the best of the group by real score.
+    """
+
+    group: str
+    rows: Sequence[FidelityRow]
+    is_top_fifth: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{NAMES[self.group]}, top fifth" if self.is_top_fifth else NAMES[self.group]
+
+    @property
+    def real(self) -> list[float]:
+        return [row.real_miou for row in self.rows]
+
+    def values(self, predictor: Predictor) -> list[float]:
+        return [predictor.of(row) for row in self.rows]
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """The proxy beside the trivial figure that ranks best.
+
+    Attributes:
+      baseline: its name; 'minus NAME' if less of it is better.
+      difference: of Spearman's rho, the proxy's less the baseline's.
+    """
+
+    baseline: str
+    difference: Difference
+
+
+@dataclasses.dataclass(frozen=True)
+class Regret:
+    """How much real mIOU is lost where only the first cells of a predictor are trained for real.
+
+    It is the best real score of all cells less the best of those. Cells that a predictor takes for equally good come
+    in the order that loses most.
+
+    Attributes:
+      of_first: where one cell is trained, in [0, 1].
+      of_first_three: where FEW are.
+    """
+
+    of_first: float
+    of_first_three: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Analysis:
+    """What is known of a scope.
+
+    Attributes:
+      correlations: with the real score, by the predictor's name.
+      regrets: by the predictor's name.
+      comparison: None where no baseline has a correlation.
+      between_seeds: correlations of the seeds of one kind of training, by what they are of; empty for one seed.
+    """
+
+    scope: Scope
+    correlations: dict[str, Correlation]
+    regrets: dict[str, Regret]
+    comparison: Comparison | None
+    between_seeds: dict[str, Correlation]
+
+
+def scopes(result: FidelityResult) -> list[Scope]:
+    """Each group, and all together, with its top fifth by real score; groups without cells are left out."""
+    groups = {group: rows for group in GROUPS if (rows := result.group(group))}
+    if len(groups) > 1:
+        groups[ALL] = list(itertools.chain.from_iterable(groups.values()))
+    return [
+        scope
+        for group, rows in groups.items()
+        for scope in (Scope(group, rows), Scope(group, top_fifth(rows), is_top_fifth=True))
+    ]
+
+
+def top_fifth(rows: Sequence[FidelityRow]) -> list[FidelityRow]:
+    """The best by real score, a fifth rounded up, best first; of equals those that come first."""
+    return sorted(rows, key=lambda row: row.real_miou, reverse=True)[: math.ceil(len(rows) / TOP_SHARE)]
+
+
+def analyse(scope: Scope, resamples: int = RESAMPLES, seed: int = 0) -> Analysis:
+    """Correlates all predictors with the real score."""
+    seeds = len(scope.rows[0].reals)
+    compared = [*predictors(scope.rows), *([MEAN_PROXY] if seeds > 1 else [])]
+    correlations = {
+        predictor.name: correlate(scope.values(predictor), scope.real, resamples, seed) for predictor in compared
+    }
+    regrets = {predictor.name: _regret(scope.values(predictor), scope.real) for predictor in compared}
+    return Analysis(
+        scope,
+        correlations,
+        regrets,
+        _compare(scope, correlations, resamples, seed),
+        _between_seeds(scope, resamples, seed),
+    )
+
+
+def _regret(values: Sequence[float], real: Sequence[float]) -> Regret:
+    ordered = [score for _, score in sorted(zip(values, real, strict=True), key=lambda pair: (-pair[0], pair[1]))]
+    return Regret(max(real) - ordered[0], max(real) - max(ordered[:FEW]))
+
+
+def _compare(scope: Scope, correlations: dict[str, Correlation], resamples: int, seed: int) -> Comparison | None:
+    """The proxy against the best trivial baseline.
+
+    That is the one whose rho is furthest from 0, taken in the direction that suits it: seen afterwards, which favours
+    the baseline.
+    """
+    trivial = [one for one in PREDICTORS if one.is_trivial and correlations[one.name].undefined is None]
+    if not trivial:
+        return None
+    best = max(trivial, key=lambda one: abs(correlations[one.name].rho))
+    sign = -1 if correlations[best.name].rho < 0 else 1
+    values = [sign * value for value in scope.values(best)]
+    difference = rho_difference(scope.values(PROXY), values, scope.real, resamples, seed)
+    return Comparison(best.name if sign > 0 else f"minus {best.name}", difference)
+
+
+def _between_seeds(scope: Scope, resamples: int, seed: int) -> dict[str, Correlation]:
+    found = {}
+    for first, second in itertools.combinations(range(len(scope.rows[0].reals)), 2):
+        real = ([row.reals[place].miou for row in scope.rows] for place in (first, second))
+        proxy = ([row.proxies[place].miou for row in scope.rows] for place in (first, second))
+        for kind, (one, other) in (("real", real), ("proxy", proxy)):
+            found[f"{kind} mIOU, seeds {first + 1} and {second + 1}"] = correlate(one, other, resamples, seed)
+    return found

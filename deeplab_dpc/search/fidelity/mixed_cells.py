@@ -1,0 +1,59 @@
+"""Cells of every kind, for a measurement of how well the proxy ranks what a search meets."""
+
+import itertools
+import random
+
+from deeplab_dpc.arch.cell import Cell
+from deeplab_dpc.arch.library import load_cells
+from deeplab_dpc.arch.space import SearchSpace
+from deeplab_dpc.config import SearchConfig
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.search.samplers.constraints import Constraints
+from deeplab_dpc.search.samplers.proposals import admitted_neighbour, draw_uniformly
+from deeplab_dpc.search.samplers.strategy import SpaceExhaustedError
+
+
+def mixed_cells(config: SearchConfig, constraints: Constraints, count: int) -> dict[str, Cell]:
+    """Returns the warm starts of a search, then uniform draws of its space and neighbours of its warm starts in turn.
+
+    Every cell is another one by its canonical form. The first cells of a larger count are those of a smaller one.
+
+    Args:
+      config: of the search: its space, its warm starts and the seed of the draws.
+      constraints: that the draws are within; the warm starts need not be.
+      count: how many cells, the warm starts included.
+
+    Returns:
+      The cells by name: 'aspp', 'uniform 1', 'neighbour 1'.
+
+    Raises:
+      UserError: if the space has too few cells.
+    """
+    space = SearchSpace(config.num_branches, config.cell_rates, config.cell_grids)
+    given = load_cells(config.warm_starts, "warm_starts")
+    parents = [cell for _, cell in given if cell in space]
+    rng = random.Random(config.seed)
+    cells: dict[str, Cell] = {}
+    known: set[str] = set()
+
+    def admits(cell: Cell) -> bool:
+        return constraints.admits(cell) and cell.digest() not in known
+
+    def add(name: str, cell: Cell) -> None:
+        if cell.digest() not in known and len(cells) < count:
+            known.add(cell.digest())
+            cells[name] = cell
+
+    for name, cell in given:
+        add(name, cell)
+    try:
+        for number in itertools.count(1):
+            if len(cells) >= count:
+                return cells
+            add(f"uniform {number}", draw_uniformly(space, rng, admits).cell)
+            neighbour = admitted_neighbour(space, rng, lambda: rng.choice(parents), admits) if parents else None
+            if neighbour is not None:
+                add(f"neighbour {number}", neighbour)
+    except SpaceExhaustedError as error:
+        raise UserError(f"--fidelity_mixed={count} wants more cells than were found, {len(cells)}: {error}") from error
+    return cells

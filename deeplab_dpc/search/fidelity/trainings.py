@@ -1,0 +1,81 @@
+"""What trains the cells of a measurement."""
+
+import dataclasses
+import math
+from typing import Protocol
+
+from deeplab_dpc.arch.cell import Cell
+from deeplab_dpc.config import DataConfig
+from deeplab_dpc.data.dataset_info import Dataset
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.search.contest.runner import CONTEST_FOLDER, contest_network
+from deeplab_dpc.search.fidelity.measurement import FOLDER, RealScore
+from deeplab_dpc.search.proxy.evaluator import Candidate, Evaluator, OnStep
+from deeplab_dpc.search.runner import Job, make_evaluator
+from deeplab_dpc.search.scored import ProxyScore
+from deeplab_dpc.search.service.display import SearchWatch
+from deeplab_dpc.search.service.ledger import Lease
+
+
+class Trainings(Protocol):
+    """Trains a cell with a seed, by proxy and for real."""
+
+    def by_proxy(self, cell: Cell, seed: int, lease: Lease) -> ProxyScore: ...
+
+    def for_real(self, cell: Cell, seed: int, lease: Lease) -> RealScore: ...
+
+
+class SearchTrainings:
+    """The search's own proxy, and the normal trainer as re-ranking uses it.
+
+    Args:
+      job: of the search.
+      watch: is told what happens.
+
+    Raises:
+      UserError: if the job has no data to train on.
+    """
+
+    def __init__(self, job: Job, watch: SearchWatch):
+        if job.data is None or job.dataset is None:
+            raise UserError("--data_dir is required with --mode=fidelity: cells are trained end to end too.")
+        self._job = job
+        self._watch = watch
+        self._data: DataConfig = job.data
+        self._dataset: Dataset = job.dataset
+        self._evaluator: tuple[int, Evaluator] | None = None  # of the last seed: a split's targets are large
+
+    def by_proxy(self, cell: Cell, seed: int, lease: Lease) -> ProxyScore:
+        if self._evaluator is None or self._evaluator[0] != seed:
+            self._evaluator = (seed, make_evaluator(self._job_of(seed)))
+        config = self._job.config
+        candidate = Candidate(cell, self._on_step(lease, config.proxy_steps))
+        [score] = self._evaluator[1].evaluate([candidate], config.rung_steps)
+        return score
+
+    def for_real(self, cell: Cell, seed: int, lease: Lease) -> RealScore:
+        # Here, since it needs TensorFlow for the records.
+        from deeplab_dpc.search.contest.training import train_finalist
+
+        job, steps = self._job, self._job.config.rerank_steps
+        root, network, on_step = job.workdir / CONTEST_FOLDER, contest_network(job), self._on_step(lease, steps)
+        # A contest of one round has these runs already, and continues nothing of them.
+        trained = train_finalist(root, cell, seed, (steps,), network, self._data, job.config, self._dataset, on_step)
+        if math.isnan(trained.miou):
+            raise UserError(f"The split {job.config.eval_split} has no labelled pixel, so that it cannot score cells.")
+        return RealScore(trained.miou, round(trained.seconds, 1))
+
+    def _job_of(self, seed: int) -> Job:
+        """Returns the job with another seed, and without the lower rungs, whose scores are not wanted."""
+        config = dataclasses.replace(self._job.config, seed=seed, halving_rungs=1)
+        is_first = seed == self._job.config.seed
+        workdir = self._job.workdir if is_first else self._job.workdir / FOLDER / f"seed_{seed}"
+        return dataclasses.replace(self._job, config=config, workdir=workdir)
+
+    def _on_step(self, lease: Lease, steps: int) -> OnStep:
+        def on_step(step: int, loss: float) -> None:
+            lease.check()
+            self._watch.check()
+            self._watch.step(lease.task, step, steps, loss)
+
+        return on_step

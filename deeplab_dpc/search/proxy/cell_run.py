@@ -1,0 +1,104 @@
+"""One cell trained end to end, as a resumable run of the normal trainer, and evaluated."""
+
+import dataclasses
+import math
+import pathlib
+import time
+
+import keras
+
+from deeplab_dpc.checkpoint.run import load_weights
+from deeplab_dpc.checkpoint.run_directory import latest_checkpoint
+from deeplab_dpc.checkpoint.run_state import PROGRESS, read_progress
+from deeplab_dpc.config import DataConfig, JudgeConfig, ModelConfig, TrainConfig
+from deeplab_dpc.console import console
+from deeplab_dpc.data.dataset_info import Dataset
+from deeplab_dpc.evaluation.confusion import ConfusionMatrix
+from deeplab_dpc.evaluation.evaluator import evaluate
+from deeplab_dpc.evaluation.judging import Judge
+from deeplab_dpc.evaluation.measures import Measured
+from deeplab_dpc.models.predictor import Predictor
+from deeplab_dpc.models.segmenter import build_segmenter
+from deeplab_dpc.search.proxy.evaluator import OnStep
+from deeplab_dpc.training.divergence import DivergedError
+from deeplab_dpc.training.trainer import train_in_shared_directory as train  # a lease says whose it is
+
+
+@dataclasses.dataclass(frozen=True)
+class CellRun:
+    """What a finished run says.
+
+    Attributes:
+      steps: that were trained; less than asked for if the training diverged.
+      confusion: of the evaluation; None if the training diverged.
+      rows: (steps, mean loss over them) in turn, of the whole training.
+      seconds: that the steps took, in all starts of the run, and the evaluation.
+      measured: the counts of each image, those by class first; empty if the training diverged.
+    """
+
+    steps: int
+    confusion: ConfusionMatrix | None
+    rows: tuple[tuple[int, float], ...]
+    seconds: float
+    measured: tuple[Measured, ...] = ()
+
+    @property
+    def diverged(self) -> bool:
+        return self.confusion is None
+
+    @property
+    def miou(self) -> float:
+        """In [0, 1]; 0 if the training diverged, since no network came of it."""
+        return 0.0 if self.confusion is None else self.confusion.mean_iou()
+
+    @property
+    def loss_sum(self) -> float:
+        """Of the training losses of all steps."""
+        return math.fsum(steps * loss for steps, loss in self.rows)
+
+    def last_loss(self, steps: int) -> float:
+        """The mean training loss over the last steps, so many of them or up to a row more."""
+        total, count = 0.0, 0
+        for number, loss in reversed(self.rows):
+            if count >= steps:
+                break
+            total, count = total + number * loss, count + number
+        return total / count
+
+
+def train_cell(
+    workdir: pathlib.Path,
+    network: ModelConfig,
+    data: DataConfig,
+    config: TrainConfig,
+    dataset: Dataset,
+    eval_split: str,
+    on_step: OnStep | None = None,
+) -> CellRun:
+    """Trains until training_number_of_steps, from the run's latest checkpoint if it has one, and evaluates the run.
+
+    Args:
+      workdir, network, data, config, dataset: see `train`.
+      eval_split: the split that scores, each image at its own size.
+      on_step: called after each step; what it raises comes through, and the run continues when it is started again.
+    """
+    keras.utils.clear_session()
+    start = time.monotonic()
+    try:
+        train(workdir, network, data, config, dataset, on_step=on_step)
+    except DivergedError as error:
+        console.print(str(error))
+        return CellRun(error.step, None, (), time.monotonic() - start)
+    # From the file, so that it is computed in float32 whatever it was trained in.
+    checkpoint = latest_checkpoint(workdir)
+    model = build_segmenter(network)
+    load_weights(checkpoint, model)
+    start = time.monotonic()
+    judge = Judge(dataset.info, JudgeConfig())
+    confusion = evaluate(Predictor(model), dataset, eval_split, progress=on_step is None, on_image=judge.add)
+    seconds, rows, before = time.monotonic() - start, [], 0
+    for row in read_progress(checkpoint.path / PROGRESS).rows:
+        steps, before = int(row["step"]) - before, int(row["step"])
+        seconds += steps * row["seconds_per_step"]
+        rows.append((steps, row["loss"]))
+    return CellRun(before, confusion, tuple(rows), seconds, judge.measured())

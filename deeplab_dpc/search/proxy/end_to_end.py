@@ -1,0 +1,95 @@
+"""The proxy without a feature cache: the whole network is trained for the proxy's steps (arXiv:1809.04184, Fig. 3b).
+
+The paper compares the two: with cached features a step costs a fraction, and the backbone cannot follow the cell.
+"""
+
+import dataclasses
+import functools
+import pathlib
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+
+from deeplab_dpc.arch.cell import Cell
+from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, TrainConfig
+from deeplab_dpc.data.dataset_info import Dataset
+from deeplab_dpc.search.proxy.evaluator import Candidate, OnStep, Rung, climb, diverged_rung
+from deeplab_dpc.search.scored import ProxyScore
+
+ROWS = 20  # of losses that a training keeps; the last tenth is the last two
+
+
+class EndToEndEvaluator:
+    """Scores cells by training the whole network from the initial backbone, each in a run directory of its own.
+
+    The directory is ROOT/DIGEST_STEPS, so that a training that was killed goes on where it was saved; it is removed
+    when the cell has its score.
+
+    Args:
+      root: directory of the runs.
+      model_config: the network; its cell is replaced.
+      data: records and augmentation.
+      config: rungs, batch size, rate, precision, seed and the split that scores.
+      dataset: the prepared data set.
+      tf_initial_checkpoint, restore_moving_averages: where the backbone of every training starts; context module,
+        decoder and logits start fresh, so that no cell is ahead because the checkpoint happens to fit it.
+    """
+
+    def __init__(
+        self,
+        root: pathlib.Path,
+        model_config: ModelConfig,
+        data: DataConfig,
+        config: SearchConfig,
+        dataset: Dataset,
+        tf_initial_checkpoint: str | None = None,
+        restore_moving_averages: bool = False,
+    ):
+        self.root = root
+        self.model_config = model_config
+        self.data = data
+        self.config = config
+        self.dataset = dataset
+        self.tf_initial_checkpoint = tf_initial_checkpoint
+        self.restore_moving_averages = restore_moving_averages
+
+    def evaluate(self, candidates: Iterable[Candidate], budgets: Sequence[int]) -> Iterator[ProxyScore]:
+        """Trains the network with each cell from the initial backbone on each of the rungs; see Evaluator.
+
+        What `on_step` raises leaves the run directory, so that the training goes on when it is started again.
+        """
+        for candidate in candidates:
+            train = functools.partial(self._train, candidate.cell, candidate.on_step)
+            score = climb(budgets, train, candidate.keep_going)
+            for steps in budgets:
+                shutil.rmtree(self._workdir(candidate.cell, steps), ignore_errors=True)
+            yield score
+
+    def _workdir(self, cell: Cell, steps: int) -> pathlib.Path:
+        return self.root / f"{cell.digest()}_{steps}"
+
+    def _train(self, cell: Cell, on_step: OnStep | None, steps: int) -> Rung:
+        # Here, since it needs TensorFlow for the records, and a search on a feature cache does not.
+        from deeplab_dpc.search.proxy.cell_run import train_cell
+
+        row_steps = max(1, steps // ROWS)
+        train_config = TrainConfig(
+            training_number_of_steps=steps,
+            train_batch_size=self.config.proxy_batch_size,
+            base_learning_rate=self.config.proxy_learning_rate,
+            label_weights=self.config.label_weights,
+            precision=self.config.proxy_precision,
+            # Whole rows, so that the losses of a training that was killed are all there.
+            save_interval_steps=row_steps * max(1, min(500, steps // 4) // row_steps),
+            log_steps=row_steps,
+            tf_initial_checkpoint=self.tf_initial_checkpoint,
+            restore_moving_averages=self.restore_moving_averages,
+            initialize_last_layer=False,
+            seed=self.config.seed,
+        )
+        network = dataclasses.replace(self.model_config, dense_prediction_cell=cell)
+        run = train_cell(
+            self._workdir(cell, steps), network, self.data, train_config, self.dataset, self.config.eval_split, on_step
+        )
+        if run.diverged:
+            return diverged_rung(run.steps)
+        return Rung(steps, run.miou, run.last_loss(max(steps // 10, 1)), run.loss_sum)

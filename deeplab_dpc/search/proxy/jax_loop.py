@@ -1,0 +1,47 @@
+"""Several steps of the proxy's training in one call on JAX, compiled once; the host does nothing between them."""
+
+from typing import Any
+
+import jax
+from jax import numpy as jnp
+
+from deeplab_dpc.search.proxy.cell_network import Tensors
+from deeplab_dpc.search.proxy.training_step import TrainingStep
+
+
+def training_loop(step: TrainingStep) -> Any:
+    """A function that takes some steps; see `run` in it."""
+
+    def run(
+        state: Tensors,
+        wiring: Tensors,
+        arrays: Tensors,
+        rows: Any,
+        rates: Any,
+        seeds: Any,
+        decay: Any,
+        first: Any,
+        count: Any,
+    ) -> tuple[Tensors, Any]:
+        """The state after some of the steps, and their losses float32 [steps]; those of the others are 0.
+
+        Args:
+          state: before them; its memory is used again.
+          wiring: of the cell.
+          arrays: tensors with an image a row.
+          rows: int32 [steps, batch] of them.
+          rates, seeds: float32 and int32 [steps], of learning and of dropout.
+          decay: of the moving averages.
+          first, count: int32, which steps are taken: those from `first` on.
+        """
+
+        def take(i: Any, carry: Any) -> Any:
+            state, losses = carry
+            batch = {name: values[rows[i]] for name, values in arrays.items()}
+            gradient = jax.value_and_grad(step.losses, has_aux=True)
+            (loss, statistics), gradients = gradient(state["weights"], wiring, batch, seeds[i])
+            return step.updated(state, gradients, statistics, rates[i], decay), losses.at[i].set(loss)
+
+        return jax.lax.fori_loop(first, first + count, take, (state, jnp.zeros(len(rows))))
+
+    return jax.jit(run, donate_argnums=0)

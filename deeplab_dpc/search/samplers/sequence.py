@@ -1,0 +1,110 @@
+"""The candidates in their order: the same for one worker as for a hundred.
+
+Candidate n is drawn from the scores of the cells before n - lookahead + 1 and from no others, though more may be known,
+with random numbers of its own. So it depends on the configuration and on those scores alone; who draws it and when
+does not matter, and a draw that its worker lost can be made again.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+
+from deeplab_dpc.arch.cell import Cell
+from deeplab_dpc.arch.space import SearchSpace
+from deeplab_dpc.search.samplers.strategy import Draw, SpaceExhaustedError, Strategy
+from deeplab_dpc.search.scored import GIVEN, ProxyScore
+
+
+class DrawSequence:
+    """Warm starts, then what the strategy draws; each cell once, by its canonical form.
+
+    Args:
+      space: of the candidates.
+      strategy: what draws.
+      warm_starts: cells that come first.
+      lookahead: how many cells may be waiting for their scores when another is drawn, itself included; >= 1.
+      seed: of the random numbers.
+      admits: whether a cell is within the constraints; warm starts need not be.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        strategy: Strategy,
+        warm_starts: Sequence[Cell],
+        lookahead: int,
+        seed: int,
+        admits: Callable[[Cell], bool] = lambda cell: True,
+    ):
+        self._space = space
+        self._strategy = strategy
+        self._lookahead = lookahead
+        self._seed = seed
+        self._admits = admits
+        self._num_given = len(warm_starts)
+        self._draws = [Draw(cell, GIVEN) for cell in warm_starts]
+        self._seen = {cell.digest() for cell in warm_starts}
+        self._known: dict[int, Draw] = {}  # drawn by other workers, beyond those of _draws
+        self._scores: dict[int, ProxyScore | None] = {}
+        self._finished = 0  # all cells before this one have their scores
+        self._observed = 0
+        self._end: int | None = None  # where the space was found exhausted
+
+    def record(self, number: int, score: ProxyScore | None) -> None:
+        """Takes the score of a cell; None if it was given up. Scores may come in any order."""
+        self._scores[number] = score
+        while self._finished in self._scores:
+            self._finished += 1
+
+    def know(self, number: int, draw: Draw) -> None:
+        """Takes a draw that a worker has made, so that it is not made again."""
+        if number >= len(self._draws):
+            self._known.setdefault(number, draw)
+
+    @property
+    def finished(self) -> int:
+        """How many of the first cells have their scores without a gap."""
+        return self._finished
+
+    def score(self, number: int) -> ProxyScore | None:
+        """The score of a cell that has one; None if it was given up."""
+        return self._scores[number]
+
+    def visible(self, number: int) -> int:
+        """How many of the first cells are known by their scores when that one is drawn."""
+        return max(0, number - self._lookahead + 1)
+
+    def limit(self, wanted: int) -> int:
+        """The number of cells, of those wanted, that the space has."""
+        return wanted if self._end is None else min(wanted, self._end)
+
+    def drawable(self, wanted: int) -> range:
+        """The numbers from the first without score on that can be drawn now, of `wanted`; some may have scores."""
+        return range(self._finished, min(self.limit(wanted), self._finished + self._lookahead))
+
+    def cell(self, number: int) -> Draw | None:
+        """The cell of a number that is drawable or before those; None if the space has none left."""
+        while len(self._draws) <= number and self._end is None:
+            self._draw_next()
+        return self._draws[number] if number < len(self._draws) else None
+
+    def _draw_next(self) -> None:
+        number = len(self._draws)
+        # Only here, and up to here: what a draw sees must not depend on when it is made.
+        while self._observed < self.visible(number):
+            score, cell = self._scores[self._observed], self._draws[self._observed].cell
+            if score is not None and cell in self._space:
+                self._strategy.observe(self._observed, cell, score)
+            self._observed += 1
+        draw = self._known.pop(number, None)
+        if draw is None:
+            rng = random.Random(f"{self._seed}/{number - self._num_given}")
+            try:
+                draw = self._strategy.draw(number, rng, self._is_new)
+            except SpaceExhaustedError:
+                self._end = number
+                return
+        self._draws.append(draw)
+        self._seen.add(draw.cell.digest())
+
+    def _is_new(self, cell: Cell) -> bool:
+        return self._admits(cell) and cell.digest() not in self._seen  # the quicker first

@@ -1,0 +1,56 @@
+"""An attempt at a task, as an Optuna trial: its attributes, and what they are read with."""
+
+import contextlib
+from collections.abc import Iterator
+
+from optuna.trial import FrozenTrial
+
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.search.service.identity import Worker
+
+LOST, RELEASED, SURPLUS = "lost", "released", "surplus"  # why an attempt failed
+RETRY = "retry"  # of what is no attempt: lost attempts before it count no more
+KEY, WORKER, LEASE, RESULT, END = "key", "worker", "lease", "result", "end"
+STEPPED, ERROR = "stepped", "error"  # whether a step of the training was done; what its worker died of
+
+
+@contextlib.contextmanager
+def understood(trial: FrozenTrial) -> Iterator[None]:
+    """Reads a trial.
+
+    Raises:
+      UserError: if that fails, since the trial lacks something, or has another type in it.
+    """
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        said = " ".join(str(error).split()).rstrip(".")
+        raise UserError(
+            f"Trial {trial.number} of the study is not as searches write them ({type(error).__name__}: {said}); "
+            "restore the storage from a copy, give another --study_name, or search in another --workdir."
+        ) from error
+
+
+def key_of(trial: FrozenTrial) -> str:
+    """Returns the key of the task.
+
+    Raises:
+      UserError: if the trial is none of a ledger.
+    """
+    key = trial.user_attrs.get(KEY)
+    if not isinstance(key, str):
+        raise UserError(
+            f"Trial {trial.number} of the study was made by something else, or by another version; give another "
+            "--study_name, or search in another --workdir."
+        )
+    return key
+
+
+def worker_of(trial: FrozenTrial) -> Worker:
+    """Returns who made the attempt.
+
+    Raises:
+      UserError: if the trial does not say so.
+    """
+    with understood(trial):
+        return Worker.from_json(trial.user_attrs[WORKER])

@@ -1,0 +1,281 @@
+"""A study in a file: Optuna's journal, with sealed lines, a lock that dies with its holder, and a torn end repaired.
+
+Optuna's own locks are files that a killed process leaves behind; others wait half a minute for them. flock is let go by
+the system.
+
+FILE            a record a line (see journal_lines.py)
+FILE.lock       held by who writes
+FILE.length     how many bytes were written, so that lines which are missing at the end are noticed
+FILE.torn1 ...  copies of the file before its damaged end was cut off
+"""
+
+import fcntl
+import os
+import pathlib
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+from optuna.storages import JournalStorage
+from optuna.storages.journal import BaseJournalBackend
+
+from deeplab_dpc.console import console
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.files import atomic_path
+from deeplab_dpc.search.service.journal_lines import Chain, DamagedLineError, sealed
+
+
+def open_journal(path: pathlib.Path, shown: pathlib.Path | None = None) -> JournalStorage:
+    """Returns the storage in that file, which is made if it is absent.
+
+    What is wrong with its end is cut off, a copy is kept, and a line says so.
+
+    Args:
+      path: the file.
+      shown: its name in errors, where `path` is a copy of another.
+
+    Raises:
+      UserError: if a line before the last is no valid record of the journal, or the file cannot be used.
+    """
+    shown = shown or path
+    lock = JournalLock(path, shown)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            length_file(path).unlink(missing_ok=True)
+        with open(path, "ab"):
+            pass
+        with lock.held():
+            _check(path, shown)
+            _compare_length(path, shown)
+    except OSError as error:
+        raise UserError(f"The journal {shown} cannot be used: {error.strerror}.") from error
+    backend = _JournalFile(path, shown, lock)
+    try:
+        return JournalStorage(backend)
+    except UserError:
+        raise
+    # What Optuna raises for a record that lacks a field, or has another type in it.
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, AssertionError, OverflowError) as error:
+        raise _damaged(shown, backend.number, "is no record of a study") from error
+
+
+def _damaged(path: pathlib.Path, number: int, predicate: str) -> UserError:
+    rest = f"keep its first {number - 1} lines alone (what the others say is then done again)" if number > 1 else ""
+    return UserError(
+        f"{path}, line {number}, {predicate}; restore the file from a copy, {rest + ', ' if rest else ''}or search in "
+        "another --workdir."
+    )
+
+
+class _JournalFile(BaseJournalBackend):
+    """The file as Optuna reads and writes it; says what is wrong with it in one sentence."""
+
+    def __init__(self, path: pathlib.Path, shown: pathlib.Path, lock: "JournalLock"):
+        self._path = path
+        self._shown = shown
+        self._lock = lock
+        self._chain = Chain()
+        self._offset = 0  # where the lines end that were read
+
+    @property
+    def number(self) -> int:
+        """How many lines were read."""
+        return self._chain.number
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        """Yields the records after those that were read before, of which Optuna has applied all."""
+        assert log_number_from == self._chain.number
+        try:
+            with open(self._path, "rb") as stream:
+                if os.fstat(stream.fileno()).st_size < self._offset:
+                    raise UserError(
+                        f"The journal {self._shown} is shorter than it was when it was last read; restore it, and the "
+                        "same command continues."
+                    )
+                stream.seek(self._offset)
+                for line in stream:
+                    if not line.endswith(b"\n"):
+                        return  # another process writes it at this moment, or has died doing so
+                    try:
+                        record = self._chain.read(line)
+                    except DamagedLineError as error:
+                        raise _damaged(self._shown, self._chain.number + 1, str(error)) from error
+                    self._offset += len(line)
+                    yield record
+        except OSError as error:
+            raise UserError(
+                f"The journal {self._shown} cannot be read: {error.strerror}; nothing told before is lost, and the "
+                "same command continues."
+            ) from error
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Writes records; they are on disk when this returns."""
+        try:
+            with self._lock.held():
+                previous = _last_line(self._path)
+                with open(self._path, "ab") as stream:
+                    for record in logs:
+                        previous = sealed(record, previous)
+                        stream.write(previous)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                    _write_length(self._path, stream.tell())
+        except OSError as error:
+            raise UserError(
+                f"The journal {self._shown} cannot be written: {error.strerror}; nothing told before is lost, and the "
+                "same command continues."
+            ) from error
+
+
+class JournalLock:
+    """The lock of a journal that is to be written; the file ends with a whole line whenever it is held.
+
+    A process that died while it wrote leaves half a line. What another appends would be lost with it, so it is cut off
+    first, and a copy of the file is kept.
+
+    Args:
+      path: the journal.
+      shown: its name in what is printed, where `path` is a copy of another.
+
+    Raises:
+      UserError: if the file system has no locks.
+    """
+
+    def __init__(self, path: pathlib.Path, shown: pathlib.Path | None = None):
+        self._path = path
+        self._shown = shown or path
+        self._stream: IO[bytes] | None = None
+
+    def acquire(self) -> bool:
+        self._stream = open(f"{self._path}.lock", "wb")  # noqa: SIM115 (kept open on purpose)
+        try:
+            fcntl.flock(self._stream, fcntl.LOCK_EX)
+        except OSError as error:
+            self.release()
+            raise UserError(
+                f"{self._path} cannot be locked ({error.strerror}): its file system does not suit several workers; "
+                "put the journal on another, or give --storage a database."
+            ) from error
+        try:
+            _cut_torn_end(self._path, self._shown)
+        except OSError:
+            self.release()
+            raise
+        return True
+
+    def release(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Holds the lock."""
+        self.acquire()
+        try:
+            yield
+        finally:
+            self.release()
+
+
+def _cut_torn_end(path: pathlib.Path, shown: pathlib.Path) -> None:
+    """Cuts off a last line that has no end."""
+    with open(path, "rb+") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        if size == 0:
+            return
+        stream.seek(size - 1)
+        if stream.read(1) == b"\n":
+            return
+        copy = _keep_copy(path)
+        stream.truncate(_last_line_end(stream, size))
+    _say_cut_off(path, shown, copy)
+
+
+def _say_cut_off(path: pathlib.Path, shown: pathlib.Path, copy: pathlib.Path) -> None:
+    outcome = f"was cut off; {copy} is the file as it was" if shown == path else "is not read"
+    console.print(f"The last line of the journal {shown} is damaged and {outcome}.")
+
+
+def _last_line(path: pathlib.Path) -> bytes:
+    """Returns the last line of a file that ends with a whole one; empty if it has none."""
+    with open(path, "rb") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        if size == 0:
+            return b""
+        stream.seek(_last_line_end(stream, size - 1))
+        return stream.read()
+
+
+def _last_line_end(stream: IO[bytes], size: int, chunk: int = 4096) -> int:
+    """Where the last whole line ends; 0 if there is none."""
+    end = size
+    while end > 0:
+        start = max(0, end - chunk)
+        stream.seek(start)
+        found = stream.read(end - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
+
+
+def _keep_copy(path: pathlib.Path) -> pathlib.Path:
+    """Copies a file to the first free of PATH.torn1, PATH.torn2, ..., and returns that."""
+    number = 1
+    while (copy := pathlib.Path(f"{path}.torn{number}")).exists():
+        number += 1
+    with atomic_path(copy) as partial:
+        shutil.copy2(path, partial)
+    return copy
+
+
+def _check(path: pathlib.Path, shown: pathlib.Path) -> None:
+    """Cuts off a damaged last line, as a crash of the file system leaves it, and refuses other damage."""
+    place, chain = 0, Chain()
+    with open(path, "rb") as stream:
+        lines = iter(stream)
+        for line in lines:
+            try:
+                chain.read(line)
+            except DamagedLineError as error:
+                if next(lines, None) is not None:
+                    raise _damaged(shown, chain.number + 1, str(error)) from error
+                break
+            place += len(line)
+        else:
+            return
+    copy = _keep_copy(path)
+    os.truncate(path, place)
+    _say_cut_off(path, shown, copy)
+
+
+def length_file(path: pathlib.Path) -> pathlib.Path:
+    """Returns the file that holds how many bytes were written to a journal."""
+    return path.with_name(f"{path.name}.length")
+
+
+def _compare_length(path: pathlib.Path, shown: pathlib.Path) -> None:
+    """Says so if the end of a journal is missing; what it said is then not known, and is done again."""
+    length, size = length_file(path), path.stat().st_size
+    if length.exists():
+        text = length.read_bytes().strip()
+        if not text.isdigit():
+            raise UserError(f"{length} is damaged; it must hold the length of the journal {shown}: remove it.")
+        if size < int(text):
+            console.print(
+                f"The journal {shown} has {size:,} of the {int(text):,} bytes that were written to it: its end is "
+                "missing, and what it said is done again."
+            )
+    _write_length(path, size)
+
+
+def _write_length(path: pathlib.Path, size: int) -> None:
+    """Notes the length, of always so many digits that a process which dies here leaves the old or the new number."""
+    descriptor = os.open(length_file(path), os.O_WRONLY | os.O_CREAT, 0o666)
+    try:
+        os.pwrite(descriptor, b"%020d\n" % size, 0)
+    finally:
+        os.close(descriptor)

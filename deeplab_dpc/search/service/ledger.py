@@ -1,0 +1,294 @@
+"""Tasks that many workers share, each done once: an Optuna study with leases.
+
+An attempt at a task is a trial, created with the task's key in one step. Of the attempts at a key that have not failed,
+the one with the lowest number counts: storages number trials in the order they are created, so that of two workers that
+take a task at once both see whose it is. The worker renews the attempt's lease by counting up an attribute. Whoever
+sees an attempt that does not move for the lease's length, or whose process has ended on the same machine, fails it; the
+task is then open again, and what its first worker may still have to say is refused by the storage, since a failed trial
+cannot be finished. Clocks of different machines are never compared, and time in which an observer did not look, or the
+storage did not answer, counts no more than one renewal.
+
+Guaranteed: of each task one result at most is kept, one if any of its attempts ends, and all workers agree on it and on
+what is given up. Assumed: the storage numbers trials without gaps, shows to whoever created one all that were created
+before it, and never changes a finished one. So do a journal whose file system has working locks, PostgreSQL and MySQL,
+and a proxy with one thread before any database. How long a lease is, and whether a worker really died, matters for the
+time that is lost and for nothing else.
+"""
+
+import contextlib
+import datetime
+import functools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.search.service.attempt import (
+    END,
+    ERROR,
+    KEY,
+    LEASE,
+    LOST,
+    RELEASED,
+    RESULT,
+    RETRY,
+    STEPPED,
+    SURPLUS,
+    WORKER,
+    key_of,
+    worker_of,
+)
+from deeplab_dpc.search.service.identity import Worker
+from deeplab_dpc.search.service.lease import FAREWELL_SECONDS, Lease, LeaseLostError, Task
+from deeplab_dpc.search.service.storage import PATIENCE_SECONDS, ask_of_study
+
+MAX_ATTEMPTS = 5  # at a task whose workers die; then it is given up
+RENEWALS = 3  # in the length of a lease
+
+
+class Ledger:
+    """The tasks of a study.
+
+    Args:
+      storage: where it is kept.
+      name: of the Optuna study.
+      worker: this one.
+      lease_seconds: an attempt that is not renewed for so long is lost.
+      directions: of the values that results have.
+      clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        storage: BaseStorage,
+        name: str,
+        worker: Worker,
+        lease_seconds: float,
+        directions: Sequence[StudyDirection] = (StudyDirection.MAXIMIZE,),
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self._storage = storage
+        self.worker = worker
+        self._lease_seconds = lease_seconds
+        self._clock = clock
+        self.study_id = ask_of_study(lambda: _open_study(storage, name, directions))
+        self.finished: dict[str, FrozenTrial] = {}
+        self.running: dict[str, FrozenTrial] = {}
+        self._lost: dict[str, list[FrozenTrial]] = {}  # attempts that were lost, by key; those that count
+        self.num_lost = 0  # attempts whose workers were gone
+        self._unsettled: set[int] = set()  # numbers of attempts that were not over when last read
+        self._read = 0  # all numbers below were read
+        self._silence: dict[int, tuple[int, float]] = {}  # by number: the lease's count, and seconds without another
+        self._looked = clock()
+        self._waited = 0.0  # since the last look, as far as it counts
+
+    def refresh(self) -> None:
+        """Reads what has happened, and fails attempts whose workers are gone.
+
+        Raises:
+          UserError: if the study has trials of another origin.
+        """
+        trials = self._trials()
+        now = self._clock()
+        # In a longer time this worker or the storage was away, and whoever renews may have been so too.
+        self._waited, self._looked = min(now - self._looked, self._lease_seconds / RENEWALS), now
+        numbers = [*sorted(self._unsettled), *range(self._read, len(trials))]
+        self._read = len(trials)
+        self._unsettled.clear()
+        self.running.clear()
+        for number in numbers:
+            self._take(trials[number])
+
+    def _trials(self) -> list[FrozenTrial]:
+        """All attempts, each at its number."""
+
+        def read() -> list[FrozenTrial]:
+            trials = self._storage.get_all_trials(self.study_id, deepcopy=False)
+            # A proxy with several threads can show a trial a moment before one that was created earlier.
+            if trials and trials[-1].number != len(trials) - 1:
+                raise optuna.exceptions.StorageInternalError(
+                    "trials are missing in its list; give Optuna's proxy one thread"
+                )
+            return trials
+
+        return ask_of_study(read)
+
+    def _take(self, trial: FrozenTrial) -> None:
+        key = key_of(trial)
+        if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
+            self.finished.setdefault(key, trial)
+        elif trial.state == TrialState.FAIL:
+            if trial.user_attrs.get(END) == LOST:
+                self._lost.setdefault(key, []).append(trial)
+                self.num_lost += 1
+            elif trial.user_attrs.get(END) == RETRY:
+                self._lost.pop(key, None)
+        elif self._is_lost(trial):
+            self._end(trial._trial_id, LOST)
+            self._unsettled.add(trial.number)  # read again: it may have been finished just now
+        else:
+            self._unsettled.add(trial.number)
+            self.running.setdefault(key, trial)
+            return
+        self._silence.pop(trial.number, None)
+
+    def _is_lost(self, trial: FrozenTrial) -> bool:
+        worker = worker_of(trial)
+        if worker == self.worker:
+            return False
+        if worker.is_gone():
+            return True
+        count = trial.user_attrs.get(LEASE, 0)
+        seen, silent = self._silence.get(trial.number, (None, 0.0))
+        silent = silent + self._waited if seen == count else 0.0
+        self._silence[trial.number] = (count, silent)
+        return silent > self._lease_seconds
+
+    def is_open(self, key: str) -> bool:
+        """Whether nobody has done the task, does it, or is known to fail at it, as far as was read."""
+        return key not in self.finished and key not in self.running and not self.is_given_up(key)
+
+    def is_given_up(self, key: str) -> bool:
+        """Whether all attempts that a task may have were lost."""
+        return key not in self.finished and key not in self.running and len(self._lost.get(key, ())) >= MAX_ATTEMPTS
+
+    def claim(self, tasks: Sequence[Task]) -> Lease | None:
+        """Takes the first of the tasks that no other worker takes at the same time; None if they take all."""
+        waiting = list(tasks)
+        while waiting:
+            task = waiting[0]
+            trial_id = self._attempt(task)
+            ahead = self._attempts_before(task.key, trial_id)
+            if not ahead:
+                renew, note_step = (functools.partial(call, trial_id) for call in (self._renew, self._note_step))
+                return Lease(task, trial_id, self._lease_seconds / RENEWALS, renew, note_step)
+            self._end(trial_id, SURPLUS)
+            # Others wanted the same and were as many: each of them is one further, so that they do not meet again.
+            del waiting[:ahead]
+        return None
+
+    def _attempt(self, task: Task) -> int:
+        template = create_trial(
+            state=TrialState.RUNNING,
+            params=dict(task.params),
+            distributions=dict(task.distributions),
+            user_attrs={**task.attributes, KEY: task.key, WORKER: self.worker.to_json(), LEASE: 0},
+        )
+        template.datetime_start = datetime.datetime.now()
+        return ask_of_study(lambda: self._storage.create_new_trial(self.study_id, template))
+
+    def _attempts_before(self, key: str, trial_id: int) -> int:
+        """How many attempts at a task count before that one; 1 if the task was given up meanwhile.
+
+        Those of this worker, which it does not know of, are ended: the storage took them and could not say so.
+        """
+        trials = self._trials()
+        ahead, lost = 0, len(self._lost.get(key, ()))
+        number = next(trial.number for trial in reversed(trials) if trial._trial_id == trial_id)
+        for earlier in [*self._unsettled, *range(self._read, number)]:
+            trial = trials[earlier]
+            if key_of(trial) != key:
+                continue
+            if trial.state == TrialState.FAIL:
+                end = trial.user_attrs.get(END)
+                lost = 0 if end == RETRY else lost + (end == LOST)
+            elif worker_of(trial) == self.worker:
+                self._end(trial._trial_id, SURPLUS)
+            else:
+                ahead += 1
+        return max(ahead, int(lost >= MAX_ATTEMPTS))
+
+    def _renew(self, trial_id: int, count: int) -> None:
+        self._write_unless_over(
+            lambda: self._storage.set_trial_user_attr(trial_id, LEASE, count), f"trial {trial_id}", self._lease_seconds
+        )
+
+    def _note_step(self, trial_id: int) -> None:
+        self._write_unless_over(
+            lambda: self._storage.set_trial_user_attr(trial_id, STEPPED, True), f"trial {trial_id}", self._lease_seconds
+        )
+
+    def report(self, lease: Lease, step: int, value: float) -> None:
+        """Keeps an intermediate value of a task.
+
+        Raises:
+          LeaseLostError: if it was given to another worker.
+        """
+        self._write_unless_over(
+            lambda: self._storage.set_trial_intermediate_value(lease.trial_id, step, value), lease.task.key
+        )
+
+    def _write_unless_over(self, write: Callable[[], None], what: str, patience: float = PATIENCE_SECONDS) -> None:
+        try:
+            ask_of_study(write, patience)
+        except optuna.exceptions.UpdateFinishedTrialError as error:
+            raise LeaseLostError(what) from error
+
+    def finish(self, lease: Lease, values: Sequence[float], result: Mapping[str, Any], complete: bool = True) -> bool:
+        """Keeps the result; it is on disk when this returns. False if the task was given to another worker before.
+
+        Args:
+          values: one for each direction.
+          result: JSON.
+          complete: whether it is the whole result; otherwise Optuna's state is PRUNED.
+        """
+        state = TrialState.COMPLETE if complete else TrialState.PRUNED
+        with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+            ask_of_study(lambda: self._storage.set_trial_user_attr(lease.trial_id, RESULT, dict(result)))
+            if ask_of_study(lambda: self._storage.set_trial_state_values(lease.trial_id, state, list(values))):
+                return True
+        # The storage may have taken it and failed to say so, and then refuses it the second time.
+        return ask_of_study(lambda: self._storage.get_trial(lease.trial_id)).state == state
+
+    def release(self, lease: Lease) -> None:
+        """Gives an unfinished task back at once; if the storage does not answer, when the lease ends."""
+        with contextlib.suppress(UserError):
+            self._end(lease.trial_id, RELEASED, FAREWELL_SECONDS)
+
+    def lose(self, lease: Lease, error: str) -> None:
+        """Notes what its worker dies of, and gives the task back as lost; at the lease's end if nobody answers."""
+        with contextlib.suppress(UserError, optuna.exceptions.UpdateFinishedTrialError):
+            write = functools.partial(self._storage.set_trial_user_attr, lease.trial_id, ERROR, error)
+            ask_of_study(write, FAREWELL_SECONDS)
+            self._end(lease.trial_id, LOST, FAREWELL_SECONDS)
+
+    def _end(self, trial_id: int, reason: str, patience: float = PATIENCE_SECONDS) -> None:
+        """Fails an attempt, unless it is over already."""
+        with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+            ask_of_study(lambda: self._storage.set_trial_user_attr(trial_id, END, reason), patience)
+            ask_of_study(lambda: self._storage.set_trial_state_values(trial_id, TrialState.FAIL), patience)
+
+    def given_up(self) -> set[str]:
+        """The keys of the tasks that are given up."""
+        return {key for key in self._lost if self.is_given_up(key)}
+
+    def given_up_attempts(self) -> list[list[FrozenTrial]]:
+        """Returns the lost attempts at each task that is given up."""
+        return [attempts for key, attempts in self._lost.items() if self.is_given_up(key)]
+
+    def retry_given_up(self) -> int:
+        """Opens the tasks that are given up again, for all workers; returns how many."""
+        self.refresh()
+        keys = self.given_up()
+        for key in keys:
+            attributes = {**self._lost[key][-1].user_attrs, WORKER: self.worker.to_json(), END: RETRY}
+            marker = create_trial(state=TrialState.FAIL, user_attrs=attributes)
+            ask_of_study(functools.partial(self._storage.create_new_trial, self.study_id, marker))
+        self.refresh()
+        return len(keys)
+
+    def silence(self, trial: FrozenTrial) -> float:
+        """For how many seconds a running attempt's lease has not been seen to move."""
+        return self._silence.get(trial.number, (0, 0.0))[1]
+
+
+def _open_study(storage: BaseStorage, name: str, directions: Sequence[StudyDirection]) -> int:
+    try:
+        return storage.create_new_study(list(directions), name)
+    except optuna.exceptions.DuplicatedStudyError:
+        return storage.get_study_id_from_name(name)

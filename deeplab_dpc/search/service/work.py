@@ -1,0 +1,101 @@
+"""A worker's day: takes open tasks one after another until all are done, by itself or by others."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from deeplab_dpc.errors import Stopped, UserError
+from deeplab_dpc.search.service.ledger import Lease, LeaseLostError, Ledger, Task
+
+SHORTEST_WAIT_SECONDS = 0.1  # between looks at the storage while others do the rest
+LONGEST_WAIT_SECONDS = 2.0
+LONGEST_ERROR = 500  # characters that are kept of what a worker died of
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a task gave.
+
+    Attributes:
+      values: one for each direction of the ledger's study.
+      result: JSON.
+      complete: False if it was stopped early.
+    """
+
+    values: Sequence[float]
+    result: Mapping[str, Any]
+    complete: bool = True
+
+
+class Watch(Protocol):
+    """Is told what happens."""
+
+    def finished(self, task: Task, outcome: Outcome) -> None:
+        """A result is kept."""
+
+    def rejected(self, task: Task) -> None:
+        """A result came after the task was given to another worker, and is not kept."""
+
+    def check(self) -> None:
+        """Raises Stopped if the work is to stop."""
+
+
+def work_off(
+    ledger: Ledger,
+    open_tasks: Callable[[], Sequence[Task]],
+    is_done: Callable[[], bool],
+    perform: Callable[[Lease], Outcome],
+    watch: Watch,
+) -> None:
+    """Works on tasks until all are done.
+
+    Args:
+      ledger: of the tasks.
+      open_tasks: those that nobody does and that may be begun, best first; asked after each look at the storage.
+      is_done: whether all tasks have results.
+      perform: does one; to call `lease.check` and `watch.check` often.
+      watch: is told what happens.
+
+    Raises:
+      Stopped: if `watch` says so; the task at hand is given back.
+    """
+    wait = SHORTEST_WAIT_SECONDS
+    while True:
+        watch.check()
+        ledger.refresh()
+        tasks = open_tasks()
+        lease = ledger.claim(tasks)
+        if lease is not None:
+            _perform(ledger, lease, perform, watch)
+            wait = SHORTEST_WAIT_SECONDS
+        elif not tasks:
+            if is_done():
+                return
+            time.sleep(wait)
+            wait = min(2 * wait, LONGEST_WAIT_SECONDS)
+
+
+def _perform(ledger: Ledger, lease: Lease, perform: Callable[[Lease], Outcome], watch: Watch) -> None:
+    with lease:
+        try:
+            outcome = perform(lease)
+        except LeaseLostError:
+            watch.rejected(lease.task)
+            return
+        except (Stopped, KeyboardInterrupt):
+            ledger.release(lease)
+            raise
+        except Exception as error:
+            ledger.lose(lease, _in_a_line(error))
+            raise
+    if ledger.finish(lease, outcome.values, outcome.result, outcome.complete):
+        watch.finished(lease.task, outcome)
+    else:
+        watch.rejected(lease.task)
+
+
+def _in_a_line(error: Exception) -> str:
+    """Returns what an error says, in a line."""
+    said = " ".join(str(error).split())[:LONGEST_ERROR]
+    return said if isinstance(error, UserError) else f"{type(error).__name__}: {said}"
