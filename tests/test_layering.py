@@ -1,6 +1,7 @@
 """Who may import whom, and where TensorFlow may be imported (docs/architecture.md)."""
 
 import ast
+import graphlib
 import pathlib
 
 import pytest
@@ -47,6 +48,21 @@ ROOMS: dict[str, set[str]] = {
         "search",
     },
 }
+# Each wing of the search, and each module beside the wings, may import itself, the shared modules and those named here.
+SEARCH_SHARED = {"scored", "words", "statistics", "rank_correlation"}
+WINGS: dict[str, set[str]] = {
+    "service": set(),
+    "samplers": set(),
+    "proxy": set(),
+    "job": {"service", "proxy"},
+    "contest": {"service", "proxy", "job"},
+    "reporting": {"service", "contest"},
+    "auto_deeplab": {"proxy", "reporting"},
+    "study": {"service", "samplers"},
+    "proposal": {"service", "samplers", "contest", "reporting", "study"},
+    "runner": {"service", "proxy", "job", "contest", "reporting", "study"},
+    "fidelity": {"service", "samplers", "proxy", "job", "contest", "reporting", "study", "runner"},
+}
 TENSORFLOW_ROOMS = {"data", "datasets", "checkpoint", "export"}
 TENSORFLOW_FILES = {
     PACKAGE / "api" / "data.py",
@@ -74,7 +90,12 @@ def _room(path: pathlib.Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+def _wing(path: pathlib.Path) -> str:
+    return path.relative_to(PACKAGE / "search").parts[0].removesuffix(".py")
+
+
 FILES = sorted(PACKAGE.rglob("*.py"))
+SEARCH_FILES = [path for path in FILES if _room(path) == "search"]
 
 
 def test_every_room_is_known():
@@ -88,6 +109,19 @@ def test_imports_follow_the_order_of_rooms(path):
         return
     allowed = ROOMS.get(room, set()) | BASE | {room}
     used = {name.split(".")[1] for name in _imports(path) if name.startswith("deeplab_dpc.")}
+    assert used <= allowed, f"{path} imports {sorted(used - allowed)}"
+
+
+def test_every_wing_of_the_search_is_known_and_no_arrow_leads_back():
+    assert {_wing(path) for path in SEARCH_FILES} - SEARCH_SHARED - {"__init__"} == set(WINGS)
+    tuple(graphlib.TopologicalSorter(WINGS).static_order())  # a CycleError otherwise
+
+
+@pytest.mark.parametrize("path", SEARCH_FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_follow_the_arrows_between_wings(path):
+    wing = _wing(path)
+    allowed = SEARCH_SHARED if wing in SEARCH_SHARED else WINGS.get(wing, set()) | SEARCH_SHARED | {wing}
+    used = {name.split(".")[2] for name in _imports(path) if name.startswith("deeplab_dpc.search.")}
     assert used <= allowed, f"{path} imports {sorted(used - allowed)}"
 
 

@@ -10,7 +10,7 @@ from deeplab_dpc.search.fidelity.fidelity_report import print_fidelity
 from deeplab_dpc.search.fidelity.fidelity_runner import measure_fidelity, real_protocol
 from deeplab_dpc.search.fidelity.measurement import FOLDER
 from deeplab_dpc.search.fidelity.trainings import SearchTrainings
-from deeplab_dpc.search.runner import Job
+from deeplab_dpc.search.job import Job
 from deeplab_dpc.search.service.display import SearchWatch
 from deeplab_dpc.search.service.storage import open_storage
 

@@ -19,8 +19,8 @@ from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import require_folder
 from deeplab_dpc.run_config import open_run, require_kind
+from deeplab_dpc.search.job import Job
 from deeplab_dpc.search.proxy.feature_cache import FeatureCache, open_cache
-from deeplab_dpc.search.runner import Job
 from deeplab_dpc.search.service.membership import extendable
 from deeplab_dpc.search.study import check_space
 

@@ -14,12 +14,13 @@ from deeplab_dpc.search import proposal, words
 from deeplab_dpc.search.contest.result import SearchResult
 from deeplab_dpc.search.contest.rounds import contest_rounds
 from deeplab_dpc.search.contest.runner import contest_name
+from deeplab_dpc.search.job import shared_sections
 from deeplab_dpc.search.proxy.evaluator import Candidate
 from deeplab_dpc.search.proxy.feature_cache import FeatureCache, open_cache
 from deeplab_dpc.search.reporting import projection
 from deeplab_dpc.search.reporting.full_search import holds_for, measured_table, notes, projection_table
 from deeplab_dpc.search.reporting.projection import CostModel
-from deeplab_dpc.search.runner import search_result, shared_sections
+from deeplab_dpc.search.runner import search_result
 from deeplab_dpc.search.scored import ProxyScore, Scored
 from deeplab_dpc.search.service.identity import Worker
 from deeplab_dpc.search.service.ledger import Ledger

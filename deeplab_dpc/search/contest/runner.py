@@ -11,6 +11,7 @@ from deeplab_dpc.errors import UserError
 from deeplab_dpc.search import words
 from deeplab_dpc.search.contest.result import SearchResult
 from deeplab_dpc.search.contest.tasks import Contest
+from deeplab_dpc.search.job import Job
 from deeplab_dpc.search.service.display import SearchWatch
 from deeplab_dpc.search.service.identity import Worker
 from deeplab_dpc.search.service.ledger import Lease, Ledger
@@ -19,7 +20,6 @@ from deeplab_dpc.search.service.work import Outcome, work_off
 
 if TYPE_CHECKING:
     from deeplab_dpc.search.contest.network import RerankNetwork
-    from deeplab_dpc.search.runner import Job
 
 CONTEST_FOLDER = "contest"  # of the workdir: the run directories of finalists
 
@@ -29,7 +29,7 @@ def contest_name(study_name: str) -> str:
     return f"{study_name}/contest"
 
 
-def say_what_is_not_used(job: "Job", storage: BaseStorage, ledger: Ledger) -> None:
+def say_what_is_not_used(job: Job, storage: BaseStorage, ledger: Ledger) -> None:
     """Prints, before the first training, that an earlier version has trained cells that do not count here."""
     earlier = f"{job.service.study_name}/rerank"
     if ledger.finished or earlier not in {study.study_name for study in storage.get_all_studies()}:
@@ -43,12 +43,12 @@ def say_what_is_not_used(job: "Job", storage: BaseStorage, ledger: Ledger) -> No
         )
 
 
-def open_contest(job: "Job", storage: BaseStorage, worker: Worker) -> Ledger:
+def open_contest(job: Job, storage: BaseStorage, worker: Worker) -> Ledger:
     """Returns the tasks of the contest."""
     return Ledger(storage, contest_name(job.service.study_name), worker, job.service.lease_seconds)
 
 
-def contest_network(job: "Job") -> "RerankNetwork":
+def contest_network(job: Job) -> "RerankNetwork":
     """Returns the network that finalists are trained in.
 
     Raises:
@@ -60,7 +60,7 @@ def contest_network(job: "Job") -> "RerankNetwork":
     return rerank_network(job.config, job.model, job.tf_initial_checkpoint, job.restore_moving_averages)
 
 
-def hold_contest(job: "Job", storage: BaseStorage, ledger: Ledger, result: SearchResult, watch: SearchWatch) -> None:
+def hold_contest(job: Job, storage: BaseStorage, ledger: Ledger, result: SearchResult, watch: SearchWatch) -> None:
     """Works on the contest until it is decided.
 
     Args:

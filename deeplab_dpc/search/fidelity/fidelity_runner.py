@@ -17,7 +17,8 @@ from deeplab_dpc.search.fidelity.fidelity_tasks import FidelityTasks, MeasuredCe
 from deeplab_dpc.search.fidelity.measurement import FOLDER, MIXED, SUBSET, TOP, FidelityResult, FidelityRow
 from deeplab_dpc.search.fidelity.mixed_cells import mixed_cells
 from deeplab_dpc.search.fidelity.trainings import Trainings
-from deeplab_dpc.search.runner import Job, open_study
+from deeplab_dpc.search.job import Job
+from deeplab_dpc.search.runner import open_study
 from deeplab_dpc.search.samplers.constraints import Constraints
 from deeplab_dpc.search.scored import ProxyScore
 from deeplab_dpc.search.service import given_up

@@ -10,8 +10,9 @@ from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.search.contest.runner import CONTEST_FOLDER, contest_network
 from deeplab_dpc.search.fidelity.measurement import FOLDER, RealScore
+from deeplab_dpc.search.job import Job
 from deeplab_dpc.search.proxy.evaluator import Candidate, Evaluator, OnStep
-from deeplab_dpc.search.runner import Job, make_evaluator
+from deeplab_dpc.search.runner import make_evaluator
 from deeplab_dpc.search.scored import ProxyScore
 from deeplab_dpc.search.service.display import SearchWatch
 from deeplab_dpc.search.service.ledger import Lease

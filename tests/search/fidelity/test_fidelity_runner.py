@@ -21,8 +21,8 @@ from deeplab_dpc.search.fidelity.fidelity_runner import measure_fidelity, real_p
 from deeplab_dpc.search.fidelity.measurement import MIXED, SUBSET, TOP, RealScore, read_fidelity, write_rows
 from deeplab_dpc.search.fidelity.mixed_cells import mixed_cells
 from deeplab_dpc.search.fidelity.trainings import SearchTrainings
+from deeplab_dpc.search.job import Job
 from deeplab_dpc.search.proxy.feature_cache import CachedSplit, FeatureCache
-from deeplab_dpc.search.runner import Job
 from deeplab_dpc.search.samplers.constraints import Constraints
 from deeplab_dpc.search.scored import ProxyScore
 from deeplab_dpc.search.service.identity import Worker
