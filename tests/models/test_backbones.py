@@ -129,7 +129,7 @@ def test_unknown_names_strides_and_options_are_errors():
     ("low_level", "message"),
     [
         ({4: 2, 8: 6}, "LOW_LEVEL of Wrong has unit 6 at stride 8, and its low-level features are at stride 16"),
-        ({4: 1}, "LOW_LEVEL of Wrong has unit 1 at stride 4, and its low-level features are at stride 2"),
+        ({4: 0}, "LOW_LEVEL of Wrong has unit 0 at stride 4, and its low-level features are at stride 2"),
         ({16: 17}, "LOW_LEVEL of Wrong has unit 17 of 17 units"),
     ],
 )
