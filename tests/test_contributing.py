@@ -119,7 +119,8 @@ def test_operation(applied, tmp_path):
     run = applied(title)
     (tmp_path / "strips.json").write_text('[{"op": "strip_pooling", "input": -1}]', encoding="utf-8")
     shown = run(*_command("describe", "--dense_prediction_cell_json=strips.json", "--num_classes=3"))
-    assert "branch 0: backbone -> strip pooling" in shown
+    assert re.search(r"branch0 +33 x 33 x 256 +81,920 ", shown)  # 320 channels to 256
+    assert run("-c", "from deeplab_dpc.arch import StripPooling; print(StripPooling())") == "strip pooling\n"
     shown = run("-m", "pytest", "-v", "-p", "no:cacheprovider", str(ROOT / "tests" / "search" / "test_operations.py"))
     passed = [_test_and_values(line) for line in shown.splitlines() if " PASSED " in line]
     tests_of_strips, tests_of_1x1 = ([name for name, values in passed if key in values] for key in ("strips", "1x1"))
