@@ -21,6 +21,7 @@ COMMANDS_ELSEWHERE = {
     "check": "check_data",
 }
 _STEPS = ("training_number_of_steps", "proxy_steps")
+_EPOCHS = ("training_number_of_epochs", *_STEPS)
 # What other frameworks call a flag, and what it may be called here: the first of these that the command has.
 FLAGS_ELSEWHERE = {
     "arch": ("model_variant",),
@@ -48,9 +49,9 @@ FLAGS_ELSEWHERE = {
     "data_root": ("data_dir",),
     "dataset_dir": ("data_dir",),
     "root": ("data_dir",),
-    "epochs": _STEPS,
-    "max_epochs": _STEPS,
-    "num_epochs": _STEPS,
+    "epochs": _EPOCHS,
+    "max_epochs": _EPOCHS,
+    "num_epochs": _EPOCHS,
     "iterations": _STEPS,
     "iters": _STEPS,
     "max_iters": _STEPS,

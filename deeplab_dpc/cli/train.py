@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import itertools
 import json
+import math
 
 from absl import flags
 
@@ -35,12 +36,29 @@ def main(values: flags.FlagValues) -> None:
     dataset = find_dataset(values.data_dir, values.dataset, values.classes)
     model_config = flag_groups.model_config(values, dataset.info.num_classes)
     data = flag_groups.data_config(values, dataset, model_config.alignment)
-    config = flag_groups.config_from_flags(TrainConfig, values)
+    config = flag_groups.config_from_flags(TrainConfig, values, **_steps_of_epochs(values, dataset, data.train_split))
     if values.dry_run:
         _dry_run(model_config, data, config, dataset, values.json)
         return
     devices = devices_from_flags(values)
     train(values.workdir, model_config, data, config, dataset, validator_of(model_config, config, dataset), devices)
+
+
+def _steps_of_epochs(values: flags.FlagValues, dataset: Dataset, split: str) -> dict[str, int]:
+    """Returns the number of steps that --training_number_of_epochs stands for; nothing where it is not given."""
+    epochs = values.training_number_of_epochs
+    if epochs is None:
+        return {}
+    if not values["training_number_of_steps"].using_default_value:
+        raise UserError(
+            f"--training_number_of_epochs={epochs:g} and --training_number_of_steps={values.training_number_of_steps} "
+            "both say how long the training is; give one of them."
+        )
+    if not 0 < epochs < math.inf:
+        raise UserError(f"--training_number_of_epochs must be a number greater than 0, got {epochs:g}.")
+    if values.train_batch_size < 1:  # which the configuration refuses
+        return {}
+    return {"training_number_of_steps": math.ceil(epochs * dataset.info.splits[split] / values.train_batch_size)}
 
 
 def _dry_run(model_config: ModelConfig, data: DataConfig, config: TrainConfig, dataset: Dataset, as_json: bool) -> None:

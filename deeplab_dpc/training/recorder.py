@@ -57,6 +57,7 @@ class Recorder(keras.callbacks.Callback):
       on_divergence: makes the error for a step whose loss or gradient is not finite.
       interruption: signals that were received.
       on_step: called after each step, before anything of it is saved.
+      images: images of the training split, which an epoch has.
     """
 
     def __init__(
@@ -69,8 +70,10 @@ class Recorder(keras.callbacks.Callback):
         on_divergence: OnDivergence,
         interruption: Interruption,
         on_step: OnStep | None = None,
+        images: int = 0,
     ):
         super().__init__()
+        self._steps_per_epoch = images / config.train_batch_size
         self.workdir = workdir
         self.config = config
         self.progress = progress
@@ -142,6 +145,7 @@ class Recorder(keras.callbacks.Callback):
         seconds = self._pace.read()
         row = {
             "step": step,
+            **({"epoch": round(step / self._steps_per_epoch, 3)} if self._steps_per_epoch else {}),
             **values,
             "learning_rate": float(self.model.optimizer.learning_rate),
             "seconds_per_step": round(seconds, 4),
@@ -157,8 +161,12 @@ class Recorder(keras.callbacks.Callback):
         if not console.is_terminal:
             total = self._total
             left = datetime.timedelta(seconds=round((total - step) * seconds))
+            epoch = f"  epoch {row['epoch']:.1f}" if "epoch" in row else ""
+            plain = (
+                f" ({row['loss'] - row['weight_decay']:.4f} of it not weight decay)" if "weight_decay" in row else ""
+            )
             console.print(
-                f"step {step}/{total}  loss {row['loss']:.4f}  gradient norm {row['gradient_norm']:.3f}  "
+                f"step {step}/{total}{epoch}  loss {row['loss']:.4f}{plain}  gradient norm {row['gradient_norm']:.3f}  "
                 f"rate {row['learning_rate']:.3g}  {seconds:.3f} s/step  "
                 f"{row['images_per_second']:.2f} images/s  left {left}"
             )

@@ -254,7 +254,15 @@ def _fit(
         damaged_record_named(f"The split {data.train_split} of {dataset.path}", shards),
     ):
         recorder = Recorder(
-            workdir, config, progress, devices.is_chief, validator, on_divergence, interruption, on_step
+            workdir,
+            config,
+            progress,
+            devices.is_chief,
+            validator,
+            on_divergence,
+            interruption,
+            on_step,
+            dataset.info.splits[data.train_split],
         )
         model.fit(
             batches,

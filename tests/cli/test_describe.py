@@ -2,7 +2,11 @@
 
 import json
 
-from deeplab_dpc.cli.main import execute
+import pytest
+
+from deeplab_dpc.cli.flags import train as flags_of_train
+from deeplab_dpc.cli.main import execute, parse
+from deeplab_dpc.cli.train import _steps_of_epochs
 from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.run_config import open_run
 
@@ -34,6 +38,24 @@ def test_training_dry_run_describes_the_network_for_the_data_and_writes_nothing(
     assert described["input_size"] == [65, 81]
     assert described["config"]["num_classes"] == shapes.info.num_classes
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("epochs", "batch", "steps"), [(2, 4, 6), (0.5, 4, 2), (2.5, 12, 3)])
+def test_epochs_are_steps_over_the_training_split(epochs, batch, steps, shapes, tmp_path):
+    """12 images of train."""
+    argv = [f"--data_dir={shapes.path}", f"--training_number_of_epochs={epochs}", f"--train_batch_size={batch}"]
+    values = parse(flags_of_train, "train", argv)
+    assert shapes.info.splits["train"] == 12
+    assert _steps_of_epochs(values, shapes, "train") == {"training_number_of_steps": steps}
+
+
+def test_epochs_and_steps_are_not_given_together(shapes, capsys):
+    argv = [*SMALL, f"--data_dir={shapes.path}", "--dry_run", "--training_number_of_epochs=2"]
+    assert execute("train", [*argv, "--training_number_of_steps=7"]) == 2
+    message = "--training_number_of_epochs=2 and --training_number_of_steps=7 both say how long the training is"
+    assert message in capsys.readouterr().err
+    assert execute("train", [*argv[:-1], "--training_number_of_epochs=0"]) == 2
+    assert "--training_number_of_epochs must be a number greater than 0, got 0." in capsys.readouterr().err
 
 
 def test_options_that_a_backbone_lacks_are_named(capsys):

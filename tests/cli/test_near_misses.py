@@ -16,7 +16,7 @@ from deeplab_dpc.cli.near_misses import COMMANDS_ELSEWHERE, FLAGS_ELSEWHERE, nea
     [
         ("train", "--lr=0.1", "'lr': it is --base_learning_rate here."),
         ("train", "--batch_size=4", "'batch_size': it is --train_batch_size here."),
-        ("train", "--epochs=4", "'epochs': it is --training_number_of_steps here, which counts batches."),
+        ("train", "--epochs=4", "'epochs': it is --training_number_of_epochs here."),
         ("train", "--max_iters=4", "'max_iters': it is --training_number_of_steps here."),
         ("train", "--train_crop=65,65", "'train_crop'; did you mean --train_crop_size?"),
         ("train", "--train-batch-size=4", "'train-batch-size'; did you mean --train_batch_size?"),

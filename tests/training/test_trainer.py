@@ -92,7 +92,7 @@ def test_run_directory_of_an_auto_deeplab_holds_the_genotype_also_if_it_is_the_p
     assert not (tmp_path / "run" / "cell.json").exists()
 
 
-def test_run_directory_describes_itself(finished):
+def test_run_directory_describes_itself(finished, shapes):
     config = json.loads((finished / "config.json").read_text())
     assert ModelConfig.from_json(config["model"]) == MODEL
     assert TrainConfig.from_json(config["train"]) == CONFIG
@@ -100,6 +100,10 @@ def test_run_directory_describes_itself(finished):
     assert [checkpoint.step for checkpoint in list_checkpoints(finished)] == [2, 4]
     rows = _rows(finished / "metrics.csv")
     assert [row["step"] for row in rows] == ["1", "2", "3", "4"]
+    images = shapes.info.splits["train"]
+    assert [float(row["epoch"]) for row in rows] == pytest.approx(
+        [2 * step / images for step in (1, 2, 3, 4)], abs=1e-3
+    )
     for row in rows:
         assert float(row["loss"]) == pytest.approx(float(row["cross_entropy"]) + float(row["weight_decay"]), rel=1e-5)
         assert float(row["gradient_norm"]) > 0

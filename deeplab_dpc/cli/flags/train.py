@@ -53,6 +53,7 @@ COMMON = (
     "dense_prediction_cell_json",
     "genotype_json",
     "training_number_of_steps",
+    "training_number_of_epochs",
     "train_batch_size",
     "gradient_accumulation_steps",
     "precision",
@@ -95,6 +96,13 @@ def define_training_flags(values: flags.FlagValues) -> None:
     for field in dataclasses.fields(TrainConfig):
         with concerning(values, titled.get(field.name, "Training")):
             flag_groups.define_config_flags(values, TrainConfig, [field.name])
+    with concerning(values, "Training"):
+        flags.DEFINE_float(
+            "training_number_of_epochs",
+            None,
+            "Passes over the training split, in place of --training_number_of_steps.",
+            flag_values=values,
+        )
 
 
 def define_device_flags(values: flags.FlagValues) -> None:

@@ -1,0 +1,60 @@
+"""Atrous rates that a feature map of a given size can train.
+
+The outer taps of a 3x3 atrous convolution of rate r see features, and no padding, in (n - r) / n of the places along a
+side of n cells. What sees padding alone keeps the weights that it was drawn with. On a larger map it sees features, and
+the output there is another one than what the layers after it were trained on.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from deeplab_dpc.arch.cell import AtrousConv, Branch, Cell, Conv1x1, PyramidPooling
+
+LEAST_SEEN = 0.4  # share of the places at which an outer tap has to see features
+STRIDE = 16  # pixels a feature cell, that rates are counted in
+ASPP_RATES, ASPP_CELLS = (6, 12, 18), 21  # the published rates, and the cells a side that they are kept for
+ASPP_PREFIX = "aspp_"
+
+
+def feature_cells(side: int) -> int:
+    """Returns how many feature cells a side of so many pixels has at output stride 16."""
+    return (side - 1) // STRIDE + 1
+
+
+def fitted_rates(rates: Sequence[int], cells: int) -> tuple[int, ...]:
+    """Returns the rates whose outer taps see features in enough places of a side of `cells`; the smallest at least."""
+    return tuple(rate for rate in rates if rate <= (1 - LEAST_SEEN) * cells) or (min(rates),)
+
+
+def fitted_aspp_rates(cells: int) -> tuple[int, ...]:
+    """Returns the published rates of ASPP, in proportion smaller where a side has fewer than ASPP_CELLS cells."""
+    if cells >= ASPP_CELLS:
+        return ASPP_RATES
+    return tuple(max(1, round(rate * cells / ASPP_CELLS)) for rate in ASPP_RATES)
+
+
+def aspp_cell(rates: Iterable[int]) -> Cell:
+    """Returns ASPP with the given rates: a 1x1, an atrous convolution a rate, and image pooling, all on the backbone."""
+    atrous = [AtrousConv((rate, rate)) for rate in rates]
+    return Cell(tuple(Branch(-1, operation) for operation in (Conv1x1(), *atrous, PyramidPooling((1, 1)))))
+
+
+def aspp_name(rates: Iterable[int]) -> str:
+    """Returns the name that `aspp_of_name` reads: 'aspp' for the published rates, else such as 'aspp_3_6_9'."""
+    rates = tuple(rates)
+    return "aspp" if rates == ASPP_RATES else ASPP_PREFIX + "_".join(map(str, rates))
+
+
+def aspp_of_name(name: str) -> Cell | None:
+    """Returns the ASPP that a name such as 'aspp_3_6_9' stands for; None for other names."""
+    rates = name.removeprefix(ASPP_PREFIX).split("_")
+    if not name.startswith(ASPP_PREFIX) or not all(
+        rate.isascii() and rate.isdigit() and int(rate) > 0 for rate in rates
+    ):
+        return None
+    return aspp_cell(int(rate) for rate in rates)
+
+
+def name_of_aspp(cell: Cell) -> str | None:
+    """Returns the name of an ASPP of any rates; None for another cell."""
+    rates = [branch.operation.rate[0] for branch in cell.branches if isinstance(branch.operation, AtrousConv)]
+    return aspp_name(rates) if rates and cell.digest() == aspp_cell(rates).digest() else None
