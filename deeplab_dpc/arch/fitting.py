@@ -5,24 +5,37 @@ side of n cells. What sees padding alone keeps the weights that it was drawn wit
 the output there is another one than what the layers after it were trained on.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 
-from deeplab_dpc.arch.cell import AtrousConv, Branch, Cell, Conv1x1, PyramidPooling
+from deeplab_dpc.arch.cell import Branch, Cell
+from deeplab_dpc.arch.operations import AtrousConv, Conv1x1, PyramidPooling
 
 LEAST_SEEN = 0.4  # share of the places at which an outer tap has to see features
+HARDLY_SEEN = 0.1  # where less is seen, the weights of an outer tap stay as they were drawn
 STRIDE = 16  # pixels a feature cell, that rates are counted in
 ASPP_RATES, ASPP_CELLS = (6, 12, 18), 21  # the published rates, and the cells a side that they are kept for
 ASPP_PREFIX = "aspp_"
 
 
-def feature_cells(side: int) -> int:
-    """Returns how many feature cells a side of so many pixels has at output stride 16."""
-    return (side - 1) // STRIDE + 1
+def feature_cells(side: int, stride: int = STRIDE) -> int:
+    """Returns how many feature cells a side of so many pixels has at an output stride."""
+    return (side - 1) // stride + 1
+
+
+def rates_along(cell: Cell, axis: int) -> list[int]:
+    """Returns the atrous rates of a cell along the height (0) or the width (1), in cells at output stride 16."""
+    return [branch.operation.rate[axis] for branch in cell.branches if isinstance(branch.operation, AtrousConv)]
 
 
 def fitted_rates(rates: Sequence[int], cells: int) -> tuple[int, ...]:
     """Returns the rates whose outer taps see features in enough places of a side of `cells`; the smallest at least."""
     return tuple(rate for rate in rates if rate <= (1 - LEAST_SEEN) * cells) or (min(rates),)
+
+
+def untrained_rates(rates: Iterable[int], cells: int) -> list[int]:
+    """Returns those of the rates whose outer taps hardly see features along a side of `cells`, in ascending order."""
+    return sorted({rate for rate in rates if rate > (1 - HARDLY_SEEN) * cells})
 
 
 def fitted_aspp_rates(cells: int) -> tuple[int, ...]:
@@ -33,7 +46,7 @@ def fitted_aspp_rates(cells: int) -> tuple[int, ...]:
 
 
 def aspp_cell(rates: Iterable[int]) -> Cell:
-    """Returns ASPP with the given rates: a 1x1, an atrous convolution a rate, and image pooling, all on the backbone."""
+    """Returns ASPP with the given rates: a 1x1, an atrous convolution a rate, and image pooling, side by side."""
     atrous = [AtrousConv((rate, rate)) for rate in rates]
     return Cell(tuple(Branch(-1, operation) for operation in (Conv1x1(), *atrous, PyramidPooling((1, 1)))))
 
@@ -46,15 +59,12 @@ def aspp_name(rates: Iterable[int]) -> str:
 
 def aspp_of_name(name: str) -> Cell | None:
     """Returns the ASPP that a name such as 'aspp_3_6_9' stands for; None for other names."""
-    rates = name.removeprefix(ASPP_PREFIX).split("_")
-    if not name.startswith(ASPP_PREFIX) or not all(
-        rate.isascii() and rate.isdigit() and int(rate) > 0 for rate in rates
-    ):
+    if not re.fullmatch(rf"{ASPP_PREFIX}[1-9][0-9]{{0,2}}(_[1-9][0-9]{{0,2}}){{0,9}}", name):
         return None
-    return aspp_cell(int(rate) for rate in rates)
+    return aspp_cell(int(rate) for rate in name.removeprefix(ASPP_PREFIX).split("_"))
 
 
 def name_of_aspp(cell: Cell) -> str | None:
     """Returns the name of an ASPP of any rates; None for another cell."""
-    rates = [branch.operation.rate[0] for branch in cell.branches if isinstance(branch.operation, AtrousConv)]
+    rates = rates_along(cell, 0)
     return aspp_name(rates) if rates and cell.digest() == aspp_cell(rates).digest() else None

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from deeplab_dpc import files
 from deeplab_dpc.arch.cell import Cell
+from deeplab_dpc.arch.fitting import aspp_of_name, name_of_aspp
 from deeplab_dpc.arch.genotype import Genotype
 from deeplab_dpc.errors import UserError
 
@@ -46,12 +47,21 @@ def load_cell(name_or_path: str | os.PathLike[str]) -> Cell:
         print(load_cell("dpc_top1").describe())
 
     Args:
-      name_or_path: 'dpc_top1' (the published cell), 'aspp', 'psp', 'conv1x1', or a file as a search writes it.
+      name_or_path: 'dpc_top1' (the published cell), 'aspp', 'aspp_3_6_9' (ASPP with other rates), 'psp', 'conv1x1', or
+        a file as a search writes it.
 
     Raises:
       UserError: if there is neither, or if the file holds no valid cell.
     """
-    return _load(name_or_path, "cell", shipped_cells(), Cell.from_json)
+    aspp = aspp_of_name(os.fspath(name_or_path))
+    return _load(name_or_path, "cell", shipped_cells(), Cell.from_json) if aspp is None else aspp
+
+
+def name_of_cell(cell: Cell) -> str | None:
+    """Returns the name that `load_cell` knows a cell by, such as 'psp' or 'aspp_3_6_9'; None if it has none."""
+    digest = cell.digest()
+    known = next((name for name, shipped in shipped_cells().items() if shipped.digest() == digest), None)
+    return known or name_of_aspp(cell)
 
 
 def load_cells(names: Iterable[str], flag: str) -> list[tuple[str, Cell]]:

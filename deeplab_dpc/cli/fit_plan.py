@@ -7,9 +7,11 @@ has measured what trainings and evaluations take.
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from deeplab_dpc.arch.fitting import ASPP_RATES, aspp_name, fitted_aspp_rates
 from deeplab_dpc.cli.fit_schedule import (
     ALONE_SHARE,
     BASELINE_SHARE,
@@ -25,7 +27,6 @@ from deeplab_dpc.cli.fit_schedule import (
 
 MAX_CROP_CPU, MAX_CROP = 321, 513  # pixels; what is rehearsed
 LEAST_CROP = 225  # pixels; in less, whole images look another way to the network than what it was trained on
-RATES, RATES_CELLS = (6, 12, 18), 21  # of ASPP, and the feature cells of a crop that they need
 LEAST_LEARNING = 10  # steps that are planned even where no time is left
 LEAST_STEPS = 200  # of all trainings of the network that ships; rather than fewer, the crop is smaller
 BATCHES = {16: 5000, 8: 600, 4: 0}  # batch by the steps that it has to leave
@@ -36,7 +37,7 @@ LEAST_VAL_IMAGES = 8
 LEAST_CONTEST_STEPS, LEAST_TWO_ROUNDS, LEAST_TWO_SEEDS = 50, 200, 400
 OF_BASELINE = 0.3  # of the baseline's steps, that more finalists than the fewest must leave to each
 FINALISTS = (8, 6, 5, 4, 3)  # numbers that are tried in turn, warm starts among them
-WARM_STARTS = ("aspp", "conv1x1", "dpc_top1", "psp")
+BESIDE_ASPP = ("conv1x1", "dpc_top1", "psp")  # warm starts
 OF_SEARCH = (
     "search",
     "warm_starts",
@@ -141,7 +142,7 @@ def time_choices(
     _rates(chooser, batch, learning / step)
     choose("label_weights", "", "none; the report says so if a rare class is recognised badly")
     each = measured.start_seconds + evaluation_seconds(data, measured)
-    searching = search_choices(data, learning, step, each, given)
+    searching = search_choices(data, learning, step, each, given, chooser.choices["atrous_rates"].value)
     share = BASELINE_SHARE if searching["search"].value else ALONE_SHARE
     by_time = max(1, int(share * learning / step))
     by_epochs = max(1, round(BASELINE_EPOCHS * data.train / batch))
@@ -188,10 +189,10 @@ def _crop(
 def _aspp(crop: tuple[int, int], data: Fingerprint, alignment: int, chooser: _Chooser) -> None:
     """Chooses the rates of ASPP: taps that see nothing but padding in a crop are not trained, and active in images."""
     cells = (min(crop) - 1) // alignment + 1
-    if cells >= RATES_CELLS or min(crop) >= min(data.largest_size):
-        chooser.choose("atrous_rates", ",".join(map(str, RATES)), "of the baseline's ASPP, the published ones")
+    rates = fitted_aspp_rates(cells)
+    if rates == ASPP_RATES or min(crop) >= min(data.largest_size):
+        chooser.choose("atrous_rates", ",".join(map(str, ASPP_RATES)), "of the baseline's ASPP, the published ones")
         return
-    rates = [max(1, round(rate * cells / RATES_CELLS)) for rate in RATES]
     reason = f"of the baseline's ASPP; larger ones would see padding alone in the {cells} feature cells of a crop"
     chooser.choose("atrous_rates", ",".join(map(str, rates)), reason)
 
@@ -214,7 +215,9 @@ def _rates(chooser: _Chooser, batch: int, steps: float) -> None:
     chooser.choices["baseline_learning_rate"] = Choice(chooser.given.get("base_learning_rate", first), reason)
 
 
-def search_choices(data: Fingerprint, learning: float, step: float, each: float, given: Given) -> Choices:
+def search_choices(
+    data: Fingerprint, learning: float, step: float, each: float, given: Given, rates: str = "6,12,18"
+) -> Choices:
     """Returns whether there is a search, with the reason, and if so its size and its contest's.
 
     Args:
@@ -223,6 +226,7 @@ def search_choices(data: Fingerprint, learning: float, step: float, each: float,
       step: seconds.
       each: seconds of the start and the evaluation of a finalist.
       given: flags of the command line by name.
+      rates: atrous rates of the baseline's ASPP, which is a warm start.
     """
     chooser = _Chooser(given)
     learning = max(0.0, learning - SEARCH_STARTS * each)
@@ -230,7 +234,7 @@ def search_choices(data: Fingerprint, learning: float, step: float, each: float,
     if chooser.choose("search", finalists > 0, reason):
         # Several rounds start several trainings, which must not take longer than the steps.
         rich = steps if steps * step >= 2 * each else 0
-        _sizes(data, learning, max(finalists, min(FINALISTS)), rich, step, chooser)
+        _sizes(data, learning, max(finalists, min(FINALISTS)), rich, step, _aspp_of(rates), chooser)
     return chooser.choices
 
 
@@ -254,14 +258,21 @@ def _finalists(data: Fingerprint, learning: float, step: float, each: float) -> 
     return finalists, steps, f"the contest's {finalists} finalists can have about {steps:,} steps each"
 
 
-def _sizes(data: Fingerprint, learning: float, finalists: int, steps: int, step: float, chooser: _Chooser) -> None:
+def _aspp_of(rates: str) -> str:
+    found = re.findall(r"\d+", str(rates))
+    return aspp_name(map(int, found)) if found else "aspp"
+
+
+def _sizes(
+    data: Fingerprint, learning: float, finalists: int, steps: int, step: float, aspp: str, chooser: _Chooser
+) -> None:
     """Chooses how much is searched: cells, steps and views of the proxy, and the contest's rounds and seeds."""
     choose = chooser.choose
     seconds = SEARCH_SHARE * learning
-    warm = WARM_STARTS[: 2 if finalists < max(FINALISTS) else 4]
+    warm = (aspp, *BESIDE_ASPP)[: 2 if finalists < max(FINALISTS) else 4]
     warm_starts = str(choose("warm_starts", ",".join(warm), "known cells, which are finalists whatever their scores"))
-    if "aspp" not in warm_starts.split(","):
-        added = f"aspp,{warm_starts}"
+    if aspp not in warm_starts.split(","):
+        added = f"{aspp},{warm_starts}"
         chooser.choices["warm_starts"] = Choice(added, "given on the command line, and ASPP beside them", given=True)
     choose("rerank_top_k", finalists - len(warm), f"{finalists} finalists with the warm starts")
     proxy_steps = 100 if seconds < 120 else 200 if seconds < 600 else 400 if seconds < 3600 else 1000

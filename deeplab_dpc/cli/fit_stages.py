@@ -176,7 +176,8 @@ class Fit:
         """Plans the search again, by what the baseline took."""
         learning = (self.stages.left - self._reserve(plan) - plan.notes["start_seconds"]) / (1 - BASELINE_SHARE)
         before, step = plan["search"], plan.notes["step_seconds"]
-        found = search_choices(plan.data, max(0.0, learning), step, self._each(plan), self.given)
+        each, rates = self._each(plan), plan["atrous_rates"]
+        found = search_choices(plan.data, max(0.0, learning), step, each, self.given, rates)
         plan.replace(OF_SEARCH, found)
         if plan["search"] != before:
             now = "a search after all" if plan["search"] else "no search"

@@ -29,7 +29,7 @@ def main(values: flags.FlagValues) -> None:
         local_workers.end_with_parent()
     request = Request.from_flags(values)
     if not is_child:
-        request.say_what_has_no_effect()
+        request.say_what_was_chosen()
     if values.propose_only:
         from deeplab_dpc.cli.search_proposal import propose
 

@@ -3,10 +3,11 @@
 import dataclasses
 import os
 import pathlib
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from absl import flags
 
+from deeplab_dpc.arch.fitting import aspp_name, feature_cells, fitted_aspp_rates, fitted_rates
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.quiet import quiet_imports
 from deeplab_dpc.cli.search_checks import check_request
@@ -44,6 +45,23 @@ OPTIONS_OF_ASPP = (
 )
 
 
+def _fitted(values: flags.FlagValues, config: SearchConfig, dataset: Dataset) -> SearchConfig:
+    """Returns the configuration with rates of the space, and of the warm start ASPP, that the training crops can train.
+
+    What is given stays. ASPP stays where the crops are as large as the images, so that training sees the same padding.
+    """
+    alignment = flag_groups.model_config(values, dataset.info.num_classes).alignment
+    crop = min(flag_groups.data_config(values, dataset, alignment).train_crop_size)
+    cells = feature_cells(crop)
+    changes: dict[str, Any] = {}
+    if values["cell_rates"].using_default_value:
+        changes["cell_rates"] = fitted_rates(config.cell_rates, cells)
+    if values["warm_starts"].using_default_value and crop < min(dataset.info.max_size[values.train_split]):
+        aspp = aspp_name(fitted_aspp_rates(cells))
+        changes["warm_starts"] = tuple(aspp if name == "aspp" else name for name in config.warm_starts)
+    return dataclasses.replace(config, **changes)
+
+
 @dataclasses.dataclass(frozen=True)
 class Request:
     """The flags of a search.
@@ -78,6 +96,8 @@ class Request:
         if values.restore_moving_averages and not values.tf_initial_checkpoint:
             raise UserError("--restore_moving_averages is for --tf_initial_checkpoint; give that too.")
         dataset = find_dataset(values.data_dir, values.dataset, values.classes) if values.data_dir else None
+        if dataset is not None:
+            config = _fitted(values, config, dataset)
         if dataset is None and values.feature_cache and config.rerank_top_k and values.mode == "search":
             raise UserError("--data_dir is required for the contest; pass --rerank_top_k=0 to go without.")
         trains = values.mode in ("search", "fidelity") and not values.propose_only
@@ -88,13 +108,24 @@ class Request:
         check_request(values, config, service, dataset)
         return cls(values, pathlib.Path(values.workdir), config, service, dataset)
 
-    def say_what_has_no_effect(self) -> None:
-        """Prints which flags of the network are given and change nothing, so that train.py's flagfile can be used."""
+    def say_what_was_chosen(self) -> None:
+        """Prints which flags of the network change nothing, and what of the search's was fitted to the crops."""
         given = [f"--{name}" for name in OPTIONS_OF_ASPP if not self.values[name].using_default_value]
         if given:
             console.print(
                 f"{', '.join(given)}: no effect here, since every finalist is a cell in place of DeepLab's ASPP; the "
                 "cell aspp, with rates 6, 12 and 18, stands for it."
+            )
+        default, config = SearchConfig(), self.config
+        fitted = []
+        if config.cell_rates != default.cell_rates and self.values["cell_rates"].using_default_value:
+            fitted.append(f"--cell_rates={','.join(map(str, config.cell_rates))}")
+        if config.warm_starts != default.warm_starts and self.values["warm_starts"].using_default_value:
+            fitted.append(f"--warm_starts={','.join(config.warm_starts)}")
+        if fitted:
+            console.print(
+                f"{' and '.join(fitted)} by the size of the crops: at larger rates most of what an outer tap of a "
+                "convolution sees there is padding; give the flags for others."
             )
 
     def model_config(self, num_classes: int) -> ModelConfig:

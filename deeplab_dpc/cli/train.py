@@ -9,6 +9,7 @@ import math
 from absl import flags
 
 from deeplab_dpc.api.training import validator_of
+from deeplab_dpc.arch.fitting import STRIDE, feature_cells, fitted_aspp_rates, rates_along, untrained_rates
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.describe import description, print_description
 from deeplab_dpc.cli.devices import devices_from_flags
@@ -40,8 +41,36 @@ def main(values: flags.FlagValues) -> None:
     if values.dry_run:
         _dry_run(model_config, data, config, dataset, values.json)
         return
+    warning = _untrained_taps(model_config, data.train_crop_size, dataset.info.max_size[data.train_split])
+    if warning:
+        console.print(warning)
     devices = devices_from_flags(values)
     train(values.workdir, model_config, data, config, dataset, validator_of(model_config, config, dataset), devices)
+
+
+def _untrained_taps(model: ModelConfig, crop: tuple[int, int], largest: tuple[int, int]) -> str:
+    """Returns a warning of atrous rates that see hardly more than padding in crops, and features in whole images."""
+    cell = model.dense_prediction_cell
+    stride = model.output_stride if cell is None else STRIDE
+    found: set[int] = set()
+    sides = []
+    for axis, (side, whole) in enumerate(zip(crop, largest, strict=True)):
+        cells, of_image = feature_cells(side, stride), feature_cells(whole, stride)
+        rates = model.atrous_rates if cell is None else rates_along(cell, axis)
+        untrained = untrained_rates(rates, cells)
+        sides.append(cells)
+        if of_image > cells:
+            found.update(untrained)
+    if not found:
+        return ""
+    shown = ", ".join(map(str, sorted(found)))
+    smaller = ",".join(str(rate * STRIDE // stride) for rate in fitted_aspp_rates(feature_cells(min(crop))))
+    instead = f"--atrous_rates={smaller}" if cell is None else "a cell of smaller rates"
+    return (
+        f"The crops have {sides[0]} x {sides[1]} feature cells, of which the outer taps of a convolution with atrous "
+        f"rate {shown} see hardly anything but padding: they stay untrained, and see features in whole images. Larger "
+        f"--train_crop_size or {instead} may give a much better network."
+    )
 
 
 def _steps_of_epochs(values: flags.FlagValues, dataset: Dataset, split: str) -> dict[str, int]:

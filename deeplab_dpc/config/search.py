@@ -25,7 +25,9 @@ class SearchConfig(Config):
     Attributes:
       num_candidates: cells to score by proxy, beside the warm starts.
       num_branches: of each cell.
-      cell_rates: atrous rates that the cells may have, in feature-map cells at output stride 16, each for either side.
+      cell_rates: atrous rates that the cells may have, in feature-map cells at output stride 16, each for either side;
+        by default those of the paper (1, 3, 6, 9, 12, 15, 18, 21) at which an outer tap sees features, and no padding,
+        in 40 % or more of the places along the shorter side of a training crop.
       cell_grids: grids of pyramid pooling that the cells may have, each for either side.
       max_params: most weights and biases of a cell with its projection.
       max_madds: most multiply-adds of a cell with its projection, on features of the scoring split's size.
@@ -43,7 +45,8 @@ class SearchConfig(Config):
       lookahead: a candidate is drawn when the scores of all but the last lookahead - 1 before it are known, and from
         those alone; so many candidates are scored at a time at most. For the same scores the draws do not depend on the
         number of workers.
-      warm_starts: names or files of cells that are scored first; neighbours of those in the space may be drawn.
+      warm_starts: names or files of cells that are scored first; neighbours of those in the space may be drawn. By
+        default ASPP has smaller rates where training crops have fewer than 21 feature cells a side and images more.
       proxy_steps: of the training on features of the backbone.
       proxy_batch_size: images a step.
       proxy_learning_rate: at the start; poly decay.

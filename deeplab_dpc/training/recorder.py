@@ -162,9 +162,8 @@ class Recorder(keras.callbacks.Callback):
             total = self._total
             left = datetime.timedelta(seconds=round((total - step) * seconds))
             epoch = f"  epoch {row['epoch']:.1f}" if "epoch" in row else ""
-            plain = (
-                f" ({row['loss'] - row['weight_decay']:.4f} of it not weight decay)" if "weight_decay" in row else ""
-            )
+            decay = row.get("weight_decay", 0.0)
+            plain = f" ({row['loss'] - decay:.4f} without weight decay)" if decay else ""
             console.print(
                 f"step {step}/{total}{epoch}  loss {row['loss']:.4f}{plain}  gradient norm {row['gradient_norm']:.3f}  "
                 f"rate {row['learning_rate']:.3g}  {seconds:.3f} s/step  "

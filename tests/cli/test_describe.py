@@ -4,9 +4,10 @@ import json
 
 import pytest
 
+from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.cli.flags import train as flags_of_train
 from deeplab_dpc.cli.main import execute, parse
-from deeplab_dpc.cli.train import _steps_of_epochs
+from deeplab_dpc.cli.train import _steps_of_epochs, _untrained_taps
 from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.run_config import open_run
 
@@ -56,6 +57,24 @@ def test_epochs_and_steps_are_not_given_together(shapes, capsys):
     assert message in capsys.readouterr().err
     assert execute("train", [*argv[:-1], "--training_number_of_epochs=0"]) == 2
     assert "--training_number_of_epochs must be a number greater than 0, got 0." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "crop", "rates", "instead"),
+    [
+        ({"atrous_rates": (6, 12, 18)}, (257, 257), "rate 18 see", "--atrous_rates=5,10,15"),
+        ({"atrous_rates": (6, 12, 18)}, (321, 321), None, None),
+        ({"atrous_rates": (12, 24, 36), "output_stride": 8}, (257, 257), "rate 36 see", "--atrous_rates=10,20,30"),
+        ({"atrous_rates": (6, 12, 18)}, (257, 481), "rate 18 see", "--atrous_rates=5,10,15"),
+        ({"dense_prediction_cell": load_cell("dpc_top1")}, (321, 321), "rate 21 see", "a cell of smaller rates"),
+        ({"dense_prediction_cell": load_cell("dpc_top1")}, (321, 481), None, None),  # 21 along the width, of 31 cells
+        ({"atrous_rates": (6, 12, 18)}, (369, 481), None, None),
+    ],
+)
+def test_rates_that_crops_cannot_train_are_named(changes, crop, rates, instead):
+    """On images of 360 x 480, as CamVid's."""
+    said = _untrained_taps(ModelConfig(num_classes=3, **changes), crop, (360, 480))
+    assert (rates in said and instead in said) if rates else said == ""
 
 
 def test_options_that_a_backbone_lacks_are_named(capsys):

@@ -4,7 +4,11 @@ import json
 
 import pytest
 
-from deeplab_dpc.cli.main import execute
+from deeplab_dpc.arch.operations.atrous_conv import RATES
+from deeplab_dpc.cli.flags import search as search_flags
+from deeplab_dpc.cli.main import execute, parse
+from deeplab_dpc.cli.search_job import Request
+from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.search.proxy import feature_writer
 from deeplab_dpc.search.scored import ProxyScore
 
@@ -175,3 +179,30 @@ def test_mistake_is_found_before_features_are_computed(search, shapes, tmp_path,
     assert (status, len(said.strip().splitlines())) == (2, 1)
     assert message in said
     assert not (tmp_path / "S").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "rates", "aspp"),
+    [
+        ([], (1, 3), "aspp"),  # crops as large as the images, 5 cells a side
+        (["--train_crop_size=33,33"], (1,), "aspp_1_2_3"),
+        (["--train_crop_size=33,33", "--cell_rates=1,21"], (1, 21), "aspp_1_2_3"),
+        (["--train_crop_size=33,33", "--warm_starts=psp,aspp"], (1,), "aspp"),
+    ],
+)
+def test_rates_of_the_space_and_of_aspp_are_fitted_to_the_crops(flags, rates, aspp, shapes, tmp_path, capsys):
+    values = parse(search_flags, "search", [f"--data_dir={shapes.path}", f"--workdir={tmp_path / 'S'}", *flags])
+    request = Request.from_flags(values)
+    assert request.config.cell_rates == rates
+    assert aspp in request.config.warm_starts
+    request.say_what_was_chosen()
+    said = capsys.readouterr().out
+    assert ("--cell_rates=1 " in said) == (rates == (1,))
+    assert ("aspp_1_2_3" in said) == (aspp != "aspp")
+
+
+def test_space_of_the_paper_stays_for_its_crops(shapes):
+    """At 769 pixels nothing is cut."""
+    crop = ["--train_crop_size=769,769"]
+    request = Request.from_flags(parse(search_flags, "search", [f"--data_dir={shapes.path}", "--workdir=S", *crop]))
+    assert (request.config.cell_rates, request.config.warm_starts) == (RATES, SearchConfig().warm_starts)

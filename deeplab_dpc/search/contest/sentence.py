@@ -1,7 +1,8 @@
 """The result of a search in one sentence: what is best, by how much over what, and how sure that is."""
 
 from deeplab_dpc.arch.cell import Cell
-from deeplab_dpc.arch.library import shipped_cells
+from deeplab_dpc.arch.fitting import ASPP_PREFIX
+from deeplab_dpc.arch.library import name_of_cell
 from deeplab_dpc.search import words
 from deeplab_dpc.search.contest.decision import CLEAR
 from deeplab_dpc.search.contest.outcome import ContestOutcome, Difference, Standing
@@ -39,22 +40,28 @@ def sentence(result: SearchResult) -> str:
 
 def title(scored: Scored) -> str:
     """Returns what a cell is called: a warm start by its known name, a found one by its number and its branches."""
-    known = _known_name(scored.cell)
+    known = name_of_cell(scored.cell)
     if known is not None:
         found = "" if scored.name == known else f", found as {scored.name}"
-        return f"{TITLES.get(known, known)} ({known}{found})"
+        return f"{_of_known(known)} ({known}{found})"
     return f"{scored.name} ({scored.cell.summary()})"
 
 
-def _known_name(cell: Cell) -> str | None:
-    digest = cell.digest()
-    return next((name for name, shipped in shipped_cells().items() if shipped.digest() == digest), None)
+def _of_known(name: str) -> str:
+    if name.startswith(ASPP_PREFIX):
+        return f"ASPP with rates {name.removeprefix(ASPP_PREFIX).replace('_', ', ')}"
+    return TITLES.get(name, name)
+
+
+def _is_aspp(cell: Cell) -> bool:
+    name = name_of_cell(cell)
+    return name is not None and (name == ASPP or name.startswith(ASPP_PREFIX))
 
 
 def _over(contest: ContestOutcome, winner: Standing) -> list[str]:
     """By how much over ASPP and over the runner-up, in words, as far as a complete round says so."""
     others = [standing for standing in contest.standings if standing is not winner]
-    aspp = next((one for one in others if _known_name(one.scored.cell) == ASPP), None)
+    aspp = next((one for one in others if _is_aspp(one.scored.cell)), None)
     runner_up = others[0] if others else None
     said = []
     for standing in dict.fromkeys(one for one in (aspp, runner_up) if one is not None):
