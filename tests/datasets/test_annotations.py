@@ -261,7 +261,9 @@ def test_rectangles_circles_ellipses_and_masks_of_labelme_and_cvat(own):
         '<box label="box" xtl="12" ytl="14" xbr="20" ybr="20" rotation="90"/>'
     )
     text = (
-        cvat({name: [] for name in IMAGES}, ("box", "disc", "patch")).replace("<tag", f"{areas}<tag").replace("sign", "box")
+        cvat({name: [] for name in IMAGES}, ("box", "disc", "patch"))
+        .replace("<tag", f"{areas}<tag")
+        .replace("sign", "box")
     )
     (own.root / "x.xml").write_text(text)
     found = labels_of(own.build(own.root / "x.xml", overwrite=True))
