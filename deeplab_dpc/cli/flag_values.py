@@ -27,7 +27,7 @@ def wrong_value(error: ValueError | flags.Error, values: flags.FlagValues) -> st
     if found := _SWITCH_WITH_VALUE.match(sentence):
         return f"--no{found[1]} takes no value; give --{found[1]}=true or --{found[1]}=false."
     found = _OF_FLAG.match(sentence)
-    name = found and (found[1] or found[2])
+    name = str(found[1] or found[2]) if found else ""
     if not found or name not in values:
         return sentence
     wanted = _wanted(values[name])

@@ -55,7 +55,8 @@ def annotated_examples(
     keys = {_parts(name)[-1] for name in tree.files("", IMAGE_SUFFIXES)}
     numbered = None if given is None else tuple(name for name in given.names if name.lower() not in BACKGROUNDS)
     source = open_annotations(kind, labels, images, keys, numbered, skip_bad, only)
-    classes, meaning = _classes(source, given, f"The annotations {labels.title(only) if only else labels.path}")
+    where = f"The annotation file {labels.title(only)}" if only else f"The folder of annotations {labels.path}"
+    classes, meaning = _classes(source, given, where)
     splits = _splits(source, images, tree, draw, skip_bad)
     return classes, {
         split: [_example(pair, images, source, meaning) for pair in pairs] for split, pairs in splits.items()
@@ -71,7 +72,7 @@ def _classes(source: AnnotationSource, given: ClassesFile | None, where: str) ->
         ordered = (background, *(name for name in names if name != background))
         check_names(ordered, where)
         if len(ordered) > _MAX_CLASSES:
-            raise UserError(f"{where} have more than {_MAX_CLASSES - 1} classes.")
+            raise UserError(f"{where} has more than {_MAX_CLASSES - 1} classes.")
         console.print(f"Classes: {', '.join(ordered)}; pixels that no shape covers are {background}.")
         classes = Classes(ordered, _palette(ordered, source.palette), DEFAULT_IGNORE_LABEL, are_own=True)
         outside = BACKGROUND
@@ -85,7 +86,7 @@ def _classes(source: AnnotationSource, given: ClassesFile | None, where: str) ->
     ids |= {name: outside for name in names if name.lower() in BACKGROUNDS and outside != classes.ignore_label}
     if unknown := sorted(name for name in source.used if name not in ids):
         raise UserError(
-            f"{where} have the class {unknown[0]!r}, which is none of --classes ({', '.join(ordered)}); name it there."
+            f"{where} has the class {unknown[0]!r}, which is none of --classes ({', '.join(ordered)}); name it there."
         )
     if ignores or outside == classes.ignore_label:
         classes = Classes(

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from deeplab_dpc.data.image_files import MAX_SIDE
+from deeplab_dpc.datasets.coco_json import MAX_PIXELS
 from deeplab_dpc.datasets.coco_masks import as_numbers
 from deeplab_dpc.datasets.label_pictures import read_label
 from deeplab_dpc.datasets.outlines import Ellipse, Patch, Polygon, Shape, box
@@ -52,12 +54,17 @@ def read_labelme(data: bytes, title: str) -> LabelmeFile:
     if not isinstance(value, dict) or not isinstance(value.get("shapes"), list):
         raise UserError(f"{where} is not laid out as labelme's: it has no list 'shapes'.")
     size = value.get("imageHeight"), value.get("imageWidth")
-    if not all(side is None or (type(side) is int and side > 0) for side in size):
+    if not all(side is None or (type(side) is int and 0 < side <= MAX_SIDE) for side in size):
         raise UserError(f"{where} has the image size {shown(size)}, which is none; remove imageHeight and imageWidth.")
     path = value.get("imagePath")
     name = pathlib.PureWindowsPath(path).name if isinstance(path, str) else ""  # both kinds of slash
     shapes = tuple(_shape(entry, number, title) for number, entry in enumerate(value["shapes"], start=1))
-    return LabelmeFile(name, None if None in size else size, shapes)  # type: ignore[arg-type]
+    height, width = size
+    if height is None or width is None:
+        return LabelmeFile(name, None, shapes)
+    if height * width > MAX_PIXELS:
+        raise UserError(f"{where} has the image size {width} x {height}, more than {MAX_PIXELS:,} pixels.")
+    return LabelmeFile(name, (height, width), shapes)
 
 
 def _without_image(entry: dict[str, Any]) -> dict[str, Any]:

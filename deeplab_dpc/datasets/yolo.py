@@ -21,6 +21,7 @@ NAME_FILES = ("classes.txt", "obj.names", "labels.txt")
 YAML_SUFFIXES = (".yaml", ".yml")
 _MAX_YAML = 2**20  # bytes
 _TOLERANCE = 0.01  # by which rounding may leave the image, in shares of it
+_NAMES = re.compile(rb"^[\"']?names[\"']?\s*:", re.MULTILINE)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -108,9 +109,14 @@ def _text(path: pathlib.Path) -> str:
 
 
 def _names_of_yaml(path: pathlib.Path) -> list[str] | None:
-    """Returns `names` of a YAML file, a list or names by number; None if it has none."""
+    """Returns `names` of a YAML file, a list or names by number; None if it has none, whatever else it holds."""
+    if not path.is_file() or path.stat().st_size > _MAX_YAML:
+        return None
     try:
-        value: Any = yaml.safe_load(bytes(read_file(path, _MAX_YAML)))
+        data = bytes(read_file(path, _MAX_YAML))
+        if not _NAMES.search(data):
+            return None
+        value: Any = yaml.safe_load(data)
     except OSError as error:
         raise UserError(f"The YAML file {path} cannot be read: {error.strerror}.") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:

@@ -82,7 +82,7 @@ def _of_class(name: str, i: int, counts: ImageCounts, sums: ClassSums, known: Ci
     images = int((counts.labelled[:, i] > 0).sum())
     what = f"{name} has IoU {100 * float(sums.per_class_iou()[i]):.1f} %"
     if not predicted:
-        what = f"{name} has IoU 0: it is never predicted, and {labelled:,} pixels of {images:,} images show it"
+        what = f"{name} has IoU 0: it is never predicted, and {labelled:,} pixels of {_images(images)} it"
     if share == 0:
         return f"{what}; it has 0 pixels in train, so that it cannot be learned: add images that show it."
     causes = _causes(share, math.sqrt(labelled / images), known)
@@ -94,6 +94,10 @@ def _of_class(name: str, i: int, counts: ImageCounts, sums: ClassSums, known: Ci
             "longer"
         ]
     return f"{what}; {'; '.join(causes)}."
+
+
+def _images(count: int) -> str:
+    return f"{count:,} images show" if count > 1 else "1 image shows"
 
 
 def _causes(share: float | None, side: float, known: Circumstances) -> list[str]:

@@ -213,7 +213,7 @@ def test_given_classes_go_by_their_names_and_without_a_background_the_rest_is_ig
     assert_labels(dataset, ("sign", "road", "car"), start=255)
     assert dataset.info.allow_absent_classes
     assert "Pixels that no shape covers are ignored, since none of --classes is called" in capsys.readouterr().out
-    with pytest.raises(UserError, match=r"have the class 'sign', which is none of --classes \(background, car, road\)"):
+    with pytest.raises(UserError, match=r"has the class 'sign', which is none of --classes \(background, car, road\)"):
         own.build(classes="background,car,road", overwrite=True)
 
 
@@ -362,6 +362,7 @@ ENTITY = '<!DOCTYPE a [<!ENTITY b "x"><!ENTITY c "&b;&b;&b;">]>'
             labelme([(CAR, CUP)], "a.png", imageWidth=30),
             r"a\.png is 32 x 24 pixels but its label .* is 30 x 24",
         ),
+        ("a.json", labelme([], "a.png", imageWidth=10**9), r"a\.json has the image size \(24, 1000000000\), which is"),
         ("a.json", labelme([("", CUP)], "a.png"), r"The shape 1 of .*a\.json cannot be used: it has no label"),
         ("z.json", labelme([(CAR, CUP)], "z.png"), r"z\.json: 1 image with annotations in .*labels that are not in"),
     ],
@@ -401,7 +402,7 @@ def test_yolo_without_names_needs_classes_in_the_order_of_its_numbers(own):
     (own.root / "data.yaml").write_text("names: [car\n")
     with pytest.raises(UserError, match=r"The YAML file .*data\.yaml is damaged"):
         own.build()
-    (own.root / "data.yaml").unlink()
+    (own.root / "data.yaml").write_text("of: {{ another program }}\n")
     with pytest.raises(UserError, match=r"no file beside them says their names; put data\.yaml or classes\.txt there"):
         own.build()
     assert_labels(own.build(classes="background,car,road,sign"))
