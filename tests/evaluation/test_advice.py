@@ -32,7 +32,7 @@ def test_rare_and_small_class_that_is_never_predicted():
     known = Circumstances("val", [0.8, 0.004, 0.196], has_decoder=False)
     (line,) = advice(NAMES, bad(64, 0, 0), known)
     assert line == (
-        "pole has IoU 0: it is never predicted, and 64 pixels of 1 image show it; it is rare, 0.40 % of the labelled "
+        "pole has IoU 0: it is never predicted, and 64 pixels of 1 image shows it; it is rare, 0.40 % of the labelled "
         "pixels of train: --label_weights (check_data suggests some), or more images that show it; it is small, a "
         "square of 0.5 feature cells a side: --decoder_output_stride=4, larger images (--min_resize_value) or "
         "--output_stride=8."
