@@ -5,7 +5,7 @@ import re
 from absl import flags
 
 WHOLE_NUMBER, NUMBER, SWITCH = "a whole number", "a number", "true or false"
-WHOLE_NUMBERS, NUMBERS = "whole numbers, as 1,2", "numbers, as 0.5,1"
+WHOLE_NUMBERS, NUMBERS = "whole numbers (1,2)", "numbers (0.5,1)"
 SIZE = "HEIGHT,WIDTH in pixels"
 _OF_FLAG = re.compile(r"^flag --(\w+)=|^Missing value for flag -{0,2}(\w+)$")
 _SWITCH_WITH_VALUE = re.compile(r"^--no(\w+)(?:=.*)? does not take an argument$", re.DOTALL)

@@ -136,7 +136,7 @@ def test_help_lists_the_flags(command, capsys):
         (
             "export",
             ["--export_dir=x", "--checkpoint_path=nowhere", "--num_classes=2", "--atrous_rates=6,many"],
-            "--atrous_rates must be integers, got 6,many",
+            "--atrous_rates must be whole numbers (1,2), got 6,many",
         ),
         ("build_folder", ["--images=i", "--labels=l", "--classes=c"], "--data_dir is required"),
     ],

@@ -32,7 +32,7 @@ def test_wrong_values_get_one_sentence(capsys, command, argument, sentence):
         ("--input_size=a,b", "--input_size must be HEIGHT,WIDTH in pixels, got a,b."),
         ("--input_size=", "--input_size must be HEIGHT,WIDTH in pixels, got nothing."),
         ("--input_size=33", "--input_size must be HEIGHT,WIDTH in pixels, got 33."),
-        ("--atrous_rates=6,x", "--atrous_rates must be whole numbers, as 1,2, got 6,x."),
+        ("--atrous_rates=6,x", "--atrous_rates must be whole numbers (1,2), got 6,x."),
     ],
 )
 def test_lists_of_numbers_get_one_sentence(capsys, argument, sentence):
