@@ -8,6 +8,7 @@ pixels away from all middles, so that whoever rounds edges to a fifth of a pixel
 import base64
 import io
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -308,6 +309,39 @@ def test_yolo_as_roboflow_packs_it(tmp_path, capsys):
     assert dataset.info.splits == {"train": 1, "val": 1}
     np.testing.assert_array_equal(labels_of(dataset)["images/c.png"], expected(IMAGES["c"]))
     assert "The folder valid is taken as the split val." in capsys.readouterr().out
+
+
+def test_coco_of_several_files_goes_by_the_names_of_the_categories(own):
+    """As Roboflow packs it: a file beside the images of each split, whose numbers may differ."""
+    own.labels = own.images
+    for folder, names, categories in (("train", "ab", NAMES), ("valid", "c", (SIGN, CAR, ROAD))):
+        for name in names:
+            (own.images / f"{name}.png").unlink()
+            own.image(f"{folder}/{name}.png")
+        own.write(f"{folder}/_annotations.coco.json", coco({name: IMAGES[name] for name in names}, categories))
+    dataset = own.build(own.images, classes="background,car,road,sign")
+    assert dataset.info.splits == {"train": 2, "val": 1}
+    found = labels_of(dataset)
+    by_area = sorted(IMAGES["c"], key=lambda shape: -inside(shape[1]).sum())
+    np.testing.assert_array_equal(found["c.png"], expected(by_area))
+    own.write("copy.json", coco({"a": IMAGES["a"]}))
+    with pytest.raises(UserError, match=r"The image a\.png in .* is in another of the annotation files, too; leave"):
+        own.build(own.images, overwrite=True)
+
+
+@pytest.mark.parametrize("kind", ["labelme", "yolo", "cvat", "coco"])
+def test_archives_of_annotations(own, kind):
+    contents = {"cvat": ("x.xml", cvat(IMAGES)), "coco": ("x.json", coco(IMAGES))}
+    {"labelme": write_labelme, "yolo": write_yolo}.get(kind, lambda own: own.write(*contents[kind]))(own)
+    path = own.root / "exported.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(own.labels.iterdir()):
+            archive.write(file, f"exported/{file.name}")
+    if kind == "coco":
+        with pytest.raises(UserError, match=r"exported/x\.json are in an archive; unpack it, and give the file as"):
+            own.build(path)
+    else:
+        assert_labels(own.build(path))
 
 
 def test_annotations_beside_their_images(own):
