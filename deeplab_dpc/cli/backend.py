@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from deeplab_dpc.cli.flag_values import wrong_value
 from deeplab_dpc.errors import UserError
 
 BACKENDS = ("tensorflow", "jax")
@@ -31,13 +32,15 @@ def choose_backend(argv: Sequence[str]) -> None:
       argv: the flags of a command, those of its flagfiles among them; only --backend is looked at.
 
     Raises:
-      flags.Error: for an unknown backend.
-      UserError: if the backend is not installed, or Keras is imported already, with another one.
+      UserError: if the backend is not known or not installed, or Keras is imported already, with another one.
     """
     values = flags.FlagValues()
     values.set_gnu_getopt(True)  # Values of other flags, which may be arguments of their own, do not end the search.
     define_backend_flag(values)
-    values(["", *argv], known_only=True)
+    try:
+        values(["", *argv], known_only=True)
+    except flags.Error as error:
+        raise UserError(f"{wrong_value(error, values)} See --help.") from error
     backend = values.backend or os.environ.get(VARIABLE)
     if not backend:
         return

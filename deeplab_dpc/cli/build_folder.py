@@ -1,4 +1,4 @@
-"""Converts own data to records: images, label PNGs of the same names or a list of both, a classes file."""
+"""Converts own data to records: images, label PNGs of the same names, a list of both, or annotations."""
 
 from absl import flags
 
@@ -11,7 +11,7 @@ def main(values: flags.FlagValues) -> None:
     """Converts."""
     if not values.images and not values.list:
         raise UserError("--images or --list is required.")
-    flag_groups.required(values, "classes", "data_dir")
+    flag_groups.required(values, "data_dir")
     dataset = build_folder(
         values.images,
         values.labels,
@@ -23,5 +23,7 @@ def main(values: flags.FlagValues) -> None:
         pair_list=values.list,
         label_map=values.label_map,
         skip_bad=values.skip_bad,
+        labels_as=values.labels_as,
+        group_by=values.group_by,
     )
     builds.finish(dataset, values)

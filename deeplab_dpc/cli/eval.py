@@ -10,6 +10,7 @@ import numpy as np
 from absl import flags
 
 from deeplab_dpc.cli import flag_groups
+from deeplab_dpc.cli.eval_advice import circumstances
 from deeplab_dpc.cli.eval_compare import compare_runs
 from deeplab_dpc.cli.eval_repeatedly import evaluate_repeatedly
 from deeplab_dpc.cli.eval_submission import write_submission
@@ -22,13 +23,14 @@ from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.run_data import class_difference
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.evaluation.advice import advice
 from deeplab_dpc.evaluation.bootstrap import Bootstrap
 from deeplab_dpc.evaluation.branch_weights import branch_weights
 from deeplab_dpc.evaluation.evaluator import OnImage, evaluate
 from deeplab_dpc.evaluation.judging import Judge
 from deeplab_dpc.evaluation.measures import figures
 from deeplab_dpc.evaluation.pictures import write_pictures
-from deeplab_dpc.evaluation.report import Report, write_report
+from deeplab_dpc.evaluation.report import Report, ignored_class, write_report
 from deeplab_dpc.evaluation.stored import evaluation_folder
 from deeplab_dpc.evaluation.worst import WorstImages
 from deeplab_dpc.files import only_process, remove_partial
@@ -72,6 +74,7 @@ def _evaluate(
     dataset: Dataset,
     folder: pathlib.Path | None,
 ) -> Report:
+    known = circumstances(loaded, dataset, values.split)
     judge = Judge(dataset.info, judging)
     worst = WorstImages(dataset.info, values.worst_images) if values.worst_images else None
     observers: list[OnImage] = [judge.add, *([worst.add] if worst else [])]
@@ -92,6 +95,7 @@ def _evaluate(
         figures=tuple(figures(one, bootstrap) for one in measured),
         branch_weights=tuple(branch_weights(loaded.network)) if loaded.network is not None and cell else (),
         seconds=seconds,
+        advice=advice(dataset.info.class_names, measured[0].counts, known, ignored_class(dataset.info)),
     )
     print_report(report, cell)
     if folder is None:

@@ -40,6 +40,8 @@ def print_report(report: Report, cell: Cell | None) -> None:
     if ignored is not None:
         column = report.confusion.matrix[:, report.info.ignore_label]
         console.print(f"Labelled pixels predicted as the ignored class {ignored}: {int(column.sum())}.")
+    for line in report.advice:
+        console.print(f"Advice: {printable(line)}", soft_wrap=True)
 
 
 def print_comparison(title: str, names: tuple[str, str], comparison: Comparison) -> None:

@@ -17,6 +17,8 @@ from deeplab_dpc.cli.fit_classes import find_classes
 from deeplab_dpc.cli.fit_stages import Fit
 from deeplab_dpc.cli.fit_state import STATE_FILE, Stages, flag_text
 from deeplab_dpc.data.dataset_info import INFO_FILE
+from deeplab_dpc.datasets.annotation_kinds import PICTURES
+from deeplab_dpc.datasets.folder import labels_kind
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import only_process, require_folder
 from deeplab_dpc.run_config import CONFIG_FILE
@@ -49,12 +51,16 @@ def _check_sources(values: flags.FlagValues) -> None:
     if values.labels and not own:
         raise UserError("--labels needs --images, the images that they are the labels of.")
     if values.images and not values.labels and not values.list:
-        raise UserError(f"--labels is required: the folder of label PNGs for the images of --images={values.images}.")
+        raise UserError(
+            "--labels is required: the folder of label PNGs, or the annotations, of the images of "
+            f"--images={values.images}."
+        )
     for name in ("images", "labels", "list", "data_dir"):
         path = values[name].value
         if path and not pathlib.Path(path).exists():
             raise UserError(f"--{name}={path} does not exist; give the path of what is there.")
-    if values.images and values.labels and os.path.realpath(values.images) == os.path.realpath(values.labels):
+    is_shared = values.images and values.labels and os.path.realpath(values.images) == os.path.realpath(values.labels)
+    if is_shared and labels_kind(values.images, values.labels, values.labels_as) == PICTURES:
         raise UserError(
             f"--images and --labels are one folder, {values.images}; give as --labels the folder of the label PNGs."
         )

@@ -8,6 +8,8 @@ from PIL import Image
 
 from deeplab_dpc.console import console
 from deeplab_dpc.data.dataset_info import DEFAULT_IGNORE_LABEL
+from deeplab_dpc.datasets.annotation_kinds import PICTURES
+from deeplab_dpc.datasets.folder import labels_kind
 from deeplab_dpc.errors import UserError
 
 CLASSES_FILES = ("classes.json", "classes.txt")
@@ -16,14 +18,16 @@ MOST_CLASSES = 64  # that are counted and not named; more are rather ids of some
 CURE = "name the classes in the order of their ids, as in --classes=background,object"
 
 
-def find_classes(values: flags.FlagValues) -> str:
-    """Returns the value of --classes for build_folder.
+def find_classes(values: flags.FlagValues) -> str | None:
+    """Returns the value of --classes for build_folder; None where annotations name their classes.
 
     Raises:
       UserError: if it is not given and cannot be found.
     """
     if values.classes:
         return str(values.classes)
+    if values.images and values.labels and labels_kind(values.images, values.labels, values.labels_as) != PICTURES:
+        return None
     places = [pathlib.Path(place) for place in (values.labels, values.images) if place]
     for folder in dict.fromkeys(near for place in places for near in (place, place.parent)):
         for name in CLASSES_FILES:

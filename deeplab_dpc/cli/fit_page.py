@@ -6,12 +6,13 @@ from typing import Any
 from deeplab_dpc.cli.fit_plan_file import Plan
 from deeplab_dpc.cli.fit_state import STAGES, Stages, clock
 from deeplab_dpc.cli.fit_verdict import BASELINE, read_metrics, read_verdict
+from deeplab_dpc.evaluation.advice import BAD
 from deeplab_dpc.files import read_json
 from deeplab_dpc.search.reporting.page import write_page
 from deeplab_dpc.search.reporting.section import Picture, ReportSection
 
 INDEX = "index.html"
-RARE, SMALL = 0.02, 2.0  # share of the labelled pixels, and side in feature cells, below which it is said
+NO_ADVICE = f"No class has an IoU below {100 * BAD:.0f} %."
 
 
 def write_index(root: pathlib.Path, plan: Plan, stages: Stages) -> None:
@@ -21,7 +22,7 @@ def write_index(root: pathlib.Path, plan: Plan, stages: Stages) -> None:
     sections = [
         _verdict(root, verdict, plan, stages),
         _pictures(run),
-        _classes(run, plan),
+        class_section(run, plan),
         _plan(plan),
         _contest(root),
         _curves(root, run),
@@ -56,7 +57,8 @@ def _pictures(run: pathlib.Path) -> ReportSection | None:
     return ReportSection("Predictions", figures=figures) if figures else None
 
 
-def _classes(run: pathlib.Path, plan: Plan) -> ReportSection | None:
+def class_section(run: pathlib.Path, plan: Plan) -> ReportSection | None:
+    """Returns the table of classes with the advice of the evaluation; None where there is no evaluation."""
     metrics = read_metrics(run, "val")
     if metrics is None:
         return None
@@ -74,28 +76,8 @@ def _classes(run: pathlib.Path, plan: Plan) -> ReportSection | None:
             )
         )
     columns = ("class", "IoU %", "95 % interval", "% of train", "feature cells a side")
-    known = {name: iou for name, iou in metrics["per_class_iou"].items() if iou is not None}
-    text = advice(min(known, key=lambda name: known[name]), plan) if known else ""
+    text = "\n\n".join(metrics.get("advice", ())) or NO_ADVICE
     return ReportSection("Classes", text, tables=[("On val", columns, rows)])
-
-
-def advice(worst: str, plan: Plan) -> str:
-    """Returns what may help the class that is recognised worst."""
-    share, cells = plan.data.shares.get(worst, 0.0), plan.data.cells.get(worst)
-    said = []
-    if share < RARE:
-        said.append(
-            f"it is rare, {100 * share:.2f} % of the labelled pixels of train: --label_weights (check_data suggests "
-            "some), or more images that show it"
-        )
-    if cells is not None and cells < SMALL:
-        said.append(
-            f"it is small, a square of {cells:.1f} feature cells a side: larger images (--min_resize_value) or "
-            "--output_stride=8"
-        )
-    if not said:
-        said.append("it is neither rare nor small: look at its worst images and labels, or train longer (--hours)")
-    return f"The worst class is {worst}; {'; '.join(said)}."
 
 
 def _plan(plan: Plan) -> ReportSection:

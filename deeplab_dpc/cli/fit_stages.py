@@ -125,7 +125,9 @@ class Fit:
             return
         given = {name: self.given[name] for name in OWN_FLAGS if name in self.given}
         # Of other flags than now is what an earlier start may have left, before the data were found right.
-        run_command("build_folder", **given, classes=self.classes, data_dir=self.data_dir, overwrite=True, check=False)
+        if self.classes is not None:
+            given["classes"] = self.classes
+        run_command("build_folder", **given, data_dir=self.data_dir, overwrite=True, check=False)
 
     def _check(self) -> None:
         run_command("check_data", data_dir=self.data_dir, output_dir=self.root / "check", **self.commands.of_data())

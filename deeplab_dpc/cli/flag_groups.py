@@ -12,6 +12,7 @@ from absl import flags
 
 from deeplab_dpc.arch.library import load_cell, load_genotype, published_genotype
 from deeplab_dpc.cli.flag_help import concerning
+from deeplab_dpc.cli.flag_values import NUMBERS, SIZE, WHOLE_NUMBERS, must_be
 from deeplab_dpc.config import Config, DataConfig, ModelConfig
 from deeplab_dpc.config.model import AUTO_DEEPLABS, MODEL_VARIANTS
 from deeplab_dpc.data.classes_file import located_classes
@@ -132,8 +133,8 @@ def _numbers(values: flags.FlagValues, name: str, number: Callable[[str], Any]) 
     try:
         return tuple(number(part) for part in parts)
     except ValueError as error:
-        kind = "integers" if number is int else "numbers"
-        raise UserError(f"--{name} must be {kind}, got {','.join(parts)}.") from error
+        what = SIZE if name.endswith("_size") else WHOLE_NUMBERS if number is int else NUMBERS
+        raise UserError(must_be(name, what, ",".join(parts))) from error
 
 
 def size(values: flags.FlagValues, name: str) -> tuple[int, int] | None:
@@ -146,7 +147,7 @@ def size(values: flags.FlagValues, name: str) -> tuple[int, int] | None:
     if sides is None:
         return None
     if len(sides) != 2 or min(sides) < 1:
-        raise UserError(f"--{name} must be HEIGHT,WIDTH in pixels, got {','.join(map(str, sides))}.")
+        raise UserError(must_be(name, SIZE, ",".join(map(str, sides))))
     return sides[0], sides[1]
 
 

@@ -13,6 +13,7 @@ from absl import flags
 
 from deeplab_dpc.cli.backend import choose_backend, define_backend_flag
 from deeplab_dpc.cli.flag_help import concerning, help_text
+from deeplab_dpc.cli.flag_values import wrong_value
 from deeplab_dpc.cli.flagfiles import Source, flattened, sources
 from deeplab_dpc.cli.near_misses import near_command, unknown_flag
 from deeplab_dpc.cli.output import drop_unwritable_output, escape_unwritable_text, flush_output, reader_has_gone
@@ -25,7 +26,7 @@ COMMANDS = {
     "build_ade20k": "convert ADE20K (SceneParsing) from its folder or zip",
     "build_cityscapes": "convert Cityscapes, fine and coarse, from its folders or zips",
     "build_coco": "convert COCO, instances or panoptic, to the classes of PASCAL VOC",
-    "build_folder": "convert own images and label PNGs, by folders or a list, to records",
+    "build_folder": "convert own images with label PNGs or annotations to records",
     "build_person_part": "convert PASCAL-Person-Part, from Pascal-Part's annotations or masks",
     "build_shapes": "write the embedded data set of drawn scenes",
     "build_tfds": "convert a data set of TensorFlow Datasets, by its name",
@@ -145,10 +146,11 @@ def _parsed(module: types.ModuleType, command: str, parts: Sequence[Source]) -> 
             values[name].present = 0  # what absl tells by whether a repeatable flag adds to its value or replaces it
         try:
             rest += values([command, *part.argv])[1:]
-        except flags.Error as error:
-            sentence = str(error)
+        except (flags.Error, ValueError) as error:
             if isinstance(error, flags.UnrecognizedFlagError):
                 sentence = unknown_flag(error.flagname, values, _commands_with)
+            else:
+                sentence = wrong_value(error, values)
             place = f"--flagfile={part.file}: " if part.file else ""
             raise UserError(f"{place}{sentence} See --help.") from error
     if rest:

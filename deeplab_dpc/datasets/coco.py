@@ -129,7 +129,7 @@ def _examples(split: str, files: _Opened, class_ids: dict[int, int]) -> list[Raw
             RawExample(
                 image.filename,
                 functools.partial(_read_titled, images, path),
-                functools.partial(_instances, annotations, class_ids, image),
+                functools.partial(instance_ids, annotations, class_ids, image),
                 [*images.identity(path), *same],
             )
             for image, path in zip(annotations.images, image_paths, strict=True)
@@ -207,8 +207,28 @@ def _read_titled(raw: RawFiles, path: str) -> tuple[bytes, str]:
     return raw.read(path), raw.title(path)
 
 
-def _instances(annotations: CocoAnnotations, class_ids: dict[int, int], image: CocoImage) -> tuple[np.ndarray, str]:
-    """Class ids from the masks of instances: crowds at the bottom, then from the largest to the smallest."""
+def instance_ids(
+    annotations: CocoAnnotations,
+    class_ids: Mapping[int, int],
+    image: CocoImage,
+    outside: int = BACKGROUND,
+    ignored: int = DEFAULT_IGNORE_LABEL,
+) -> tuple[np.ndarray, str]:
+    """Draws the masks of instances: crowds at the bottom, then from the largest to the smallest.
+
+    Args:
+      annotations: the file.
+      class_ids: by category id; instances of others are left out.
+      image: one of its images.
+      outside: id of the pixels that no instance covers.
+      ignored: id of the pixels of crowds.
+
+    Returns:
+      Class ids, uint8 [height, width], and what messages call them.
+
+    Raises:
+      UserError: for an instance that cannot be drawn.
+    """
     name = f"{annotations.path} (image {image.image_id})"
     layers = []
     for annotation in image.annotations:
@@ -223,8 +243,8 @@ def _instances(annotations: CocoAnnotations, class_ids: dict[int, int], image: C
                 f"{error}."
             ) from error
         is_crowd = bool(annotation.get("iscrowd"))
-        layers.append((not is_crowd, -np.count_nonzero(mask), DEFAULT_IGNORE_LABEL if is_crowd else class_id, mask))
-    ids = np.full((image.height, image.width), BACKGROUND, np.uint8)
+        layers.append((not is_crowd, -np.count_nonzero(mask), ignored if is_crowd else class_id, mask))
+    ids = np.full((image.height, image.width), outside, np.uint8)
     for *_, value, mask in sorted(layers, key=lambda layer: layer[:2]):
         ids[mask] = value
     return ids, name

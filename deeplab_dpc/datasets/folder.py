@@ -1,4 +1,4 @@
-"""Own data: images, label PNGs with the same names or a list of both, and a file that names the classes."""
+"""Own data: images, label pictures with the same names, a list of both, or annotations, and the names of classes."""
 
 import contextlib
 import dataclasses
@@ -10,12 +10,15 @@ import numpy as np
 
 from deeplab_dpc.data.classes_file import read_classes_file
 from deeplab_dpc.data.dataset_info import Dataset
+from deeplab_dpc.datasets.annotated import annotated_examples
+from deeplab_dpc.datasets.annotation_kinds import AUTO, PICTURES, SUFFIXES, annotation_kind
 from deeplab_dpc.datasets.label_ids import LabelReader, read_label_map
 from deeplab_dpc.datasets.pair_list import read_pair_list
-from deeplab_dpc.datasets.pairing import Pair, find_pairs
+from deeplab_dpc.datasets.pairing import find_pairs
 from deeplab_dpc.datasets.raw_files import RawFiles, open_raw
 from deeplab_dpc.datasets.records import RawExample, build_records
 from deeplab_dpc.datasets.segmentation_builder import Classes
+from deeplab_dpc.datasets.splits import Pair, ValDraw
 from deeplab_dpc.errors import UserError
 
 NAME = "folder"
@@ -26,7 +29,7 @@ _Path = str | os.PathLike[str]
 def build_folder(
     images: _Path | None,
     labels: _Path | None,
-    classes: _Path,
+    classes: _Path | None,
     data_dir: _Path,
     val_fraction: float = 0.2,
     label_format: str = "ids",
@@ -35,29 +38,30 @@ def build_folder(
     pair_list: _Path | None = None,
     label_map: _Path | None = None,
     skip_bad: bool = False,
+    labels_as: str = AUTO,
+    group_by: str | None = None,
 ) -> Dataset:
     """Builds the data set `folder`.
 
     Args:
       images: folder, zip or tar file of JPEG, PNG, BMP, TIFF or WebP files, see `find_pairs`; with a list, what its
         images are relative to (the list's folder if None).
-      labels: the same for lossless labels with the images' names; None if there are none, or with a list.
-      classes: classes file, see `read_classes_file`.
+      labels: the same for lossless labels with the images' names, or a folder, archive or file of annotations; None if
+        there are none, or with a list.
+      classes: classes file, see `read_classes_file`; None takes those that annotations name.
       data_dir: where data sets are written.
-      val_fraction: share of the images in val, in (0, 1), where nothing says which split they are in.
+      val_fraction, group_by: see `ValDraw`, where nothing says which split images are in.
       label_format: what the labels' pixels are, see `LabelReader`.
       overwrite: whether to replace a data set that was made from other inputs.
       pair_list: CSV or TXT file of images, labels and splits, see `read_pair_list`; None goes by folders and names.
       label_map: class ids by raw ids, see `read_label_map`; None takes ids as they are.
       skip_bad: whether images and labels that cannot be used are left out, instead of ending the conversion.
+      labels_as: what `labels` are, see `annotation_kind`.
 
     Raises:
       UserError: for the first thing that is wrong with the inputs.
     """
-    if not 0 < val_fraction < 1:
-        raise UserError(f"--val_fraction must be between 0 and 1, got {val_fraction}.")
-    meaning = read_classes_file(classes)
-    reader = LabelReader(meaning, label_format, read_label_map(label_map, meaning) if label_map else None)
+    draw = ValDraw(val_fraction, group_by)
     # What a list names is relative to its own folder where no other is given.
     list_folder = pathlib.Path(pair_list).absolute().parent if pair_list is not None else None
     image_place, label_place = images or list_folder, labels or list_folder
@@ -65,11 +69,25 @@ def build_folder(
         raise UserError("--images or --list is required.")
     with contextlib.ExitStack() as stack:
         raw_images = stack.enter_context(_open("images", image_place))
-        raw_labels = stack.enter_context(_open("labels", label_place)) if label_place is not None else None
+        raw_labels, only = _open_labels(label_place, stack) if label_place is not None else (None, None)
+        kind = PICTURES
+        if raw_labels is not None and pair_list is None:
+            kind = annotation_kind(raw_labels, labels_as, os.path.samefile(raw_images.path, raw_labels.path), only)
+        if kind != PICTURES and raw_labels is not None:
+            if label_map is not None or label_format != "ids":
+                flag = "label_map" if label_map is not None else "label_format"
+                raise UserError(f"--{flag} is for label pictures, and --labels={labels} are annotations ({kind}).")
+            given = read_classes_file(classes) if classes is not None else None
+            found = annotated_examples(kind, raw_images, raw_labels, given, draw, skip_bad, only)
+            return build_records(NAME, *found, data_dir, overwrite, skip_bad)
+        if classes is None:
+            raise UserError("--classes is required.")
+        meaning = read_classes_file(classes)
+        reader = LabelReader(meaning, label_format, read_label_map(label_map, meaning) if label_map else None)
         if pair_list is not None and raw_labels is not None:
-            splits = read_pair_list(pair_list, raw_images, raw_labels, val_fraction)
+            splits = read_pair_list(pair_list, raw_images, raw_labels, draw)
         else:
-            splits = find_pairs(raw_images, raw_labels, val_fraction, skip_bad)
+            splits = find_pairs(raw_images, raw_labels, draw, skip_bad)
         examples = {
             split: [_example(pair, raw_images, raw_labels, reader) for pair in pairs] for split, pairs in splits.items()
         }
@@ -79,12 +97,26 @@ def build_folder(
         return build_records(NAME, ids, examples, data_dir, overwrite, skip_bad)
 
 
+def labels_kind(images: _Path, labels: _Path, labels_as: str = AUTO) -> str:
+    """Returns what labels are, see `annotation_kind`.
+
+    Raises:
+      UserError: if they cannot be opened.
+    """
+    with contextlib.ExitStack() as stack:
+        raw, only = _open_labels(labels, stack)
+        return annotation_kind(raw, labels_as, os.path.realpath(images) == os.path.realpath(raw.path), only)
+
+
+def _open_labels(path: _Path, stack: contextlib.ExitStack) -> tuple[RawFiles, str | None]:
+    """Returns the folder or archive of the labels, and the file of it that is meant, if it is one of annotations."""
+    file = pathlib.Path(path)
+    if file.is_file() and file.suffix.lower() in SUFFIXES.values():
+        return stack.enter_context(_open("labels", file.absolute().parent)), file.name
+    return stack.enter_context(_open("labels", path)), None
+
+
 def _open(flag: str, path: _Path) -> RawFiles:
-    if str(path).lower().endswith(".json"):
-        raise UserError(
-            f"--{flag}={path} is a JSON file; annotations in COCO's layout are converted with python "
-            "datasets/build_coco.py --train_annotations=FILE --train_images=FOLDER."
-        )
     try:
         return open_raw(path)
     except UserError as error:

@@ -10,8 +10,8 @@ import re
 from deeplab_dpc.console import console
 from deeplab_dpc.data.file_kinds import LABEL_SUFFIXES, LOSSY_SUFFIXES, listed
 from deeplab_dpc.data.image_files import SUFFIXES as IMAGE_SUFFIXES
-from deeplab_dpc.datasets.pairing import UNLABELLED_SPLIT, Pair, Splits, draw_val, is_split_name, meant_split
 from deeplab_dpc.datasets.raw_files import RawFiles
+from deeplab_dpc.datasets.splits import UNLABELLED_SPLIT, Pair, Splits, ValDraw, is_split_name, meant_split
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.small_files import read_text
 
@@ -27,7 +27,7 @@ class _Row:
     split: str
 
 
-def read_pair_list(path: str | os.PathLike[str], images: RawFiles, labels: RawFiles, val_fraction: float) -> Splits:
+def read_pair_list(path: str | os.PathLike[str], images: RawFiles, labels: RawFiles, draw: ValDraw) -> Splits:
     """The pairs of a list with a line for each image: image, label, split.
 
     The columns are separated by tabs, semicolons, commas or, but in a .csv file, blanks; which of them, the first line
@@ -38,7 +38,7 @@ def read_pair_list(path: str | os.PathLike[str], images: RawFiles, labels: RawFi
       path: the list, in UTF-8.
       images: what the images' paths are relative to.
       labels: what the labels' paths are relative to.
-      val_fraction: share of the labelled images in val, in (0, 1), where it is drawn.
+      draw: how val is drawn, where it is.
 
     Raises:
       UserError: if the list cannot be read or a line of it is wrong; up to five lines are named.
@@ -60,7 +60,7 @@ def read_pair_list(path: str | os.PathLike[str], images: RawFiles, labels: RawFi
     if not rows:
         raise UserError(f"The list {path} names no image.")
     _say_shared_labels(path, rows, labels)
-    return _splits(path, rows, val_fraction)
+    return _splits(path, rows, draw)
 
 
 def _rows(path: pathlib.Path) -> tuple[list[_Row], list[tuple[int, str]]]:
@@ -156,7 +156,7 @@ def _some(numbers: list[int]) -> str:
     return ", ".join(map(str, numbers[:SHOWN_LINES])) + (", ..." if len(numbers) > SHOWN_LINES else "")
 
 
-def _splits(path: pathlib.Path, rows: list[_Row], val_fraction: float) -> Splits:
+def _splits(path: pathlib.Path, rows: list[_Row], draw: ValDraw) -> Splits:
     named: dict[str, list[Pair]] = collections.defaultdict(list)
     # Where the files lie on this machine must not decide who is in val.
     absolute = [os.path.dirname(row.image) for row in rows if os.path.isabs(row.image)]
@@ -165,7 +165,7 @@ def _splits(path: pathlib.Path, rows: list[_Row], val_fraction: float) -> Splits
         split = row.split or ("" if row.label else UNLABELLED_SPLIT)
         image = os.path.relpath(row.image, base) if os.path.isabs(row.image) else row.image
         named[split].append(Pair(_record_name(image), row.image, row.label or None))
-    drawn = draw_val(named.pop("", []), val_fraction)
+    drawn = draw.splits(named.pop("", []))
     splits = {**drawn, **named}
     _check_splits(path, splits)
     return splits

@@ -1,10 +1,7 @@
 """Which label belongs to which image, and which split they are in, by folders and names."""
 
 import collections
-import dataclasses
-import hashlib
 import os
-import re
 
 from deeplab_dpc.console import console
 from deeplab_dpc.data.file_kinds import LABEL_SUFFIXES, LOSSY_SUFFIXES, listed
@@ -13,42 +10,32 @@ from deeplab_dpc.datasets.left_out import say_empty_folders, say_left_out
 from deeplab_dpc.datasets.naming import Naming, file_key, find_naming
 from deeplab_dpc.datasets.raw_files import RawFiles
 from deeplab_dpc.datasets.raw_tree import RawTree
+from deeplab_dpc.datasets.splits import (
+    UNLABELLED_SPLIT,
+    Pair,
+    Splits,
+    ValDraw,
+    are_groups,
+    check_split,
+    grouped_by_folder,
+    renamed,
+)
 from deeplab_dpc.datasets.together import divided, image_and_label_folder, label_beside
 from deeplab_dpc.errors import UserError
 
-UNLABELLED_SPLIT = "test"  # of images without labels where nothing else says
 
-
-@dataclasses.dataclass(frozen=True)
-class Pair:
-    """An image and its label.
-
-    Attributes:
-      name: what the record calls the image: its path inside its split's folder.
-      image: the image's path in the raw images.
-      label: the label's path in the raw labels; None where there is none.
-    """
-
-    name: str
-    image: str
-    label: str | None
-
-
-Splits = dict[str, list[Pair]]
-
-
-def find_pairs(images: RawFiles, labels: RawFiles | None, val_fraction: float, skip_bad: bool = False) -> Splits:
+def find_pairs(images: RawFiles, labels: RawFiles | None, draw: ValDraw, skip_bad: bool = False) -> Splits:
     """Matches images and labels by their paths.
 
     The folders directly in `images` are the splits, labelled where `labels` has a folder of that name. Without folders
-    there, labelled images are drawn for train and val, and unlabelled ones are the split `test`. Labels have the names
-    of their images but for the suffix, or all the same addition to them (`find_naming`), which is printed. They may lie
-    in the same folders as the images.
+    there, or with those of names that no split has, labelled images are drawn for train and val, and unlabelled ones
+    are the split `test`. Labels have the names of their images but for the suffix, or all the same addition to them
+    (`find_naming`), which is printed. They may lie in the same folders as the images.
 
     Args:
       images: files with one of IMAGE_SUFFIXES.
       labels: files with one of LABEL_SUFFIXES in the same folders, if there are any.
-      val_fraction: share of the images in val, in (0, 1), where it is drawn.
+      draw: how val is drawn, where it is.
       skip_bad: whether pictures of kinds that are not read are left out, instead of ending the conversion.
 
     Raises:
@@ -56,8 +43,13 @@ def find_pairs(images: RawFiles, labels: RawFiles | None, val_fraction: float, s
     """
     image_tree, label_tree = RawTree(images), RawTree(labels) if labels is not None else None
     is_shared = labels is not None and os.path.samefile(images.path, labels.path)
-    labels_of = _checked(image_tree, label_tree)
-    matched = {split: _matched(image_tree, tree, split, is_shared) for split, tree in labels_of.items()}
+    folders = split_folders(image_tree, draw)
+    if label_tree is not None and folders != [""]:
+        _check_label_folders(image_tree, label_tree, folders, label_tree.folders())
+    matched = {}
+    for folder in folders:
+        has_labels = label_tree is not None and (folder == "" or folder in label_tree.folders())
+        matched[folder] = _matched(image_tree, label_tree if has_labels else None, folder, is_shared)
     taken = {pair.image for pairs in matched.values() for pair in pairs}
     label_names = {pair.label for pairs in matched.values() for pair in pairs if pair.label is not None}
     say_empty_folders(images)
@@ -65,16 +57,22 @@ def find_pairs(images: RawFiles, labels: RawFiles | None, val_fraction: float, s
     if labels is not None and not is_shared:
         say_left_out(labels, label_names, skip_bad=True)
     if "" not in matched:
-        return matched
-    return draw_val(matched[""], val_fraction) if label_tree else {UNLABELLED_SPLIT: matched[""]}
+        return renamed(matched)
+    if label_tree is None:
+        return {UNLABELLED_SPLIT: matched[""]}
+    return grouped_by_folder(draw, image_tree.folders(), image_tree.title("")).splits(matched[""])
 
 
-def _checked(images: RawTree, labels: RawTree | None) -> dict[str, RawTree | None]:
-    """The labels' files of each split, "" being all of them where there are no folders; None where it has no labels."""
-    splits = images.folders()
-    if not splits:
-        return {"": labels}
-    if couple := image_and_label_folder(splits):
+def split_folders(images: RawTree, draw: ValDraw) -> list[str]:
+    """Returns the folders that are splits; [""], which is all images, where val is to be drawn.
+
+    Raises:
+      UserError: if a folder cannot be a split, or images lie beside folders.
+    """
+    folders = images.folders()
+    if not folders:
+        return [""]
+    if couple := image_and_label_folder(folders):
         first, second = map(images.title, couple)
         raise UserError(
             f"{images.title('')} holds the folders {couple[0]} and {couple[1]}, which are no splits; give "
@@ -82,54 +80,14 @@ def _checked(images: RawTree, labels: RawTree | None) -> dict[str, RawTree | Non
         )
     if loose := [name for name in images.files("", IMAGE_SUFFIXES) if "/" not in name]:
         raise UserError(
-            f"{images.title('')} has both sub-folders ({splits[0]}) and images ({loose[0]}); "
+            f"{images.title('')} has both sub-folders ({folders[0]}) and images ({loose[0]}); "
             "put all images into sub-folders, one per split, or none."
         )
-    for split in splits:
-        if meant := meant_split(split):
-            raise UserError(f"The folder {images.title(split)} is a split that must be called {meant}; rename it.")
-        if not is_split_name(split):
-            raise UserError(
-                f"The folder {images.title(split)} cannot be a split; its name must be letters, digits and _, "
-                "and not 'all'."
-            )
-    labelled = labels.folders() if labels else []
-    if labels:
-        _check_label_folders(images, labels, splits, labelled)
-    return {split: labels if split in labelled else None for split in splits}
-
-
-def draw_val(pairs: list[Pair], val_fraction: float) -> Splits:
-    """Splits into train and val; which of them a pair is in depends on its name alone, but for the ends.
-
-    Each gets one pair at least, given two; a single one is for training.
-    """
-    position = {pair: _position(pair.name) for pair in pairs}
-    drawn = {pair for pair in pairs if position[pair] < val_fraction}
-    if pairs:
-        drawn |= {min(pairs, key=position.__getitem__)}
-        drawn -= {max(pairs, key=position.__getitem__)}
-    split_pairs = {
-        "train": [pair for pair in pairs if pair not in drawn],
-        "val": [pair for pair in pairs if pair in drawn],
-    }
-    return {split: members for split, members in split_pairs.items() if members}
-
-
-def is_split_name(name: str) -> bool:
-    """Whether TensorFlow Datasets takes it as a split's name."""
-    return re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) is not None and name != "all"
-
-
-def meant_split(name: str) -> str | None:
-    """Returns the split that a name means which differs from it only in capitals; None if there is none such."""
-    lower = name.lower()
-    return lower if lower in ("train", "val", "test") and name != lower else None
-
-
-def _position(name: str) -> float:
-    """Returns a number in [0, 1) that looks random."""
-    return int.from_bytes(hashlib.sha256(os.fsencode(file_key(name))).digest()[:8]) / 2**64
+    if are_groups(folders, draw):
+        return [""]
+    for name in folders:
+        check_split(name, images.title(name))
+    return folders
 
 
 def _check_label_folders(images: RawTree, labels: RawTree, splits: list[str], labelled: list[str]) -> None:

@@ -14,6 +14,7 @@ _LABEL_FOLDERS = (
     *("labels", "label", "masks", "mask", "annotations", "annotation", "gt", "targets"),
     *("segmentation", "segmentations", "segmentationclass"),
 )
+FOLDERS = (*_IMAGE_FOLDERS, *_LABEL_FOLDERS)
 _LABEL_ENDS = ("_mask", "_masks", "-mask", "_label", "_labels", "-label", "_gt", "_seg", "_segmentation")
 
 

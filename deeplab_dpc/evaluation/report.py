@@ -43,6 +43,7 @@ class Report:
       figures: the metrics of each, in the same order.
       branch_weights: of the network's cell, see branch_weights.py; empty without a cell.
       seconds: that the prediction of all images took, with reading and counting.
+      advice: what may help where a figure is bad, see advice.py.
     """
 
     source: str
@@ -56,6 +57,7 @@ class Report:
     figures: tuple[Figures, ...]
     branch_weights: tuple[float, ...]
     seconds: float
+    advice: tuple[str, ...] = ()
 
     @property
     def num_images(self) -> int:
@@ -67,8 +69,12 @@ class Report:
 
     def ignored_class(self) -> str | None:
         """The class whose id is the ignore label, which has no IoU, see confusion.py."""
-        info = self.info
-        return info.class_names[info.ignore_label] if info.ignore_label < info.num_classes else None
+        return ignored_class(self.info)
+
+
+def ignored_class(info: DatasetInfo) -> str | None:
+    """Returns the class whose id is the ignore label, if there is one."""
+    return info.class_names[info.ignore_label] if info.ignore_label < info.num_classes else None
 
 
 def metrics_json(report: Report) -> dict[str, Any]:
@@ -92,6 +98,8 @@ def metrics_json(report: Report) -> dict[str, Any]:
         found[each] = {name: _number(figure.value) for name, figure in its.each.items()}
         intervals |= {name: _interval(figure) for name, figure in its.summary.items()}
         intervals[each] = {name: _interval(figure) for name, figure in its.each.items()}
+    if report.advice:
+        found["advice"] = list(report.advice)
     if report.branch_weights:
         found["branch_weights"] = list(report.branch_weights)
     return found | {"intervals": intervals}

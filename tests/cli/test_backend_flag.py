@@ -68,7 +68,7 @@ def test_backend_that_is_not_installed_is_said(chosen, monkeypatch):
 
 def test_unknown_backend_is_a_user_error(capsys):
     assert execute("describe", ["--backend=theano"]) == 2
-    assert "--backend=theano: value should be one of <tensorflow|jax>" in capsys.readouterr().err
+    assert "--backend must be one of tensorflow, jax, got theano." in capsys.readouterr().err
 
 
 def test_backend_cannot_change_in_a_process(capsys):

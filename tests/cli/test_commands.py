@@ -123,7 +123,7 @@ def test_help_lists_the_flags(command, capsys):
         ("train", ["--workdir=w", "--train_batch_size=many"], "train_batch_size"),
         ("train", ["stray"], "Unexpected argument 'stray'"),
         ("train", ["--workdir=w", "--data_dir=nowhere"], "There is no folder nowhere"),
-        ("search", ["--mode=guess"], "mode=guess: value should be one of <search|cache|score|fidelity>"),
+        ("search", ["--mode=guess"], "--mode must be one of search, cache, score, fidelity, got guess."),
         ("eval", [], "Give either --workdir"),
         ("eval", ["--workdir=nowhere"], "--workdir=nowhere is not a run directory"),
         ("predict", ["--images=nowhere", "--output_dir=x"], "--images=nowhere is not a folder"),
@@ -136,7 +136,7 @@ def test_help_lists_the_flags(command, capsys):
         (
             "export",
             ["--export_dir=x", "--checkpoint_path=nowhere", "--num_classes=2", "--atrous_rates=6,many"],
-            "--atrous_rates must be integers, got 6,many",
+            "--atrous_rates must be whole numbers (1,2), got 6,many",
         ),
         ("build_folder", ["--images=i", "--labels=l", "--classes=c"], "--data_dir is required"),
     ],

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from deeplab_dpc.cli import fit_state
-from deeplab_dpc.cli.fit_page import advice
+from deeplab_dpc.cli.fit_page import class_section
 from deeplab_dpc.cli.fit_plan import Choice
 from deeplab_dpc.cli.fit_plan_file import Plan
 from deeplab_dpc.cli.fit_schedule import Fingerprint, Measured
@@ -52,7 +52,7 @@ def _write(folder, ids, is_label=True):
         (["--hours=nan"], "--hours=nan must be the hours"),
         (["--images=absent", "--labels=photos"], "--images=absent does not exist"),
         (["--images=photos", "--labels=absent"], "--labels=absent does not exist"),
-        (["--images=photos"], "--labels is required: the folder of label PNGs for the images of --images=photos."),
+        (["--images=photos"], "--labels is required: the folder of label PNGs, or the annotations, of the images of"),
         (["--labels=photos"], "--labels needs --images"),
         (["--data_dir=absent"], "--data_dir=absent does not exist"),
         (
@@ -248,7 +248,26 @@ def test_a_test_split_is_in_the_verdict(plan, tmp_path):
     )
 
 
-def test_advice_is_about_what_the_class_is(plan):
-    assert "rare, 1.00 %" in advice("pole", plan)
-    assert "a square of 0.5 feature cells" in advice("pole", plan)
-    assert "neither rare nor small" in advice("road", plan)
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [(["pole has IoU 1.0 %; it is rare."], "pole has IoU 1.0 %; it is rare."), ([], "No class has an IoU below 50 %.")],
+)
+def test_page_has_the_advice_of_the_evaluation(plan, tmp_path, said, shown):
+    metrics = {"per_class_iou": {"road": 0.9, "pole": 0.01}, "intervals": {"per_class_iou": {}}, "advice": said}
+    write_json(tmp_path / "baseline" / "eval_val" / "metrics.json", metrics)
+    section = class_section(tmp_path / "baseline", plan)
+    assert section.text == shown
+    assert section.tables[0][2][1] == ("pole", "1.0", "-", "1.00", "0.5")
+
+
+def test_annotations_name_the_classes_and_may_lie_beside_the_images(fit, tmp_path):
+    shape = {"label": "car", "points": [[1, 1], [1, 30], [30, 30]], "shape_type": "polygon"}
+    for name in ("0", "1", "2", "3", "4"):
+        (tmp_path / "photos" / f"{name}.json").write_text(json.dumps({"shapes": [shape], "imagePath": "x"}))
+    status, text = fit("--images=photos", "--labels=photos")
+    assert status == 2
+    assert "5.png: 1 image in photos without annotations in photos; annotate them, or move them away." in text
+    (tmp_path / "photos" / "5.json").write_text('{"shapes": [')
+    status, text = fit("--images=photos", "--labels=photos")
+    assert status == 2
+    assert "The labelme file photos/5.json is not valid JSON" in text

@@ -89,7 +89,7 @@ def test_pipe_is_read_once(folder):
         (b"training_number_of_steps=3", "line 1: 'training_number_of_steps=3' is no flag; write --name=value"),
         (b"\n--training_number_of_steps 3", "line 2: '--training_number_of_steps 3' is no flag; write --name=value"),
         (b"--no_such_flag=3", "Unknown command line flag 'no_such_flag'"),
-        (b"--training_number_of_steps=many", "flag --training_number_of_steps=many"),
+        (b"--training_number_of_steps=many", "a.flags: --training_number_of_steps must be a whole number, got many."),
         (b"--num_candidates=3", "Unknown command line flag 'num_candidates'"),
         (b"--data_dir=\xff", "is not UTF-8 text"),
         (b"--flagfile=a.flags", "it names itself, or a file that does"),

@@ -52,7 +52,7 @@ def search(shapes, tmp_path, monkeypatch, capsys):
         ({"storage": "journal:J"}, "--storage has no meaning"),
         ({"output_stride": 16}, "--output_stride has no meaning"),
         ({"algorithm": "dpc"}, "--architecture_start_epoch has no meaning for --algorithm=dpc, it is for"),
-        ({"algorithm": "darts"}, "value should be one of <dpc|auto_deeplab>"),
+        ({"algorithm": "darts"}, "--algorithm must be one of dpc, auto_deeplab, got darts."),
         ({"workdir": None}, "--workdir is required"),
         ({"data_dir": None}, "--data_dir is required"),
         ({"train_crop_size": "33,64"}, "multiple of 32 plus 1, for example 33,65"),

@@ -53,6 +53,51 @@ def test_automatic_val_split_has_one_of_each_at_least(source, fraction):
     assert min(source.build(val_fraction=fraction).info.splits.values()) == 1
 
 
+def test_folders_that_are_no_splits_stay_together(source, capsys):
+    names = [f"{folder:04}/{i}.png" for folder in range(8) for i in range(3)]
+    for name in names:
+        source.add(name)
+    dataset = source.build()
+    assert sum(dataset.info.splits.values()) == len(names)
+    folders = {split: {name.partition("/")[0] for name in filenames(dataset, split)} for split in ("train", "val")}
+    assert not folders["train"] & folders["val"]
+    assert filenames(dataset, "train") == [name for name in names if name[:4] in folders["train"]]
+    said = " ".join(capsys.readouterr().out.split())
+    assert "(0000, 0001, 0002, ...) are no splits; the images of each stay together in train or val." in said
+    assert f"8 groups of images (--group_by=folder); in val: {len(folders['val'])} groups" in said
+
+
+def test_groups_are_told_by_a_regular_expression_and_do_not_move(source):
+    for person in "abcdefgh":
+        for i in range(3):
+            source.add(f"{person}_{i}.png")
+    dataset = source.build(group_by="^(.)_")
+    in_val = {name[0] for name in filenames(dataset, "val")}
+    assert not in_val & {name[0] for name in filenames(dataset, "train")}
+    for i in range(3, 5):
+        source.add(f"{min(in_val)}_{i}.png")
+    assert {name[0] for name in filenames(source.build(group_by="^(.)_", overwrite=True), "val")} == in_val
+    with pytest.raises(UserError, match=r"--group_by=\^x is not found in the name a_0\.png; give a regular expression"):
+        source.build(group_by="^x", overwrite=True)
+
+
+def test_named_folders_are_groups_where_it_is_said(source):
+    for name in ("north/1.png", "south/1.png", "west/1.png"):
+        source.add(name)
+    assert list(source.build().info.splits) == ["north", "south", "west"]
+    dataset = source.build(group_by="folder", overwrite=True)
+    assert sorted(dataset.info.splits) == ["train", "val"]
+
+
+def test_splits_of_other_programs_are_taken_by_their_names(source, capsys):
+    for name in ("training/a.png", "validation/b.png"):
+        source.add(name)
+    assert source.build().info.splits == {"train": 1, "val": 1}
+    assert "The folder validation is taken as the split val." in capsys.readouterr().out
+    source.add("val/c.png")
+    assert source.build(overwrite=True).info.splits == {"train": 1, "val": 1, "validation": 1}
+
+
 def test_split_without_label_folder_is_stored_without_labels(source):
     source.add("train/a.png")
     source.add_image("test/b.png", random_image(4))
@@ -319,7 +364,7 @@ def test_places_are_checked(pair):
         pair.build(val_fraction=1.0)
     with pytest.raises(UserError, match=r"--labels: There is no folder or archive .*nowhere"):
         pair.build(labels=pair.root / "nowhere")
-    with pytest.raises(UserError, match=r"a\.json is a JSON file; annotations in COCO's layout are .*build_coco\.py"):
+    with pytest.raises(UserError, match=r"--labels: There is no folder or archive .*a\.json"):
         pair.build(labels=pair.root / "a.json")
     with pytest.raises(UserError, match="--images or --list is required"):
         pair.build(images=None)

@@ -19,6 +19,7 @@ from deeplab_dpc.datasets.naming import find_naming
 from deeplab_dpc.datasets.pair_list import read_pair_list
 from deeplab_dpc.datasets.pictures import encode_png, read_image
 from deeplab_dpc.datasets.raw_files import open_raw
+from deeplab_dpc.datasets.splits import ValDraw
 
 CLASSES = {
     "classes": ["sky", "road", "car"],
@@ -111,11 +112,11 @@ def test_pair_lists(fuzz, tmp_path):
     text = b"image,label,split\na.png,b.png,train\nb.png,c.png,train\nc.png,a.png,val\n"
     raw = open_raw(tmp_path)
     path.write_bytes(text)
-    intact = read_pair_list(path, raw, raw, 0.2)
+    intact = read_pair_list(path, raw, raw, ValDraw(0.2))
 
     def one(rng):
         path.write_bytes(mutated_bytes(rng, text))
-        splits = read_pair_list(path, raw, raw, 0.2)
+        splits = read_pair_list(path, raw, raw, ValDraw(0.2))
         pairs = [pair for members in splits.values() for pair in members]
         assert pairs
         assert len({pair.image for pair in pairs}) == len(pairs)

@@ -1,9 +1,10 @@
-"""Converts own data to records: images, label PNGs of the same names or a list of both, a classes file."""
+"""Converts own data to records: images, label PNGs of the same names, a list of both, or annotations."""
 
 from absl import flags
 
 from deeplab_dpc.cli.flags.shared import define_build_flags
 from deeplab_dpc.data.classes_file import CLASSES_HELP
+from deeplab_dpc.datasets.annotation_kinds import LABELS_AS
 from deeplab_dpc.datasets.label_ids import LABEL_FORMATS
 
 
@@ -18,7 +19,8 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "labels",
         None,
-        "The same for label PNGs, with the same names and sub-folders; a split without one here has no labels.",
+        "The same for label PNGs, with the same names and sub-folders; a split without one here has no labels. Or "
+        "annotations: a file or folder of COCO's JSON or CVAT's XML, a folder of labelme's JSON or YOLO's text files.",
         flag_values=values,
     )
     flags.DEFINE_string(
@@ -28,11 +30,30 @@ def define_flags(values: flags.FlagValues) -> None:
         "relative to --images and --labels, or to the list.",
         flag_values=values,
     )
-    flags.DEFINE_string("classes", None, CLASSES_HELP, flag_values=values)
+    flags.DEFINE_enum(
+        "labels_as",
+        LABELS_AS[0],
+        LABELS_AS,
+        "What --labels are; auto tells by their contents.",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "classes",
+        None,
+        f"{CLASSES_HELP} Without it annotations have their own classes, after a background.",
+        flag_values=values,
+    )
     flags.DEFINE_float(
         "val_fraction",
         0.2,
         "Share of the images in the val split, where neither sub-folders nor a list tell.",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "group_by",
+        None,
+        "Images that stay together where val is drawn: folder, those of one folder; or a regular expression, those in "
+        "whose names it (or its first bracket) finds the same.",
         flag_values=values,
     )
     flags.DEFINE_enum(

@@ -12,7 +12,10 @@ from deeplab_dpc.cli.flag_help import concerning
 from deeplab_dpc.cli.flags import build_folder, search, train
 
 # Flags of the separate commands, whose meaning and checks they have.
-OWN_FLAGS = ("images", "labels", "list", "val_fraction", "label_format", "label_map", "skip_bad")
+OWN_FLAGS = (
+    *("images", "labels", "labels_as", "list", "val_fraction", "group_by"),
+    *("label_format", "label_map", "skip_bad"),
+)
 TRAINING = (
     "tf_initial_checkpoint",
     "restore_moving_averages",

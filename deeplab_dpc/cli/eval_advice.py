@@ -1,0 +1,51 @@
+"""What advice on an evaluation rests on: the data set's counts, the run's crop and its losses."""
+
+import csv
+import pathlib
+
+from deeplab_dpc.api.loaded import LoadedPredictor
+from deeplab_dpc.cli.run_dataset import data_config
+from deeplab_dpc.data.absent_classes import read_label_counts
+from deeplab_dpc.data.dataset_info import Dataset
+from deeplab_dpc.data.label_statistics import class_shares
+from deeplab_dpc.evaluation.advice import USUAL_STRIDE, Circumstances
+from deeplab_dpc.run_config import CONFIG_FILE
+
+METRICS_FILE = "metrics.csv"
+LOSSES = ("cross_entropy", "loss")  # columns, the first of which there is
+TRAIN = "train"
+
+
+def circumstances(loaded: LoadedPredictor, dataset: Dataset, split: str) -> Circumstances:
+    """Returns what is known beside the evaluation.
+
+    Args:
+      loaded: what predicts.
+      dataset: that it is evaluated on.
+      split: of it.
+    """
+    counts = read_label_counts(dataset)
+    shares = class_shares(counts[TRAIN], dataset.info) if counts is not None and TRAIN in counts else None
+    config = loaded.network.config if loaded.network is not None else None
+    run = loaded.workdir if loaded.workdir is not None and (loaded.workdir / CONFIG_FILE).exists() else None
+    return Circumstances(
+        split=split,
+        train_shares=shares,
+        crop=data_config(run).train_crop_size if run is not None else None,
+        output_stride=config.output_stride if config is not None else USUAL_STRIDE,
+        has_decoder=bool(config.decoder_output_stride) if config is not None else None,
+        losses=_losses(run / METRICS_FILE) if run is not None else (),
+    )
+
+
+def _losses(path: pathlib.Path) -> list[float]:
+    """Returns the losses of a run's rows; none where they cannot be read, since the table may be another program's."""
+    if not path.is_file():
+        return []
+    with open(path, encoding="utf-8", errors="replace", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    column = next((name for name in LOSSES if rows and rows[0].get(name)), None)
+    try:
+        return [float(row[column]) for row in rows if row.get(column)] if column else []
+    except ValueError:
+        return []

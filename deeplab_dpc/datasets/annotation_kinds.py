@@ -1,0 +1,76 @@
+"""Which kind of annotations a folder, file or archive holds, by its contents."""
+
+import re
+
+from deeplab_dpc.data.file_kinds import LABEL_SUFFIXES, LOSSY_SUFFIXES
+from deeplab_dpc.datasets.cvat import root_element
+from deeplab_dpc.datasets.raw_files import RawFiles
+from deeplab_dpc.datasets.yolo import NAME_FILES, looks_like_yolo
+from deeplab_dpc.errors import UserError
+
+AUTO, PICTURES, COCO, CVAT, LABELME, YOLO = "auto", "pictures", "coco", "cvat", "labelme", "yolo"
+LABELS_AS = (AUTO, PICTURES, COCO, CVAT, LABELME, YOLO)
+SUFFIXES = {COCO: ".json", LABELME: ".json", CVAT: ".xml", YOLO: ".txt"}
+NOT_ANNOTATIONS = ("classes.json", *NAME_FILES)
+_LOOKED_INTO = 20  # files of each suffix
+_SHAPES = re.compile(rb'"shapes"\s*:\s*\[')
+_LISTS = (re.compile(rb'"images"\s*:\s*\['), re.compile(rb'"categories"\s*:\s*\['))
+
+
+def annotation_kind(labels: RawFiles, labels_as: str, is_shared: bool, only: str | None = None) -> str:
+    """Returns one of LABELS_AS but for AUTO: what the labels are.
+
+    Args:
+      labels: the folder or archive.
+      labels_as: one of LABELS_AS; all but AUTO are taken as they are.
+      is_shared: whether the images lie there too, so that pictures say nothing.
+      only: the one file of them that is meant; None looks at all.
+
+    Raises:
+      UserError: for annotations that hold no outlines of images (boxes in PASCAL VOC's layout), and for a single file
+        of a kind that is not known.
+    """
+    if labels_as not in LABELS_AS:
+        raise UserError(f"--labels_as must be one of {', '.join(LABELS_AS)}, got {labels_as!r}.")
+    if labels_as != AUTO:
+        return labels_as
+    if only is not None:
+        if kind := _kind(labels.read(only), labels.title(only), f".{only.rpartition('.')[2].lower()}"):
+            return kind
+        raise UserError(
+            f"--labels={labels.title(only)} is none of the annotations that are read: COCO's JSON, CVAT's XML for "
+            "images, or a folder of labelme's JSON or YOLO's text files; give one of these, or a folder of label PNGs."
+        )
+    names = labels.names()
+    if not is_shared and any(name.lower().endswith((*LABEL_SUFFIXES, *LOSSY_SUFFIXES)) for name in names):
+        return PICTURES
+    for suffix in dict.fromkeys(SUFFIXES.values()):
+        for name in annotation_files(names, suffix)[:_LOOKED_INTO]:
+            if kind := _kind(labels.read(name), labels.title(name), suffix):
+                return kind
+    return PICTURES
+
+
+def annotation_files(names: list[str], suffix: str) -> list[str]:
+    """Returns the files that may be annotations, of those names."""
+    return [
+        name
+        for name in names
+        if name.lower().endswith(suffix) and name.rpartition("/")[2].lower() not in NOT_ANNOTATIONS
+    ]
+
+
+def _kind(data: bytes, title: str, suffix: str) -> str | None:
+    if suffix == ".json":
+        if _SHAPES.search(data):
+            return LABELME
+        return COCO if all(key.search(data) for key in _LISTS) else None
+    if suffix == ".xml":
+        root = root_element(data)
+        if root == "annotation":
+            raise UserError(
+                f"{title} is laid out as PASCAL VOC's annotations, which have boxes and no outlines; give label PNGs, "
+                "or export polygons."
+            )
+        return CVAT if root == "annotations" else None
+    return YOLO if looks_like_yolo(data[:65_536].decode("utf-8", "replace")) else None

@@ -1,0 +1,265 @@
+"""Annotations of all kinds behind one interface: what they name, and the label of each image."""
+
+import abc
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from deeplab_dpc.console import track
+from deeplab_dpc.data.dataset_info import Color
+from deeplab_dpc.datasets import annotation_kinds as kinds
+from deeplab_dpc.datasets.coco import instance_ids
+from deeplab_dpc.datasets.coco_json import CocoAnnotations, CocoImage, read_annotations
+from deeplab_dpc.datasets.cvat import read_cvat
+from deeplab_dpc.datasets.labelme import read_labelme
+from deeplab_dpc.datasets.outlines import Annotated
+from deeplab_dpc.datasets.raw_files import RawFiles
+from deeplab_dpc.datasets.yolo import find_names, looks_like_yolo, places, read_yolo
+from deeplab_dpc.errors import UserError
+
+Size = tuple[int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Meaning:
+    """What the names of classes become.
+
+    Attributes:
+      ids: class ids by name; the ignore label of names whose pixels are ignored.
+      outside: id of the pixels that nothing covers.
+      ignored: the ignore label.
+    """
+
+    ids: dict[str, int]
+    outside: int
+    ignored: int
+
+
+class AnnotationSource(abc.ABC):
+    """The annotations of some images.
+
+    Attributes:
+      raw: where they lie.
+      files: of `raw`, that hold them.
+      references: the image of each annotation, by the annotation's name: its path, or its path without the suffix.
+      names: of all classes, in the order of their numbers where they have some.
+      used: those of them that are known to occur.
+      palette: colours of the classes that have one.
+      can_ignore: whether pixels may be ignored whatever the classes are called.
+      may_lack: whether an image without an annotation shows none of the classes; None leaves such images out, and False
+        is an error.
+    """
+
+    names: tuple[str, ...] = ()
+    used: tuple[str, ...] = ()
+    can_ignore = False
+    may_lack: bool | None = False
+
+    def __init__(self, raw: RawFiles, files: list[str]):
+        self.raw = raw
+        self.files = files
+        self.references: dict[str, str] = {}
+        self.palette: dict[str, Color] = {}
+
+    @abc.abstractmethod
+    def label(self, name: str, size: Callable[[], Size], meaning: Meaning) -> tuple[np.ndarray, str]:
+        """Draws the label of an image.
+
+        Args:
+          name: of the annotation.
+          size: returns height and width of the image in pixels, as viewers show it.
+          meaning: of the classes.
+
+        Returns:
+          Class ids, uint8 [height, width], and what messages call them.
+
+        Raises:
+          UserError: if the annotation cannot be used.
+        """
+
+    def identity(self, name: str) -> list[Any]:
+        """Returns what changes when the annotation does, as JSON values."""
+        return self.raw.identity(name if name in self.files else self.files[0])
+
+    def is_annotation(self, name: str) -> bool:
+        """Returns whether an annotation without an image is one at all, and no text about the data."""
+        return True
+
+
+class Labelme(AnnotationSource):
+    """A JSON file for each image. All are read once for the names of their classes, and again when they are drawn."""
+
+    def __init__(self, raw: RawFiles, files: list[str], image_keys: set[str], skip_bad: bool):
+        super().__init__(raw, files)
+        used: set[str] = set()
+        for name in track(files, "Reading annotations", len(files)):
+            self.references[name] = _without_suffix(name)
+            try:
+                found = read_labelme(raw.read(name), raw.title(name))
+            except UserError:
+                if not skip_bad:
+                    raise
+                continue
+            used |= {shape.name for shape in found.shapes}
+            stem = self.references[name].rpartition("/")[2]
+            if stem not in image_keys and found.image_name:
+                self.references[name] = os.path.join(os.path.dirname(name), found.image_name)
+        self.names = self.used = tuple(sorted(used))
+
+    def label(self, name: str, size: Callable[[], Size], meaning: Meaning) -> tuple[np.ndarray, str]:
+        title = self.raw.title(name)
+        found = read_labelme(self.raw.read(name), title)
+        annotated = Annotated(title, found.size or size(), found.shapes)
+        return annotated.label(meaning.ids, meaning.outside), title
+
+
+class Yolo(AnnotationSource):
+    """A text file for each image that shows something."""
+
+    may_lack = True
+
+    def __init__(self, raw: RawFiles, files: list[str], images: RawFiles, class_names: tuple[str, ...] | None):
+        super().__init__(raw, files)
+        self.references = {name: _without_suffix(name) for name in files}
+        found = find_names(places(raw.path, images.path))
+        if found is None and class_names is None:
+            raise UserError(
+                f"The YOLO files in {raw.path} hold numbers of classes, and no file beside them says their names; put "
+                "data.yaml or classes.txt there, or give --classes=background,NAME,... in the order of the numbers."
+            )
+        self.names = tuple(found[0]) if found is not None else class_names or ()
+
+    def label(self, name: str, size: Callable[[], Size], meaning: Meaning) -> tuple[np.ndarray, str]:
+        title = self.raw.title(name)
+        height, width = size()
+        shapes = read_yolo(self.raw.read(name), title, list(self.names), height, width)
+        return Annotated(title, (height, width), shapes).label(meaning.ids, meaning.outside), title
+
+    def identity(self, name: str) -> list[Any]:
+        return [*super().identity(name), list(self.names)]
+
+    def is_annotation(self, name: str) -> bool:
+        text = self.raw.read(name).decode("utf-8", "replace")
+        return not text.strip() or looks_like_yolo(text)
+
+
+class Cvat(AnnotationSource):
+    """XML files that list images with their shapes."""
+
+    may_lack = None
+
+    def __init__(self, raw: RawFiles, files: list[str]):
+        super().__init__(raw, files)
+        self._images: dict[str, Annotated] = {}
+        self._file_of: dict[str, str] = {}
+        for name in files:
+            found = read_cvat(raw.read(name), raw.title(name))
+            _require_new(self._images, found.images, raw.title(name))
+            self._images |= found.images
+            self._file_of |= dict.fromkeys(found.images, name)
+            self.names = tuple(dict.fromkeys((*self.names, *found.names)))
+            self.palette |= found.palette
+        self.used = tuple({shape.name for image in self._images.values() for shape in image.shapes})
+        self.references = {name: name for name in self._images}
+
+    def label(self, name: str, size: Callable[[], Size], meaning: Meaning) -> tuple[np.ndarray, str]:
+        annotated = self._images[name]
+        return annotated.label(meaning.ids, meaning.outside), annotated.title
+
+    def identity(self, name: str) -> list[Any]:
+        return super().identity(self._file_of[name])
+
+
+class Coco(AnnotationSource):
+    """JSON files of instances in COCO's layout, whose categories go by their names."""
+
+    may_lack = None
+
+    def __init__(self, raw: RawFiles, files: list[str]):
+        super().__init__(raw, files)
+        self._images: dict[str, tuple[str, CocoAnnotations, CocoImage]] = {}
+        used: set[str] = set()
+        for name in files:
+            found = read_annotations(_path(raw, name))
+            if found.panoptic:
+                raise UserError(
+                    f"The annotations {found.path} are panoptic, with masks in PNGs; convert them with build_coco "
+                    "(--train_annotations, --train_images, --train_panoptic_pngs)."
+                )
+            by_id = {number: category for category, number in found.categories.items()}
+            entries = {image.filename: (name, found, image) for image in found.images}
+            _require_new(self._images, entries, str(found.path))
+            self._images |= entries
+            ordered = sorted(found.categories, key=found.categories.__getitem__)
+            self.names = tuple(dict.fromkeys((*self.names, *ordered)))
+            annotations = [one for image in found.images for one in image.annotations]
+            used |= {by_id[one["category_id"]] for one in annotations}
+            self.can_ignore = self.can_ignore or any(one.get("iscrowd") for one in annotations)
+        self.used = tuple(used)
+        self.references = {filename: filename for filename in self._images}
+
+    def label(self, name: str, size: Callable[[], Size], meaning: Meaning) -> tuple[np.ndarray, str]:
+        _, annotations, image = self._images[name]
+        ids = {
+            number: meaning.ids[category]
+            for category, number in annotations.categories.items()
+            if category in meaning.ids
+        }
+        return instance_ids(annotations, ids, image, meaning.outside, meaning.ignored)
+
+    def identity(self, name: str) -> list[Any]:
+        return super().identity(self._images[name][0])
+
+
+def open_annotations(
+    kind: str,
+    raw: RawFiles,
+    images: RawFiles,
+    image_keys: set[str],
+    class_names: tuple[str, ...] | None,
+    skip_bad: bool,
+    only: str | None = None,
+) -> AnnotationSource:
+    """Reads annotations as far as it takes to know their images and classes.
+
+    Args:
+      kind: one of SUFFIXES of annotation_kinds.py.
+      raw: where they lie.
+      images: the images.
+      image_keys: the file names of the images, without folders and suffixes.
+      class_names: what YOLO's numbers mean where no file says it; None if it must.
+      skip_bad: whether a damaged file of a single image is left to be skipped later.
+      only: the one file of `raw` that is meant; None takes all.
+
+    Raises:
+      UserError: if there are none, or they are damaged.
+    """
+    files = [only] if only is not None else kinds.annotation_files(raw.names(), kinds.SUFFIXES[kind])
+    if not files:
+        raise UserError(f"There is no file *{kinds.SUFFIXES[kind]} in {raw.path}, as --labels_as={kind} needs.")
+    if kind == kinds.LABELME:
+        return Labelme(raw, files, image_keys, skip_bad)
+    if kind == kinds.YOLO:
+        return Yolo(raw, files, images, class_names)
+    return Cvat(raw, files) if kind == kinds.CVAT else Coco(raw, files)
+
+
+def _without_suffix(name: str) -> str:
+    return str(pathlib.PurePosixPath(name).with_suffix(""))
+
+
+def _path(raw: RawFiles, name: str) -> pathlib.Path:
+    if not raw.path.is_dir():
+        raise UserError(
+            f"The annotations {raw.title(name)} are in an archive; unpack it, and give the file as --labels."
+        )
+    return raw.path / name
+
+
+def _require_new(known: Mapping[str, Any], added: Mapping[str, Any], title: str) -> None:
+    if repeated := next((name for name in added if name in known), None):
+        raise UserError(f"The image {repeated} in {title} is in another of the annotation files, too; leave one out.")

@@ -1,0 +1,158 @@
+"""The splits of own data: which folders are some, and which images are drawn for val where there are none."""
+
+import collections
+import dataclasses
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+
+from deeplab_dpc.console import console
+from deeplab_dpc.datasets.naming import file_key
+from deeplab_dpc.errors import UserError
+
+UNLABELLED_SPLIT = "test"  # of images without labels where nothing else says
+SPLITS = ("train", "val", "test")  # that have a meaning
+BY_FOLDER = "folder"
+_ELSEWHERE = {"valid": "val", "validation": "val", "training": "train", "testing": "test"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """An image and its label.
+
+    Attributes:
+      name: what the record calls the image: its path inside its split's folder.
+      image: the image's path in the raw images.
+      label: the label's path in the raw labels, or the name of its annotations; None where there is none.
+    """
+
+    name: str
+    image: str
+    label: str | None
+
+
+Splits = dict[str, list[Pair]]
+
+
+@dataclasses.dataclass(frozen=True)
+class ValDraw:
+    """How images are drawn for val.
+
+    Attributes:
+      fraction: share of the images, or of their groups, in (0, 1).
+      group_by: "folder": images of one folder stay together; or a regular expression: those in whose names it finds the
+        same text, of its first bracket if it has one. None draws each image by itself.
+
+    Raises:
+      UserError: if the fraction or the regular expression is none.
+    """
+
+    fraction: float = 0.2
+    group_by: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.fraction < 1:
+            raise UserError(f"--val_fraction must be between 0 and 1, got {self.fraction}.")
+        try:
+            re.compile(self.group_by or "")
+        except re.error as error:
+            raise UserError(
+                f"--group_by={self.group_by} is no regular expression ({error}); give one, or {BY_FOLDER}."
+            ) from error
+
+    def splits(self, pairs: list[Pair]) -> Splits:
+        """Splits into train and val; where a group goes depends on its name alone, but for the ends.
+
+        Each split gets one group at least, given two; a single one is for training.
+
+        Raises:
+          UserError: if the regular expression is not found in a name.
+        """
+        groups: dict[str, list[Pair]] = collections.defaultdict(list)
+        for pair in pairs:
+            groups[self._group(pair.name)].append(pair)
+        position = {group: _position(group) for group in groups}
+        drawn = {group for group in groups if position[group] < self.fraction}
+        if groups:
+            drawn |= {min(groups, key=position.__getitem__)}
+            drawn -= {max(groups, key=position.__getitem__)}
+        in_val = {pair for group in drawn for pair in groups[group]}
+        split_pairs = {
+            "train": [pair for pair in pairs if pair not in in_val],
+            "val": [pair for pair in pairs if pair in in_val],
+        }
+        if self.group_by is not None and pairs:
+            console.print(
+                f"{len(groups)} groups of images (--group_by={self.group_by}); in val: {len(drawn)} groups, "
+                f"{len(in_val)} of {len(pairs)} images."
+            )
+        return {split: members for split, members in split_pairs.items() if members}
+
+    def _group(self, name: str) -> str:
+        if self.group_by is None:
+            return file_key(name)
+        if self.group_by == BY_FOLDER:
+            return os.path.dirname(name)
+        found = re.search(self.group_by, name)
+        if found is None or (text := found[1 if found.re.groups else 0]) is None:
+            raise UserError(
+                f"--group_by={self.group_by} is not found in the name {name}; give a regular expression that all names "
+                "match."
+            )
+        return text
+
+
+def are_groups(folders: Sequence[str], draw: ValDraw) -> bool:
+    """Returns whether folders of images are no splits.
+
+    That is where all have names that no split can have, as 0000, or, where images stay together in groups, none is
+    called train, val or test.
+    """
+    if draw.group_by is not None and not any(name.lower() in SPLITS for name in folders):
+        return True
+    return not any(is_split_name(name) or name == "all" for name in folders)
+
+
+def grouped_by_folder(draw: ValDraw, folders: Sequence[str], where: str) -> ValDraw:
+    """Returns the draw for folders that are no splits: by folder unless the user said otherwise, which is printed."""
+    if draw.group_by is not None or len(folders) < 2:
+        return draw
+    first = ", ".join(folders[:3]) + (", ..." if len(folders) > 3 else "")
+    console.print(f"The folders in {where} ({first}) are no splits; the images of each stay together in train or val.")
+    return dataclasses.replace(draw, group_by=BY_FOLDER)
+
+
+def is_split_name(name: str) -> bool:
+    """Whether TensorFlow Datasets takes it as a split's name."""
+    return re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) is not None and name != "all"
+
+
+def meant_split(name: str) -> str | None:
+    """Returns the split that a name means which differs from it only in capitals; None if there is none such."""
+    lower = name.lower()
+    return lower if lower in SPLITS and name != lower else None
+
+
+def check_split(name: str, title: str) -> None:
+    """Raises a UserError for a folder that cannot be a split."""
+    if meant := meant_split(name):
+        raise UserError(f"The folder {title} is a split that must be called {meant}; rename it.")
+    if not is_split_name(name):
+        raise UserError(f"The folder {title} cannot be a split; its name must be letters, digits and _, and not 'all'.")
+
+
+def renamed(splits: Splits) -> Splits:
+    """Returns the splits with those that other programs call valid or training under the names that they have here."""
+    called = {}
+    for name in splits:
+        meant = _ELSEWHERE.get(name, name)
+        called[name] = name if meant in splits else meant
+        if called[name] != name:
+            console.print(f"The folder {name} is taken as the split {meant}.")
+    return {called[name]: pairs for name, pairs in splits.items()}
+
+
+def _position(group: str) -> float:
+    """Returns a number in [0, 1) that looks random."""
+    return int.from_bytes(hashlib.sha256(os.fsencode(group)).digest()[:8]) / 2**64

@@ -1,0 +1,145 @@
+"""What may help where an evaluation is bad: a line each, with the numbers that it rests on.
+
+A class is looked at if its IoU is below BAD or it has none. Whether it is rare is told by its share of the training
+labels, whether it is small or larger than the crops by what the images of the evaluation that have it show of it.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from deeplab_dpc.evaluation.image_counts import ImageCounts
+from deeplab_dpc.evaluation.scores import ClassSums
+
+BAD = 0.5  # IoU
+RARE = 0.02  # share of the labelled pixels of train
+SMALL_CELLS = 2.0  # side of what an image shows, in feature cells
+USUAL_STRIDE = 16  # of feature cells, where the network is not known
+FALLEN = 0.95  # of the first losses, above which the last have not fallen
+LEAST_ROWS = 10  # of losses, that tell whether they fall
+SHOWN = 5  # classes
+
+
+@dataclasses.dataclass(frozen=True)
+class Circumstances:
+    """What is known beside the evaluation.
+
+    Attributes:
+      split: that was evaluated.
+      train_shares: of each class in the labelled pixels of train; None where that is not known.
+      crop: (height, width) of the training in pixels; None where that is not known.
+      output_stride: pixels a side of a feature cell.
+      has_decoder: whether the network has one; None where that is not known.
+      losses: of the training, in the order of its steps; empty where they are not known.
+    """
+
+    split: str
+    train_shares: Sequence[float] | None = None
+    crop: tuple[int, int] | None = None
+    output_stride: int = USUAL_STRIDE
+    has_decoder: bool | None = None
+    losses: Sequence[float] = ()
+
+
+def advice(
+    names: Sequence[str], counts: ImageCounts, known: Circumstances, ignored: str | None = None
+) -> tuple[str, ...]:
+    """Returns the lines: of the worst classes first, then of the training.
+
+    Args:
+      names: of the classes.
+      counts: by class, of the images that were evaluated.
+      known: what is known beside them.
+      ignored: the class that is never evaluated.
+    """
+    sums = counts.sums()
+    iou = sums.per_class_iou()
+    bad = [i for i, name in enumerate(names) if name != ignored and not iou[i] >= BAD]
+    bad.sort(key=lambda i: (math.inf if math.isnan(iou[i]) else iou[i], i))
+    lines = [_of_class(names[i], i, counts, sums, known) for i in bad[:SHOWN]]
+    if len(bad) > SHOWN:
+        lines.append(f"{len(bad) - SHOWN} more classes have an IoU below {100 * BAD:.0f} %, or none.")
+    if float(sums.mean_iou()) < BAD and (line := _of_losses(known.losses)):
+        lines.append(line)
+    return tuple(lines)
+
+
+def _of_class(name: str, i: int, counts: ImageCounts, sums: ClassSums, known: Circumstances) -> str:
+    labelled, predicted = int(sums.labelled[i]), int(sums.predicted[i])
+    share = None if known.train_shares is None else known.train_shares[i]
+    if not labelled:
+        if not predicted:
+            return (
+                f"{name} occurs in none of the {len(counts.names)} images of {known.split} and was not predicted, so "
+                "that nothing is known of it; add images that show it."
+            )
+        return (
+            f"{name} has IoU 0 since it occurs in none of the {len(counts.names)} images of {known.split} and is "
+            f"predicted on {predicted:,} pixels; add images that show it, or look at what it is taken for."
+        )
+    images = int((counts.labelled[:, i] > 0).sum())
+    what = f"{name} has IoU {100 * float(sums.per_class_iou()[i]):.1f} %"
+    if not predicted:
+        what = f"{name} has IoU 0: it is never predicted, and {labelled:,} pixels of {_images(images)} it"
+    if share == 0:
+        return f"{what}; it has 0 pixels in train, so that it cannot be learned: add images that show it."
+    causes = _causes(share, math.sqrt(labelled / images), known)
+    if not causes:
+        looked = [] if share is None else [f"{100 * share:.1f} % of train"]
+        looked.append(f"a square of {math.sqrt(labelled / images):.0f} pixels a side in an image")
+        causes = [
+            f"with {' and '.join(looked)} it is neither rare nor small: look at its worst images and labels, or train "
+            "longer"
+        ]
+    return f"{what}; {'; '.join(causes)}."
+
+
+def _images(count: int) -> str:
+    return f"{count:,} images show" if count > 1 else "1 image shows"
+
+
+def _causes(share: float | None, side: float, known: Circumstances) -> list[str]:
+    """Returns what is special about a class, and what helps against it.
+
+    Args:
+      share: of the labelled pixels of train; None if it is not known.
+      side: of a square as large as what an image that has the class shows of it, in pixels.
+      known: the circumstances.
+    """
+    causes = []
+    if share is not None and share < RARE:
+        causes.append(
+            f"it is rare, {100 * share:.2f} % of the labelled pixels of train: --label_weights (check_data suggests "
+            "some), or more images that show it"
+        )
+    cells = side / known.output_stride
+    if cells < SMALL_CELLS:
+        decoder = "--decoder_output_stride=4, " if known.has_decoder is False else ""
+        stride = " or --output_stride=8" if known.output_stride > 8 else ""
+        causes.append(
+            f"it is small, a square of {cells:.1f} feature cells a side: {decoder}larger images "
+            f"(--min_resize_value){stride}"
+        )
+    if known.crop is not None and side > min(known.crop):
+        causes.append(
+            f"it is larger than the crops, a square of {side:.0f} pixels a side in an image and {known.crop[0]} x "
+            f"{known.crop[1]} pixels in a crop: a larger --train_crop_size, or smaller images (--min_resize_value)"
+        )
+    return causes
+
+
+def _of_losses(losses: Sequence[float]) -> str:
+    """Returns a line on losses that did not fall; nothing where they did, or there are few."""
+    if len(losses) < LEAST_ROWS:
+        return ""
+    count = max(3, len(losses) // 10)
+    first, last = float(np.mean(losses[:count])), float(np.mean(losses[-count:]))
+    if not last > FALLEN * first:
+        return ""
+    return (
+        f"The loss did not fall: its mean was {first:.3f} in the first {count} rows of metrics.csv and {last:.3f} in "
+        "the last; look whether the labels lie on their images (the contact sheet of check_data), or try another "
+        "--base_learning_rate."
+    )
