@@ -4,8 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RUFF := $(VENV)/lint/bin/ruff
+# The site is built without Keras and TensorFlow: of the package it imports the flags alone.
+SITE := 'mkdocs>=1.6,<2' 'mkdocs-material>=9.6,<10' 'mkdocstrings-python>=1.16' 'absl-py>=2.1' 'numpy>=1.26' 'pillow>=11' 'rich>=13.9'
 
-.PHONY: demo test test-long check fmt lint types fuzz pythons clean
+.PHONY: demo test test-long check fmt lint types docs fuzz pythons clean
 
 demo: $(VENV)/.installed  ## the main job, end to end, on the embedded data set
 	$(BIN)/deeplab-dpc demo --workdir=demo
@@ -30,6 +32,10 @@ lint: $(VENV)/.installed-lint  ## ruff, without waiting for TensorFlow
 types: $(VENV)/.installed-test  ## mypy, which needs the typed packages that the code uses
 	$(BIN)/mypy
 
+docs: $(VENV)/.installed-docs  ## the site, in build/site; a broken link or reference is an error
+	NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs build --strict --quiet
+	@echo "The site is build/site/index.html."
+
 fuzz: $(VENV)/.installed-test  ## many more damaged inputs than the tests have; FUZZ_INPUTS of each kind
 	FUZZ_INPUTS=$${FUZZ_INPUTS:-2000} $(BIN)/python -m pytest tests/fuzz -s
 
@@ -46,6 +52,11 @@ $(VENV)/bin/python: | python
 $(VENV)/.installed-lint: pyproject.toml | python
 	@$(PYTHON) -m venv $(VENV)/lint
 	@$(VENV)/lint/bin/python -m pip install --quiet --disable-pip-version-check 'ruff>=0.11'
+	@touch $@
+
+$(VENV)/.installed-docs: Makefile | python
+	@$(PYTHON) -m venv $(VENV)/docs
+	@$(VENV)/docs/bin/python -m pip install --quiet --disable-pip-version-check $(SITE)
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml

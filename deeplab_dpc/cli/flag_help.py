@@ -1,10 +1,11 @@
-"""--help and --helpfull: the flags of a command by what they concern, with their values and defaults.
+"""--help, --helpfull and the site's reference: the flags of a command by what they concern, with values and defaults.
 
 All that is shown comes from the definitions: absl's flag of that name, the title that `concerning` gave it, and the
 names of common flags, COMMON, of the command's module in deeplab_dpc/cli/flags.
 """
 
 import contextlib
+import dataclasses
 import textwrap
 import types
 from collections.abc import Iterator
@@ -56,19 +57,28 @@ def help_text(module: types.ModuleType, values: flags.FlagValues) -> str:
       module: the command's, of deeplab_dpc/cli/flags: its docstring, and COMMON if only some flags are common.
       values: its flags.
     """
-    names = [name for name in values if name == values[name].name and name not in ("help", "helpfull")]
+    sections = flags_by_title(values)
+    names = [flag.name for listed in sections.values() for flag in listed]
     common = names if values.helpfull else [*getattr(module, "COMMON", names), "flagfile", "backend", "version"]
-    shown = [name for name in names if name in common]
-    titled = _titled(values)
     paragraphs = [textwrap.fill(part, WIDTH) for part in (module.__doc__ or "").strip().split("\n\n")]
-    for title in (COMMAND, *TITLES):
-        lines = [_line(values[name]) for name in shown if titled.get(name, COMMAND) == title]
+    for title, listed in sections.items():
+        lines = [_line(flag) for flag in listed if flag.name in common]
         if lines:
             paragraphs.append("\n".join([f"{title}:", *lines]))
-    more = len(names) - len(shown)
+    more = sum(name not in common for name in names)
     hidden = f"--helpfull shows {more} more flags. " if more else ""
     paragraphs.append(f"{hidden}--flagfile=FILE reads flags from a file or a recipe.")
     return "\n\n".join(paragraphs)
+
+
+def flags_by_title(values: flags.FlagValues) -> dict[str, list[flags.Flag]]:
+    """Returns all flags of a command but --help and --helpfull by what they concern, in the order of the help."""
+    titled = _titled(values)
+    found: dict[str, list[flags.Flag]] = {title: [] for title in (COMMAND, *TITLES)}
+    for name in values:
+        if name == values[name].name and name not in ("help", "helpfull"):
+            found[titled.get(name, COMMAND)].append(values[name])
+    return {title: listed for title, listed in found.items() if listed}
 
 
 def _titled(values: flags.FlagValues) -> dict[str, str]:
@@ -77,21 +87,40 @@ def _titled(values: flags.FlagValues) -> dict[str, str]:
     return {flag.name: title for title in TITLES for flag in groups.get(title, ())}
 
 
-def _line(flag: flags.Flag) -> str:
+@dataclasses.dataclass(frozen=True)
+class FlagText:
+    """What is shown of a flag.
+
+    Attributes:
+      usage: how it is given, such as `--workdir=VALUE` or `--[no]check`.
+      default: its default as text; empty where there is none, or where it is to be off.
+      meaning: its sentence.
+    """
+
+    usage: str
+    default: str
+    meaning: str
+
+
+def flag_text(flag: flags.Flag) -> FlagText:
+    """Returns what is shown of a flag."""
     choices = "|".join(getattr(flag.parser, "enum_values", None) or ())
     meaning = str(flag.help or "").split(";\n")[0].removeprefix(f"<{choices}>: ")  # without what absl adds
     default = _default(flag)
     if flag.boolean and default == "false":
-        shown, default = f"--{flag.name}", ""
-    elif flag.boolean:
-        shown = f"--[no]{flag.name}"
-    elif choices and len(choices) <= LONGEST_LIST:
-        shown = f"--{flag.name}={choices}"
-    else:
-        shown = f"--{flag.name}={_kind(flag)}"
-        if choices:
-            meaning = f"{meaning} One of {choices.replace('|', ', ')}."
-    text = f"{shown}{f' (default: {default})' if default else ''}: {meaning}"
+        return FlagText(f"--{flag.name}", "", meaning)
+    if flag.boolean:
+        return FlagText(f"--[no]{flag.name}", default, meaning)
+    if choices and len(choices) <= LONGEST_LIST:
+        return FlagText(f"--{flag.name}={choices}", default, meaning)
+    if choices:
+        meaning = f"{meaning} One of {choices.replace('|', ', ')}."
+    return FlagText(f"--{flag.name}={_kind(flag)}", default, meaning)
+
+
+def _line(flag: flags.Flag) -> str:
+    shown = flag_text(flag)
+    text = f"{shown.usage}{f' (default: {shown.default})' if shown.default else ''}: {shown.meaning}"
     return textwrap.fill(
         text, WIDTH, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False, break_long_words=False
     )

@@ -1,0 +1,149 @@
+"""What the site adds to the pages of docs/: pages of the checkout's root, and references made from the code.
+
+MkDocs calls the functions that begin with on_ (https://www.mkdocs.org/dev-guide/plugins/#events). Nothing here needs
+Keras or TensorFlow.
+"""
+
+import importlib
+import pathlib
+import posixpath
+import re
+import sys
+from collections.abc import Callable, Iterator
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+import deeplab_dpc
+from deeplab_dpc.cli.flag_help import flag_text, flags_by_title
+from deeplab_dpc.cli.main import COMMANDS, parse
+
+# Files of the checkout's root that are pages of the site.
+ROOT_PAGES = {
+    "README.md": "index.md",
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
+}
+COMMANDS_PAGE, COMMANDS_FOLDER, PYTHON_PAGE = "commands.md", "commands", "api.md"
+LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s#]+)(?=[)#])")
+CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+
+
+def on_config(config: MkDocsConfig) -> None:
+    """Puts a page for each command into the navigation, below the list of all."""
+    pages = [COMMANDS_PAGE, *(f"{COMMANDS_FOLDER}/{_shown(command)}.md" for command in COMMANDS)]
+    for section in config.nav or []:
+        for entries in section.values():
+            for entry in entries if isinstance(entries, list) else []:
+                if entry == {"Commands": COMMANDS_PAGE}:
+                    entry["Commands"] = pages
+                    return
+    raise PluginError(f"mkdocs.yml must have the entry `Commands: {COMMANDS_PAGE}`.")
+
+
+def on_files(files: Files, config: MkDocsConfig) -> None:
+    """Adds the pages that are not in docs/."""
+    for name, page in ROOT_PAGES.items():
+        files.append(File.generated(config, page, content=(ROOT / name).read_text(encoding="utf-8")))
+    for command in COMMANDS:
+        files.append(File.generated(config, f"{COMMANDS_FOLDER}/{_shown(command)}.md", content=_command_page(command)))
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Leads the links of a page to the pages of the site, and puts references in the place of their markers."""
+    place = page.file.src_uri
+    source = next((name for name, target in ROOT_PAGES.items() if target == place), f"docs/{place}")
+    for marker, made in MARKERS.items():
+        if place == made[0]:
+            markdown = _replace_marker(markdown, marker, made[1]())
+    return _outside_code(markdown, lambda text: LINK.sub(_leads(source), text))
+
+
+def _leads(source: str) -> Callable[[re.Match[str]], str]:
+    """Returns what turns a link of a file into the link of its page."""
+
+    def lead(match: re.Match[str]) -> str:
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(source), match[1]))
+        page = ROOT_PAGES.get(target) or target.removeprefix("docs/")
+        if page == target:
+            raise PluginError(f"{source} links to {match[1]}, which is no page of the site.")
+        start = posixpath.dirname(ROOT_PAGES.get(source) or source.removeprefix("docs/"))
+        return posixpath.relpath(page, start or ".")
+
+    return lead
+
+
+def _outside_code(markdown: str, change: Callable[[str], str]) -> str:
+    parts, end = [], 0
+    for code in CODE.finditer(markdown):
+        parts += [change(markdown[end : code.start()]), code[0]]
+        end = code.end()
+    return "".join([*parts, change(markdown[end:])])
+
+
+def _replace_marker(markdown: str, marker: str, text: str) -> str:
+    if markdown.count(marker) != 1:
+        raise PluginError(f"The page must have the line {marker} once.")
+    return markdown.replace(marker, text)
+
+
+def _shown(command: str) -> str:
+    """Returns the name of a command as it is typed."""
+    return command.replace("_", "-")
+
+
+def _command_list() -> str:
+    """Returns a list of links to the pages of the commands."""
+    lines = [f"* [`{_shown(name)}`](commands/{_shown(name)}.md): {purpose}" for name, purpose in COMMANDS.items()]
+    return "\n".join(lines)
+
+
+def _command_page(command: str) -> str:
+    """Returns the page of a command: what it does, and all its flags by what they concern."""
+    module = importlib.import_module(f"deeplab_dpc.cli.flags.{command}")
+    paragraphs = [f"# {_shown(command)}", f"`deeplab-dpc {_shown(command)} --flags`", _plain(module.__doc__ or "")]
+    common = set(getattr(module, "COMMON", ()))
+    if common:
+        paragraphs.append("`--help` shows the flags that are marked with •, `--helpfull` all of them.")
+    for title, listed in flags_by_title(parse(module, command, [])).items():
+        paragraphs.append(f"## {title}")
+        for flag in listed:
+            shown = flag_text(flag)
+            mark = " •" if flag.name in common else ""
+            default = f" Default: `{shown.default}`." if shown.default else ""
+            meaning = _plain(shown.meaning[:1].upper() + shown.meaning[1:])
+            paragraphs.append(f"`{shown.usage}`{mark}\n:   {meaning}{default}")
+    return "\n\n".join(paragraphs) + "\n"
+
+
+def _plain(text: str) -> str:
+    """Returns text in which Markdown reads no signs but those of code."""
+    return re.sub(r"`[^`]*`|[*<_\[]", lambda match: match[0] if len(match[0]) > 1 else f"\\{match[0]}", text.strip())
+
+
+def _python_reference() -> str:
+    """Returns the directives of mkdocstrings for all public names."""
+    return "\n\n".join(_directives())
+
+
+def _directives() -> Iterator[str]:
+    spaces = ("arch", "layers")
+    for name in sorted(set(deeplab_dpc.__all__) - {"__version__", *spaces}, key=str.lower):
+        yield f"::: deeplab_dpc.{name}"
+    for space in spaces:
+        yield f"## `deeplab_dpc.{space}`"
+        names = importlib.import_module(f"deeplab_dpc.{space}").__all__
+        for name in sorted(set(names) - set(deeplab_dpc.__all__), key=str.lower):
+            yield f"::: deeplab_dpc.{space}.{name}\n    options:\n      heading_level: 3"
+
+
+MARKERS: dict[str, tuple[str, Callable[[], str]]] = {
+    "<!-- the site lists the commands here -->": (COMMANDS_PAGE, _command_list),
+    "<!-- the site has the reference here -->": (PYTHON_PAGE, _python_reference),
+}
