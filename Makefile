@@ -33,7 +33,7 @@ types: $(VENV)/.installed-test  ## mypy, which needs the typed packages that the
 	$(BIN)/mypy
 
 docs: $(VENV)/.installed-docs  ## the site, in build/site; a broken link or reference is an error
-	NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs build --strict --quiet
+	PYTHONPATH=. NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs build --strict --quiet
 	@echo "The site is build/site/index.html."
 
 fuzz: $(VENV)/.installed-test  ## many more damaged inputs than the tests have; FUZZ_INPUTS of each kind

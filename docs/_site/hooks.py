@@ -8,7 +8,6 @@ import importlib
 import pathlib
 import posixpath
 import re
-import sys
 from collections.abc import Callable, Iterator
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -16,13 +15,11 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
 import deeplab_dpc
 from deeplab_dpc.cli.flag_help import flag_text, flags_by_title
 from deeplab_dpc.cli.main import COMMANDS, parse
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Files of the checkout's root that are pages of the site.
 ROOT_PAGES = {
     "README.md": "index.md",

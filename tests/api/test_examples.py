@@ -1,4 +1,8 @@
-"""Every example of the names of `import deeplab_dpc` is run, and so is the Python that README.md and docs/ print."""
+"""Every example of the names of `import deeplab_dpc` is run, and so is the Python that README.md and docs/ print.
+
+A block of a page that is not run here says so in a comment before it: which test runs it, or why none does. The blocks
+of CONTRIBUTING.md are files of the package, which tests/test_contributing.py adds to a copy.
+"""
 
 import inspect
 import pathlib
@@ -12,9 +16,10 @@ from deeplab_dpc import layers
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DOCUMENTS = {
-    "README.md": (ROOT / "README.md").read_text(encoding="utf-8"),
-    "docs/python.md": (ROOT / "docs" / "python.md").read_text(encoding="utf-8"),
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 }
+PYTHON = re.compile(r"^(?:<!-- (run by|not run:) (\S.*) -->\n\n)?```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 WITHOUT = {"UserError", "__version__", "arch", "layers", "ScoredCell"}  # docs/python.md shows them
 
 
@@ -39,11 +44,19 @@ def _documented():
 BLOCKS = {
     f"{name}-{number}": block for name, value in _documented() for number, block in enumerate(_examples(value.__doc__))
 }
+FOUND = {name: PYTHON.findall(text) for name, text in DOCUMENTS.items()}
 OF_DOCUMENTS = {
     f"{name}-{number}": block
-    for name, text in DOCUMENTS.items()
-    for number, block in enumerate(re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S))
+    for name, found in FOUND.items()
+    for number, (mark, _, block) in enumerate(found)
+    if not mark
 }
+
+
+def test_blocks_that_are_not_run_here_are_run_by_a_test_that_exists():
+    marked = [(mark, reason) for found in FOUND.values() for mark, reason, _ in found if mark]
+    assert ("run by", "tests/export/test_serving_docs.py") in marked
+    assert all((ROOT / reason).is_file() for mark, reason in marked if mark == "run by")
 
 
 def test_every_name_has_an_example():

@@ -28,7 +28,10 @@ from deeplab_dpc.config import AutoDeepLabConfig, DataConfig, ModelConfig, Train
 from deeplab_dpc.models.segmenter import build_segmenter
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [
+    *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 ENTRIES = json.loads((pathlib.Path(__file__).parent / "printed_commands.json").read_text(encoding="utf-8"))
 PROGRAMS = "python|deeplab-dpc|pytest|pip|make|curl|docker|gcloud|saved_model_cli|tensorboard|optuna-dashboard"
 IN_A_BLOCK = re.compile(rf"^ {{4,}}(?:\w+=\S+ )*(?:/usr/bin/time -v |exec |srun )?(?:(?:{PROGRAMS}) .*)$", re.MULTILINE)
