@@ -19,7 +19,7 @@ DOCUMENTS = {
     path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 }
-PYTHON = re.compile(r"^(?:<!-- (run by|not run:) (\S.*) -->\n\n)?```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PYTHON = re.compile(r"^(?:<!-- (run by|not run:) (\S[^\n]*) -->\n\n)?```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 WITHOUT = {"UserError", "__version__", "arch", "layers", "ScoredCell"}  # docs/python.md shows them
 
 
