@@ -28,6 +28,7 @@ ROOT_PAGES = {
     "SECURITY.md": "security.md",
 }
 COMMANDS_PAGE, COMMANDS_FOLDER, PYTHON_PAGE = "commands.md", "commands", "api.md"
+OPTIONS = ("ModelConfig", "DataConfig", "TrainConfig", "InferenceConfig")
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s#]+)(?=[)#])")
 CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 
@@ -138,6 +139,10 @@ def _directives() -> Iterator[str]:
         names = importlib.import_module(f"deeplab_dpc.{space}").__all__
         for name in sorted(set(names) - set(deeplab_dpc.__all__), key=str.lower):
             yield f"::: deeplab_dpc.{space}.{name}\n    options:\n      heading_level: 3"
+    yield "## Options"
+    yield "What functions take as `**options`, by the names of these attributes, which are those of the flags."
+    for name in OPTIONS:
+        yield f"::: deeplab_dpc.config.{name}\n    options: {{heading_level: 3, members: false}}"
 
 
 MARKERS: dict[str, tuple[str, Callable[[], str]]] = {
