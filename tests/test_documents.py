@@ -12,6 +12,7 @@ import tomllib
 import pytest
 
 import deeplab_dpc
+from deeplab_dpc.cli.main import COMMANDS
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = pathlib.Path(deeplab_dpc.__file__).parent
@@ -98,6 +99,11 @@ def test_every_page_is_in_the_navigation():
     listed = re.findall(r": (\w+\.md)$", _text(ROOT / "mkdocs.yml"), re.MULTILINE)
     assert sorted(set(listed)) == sorted(listed)
     assert {page.name for page in (ROOT / "docs").glob("*.md")} <= set(listed)
+
+
+def test_commands_are_listed_as_the_program_lists_them():
+    listed = re.findall(r"^\* `([\w-]+)`: (.+)$", _text(ROOT / "docs" / "commands.md"), re.MULTILINE)
+    assert listed == [(name.replace("_", "-"), purpose) for name, purpose in COMMANDS.items()]
 
 
 def _sentences():

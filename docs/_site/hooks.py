@@ -28,6 +28,7 @@ ROOT_PAGES = {
     "SECURITY.md": "security.md",
 }
 COMMANDS_PAGE, COMMANDS_FOLDER, PYTHON_PAGE = "commands.md", "commands", "api.md"
+PYTHON_MARKER = "<!-- the site has the reference here -->"
 OPTIONS = ("ModelConfig", "DataConfig", "TrainConfig", "InferenceConfig")
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s#]+)(?=[)#])")
 CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
@@ -57,9 +58,10 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """Leads the links of a page to the pages of the site, and puts references in the place of their markers."""
     place = page.file.src_uri
     source = next((name for name, target in ROOT_PAGES.items() if target == place), f"docs/{place}")
-    for marker, made in MARKERS.items():
-        if place == made[0]:
-            markdown = _replace_marker(markdown, marker, made[1]())
+    if place == COMMANDS_PAGE:
+        markdown = re.sub(r"^\* (`([\w-]+)`)", rf"* [\1]({COMMANDS_FOLDER}/\2.md)", markdown, flags=re.MULTILINE)
+    if place == PYTHON_PAGE:
+        markdown = _replace_marker(markdown, PYTHON_MARKER, "\n\n".join(_directives()))
     return _outside_code(markdown, lambda text: LINK.sub(_leads(source), text))
 
 
@@ -78,6 +80,7 @@ def _leads(source: str) -> Callable[[re.Match[str]], str]:
 
 
 def _outside_code(markdown: str, change: Callable[[str], str]) -> str:
+    """Returns the page with all that is no code changed."""
     parts, end = [], 0
     for code in CODE.finditer(markdown):
         parts += [change(markdown[end : code.start()]), code[0]]
@@ -86,6 +89,7 @@ def _outside_code(markdown: str, change: Callable[[str], str]) -> str:
 
 
 def _replace_marker(markdown: str, marker: str, text: str) -> str:
+    """Returns the page with the text in the place of its marker."""
     if markdown.count(marker) != 1:
         raise PluginError(f"The page must have the line {marker} once.")
     return markdown.replace(marker, text)
@@ -94,12 +98,6 @@ def _replace_marker(markdown: str, marker: str, text: str) -> str:
 def _shown(command: str) -> str:
     """Returns the name of a command as it is typed."""
     return command.replace("_", "-")
-
-
-def _command_list() -> str:
-    """Returns a list of links to the pages of the commands."""
-    lines = [f"* [`{_shown(name)}`](commands/{_shown(name)}.md): {purpose}" for name, purpose in COMMANDS.items()]
-    return "\n".join(lines)
 
 
 def _command_page(command: str) -> str:
@@ -125,12 +123,8 @@ def _plain(text: str) -> str:
     return re.sub(r"`[^`]*`|[*<_\[]", lambda match: match[0] if len(match[0]) > 1 else f"\\{match[0]}", text.strip())
 
 
-def _python_reference() -> str:
-    """Returns the directives of mkdocstrings for all public names."""
-    return "\n\n".join(_directives())
-
-
 def _directives() -> Iterator[str]:
+    """Yields the directives of mkdocstrings for all public names, with headings."""
     spaces = ("arch", "layers")
     for name in sorted(set(deeplab_dpc.__all__) - {"__version__", *spaces}, key=str.lower):
         yield f"::: deeplab_dpc.{name}"
@@ -143,9 +137,3 @@ def _directives() -> Iterator[str]:
     yield "What functions take as `**options`, by the names of these attributes, which are those of the flags."
     for name in OPTIONS:
         yield f"::: deeplab_dpc.config.{name}\n    options: {{heading_level: 3, members: false}}"
-
-
-MARKERS: dict[str, tuple[str, Callable[[], str]]] = {
-    "<!-- the site lists the commands here -->": (COMMANDS_PAGE, _command_list),
-    "<!-- the site has the reference here -->": (PYTHON_PAGE, _python_reference),
-}
