@@ -3,7 +3,8 @@
 
 A test file that has changed is run itself. Of a module of the package it is the test of the same path,
 deeplab_dpc/data/spread.py -> tests/data/test_spread.py, and where there is none, the tests of the same folder that
-import the module, or all that do. Long tests are left out; `make test` and `make test-long` run everything.
+import the module, or all that do. Of a page it is the test of all pages. Long tests are left out; `make test` and
+`make test-long` run everything.
 """
 
 import pathlib
@@ -15,6 +16,7 @@ from collections.abc import Iterable
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE, TESTS = "deeplab_dpc", "tests"
 ALWAYS = f"{TESTS}/test_layering.py"  # of any module
+OF_PAGES = f"{TESTS}/test_documents.py"
 MANY = 12  # importing tests; a module that more import is one for `make test`
 
 
@@ -31,6 +33,8 @@ def tests_of(root: pathlib.Path, changed: Iterable[str]) -> tuple[list[str], lis
     untested: list[str] = []
     for name in changed:
         path = pathlib.PurePosixPath(name)
+        if path.suffix == ".md":
+            found.add(OF_PAGES)
         if path.suffix != ".py" or path.parts[0] not in (PACKAGE, TESTS):
             continue
         concerning = _of_test(root, path) if path.parts[0] == TESTS else _of_module(root, path)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import pathlib
+import re
 import shutil
 import subprocess
 import tomllib
@@ -56,7 +57,8 @@ def tree(tmp_path):
         ("deeplab_dpc/data/unused.py", ["tests/test_layering.py"], ["deeplab_dpc/data/unused.py"]),
         ("tests/search/test_cache.py", ["tests/search/test_cache.py"], []),
         ("tests/helper.py", ["tests/search/test_cache.py"], []),
-        ("README.md", [], []),
+        ("README.md", ["tests/test_documents.py"], []),
+        (".gitignore", [], []),
     ],
 )
 def test_tests_are_those_of_the_same_path_or_those_that_import_the_module(tree, changed, tests, untested):
@@ -95,6 +97,14 @@ def test_ruff_is_asked_for_alike_everywhere():
     assert f"pip install --quiet --disable-pip-version-check '{wanted}'" in (ROOT / "Makefile").read_text(
         encoding="utf-8"
     )
+
+
+def test_the_site_asks_for_what_the_package_does():
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    (line,) = [line for line in (ROOT / "Makefile").read_text(encoding="utf-8").splitlines() if line.startswith("SITE")]
+    own = [package for package in re.findall("'(.*?)'", line) if not package.startswith("mkdocs")]
+    assert own
+    assert set(own) <= set(wanted)
 
 
 def test_hooks_before_a_commit_are_targets_of_the_makefile():
