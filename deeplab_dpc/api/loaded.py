@@ -6,13 +6,14 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from deeplab_dpc.api.options import config_of
+from deeplab_dpc.api.options import config_of, loaded_options, model_config
+from deeplab_dpc.checkpoint.found_network import find_network
 from deeplab_dpc.checkpoint.restore import restore_model
 from deeplab_dpc.checkpoint.run import load_weights
 from deeplab_dpc.checkpoint.run_directory import BEST, LATEST, find_checkpoint
 from deeplab_dpc.config import InferenceConfig, ModelConfig
 from deeplab_dpc.data.classes_file import load_classes
-from deeplab_dpc.data.dataset_info import Color, pascal_palette
+from deeplab_dpc.data.dataset_info import DEFAULT_IGNORE_LABEL, Color, pascal_palette
 from deeplab_dpc.data.known_classes import known_classes
 from deeplab_dpc.data.run_data import read_run_data
 from deeplab_dpc.errors import UserError
@@ -156,35 +157,57 @@ def model_of_run(workdir: pathlib.Path, which: str = LATEST, config: ModelConfig
     )
 
 
+def network_of_checkpoint(
+    source: str, given: Mapping[str, Any], say: Callable[[str], None] = lambda line: None
+) -> ModelConfig:
+    """Returns the network of a published checkpoint: what its variables tell, beside what is given.
+
+    Args:
+      source: the name of the checkpoint, or its prefix.
+      given: fields of ModelConfig, which come before what was found; a cell and a genotype also by name or file.
+      say: is told what was found.
+
+    Raises:
+      UserError: if there is no such checkpoint, or its network is not known.
+    """
+    given = loaded_options(given)
+    found = find_network(source, given)
+    if line := str(found):
+        say(line)
+    fields = {**found.assumed, **found.read, **given}
+    return model_config(fields.pop("num_classes"), fields)
+
+
 def model_of_checkpoint(
-    path: str,
-    config: ModelConfig,
+    source: str,
+    given: Mapping[str, Any],
     classes: str | os.PathLike[str] | None = None,
     moving_averages: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> LoadedModel:
-    """Returns the network of a published checkpoint.
+    """Returns the network of a published checkpoint with its weights.
 
     Args:
-      path: the prefix of the checkpoint.
-      config: of the network.
-      classes: names, or a file of them; by default those of PASCAL VOC or Cityscapes if there are as many.
+      source: the name of the checkpoint, or its prefix.
+      given: as network_of_checkpoint takes them.
+      classes: names, or a file of them; by default those of the published data set that has as many.
       moving_averages: whether the moving averages of the variables are taken in their place.
-      say: is told what was restored, and which classes are assumed.
+      say: is told what was found and restored, and which classes are assumed.
 
     Raises:
-      UserError: if the checkpoint does not fit.
+      UserError: if there is no such checkpoint, or it does not fit what is given.
     """
+    config = network_of_checkpoint(source, given, say)
     model = build_segmenter(config)
-    say(str(restore_model(model, path, moving_averages)))
+    say(str(restore_model(model, source, moving_averages)))
     count = config.num_classes
     names: tuple[str, ...] = tuple(f"class_{i}" for i in range(count))
-    palette, ignore_label = pascal_palette(count), 255
+    palette, ignore_label = pascal_palette(count), DEFAULT_IGNORE_LABEL
     if classes:
         names, palette, ignore_label = load_classes(classes)
         if len(names) != count:
             raise UserError(f"{classes} names {len(names)} classes, --num_classes={count}.")
     elif known := known_classes(count):
-        names, palette = known.names, known.palette
+        names, palette, ignore_label = known.names, known.palette, known.ignore_label
         say(f"The {count} classes are taken for those of {known.dataset}; --classes names others.")
-    return LoadedModel(model, names, palette, ignore_label, path, None, step=0)
+    return LoadedModel(model, names, palette, ignore_label, source, None, step=0)

@@ -116,14 +116,24 @@ def model_config(num_classes: int, options: Mapping[str, Any]) -> ModelConfig:
       TypeError: if there is no such option.
       UserError: if a value is not possible.
     """
-    given = dict(options)
-    for name, load in (("dense_prediction_cell", load_cell), ("genotype", load_genotype)):
-        if isinstance(given.get(name), (str, os.PathLike)):
-            given[name] = load(given[name])
+    given = loaded_options(options)
     if given.get("model_variant") in AUTO_DEEPLABS and "output_stride" not in given:
         genotype = given.get("genotype") or published_genotype()
         given["output_stride"] = getattr(genotype, "output_stride", ModelConfig.output_stride)
     return config_of(ModelConfig, {"num_classes": num_classes, **given})
+
+
+def loaded_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the options with the cell and the genotype themselves in place of their names or files.
+
+    Raises:
+      UserError: if there is none of that name, or it is not valid.
+    """
+    loaded = dict(options)
+    for name, load in (("dense_prediction_cell", load_cell), ("genotype", load_genotype)):
+        if isinstance(loaded.get(name), (str, os.PathLike)):
+            loaded[name] = load(loaded[name])
+    return loaded
 
 
 def inference_config(options: Mapping[str, Any]) -> InferenceConfig:

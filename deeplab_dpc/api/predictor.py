@@ -10,9 +10,10 @@ import numpy as np
 from PIL import Image
 
 from deeplab_dpc.api.arguments import naming_arguments, require_path
-from deeplab_dpc.api.loaded import LoadedPredictor, model_of_run, network_predictor, predictor_of
+from deeplab_dpc.api.loaded import LoadedPredictor, model_of_checkpoint, model_of_run, network_predictor, predictor_of
 from deeplab_dpc.api.options import InferenceOptions, inference_config
-from deeplab_dpc.api.segmenter import KERAS_FILE, Segmenter, only_for_runs
+from deeplab_dpc.api.segmenter import KERAS_FILE, Segmenter, is_checkpoint, only_for_runs
+from deeplab_dpc.checkpoint.published import meant_names
 from deeplab_dpc.config import InferenceConfig
 from deeplab_dpc.data.dataset_info import Color
 from deeplab_dpc.data.found_images import find_images
@@ -84,7 +85,9 @@ class Predictor:
 
     Args:
       source: a run directory, a `.keras` file, what export.py or `export_model` wrote (the directory of a SavedModel, a
-        .tflite or .onnx file), or a Segmenter, whose weights are taken as they are now.
+        .tflite or .onnx file), the prefix of a TensorFlow 1 checkpoint or the name of a published one, whose network
+        its variables tell (`Segmenter.from_preset` takes what they do not), or a Segmenter, whose weights are taken as
+        they are now.
       checkpoint: of a run: 'latest', 'best' or a step.
       **options: how images are predicted, by the names of the flags: eval_scales, add_flipped_images, sliding_window,
         eval_crop_size, inference_dtype, ...; deeplab_dpc.config.InferenceConfig documents each. An exported model
@@ -174,10 +177,13 @@ def load_predictor(
         return _of_export(path, config, options)
     if path.suffix == KERAS_FILE:
         return _of_segmenter(Segmenter.from_preset(path), path.name, config)
+    if is_checkpoint(path):
+        return predictor_of(model_of_checkpoint(os.fspath(source), {}), config)
     if not path.is_dir():
         raise UserError(
-            f"`source={os.fspath(source)!r}` is neither a run directory, a {KERAS_FILE} file nor an exported model; a "
-            "TensorFlow 1 checkpoint is loaded by Segmenter.from_preset, whose result is a source too."
+            f"`source={os.fspath(source)!r}` is neither a run directory, a {KERAS_FILE} file, an exported model nor a "
+            f"TensorFlow 1 checkpoint, by its prefix or by the name of a published one"
+            f"{meant_names(os.fspath(source)) or '.'}"
         )
     return predictor_of(model_of_run(path, str(checkpoint)), config)
 

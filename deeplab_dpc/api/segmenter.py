@@ -18,7 +18,8 @@ from deeplab_dpc.api.loaded import (
     model_of_run,
     network_of_run,
 )
-from deeplab_dpc.api.options import ModelOptions, model_config
+from deeplab_dpc.api.options import ModelOptions, check_names, model_config
+from deeplab_dpc.checkpoint.published import is_name, meant_names
 from deeplab_dpc.checkpoint.run_directory import LATEST
 from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.data.class_rules import check_palette
@@ -136,38 +137,40 @@ class Segmenter(keras.Model):
             logits = model.predict(np.zeros((1, 65, 81, 3), "uint8"), verbose=0)
 
         Args:
-          source: a run directory of `train` or train.py, a file that `save` wrote, or the prefix of a TensorFlow 1
-            checkpoint (the part before .index).
+          source: a run directory of `train` or train.py, a file that `save` wrote, the prefix of a TensorFlow 1
+            checkpoint (the part before .index), or the name of a published one, such as
+            'mobilenetv2_coco_voc_trainaug', which is downloaded the first time.
           checkpoint: of a run: 'latest', 'best' or a step.
-          num_classes: of a TensorFlow 1 checkpoint, where it is required.
-          classes: of a TensorFlow 1 checkpoint: names of the classes, or a file of them.
+          num_classes: of a TensorFlow 1 checkpoint, where its variables are not to tell.
+          classes: of a TensorFlow 1 checkpoint: names of the classes, or a file of them; by default those of the
+            published data set with as many.
           training_steps: number of steps that the model is going to be trained for, see the class; a `.keras` file has
             its own.
-          **options: the network of a TensorFlow 1 checkpoint, see the class; of a run, output_stride and atrous_rates
-            may be others than in its training.
+          **options: what the network of a TensorFlow 1 checkpoint has beside what its variables tell, see the class;
+            of a run, output_stride and atrous_rates may be others than in its training.
 
         Raises:
           UserError: if there is no such source, or it does not fit.
         """
-        path = pathlib.Path(source)
-        if not path.is_dir():
+        path, is_published = pathlib.Path(source), is_name(os.fspath(source))
+        if is_published or not path.is_dir():
             only_for_runs(checkpoint)
         if path.suffix == KERAS_FILE:
             _only_for_checkpoints(num_classes, classes, *options)
             return _load(cls, path)
-        if path.is_dir():
+        if path.is_dir() and not is_published:
             _only_for_checkpoints(num_classes, classes, *(name for name in options if name not in AS_EVALUATED))
             loaded = model_of_run(path, str(checkpoint), as_evaluated(network_of_run(path), options))
             return cls.of_network(loaded.segmenter, loaded, training_steps)
-        if not path.with_name(path.name + ".index").exists():
+        if not is_checkpoint(path):
             raise UserError(
-                f"`source={os.fspath(source)!r}` is neither a run directory, a {KERAS_FILE} file nor the prefix of a "
-                f"checkpoint (there is no {path.name}.index beside it)."
+                f"`source={os.fspath(source)!r}` is neither a run directory, a {KERAS_FILE} file, the prefix of a "
+                f"checkpoint (there is no {path.name}.index beside it) nor the name of a published one"
+                f"{meant_names(os.fspath(source)) or '.'}"
             )
-        if num_classes is None:
-            raise UserError("`num_classes` is required for a TensorFlow 1 checkpoint, and so is what its network has.")
-        config = model_config(num_classes, options)
-        loaded = model_of_checkpoint(os.fspath(source), config, classes)
+        check_names(options, ModelConfig)
+        given = options if num_classes is None else {"num_classes": num_classes, **options}
+        loaded = model_of_checkpoint(os.fspath(source), given, classes)
         return cls.of_network(loaded.segmenter, loaded, training_steps)
 
     @classmethod
@@ -258,6 +261,11 @@ def only_for_runs(checkpoint: str | int) -> None:
     """Raises a UserError if a checkpoint was chosen of what has but one."""
     if checkpoint != LATEST:
         raise UserError(f"`checkpoint={checkpoint!r}` is for a run directory, which holds several; leave it out.")
+
+
+def is_checkpoint(path: pathlib.Path) -> bool:
+    """Returns whether there is a TensorFlow 1 checkpoint of that prefix, or a published one of that name."""
+    return is_name(os.fspath(path)) or path.with_name(path.name + ".index").exists()
 
 
 def _load(cls: type[Any], path: pathlib.Path) -> Any:

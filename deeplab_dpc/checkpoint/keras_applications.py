@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 
+from deeplab_dpc.checkpoint.published import IMAGENET
 from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.errors import UserError
 
-IMAGENET = "imagenet"  # the word that stands for the download; a file of that name is given as ./imagenet
 MODEL_VARIANT = "mobilenet_v2"
 DEPTH_MULTIPLIERS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)  # of the weights that Keras publishes
 DIVISIBLE_BY = 8  # what Keras rounds channels to, whatever the multiplier

@@ -1,47 +1,29 @@
 """Explaining why a checkpoint does not fit a network: the variables that tell, and the flags that would fit.
 
-A network's options can be read off the names and shapes of its variables (tensorflow/models, research/deeplab).
+network_flags.py reads a network's options off the names and shapes of its variables.
 """
 
-import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from typing import Any
 
+from deeplab_dpc.checkpoint.network_flags import (
+    BACKBONE,
+    CELL_SCOPE,
+    DECODER,
+    HEAD,
+    LOGITS,
+    Shapes,
+    aspp_flags,
+    decoder_flags,
+    logits_flags,
+    module_of,
+    scopes,
+)
 from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.backbones import backbone_class, variants_of_scope
 
-Shapes = Mapping[str, tuple[int, ...]]
-
-# The parts of a network, and where their variables are.
-BACKBONE, HEAD, DECODER, LOGITS = "backbone", "context module", "decoder", "logits"
-CELL_SCOPE = "meta_architecture"
-HEAD_SCOPES = re.compile(rf"image_pooling|aspp\d+(_depthwise|_pointwise)?|concat_projection|{CELL_SCOPE}")
-ATROUS_SCOPES = re.compile(r"aspp([1-9]\d*)(_depthwise|_pointwise)?")
-DECODER_STAGES = re.compile(r"decoder/feature_projection0(_\d+)?/weights")
-# The first 3x3 kernel of a decoder -> whether it is separable, and whether the decoder adds its inputs.
-DECODER_KERNELS = {
-    "decoder/decoder_conv0_pointwise/weights": (True, False),
-    "decoder/decoder_split_sep_conv0_pointwise/weights": (True, True),
-    "decoder/decoder_conv0/weights": (False, True),
-    "decoder/decoder_conv0/decoder_conv0_1/weights": (False, False),
-}
 SAME_WIDTH = 0.02  # relative; rounding of channels stays below it in the widest layer
-
-
-def module_of(name: str, backbone_scope: str) -> str | None:
-    """The part of a network that a variable belongs to; None for a scope that no network has."""
-    scope = name.split("/")[0]
-    if scope == backbone_scope:
-        return BACKBONE
-    if scope in (DECODER, LOGITS):
-        return scope
-    return HEAD if HEAD_SCOPES.fullmatch(scope) else None
-
-
-def scopes(names: Iterable[str]) -> set[str]:
-    """The outermost scopes."""
-    return {name.split("/")[0] for name in names}
 
 
 def shortened(names: Iterable[str], shown: int = 3) -> str:
@@ -132,61 +114,16 @@ def module_hints(modules: Collection[str | None], stored: Shapes, config: ModelC
             hints.append("it has ASPP: leave --dense_prediction_cell_json out")
         elif not has_aspp:
             hints.append("it has no context module, so it can only start a training: --tf_initial_checkpoint")
-        told |= {} if has_cell else _aspp_flags(stored)
+        told |= {} if has_cell else aspp_flags(stored)
     if DECODER in modules:
-        told |= _decoder_flags(stored)
+        told |= decoder_flags(stored)
     if LOGITS in modules or DECODER in modules:
-        told |= _logits_flags(stored)
+        told |= logits_flags(stored)
     for flag, value in told.items():
         given = getattr(config, flag)
         if value != (len(given) if isinstance(given, tuple) else given):
             hints.append(_hint(flag, value, is_lraspp=told.get("decoder_output_is_logits", False)))
     return hints
-
-
-def _aspp_flags(stored: Shapes) -> dict[str, Any]:
-    """The flags that the variables of an ASPP tell; of atrous_rates, how many."""
-    held = scopes(stored)
-    if "aspp0" not in held:
-        return {}
-    branches = {match[1] for match in map(ATROUS_SCOPES.fullmatch, held) if match}
-    flags: dict[str, Any] = {"atrous_rates": len(branches), "add_image_level_feature": "image_pooling" in held}
-    if branches:
-        flags["aspp_with_separable_conv"] = "aspp1_depthwise" in held
-    if "image_pooling" in held:
-        flags["aspp_with_squeeze_and_excitation"] = "image_pooling/biases" in stored
-    flags["aspp_with_concat_projection"] = "concat_projection" in held
-    if "aspp0/weights" in stored:
-        flags["aspp_convs_filters"] = stored["aspp0/weights"][-1]
-    return flags
-
-
-def _decoder_flags(stored: Shapes) -> dict[str, Any]:
-    """The flags that the variables of a decoder tell; of decoder_output_stride, how many."""
-    flags: dict[str, Any] = {"decoder_output_stride": len(list(filter(DECODER_STAGES.fullmatch, stored)))}
-    for kernel, (separable, sum_merge) in DECODER_KERNELS.items():
-        if kernel in stored:
-            is_logits = "decoder/feature_projection0/biases" in stored
-            flags["decoder_output_is_logits"] = is_logits
-            flags["decoder_use_sum_merge"] = sum_merge
-            if not is_logits:  # else never separable
-                flags["decoder_use_separable_conv"] = separable
-            flags["decoder_filters"] = stored[kernel][-1]
-    return flags
-
-
-def _logits_flags(stored: Shapes) -> dict[str, Any]:
-    classes = num_classes(stored)
-    return {} if classes is None else {"num_classes": classes}
-
-
-def num_classes(stored: Shapes) -> int | None:
-    """Classes of a checkpoint; None if it has no logits."""
-    decoder = _decoder_flags(stored)
-    if decoder.get("decoder_output_is_logits"):
-        return decoder["decoder_filters"]
-    biases = stored.get("logits/semantic/biases")
-    return biases[-1] if biases else None
 
 
 def _hint(flag: str, value: Any, is_lraspp: bool) -> str:

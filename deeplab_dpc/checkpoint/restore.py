@@ -10,17 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from deeplab_dpc.checkpoint.keras_applications import IMAGENET, imagenet_arrays
-from deeplab_dpc.checkpoint.mismatch import (
-    BACKBONE,
-    DECODER,
-    HEAD,
-    LOGITS,
-    module_of,
-    require,
-    shortened,
-)
+from deeplab_dpc.checkpoint.keras_applications import imagenet_arrays
+from deeplab_dpc.checkpoint.mismatch import require, shortened
 from deeplab_dpc.checkpoint.names import named_variables
+from deeplab_dpc.checkpoint.network_flags import BACKBONE, DECODER, HEAD, LOGITS, module_of
+from deeplab_dpc.checkpoint.published import CHECKPOINTS, IMAGENET, is_name
 from deeplab_dpc.checkpoint.run import read_weights
 from deeplab_dpc.checkpoint.run_directory import latest_checkpoint
 from deeplab_dpc.checkpoint.run_state import WEIGHTS, file_digest
@@ -32,6 +26,7 @@ from deeplab_dpc.checkpoint.same_parts import (
     run_network,
 )
 from deeplab_dpc.checkpoint.tf1 import read_tf1_checkpoint, require_tf1_checkpoint
+from deeplab_dpc.checkpoint.weights_cache import located
 from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.segmenter import Segmenter
@@ -67,8 +62,9 @@ def read_checkpoint(source: str, config: ModelConfig, moving_averages: bool = Fa
     """Arrays by published name.
 
     Args:
-      source: the prefix of a TensorFlow 1 checkpoint; a run directory, for its latest checkpoint; or the word
-        `imagenet`, which always means the ImageNet weights that Keras publishes (a file of that name is ./imagenet).
+      source: the prefix of a TensorFlow 1 checkpoint; a run directory, for its latest checkpoint; or the name of a
+        published checkpoint, or `imagenet` for the ImageNet weights that Keras publishes. A name always means the
+        download (a file of that name is ./NAME).
       config: the network that they are for.
       moving_averages: whether the moving averages of a TensorFlow 1 checkpoint's variables are read in their place.
 
@@ -80,7 +76,7 @@ def read_checkpoint(source: str, config: ModelConfig, moving_averages: bool = Fa
         return imagenet_arrays(config)
     if run_network(source) is not None:
         return read_weights(latest_checkpoint(source))
-    return read_tf1_checkpoint(source, moving_averages)
+    return read_tf1_checkpoint(located(source), moving_averages)
 
 
 def require_source(source: str, moving_averages: bool = False) -> None:
@@ -96,15 +92,15 @@ def require_source(source: str, moving_averages: bool = False) -> None:
     is_run = run_network(source) is not None
     if moving_averages and (source == IMAGENET or is_run):
         raise UserError(f"{source} keeps no moving averages; leave --restore_moving_averages out.")
-    if source == IMAGENET:
+    if is_name(source):
         return
     if is_run:
         latest_checkpoint(source)
         return
     if pathlib.Path(source).is_dir():
         raise UserError(
-            f"{source} is a directory but no run; give a run directory or the prefix of a TensorFlow 1 checkpoint "
-            "(the part before .index)."
+            f"{source} is a directory but no run; give a run directory, the prefix of a TensorFlow 1 checkpoint "
+            "(the part before .index) or the name of a published one."
         )
     require_tf1_checkpoint(source)
 
@@ -126,7 +122,13 @@ def source_digest(source: str) -> str:
         return IMAGENET
     if run_network(source) is not None:
         return file_digest(latest_checkpoint(source).path / WEIGHTS)
-    return file_digest(pathlib.Path(f"{source}.index"))
+    return file_digest(pathlib.Path(f"{located(source)}.index"))
+
+
+def require_whole_network(source: str) -> None:
+    """Raises a UserError for a name that stands for a backbone alone."""
+    if is_name(source) and (source == IMAGENET or CHECKPOINTS[source].dataset is None):
+        raise UserError(f"{source} is a backbone without logits; it can only start a training or a search.")
 
 
 def restore_model(model: Segmenter, source: str, moving_averages: bool = False) -> RestoreReport:
@@ -138,8 +140,7 @@ def restore_model(model: Segmenter, source: str, moving_averages: bool = False) 
       UserError: if a variable is missing or has another shape, or the checkpoint has a context module, decoder or
         logits that the model would ignore, naming the first three.
     """
-    if source == IMAGENET:
-        raise UserError(f"{IMAGENET} is a backbone without logits; it can only start a training or a search.")
+    require_whole_network(source)
     arrays = read_checkpoint(source, model.config, moving_averages)
     variables = named_variables(model)
     unused = sorted(arrays.keys() - variables.keys())

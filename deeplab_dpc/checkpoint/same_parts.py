@@ -10,16 +10,9 @@ import pathlib
 
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.library import load_cell
-from deeplab_dpc.checkpoint.keras_applications import IMAGENET
-from deeplab_dpc.checkpoint.mismatch import (
-    DECODER,
-    HEAD,
-    Shapes,
-    module_hints,
-    module_of,
-    num_classes,
-    scopes,
-)
+from deeplab_dpc.checkpoint.mismatch import module_hints
+from deeplab_dpc.checkpoint.network_flags import DECODER, HEAD, Shapes, module_of, num_classes, scopes
+from deeplab_dpc.checkpoint.published import is_name
 from deeplab_dpc.checkpoint.tf1 import CELL_SUFFIX
 from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.config.base import listed
@@ -33,7 +26,7 @@ PUBLISHED_CELL = "dpc_top1"  # the one cell of which checkpoints are published
 
 def run_network(source: str) -> ModelConfig | None:
     """Returns the network of a run directory; None for any other source."""
-    if source == IMAGENET or not (pathlib.Path(source) / CONFIG_FILE).exists():
+    if is_name(source) or not (pathlib.Path(source) / CONFIG_FILE).exists():
         return None
     return read_section(source, "model", ModelConfig)
 
@@ -80,7 +73,7 @@ def _difference_beyond_shapes(config: ModelConfig, source: str) -> str | None:
     if run_config is None:
         if cell is None:
             return None
-        stored_cell = _cell_beside(source)
+        stored_cell = cell_beside(source)
         if stored_cell is None:
             if cell == load_cell(PUBLISHED_CELL):
                 return None
@@ -106,10 +99,10 @@ def _rates_in_pixels(config: ModelConfig) -> list[int]:
     return [rate * config.output_stride for rate in config.atrous_rates]
 
 
-def _cell_beside(source: str) -> Cell | None:
+def cell_beside(source: str) -> Cell | None:
     """Returns the cell that is written beside a TensorFlow 1 checkpoint by export.py; None if there is none."""
     path = f"{source}{CELL_SUFFIX}"
-    return load_cell(path) if pathlib.Path(path).exists() else None
+    return load_cell(path) if not is_name(source) and pathlib.Path(path).exists() else None
 
 
 def other_decoder(wanted: Shapes, stored: Shapes, config: ModelConfig, source: str) -> str | None:

@@ -1,13 +1,16 @@
 """TensorFlow 1 checkpoints as NumPy arrays by name: reading published ones, writing ours for DeepLab's users."""
 
+import contextlib
 import json
 import os
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
+from deeplab_dpc.checkpoint.published import meant_names
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import atomic_path, literal_path, require_space
 
@@ -36,9 +39,23 @@ def require_tf1_checkpoint(path: str) -> None:
     """Raises a UserError if there is no checkpoint with that prefix."""
     if not os.path.exists(f"{path}.index"):
         raise UserError(
-            f"There is no checkpoint {path}: {path}.index does not exist; "
-            "give the prefix shared by the .index and .data files."
+            f"There is no checkpoint {path}: {path}.index does not exist; give the prefix shared by the .index and "
+            f".data files, or the name of a published one{meant_names(path) or '.'}"
         )
+
+
+def variable_shapes(path: str) -> dict[str, tuple[int, ...]]:
+    """Returns the shapes of the model's variables of a checkpoint by name, without those of its training.
+
+    Args:
+      path: as read_tf1_checkpoint takes it.
+
+    Raises:
+      UserError: if it is absent or damaged.
+    """
+    with _reader(path) as reader:
+        shapes = reader.get_variable_to_shape_map()
+    return {name: tuple(shape) for name, shape in sorted(shapes.items()) if not is_training_state(name)}
 
 
 def read_tf1_checkpoint(path: str, moving_averages: bool = False) -> dict[str, np.ndarray]:
@@ -51,21 +68,11 @@ def read_tf1_checkpoint(path: str, moving_averages: bool = False) -> dict[str, n
     Raises:
       UserError: if it is absent, damaged, or holds no variable, or no moving average where they are asked for.
     """
-    import tensorflow as tf
-
-    require_tf1_checkpoint(path)
-    try:
-        with literal_path(path) as prefix:
-            reader = tf.train.load_checkpoint(str(prefix))
-            stored = sorted(reader.get_variable_to_shape_map())
-            averages = _moving_averages(stored) if moving_averages else {}
-            sources = {name: name for name in stored if not is_training_state(name)} | averages
-            arrays = {name: reader.get_tensor(source) for name, source in sources.items()}
-    except MemoryError as error:  # sizes in a damaged index are believed
-        raise UserError(f"The checkpoint {path} cannot be read: it is damaged, or larger than the memory.") from error
-    except (tf.errors.OpError, ValueError, RuntimeError, IndexError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
-        raise UserError(f"The checkpoint {path} cannot be read, a file is damaged or incomplete: {reason}.") from error
+    with _reader(path) as reader:
+        stored = sorted(reader.get_variable_to_shape_map())
+        averages = _moving_averages(stored) if moving_averages else {}
+        sources = {name: name for name in stored if not is_training_state(name)} | averages
+        arrays = {name: reader.get_tensor(source) for name, source in sources.items()}
     if moving_averages and not averages:
         raise UserError(
             f"The checkpoint {path} holds no moving averages (no variable ends in {MOVING_AVERAGE}); "
@@ -74,6 +81,22 @@ def read_tf1_checkpoint(path: str, moving_averages: bool = False) -> dict[str, n
     if not arrays:
         raise UserError(f"The checkpoint {path} holds no model variable.")
     return arrays
+
+
+@contextlib.contextmanager
+def _reader(path: str) -> Iterator[Any]:
+    """Yields TensorFlow's reader; a UserError if there is no checkpoint, or what is read in the block is damaged."""
+    import tensorflow as tf
+
+    require_tf1_checkpoint(path)
+    try:
+        with literal_path(path) as prefix:
+            yield tf.train.load_checkpoint(str(prefix))
+    except MemoryError as error:  # sizes in a damaged index are believed
+        raise UserError(f"The checkpoint {path} cannot be read: it is damaged, or larger than the memory.") from error
+    except (tf.errors.OpError, ValueError, RuntimeError, IndexError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
+        raise UserError(f"The checkpoint {path} cannot be read, a file is damaged or incomplete: {reason}.") from error
 
 
 def _moving_averages(stored: list[str]) -> dict[str, str]:

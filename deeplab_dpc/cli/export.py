@@ -12,6 +12,7 @@ from absl import flags
 
 from deeplab_dpc.api.exporting import scaled
 from deeplab_dpc.checkpoint.names import named_arrays
+from deeplab_dpc.checkpoint.published import is_name
 from deeplab_dpc.checkpoint.run_directory import BEST
 from deeplab_dpc.checkpoint.tf1 import CELL_SUFFIX, write_tf1_checkpoint
 from deeplab_dpc.cli import flag_groups
@@ -241,6 +242,8 @@ class Exports:
 
 def _portable_source(loaded: LoadedModel, values: flags.FlagValues) -> str:
     """Where the weights come from, without the folders of this machine."""
+    if loaded.workdir is None and is_name(values.checkpoint_path):
+        return values.checkpoint_path
     if loaded.workdir is None:
         return "/".join(pathlib.Path(values.checkpoint_path).resolve().parts[-2:])
     best = " (best)" if values.run_checkpoint == BEST else ""

@@ -12,6 +12,7 @@ from typing import Any
 
 from absl import flags
 
+from deeplab_dpc.checkpoint.published import is_name, meant_names
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.fit_classes import find_classes
 from deeplab_dpc.cli.fit_stages import Fit
@@ -68,10 +69,10 @@ def _check_sources(values: flags.FlagValues) -> None:
     if any((root / name).exists() for name in OF_OTHERS) and not (root / STATE_FILE).exists():
         raise UserError(f"--workdir={root} holds a run or a data set already; give a folder of its own.")
     start = values.tf_initial_checkpoint
-    if start and start != "imagenet" and not (os.path.isdir(start) or os.path.isfile(f"{start}.index")):
+    if start and not (is_name(start) or os.path.isdir(start) or os.path.isfile(f"{start}.index")):
         raise UserError(
             f"--tf_initial_checkpoint={start} is neither the directory of a run nor a checkpoint: there is no file "
-            f"{start}.index; give the prefix before .index."
+            f"{start}.index; give the prefix before .index, or the name of a published one{meant_names(start) or '.'}"
         )
     if values.restore_moving_averages and not start:
         raise UserError("--restore_moving_averages is for --tf_initial_checkpoint; give that too.")

@@ -5,7 +5,7 @@ import inspect
 import os
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from absl import flags
@@ -97,17 +97,22 @@ def attribute_docs(docstring: str | None) -> dict[str, str]:
 
 def config_from_flags(config: type, values: flags.FlagValues, **given: Any) -> Any:
     """A configuration of that class from the flags of its fields' names; `given` comes first."""
+    names = [field.name for field in dataclasses.fields(config) if field.name in values and field.name not in given]
+    return config(**_fields(config, values, names), **given)
+
+
+def _fields(config: type, values: flags.FlagValues, names: Iterable[str]) -> dict[str, Any]:
+    """The values of the flags of these fields, as the configuration takes them."""
     hints = typing.get_type_hints(config)
     found: dict[str, Any] = {}
-    for field in dataclasses.fields(config):
-        if field.name in values and field.name not in given:
-            number = _number_of(hints[field.name])
-            plain = values[field.name].value
-            if number:
-                found[field.name] = _numbers(values, field.name, number) or ()
-            else:
-                found[field.name] = tuple(plain) if isinstance(plain, list) else plain
-    return config(**found, **given)
+    for name in names:
+        number = _number_of(hints[name])
+        plain = values[name].value
+        if number:
+            found[name] = _numbers(values, name, number) or ()
+        else:
+            found[name] = tuple(plain) if isinstance(plain, list) else plain
+    return found
 
 
 def define_numbers(values: flags.FlagValues, name: str, meaning: str, default: Sequence[float] | None = None) -> None:
@@ -187,6 +192,15 @@ def model_config(values: flags.FlagValues, num_classes: int) -> ModelConfig:
         dense_prediction_cell=load_cell(cell) if cell else None,
         **_genotype_fields(values),
     )
+
+
+def given_model_fields(values: flags.FlagValues) -> dict[str, Any]:
+    """Returns the fields of ModelConfig whose flags are given, on the command line or in a flagfile."""
+    names = [name for name in ("num_classes", *model_flags()) if not values[name].using_default_value]
+    fields = _fields(ModelConfig, values, names)
+    if values.dense_prediction_cell_json:
+        fields["dense_prediction_cell"] = load_cell(values.dense_prediction_cell_json)
+    return fields | (_genotype_fields(values) if values.genotype_json else {})
 
 
 def _genotype_fields(values: flags.FlagValues) -> dict[str, Any]:

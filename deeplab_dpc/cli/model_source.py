@@ -33,10 +33,9 @@ def load_model(values: flags.FlagValues) -> LoadedModel:
         return _from_run(pathlib.Path(values.workdir), values)
     if values.run_checkpoint != LATEST:
         raise UserError("--run_checkpoint is for --workdir; --checkpoint_path names one checkpoint.")
-    flag_groups.required(values, "num_classes")
     return model_of_checkpoint(
         values.checkpoint_path,
-        flag_groups.model_config(values, values.num_classes),
+        flag_groups.given_model_fields(values),
         values.classes,
         values.restore_moving_averages,
         say=console.print,

@@ -49,8 +49,8 @@ class TrainConfig(Config):
         an Auto-DeepLab an operator of the last cell at the end of the training, of those before and earlier more.
       precision: float32, bfloat16 or float16 (with loss scaling) of the activations; variables, statistics, logits and
         loss are float32.
-      tf_initial_checkpoint: published checkpoint or earlier run to start from, or None; `imagenet` downloads the
-        MobileNetV2 of Keras.
+      tf_initial_checkpoint: where to start: prefix or name of a published checkpoint (docs/weights.md), an earlier
+        run, `imagenet` for the MobileNetV2 of Keras, or None for a training from scratch.
       fork_from: run directory whose weights, optimizer and step this run goes on from with other flags, or None.
       restore_moving_averages: whether the moving averages of that checkpoint's variables are taken in their place.
       initialize_last_layer: whether the last layers are restored too, where their shapes agree.

@@ -2,8 +2,6 @@
 
 import abc
 import contextlib
-import errno
-import lzma
 import os
 import pathlib
 import re
@@ -11,35 +9,15 @@ import stat
 import struct
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from typing import IO, Any, cast
 
 from deeplab_dpc.datasets.raw_base import RawFiles, is_hidden, require_image_size
-from deeplab_dpc.datasets.tar_files import Header, followed, inflated
+from deeplab_dpc.datasets.tar_files import followed, inflated
 from deeplab_dpc.errors import UserError
-
-# How the standard library reports that an archive is not what it should be.
-_DAMAGED = (
-    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError),
-    *(RuntimeError, ValueError, ArithmeticError, LookupError),
-)
+from deeplab_dpc.untrusted_archives import Header, damage_named
 
 _END_OF_ZIP, _MAX_END_OF_ZIP, _UNKNOWN_COUNT = b"PK\5\6", 22 + 2**16, 0xFFFF  # ZIP specification, 4.3.16
-
-
-@contextlib.contextmanager
-def damage_named(title: str) -> Iterator[None]:
-    """Turns what the standard library says of damaged archives into a sentence that begins with `title`."""
-    try:
-        yield
-    except UserError:
-        raise
-    except _DAMAGED as error:
-        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
-            raise  # nothing of the archive: the disk is full, for example
-        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        raise UserError(f"{title}: {reason}.") from error
 
 
 class _Archive(RawFiles):

@@ -10,10 +10,11 @@ import zipfile
 from collections.abc import Iterator
 
 from deeplab_dpc.data.file_kinds import broken_link
-from deeplab_dpc.datasets.archives import Tar, Zip, damage_named
+from deeplab_dpc.datasets.archives import Tar, Zip
 from deeplab_dpc.datasets.raw_base import RawFiles, is_hidden, require_image_size
 from deeplab_dpc.datasets.tar_files import is_tar
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.untrusted_archives import damage_named
 
 __all__ = ["RawFiles", "open_raw"]
 

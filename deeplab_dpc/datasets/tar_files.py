@@ -14,33 +14,12 @@ from typing import IO, Any, cast
 
 from deeplab_dpc.datasets.raw_base import require_image_size
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.untrusted_archives import Header
 
 IN_MEMORY = 2**26  # bytes of an inflated tar file, before it goes to a temporary file
 MIN_FREE = 2**28  # bytes that a temporary file leaves free on its disk
 _AT_ONCE = 2**20
 _MAX_LINKS = 40  # from a member to the next, as Linux has it
-_NAMES = (  # headers that only tell the name or other facts of the next member
-    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
-    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
-)
-_MAX_NAMES = 2**20  # bytes
-
-
-class Header(tarfile.TarInfo):
-    """A header whose sizes are checked before anything is read or skipped by them; for `tarfile.open(tarinfo=...)`."""
-
-    @classmethod
-    def frombuf(cls, buf: Any, encoding: str, errors: str) -> "Header":
-        header = super().frombuf(buf, encoding, errors)
-        if header.size < 0 or (header.type in _NAMES and header.size > _MAX_NAMES):
-            raise tarfile.ReadError(f"a header tells a size of {header.size:,} bytes")
-        return header
-
-    def _block(self, count: int) -> int:
-        """Refuses negative sizes, with which tarfile goes round in circles (CVE-2025-8194), as newer Pythons do."""
-        if count < 0:
-            raise tarfile.ReadError(f"a header tells a size of {count:,} bytes")
-        return super()._block(count)  # type: ignore[misc]
 
 
 def is_tar(path: pathlib.Path) -> bool:

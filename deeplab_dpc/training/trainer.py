@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import keras
 
+from deeplab_dpc.checkpoint.published import CHECKPOINTS, is_name
 from deeplab_dpc.checkpoint.restore import restore_for_training
 from deeplab_dpc.checkpoint.run import fork_training, mend_best, restore_training
 from deeplab_dpc.checkpoint.run_directory import best_folder, list_checkpoints, training_folder
@@ -17,6 +18,7 @@ from deeplab_dpc.config.model import check_crop
 from deeplab_dpc.console import console
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.foreign_records import check_labels
+from deeplab_dpc.data.known_classes import known_classes
 from deeplab_dpc.data.pipeline import Shard, damaged_record_named, training_dataset
 from deeplab_dpc.data.preprocess import Augmentation
 from deeplab_dpc.data.run_data import DATASET_FILE, class_difference, read_run_data
@@ -189,11 +191,20 @@ def initialize(
             _other_classes(config.tf_initial_checkpoint, dataset),
         )
         console.print(str(report))
+    else:
+        console.print("No --tf_initial_checkpoint: the training starts from scratch.")
     return Progress()
 
 
 def _other_classes(source: str, dataset: Dataset) -> str | None:
-    """Returns how the classes of a run differ from the data set's; None where they do not, and for what is no run."""
+    """Returns how the classes of a run or of a published checkpoint differ from the data set's.
+
+    None where they do not, and where a checkpoint does not say its classes.
+    """
+    if is_name(source):
+        published = CHECKPOINTS.get(source)
+        known = None if published is None or published.num_classes is None else known_classes(published.num_classes)
+        return None if known is None else class_difference(known.names, dataset.info.class_names)
     if not (pathlib.Path(source) / DATASET_FILE).exists():
         return None
     return class_difference(read_run_data(source).info.class_names, dataset.info.class_names)

@@ -8,6 +8,7 @@ from deeplab_dpc.cli.flags.shared import define_json_flag
 DEFAULT_SIZE = (513, 513)
 COMMON = (
     "workdir",
+    "checkpoint_path",
     "num_classes",
     "input_size",
     "json",
@@ -23,6 +24,13 @@ COMMON = (
 def define_flags(values: flags.FlagValues) -> None:
     """The flags of describe.py."""
     flags.DEFINE_string("workdir", None, "Run directory of train.py, instead of the model's flags.", flag_values=values)
+    flags.DEFINE_string(
+        "checkpoint_path",
+        None,
+        "Published TensorFlow 1 checkpoint whose network is described, by its prefix or its name (docs/weights.md); the "
+        "model's flags come before what its variables tell.",
+        flag_values=values,
+    )
     flags.DEFINE_integer("num_classes", 21, "Channels of the logits.", flag_values=values)
     flag_groups.define_numbers(
         values, "input_size", "Height and width in pixels of the image that is counted for.", DEFAULT_SIZE

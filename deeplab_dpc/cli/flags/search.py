@@ -87,7 +87,8 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "tf_initial_checkpoint",
         None,
-        "Published checkpoint or earlier run of the backbone; imagenet downloads the MobileNetV2 of Keras.",
+        "Where the backbone starts: prefix or name of a published checkpoint (docs/weights.md), an earlier run, or "
+        "imagenet, the MobileNetV2 of Keras.",
         flag_values=values,
     )
     flags.DEFINE_bool(

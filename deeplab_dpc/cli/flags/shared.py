@@ -28,7 +28,8 @@ def define_source_flags(values: flags.FlagValues) -> None:
         flags.DEFINE_string(
             "checkpoint_path",
             None,
-            "Published TensorFlow 1 checkpoint (the prefix before .index), instead of --workdir.",
+            "Published TensorFlow 1 checkpoint, instead of --workdir: the prefix before .index, or the name by which it "
+            "is downloaded (docs/weights.md). Its variables tell the flags of the network.",
             flag_values=values,
         )
         flags.DEFINE_bool(
@@ -37,12 +38,14 @@ def define_source_flags(values: flags.FlagValues) -> None:
             "Whether the moving averages of the variables in --checkpoint_path are taken in their place.",
             flag_values=values,
         )
-        flags.DEFINE_integer("num_classes", None, "Classes of the published checkpoint.", flag_values=values)
+        flags.DEFINE_integer(
+            "num_classes", None, "Classes of the checkpoint; by default as its variables tell.", flag_values=values
+        )
         flags.DEFINE_string(
             "classes",
             None,
-            f"Names and colours of the classes, with --checkpoint_path; by default those of PASCAL VOC or Cityscapes "
-            f"if there are as many. {CLASSES_HELP}",
+            f"Names and colours of the classes, with --checkpoint_path; by default those of PASCAL VOC, "
+            f"Cityscapes or ADE20K if there are as many. {CLASSES_HELP}",
             flag_values=values,
         )
     flag_groups.define_model_flags(values)

@@ -1,0 +1,81 @@
+"""What the names and shapes of variables tell of a network (tensorflow/models, research/deeplab)."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+# The parts of a network, and where their variables are.
+BACKBONE, HEAD, DECODER, LOGITS = "backbone", "context module", "decoder", "logits"
+CELL_SCOPE = "meta_architecture"
+HEAD_SCOPES = re.compile(rf"image_pooling|aspp\d+(_depthwise|_pointwise)?|concat_projection|{CELL_SCOPE}")
+ATROUS_SCOPES = re.compile(r"aspp([1-9]\d*)(_depthwise|_pointwise)?")
+DECODER_STAGES = re.compile(r"decoder/feature_projection0(_\d+)?/weights")
+# The first 3x3 kernel of a decoder -> whether it is separable, and whether the decoder adds its inputs.
+DECODER_KERNELS = {
+    "decoder/decoder_conv0_pointwise/weights": (True, False),
+    "decoder/decoder_split_sep_conv0_pointwise/weights": (True, True),
+    "decoder/decoder_conv0/weights": (False, True),
+    "decoder/decoder_conv0/decoder_conv0_1/weights": (False, False),
+}
+
+
+def module_of(name: str, backbone_scope: str) -> str | None:
+    """The part of a network that a variable belongs to; None for a scope that no network has."""
+    scope = name.split("/")[0]
+    if scope == backbone_scope:
+        return BACKBONE
+    if scope in (DECODER, LOGITS):
+        return scope
+    return HEAD if HEAD_SCOPES.fullmatch(scope) else None
+
+
+def scopes(names: Iterable[str]) -> set[str]:
+    """The outermost scopes."""
+    return {name.split("/")[0] for name in names}
+
+
+def aspp_flags(stored: Shapes) -> dict[str, Any]:
+    """The flags that the variables of an ASPP tell; of atrous_rates, how many."""
+    held = scopes(stored)
+    if "aspp0" not in held:
+        return {}
+    branches = {match[1] for match in map(ATROUS_SCOPES.fullmatch, held) if match}
+    flags: dict[str, Any] = {"atrous_rates": len(branches), "add_image_level_feature": "image_pooling" in held}
+    if branches:
+        flags["aspp_with_separable_conv"] = "aspp1_depthwise" in held
+    if "image_pooling" in held:
+        flags["aspp_with_squeeze_and_excitation"] = "image_pooling/biases" in stored
+    flags["aspp_with_concat_projection"] = "concat_projection" in held
+    if "aspp0/weights" in stored:
+        flags["aspp_convs_filters"] = stored["aspp0/weights"][-1]
+    return flags
+
+
+def decoder_flags(stored: Shapes) -> dict[str, Any]:
+    """The flags that the variables of a decoder tell; of decoder_output_stride, how many."""
+    flags: dict[str, Any] = {"decoder_output_stride": len(list(filter(DECODER_STAGES.fullmatch, stored)))}
+    for kernel, (separable, sum_merge) in DECODER_KERNELS.items():
+        if kernel in stored:
+            is_logits = "decoder/feature_projection0/biases" in stored
+            flags["decoder_output_is_logits"] = is_logits
+            flags["decoder_use_sum_merge"] = sum_merge
+            if not is_logits:  # else never separable
+                flags["decoder_use_separable_conv"] = separable
+            flags["decoder_filters"] = stored[kernel][-1]
+    return flags
+
+
+def logits_flags(stored: Shapes) -> dict[str, Any]:
+    classes = num_classes(stored)
+    return {} if classes is None else {"num_classes": classes}
+
+
+def num_classes(stored: Shapes) -> int | None:
+    """Classes of a checkpoint; None if it has no logits."""
+    decoder = decoder_flags(stored)
+    if decoder.get("decoder_output_is_logits"):
+        return decoder["decoder_filters"]
+    biases = stored.get("logits/semantic/biases")
+    return biases[-1] if biases else None

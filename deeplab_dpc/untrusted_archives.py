@@ -1,0 +1,55 @@
+"""What the readers of archives from anywhere share: headers without trust in their sizes, and damage in a sentence."""
+
+import contextlib
+import errno
+import lzma
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+from deeplab_dpc.errors import UserError
+
+# How the standard library reports that an archive is not what it should be.
+_DAMAGED = (
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError),
+    *(RuntimeError, ValueError, ArithmeticError, LookupError),
+)
+_NAMES = (  # headers that only tell the name or other facts of the next member
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+)
+_MAX_NAMES = 2**20  # bytes
+
+
+class Header(tarfile.TarInfo):
+    """A header whose sizes are checked before anything is read or skipped by them; for `tarfile.open(tarinfo=...)`."""
+
+    @classmethod
+    def frombuf(cls, buf: Any, encoding: str, errors: str) -> "Header":
+        header = super().frombuf(buf, encoding, errors)
+        if header.size < 0 or (header.type in _NAMES and header.size > _MAX_NAMES):
+            raise tarfile.ReadError(f"a header tells a size of {header.size:,} bytes")
+        return header
+
+    def _block(self, count: int) -> int:
+        """Refuses negative sizes, with which tarfile goes round in circles (CVE-2025-8194), as newer Pythons do."""
+        if count < 0:
+            raise tarfile.ReadError(f"a header tells a size of {count:,} bytes")
+        return super()._block(count)  # type: ignore[misc]
+
+
+@contextlib.contextmanager
+def damage_named(title: str) -> Iterator[None]:
+    """Turns what the standard library says of damaged archives into a sentence that begins with `title`."""
+    try:
+        yield
+    except UserError:
+        raise
+    except _DAMAGED as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise  # nothing of the archive: the disk is full, for example
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        raise UserError(f"{title}: {reason}.") from error
