@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from deeplab_dpc.api.options import config_of, loaded_options, model_config
 from deeplab_dpc.checkpoint.found_network import find_network
+from deeplab_dpc.checkpoint.published import is_name
 from deeplab_dpc.checkpoint.restore import restore_model
 from deeplab_dpc.checkpoint.run import load_weights
 from deeplab_dpc.checkpoint.run_directory import BEST, LATEST, find_checkpoint
@@ -155,6 +156,12 @@ def model_of_run(workdir: pathlib.Path, which: str = LATEST, config: ModelConfig
         workdir,
         checkpoint.step,
     )
+
+
+def is_checkpoint(source: str | os.PathLike[str]) -> bool:
+    """Returns whether there is a TensorFlow 1 checkpoint of that prefix, or a published one of that name."""
+    prefix = os.fspath(source)
+    return is_name(prefix) or (not os.path.isdir(prefix) and os.path.exists(f"{prefix}.index"))
 
 
 def network_of_checkpoint(

@@ -10,9 +10,16 @@ import numpy as np
 from PIL import Image
 
 from deeplab_dpc.api.arguments import naming_arguments, require_path
-from deeplab_dpc.api.loaded import LoadedPredictor, model_of_checkpoint, model_of_run, network_predictor, predictor_of
+from deeplab_dpc.api.loaded import (
+    LoadedPredictor,
+    is_checkpoint,
+    model_of_checkpoint,
+    model_of_run,
+    network_predictor,
+    predictor_of,
+)
 from deeplab_dpc.api.options import InferenceOptions, inference_config
-from deeplab_dpc.api.segmenter import KERAS_FILE, Segmenter, is_checkpoint, only_for_runs
+from deeplab_dpc.api.segmenter import KERAS_FILE, Segmenter, only_for_runs
 from deeplab_dpc.checkpoint.published import meant_names
 from deeplab_dpc.config import InferenceConfig
 from deeplab_dpc.data.dataset_info import Color
@@ -177,12 +184,12 @@ def load_predictor(
         return _of_export(path, config, options)
     if path.suffix == KERAS_FILE:
         return _of_segmenter(Segmenter.from_preset(path), path.name, config)
-    if is_checkpoint(path):
+    if is_checkpoint(source):
         return predictor_of(model_of_checkpoint(os.fspath(source), {}), config)
     if not path.is_dir():
         raise UserError(
             f"`source={os.fspath(source)!r}` is neither a run directory, a {KERAS_FILE} file, an exported model nor a "
-            f"TensorFlow 1 checkpoint, by its prefix or by the name of a published one"
+            f"checkpoint: there is no {path.name}.index, and no published one of that name"
             f"{meant_names(os.fspath(source)) or '.'}"
         )
     return predictor_of(model_of_run(path, str(checkpoint)), config)

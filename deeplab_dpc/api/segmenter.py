@@ -14,6 +14,7 @@ from deeplab_dpc.api.loaded import (
     AS_EVALUATED,
     Classes,
     as_evaluated,
+    is_checkpoint,
     model_of_checkpoint,
     model_of_run,
     network_of_run,
@@ -138,16 +139,13 @@ class Segmenter(keras.Model):
 
         Args:
           source: a run directory of `train` or train.py, a file that `save` wrote, the prefix of a TensorFlow 1
-            checkpoint (the part before .index), or the name of a published one, such as
-            'mobilenetv2_coco_voc_trainaug', which is downloaded the first time.
+            checkpoint (the part before .index), or the name of a published one, which is downloaded once.
           checkpoint: of a run: 'latest', 'best' or a step.
-          num_classes: of a TensorFlow 1 checkpoint, where its variables are not to tell.
-          classes: of a TensorFlow 1 checkpoint: names of the classes, or a file of them; by default those of the
-            published data set with as many.
+          num_classes, classes: of a TensorFlow 1 checkpoint: their number, and names or a file of them.
           training_steps: number of steps that the model is going to be trained for, see the class; a `.keras` file has
             its own.
-          **options: what the network of a TensorFlow 1 checkpoint has beside what its variables tell, see the class;
-            of a run, output_stride and atrous_rates may be others than in its training.
+          **options: of a TensorFlow 1 checkpoint, what its variables do not tell of the network, see the class; of a
+            run, output_stride and atrous_rates may be others than in its training.
 
         Raises:
           UserError: if there is no such source, or it does not fit.
@@ -162,15 +160,14 @@ class Segmenter(keras.Model):
             _only_for_checkpoints(num_classes, classes, *(name for name in options if name not in AS_EVALUATED))
             loaded = model_of_run(path, str(checkpoint), as_evaluated(network_of_run(path), options))
             return cls.of_network(loaded.segmenter, loaded, training_steps)
-        if not is_checkpoint(path):
+        if not is_checkpoint(source):
             raise UserError(
-                f"`source={os.fspath(source)!r}` is neither a run directory, a {KERAS_FILE} file, the prefix of a "
-                f"checkpoint (there is no {path.name}.index beside it) nor the name of a published one"
-                f"{meant_names(os.fspath(source)) or '.'}"
+                f"`source={os.fspath(source)!r}` is neither a run directory, a {KERAS_FILE} file nor a checkpoint: "
+                f"there is no {path.name}.index, and no published one of that name{meant_names(str(source)) or '.'}"
             )
         check_names(options, ModelConfig)
-        given = options if num_classes is None else {"num_classes": num_classes, **options}
-        loaded = model_of_checkpoint(os.fspath(source), given, classes)
+        classes_given = {} if num_classes is None else {"num_classes": num_classes}
+        loaded = model_of_checkpoint(os.fspath(source), {**options, **classes_given}, classes)
         return cls.of_network(loaded.segmenter, loaded, training_steps)
 
     @classmethod
@@ -261,11 +258,6 @@ def only_for_runs(checkpoint: str | int) -> None:
     """Raises a UserError if a checkpoint was chosen of what has but one."""
     if checkpoint != LATEST:
         raise UserError(f"`checkpoint={checkpoint!r}` is for a run directory, which holds several; leave it out.")
-
-
-def is_checkpoint(path: pathlib.Path) -> bool:
-    """Returns whether there is a TensorFlow 1 checkpoint of that prefix, or a published one of that name."""
-    return is_name(os.fspath(path)) or path.with_name(path.name + ".index").exists()
 
 
 def _load(cls: type[Any], path: pathlib.Path) -> Any:

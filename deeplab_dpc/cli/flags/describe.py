@@ -27,8 +27,8 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "checkpoint_path",
         None,
-        "Published TensorFlow 1 checkpoint whose network is described, by its prefix or its name (docs/weights.md); the "
-        "model's flags come before what its variables tell.",
+        "Published TensorFlow 1 checkpoint whose network is described, by its prefix or its name (docs/weights.md); "
+        "the model's flags come before what its variables tell.",
         flag_values=values,
     )
     flags.DEFINE_integer("num_classes", 21, "Channels of the logits.", flag_values=values)

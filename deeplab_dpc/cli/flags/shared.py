@@ -28,8 +28,8 @@ def define_source_flags(values: flags.FlagValues) -> None:
         flags.DEFINE_string(
             "checkpoint_path",
             None,
-            "Published TensorFlow 1 checkpoint, instead of --workdir: the prefix before .index, or the name by which it "
-            "is downloaded (docs/weights.md). Its variables tell the flags of the network.",
+            "Published TensorFlow 1 checkpoint, instead of --workdir: the prefix before .index, or the name by which "
+            "it is downloaded (docs/weights.md). Its variables tell the flags of the network.",
             flag_values=values,
         )
         flags.DEFINE_bool(
