@@ -77,6 +77,18 @@ def write_tf1_checkpoint():
     return write
 
 
+@pytest.fixture
+def host(monkeypatch, tmp_path):
+    """A server of this machine in place of the host of the published checkpoints, with a cache of its own."""
+    from published_host import published_host
+
+    with published_host() as state:
+        monkeypatch.setenv("DEEPLAB_DPC_MIRROR", state.url)
+        monkeypatch.setenv("DEEPLAB_DPC_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        yield state
+
+
 @pytest.fixture(scope="session")
 def shapes(tmp_path_factory):
     """A small data set of drawn scenes: 12 train and 5 val images of 65 x 81 pixels."""

@@ -126,7 +126,9 @@ def find_network(source: str, given: Mapping[str, Any]) -> FoundNetwork:
     if branches and "atrous_rates" not in given:
         assumed["atrous_rates"] = _atrous_rates(branches, known["output_stride"], source)
     if stages:
-        read["decoder_output_stride"] = _decoder_strides(stored, known)
+        fitting = _decoder_strides(stored, known)
+        if fitting:
+            (read if len(fitting) == 1 else assumed)["decoder_output_stride"] = fitting[0]
     return FoundNetwork(source, _without(given, read), _without(given, assumed))
 
 
@@ -213,8 +215,8 @@ def _atrous_rates(branches: int, output_stride: int, source: str) -> tuple[int, 
     return tuple(rate * ATROUS_OUTPUT_STRIDE // output_stride for rate in ATROUS_RATES)
 
 
-def _decoder_strides(stored: Shapes, known: Fields) -> tuple[int, ...]:
-    """The strides of the decoder's stages, by the channels of the low-level features; the finest that fit."""
+def _decoder_strides(stored: Shapes, known: Fields) -> list[tuple[int, ...]]:
+    """The strides that the decoder's stages can have, by the channels of the low-level features; the finest first."""
     backbone = backbone_class(known["model_variant"])
     options = {name: known[name] for name in backbone.OPTIONS if name in known}
     strides = backbone(output_stride=known["output_stride"], **options).low_level_layers()
@@ -223,4 +225,4 @@ def _decoder_strides(stored: Shapes, known: Fields) -> tuple[int, ...]:
     channels = [shape[-1] for shape in network.compute_output_shape((None, None, None, 3))[1]]
     wanted = [stored[name][-2] for name in sorted(filter(DECODER_STAGES.fullmatch, stored))]
     fitting = itertools.product(*([s for s, c in zip(tapped, channels, strict=True) if c == each] for each in wanted))
-    return min((each for each in fitting if sorted(set(each), reverse=True) == list(each)), default=())
+    return sorted(each for each in fitting if sorted(set(each), reverse=True) == list(each))
