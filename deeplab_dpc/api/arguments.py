@@ -16,6 +16,7 @@ _WORDS = (
     (re.compile(r"\bflag(s?)\b"), r"argument\1"),
     (re.compile(r"\b([Tt]h(?:e same|is)) command\b"), r"\1 call"),
 )
+_FIELDS = {"dense_prediction_cell_json": "dense_prediction_cell", "genotype_json": "genotype"}  # options of networks
 _NUMBER = re.compile(r"-?\d+(\.\d+)?(e-?\d+)?")
 _PLACE = re.compile(r"[A-Z][A-Z_]*")  # stands for a value, as in HEIGHT,WIDTH
 
@@ -37,7 +38,9 @@ def naming_arguments(**renamed: str) -> Iterator[None]:
 def in_python(message: str, renamed: Mapping[str, str] | None = None) -> str:
     """Returns a message about flags as one about arguments: --eval_scales=1,2 becomes `eval_scales=(1, 2)`."""
     parts = _COMMAND.split(message)
-    return "".join(part if place % 2 else _translated(part, renamed or {}) for place, part in enumerate(parts))
+    return "".join(
+        part if place % 2 else _translated(part, {**_FIELDS, **(renamed or {})}) for place, part in enumerate(parts)
+    )
 
 
 def _translated(text: str, renamed: Mapping[str, str]) -> str:

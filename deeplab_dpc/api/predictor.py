@@ -33,7 +33,12 @@ EXPORTED = (".tflite", ".onnx")
 SAVED_MODEL_FILE = "saved_model.pb"
 OF_WINDOWS = ("sliding_window", "window_overlap")  # the options that go with an exported model
 
-RENAMED = {"workdir": "source", "run_checkpoint": "checkpoint", "exported_model": "source"}
+RENAMED = {
+    "workdir": "source",
+    "run_checkpoint": "checkpoint",
+    "checkpoint_path": "source",
+    "exported_model": "source",
+}
 
 ImageLike = str | os.PathLike[str] | np.ndarray | Image.Image
 

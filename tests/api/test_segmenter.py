@@ -217,7 +217,9 @@ def test_tensorflow_1_checkpoint_is_a_preset(images, write_tf1_checkpoint, tmp_p
     loaded = Segmenter.from_preset(prefix, classes="sky,road,car", **options)
     np.testing.assert_array_equal(loaded.predict(images, verbose=0), model.predict(images, verbose=0))
     assert loaded.class_names == ("sky", "road", "car")
-    with pytest.raises(UserError, match="`num_classes` is required for a TensorFlow 1 checkpoint"):
-        Segmenter.from_preset(prefix)
+    with pytest.raises(UserError, match="pass it with `dense_prediction_cell`"):
+        Segmenter.from_preset(prefix, genotype=options["genotype"])
+    told = {name: options[name] for name in ("genotype", "dense_prediction_cell")}
+    assert Segmenter.from_preset(prefix, **told).config == model.config
     with pytest.raises(UserError, match=f"^(?!.*--).*{prefix}"):
         Segmenter.from_preset(prefix, **{**options, "num_classes": 4})

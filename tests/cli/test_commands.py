@@ -127,7 +127,7 @@ def test_help_lists_the_flags(command, capsys):
         ("eval", [], "Give either --workdir"),
         ("eval", ["--workdir=nowhere"], "--workdir=nowhere is not a run directory"),
         ("predict", ["--images=nowhere", "--output_dir=x"], "--images=nowhere is not a folder"),
-        ("export", ["--export_dir=x", "--checkpoint_path=nowhere"], "--num_classes is required"),
+        ("export", ["--export_dir=x", "--checkpoint_path=nowhere"], "There is no checkpoint nowhere"),
         (
             "export",
             ["--export_dir=x", "--checkpoint_path=nowhere", "--num_classes=2", "--model_variant=vgg"],

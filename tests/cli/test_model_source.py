@@ -8,6 +8,7 @@ from absl import flags
 
 from deeplab_dpc.api import loaded as api_loaded
 from deeplab_dpc.arch.library import load_cell
+from deeplab_dpc.checkpoint.found_network import FoundNetwork
 from deeplab_dpc.checkpoint.names import named_variables
 from deeplab_dpc.checkpoint.run import save_best, save_checkpoint
 from deeplab_dpc.checkpoint.run_state import Progress
@@ -80,17 +81,20 @@ def test_run_checkpoint_needs_a_run():
     [
         (21, "PASCAL VOC 2012", "person", (192, 128, 128)),
         (19, "Cityscapes", "train", (0, 80, 100)),
+        (151, "ADE20K", "bed", (64, 0, 0)),
         (20, None, "class_15", (192, 128, 128)),
     ],
 )
 def test_classes_of_a_published_checkpoint_are_known_by_their_number(
     count, dataset, name, color, monkeypatch, capsys, tmp_path
 ):
+    found = FoundNetwork("model.ckpt", {"model_variant": "mobilenet_v2"}, {})
+    monkeypatch.setattr(api_loaded, "find_network", lambda *arguments: found)
     monkeypatch.setattr(api_loaded, "build_segmenter", lambda config: None)
     monkeypatch.setattr(api_loaded, "restore_model", lambda *arguments: "restored")
     argv = [f"--checkpoint_path={tmp_path}/model.ckpt", f"--num_classes={count}"]
     loaded = _load(*argv)
-    place = 16 if dataset == "Cityscapes" else 15
+    place = {"Cityscapes": 16, "ADE20K": 8}.get(dataset, 15)
     assert (loaded.class_names[place], loaded.palette[place], len(loaded.palette)) == (name, color, count)
     said = f"The {count} classes are taken for those of {dataset}; --classes names others." in capsys.readouterr().out
     assert said == (dataset is not None)

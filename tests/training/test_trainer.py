@@ -16,6 +16,7 @@ from deeplab_dpc.checkpoint.run import read_weights
 from deeplab_dpc.checkpoint.run_directory import best_checkpoint, latest_checkpoint, list_checkpoints
 from deeplab_dpc.config import DataConfig, ModelConfig, TrainConfig
 from deeplab_dpc.data.dataset_info import Dataset
+from deeplab_dpc.data.known_classes import VOC_CLASS_NAMES
 from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.evaluation.validation import Validation
 from deeplab_dpc.files import only_process
@@ -245,6 +246,26 @@ def test_data_that_was_moved_goes_on_and_other_data_is_refused(finished, shapes,
     with pytest.raises(UserError, match="holds a run on other data: the classes are in another order: class 0 was"):
         trainer.train(run, MODEL, moved, CONFIG, Dataset(tmp_path / "moved", exchanged))
     assert (run / "dataset.json").read_bytes() == before
+
+
+def test_training_without_a_start_says_that_it_is_from_scratch(finished, shapes, tmp_path, capsys):
+    config = dataclasses.replace(CONFIG, training_number_of_steps=1)
+    _train(tmp_path / "fresh", shapes, config)
+    assert "No --tf_initial_checkpoint: the training starts from scratch." in capsys.readouterr().out
+    _train(tmp_path / "started", shapes, dataclasses.replace(config, tf_initial_checkpoint=str(finished)))
+    assert "from scratch" not in capsys.readouterr().out
+
+
+def test_classes_of_a_published_checkpoint_are_compared_by_name(shapes):
+    other = trainer._other_classes("mobilenetv2_coco_voc_trainaug", shapes)
+    assert other == "there were 21 classes and are 7"
+    voc = dataclasses.replace(shapes.info, class_names=VOC_CLASS_NAMES)
+    assert trainer._other_classes("mobilenetv2_coco_voc_trainaug", Dataset(shapes.path, voc)) is None
+    own = dataclasses.replace(voc, class_names=("sky", *VOC_CLASS_NAMES[1:]))
+    other = trainer._other_classes("mobilenetv2_coco_voc_trainaug", Dataset(shapes.path, own))
+    assert other == "class 0 was 'background' and is 'sky'"
+    for source in ("imagenet", "xception_65_imagenet", "model.ckpt"):
+        assert trainer._other_classes(source, shapes) is None
 
 
 def test_logits_of_other_classes_start_fresh_and_a_fork_is_refused(finished, shapes, capsys):
