@@ -37,10 +37,8 @@ def naming_arguments(**renamed: str) -> Iterator[None]:
 
 def in_python(message: str, renamed: Mapping[str, str] | None = None) -> str:
     """Returns a message about flags as one about arguments: --eval_scales=1,2 becomes `eval_scales=(1, 2)`."""
-    parts = _COMMAND.split(message)
-    return "".join(
-        part if place % 2 else _translated(part, {**_FIELDS, **(renamed or {})}) for place, part in enumerate(parts)
-    )
+    parts, names = _COMMAND.split(message), {**_FIELDS, **(renamed or {})}
+    return "".join(part if place % 2 else _translated(part, names) for place, part in enumerate(parts))
 
 
 def _translated(text: str, renamed: Mapping[str, str]) -> str:
