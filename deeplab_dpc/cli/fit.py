@@ -13,6 +13,7 @@ from typing import Any
 from absl import flags
 
 from deeplab_dpc.checkpoint.published import is_name, meant_names
+from deeplab_dpc.checkpoint.weights_cache import located
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.fit_classes import find_classes
 from deeplab_dpc.cli.fit_stages import Fit
@@ -36,6 +37,8 @@ def main(values: flags.FlagValues) -> None:
         raise UserError(f"--hours={values.hours:g} must be the hours that it may take, {LEAST_HOURS} or more.")
     require_folder(values.workdir, "workdir")
     _check_sources(values)
+    if values.tf_initial_checkpoint:
+        located(values.tf_initial_checkpoint)  # a download ends before the time begins
     given = _given(values)
     root = pathlib.Path(values.workdir)
     with only_process(root, "workdir"):

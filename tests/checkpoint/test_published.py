@@ -1,5 +1,7 @@
 """Published checkpoints by name, at both doors; the one that is served here is a narrow network."""
 
+import pathlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -73,6 +75,23 @@ def test_without_a_network_nothing_is_left(host, photograph, tmp_path, capsys):
     assert "the answer is 404 Not Found" in error
     assert len(error.strip().splitlines()) == 1
     assert not (tmp_path / "P").exists()
+
+
+def test_fit_downloads_its_start_before_anything_else(host, tmp_path, capsys):
+    assert execute("fit", [f"--tf_initial_checkpoint={NAME}", f"--workdir={tmp_path}/R"]) == 2
+    assert "the answer is 404 Not Found" in capsys.readouterr().err
+    assert not (tmp_path / "R").exists()
+
+
+def test_document_has_the_table_of_the_names():
+    text = (pathlib.Path(__file__).parents[2] / "docs" / "weights.md").read_text(encoding="utf-8")
+    rows = [
+        (f"`{name}`", one.network, one.dataset or "-", one.miou or "-", f"{one.megabytes:g}", f"`{one.archive}`")
+        for name, one in CHECKPOINTS.items()
+    ]
+    assert [line for line in text.splitlines() if line.endswith(".tar.gz` |")] == [
+        f"| {' | '.join(row)} |" for row in rows
+    ]
 
 
 @pytest.mark.parametrize("command", ["predict", "describe", "fit", "train"])
