@@ -6,13 +6,13 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from deeplab_dpc.api.options import config_of, loaded_options, model_config
+from deeplab_dpc.api.options import check_names, config_of, loaded_options, model_config
 from deeplab_dpc.checkpoint.found_network import find_network
 from deeplab_dpc.checkpoint.published import is_name
 from deeplab_dpc.checkpoint.restore import restore_model
 from deeplab_dpc.checkpoint.run import load_weights
 from deeplab_dpc.checkpoint.run_directory import BEST, LATEST, find_checkpoint
-from deeplab_dpc.config import InferenceConfig, ModelConfig
+from deeplab_dpc.config import InferenceConfig, ModelConfig, encode
 from deeplab_dpc.data.classes_file import load_classes
 from deeplab_dpc.data.dataset_info import DEFAULT_IGNORE_LABEL, Color, pascal_palette
 from deeplab_dpc.data.known_classes import known_classes
@@ -176,8 +176,10 @@ def network_of_checkpoint(
 
     Raises:
       UserError: if there is no such checkpoint, or its network is not known.
+      TypeError: if there is no such field.
     """
-    given = loaded_options(given)
+    check_names(given, ModelConfig)
+    given = ModelConfig.typed_fields({name: encode(value) for name, value in loaded_options(given).items()})
     found = find_network(source, given)
     if line := str(found):
         say(line)

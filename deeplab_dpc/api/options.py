@@ -124,21 +124,15 @@ def model_config(num_classes: int, options: Mapping[str, Any]) -> ModelConfig:
 
 
 def loaded_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the options with the cell and the genotype themselves in place of their names, files or JSON.
+    """Returns the options with the cell and the genotype themselves in place of their names or files.
 
     Raises:
       UserError: if there is none of that name, or it is not valid.
     """
     loaded = dict(options)
-    readers: dict[str, tuple[Any, Any]] = {
-        "dense_prediction_cell": (load_cell, Cell.from_json),
-        "genotype": (load_genotype, Genotype.from_json),
-    }
-    for name, (load, from_json) in readers.items():
+    for name, load in (("dense_prediction_cell", load_cell), ("genotype", load_genotype)):
         if isinstance(loaded.get(name), (str, os.PathLike)):
             loaded[name] = load(loaded[name])
-        elif isinstance(loaded.get(name), (list, dict)):
-            loaded[name] = from_json(loaded[name])
     return loaded
 
 

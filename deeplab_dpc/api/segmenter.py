@@ -19,7 +19,7 @@ from deeplab_dpc.api.loaded import (
     model_of_run,
     network_of_run,
 )
-from deeplab_dpc.api.options import ModelOptions, check_names, model_config
+from deeplab_dpc.api.options import ModelOptions, model_config
 from deeplab_dpc.checkpoint.published import is_name, meant_names
 from deeplab_dpc.checkpoint.run_directory import LATEST
 from deeplab_dpc.config import ModelConfig
@@ -165,7 +165,6 @@ class Segmenter(keras.Model):
                 f"`source={os.fspath(source)!r}` is neither a run directory, a {KERAS_FILE} file nor a checkpoint: "
                 f"there is no {path.name}.index, and no published one of that name{meant_names(str(source)) or '.'}"
             )
-        check_names(options, ModelConfig)
         classes_given = {} if num_classes is None else {"num_classes": num_classes}
         loaded = model_of_checkpoint(os.fspath(source), {**options, **classes_given}, classes)
         return cls.of_network(loaded.segmenter, loaded, training_steps)

@@ -39,7 +39,10 @@ LR_ASPP = {  # arXiv:1905.02244, Sec. 6.4
     "image_pooling_stride": (4, 5),
     "image_se_uses_qsigmoid": True,
 }
-ROUNDINGS = ({}, {"divisible_by": 8})  # of a MobileNetV2's channels: as published, and as Keras has it
+ROUNDINGS: tuple[dict[str, int], ...] = (
+    {},
+    {"divisible_by": 8},
+)  # of a MobileNetV2's channels: as published, and as Keras has it
 
 Fields = dict[str, Any]  # of ModelConfig, by name
 
@@ -110,9 +113,9 @@ def find_network(source: str, given: Mapping[str, Any]) -> FoundNetwork:
     if run_config is not None:
         fields = {field.name: getattr(run_config, field.name) for field in dataclasses.fields(run_config)}
         return FoundNetwork(source, _without(given, fields), {}, is_run=True)
-    stored = variable_shapes(located(source))
+    stored = {name: shape for name, shape in variable_shapes(located(source)).items() if shape}
     read = {**_backbone(stored, source, given), **logits_flags(stored), **aspp_flags(stored), **decoder_flags(stored)}
-    if not {"num_classes"} & {*read, *given}:
+    if "num_classes" not in {**read, **given}:
         raise UserError(
             f"{source} has no logits, so it can only start a training or a search: --tf_initial_checkpoint."
         )
@@ -212,7 +215,7 @@ def _atrous_rates(branches: int, output_stride: int, source: str) -> tuple[int, 
             f"{source} has {branches} atrous branch{'es' if branches > 1 else ''}, and variables do not tell their "
             f"rates: pass --atrous_rates with {branches}."
         )
-    return tuple(rate * ATROUS_OUTPUT_STRIDE // output_stride for rate in ATROUS_RATES)
+    return tuple(rate * ATROUS_OUTPUT_STRIDE // max(output_stride, 1) for rate in ATROUS_RATES)
 
 
 def _decoder_strides(stored: Shapes, known: Fields) -> list[tuple[int, ...]]:
@@ -223,6 +226,6 @@ def _decoder_strides(stored: Shapes, known: Fields) -> list[tuple[int, ...]]:
     tapped = tuple(sorted(stride for stride in strides if stride <= known["output_stride"]))
     network = backbone(output_stride=known["output_stride"], low_level_strides=tapped, **options)
     channels = [shape[-1] for shape in network.compute_output_shape((None, None, None, 3))[1]]
-    wanted = [stored[name][-2] for name in sorted(filter(DECODER_STAGES.fullmatch, stored))]
+    wanted = [stored[name][-2:][0] for name in sorted(filter(DECODER_STAGES.fullmatch, stored))]
     fitting = itertools.product(*([s for s, c in zip(tapped, channels, strict=True) if c == each] for each in wanted))
     return sorted(each for each in fitting if sorted(set(each), reverse=True) == list(each))

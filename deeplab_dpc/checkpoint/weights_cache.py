@@ -55,11 +55,12 @@ def cached_checkpoint(name: str) -> str:
         fit on the disk.
     """
     folder = cache_folder() / name
-    if folder.exists():
+    index = folder / f"{PREFIX}.index"
+    if index.exists():
         return str(folder / PREFIX)
     try:
         with only_writer(folder, "checkpoint"):
-            if not folder.exists():  # of another process, in the meantime
+            if not index.exists():  # of another process, in the meantime
                 remove_partial(folder.parent, folder.name)
                 _fetch(folder.parent / CHECKPOINTS[name].archive, folder)
     except OSError as error:

@@ -85,11 +85,24 @@ class Config:
         """
         if not isinstance(value, dict):
             raise UserError(f"{cls.__name__} must be an object with a value for each field, got {shown(value)}.")
-        hints = typing.get_type_hints(cls)
         unknown = sorted(set(value) - {field.name for field in dataclasses.fields(cls)})  # type: ignore[arg-type]
         if unknown:
             raise UserError(f"{cls.__name__} has no field {', '.join(unknown)}; it was written by another version.")
-        fields = {}
+        fields = cls.typed_fields(value)
+        for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+            is_required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+            if is_required and field.name not in fields:
+                raise UserError(f"{cls.__name__} lacks the field {field.name}.")
+        return cls(**fields)
+
+    @classmethod
+    def typed_fields(cls, value: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the fields that JSON holds, each as the class has it.
+
+        Raises:
+          UserError: if one is of another type than the class says.
+        """
+        hints, fields = typing.get_type_hints(cls), {}
         for field in dataclasses.fields(cls):  # type: ignore[arg-type]
             if field.name in value:
                 try:
@@ -99,9 +112,7 @@ class Config:
                     raise UserError(
                         f"{cls.__name__}.{field.name} must be {kind}, got {shown(value[field.name])}."
                     ) from error
-            elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-                raise UserError(f"{cls.__name__} lacks the field {field.name}.")
-        return cls(**fields)
+        return fields
 
 
 def encode(value: Any) -> Any:

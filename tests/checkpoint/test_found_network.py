@@ -178,6 +178,16 @@ def test_given_fields_win(stored):
     assert network_of_checkpoint(prefix, contradicting) == expected
 
 
+def test_given_fields_of_a_wrong_type_or_value_are_named(stored):
+    prefix = stored(shapes_of(OTHERS["full convolutions"]))
+    with pytest.raises(UserError, match="ModelConfig.output_stride must be int, got '16'"):
+        network_of_checkpoint(prefix, {"output_stride": "16"})
+    with pytest.raises(UserError, match=r"--output_stride must be one of \(8, 16, 32\), got 0"):
+        network_of_checkpoint(prefix, {"output_stride": 0})
+    with pytest.raises(TypeError, match="There is no option 'output_strid'; did you mean output_stride"):
+        network_of_checkpoint(prefix, {"output_strid": 16})
+
+
 def test_cell_beside_a_checkpoint_is_taken(stored):
     config = ModelConfig(3, dense_prediction_cell=load_cell("psp"), **NARROW)
     prefix = stored(shapes_of(config))
@@ -202,6 +212,7 @@ def test_genotype_that_is_given_says_the_channels(stored):
             lambda: {name: shape for name, shape in shapes_of(ModelConfig(3, **NARROW)).items() if "Mobile" in name},
             "has no logits, so it can only start a training or a search: --tf_initial_checkpoint",
         ),
+        (lambda: {"logits/semantic/biases": ()}, "holds , of no known --model_variant"),
         (lambda: {"vgg_16/conv/weights": (3, 3, 3, 64)}, "holds vgg_16, of no known --model_variant"),
     ],
 )

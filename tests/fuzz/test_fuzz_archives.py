@@ -5,6 +5,7 @@ and of long names.
 """
 
 import io
+import shutil
 import tarfile
 import zipfile
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from mutations import mutated_bytes
 
+from deeplab_dpc.checkpoint.weights_cache import unpack_checkpoint
 from deeplab_dpc.datasets.raw_files import open_raw
 
 CONTENTS = np.random.default_rng(0)
@@ -27,16 +29,17 @@ def zipped(compression):
     return stream.getvalue()
 
 
-def tarred(mode, tar_format):
+def tarred(mode, tar_format, files=FILES):
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode=mode, format=tar_format) as archive:
-        for name, data in FILES.items():
+        for name, data in files.items():
             info = tarfile.TarInfo(name)
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
     return stream.getvalue()
 
 
+CHECKPOINT = {"folder/model.ckpt-1.index": CONTENTS.bytes(90), "folder/model.ckpt-1.data-00000-of-00001": bytes(900)}
 KINDS = {
     "zip": [zipped(zipfile.ZIP_STORED), zipped(zipfile.ZIP_DEFLATED)],
     "tar.gz": [tarred("w:gz", tarfile.GNU_FORMAT), tarred("w:gz", tarfile.PAX_FORMAT)],
@@ -60,3 +63,21 @@ def test_archives_have_their_members_or_are_refused(fuzz, tmp_path, kind):
         return "same"
 
     assert fuzz(f"archives, {kind}", one, share=0.5)["refused"]
+
+
+def test_published_checkpoints_are_unpacked_whole_or_not_at_all(fuzz, tmp_path):
+    intact = [tarred("w:gz", each, FILES | CHECKPOINT) for each in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)]
+
+    def one(rng):
+        path, folder = tmp_path / "archive", tmp_path / "unpacked"
+        shutil.rmtree(folder, ignore_errors=True)
+        path.write_bytes(mutated_bytes(rng, intact[int(rng.integers(len(intact)))]))
+        try:
+            unpack_checkpoint(path, folder)
+        finally:
+            held = sorted(file.name for file in tmp_path.rglob("*"))
+            assert held in (["archive"], ["archive", "model.ckpt.data-00000-of-00001", "model.ckpt.index", "unpacked"])
+        assert {file.read_bytes() for file in folder.iterdir()} == set(CHECKPOINT.values())
+        return "same"
+
+    assert fuzz("archives of checkpoints", one)["refused"]
