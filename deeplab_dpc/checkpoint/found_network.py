@@ -39,10 +39,11 @@ LR_ASPP = {  # arXiv:1905.02244, Sec. 6.4
     "image_pooling_stride": (4, 5),
     "image_se_uses_qsigmoid": True,
 }
+# Of the channels of a MobileNetV2: as published, and as Keras has it.
 ROUNDINGS: tuple[dict[str, int], ...] = (
     {},
     {"divisible_by": 8},
-)  # of a MobileNetV2's channels: as published, and as Keras has it
+)
 
 Fields = dict[str, Any]  # of ModelConfig, by name
 
