@@ -76,7 +76,8 @@ def _receive(response: requests.Response, partial: pathlib.Path, start: int, tar
     received = start
     with open(partial, "ab" if start else "wb") as stream, progress_bar() as progress:
         expected = None if total is None else total / 1e6
-        task = progress.add_task("Download, MB", total=expected, completed=start / 1e6, note="")
+        task = progress.add_task("Download, MB", total=expected, note="")
+        progress.update(task, completed=start / 1e6)
         try:
             for piece in response.iter_content(_AT_ONCE):
                 stream.write(piece)
