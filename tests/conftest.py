@@ -85,7 +85,7 @@ def host(monkeypatch, tmp_path):
     with published_host() as state:
         monkeypatch.setenv("DEEPLAB_DPC_MIRROR", state.url)
         monkeypatch.setenv("DEEPLAB_DPC_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        monkeypatch.setenv("no_proxy", "*")
         yield state
 
 

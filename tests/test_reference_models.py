@@ -76,7 +76,7 @@ PUBLISHED_SCALES = "0.5,0.75,1.0,1.25,1.5,1.75"
         (16, "single", {}),
         (8, "single", {}),
         (16, "ms_flip", {"eval_scales": PUBLISHED_SCALES, "add_flipped_images": True}),
-        (16, "single", {"fold_batch_norm": False}),
+        (16, "single", {"fold_batch_norm": False, "model_variant": "mobilenet_v2", "num_classes": 21}),
     ],
 )
 def test_real_images_are_predicted_as_by_the_published_code(shared, tmp_path, output_stride, stored, flags):
@@ -87,8 +87,6 @@ def test_real_images_are_predicted_as_by_the_published_code(shared, tmp_path, ou
         (photographs / f"{name}.png").write_bytes((shared / "data" / "real_images" / f"{name}.png").read_bytes())
     flags = {
         "checkpoint_path": shared / "data" / "pretrained" / "deeplabv3_mnv2_pascal" / "model.ckpt",
-        "model_variant": "mobilenet_v2",
-        "num_classes": 21,
         "output_stride": output_stride,
         "eval_crop_size": "513,513",
         "images": photographs,

@@ -144,6 +144,11 @@ def test_flags_of_the_published_codes_variables_are_those_that_made_them(case, s
     assert network_of_checkpoint(prefix, {}) == expected
 
 
+def test_real_checkpoint_needs_no_flag(shared):
+    prefix = shared / "data" / "pretrained" / "deeplabv3_mnv2_pascal" / "model.ckpt"
+    assert network_of_checkpoint(str(prefix), {}) == ModelConfig(21)
+
+
 def test_what_was_found_and_what_is_assumed_is_said_in_one_line(stored):
     prefix = stored(shapes_of(PUBLISHED["mobilenetv2_dm05_coco_voc_trainaug"]))
     assert str(find_network(prefix, {})) == (
