@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from deeplab_dpc.arch.cell import AtrousConv, Cell
+from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.library import load_cell, published_genotype, shipped_cells
 from deeplab_dpc.checkpoint.mismatch import shortened
 from deeplab_dpc.checkpoint.network_flags import (
@@ -40,10 +40,10 @@ LR_ASPP = {  # arXiv:1905.02244, Sec. 6.4
     "image_se_uses_qsigmoid": True,
 }
 # Of the channels of a MobileNetV2: as published, and as Keras has it.
-ROUNDINGS: tuple[dict[str, int], ...] = (
-    {},
-    {"divisible_by": 8},
-)
+ROUNDINGS: tuple[dict[str, int], ...] = ({}, {"divisible_by": 8})
+SCOPES_OF_PUBLISHED_CELL = {"branch3", "concat_projection"} | {
+    f"branch{i}_{part}" for i in (0, 1, 2, 4) for part in ("depthwise", "pointwise")
+}
 
 Fields = dict[str, Any]  # of ModelConfig, by name
 
@@ -198,12 +198,8 @@ def _assumed(known: Fields) -> Fields:
 
 def _published_cell(stored: Shapes, source: str) -> Cell:
     """The published cell, if the branches are those that it has."""
-    cell, wanted = load_cell(PUBLISHED_CELL), {"concat_projection"}
-    for index, branch in enumerate(cell.branches):
-        parts = ("_depthwise", "_pointwise") if isinstance(branch.operation, AtrousConv) else ("",)
-        wanted |= {f"branch{index}{part}" for part in parts}
-    if {name.split("/")[1] for name in stored if name.startswith(f"{CELL_SCOPE}/")} == wanted:
-        return cell
+    if {name.split("/")[1] for name in stored if name.startswith(f"{CELL_SCOPE}/")} == SCOPES_OF_PUBLISHED_CELL:
+        return load_cell(PUBLISHED_CELL)
     raise UserError(
         f"{source} has another dense prediction cell than the published one, {PUBLISHED_CELL}: pass it with "
         "--dense_prediction_cell_json, as variables do not tell its rates."
