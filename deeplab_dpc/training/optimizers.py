@@ -9,8 +9,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from deeplab_dpc.checkpoint.mismatch import BACKBONE, DECODER, LOGITS, module_of
 from deeplab_dpc.checkpoint.names import published_name
+from deeplab_dpc.checkpoint.network_flags import BACKBONE, DECODER, LOGITS, module_of
 from deeplab_dpc.config import TrainConfig
 from deeplab_dpc.models.segmenter import Segmenter
 
