@@ -41,8 +41,9 @@ LR_ASPP = {  # arXiv:1905.02244, Sec. 6.4
 }
 # Of the channels of a MobileNetV2: as published, and as Keras has it.
 ROUNDINGS: tuple[dict[str, int], ...] = ({}, {"divisible_by": 8})
-SCOPES_OF_PUBLISHED_CELL = {"branch3", "concat_projection"} | {
-    f"branch{i}_{part}" for i in (0, 1, 2, 4) for part in ("depthwise", "pointwise")
+SCOPES_OF_PUBLISHED_CELL = {
+    "concat_projection",
+    *(f"branch{i}_{part}" for i in range(5) for part in ("depthwise", "pointwise")),
 }
 
 Fields = dict[str, Any]  # of ModelConfig, by name
