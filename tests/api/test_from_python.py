@@ -164,7 +164,7 @@ def test_training_is_the_one_of_the_command(run, dataset, tmp_path):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda folder: Predictor(folder / "nix"), "`source='.*nix'` is neither a run directory, a .keras file, an exported"),
+        (lambda folder: Predictor(folder / "nix"), "`source='.*nix'` is neither a run directory, a .keras file, an"),
         (lambda folder: Predictor(folder / "DATA"), "config.json"),
         (lambda folder: Predictor(folder / "nix.keras"), "`source='.*nix.keras'` does not exist"),
         (lambda folder: Predictor(folder / "RUN", checkpoint=7), "no checkpoint for `checkpoint=7`; it holds step"),
