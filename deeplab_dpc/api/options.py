@@ -106,6 +106,7 @@ class TrainOptions(ModelOptions, total=False):
     log_steps: int
     eval_interval_steps: int | None
     eval_split: str
+    early_stopping_patience: int
     seed: int
 
 

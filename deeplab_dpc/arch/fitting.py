@@ -8,8 +8,8 @@ the output there is another one than what the layers after it were trained on.
 import re
 from collections.abc import Iterable, Sequence
 
-from deeplab_dpc.arch.cell import Branch, Cell
-from deeplab_dpc.arch.operations import AtrousConv, Conv1x1, PyramidPooling
+from deeplab_dpc.arch.cell import BACKBONE, Branch, Cell
+from deeplab_dpc.arch.operations import AtrousConv, Conv1x1, Operation, PyramidPooling
 
 LEAST_SEEN = 0.4  # share of the places at which an outer tap has to see features
 HARDLY_SEEN = 0.1  # where less is seen, the weights of an outer tap stay as they were drawn
@@ -47,8 +47,9 @@ def fitted_aspp_rates(cells: int) -> tuple[int, ...]:
 
 def aspp_cell(rates: Iterable[int]) -> Cell:
     """Returns ASPP with the given rates: a 1x1, an atrous convolution a rate, and image pooling, side by side."""
-    atrous = [AtrousConv((rate, rate)) for rate in rates]
-    return Cell(tuple(Branch(-1, operation) for operation in (Conv1x1(), *atrous, PyramidPooling((1, 1)))))
+    atrous = (AtrousConv((rate, rate)) for rate in rates)
+    operations: list[Operation] = [Conv1x1(), *atrous, PyramidPooling((1, 1))]
+    return Cell(tuple(Branch(BACKBONE, operation) for operation in operations))
 
 
 def aspp_name(rates: Iterable[int]) -> str:
