@@ -19,7 +19,9 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
-    """The text in one line of Unicode: control characters, and bytes of file names that are no text, as escapes."""
+    """Returns the text in one line of Unicode: control characters, and bytes of file names that are no text, as
+    escapes.
+    """
     return _UNPRINTABLE.sub(lambda found: _escaped(found[0]), text)
 
 
@@ -31,7 +33,7 @@ def _escaped(character: str) -> str:
 
 
 def progress_bar() -> Progress:
-    """A progress bar with counts, elapsed and remaining time; in a log only its end is printed."""
+    """Returns a progress bar with counts, elapsed and remaining time; in a log only its end is printed."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -173,7 +173,8 @@ def only_process(path: str | os.PathLike[str], flag: str, *, inside: bool = True
 
 
 def _locked(lock: pathlib.Path, target: pathlib.Path, flag: str) -> TextIO | None:
-    """The lock file, locked and with the name of this process in it; None where the file system has no locks."""
+    """Returns the lock file, locked and with the name of this process in it; None where the file system has no
+    locks."""
     while True:
         stream = open(lock, "a+", encoding="utf-8")  # noqa: SIM115
         try:

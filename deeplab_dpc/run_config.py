@@ -66,7 +66,7 @@ def _require_same_kind(workdir: pathlib.Path, stored: dict[str, Any], sections: 
 
 
 def config_differences(stored: dict[str, Any], sections: dict[str, Any]) -> dict[str, str]:
-    """What differs between a stored configuration and another, by dotted field.
+    """Returns what differs between a stored configuration and another, by dotted field.
 
     A field that the stored one lacks, since the version that wrote it did not have it, has its default.
 
@@ -92,7 +92,7 @@ def config_differences(stored: dict[str, Any], sections: dict[str, Any]) -> dict
 
 
 def read_run(workdir: str | pathlib.Path, flag: str = "workdir") -> dict[str, Any]:
-    """The config.json of a run directory, which that flag gave.
+    """Returns the config.json of a run directory, which that flag gave.
 
     Raises:
       UserError: if there is none, or it is damaged.

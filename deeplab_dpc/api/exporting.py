@@ -128,14 +128,14 @@ def export_model(
 
 
 def scaled(image: np.ndarray, size: tuple[int, int] | tuple[()]) -> np.ndarray:
-    """The image at (height, width) in pixels, where a size is given."""
+    """Returns the image at (height, width) in pixels, where a size is given."""
     if not size or image.shape[:2] == size:
         return image
     return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
 
 
 def _format(target: pathlib.Path, size: tuple[int, int] | None, tflite_type: str) -> dict[str, Any]:
-    """What the facts in the file say of the format, as those of the command."""
+    """Returns what the facts in the file say of the format, as those of the command."""
     if target.suffix == TFLITE:
         return {"format": "TFLite", "tflite_type": tflite_type, "export_size": list(size or ())}
     if target.suffix == ONNX:

@@ -86,7 +86,7 @@ class LoadedPredictor:
 
 
 def network_predictor(network: Segmenter, config: InferenceConfig) -> ImagePredictor:
-    """The network's predictor, by windows if the configuration says so."""
+    """Returns the network's predictor, by windows if the configuration says so."""
     predictor = Predictor(inference_network(network, config), config)
     return SlidingWindow(predictor, config) if config.sliding_window else predictor
 

@@ -218,12 +218,12 @@ def _of_export(path: pathlib.Path, config: InferenceConfig, options: Mapping[str
 
 
 def listed_images(images: str | os.PathLike[str] | Iterable[ImageLike]) -> Iterable[ImageLike]:
-    """The images of a folder or pattern, sorted by path; others are what they are."""
+    """Returns the images of a folder or pattern, sorted by path; others are what they are."""
     return [file.path for file in find_images(os.fspath(images))] if isinstance(images, (str, os.PathLike)) else images
 
 
 def pixels_of(image: ImageLike) -> tuple[np.ndarray, pathlib.Path | None]:
-    """An image as uint8 [height, width, 3], with its file."""
+    """Returns an image as uint8 [height, width, 3], with its file."""
     if isinstance(image, (str, os.PathLike)):
         path = pathlib.Path(image)
         if path.is_dir():

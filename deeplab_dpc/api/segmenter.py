@@ -283,7 +283,7 @@ def _check_classes(names: Sequence[str], palette: Sequence[Color], num_classes: 
 
 
 def _frozen(network: Network) -> list[str]:
-    """The paths of the uppermost layers that are not trained."""
+    """Returns the paths of the uppermost layers that are not trained."""
     above: list[str] = []
     for path, layer in _below(network):
         if not layer.trainable and not any(path.startswith(f"{other}/") for other in above):
@@ -292,7 +292,7 @@ def _frozen(network: Network) -> list[str]:
 
 
 def _below(layer: keras.layers.Layer, prefix: str = "") -> Iterator[tuple[str, keras.layers.Layer]]:
-    """All layers below one with their paths, each before what is below it."""
+    """Returns all layers below one with their paths, each before what is below it."""
     for child in layer._flatten_layers(include_self=False, recursive=False):
         path = f"{prefix}{child.name}"
         yield path, child

@@ -72,7 +72,7 @@ class Cell:
         return self.describe()
 
     def describe(self) -> str:
-        """One line a branch, such as 'branch 0: backbone -> 3x3 atrous conv, rate 1x6'."""
+        """Returns one line a branch, such as 'branch 0: backbone -> 3x3 atrous conv, rate 1x6'."""
         return "\n".join(
             f"branch {index}: {'backbone' if branch.input == BACKBONE else f'branch {branch.input}'}"
             f" -> {branch.operation}"
@@ -80,14 +80,14 @@ class Cell:
         )
 
     def summary(self) -> str:
-        """One line, such as 'B>3x3@1x6 0>1x1': what each branch reads (B is the backbone) > its operation."""
+        """Returns one line, such as 'B>3x3@1x6 0>1x1': what each branch reads (B is the backbone) > its operation."""
         return " ".join(
             f"{'B' if branch.input == BACKBONE else branch.input}>{branch.operation.summary()}"
             for branch in self.branches
         )
 
     def to_json(self) -> list[dict[str, Any]]:
-        """The cell as DeepLab writes it: a list of {"kernel", "rate", "grid_size", "op", "input"}."""
+        """Returns the cell as DeepLab writes it: a list of {"kernel", "rate", "grid_size", "op", "input"}."""
         return [{**branch.operation.to_json(), "input": branch.input} for branch in self.branches]
 
     @classmethod
@@ -111,7 +111,7 @@ class Cell:
         return cls(tuple(branches))
 
     def canonical(self) -> "Cell":
-        """The representative of all cells that compute the same, up to the order of the projection's weights.
+        """Returns the representative of all cells that compute the same, up to the order of the projection's weights.
 
         Each branch has one input, so the branches are a forest under the backbone and their order is free: subtrees
         are sorted. What is constant along an axis (as a grid of one cell along it gives) is its own mean in every grid
@@ -173,7 +173,9 @@ def _branch_from_json(entry: Any) -> Branch:
 
 
 def _kind_of_kernel(entry: dict[str, Any], kinds: list[type[Operation]]) -> type[Operation]:
-    """The one of the kinds with the same `op` whose kernel is given; where there is one kind, it may be left out."""
+    """Returns the one of the kinds with the same `op` whose kernel is given; where there is one kind, it may be left
+    out.
+    """
     kernel = required(entry, "kernel") if len(kinds) > 1 else entry.get("kernel", kinds[0].KERNEL)
     by_kernel = {kind.KERNEL: kind for kind in kinds}
     if not is_integer(kernel) or kernel not in by_kernel:

@@ -27,6 +27,7 @@ def cell_cost(
 
 
 def branch_norm_multiply_adds(cell: Cell, height: int, width: int, filters: int = FILTERS) -> int:
-    """What Table 1 of arXiv:1809.04184 counts beside the convolutions: one per element of each branch's output."""
+    """Returns what Table 1 of arXiv:1809.04184 counts beside the convolutions: one per element of each branch's
+    output."""
     sizes = (branch.operation.convolved_size(height, width) for branch in cell.branches)
     return sum(rows * columns * filters for rows, columns in sizes)

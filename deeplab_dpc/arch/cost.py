@@ -36,7 +36,7 @@ class Cost:
 
 
 def total_cost(costs: Iterable[Cost]) -> Cost:
-    """The sum of costs; zero for none."""
+    """Returns the sum of costs; zero for none."""
     return sum(costs, start=Cost())
 
 

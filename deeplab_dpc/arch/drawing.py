@@ -77,7 +77,8 @@ def draw_cell_into(axes: "Axes", cell: Cell) -> None:
 
 
 def _layout(cell: Cell) -> tuple[list[int], list[int]]:
-    """The column and the row of each branch: a branch comes right of its input's column and one row below it."""
+    """Returns the column and the row of each branch: a branch comes right of its input's column and one row below
+    it."""
     readers: dict[int, list[int]] = {}
     rows: list[int] = []
     for index, branch in enumerate(cell.branches):

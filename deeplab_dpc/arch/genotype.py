@@ -180,7 +180,7 @@ class Genotype:
 
 
 def state_name(state: int) -> str:
-    """A state of a cell in words."""
+    """Returns a state of a cell in words."""
     return {PREVIOUS: "H(l-1)", BEFORE_PREVIOUS: "H(l-2)"}.get(state, f"block {state - NUM_INPUTS}")
 
 

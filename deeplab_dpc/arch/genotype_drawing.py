@@ -103,7 +103,7 @@ def draw_cell_into(axes: "Axes", blocks: Sequence[Block]) -> None:
 
 
 def _readers(blocks: Sequence[Block]) -> dict[int, list[int]]:
-    """The states that are read, first the cell's inputs, with the blocks that read them."""
+    """Returns the states that are read, first the cell's inputs, with the blocks that read them."""
     readers: dict[int, list[int]] = {}
     for index, block in enumerate(blocks):
         for edge in block.edges:
@@ -116,7 +116,7 @@ def _middle(index: int) -> float:
 
 
 def _taps(index: int) -> tuple[float, float]:
-    """The columns of a block's left and right operator."""
+    """Returns the columns of a block's left and right operator."""
     apart = BOX_INCHES[0] / 2 + 0.04
     return _middle(index) - apart, _middle(index) + apart
 

@@ -23,12 +23,12 @@ def cell_edges(num_blocks: int) -> tuple[tuple[int, int], ...]:
 
 
 def edge_name(block: int, state: int) -> str:
-    """An edge in words: block 2 of H(l-1)."""
+    """Returns an edge in words: block 2 of H(l-1)."""
     return f"block {block} of {state_name(state)}"
 
 
 def count_cells(num_blocks: int) -> int:
-    """The paper's count of cells, 5.6e14 (556,627,761,561,600) for 5 blocks.
+    """Returns the paper's count of cells, 5.6e14 (556,627,761,561,600) for 5 blocks.
 
     Both inputs of block i are any of 2 + i states, the same one twice too, each with any of the 8 operators, zero too:
     ((B + 1)! * 8^B)^2.
@@ -37,7 +37,7 @@ def count_cells(num_blocks: int) -> int:
 
 
 def count_decodable_cells(num_blocks: int) -> int:
-    """The cells that decoding can give, 7.6e11 (762,683,172,300) for 5 blocks.
+    """Returns the cells that decoding can give, 7.6e11 (762,683,172,300) for 5 blocks.
 
     The two inputs of a block are different, their order counts for nothing, and no operator is zero.
     """
@@ -46,7 +46,7 @@ def count_decodable_cells(num_blocks: int) -> int:
 
 
 def random_genotype(rng: random.Random, num_blocks: int, num_layers: int) -> Genotype:
-    """A genotype drawn uniformly from all that decoding can give.
+    """Returns a genotype drawn uniformly from all that decoding can give.
 
     Raises:
       UserError: if `num_blocks` or `num_layers` is not positive.

@@ -23,18 +23,18 @@ Architecture = TypeVar("Architecture", Cell, Genotype)
 
 
 def shipped_cells() -> dict[str, Cell]:
-    """The cells of the package by name, in the names' order."""
+    """Returns the cells of the package by name, in the names' order."""
     return _shipped("cells", Cell.from_json)
 
 
 def shipped_genotypes() -> dict[str, Genotype]:
-    """The genotypes of the package by name, in the names' order."""
+    """Returns the genotypes of the package by name, in the names' order."""
     return _shipped("genotypes", Genotype.from_json)
 
 
 @functools.cache
 def published_genotype() -> Genotype:
-    """The one that the paper found."""
+    """Returns the one that the paper found."""
     return shipped_genotypes()["auto_deeplab"]
 
 
@@ -77,7 +77,7 @@ def load_cells(names: Iterable[str], flag: str) -> list[tuple[str, Cell]]:
 
 
 def load_genotype(name_or_path: str | os.PathLike[str]) -> Genotype:
-    """The shipped genotype of this name, or else the genotype in the JSON file at this path.
+    """Returns the shipped genotype of this name, or else the genotype in the JSON file at this path.
 
     Raises:
       UserError: if there is neither, or if the file holds no valid genotype.

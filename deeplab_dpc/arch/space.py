@@ -71,11 +71,11 @@ class SearchSpace:
         )
 
     def sample(self, rng: random.Random) -> Cell:
-        """A cell drawn uniformly from the space."""
+        """Returns a cell drawn uniformly from the space."""
         return self.decode([rng.randrange(choices) for choices in self._choices])
 
     def neighbour(self, rng: random.Random, cell: Cell, num_changes: int = 1) -> Cell:
-        """A cell that differs from `cell` in exactly `num_changes` decisions, drawn uniformly.
+        """Returns a cell that differs from `cell` in exactly `num_changes` decisions, drawn uniformly.
 
         A decision is a branch's input or a branch's operation; one with a single choice (such as the first branch's
         input) cannot change.
@@ -97,7 +97,7 @@ class SearchSpace:
         return len(self._decisions)
 
     def encode(self, cell: Cell) -> tuple[int, ...]:
-        """The cell as integers: (input + 1, operation index) of each branch in turn.
+        """Returns the cell as integers: (input + 1, operation index) of each branch in turn.
 
         Raises:
           UserError: if `cell` is not in the space.
@@ -112,7 +112,7 @@ class SearchSpace:
         return tuple(codes)
 
     def decode(self, codes: Sequence[int]) -> Cell:
-        """The cell that `encode` gives `codes` for.
+        """Returns the cell that `encode` gives `codes` for.
 
         Raises:
           UserError: if there are not two codes a branch, or if one is out of range.

@@ -28,7 +28,7 @@ EdgeValues = Sequence[Sequence[Sequence[float]]]  # [L][4][3]
 
 
 def reachable_levels(layer: int) -> range:
-    """The levels that a path can have in a layer; 0 is the stem."""
+    """Returns the levels that a path can have in a layer; 0 is the stem."""
     return range(min(STEM_LEVEL + layer, NUM_LEVELS - 1) + 1)
 
 
@@ -38,17 +38,18 @@ def outgoing(level: int) -> tuple[tuple[int, int], ...]:
 
 
 def count_paths(num_layers: int) -> int:
-    """The number of paths of `num_layers` free steps from the stem; 75,025 for 12."""
+    """Returns the number of paths of `num_layers` free steps from the stem; 75,025 for 12."""
     return _counts_from(num_layers)[0][STEM_LEVEL]
 
 
 def count_paths_from_first_layer(num_layers: int) -> int:
-    """The paper's count: paths through `num_layers` layers, the first of which is at stride 4; 28,657 for 12."""
+    """Returns the paper's count: paths through `num_layers` layers, the first of which is at stride 4; 28,657 for
+    12."""
     return count_paths(num_layers - 1)
 
 
 def nth_path(index: int, num_layers: int) -> tuple[int, ...]:
-    """The path that comes after `index` others in the order of levels: 0 for the one that stays at stride 4.
+    """Returns the path that comes after `index` others in the order of levels: 0 for the one that stays at stride 4.
 
     Raises:
       UserError: if there is no such path.
@@ -69,12 +70,12 @@ def nth_path(index: int, num_layers: int) -> tuple[int, ...]:
 
 
 def random_path(rng: random.Random, num_layers: int) -> tuple[int, ...]:
-    """A path drawn uniformly from all of them, which a random walk through the levels would not be."""
+    """Returns a path drawn uniformly from all of them, which a random walk through the levels would not be."""
     return nth_path(rng.randrange(count_paths(num_layers)), num_layers)
 
 
 def viterbi(log_probabilities: EdgeValues) -> tuple[int, ...]:
-    """The most probable path from the stem (Sec. 4.3).
+    """Returns the most probable path from the stem (Sec. 4.3).
 
     Sums are exact, so that paths tie exactly if the sums of their logarithms are equal, in whatever order they were
     added. Of tied paths it is the first in the order of levels: the finer stride where they part.
@@ -104,7 +105,7 @@ def viterbi(log_probabilities: EdgeValues) -> tuple[int, ...]:
 
 
 def path_log_probability(log_probabilities: EdgeValues, path: Sequence[int]) -> float:
-    """The sum over the edges of a path from the stem; -inf if one of them is never taken.
+    """Returns the sum over the edges of a path from the stem; -inf if one of them is never taken.
 
     Raises:
       UserError: if it is no path through these layers.
@@ -120,7 +121,7 @@ def path_log_probability(log_probabilities: EdgeValues, path: Sequence[int]) -> 
 
 
 def second_best_log_probability(log_probabilities: EdgeValues) -> float:
-    """The logarithm of the probability of the best path but one; -inf if no other can be taken."""
+    """Returns the logarithm of the probability of the best path but one; -inf if no other can be taken."""
     best = _best_from(log_probabilities)
     path = viterbi(log_probabilities)
     sums = []
@@ -158,7 +159,7 @@ def _best_from(log_probabilities: EdgeValues) -> list[list[Fraction | None]]:
 
 
 def _plus(log_probability: float, total: Fraction | None) -> Fraction | None:
-    """The exact sum; None for the logarithm of 0."""
+    """Returns the exact sum; None for the logarithm of 0."""
     if not log_probability < math.inf:
         raise ValueError(f"`log_probabilities` must be numbers below infinity, got {log_probability}.")
     return None if total is None or log_probability == -math.inf else Fraction(float(log_probability)) + total

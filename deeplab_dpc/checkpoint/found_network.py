@@ -87,7 +87,7 @@ _DEFAULTS = {field.name: field.default for field in dataclasses.fields(ModelConf
 
 
 def _flag(name: str, value: Any, source: str) -> str:
-    """A field as a flag, by which the same would be given."""
+    """Returns a field as a flag, by which the same would be given."""
     if isinstance(value, bool):
         return f"--{name}" if value else f"--no{name}"
     if isinstance(value, Cell):
@@ -142,7 +142,7 @@ def _without(given: Mapping[str, Any], fields: Fields) -> Fields:
 
 
 def _backbone(stored: Shapes, source: str, given: Mapping[str, Any]) -> Fields:
-    """The backbone and its options; none of them where another one is given."""
+    """Returns the backbone and its options; none of them where another one is given."""
     variants = [variant for scope in sorted(scopes(stored)) for variant in variants_of_scope(scope)]
     if "model_variant" in given:
         variants = [variant for variant in variants if variant == given["model_variant"]]
@@ -172,7 +172,7 @@ def _blocks(stored: Shapes, backbone: type[MobileNet]) -> dict[str, int]:
 
 
 def _mobilenet_channels(stored: Shapes, backbone: type[MobileNet]) -> Fields:
-    """The depth multiplier, and how channels are rounded where they are not as published."""
+    """Returns the depth multiplier, and how channels are rounded where they are not as published."""
     held = _blocks(stored, backbone)
     widest, filters = f"{backbone.SCOPE}/Conv_1/weights", backbone.LAST_FILTERS
     if filters is None:
@@ -187,7 +187,7 @@ def _mobilenet_channels(stored: Shapes, backbone: type[MobileNet]) -> Fields:
 
 
 def _assumed(known: Fields) -> Fields:
-    """The output stride, and what only some networks have."""
+    """Returns the output stride, and what only some networks have."""
     variant = known["model_variant"]
     if variant in AUTO_DEEPLABS:
         return {"output_stride": (known.get("genotype") or published_genotype()).output_stride}
@@ -198,7 +198,7 @@ def _assumed(known: Fields) -> Fields:
 
 
 def _published_cell(stored: Shapes, source: str) -> Cell:
-    """The published cell, if the branches are those that it has."""
+    """Returns the published cell, if the branches are those that it has."""
     if {name.split("/")[1] for name in stored if name.startswith(f"{CELL_SCOPE}/")} == SCOPES_OF_PUBLISHED_CELL:
         return load_cell(PUBLISHED_CELL)
     raise UserError(
@@ -217,7 +217,9 @@ def _atrous_rates(branches: int, output_stride: int, source: str) -> tuple[int, 
 
 
 def _decoder_strides(stored: Shapes, known: Fields) -> list[tuple[int, ...]]:
-    """The strides that the decoder's stages can have, by the channels of the low-level features; the finest first."""
+    """Returns the strides that the decoder's stages can have, by the channels of the low-level features; the finest
+    first.
+    """
     backbone = backbone_class(known["model_variant"])
     options = {name: known[name] for name in backbone.OPTIONS if name in known}
     strides = backbone(output_stride=known["output_stride"], **options).low_level_layers()

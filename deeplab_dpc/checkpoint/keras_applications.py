@@ -16,7 +16,7 @@ IMAGE_SIZE = (224, 224, 3)  # of the published weights; they hold for every size
 
 
 def imagenet_arrays(config: ModelConfig) -> dict[str, np.ndarray]:
-    """The ImageNet weights for the backbone of that network, by published name.
+    """Returns the ImageNet weights for the backbone of that network, by published name.
 
     Raises:
       UserError: if Keras publishes none for it, or they cannot be downloaded.
@@ -53,7 +53,7 @@ def download_mobilenet_v2(depth_multiplier: float) -> keras.Model:
 
 
 def application_arrays(application: keras.Model) -> dict[str, np.ndarray]:
-    """The weights of a keras.applications.MobileNetV2 up to its 320-channel layer, by published name.
+    """Returns the weights of a keras.applications.MobileNetV2 up to its 320-channel layer, by published name.
 
     Its last convolution (Conv_1, 1280 channels) and its classifier are left out: DeepLab's backbone has none.
     """

@@ -27,7 +27,7 @@ SAME_WIDTH = 0.02  # relative; rounding of channels stays below it in the widest
 
 
 def shortened(names: Iterable[str], shown: int = 3) -> str:
-    """The first names, and how many more there are."""
+    """Returns the first names, and how many more there are."""
     names = list(names)
     rest = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + rest
@@ -91,7 +91,7 @@ def _backbone_hints(wanted: Shapes, stored: Shapes, config: ModelConfig, incompl
 
 
 def _auto_deeplab_hint(wanted: Shapes, stored: Shapes, config: ModelConfig, incomplete: bool) -> str:
-    """What to pass for a checkpoint that holds an Auto-DeepLab of another genotype or of other filters."""
+    """Returns what to pass for a checkpoint that holds an Auto-DeepLab of another genotype or of other filters."""
     entry = "hnasnet/cell_0/1x1/weights"
     if incomplete or stored[entry][-1] == wanted[entry][-1]:
         return "its Auto-DeepLab is of another genotype: pass that one with --genotype_json"
@@ -101,7 +101,7 @@ def _auto_deeplab_hint(wanted: Shapes, stored: Shapes, config: ModelConfig, inco
 
 
 def module_hints(modules: Collection[str | None], stored: Shapes, config: ModelConfig) -> list[str]:
-    """What to pass so that these parts of the network (HEAD, DECODER, LOGITS) are the checkpoint's."""
+    """Returns what to pass so that these parts of the network (HEAD, DECODER, LOGITS) are the checkpoint's."""
     hints = []
     told: dict[str, Any] = {}
     if HEAD in modules:

@@ -19,7 +19,7 @@ BESIDE = re.compile(r"/[^/]+/\.\.")
 
 
 def published_name(path: str) -> str:
-    """The published name of the variable at a model's path.
+    """Returns the published name of the variable at a model's path.
 
     A dot in a layer's name, which may hold no slash, stands for one; two dots at its beginning put what is below beside
     the layer above, as in file paths.
@@ -40,7 +40,7 @@ def published_name(path: str) -> str:
 
 
 def named_variables(model: keras.Model) -> dict[str, Any]:
-    """The weights of a model by their published names (trainable and moving statistics; no seeds)."""
+    """Returns the weights of a model by their published names (trainable and moving statistics; no seeds)."""
     return {published_name(variable.path): variable for variable in model.weights}
 
 

@@ -22,7 +22,7 @@ DECODER_KERNELS = {
 
 
 def module_of(name: str, backbone_scope: str) -> str | None:
-    """The part of a network that a variable belongs to; None for a scope that no network has."""
+    """Returns the part of a network that a variable belongs to; None for a scope that no network has."""
     scope = name.split("/")[0]
     if scope == backbone_scope:
         return BACKBONE
@@ -32,12 +32,12 @@ def module_of(name: str, backbone_scope: str) -> str | None:
 
 
 def scopes(names: Iterable[str]) -> set[str]:
-    """The outermost scopes."""
+    """Returns the outermost scopes."""
     return {name.split("/")[0] for name in names}
 
 
 def aspp_flags(stored: Shapes) -> dict[str, Any]:
-    """The flags that the variables of an ASPP tell; of atrous_rates, how many."""
+    """Returns the flags that the variables of an ASPP tell; of atrous_rates, how many."""
     held = scopes(stored)
     if "aspp0" not in held:
         return {}
@@ -54,7 +54,7 @@ def aspp_flags(stored: Shapes) -> dict[str, Any]:
 
 
 def decoder_flags(stored: Shapes) -> dict[str, Any]:
-    """The flags that the variables of a decoder tell; of decoder_output_stride, how many."""
+    """Returns the flags that the variables of a decoder tell; of decoder_output_stride, how many."""
     flags: dict[str, Any] = {"decoder_output_stride": len(list(filter(DECODER_STAGES.fullmatch, stored)))}
     for kernel, (separable, sum_merge) in DECODER_KERNELS.items():
         if kernel in stored:

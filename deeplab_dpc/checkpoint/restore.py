@@ -59,7 +59,7 @@ class RestoreReport:
 
 
 def read_checkpoint(source: str, config: ModelConfig, moving_averages: bool = False) -> dict[str, np.ndarray]:
-    """Arrays by published name.
+    """Returns arrays by published name.
 
     Args:
       source: the prefix of a TensorFlow 1 checkpoint; a run directory, for its latest checkpoint; or the name of a
@@ -240,7 +240,7 @@ def _fresh_last_layers(has_decoder: bool) -> str:
 
 
 def _parts(model: Segmenter, variables: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The variables by part of the network."""
+    """Returns the variables by part of the network."""
     parts: dict[str, dict[str, Any]] = {BACKBONE: {}, HEAD: {}, DECODER: {}, LOGITS: {}}
     for name, variable in variables.items():
         part = module_of(name, model.backbone.name) or HEAD

@@ -231,7 +231,7 @@ def load_weights(checkpoint: RunCheckpoint, network: Segmenter) -> None:
 
 
 def read_weights(checkpoint: RunCheckpoint) -> dict[str, np.ndarray]:
-    """The network's arrays by published name.
+    """Returns the network's arrays by published name.
 
     Raises:
       UserError: if the file is damaged, or of another step.
@@ -325,7 +325,7 @@ class _Whole:
 
 
 def _newest_whole(workdir: str | pathlib.Path) -> tuple[_Whole, list[tuple[RunCheckpoint, str]]]:
-    """The newest checkpoint that is whole, and the damaged ones after it, each with the reason."""
+    """Returns the newest checkpoint that is whole, and the damaged ones after it, each with the reason."""
     damaged: list[tuple[RunCheckpoint, str]] = []
     for checkpoint in reversed(list_checkpoints(workdir)):
         try:

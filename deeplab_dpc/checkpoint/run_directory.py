@@ -31,12 +31,12 @@ class RunCheckpoint:
 
 
 def training_folder(workdir: str | pathlib.Path) -> pathlib.Path:
-    """Where the checkpoints are that a training continues from."""
+    """Returns where the checkpoints are that a training continues from."""
     return pathlib.Path(workdir) / "checkpoints"
 
 
 def best_folder(workdir: str | pathlib.Path) -> pathlib.Path:
-    """Where the checkpoint of the best evaluation is."""
+    """Returns where the checkpoint of the best evaluation is."""
     return pathlib.Path(workdir) / "best"
 
 
@@ -64,7 +64,7 @@ def checkpoint_name(step: int) -> str:
 
 
 def checkpoints_in(folder: pathlib.Path) -> list[RunCheckpoint]:
-    """The checkpoints of one of those folders, oldest first."""
+    """Returns the checkpoints of one of those folders, oldest first."""
     found = [
         RunCheckpoint(path, int(path.name.removeprefix("step_")))
         for path in folder.glob("step_*")
@@ -74,18 +74,18 @@ def checkpoints_in(folder: pathlib.Path) -> list[RunCheckpoint]:
 
 
 def list_checkpoints(workdir: str | pathlib.Path) -> list[RunCheckpoint]:
-    """The checkpoints that a training continues from, oldest first."""
+    """Returns the checkpoints that a training continues from, oldest first."""
     return checkpoints_in(training_folder(workdir))
 
 
 def best_checkpoint(workdir: str | pathlib.Path) -> RunCheckpoint | None:
-    """The checkpoint of the best evaluation; None before the first."""
+    """Returns the checkpoint of the best evaluation; None before the first."""
     # A kill while one is replaced leaves two, the later of which is better.
     return max(checkpoints_in(best_folder(workdir)), key=lambda checkpoint: checkpoint.step, default=None)
 
 
 def latest_checkpoint(workdir: str | pathlib.Path) -> RunCheckpoint:
-    """The newest checkpoint.
+    """Returns the newest checkpoint.
 
     Raises:
       UserError: if the run has none yet.
@@ -94,7 +94,7 @@ def latest_checkpoint(workdir: str | pathlib.Path) -> RunCheckpoint:
 
 
 def find_checkpoint(workdir: str | pathlib.Path, which: str) -> RunCheckpoint:
-    """The checkpoint of a run that a user asks for.
+    """Returns the checkpoint of a run that a user asks for.
 
     Args:
       workdir: the run directory.

@@ -63,7 +63,7 @@ class DamageError(Exception):
 
 
 def state_variables(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> dict[str, dict[str, Any]]:
-    """The variables that a training needs, by file and name.
+    """Returns the variables that a training needs, by file and name.
 
     Random generators, which Keras does not count as weights, go by their order.
     """
@@ -95,7 +95,7 @@ def write_arrays(path: pathlib.Path, variables: Variables) -> None:
 
 
 def read_arrays(path: pathlib.Path, digest: str | None = None) -> dict[str, np.ndarray]:
-    """All arrays of a file that write_arrays wrote.
+    """Returns all arrays of a file that write_arrays wrote.
 
     Args:
       path: of the file.
@@ -171,7 +171,7 @@ def write_progress(path: pathlib.Path, progress: Progress) -> None:
 
 
 def read_progress(path: pathlib.Path) -> Progress:
-    """What write_progress wrote, also before it knew of validations and called the rows history.
+    """Returns what write_progress wrote, also before it knew of validations and called the rows history.
 
     Raises:
       DamageError: if it is absent, or not as it was written.
@@ -218,7 +218,7 @@ def _first_line(error: Exception) -> str:
 
 
 def misfit(variables: Variables, arrays: Arrays) -> str | None:
-    """The first name that only one of the two has, or with different shapes; None if they fit."""
+    """Returns the first name that only one of the two has, or with different shapes; None if they fit."""
     for name in sorted(variables.keys() | arrays.keys()):
         if name not in variables or name not in arrays or arrays[name].shape != tuple(variables[name].shape):
             return name

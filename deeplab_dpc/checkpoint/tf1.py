@@ -27,7 +27,7 @@ BYTES_PER_NAME = 300  # of the index, with room to spare
 
 
 def is_training_state(name: str) -> bool:
-    """Whether a checkpoint variable belongs to the optimizer or the training loop.
+    """Returns whether a checkpoint variable belongs to the optimizer or the training loop.
 
     >>> is_training_state("aspp0/weights/Momentum"), is_training_state("aspp0/weights")
     (True, False)
@@ -59,7 +59,7 @@ def variable_shapes(path: str) -> dict[str, tuple[int, ...]]:
 
 
 def read_tf1_checkpoint(path: str, moving_averages: bool = False) -> dict[str, np.ndarray]:
-    """The model's variables of a checkpoint, without those of its training.
+    """Returns the model's variables of a checkpoint, without those of its training.
 
     Args:
       path: the checkpoint's prefix, as in `model.ckpt` for model.ckpt.index and model.ckpt.data-*.
@@ -100,7 +100,7 @@ def _reader(path: str) -> Iterator[Any]:
 
 
 def _moving_averages(stored: list[str]) -> dict[str, str]:
-    """The stored name of each variable's moving average, by the variable's name."""
+    """Returns the stored name of each variable's moving average, by the variable's name."""
     return {name.removesuffix(MOVING_AVERAGE): name for name in stored if name.endswith(MOVING_AVERAGE)}
 
 

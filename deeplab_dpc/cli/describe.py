@@ -37,7 +37,7 @@ def main(values: flags.FlagValues) -> None:
 
 
 def description(config: ModelConfig, input_size: tuple[int, int]) -> dict[str, Any]:
-    """The network of a configuration on an image of that (height, width) in pixels, for JSON."""
+    """Returns the network of a configuration on an image of that (height, width) in pixels, for JSON."""
     whole = summarize(Segmenter(config), input_size)
     return {"config": config.to_json(), "input_size": list(input_size), **whole.to_json()}
 

@@ -7,7 +7,7 @@ from deeplab_dpc.training.distribution import Devices, open_devices
 
 
 def devices_from_flags(values: flags.FlagValues) -> Devices:
-    """The devices of these flags; of several processes, only the first prints.
+    """Returns the devices of these flags; of several processes, only the first prints.
 
     Raises:
       UserError: if the flags do not go together, or there are no such devices.

@@ -115,7 +115,7 @@ def _show(
 
 
 def _folder(values: flags.FlagValues, loaded: LoadedPredictor) -> pathlib.Path | None:
-    """Where the evaluation goes; None if nowhere.
+    """Returns where the evaluation goes; None if nowhere.
 
     Raises:
       UserError: if it cannot be written there, which would otherwise show after the evaluation.

@@ -241,7 +241,7 @@ class Exports:
 
 
 def _portable_source(loaded: LoadedModel, values: flags.FlagValues) -> str:
-    """Where the weights come from, without the folders of this machine."""
+    """Returns where the weights come from, without the folders of this machine."""
     if loaded.workdir is None and is_name(values.checkpoint_path):
         return values.checkpoint_path
     if loaded.workdir is None:
@@ -251,5 +251,5 @@ def _portable_source(loaded: LoadedModel, values: flags.FlagValues) -> str:
 
 
 def _size(path: pathlib.Path) -> int:
-    """Bytes of a file, or of the files of a directory."""
+    """Returns bytes of a file, or of the files of a directory."""
     return sum(file.stat().st_size for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file())

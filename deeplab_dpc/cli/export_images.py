@@ -48,7 +48,7 @@ class ExportImages:
         return list(spread_images(dataset, self._check_split(dataset), self._values.num_check_images))
 
     def calibration(self) -> Iterator[NamedImage]:
-        """The same for int8.
+        """Returns the same for int8.
 
         Raises:
           UserError: if there are none.

@@ -64,7 +64,7 @@ class Stages:
         return name in self._state["done"]
 
     def seconds_of(self, name: str) -> float | None:
-        """What a finished stage took; None for others, and for those that were left out."""
+        """Returns what a finished stage took; None for others, and for those that were left out."""
         return self._state["done"].get(name)
 
     @property
@@ -157,12 +157,12 @@ def _difference(root: pathlib.Path, before: Mapping[str, str], now: Mapping[str,
 
 
 def clock(seconds: float) -> str:
-    """Seconds as 0:01:20; what is overdrawn with a minus."""
+    """Returns seconds as 0:01:20; what is overdrawn with a minus."""
     return ("-" if seconds < 0 else "") + str(datetime.timedelta(seconds=round(abs(seconds))))
 
 
 def flag_text(value: object) -> str:
-    """The value of a flag as a command line has it."""
+    """Returns the value of a flag as a command line has it."""
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 

@@ -68,7 +68,7 @@ def define_config_flags(
 
 
 def _number_of(hint: Any) -> Callable[[str], Any] | None:
-    """What reads an item of a list of numbers (int or float); None for a field that is no such list."""
+    """Returns what reads an item of a list of numbers (int or float); None for a field that is no such list."""
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     items = {item for option in options if typing.get_origin(option) is tuple for item in typing.get_args(option)}
     return next((kind for kind in (int, float) if kind in items), None)
@@ -96,13 +96,13 @@ def attribute_docs(docstring: str | None) -> dict[str, str]:
 
 
 def config_from_flags(config: type, values: flags.FlagValues, **given: Any) -> Any:
-    """A configuration of that class from the flags of its fields' names; `given` comes first."""
+    """Returns a configuration of that class from the flags of its fields' names; `given` comes first."""
     names = [field.name for field in dataclasses.fields(config) if field.name in values and field.name not in given]
     return config(**_fields(config, values, names), **given)
 
 
 def _fields(config: type, values: flags.FlagValues, names: Iterable[str]) -> dict[str, Any]:
-    """The values of the flags of these fields, as the configuration takes them."""
+    """Returns the values of the flags of these fields, as the configuration takes them."""
     hints = typing.get_type_hints(config)
     found: dict[str, Any] = {}
     for name in names:
@@ -122,7 +122,7 @@ def define_numbers(values: flags.FlagValues, name: str, meaning: str, default: S
 
 
 def integers(values: flags.FlagValues, name: str) -> tuple[int, ...] | None:
-    """The integers of such a flag, or None.
+    """Returns the integers of such a flag, or None.
 
     Raises:
       UserError: if a part is not an integer.
@@ -143,7 +143,7 @@ def _numbers(values: flags.FlagValues, name: str, number: Callable[[str], Any]) 
 
 
 def size(values: flags.FlagValues, name: str) -> tuple[int, int] | None:
-    """A (height, width) flag in pixels, or None.
+    """Returns a (height, width) flag in pixels, or None.
 
     Raises:
       UserError: if it is not two positive integers.
@@ -183,7 +183,7 @@ def define_model_flags(values: flags.FlagValues) -> None:
 
 
 def model_config(values: flags.FlagValues, num_classes: int) -> ModelConfig:
-    """The network that the flags describe."""
+    """Returns the network that the flags describe."""
     cell = values.dense_prediction_cell_json
     return config_from_flags(
         ModelConfig,
@@ -204,7 +204,7 @@ def given_model_fields(values: flags.FlagValues) -> dict[str, Any]:
 
 
 def _genotype_fields(values: flags.FlagValues) -> dict[str, Any]:
-    """What --genotype_json sets, and what the genotype of an Auto-DeepLab leaves no choice of.
+    """Returns what --genotype_json sets, and what the genotype of an Auto-DeepLab leaves no choice of.
 
     Raises:
       UserError: if the genotype is not valid, or given for another backbone.
@@ -244,7 +244,9 @@ def define_data_flags(values: flags.FlagValues) -> None:
 
 
 def data_config(values: flags.FlagValues, dataset: Dataset, alignment: int) -> DataConfig:
-    """The data configuration; the crop defaults to the largest image of the split, with sides alignment * k + 1."""
+    """Returns the data configuration; the crop defaults to the largest image of the split, with sides alignment * k +
+    1.
+    """
     dataset.shards(values.train_split)  # raises the clear error if there is no such split
     crop = size(values, "train_crop_size") or default_crop(dataset, values.train_split, alignment)
     # Absolute, so that the run can be evaluated from any directory.

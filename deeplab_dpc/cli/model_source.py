@@ -20,7 +20,7 @@ from deeplab_dpc.errors import UserError
 
 
 def load_model(values: flags.FlagValues) -> LoadedModel:
-    """The network that the flags name.
+    """Returns the network that the flags name.
 
     Raises:
       UserError: if neither or both sources are given, or the checkpoint does not fit.

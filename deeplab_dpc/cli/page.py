@@ -84,7 +84,9 @@ def _leave(sentence: str, status: int) -> None:
 
 
 def model_name(values: flags.FlagValues, loaded: LoadedPredictor) -> str:
-    """What the page calls the model: the name of its directory or file, without the way to it, and its backbone."""
+    """Returns what the page calls the model: the name of its directory or file, without the way to it, and its
+    backbone.
+    """
     given = values.workdir or values.checkpoint_path or values.exported_model
     name = pathlib.Path(given).resolve().name
     return name if loaded.network is None else f"{name} ({loaded.network.config.model_variant})"

@@ -81,7 +81,7 @@ def _predict_images(values: flags.FlagValues) -> None:
 def _pictures(
     values: flags.FlagValues, source: list[ImageFile] | Dataset, writer: PredictionWriter
 ) -> tuple[Iterator[Picture | Unreadable], int | None]:
-    """The images that are to be predicted, and how many they are, if that is known."""
+    """Returns the images that are to be predicted, and how many they are, if that is known."""
     skip = values.skip_existing
     if isinstance(source, Dataset):
         pictures = pictures_of_split(source, values.split)

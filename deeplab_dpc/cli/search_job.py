@@ -129,17 +129,19 @@ class Request:
             )
 
     def model_config(self, num_classes: int) -> ModelConfig:
-        """The network whose backbone the features are of, and that finalists are trained in, with their own cells."""
+        """Returns the network whose backbone the features are of, and that finalists are trained in, with their own
+        cells.
+        """
         return flag_groups.model_config(self.values, num_classes)
 
     def require_dataset(self) -> Dataset:
-        """The data, which features are to be made of."""
+        """Returns the data, which features are to be made of."""
         if self.dataset is None:
             raise UserError("--data_dir is required (or --feature_cache, to search on features cached before).")
         return self.dataset
 
     def cache(self) -> FeatureCache:
-        """The features: those of --feature_cache, or of the data, which are made where they are not there."""
+        """Returns the features: those of --feature_cache, or of the data, which are made where they are not there."""
         values = self.values
         if values.feature_cache:
             if self.config.proxy_features == ADAPTED:
@@ -207,7 +209,7 @@ class Request:
         }
 
     def job(self, cache: FeatureCache) -> Job:
-        """What a worker is given."""
+        """Returns what a worker is given."""
         values = self.values
         one_weight_a_class(self.config.label_weights, cache.num_classes)
         model_config = self.model_config(cache.num_classes)
@@ -227,7 +229,7 @@ class Request:
         )
 
     def claimed_job(self, cache: FeatureCache) -> Job:
-        """The same, for a workdir that is claimed for it."""
+        """Returns the same, for a workdir that is claimed for it."""
         job = self.job(cache)
         self.claim(job)
         return job

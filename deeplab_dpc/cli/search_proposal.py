@@ -90,7 +90,7 @@ def _data_section(request: Request) -> dict[str, DataConfig]:
 
 
 def _planned_cache(request: Request) -> tuple[tuple[int, int, int], int]:
-    """The shape of the scoring split's features, and the bytes of a cache that is not there."""
+    """Returns the shape of the scoring split's features, and the bytes of a cache that is not there."""
     dataset = request.require_dataset()
     with quiet_imports():
         from deeplab_dpc.models.segmenter import build_segmenter
@@ -142,7 +142,7 @@ def _steps(left: proposal.Remainder) -> str:
 def _device_time(
     request: Request, left: proposal.Remainder, model: CostModel | None, scored: list[Scored], probed: list[Scored]
 ) -> tuple[float, Rows]:
-    """Seconds a cell that is left, 0 where not known; and what is said of them."""
+    """Returns seconds a cell that is left, 0 where not known; and what is said of them."""
     if not left.cells:
         return 0.0, []
     if model is None:
@@ -158,7 +158,7 @@ def _device_time(
 def _device_time_untimed(
     request: Request, left: proposal.Remainder, scored: list[Scored], probed: list[Scored]
 ) -> tuple[float, Rows]:
-    """The same where it is not known what steps took: by what whole cells of this search took."""
+    """Returns the same where it is not known what steps took: by what whole cells of this search took."""
     if not scored:
         tried = "the steps that were tried have no time" if probed else "with --feature_cache a few steps are tried"
         return 0.0, [("device time", f"not known: nothing was scored yet; {tried}")]
@@ -192,7 +192,8 @@ def _print_full_search(model: CostModel, batch_size: int, feature_shape: tuple[i
 
 
 def _probe(request: Request, cache: FeatureCache | None, proposed: list[proposal.ProposedCell]) -> list[Scored]:
-    """What a few steps of two of the cells took; empty where there is nothing to try, or nothing to try it on."""
+    """Returns what a few steps of two of the cells took; empty where there is nothing to try, or nothing to try it
+    on."""
     if not proposed or cache is None or request.config.proxy_features == END_TO_END:
         return []
     with quiet_imports():

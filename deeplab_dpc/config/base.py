@@ -116,7 +116,7 @@ class Config:
 
 
 def encode(value: Any) -> Any:
-    """A field of a configuration, or a whole one, as JSON."""
+    """Returns a field of a configuration, or a whole one, as JSON."""
     if isinstance(value, (Cell, Genotype, Config)):
         return value.to_json()
     return list(value) if isinstance(value, tuple) else value

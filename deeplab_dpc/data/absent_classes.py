@@ -59,7 +59,9 @@ def absent_class_problem(pixels: Mapping[str, np.ndarray], train_split: str, inf
 def _absent_in_another(
     pixels: Mapping[str, np.ndarray], train_split: str, ids: list[int], info: DatasetInfo
 ) -> str | None:
-    """Names a split without a class of the training split, which ignores pixels as the training split hardly does."""
+    """Returns names a split without a class of the training split, which ignores pixels as the training split hardly
+    does.
+    """
     trained = pixels[train_split]
     usual = ignored_share(trained, info.ignore_label)
     for split, counted in pixels.items():
@@ -145,7 +147,8 @@ def write_label_counts(path: pathlib.Path, pixels: Mapping[str, np.ndarray]) -> 
 
 
 def read_label_counts(dataset: Dataset) -> dict[str, np.ndarray] | None:
-    """The pixels of each id, int64 [256], by labelled split; None where none are kept (records of other software).
+    """Returns the pixels of each id, int64 [256], by labelled split; None where none are kept (records of other
+    software).
 
     Raises:
       UserError: if the file is damaged.

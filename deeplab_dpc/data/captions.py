@@ -8,7 +8,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def caption_font(size: int) -> Font:
-    """A font of the system that has more than ASCII, or Pillow's own; its size in pixels."""
+    """Returns a font of the system that has more than ASCII, or Pillow's own; its size in pixels."""
     for name in ("DejaVuSans.ttf", "Arial Unicode.ttf", "arial.ttf"):
         try:
             return ImageFont.truetype(name, size)

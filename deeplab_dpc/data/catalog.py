@@ -58,12 +58,14 @@ def find_dataset(
 
 
 def tfds_dataset_name(tfds_name: str) -> str:
-    """What the conversion of a TFDS data set (NAME, NAME/CONFIG, NAME:VERSION) is called."""
+    """Returns what the conversion of a TFDS data set (NAME, NAME/CONFIG, NAME:VERSION) is called."""
     return "tfds_" + re.sub(r"\W", "_", tfds_name)
 
 
 def records_name(path: pathlib.Path) -> str:
-    """The name of a data set of DeepLab's record files: the directory's; pascal_voc_seg for pascal_voc_seg/tfrecord."""
+    """Returns the name of a data set of DeepLab's record files: the directory's; pascal_voc_seg for
+    pascal_voc_seg/tfrecord.
+    """
     path = path.resolve()
     return path.parent.name if path.name in ("tfrecord", "tfrecords") else path.name
 
@@ -88,7 +90,7 @@ def _open(path: pathlib.Path, classes: str | os.PathLike[str] | None) -> Dataset
 
 
 def _is_foreign(path: pathlib.Path) -> bool:
-    """Whether the records in a directory were written by other means."""
+    """Returns whether the records in a directory were written by other means."""
     info = path / INFO_FILE
     if not info.exists():
         return True

@@ -50,7 +50,9 @@ def load_classes(given: str | os.PathLike[str]) -> tuple[tuple[str, ...], tuple[
 
 
 def located_classes(given: str) -> str:
-    """The value of --classes so that it holds in any directory: a file's absolute path, or the names as they are."""
+    """Returns the value of --classes so that it holds in any directory: a file's absolute path, or the names as they
+    are.
+    """
     return given if _listed_names(given) else os.path.abspath(given)
 
 

@@ -49,7 +49,7 @@ def make_tile(image: np.ndarray, label: np.ndarray | None) -> Tile:
 
 
 def chosen_indices(splits: dict[str, int], total: int) -> dict[str, set[int]]:
-    """Which examples of each split to show: as many of each as there are, spread over it.
+    """Returns which examples of each split to show: as many of each as there are, spread over it.
 
     Args:
       splits: examples per split.
@@ -136,7 +136,7 @@ def _percent(share: float) -> str:
 
 
 def _color_table(info: DatasetInfo) -> np.ndarray:
-    """The colour of each id, uint8 [256, 3]."""
+    """Returns the colour of each id, uint8 [256, 3]."""
     colors = np.full((_NUM_IDS, 3), WRONG_COLOR, np.uint8)
     colors[: info.num_classes] = info.palette
     colors[info.ignore_label] = IGNORED_COLOR
@@ -144,7 +144,7 @@ def _color_table(info: DatasetInfo) -> np.ndarray:
 
 
 def _overlay(tile: Tile, colors: np.ndarray, font: Font) -> Image.Image:
-    """The label's colours over the image, or a remark in place of it."""
+    """Returns the label's colours over the image, or a remark in place of it."""
     height, width = tile.image.shape[:2]
     if tile.label is None:
         remark = Image.new("RGB", (width, height), _BACKGROUND)

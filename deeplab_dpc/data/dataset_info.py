@@ -115,7 +115,7 @@ def _is_size(value: Any) -> bool:
 
 
 def pascal_palette(num_classes: int) -> tuple[Color, ...]:
-    """The PASCAL VOC colour map: the bits of the class id, spread over the high bits of red, green and blue."""
+    """Returns the PASCAL VOC colour map: the bits of the class id, spread over the high bits of red, green and blue."""
     colors = []
     for class_id in range(num_classes):
         color = [0, 0, 0]
@@ -145,7 +145,7 @@ class Dataset:
     info: DatasetInfo
 
     def shards(self, split: str) -> list[pathlib.Path]:
-        """The record files of a split, in order.
+        """Returns the record files of a split, in order.
 
         Raises:
           UserError: if there is no such split, or a file is missing, cut off, or one too many.

@@ -82,7 +82,7 @@ def open_cache(
     pictures: Iterable[tuple[np.ndarray, np.ndarray]],
     folder: pathlib.Path,
 ) -> DecodedCache:
-    """The cache of a split; reads and decodes the records unless a raw file of them is there.
+    """Returns the cache of a split; reads and decodes the records unless a raw file of them is there.
 
     Args:
       mode: "memory", or "disk" for a raw file in `folder`.
@@ -160,13 +160,15 @@ def _damaged(path: pathlib.Path, reason: str) -> UserError:
 
 
 def _identity(shards: Sequence[pathlib.Path], digest: str) -> str:
-    """What changes when a record file does; not that of raw files without check sums, which are not used any more."""
+    """Returns what changes when a record file does; not that of raw files without check sums, which are not used any
+    more.
+    """
     facts = [digest, *([shard.name, shard.stat().st_size, shard.stat().st_mtime_ns] for shard in shards)]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
 def _offsets(sizes: np.ndarray) -> np.ndarray:
-    """Where each picture starts, in bytes, and the total; int64 [records + 1]."""
+    """Returns where each picture starts, in bytes, and the total; int64 [records + 1]."""
     return np.concatenate([[0], np.cumsum(sizes.astype(np.int64).prod(axis=1) * CHANNELS)])
 
 

@@ -126,14 +126,14 @@ def _orientation(encoded: bytes) -> int:
 
 
 def _decode_image(encoded: bytes) -> np.ndarray:
-    """The image, uint8 [height, width, 3]."""
+    """Returns the image, uint8 [height, width, 3]."""
     if encoded.startswith(_JPEG_START):  # accurately, so that a PNG made of it by other software has the same pixels
         return tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE").numpy()
     return tf.io.decode_image(encoded, channels=3, expand_animations=False).numpy()
 
 
 def _decode_label(encoded: bytes, problems: list[tuple[Kind, str]]) -> np.ndarray | None:
-    """The ids [height, width]; None, and a problem more, if it is no PNG of ids."""
+    """Returns the ids [height, width]; None, and a problem more, if it is no PNG of ids."""
     if not encoded:
         problems.append((Kind.LABEL, "it has no label"))
         return None
@@ -180,7 +180,7 @@ def _label_problems(
 
 
 def _agreement(label: np.ndarray) -> float:
-    """The share of pixels that have the id of their right or lower neighbour, each pair counted once."""
+    """Returns the share of pixels that have the id of their right or lower neighbour, each pair counted once."""
     across, down = label[:, 1:] == label[:, :-1], label[1:] == label[:-1]
     pairs = across.size + down.size
     return (np.count_nonzero(across) + np.count_nonzero(down)) / pairs if pairs else 1.0

@@ -31,7 +31,7 @@ def parse_example(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
 
 
 def decode_label(features: dict[str, tf.Tensor]) -> tf.Tensor:
-    """The class ids, uint8 [height, width, 1]; NO_LABEL everywhere where a record has none."""
+    """Returns the class ids, uint8 [height, width, 1]; NO_LABEL everywhere where a record has none."""
     encoded = features["image/segmentation/class/encoded"]
 
     def unlabelled() -> tf.Tensor:
@@ -42,14 +42,14 @@ def decode_label(features: dict[str, tf.Tensor]) -> tf.Tensor:
 
 
 def decode_image(features: dict[str, tf.Tensor]) -> tf.Tensor:
-    """The image, uint8 [height, width, 3]."""
+    """Returns the image, uint8 [height, width, 3]."""
     return tf.io.decode_image(features["image/encoded"], channels=3, expand_animations=False)
 
 
 def decode_image_window(
     features: dict[str, tf.Tensor], size: tf.Tensor, start: tf.Tensor, window: tf.Tensor
 ) -> tf.Tensor:
-    """A window of the image, uint8 [window height, window width, 3]; of a JPEG only that part is decoded.
+    """Returns a window of the image, uint8 [window height, window width, 3]; of a JPEG only that part is decoded.
 
     Args:
       features: as `parse_example` returns them.
@@ -77,7 +77,7 @@ def decode_image_window(
 
 
 def _same_size(features: dict[str, tf.Tensor], image_size: tf.Tensor, label_size: tf.Tensor) -> list[Any]:
-    """The check that both sizes [2] are the same, to be made first."""
+    """Returns the check that both sizes [2] are the same, to be made first."""
     same_size = tf.reduce_all(tf.equal(image_size, label_size))
     message = ["Image and label differ in size: ", features["image/filename"], image_size, label_size]
     check = tf.raw_ops.Assert(condition=same_size, data=message)  # tf.debugging words it otherwise when eager

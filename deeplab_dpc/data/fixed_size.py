@@ -17,7 +17,8 @@ NO_SEED = 0  # nothing is drawn
 
 
 def fixed_size_view(data: DataConfig, dataset: Dataset, split: str, stride: int) -> Augmentation:
-    """The images as they are, or resized as `data` says, and padded at the bottom and right to one size for all.
+    """Returns the images as they are, or resized as `data` says, and padded at the bottom and right to one size for
+    all.
 
     Args:
       data: its min_resize_value, max_resize_value and resize_factor.
@@ -53,7 +54,7 @@ def fixed_size_view(data: DataConfig, dataset: Dataset, split: str, stride: int)
 def fixed_size_batches(
     dataset: Dataset, split: str, view: Augmentation, batch_size: int, records: Sequence[int] | None = None
 ) -> tf.data.Dataset:
-    """Each example once.
+    """Returns each example once.
 
     Args:
       dataset: the prepared data set.

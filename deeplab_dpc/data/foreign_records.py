@@ -106,7 +106,7 @@ def _keep(info_path: pathlib.Path, value: dict[str, Any]) -> None:
 
 
 def _shards(path: pathlib.Path) -> dict[str, list[pathlib.Path]]:
-    """The record files by split, in order.
+    """Returns the record files by split, in order.
 
     Raises:
       UserError: if one is missing between or after the others, or belongs to another number of shards.

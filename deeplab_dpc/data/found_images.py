@@ -76,7 +76,8 @@ def find_images(images: str, without: Sequence[pathlib.Path] = (), flag: str = "
 
 
 def _matching(root: pathlib.Path, pattern: pathlib.Path) -> list[pathlib.Path]:
-    """The files below a folder whose path from there matches a pattern, of which no part matches a hidden name."""
+    """Returns the files below a folder whose path from there matches a pattern, of which no part matches a hidden
+    name."""
     if "**" in pattern.parts:
         return [
             path for path in _files_below(root, frozenset()) if _matches(path.relative_to(root).parts, pattern.parts)

@@ -45,7 +45,7 @@ class Unreadable:
 
 
 def pictures_of_files(files: Sequence[ImageFile]) -> Iterator[Picture | Unreadable]:
-    """The files, decoded."""
+    """Returns the files, decoded."""
     for file in files:
         try:
             yield Picture(file.name, str(file.path), decode_image(file.path, str(file.path)))
@@ -54,7 +54,8 @@ def pictures_of_files(files: Sequence[ImageFile]) -> Iterator[Picture | Unreadab
 
 
 def pictures_of_split(dataset: Dataset, split: str) -> Iterator[Picture | Unreadable]:
-    """The images of a split as evaluation sees them, with or without labels; without a file name by their number.
+    """Returns the images of a split as evaluation sees them, with or without labels; without a file name by their
+    number.
 
     Raises:
       UserError: if there is no such split, or where a record is damaged.
@@ -79,7 +80,7 @@ def pictures_of_split(dataset: Dataset, split: str) -> Iterator[Picture | Unread
 
 
 def frames_of_video(video: VideoReader) -> Iterator[Picture]:
-    """The frames of a video, named VIDEO/000000 and so on.
+    """Returns the frames of a video, named VIDEO/000000 and so on.
 
     Raises:
       UserError: where the file is damaged.
@@ -89,7 +90,7 @@ def frames_of_video(video: VideoReader) -> Iterator[Picture]:
 
 
 def _record_name(filename: str) -> str:
-    """A record's file name, below the output folder and without its ending."""
+    """Returns a record's file name, below the output folder and without its ending."""
     path = pathlib.PurePosixPath(filename)
     inside = pathlib.PurePosixPath(*(part for part in path.parts if part not in ("..", path.anchor)))
     return str(inside.with_suffix("") if inside.suffix.lower() in SUFFIXES else inside) if inside.name else ""

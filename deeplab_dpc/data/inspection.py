@@ -85,7 +85,7 @@ class Inspection:
         return [split for split in self.splits if split not in self.dataset.info.unlabelled]
 
     def ignored_share(self, split: str) -> float:
-        """The share of a split's pixels that do not count."""
+        """Returns the share of a split's pixels that do not count."""
         return ignored_share(self.splits[split].pixels, self.dataset.info.ignore_label)
 
     def require_no_errors(self) -> None:
@@ -223,7 +223,7 @@ class _Collected:
                 self.problem(Kind.UNLABELLED, split, f"{100 * ignored:.1f} % of the pixels of {split} are ignored")
 
     def findings(self) -> tuple[Finding, ...]:
-        """The problems by kind and split."""
+        """Returns the problems by kind and split."""
         ordered = sorted(
             self._count, key=lambda entry: (list(Kind).index(entry[0]), list(self._info.splits).index(entry[1]))
         )

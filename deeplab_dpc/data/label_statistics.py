@@ -50,23 +50,25 @@ class SplitCounts:
             self.labelled_with += present * (pixels.sum() - pixels[ignore_label])
 
     def ordered_sizes(self) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]] | None:
-        """The smallest, the median and the largest image by area, as (height, width); None if there is no image."""
+        """Returns the smallest, the median and the largest image by area, as (height, width); None if there is no
+        image.
+        """
         ordered = sorted(self.sizes.elements(), key=lambda size: (size[0] * size[1], size))
         return (ordered[0], ordered[len(ordered) // 2], ordered[-1]) if ordered else None
 
 
 def out_of_range(pixels: np.ndarray, num_classes: int, ignore_label: int) -> dict[int, int]:
-    """The pixels of each id that is neither a class nor ignored, by id."""
+    """Returns the pixels of each id that is neither a class nor ignored, by id."""
     return {int(i): int(pixels[i]) for i in np.flatnonzero(pixels) if i >= num_classes and i != ignore_label}
 
 
 def ignored_share(pixels: np.ndarray, ignore_label: int) -> float:
-    """The share of the ignore label in the pixels of each id; 0 if there are none."""
+    """Returns the share of the ignore label in the pixels of each id; 0 if there are none."""
     return float(pixels[ignore_label] / max(pixels.sum(), 1))
 
 
 def class_shares(pixels: np.ndarray, info: DatasetInfo) -> list[float]:
-    """The share of each class in the pixels of all classes."""
+    """Returns the share of each class in the pixels of all classes."""
     of_classes = pixels[: info.num_classes].astype(np.float64)
     if info.ignore_label < info.num_classes:
         of_classes[info.ignore_label] = 0
@@ -74,7 +76,7 @@ def class_shares(pixels: np.ndarray, info: DatasetInfo) -> list[float]:
 
 
 def label_weights(counts: SplitCounts, info: DatasetInfo) -> tuple[float, ...]:
-    """The weights of the classes by what the examples hold, see `median_frequency_weights`."""
+    """Returns the weights of the classes by what the examples hold, see `median_frequency_weights`."""
     pixels = counts.pixels[: info.num_classes].copy()
     if info.ignore_label < info.num_classes:
         pixels[info.ignore_label] = 0
@@ -82,7 +84,7 @@ def label_weights(counts: SplitCounts, info: DatasetInfo) -> tuple[float, ...]:
 
 
 def median_frequency_weights(pixels: np.ndarray, labelled_with: np.ndarray) -> tuple[float, ...]:
-    """Label weights: median(frequency) / frequency, within MIN_WEIGHT and MAX_WEIGHT; 1 for a class never seen.
+    """Returns label weights: median(frequency) / frequency, within MIN_WEIGHT and MAX_WEIGHT; 1 for a class never seen.
 
     The frequency of a class is its share of the labelled pixels in the images in which it occurs.
 

@@ -91,7 +91,7 @@ def training_dataset(
 
 
 def _reader(dataset: Dataset, split: str, index: RecordIndex, cache: str) -> Callable[..., Any]:
-    """A function (augmentation, seed, *source) -> the scaled window of the image, and of the label."""
+    """Returns a function (augmentation, seed, *source) -> the scaled window of the image, and of the label."""
     if cache == "none":
         return read_encoded
     decoded = _decoded(dataset, split, cache)
@@ -110,7 +110,8 @@ def _reader(dataset: Dataset, split: str, index: RecordIndex, cache: str) -> Cal
 def read_encoded(
     augmentation: Augmentation, seed: tf.Tensor, record: tf.Tensor, serialized: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The scaled window of a record's image, float32 [*shown, 3] in 0..255, and of its label, int32 [*shown]."""
+    """Returns the scaled window of a record's image, float32 [*shown, 3] in 0..255, and of its label, int32
+    [*shown]."""
     features = parse_example(serialized)
     label = decode_label(features)[..., 0]
     size = tf.shape(label)
@@ -139,7 +140,7 @@ def _decoded(dataset: Dataset, split: str, cache: str) -> DecodedCache:
 def evaluation_dataset(
     dataset: Dataset, split: str, crop_size: tuple[int, int] | None = None, seed: int = 0
 ) -> tf.data.Dataset:
-    """The examples of a split one by one, in the order of the records.
+    """Returns the examples of a split one by one, in the order of the records.
 
     Args:
       dataset: the prepared data set.
@@ -222,7 +223,7 @@ def _explain(description: str, shards: Sequence[pathlib.Path], error: tf.errors.
 
 
 def _damaged_record(shard: pathlib.Path) -> tuple[str, str] | None:
-    """The first record of a file that cannot be read or decoded, and why."""
+    """Returns the first record of a file that cannot be read or decoded, and why."""
     records = iter(_records([shard]))
     for index in itertools.count():
         filename = ""

@@ -60,7 +60,7 @@ class Augmentation:
 
     @classmethod
     def from_config(cls, data: DataConfig) -> Self:
-        """What a training does with its images: what `data` says, and every other image mirrored."""
+        """Returns what a training does with its images: what `data` says, and every other image mirrored."""
         return cls(
             crop_size=data.train_crop_size,
             min_scale_factor=data.min_scale_factor,
@@ -115,7 +115,7 @@ def draw_window(source_size: tf.Tensor, augmentation: Augmentation, seed: tf.Ten
 
 
 def random_scale_factor(augmentation: Augmentation, seed: tf.Tensor) -> tf.Tensor:
-    """One of linspace(min, max, (max - min) / step + 1), or with step 0 any between min and max; float32 []."""
+    """Returns one of linspace(min, max, (max - min) / step + 1), or with step 0 any between min and max; float32 []."""
     low, high, step = (
         augmentation.min_scale_factor,
         augmentation.max_scale_factor,
@@ -154,7 +154,7 @@ def scaled_image(pixels: tf.Tensor, window: Window) -> tf.Tensor:
 
 
 def scaled_label(pixels: tf.Tensor, window: Window) -> tf.Tensor:
-    """The nearest of the window's ids: uint8 [height, width] -> int32 [*shown]."""
+    """Returns the nearest of the window's ids: uint8 [height, width] -> int32 [*shown]."""
     nearest = tf.raw_ops.ResizeNearestNeighbor(
         images=pixels[tf.newaxis, ..., tf.newaxis], size=window.shown, align_corners=True
     )

@@ -50,7 +50,7 @@ def record_order(records: Sequence[int], seed: int, batch_size: int, step: int, 
 
 
 def record_seed(seed: int, index: tf.Tensor) -> tf.Tensor:
-    """The seed, an integer tensor [2], of what is drawn for a running index."""
+    """Returns the seed, an integer tensor [2], of what is drawn for a running index."""
     return tf.stack([tf.constant(seed, tf.int64), tf.cast(index, tf.int64)])
 
 
@@ -78,7 +78,8 @@ def with_contents(order: tf.data.Dataset, index: RecordIndex) -> tf.data.Dataset
 def record_names(
     dataset: Dataset, split: str, *, batch_size: int, seed: int, step: int, shard: Shard = WHOLE
 ) -> list[str]:
-    """The records of a batch of `training_dataset`, in its order, without decoding them or reading earlier ones.
+    """Returns the records of a batch of `training_dataset`, in its order, without decoding them or reading earlier
+    ones.
 
     Args:
       dataset, split, batch_size, seed, shard: as `training_dataset` has them.

@@ -12,7 +12,7 @@ from deeplab_dpc.data.record_order import with_contents
 
 
 def spread_images(dataset: Dataset, split: str, number: int) -> Iterator[tuple[str, np.ndarray]]:
-    """Images evenly spread over the records of a split; the others are not read.
+    """Returns images evenly spread over the records of a split; the others are not read.
 
     Args:
       dataset: the prepared data set.

@@ -29,7 +29,7 @@ class Damage:
 
 
 def read_records(shard: pathlib.Path) -> Iterator[bytes | Damage]:
-    """The serialized records of a file, in order, and what stands in place of damaged ones.
+    """Returns the serialized records of a file, in order, and what stands in place of damaged ones.
 
     Where two records in a row are damaged, the lengths are not trusted any more and the file is left.
     """
@@ -58,7 +58,7 @@ def _intact_records(path: str | pathlib.Path) -> Iterator[bytes]:
 
 
 def _read_one_by_one(shard: pathlib.Path, offset: int) -> Iterator[bytes | Damage]:
-    """The records from `offset` on, by the lengths that the file says."""
+    """Returns the records from `offset` on, by the lengths that the file says."""
     size = shard.stat().st_size
     was_damaged = False
     with open(shard, "rb") as stream:
@@ -80,7 +80,7 @@ def _read_one_by_one(shard: pathlib.Path, offset: int) -> Iterator[bytes | Damag
 
 
 def _read_framed(stream: BinaryIO, available: int) -> bytes | None:
-    """A record with its length and checksums; None if it would be longer than what is available."""
+    """Returns a record with its length and checksums; None if it would be longer than what is available."""
     head = stream.read(_LENGTH_BYTES)
     if len(head) < _LENGTH_BYTES:
         return None
@@ -89,7 +89,7 @@ def _read_framed(stream: BinaryIO, available: int) -> bytes | None:
 
 
 def _check_sum(framed: bytes) -> bytes | None:
-    """The data of a framed record; None if they do not agree with their checksum."""
+    """Returns the data of a framed record; None if they do not agree with their checksum."""
     with tempfile.NamedTemporaryFile() as single:  # TensorFlow checks records of files only
         single.write(framed)
         single.flush()

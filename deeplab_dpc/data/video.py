@@ -17,7 +17,7 @@ QUALITY = "20"  # constant rate factor of H.264; 18 can hardly be told from the 
 
 
 def is_video(path: str) -> bool:
-    """Whether the name is that of a video."""
+    """Returns whether the name is that of a video."""
     return pathlib.PurePath(path).suffix.lower() in VIDEO_SUFFIXES
 
 

@@ -73,7 +73,7 @@ def _get_it() -> str:
 
 
 def _top(raw: RawFiles) -> str:
-    """The part of all paths above images/ and annotations/."""
+    """Returns the part of all paths above images/ and annotations/."""
     for top in ("", _TOP):
         if raw.below(f"{top}images/{SPLITS['train']}", (".jpg",)):
             return top
@@ -81,7 +81,9 @@ def _top(raw: RawFiles) -> str:
 
 
 def _class_names(raw: RawFiles, table: str) -> tuple[str, ...]:
-    """The first of each class's synonyms, after the name of id 0; the table's header says which column is which."""
+    """Returns the first of each class's synonyms, after the name of id 0; the table's header says which column is
+    which.
+    """
     if table not in raw.names():
         raise UserError(f"The table of class names {raw.title(table)} is missing; {_get_it()}.")
     data = raw.read(table)
@@ -102,7 +104,7 @@ def _class_names(raw: RawFiles, table: str) -> tuple[str, ...]:
 
 
 def _examples(raw: RawFiles, top: str, split: str, longer_side: int) -> list[RawExample]:
-    """The pairs of a split, by name."""
+    """Returns the pairs of a split, by name."""
     folder = SPLITS[split]
     images = _by_stem(raw, f"{top}images/{folder}", ".jpg")
     labels = _by_stem(raw, f"{top}annotations/{folder}", ".png")

@@ -87,12 +87,12 @@ class _Files:
     name_of: dict[str, str]
 
     def read(self, key: str) -> tuple[bytes, str]:
-        """A file's contents and what a message calls it."""
+        """Returns a file's contents and what a message calls it."""
         name = self.name_of[key]
         return self.raw.read(name), self.raw.title(name)
 
     def read_train_ids(self, key: str) -> tuple[np.ndarray, str]:
-        """A label's train ids, uint8 [height, width], and what a message calls it."""
+        """Returns a label's train ids, uint8 [height, width], and what a message calls it."""
         data, title = self.read(key)
         label = read_label(data, title)
         if label.kind != "grey":
@@ -152,7 +152,7 @@ def build_cityscapes(
 
 
 def _examples(root: pathlib.Path, split: str, open_once: Callable[[pathlib.Path], RawFiles]) -> list[RawExample]:
-    """The examples of a split, by the names of cities and images; none if there is nothing of its images."""
+    """Returns the examples of a split, by the names of cities and images; none if there is nothing of its images."""
     packages = SPLITS[split]
     images = _find(root, split, packages.images, open_once)
     if images is None:
@@ -182,7 +182,7 @@ def _example(images: _Files, labels: _Files | None, key: str) -> RawExample:
 def _find(
     root: pathlib.Path, split: str, package: _Package, open_once: Callable[[pathlib.Path], RawFiles]
 ) -> _Files | None:
-    """The files of a split in its unpacked folder, or else in the zip; None if there are none."""
+    """Returns the files of a split in its unpacked folder, or else in the zip; None if there are none."""
     folder, archive = root / package.folder / split, root / package.archive
     if folder.is_dir():
         raw, prefix = open_once(folder), ""  # not the root, which may hold many more files
@@ -206,7 +206,7 @@ def _check_pairs(split: str, images: _Files, image_package: _Package, labels: _F
 
 
 def _some(keys: Iterable[str], suffix: str, noun: str) -> str:
-    """The first three files and how many there are."""
+    """Returns the first three files and how many there are."""
     names = [key + suffix for key in keys]
     listed = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
     return f"{listed}: {len(names)} {noun}{'s' if len(names) > 1 else ''}"

@@ -156,7 +156,7 @@ def _open(path: str | os.PathLike[str], flag: str, archive: str, stack: contextl
 
 
 def _locate(raw: RawFiles, filenames: list[str], archive: str) -> list[str]:
-    """The path of each file, in whatever folder it lies."""
+    """Returns the path of each file, in whatever folder it lies."""
     paths: dict[str, str] = {}
     wanted = set(filenames)
     for path in raw.names():
@@ -191,7 +191,9 @@ def _labelled(split: str, examples: list[RawExample], min_pixels: int, skip_bad:
 
 
 def _foreground(example: RawExample, skip_bad: bool, if_bad: int) -> int:
-    """The pixels of the classes; `if_bad`, so that it is reported with the others, where a bad label is skipped."""
+    """Returns the pixels of the classes; `if_bad`, so that it is reported with the others, where a bad label is
+    skipped.
+    """
     if example.label is None:
         return 0
     try:

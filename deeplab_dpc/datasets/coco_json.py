@@ -98,7 +98,7 @@ def _unique(pairs: list[tuple[Any, _Read]], what: str, path: pathlib.Path) -> di
 
 
 def _compact(entry: dict[str, Any]) -> dict[str, Any]:
-    """An object of the file without what is not needed, and with arrays for lists of coordinates."""
+    """Returns an object of the file without what is not needed, and with arrays for lists of coordinates."""
     kept = {key: value for key, value in entry.items() if key in _KEPT}
     if isinstance(kept.get("segmentation"), list):
         kept["segmentation"] = [_array(polygon) for polygon in kept["segmentation"]]
@@ -108,7 +108,8 @@ def _compact(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _array(numbers: Any) -> Any:
-    """An array of a list of numbers; anything else as it is, to be named with its image when that is converted."""
+    """Returns an array of a list of numbers; anything else as it is, to be named with its image when that is
+    converted."""
     try:
         return as_numbers(numbers) if isinstance(numbers, list) else numbers
     except ValueError:
@@ -116,7 +117,7 @@ def _array(numbers: Any) -> Any:
 
 
 def _objects(value: Any, key: str, path: pathlib.Path, read: Callable[[dict[str, Any]], _Read]) -> list[_Read]:
-    """What `read` makes of the objects of a list of the file; where one is malformed, it is named."""
+    """Returns what `read` makes of the objects of a list of the file; where one is malformed, it is named."""
     if not isinstance(value, dict) or not isinstance(value.get(key), list):
         raise UserError(f"The annotations {path} are not laid out as COCO's: they have no list {key!r}.")
     made = []
@@ -181,7 +182,7 @@ def _text(entry: dict[str, Any], key: str) -> str:
 
 
 def _filename(entry: dict[str, Any]) -> str:
-    """The file's name without folders."""
+    """Returns the file's name without folders."""
     path = _text(entry, "file_name")
     if ".." in re.split(r"[/\\]", path):
         raise ValueError(f"'file_name' {shown(path)} leads out of the folder of the images")

@@ -33,7 +33,7 @@ def as_numbers(values: Any) -> np.ndarray:
 
 
 def segmentation_mask(segmentation: Any, height: int, width: int) -> np.ndarray:
-    """The mask of an annotation's `segmentation`: polygons, or run lengths as a list or as text.
+    """Returns the mask of an annotation's `segmentation`: polygons, or run lengths as a list or as text.
 
     Args:
       segmentation: a list of polygons [x0, y0, x1, y1, ...] in pixels, of which the mask is the union, or
@@ -82,7 +82,7 @@ def decode_counts(text: str) -> np.ndarray:
 
 
 def runs_mask(counts: Any, height: int, width: int) -> np.ndarray:
-    """The mask of run lengths, zeros first, down the columns."""
+    """Returns the mask of run lengths, zeros first, down the columns."""
     try:
         lengths = as_numbers([] if counts is None else counts)
     except ValueError as error:
@@ -95,7 +95,7 @@ def runs_mask(counts: Any, height: int, width: int) -> np.ndarray:
 
 
 def polygon_mask(polygon: Any, height: int, width: int) -> np.ndarray:
-    """The inside of a polygon [x0, y0, x1, y1, ...], in pixels, with (0, 0) the corner of the image.
+    """Returns the inside of a polygon [x0, y0, x1, y1, ...], in pixels, with (0, 0) the corner of the image.
 
     The outline is drawn on a grid five times as fine. Where it crosses the middle of a column of pixels, the column
     changes between outside and inside from the next pixel down.
@@ -119,7 +119,7 @@ def polygon_mask(polygon: Any, height: int, width: int) -> np.ndarray:
 
 
 def _points(polygon: Any, height: int, width: int) -> np.ndarray:
-    """The corners on the finer grid: int64 [corners + 1, (x, y)], the first again at the end."""
+    """Returns the corners on the finer grid: int64 [corners + 1, (x, y)], the first again at the end."""
     try:
         corners = as_numbers(polygon)
     except ValueError as error:
@@ -133,7 +133,7 @@ def _points(polygon: Any, height: int, width: int) -> np.ndarray:
 
 
 def _outline(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The cells of the finer grid along the outline: x and y, int64 [cells]. The corners are there twice.
+    """Returns the cells of the finer grid along the outline: x and y, int64 [cells]. The corners are there twice.
 
     An edge has one cell per step along its longer axis, rounded on the other from the end where the former is smaller,
     so that the edge between two neighbours is the same for both.

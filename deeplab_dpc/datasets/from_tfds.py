@@ -144,7 +144,7 @@ def _plain_classes(names: tuple[str, ...]) -> Classes:
 def _examples(
     builder: tfds.core.DatasetBuilder, theirs: str, ours: str, keys: Keys, label_ids: LabelIds, ignore_label: int
 ) -> list[RawExample]:
-    """The examples of a split; all are read through one stream, in their order."""
+    """Returns the examples of a split; all are read through one stream, in their order."""
     if not re.fullmatch(r"[A-Za-z]\w*", ours) or ours == "all":
         raise UserError(f"A split cannot be called {ours!r}; use letters, digits and _, and not 'all'.")
     try:
@@ -197,7 +197,7 @@ class _Stream:
         self._example: dict[str, Any] = {}
 
     def at(self, index: int) -> dict[str, Any]:
-        """An example by its index; cheap where indices ascend.
+        """Returns an example by its index; cheap where indices ascend.
 
         Raises:
           UserError: if the records are damaged or end before.
@@ -216,14 +216,14 @@ class _Stream:
         return self._example
 
     def filename(self, index: int) -> str:
-        """What the data set calls the image, without directories; empty if it does not."""
+        """Returns what the data set calls the image, without directories; empty if it does not."""
         if self.keys.filename is None:
             return ""
         name = _value(self.at(index), self.keys.filename)
         return pathlib.PurePosixPath(name.decode(errors="replace")).name
 
     def title(self, index: int, key: str) -> str:
-        """What a message calls a feature of an example."""
+        """Returns what a message calls a feature of an example."""
         name = self.filename(index)
         return f"{key} of example {index}{f' ({name})' if name else ''} in {self._title}"
 
@@ -239,7 +239,7 @@ def _image(stream: _Stream, index: int) -> tuple[bytes, str]:
 
 
 def _class_ids(stream: _Stream, index: int, label_ids: LabelIds, ignore_label: int) -> tuple[np.ndarray, str]:
-    """The class ids, uint8 [height, width]; checked against the classes later."""
+    """Returns the class ids, uint8 [height, width]; checked against the classes later."""
     title = stream.title(index, stream.keys.label)
     stored = _stored_ids(stream, index, title)
     ids = label_ids.apply(stored, ignore_label)
@@ -259,7 +259,7 @@ def _listed(ids: np.ndarray) -> str:
 
 
 def _stored_ids(stream: _Stream, index: int, title: str) -> np.ndarray:
-    """The ids as TFDS keeps them, [height, width]."""
+    """Returns the ids as TFDS keeps them, [height, width]."""
     value = _value(stream.at(index), stream.keys.label)
     if not stream.keys.label_is_encoded:
         return value.reshape(value.shape[:2])

@@ -67,11 +67,11 @@ class LabelReader:
         return self.label_format == "rgb" or self.classes.ignore_label in (self.id_map or {}).values()
 
     def identity(self) -> list[Any]:
-        """What the ids depend on beside the file and the classes, as JSON values."""
+        """Returns what the ids depend on beside the file and the classes, as JSON values."""
         return [self.label_format, self.classes.ignore_color if self.label_format == "rgb" else None, self.id_map]
 
     def read(self, data: bytes, name: str) -> np.ndarray:
-        """The ids, uint8 [height, width], of an encoded label.
+        """Returns the ids, uint8 [height, width], of an encoded label.
 
         Raises:
           UserError: if it cannot be decoded, is of another format, or has a colour or an id that means nothing.
@@ -160,7 +160,7 @@ class LabelReader:
 
 
 def _colors(label: LabelPicture, name: str) -> np.ndarray:
-    """The colours that the label shows: uint8 [height, width, 3]."""
+    """Returns the colours that the label shows: uint8 [height, width, 3]."""
     if label.palette is not None:
         if label.values.size and label.values.max() >= len(label.palette):
             raise UserError(f"The label {name} has palette indices above the {len(label.palette)} colours it defines.")

@@ -102,7 +102,9 @@ def _candidates(image_keys: list[str], label_keys: set[str], image_ends: list[st
 
 
 def _is_addition(text: str) -> bool:
-    """Whether a name goes on so after its end: not at all, by a word, or behind a separator with a letter in it."""
+    """Returns whether a name goes on so after its end: not at all, by a word, or behind a separator with a letter in
+    it.
+    """
     if not text or text.lower() in _WORDS or text[::-1].lower() in _WORDS:
         return True
     return not text[0].isalnum() and any(character.isalpha() for character in text)

@@ -28,7 +28,7 @@ class _Row:
 
 
 def read_pair_list(path: str | os.PathLike[str], images: RawFiles, labels: RawFiles, draw: ValDraw) -> Splits:
-    """The pairs of a list with a line for each image: image, label, split.
+    """Returns the pairs of a list with a line for each image: image, label, split.
 
     The columns are separated by tabs, semicolons, commas or, but in a .csv file, blanks; which of them, the first line
     tells. That may be a header. A label may be empty. Without splits, labelled images are drawn for train and val, and
@@ -64,7 +64,7 @@ def read_pair_list(path: str | os.PathLike[str], images: RawFiles, labels: RawFi
 
 
 def _rows(path: pathlib.Path) -> tuple[list[_Row], list[tuple[int, str]]]:
-    """The rows, and (line, problem) for lines that are none."""
+    """Returns the rows, and (line, problem) for lines that are none."""
     try:
         lines = read_text(path).splitlines()
     except OSError as error:
@@ -114,7 +114,7 @@ def _checked_header(path: pathlib.Path, header: tuple[str, ...]) -> tuple[str, .
 
 
 def _problem(row: _Row, first: _Row, images: RawFiles, labels: RawFiles) -> str | None:
-    """What is wrong with a row."""
+    """Returns what is wrong with a row."""
     for noun, name, suffixes, files in (
         ("image", row.image, IMAGE_SUFFIXES, images),
         ("label", row.label, LABEL_SUFFIXES, labels),
@@ -172,7 +172,7 @@ def _splits(path: pathlib.Path, rows: list[_Row], draw: ValDraw) -> Splits:
 
 
 def _record_name(image: str) -> str:
-    """The path of the list, without what leads out of its folder."""
+    """Returns the path of the list, without what leads out of its folder."""
     parts = pathlib.PurePosixPath(os.path.normpath(image)).parts
     return "/".join(part for part in parts if part not in ("..", "/"))
 

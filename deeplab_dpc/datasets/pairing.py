@@ -103,7 +103,7 @@ def _check_label_folders(images: RawTree, labels: RawTree, splits: list[str], la
 
 
 def _matched(images: RawTree, labels: RawTree | None, folder: str, is_shared: bool) -> list[Pair]:
-    """The pairs of a split."""
+    """Returns the pairs of a split."""
     where = images.title(folder)
     if is_shared and labels is not None:
         image_of, label_of, naming = divided(images, folder)

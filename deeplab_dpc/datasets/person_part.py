@@ -121,7 +121,7 @@ def _listed(path: str | os.PathLike[str], flag: str) -> list[str]:
 
 
 def _with_people(voc: Tree, labels: dict[str, TreeFile], skip_bad: bool) -> dict[str, list[str]]:
-    """The images of VOC's train and val lists that have a label with a part in it, by split.
+    """Returns the images of VOC's train and val lists that have a label with a part in it, by split.
 
     The published split follows the lists of Main, not those of Segmentation: it has more images than the latter.
     """
@@ -146,7 +146,7 @@ def _has_part(file: TreeFile, skip_bad: bool) -> bool:
 
 
 def read_parts(file: TreeFile) -> np.ndarray:
-    """The class ids of a mask, or of Pascal-Part's annotation of an image; uint8 [height, width].
+    """Returns the class ids of a mask, or of Pascal-Part's annotation of an image; uint8 [height, width].
 
     Where objects or parts overlap, the later one counts, as in the code that comes with Pascal-Part.
 

@@ -126,7 +126,9 @@ def remap_ids(ids: np.ndarray, table: dict[int, int], other: int) -> np.ndarray:
 
 
 def encode_png(picture: Image.Image | np.ndarray, turn: int = 1) -> bytes:
-    """The picture, or an array of uint8 pixels, as the bytes of a PNG file, of an EXIF orientation if it has one."""
+    """Returns the picture, or an array of uint8 pixels, as the bytes of a PNG file, of an EXIF orientation if it has
+    one.
+    """
     stream = io.BytesIO()
     exif = Image.Exif()
     if turn != 1:

@@ -54,7 +54,8 @@ class RawFiles(contextlib.AbstractContextManager):
         return str(self.path / name)
 
     def below(self, folder: str, suffixes: tuple[str, ...] = ()) -> list[str]:
-        """The files anywhere below a folder of `path`, with one of the suffixes (any case) if some are given."""
+        """Returns the files anywhere below a folder of `path`, with one of the suffixes (any case) if some are
+        given."""
         prefix = f"{folder.strip('/')}/" if folder.strip("/") else ""
         return [
             name

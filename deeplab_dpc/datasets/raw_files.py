@@ -20,7 +20,7 @@ __all__ = ["RawFiles", "open_raw"]
 
 
 def open_raw(path: str | os.PathLike[str]) -> RawFiles:
-    """The files of a folder, or of a .zip, .tar, .tar.gz or .tgz file.
+    """Returns the files of a folder, or of a .zip, .tar, .tar.gz or .tgz file.
 
     Raises:
       UserError: if there is no such folder or archive, it is damaged, or a member points outside of it.

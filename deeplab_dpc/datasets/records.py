@@ -37,7 +37,7 @@ class RawExample:
     identity: Sequence[Any]
 
     def read(self, classes: Classes) -> SegmentedImage:
-        """The checked record.
+        """Returns the checked record.
 
         Raises:
           UserError: if image or label are not what they should be, or differ in size.

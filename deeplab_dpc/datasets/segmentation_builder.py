@@ -49,7 +49,9 @@ class Classes:
         return cls(found.names, found.palette, found.ignore_label, found.categories, True, allowed)
 
     def identity(self) -> dict[str, Any]:
-        """What the records and their metadata depend on, as JSON values; what is left at its default is not in it."""
+        """Returns what the records and their metadata depend on, as JSON values; what is left at its default is not in
+        it.
+        """
         value = dataclasses.asdict(self)
         del value["are_own"]
         return {key: item for key, item in value.items() if item or key not in ("categories", "allow_absent_classes")}
@@ -126,11 +128,11 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
 
     @abc.abstractmethod
     def split_sizes(self) -> dict[str, int]:
-        """The number of examples per split."""
+        """Returns the number of examples per split."""
 
     @abc.abstractmethod
     def segmented_images(self, split: str) -> Iterator[SegmentedImage]:
-        """The examples of a split, in an order that depends on the inputs alone."""
+        """Returns the examples of a split, in an order that depends on the inputs alone."""
 
     def _info(self) -> tfds.core.DatasetInfo:
         text = tfds.features.Text()

@@ -156,7 +156,7 @@ def _paint(
 
 
 def _stripes(rng: np.random.Generator, surface: np.ndarray) -> np.ndarray:
-    """Every other stripe darker."""
+    """Returns every other stripe darker."""
     rows, columns = np.mgrid[: surface.shape[0], : surface.shape[1]]
     angle, period = rng.uniform(-0.6, 0.6), rng.uniform(6, 11)
     phase = (rows * np.cos(angle) + columns * np.sin(angle)) / period
@@ -164,14 +164,14 @@ def _stripes(rng: np.random.Generator, surface: np.ndarray) -> np.ndarray:
 
 
 def _ground(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """The part of the picture below a tilted horizon."""
+    """Returns the part of the picture below a tilted horizon."""
     left, right = rng.uniform(0.55, 0.85, 2) * height
     horizon = np.linspace(left, right, width)
     return np.arange(height)[:, None] >= horizon[None, :]
 
 
 def _outline(rng: np.random.Generator, kind: int, height: int, width: int) -> np.ndarray:
-    """A mask [height, width] of one object at a random place."""
+    """Returns a mask [height, width] of one object at a random place."""
     canvas = Image.new("1", (width, height))
     draw = ImageDraw.Draw(canvas)
     side = min(height, width)

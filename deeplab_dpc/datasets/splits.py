@@ -124,7 +124,7 @@ def grouped_by_folder(draw: ValDraw, folders: Sequence[str], where: str) -> ValD
 
 
 def is_split_name(name: str) -> bool:
-    """Whether TensorFlow Datasets takes it as a split's name."""
+    """Returns whether TensorFlow Datasets takes it as a split's name."""
     return re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) is not None and name != "all"
 
 

@@ -12,7 +12,7 @@ _VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 
 def open_prepared(tfds_name: str, root: pathlib.Path, download: bool) -> tfds.core.DatasetBuilder:
-    """The data set as it lies on disk, read without the code that made it.
+    """Returns the data set as it lies on disk, read without the code that made it.
 
     Args:
       tfds_name: NAME, NAME/CONFIG or either with :VERSION.

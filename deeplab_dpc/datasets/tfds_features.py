@@ -51,7 +51,7 @@ def _nested(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def choose_keys(builder: tfds.core.DatasetBuilder, image_key: str | None, label_key: str | None) -> Keys:
-    """The features to read.
+    """Returns the features to read.
 
     Args:
       builder: of the data set.
@@ -77,7 +77,7 @@ def choose_keys(builder: tfds.core.DatasetBuilder, image_key: str | None, label_
 
 
 def label_names(builder: tfds.core.DatasetBuilder, keys: Keys) -> tuple[str, ...] | None:
-    """The names of the label ids, where the data set keeps them."""
+    """Returns the names of the label ids, where the data set keeps them."""
     feature = _flat(builder.info.features)[keys.label]
     if not isinstance(feature, tfds.features.LabeledImage) or not feature.num_classes:
         return None
@@ -85,7 +85,7 @@ def label_names(builder: tfds.core.DatasetBuilder, keys: Keys) -> tuple[str, ...
 
 
 def _flat(features: Any, prefix: str = "") -> dict[str, Any]:
-    """The features by name, sorted; nested ones by outer/inner."""
+    """Returns the features by name, sorted; nested ones by outer/inner."""
     if not isinstance(features, tfds.features.FeaturesDict):
         return {prefix.removesuffix("/"): features}
     return {
@@ -113,7 +113,7 @@ def _is_integer(feature: Any) -> bool:
 def _choose(
     builder: tfds.core.DatasetBuilder, role: str, given: str | None, fitting: list[str], known: tuple[str, ...]
 ) -> str:
-    """The given feature, the only fitting one, or the only fitting one of a known name."""
+    """Returns the given feature, the only fitting one, or the only fitting one of a known name."""
     features = _flat(builder.info.features)
     if given is not None:
         if given not in features:

@@ -125,7 +125,7 @@ def _train_aug(voc: Tree, ids: dict[str, list[str]], labels: dict[str, TreeFile]
 
 
 def _read_ids(file: TreeFile) -> np.ndarray:
-    """The ids of a PNG, or of one of SBD's files (the field Segmentation of the struct GTcls)."""
+    """Returns the ids of a PNG, or of one of SBD's files (the field Segmentation of the struct GTcls)."""
     if not file.name.endswith(".mat"):
         return read_png_ids(file)
     struct = matlab.read_struct(file.read(), file.title, "GTcls")
@@ -133,7 +133,7 @@ def _read_ids(file: TreeFile) -> np.ndarray:
 
 
 def _test(voc: Tree, skip_bad: bool) -> list[RawExample]:
-    """The test images, without labels; none where VOC's trainval files hold no test images."""
+    """Returns the test images, without labels; none where VOC's trainval files hold no test images."""
     if voc.source == VOC:
         if not voc.exists(f"{SEGMENTATION_SETS}/test.txt"):
             return []

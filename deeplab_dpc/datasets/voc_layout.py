@@ -58,15 +58,15 @@ class Tree(contextlib.AbstractContextManager):
         self._files.__exit__(*error)
 
     def exists(self, name: str) -> bool:
-        """Whether there is a file of that path, relative to the tree."""
+        """Returns whether there is a file of that path, relative to the tree."""
         return self._files.exists(self._folder + name)
 
     def title(self, name: str) -> str:
-        """What a message calls the file."""
+        """Returns what a message calls the file."""
         return self._files.title(self._folder + name)
 
     def identity(self, name: str) -> list[Any]:
-        """What changes when the file does, or comes or goes."""
+        """Returns what changes when the file does, or comes or goes."""
         return [name, *self._files.identity(self._folder + name)] if self.exists(name) else [name]
 
     def require(self, name: str) -> None:
@@ -75,7 +75,7 @@ class Tree(contextlib.AbstractContextManager):
             raise UserError(f"The file {self.title(name)} is missing; {self.source}.")
 
     def read(self, name: str) -> bytes:
-        """The contents of a file.
+        """Returns the contents of a file.
 
         Raises:
           UserError: if it is missing or the archive is damaged there.
@@ -84,7 +84,7 @@ class Tree(contextlib.AbstractContextManager):
         return self._files.read(self._folder + name)
 
     def by_stem(self, suffix: str) -> dict[str, str]:
-        """The files with a suffix, by their names without folder and suffix.
+        """Returns the files with a suffix, by their names without folder and suffix.
 
         Raises:
           UserError: if there is none, or two have the same name.
@@ -132,7 +132,8 @@ def open_tree(
 
 
 def parse_ids(data: bytes, title: str) -> list[str]:
-    """The image ids of a list: one a line, or paths of an image and its label, of which the first file's name counts.
+    """Returns the image ids of a list: one a line, or paths of an image and its label, of which the first file's name
+    counts.
 
     Raises:
       UserError: if it is not text, has no line, or has an image twice.
@@ -166,7 +167,7 @@ class TreeFile:
 
 
 def read_png_ids(file: TreeFile) -> np.ndarray:
-    """The ids of a label PNG, its grey values or its palette's indices: uint8 [height, width].
+    """Returns the ids of a label PNG, its grey values or its palette's indices: uint8 [height, width].
 
     Raises:
       UserError: if it is no such PNG.
@@ -180,7 +181,7 @@ def read_png_ids(file: TreeFile) -> np.ndarray:
 def raw_example(
     image: TreeFile, label: TreeFile | None, read_ids: Callable[[TreeFile], np.ndarray], skip_bad: bool
 ) -> RawExample:
-    """An image and its label, read when the record is written.
+    """Returns an image and its label, read when the record is written.
 
     Args:
       image: a JPEG; its name without folders becomes the record's.

@@ -35,13 +35,14 @@ class Bootstrap:
             raise UserError(f"--bootstrap_resamples must be at least 2, got {self.resamples}.")
 
     def sums(self, counts: ImageCounts) -> ClassSums:
-        """The pixels by class of each sample, float64 [resamples, classes], which is exact below 2^53 pixels."""
+        """Returns the pixels by class of each sample, float64 [resamples, classes], which is exact below 2^53
+        pixels."""
         columns = np.concatenate([counts.labelled, counts.predicted, counts.true_positives], axis=1).astype(np.float64)
         sums = np.concatenate([weights @ columns for weights in self._weights(len(columns))])
         return ClassSums(*np.split(sums, 3, axis=1))
 
     def _weights(self, num_images: int) -> Iterator[np.ndarray]:
-        """How often each image is in each sample, float64 [chunk, num_images]."""
+        """Returns how often each image is in each sample, float64 [chunk, num_images]."""
         rng = np.random.default_rng(self.seed)
         chunk = max(1, CHUNK_BYTES // (8 * num_images))
         for start in range(0, self.resamples, chunk):
@@ -50,7 +51,7 @@ class Bootstrap:
 
 
 def interval(samples: np.ndarray) -> np.ndarray:
-    """The middle 95 % of the samples, float64 [2, ...] of [resamples, ...].
+    """Returns the middle 95 % of the samples, float64 [2, ...] of [resamples, ...].
 
     Samples that are nan, since no image of a class was drawn, are left out; nan where all are.
     """

@@ -74,7 +74,7 @@ def trimap_rule(num_classes: int, ignore_label: int, width: int) -> CountRule:
 
 
 def _near_another_class(ids: np.ndarray, ignored: np.ndarray, distance: int) -> np.ndarray:
-    """Whether two classes, or a class and the outside of the image, are in the square around each pixel."""
+    """Returns whether two classes, or a class and the outside of the image, are in the square around each pixel."""
     size = 2 * distance + 1
     smallest = np.where(ignored, _NONE_LARGE, ids).astype(np.int16)
     largest = np.where(ignored, _NONE_SMALL, ids).astype(np.int16)

@@ -27,7 +27,7 @@ COLUMNS = ("branch", "mean |weight|", "against untrained")  # of `branch_rows`
 
 
 def branch_weights(segmenter: Segmenter) -> list[float]:
-    """The mean |weight| of each branch in the projection of the network's cell.
+    """Returns the mean |weight| of each branch in the projection of the network's cell.
 
     The projection's kernel is [1, 1, branches * filters, filters]; a branch has `filters` of its input channels.
 
@@ -46,13 +46,13 @@ def branch_weights(segmenter: Segmenter) -> list[float]:
 
 
 def untrained_weight(num_branches: int) -> float:
-    """The mean |weight| that the projection starts from: half the bound of Glorot's uniform distribution."""
+    """Returns the mean |weight| that the projection starts from: half the bound of Glorot's uniform distribution."""
     inputs, outputs = num_branches * FILTERS, FILTERS
     return 0.5 * math.sqrt(6 / (inputs + outputs))
 
 
 def branch_rows(cell: Cell, weights: Sequence[float]) -> list[tuple[str, ...]]:
-    """A table's row a branch, see COLUMNS."""
+    """Returns a table's row a branch, see COLUMNS."""
     _check(cell, weights)
     untrained = untrained_weight(len(weights))
     return [

@@ -160,7 +160,7 @@ def _batches(
 
 
 def _ahead(pictures: Iterator[Picture | Unreadable], depth: int) -> Iterator[Picture | Unreadable]:
-    """The same, read in a thread that is at most `depth` of them ahead."""
+    """Returns the same, read in a thread that is at most `depth` of them ahead."""
     pool = concurrent.futures.ThreadPoolExecutor(1)
     try:
         waiting = collections.deque(pool.submit(next, pictures, None) for _ in range(depth))

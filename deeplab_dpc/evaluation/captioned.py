@@ -27,7 +27,7 @@ class Overlays:
         self._entries = list(zip(palette, map(printable, class_names), strict=True))
 
     def draw(self, image: np.ndarray, ids: np.ndarray) -> np.ndarray:
-        """The overlay, uint8 [height and that of the legend, width, 3]; wider where a class name needs it.
+        """Returns the overlay, uint8 [height and that of the legend, width, 3]; wider where a class name needs it.
 
         Args:
           image: uint8 [height, width, 3].
@@ -42,7 +42,7 @@ class Overlays:
         return _below(blended, draw_legend(entries, width, scale))
 
     def draw_frame(self, image: np.ndarray, ids: np.ndarray) -> np.ndarray:
-        """The overlay of a frame, whose size is the same for all frames of a video.
+        """Returns the overlay of a frame, whose size is the same for all frames of a video.
 
         The legend has all classes, so that it stays as it is. Where they would take more than half the frame's height,
         it has those that occur, as far as there is place.

@@ -10,11 +10,13 @@ import numpy as np
 
 
 def category_names(categories: Sequence[str]) -> tuple[str, ...]:
-    """The distinct categories in the order of their first class; empty text is none."""
+    """Returns the distinct categories in the order of their first class; empty text is none."""
     return tuple(dict.fromkeys(name for name in categories if name))
 
 
 def category_ids(categories: Sequence[str]) -> np.ndarray:
-    """The place of each class's category in `category_names`, int64 [classes]; their number for a class without."""
+    """Returns the place of each class's category in `category_names`, int64 [classes]; their number for a class
+    without.
+    """
     names = category_names(categories)
     return np.array([names.index(name) if name else len(names) for name in categories], np.int64)

@@ -68,7 +68,7 @@ class Comparison:
 
 
 def find_evaluation(path: str | pathlib.Path, split: str) -> pathlib.Path:
-    """The directory of an evaluation.
+    """Returns the directory of an evaluation.
 
     Args:
       path: of it, or of the run directory or --eval_logdir that holds it.
@@ -91,7 +91,7 @@ def find_evaluation(path: str | pathlib.Path, split: str) -> pathlib.Path:
 
 
 def compare(first: StoredEvaluation, second: StoredEvaluation, bootstrap: Bootstrap) -> Comparison:
-    """The differences second - first.
+    """Returns the differences second - first.
 
     Raises:
       UserError: if they are not of the same images, labels and classes.

@@ -103,23 +103,25 @@ class ConfusionMatrix:
         return self.sums().per_class_iou()
 
     def mean_iou(self) -> float:
-        """The mean IoU of the classes that occur in the labels or in the predictions, without the ignored one."""
+        """Returns the mean IoU of the classes that occur in the labels or in the predictions, without the ignored
+        one."""
         return float(self.sums().mean_iou())
 
     def pixel_accuracy(self) -> float:
-        """The fraction of counted pixels whose prediction is their label."""
+        """Returns the fraction of counted pixels whose prediction is their label."""
         return float(self.sums().pixel_accuracy())
 
     def mean_class_accuracy(self) -> float:
-        """The mean, over the classes that occur in the labels, of the fraction of their pixels predicted right."""
+        """Returns the mean, over the classes that occur in the labels, of the fraction of their pixels predicted
+        right."""
         return float(self.sums().mean_class_accuracy())
 
     def frequency_weighted_iou(self) -> float:
-        """The mean IoU weighted by the classes' labelled pixels."""
+        """Returns the mean IoU weighted by the classes' labelled pixels."""
         return float(self.sums().frequency_weighted_iou())
 
     def metrics(self, class_names: Sequence[str], categories: Sequence[str] = ()) -> dict[str, Any]:
-        """All of these ready for JSON; the IoU of an absent class is None.
+        """Returns all of these ready for JSON; the IoU of an absent class is None.
 
         With categories their IoU and its mean are there too; with a class that is the ignored one, its name and how
         many labelled pixels were predicted so.

@@ -70,7 +70,7 @@ def draw_confusion(matrix: np.ndarray, class_names: Sequence[str], path: str | o
 
 
 def _percent_of_rows(matrix: np.ndarray) -> np.ma.MaskedArray:
-    """Each row in percent of its sum, masked where that is 0."""
+    """Returns each row in percent of its sum, masked where that is 0."""
     total = matrix.sum(axis=1, keepdims=True)
     percent = 100 * matrix / np.maximum(total, 1)
     return np.ma.masked_where(np.broadcast_to(total == 0, matrix.shape), percent)

@@ -68,7 +68,7 @@ class ImageCounter:
 
 
 def class_rule(num_classes: int, ignore_label: int) -> CountRule:
-    """Counts the pixels that the confusion matrix counts."""
+    """Returns counts the pixels that the confusion matrix counts."""
 
     def count(label: np.ndarray, prediction: np.ndarray) -> np.ndarray:
         counted = label != ignore_label
@@ -78,7 +78,9 @@ def class_rule(num_classes: int, ignore_label: int) -> CountRule:
 
 
 def category_rule(categories: tuple[str, ...], ignore_label: int) -> CountRule:
-    """Counts by category, in the order of `category_names`; `categories` are of each class, empty text for none."""
+    """Returns counts by category, in the order of `category_names`; `categories` are of each class, empty text for
+    none.
+    """
     ids, number = category_ids(categories), len(category_names(categories))
 
     def count(label: np.ndarray, prediction: np.ndarray) -> np.ndarray:

@@ -40,7 +40,7 @@ class Judge:
             counter.add(name, image, label, prediction)
 
     def measured(self) -> tuple[Measured, ...]:
-        """The counts of the images so far, those by class first."""
+        """Returns the counts of the images so far, those by class first."""
         return tuple(
             Measured(measure, names, setting, counter.counts()) for measure, names, setting, counter in self._counters
         )

@@ -90,7 +90,7 @@ class Figures:
 
 
 def figures(measured: Measured, bootstrap: Bootstrap) -> Figures:
-    """The metrics of all images, with intervals from samples of them."""
+    """Returns the metrics of all images, with intervals from samples of them."""
     measure, counts = measured.measure, measured.counts
     scores = measure.scores(counts.sums())
     if len(counts.names) > 1:

@@ -45,7 +45,7 @@ class Panels:
         self._ids |= {int(i) for i in np.unique(label)} | {int(i) for i in np.unique(prediction)}
 
     def draw(self) -> np.ndarray:
-        """The panels, uint8 [number, height, width, 3]; fewer where fewer examples were added."""
+        """Returns the panels, uint8 [number, height, width, 3]; fewer where fewer examples were added."""
         height = max(pictures[0].height for pictures in self._pictures)
         width = max(pictures[0].width for pictures in self._pictures)
         rows = [

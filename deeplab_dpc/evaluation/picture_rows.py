@@ -30,7 +30,8 @@ def scaled(pixels: np.ndarray, resample: Image.Resampling) -> Image.Image:
 def example_pictures(
     info: DatasetInfo, image: np.ndarray, label: np.ndarray, prediction: np.ndarray
 ) -> list[Image.Image]:
-    """An image, uint8 [height, width, 3], its label and its prediction, class ids [height, width], as pictures."""
+    """Returns an image, uint8 [height, width, 3], its label and its prediction, class ids [height, width], as
+    pictures."""
     palette = [IGNORED_COLOR if i == info.ignore_label else color for i, color in enumerate(info.palette)]
     colors = [colorize(ids, palette, IGNORED_COLOR) for ids in (label, prediction)]
     return [
@@ -52,7 +53,7 @@ def draw_row(captions: Sequence[str], pictures: Sequence[Image.Image], cell: tup
 
 
 def row_width(columns: int, width: int) -> int:
-    """The width in pixels of a row of so many pictures in cells of that width."""
+    """Returns the width in pixels of a row of so many pictures in cells of that width."""
     return columns * (width + GAP) + GAP
 
 
@@ -64,7 +65,9 @@ def legend_entries(info: DatasetInfo, ids: Iterable[int]) -> list[tuple[Color, s
 
 
 def draw_legend(entries: Sequence[tuple[Color, str]], width: int, scale: int = 1) -> Image.Image:
-    """The entries as swatches and texts, in as many lines of that width as they need; `scale`: of texts and gaps."""
+    """Returns the entries as swatches and texts, in as many lines of that width as they need; `scale`: of texts and
+    gaps.
+    """
     font = caption_font(FONT_SIZE * scale)
     gap, line, swatch = GAP * scale, LINE * scale, _SWATCH * scale
     column_width = entry_width(entries, scale)
@@ -79,7 +82,7 @@ def draw_legend(entries: Sequence[tuple[Color, str]], width: int, scale: int = 1
 
 
 def entry_width(entries: Sequence[tuple[Color, str]], scale: int = 1) -> int:
-    """The width in pixels of the widest entry in a legend."""
+    """Returns the width in pixels of the widest entry in a legend."""
     font = caption_font(FONT_SIZE * scale)
     return max(math.ceil(font.getlength(text)) for _, text in entries) + (_SWATCH + 3 * GAP) * scale
 

@@ -40,7 +40,7 @@ class PredictionWriter:
         self.replaced: set[str] = set()
 
     def path(self, output: str, name: str) -> pathlib.Path:
-        """Where that output of an image is written."""
+        """Returns where that output of an image is written."""
         return self.output_dir / output / f"{name}{'.npy' if output == PROBABILITIES else '.png'}"
 
     def is_written(self, name: str) -> bool:

@@ -64,11 +64,11 @@ class Report:
         return len(self.measured[0].counts.names)
 
     def summary(self) -> dict[str, Figure]:
-        """All metrics that are one number, by name."""
+        """Returns all metrics that are one number, by name."""
         return {name: figure for found in self.figures for name, figure in found.summary.items()}
 
     def ignored_class(self) -> str | None:
-        """The class whose id is the ignore label, which has no IoU, see confusion.py."""
+        """Returns the class whose id is the ignore label, which has no IoU, see confusion.py."""
         return ignored_class(self.info)
 
 
@@ -78,7 +78,7 @@ def ignored_class(info: DatasetInfo) -> str | None:
 
 
 def metrics_json(report: Report) -> dict[str, Any]:
-    """What metrics.json holds; what is absent is None."""
+    """Returns what metrics.json holds; what is absent is None."""
     found: dict[str, Any] = {
         "source": report.source,
         "step": report.step,
@@ -137,7 +137,7 @@ def _write_per_class(path: pathlib.Path, report: Report) -> None:
 
 
 def _cell(value: float) -> str:
-    """A number in a CSV; nothing for what is absent."""
+    """Returns a number in a CSV; nothing for what is absent."""
     return "" if math.isnan(value) else f"{value:.6f}"
 
 

@@ -29,11 +29,13 @@ class ClassSums:
         return ratio(self.true_positives, self.labelled + self.predicted - self.true_positives)
 
     def mean_iou(self) -> np.ndarray:
-        """The mean IoU of the classes that occur in the labels or in the predictions, [...]."""
+        """Returns the mean IoU of the classes that occur in the labels or in the predictions, [...]."""
         return _mean(self.per_class_iou())
 
     def per_class_accuracy(self) -> np.ndarray:
-        """The fraction of a class's pixels that are predicted right, [..., classes]; nan for one without labels."""
+        """Returns the fraction of a class's pixels that are predicted right, [..., classes]; nan for one without
+        labels.
+        """
         return ratio(self.true_positives, self.labelled)
 
     def mean_class_accuracy(self) -> np.ndarray:
@@ -41,11 +43,11 @@ class ClassSums:
         return _mean(self.per_class_accuracy())
 
     def pixel_accuracy(self) -> np.ndarray:
-        """The fraction of counted pixels whose prediction is their label, [...]."""
+        """Returns the fraction of counted pixels whose prediction is their label, [...]."""
         return ratio(self.true_positives.sum(axis=-1), self.labelled.sum(axis=-1))
 
     def frequency_weighted_iou(self) -> np.ndarray:
-        """The mean IoU of the classes in the labels, weighted by their labelled pixels, [...]."""
+        """Returns the mean IoU of the classes in the labels, weighted by their labelled pixels, [...]."""
         weighted = np.nan_to_num(self.per_class_iou()) * self.labelled
         return ratio(weighted.sum(axis=-1), self.labelled.sum(axis=-1))
 
@@ -73,5 +75,5 @@ def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
-    """The mean over the last axis of what is not nan; nan where all is."""
+    """Returns the mean over the last axis of what is not nan; nan where all is."""
     return ratio(np.nansum(values, axis=-1), np.sum(~np.isnan(values), axis=-1))

@@ -48,7 +48,7 @@ class StoredEvaluation:
 
 
 def evaluation_folder(parent: str | pathlib.Path, split: str) -> pathlib.Path:
-    """Where the evaluation of a split is, in a run directory or an --eval_logdir."""
+    """Returns where the evaluation of a split is, in a run directory or an --eval_logdir."""
     return pathlib.Path(parent) / f"eval_{split}"
 
 

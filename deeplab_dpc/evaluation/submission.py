@@ -133,7 +133,7 @@ class Submission(abc.ABC):
 
     @abc.abstractmethod
     def _picture(self, prediction: np.ndarray) -> Image.Image:
-        """The prediction as the server reads it."""
+        """Returns the prediction as the server reads it."""
 
 
 class CityscapesSubmission(Submission):
@@ -233,7 +233,7 @@ class Voc2012Submission(Submission):
 def open_submission(
     kind: str, path: str | os.PathLike[str], num_classes: int, competition: str = "comp6"
 ) -> Submission:
-    """The submission to a test server, to be used in a `with` block.
+    """Returns the submission to a test server, to be used in a `with` block.
 
     Args:
       kind: "cityscapes" or "voc2012".

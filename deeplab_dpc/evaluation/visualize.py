@@ -79,7 +79,7 @@ def _save_png(path: str | os.PathLike[str], picture: Image.Image, compression: i
 
 
 def _bytes(labels: np.ndarray) -> np.ndarray:
-    """Labels as a PNG holds them."""
+    """Returns labels as a PNG holds them."""
     _check_labels(labels)
     if labels.min() < 0 or labels.max() > 255:
         raise UserError(f"Labels in a PNG must be in [0, 255], got [{labels.min()}, {labels.max()}].")
@@ -87,7 +87,7 @@ def _bytes(labels: np.ndarray) -> np.ndarray:
 
 
 def _colors(palette: Sequence[Sequence[int]]) -> np.ndarray:
-    """The palette as uint8 [colours, 3]."""
+    """Returns the palette as uint8 [colours, 3]."""
     colors = np.array(palette)
     if colors.ndim != 2 or colors.shape[1] != 3 or colors.min() < 0 or colors.max() > 255:
         raise UserError(f"`palette` must be (red, green, blue) triples in [0, 255], got {palette}.")

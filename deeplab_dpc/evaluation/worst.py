@@ -100,7 +100,7 @@ class WorstImages:
         del self._kept[self.number :]
 
     def draw(self) -> np.ndarray:
-        """The page, uint8 [height, width, 3]: an image a row, the worst first, and the legend.
+        """Returns the page, uint8 [height, width, 3]: an image a row, the worst first, and the legend.
 
         Raises:
           UserError: if no image had a labelled pixel.
@@ -123,7 +123,7 @@ class WorstImages:
         return stacked([heading, row], gap=0)
 
     def _errors(self, image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> Image.Image:
-        """The image in grey, with its wrong and its ignored pixels in colours of their own."""
+        """Returns the image in grey, with its wrong and its ignored pixels in colours of their own."""
         grey = GREY_WEIGHT * np.asarray(Image.fromarray(image).convert("L"), np.float32)
         pixels = np.repeat(np.rint(grey).astype(np.uint8)[..., np.newaxis], 3, axis=-1)
         pixels[label != prediction] = WRONG_COLOR
@@ -132,7 +132,9 @@ class WorstImages:
 
 
 def _costliest_class(confusion: ConfusionMatrix, info: DatasetInfo) -> str:
-    """What is said of the class that lowers the mean most: of the lowest IoU, and of equals the most wrong pixels."""
+    """Returns what is said of the class that lowers the mean most: of the lowest IoU, and of equals the most wrong
+    pixels.
+    """
     iou, matrix = confusion.per_class_iou(), confusion.matrix
     wrong = matrix.sum(axis=0) + matrix.sum(axis=1) - 2 * np.diagonal(matrix)
     if not wrong.any():

@@ -29,7 +29,7 @@ class Runtime(Protocol):
         """uint8 [batch, height, width, 3] -> int32 [batch, height, width]."""
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """The same -> float32 [batch, height, width, num_classes]; a UserError where the format has none."""
+        """Returns the same -> float32 [batch, height, width, num_classes]; a UserError where the format has none."""
 
 
 class ExportedModel:
@@ -148,7 +148,7 @@ def not_loaded(runtime: str, path: pathlib.Path, error: Exception) -> UserError:
 
 
 def no_probabilities(kind: str) -> CannotPredict:
-    """The error of a format that has class ids only, as in 'An ONNX file'."""
+    """Returns the error of a format that has class ids only, as in 'An ONNX file'."""
     return CannotPredict(
         f"{kind} answers with class ids alone; take a SavedModel, or the network, for probabilities "
         "(they are what --sliding_window averages too)."

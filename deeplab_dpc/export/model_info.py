@@ -56,13 +56,15 @@ class ModelInfo:
         return dataclasses.asdict(self)
 
     def same_model(self, other: Self) -> bool:
-        """Whether both are of one network that predicts in one way, whenever and by whatever code it was exported."""
+        """Returns whether both are of one network that predicts in one way, whenever and by whatever code it was
+        exported.
+        """
         mine, others = (json.loads(json.dumps(info.to_json())) for info in (self, other))
         return all(mine[name] == others[name] for name in mine if name not in ("git_revision", "version", "created"))
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """The inverse of `to_json`; also takes the lists that JSON makes of tuples."""
+        """Returns the inverse of `to_json`; also takes the lists that JSON makes of tuples."""
         known = {field.name: value[field.name] for field in dataclasses.fields(cls)}
         return cls(
             **known
@@ -83,7 +85,7 @@ def describe_model(
     weights: str,
     **export: Any,
 ) -> ModelInfo:
-    """The facts about a model that is exported now, by this code; see ModelInfo for the arguments."""
+    """Returns the facts about a model that is exported now, by this code; see ModelInfo for the arguments."""
     return ModelInfo(
         tuple(class_names),
         tuple(palette),
@@ -122,7 +124,7 @@ def read_model_info(path: pathlib.Path) -> ModelInfo:
 
 
 def git_revision(folder: pathlib.Path = PACKAGE) -> str | None:
-    """The commit of the checkout that holds the package, with "-dirty" if the package differs from it.
+    """Returns the commit of the checkout that holds the package, with "-dirty" if the package differs from it.
 
     None where git is not installed or does not know the package, as for one installed inside another project.
     """
@@ -134,7 +136,7 @@ def git_revision(folder: pathlib.Path = PACKAGE) -> str | None:
 
 
 def _git(folder: pathlib.Path, *arguments: str) -> str | None:
-    """What git prints; None where it fails."""
+    """Returns what git prints; None where it fails."""
     try:
         result = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
     except FileNotFoundError:

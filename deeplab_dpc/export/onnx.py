@@ -65,7 +65,7 @@ def with_digest(model: bytes) -> bytes:
 
 
 def onnx_packages() -> tuple[Any, Any]:
-    """The packages onnx and tf2onnx.
+    """Returns the packages onnx and tf2onnx.
 
     Raises:
       UserError: if they are not installed.

@@ -14,7 +14,7 @@ INPUT, OUTPUT = "image", "semantic"
 
 
 def portable_function(predictor: Predictor, spec: tf.TensorSpec, file_format: str) -> Any:
-    """A tf.function: `image` [batch, height, width, 3] -> {`semantic`: class ids int32 [batch, height, width]}.
+    """Returns a tf.function: `image` [batch, height, width, 3] -> {`semantic`: class ids int32 [batch, height, width]}.
 
     The weights are constants. All logits are upsampled: the predictor's own way, which interpolates at borders only,
     needs operations and sizes that mobile runtimes do not have.

@@ -81,7 +81,7 @@ def seal_saved_model(folder: pathlib.Path, info: ModelInfo) -> None:
 
 
 def expected_agreement() -> float:
-    """The share of pixels that a SavedModel has from the Keras model: all of them, with the same operations.
+    """Returns the share of pixels that a SavedModel has from the Keras model: all of them, with the same operations.
 
     A GPU's library tries several algorithms for each convolution and keeps the fastest, which may be another one the
     next time.
@@ -105,7 +105,7 @@ def _signatures(graph: ServingGraph) -> dict[str, Any]:
 
 
 def _warmup_requests(options: SavedModelOptions, size: tuple[int, int]) -> dict[str, dict[str, TensorProto]]:
-    """A grey image for each signature."""
+    """Returns a grey image for each signature."""
     height, width = options.export_size or size
     image = tf.make_tensor_proto(GREY, tf.uint8, [1, height, width, 3])  # one number, which is repeated
     requests = {name: {"image": image} for name in (DEFAULT_SIGNATURE, PROBABILITIES_SIGNATURE)}

@@ -86,7 +86,7 @@ class ServingGraph:
         return self._predict_probabilities(tf.constant(images)).numpy()
 
     def _coarse_class_ids(self, image: tf.Tensor) -> tf.Tensor:
-        """The largest logit where the network has one; pixels between take the nearest, corners on corners."""
+        """Returns the largest logit where the network has one; pixels between take the nearest, corners on corners."""
         padded = self.predictor.class_ids.pad(image)
         ids = kernels.argmax(self.predictor.segmenter(padded, training=False))
         sides, (height, width) = tf.shape(padded)[1:3], tf.unstack(tf.shape(image)[1:3])

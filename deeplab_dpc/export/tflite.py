@@ -78,7 +78,9 @@ def export_tflite(
 
 
 def _calibration(images: Iterable[np.ndarray], size: tuple[int, int]) -> list[np.ndarray]:
-    """The images, checked; a pixel of the first is changed so that the input's range is 0..255, whatever is in them."""
+    """Returns the images, checked; a pixel of the first is changed so that the input's range is 0..255, whatever is in
+    them.
+    """
     checked = []
     for image in images:
         if image.shape != (*size, 3):

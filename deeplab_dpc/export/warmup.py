@@ -35,7 +35,7 @@ def write_warmup_requests(
 
 
 def predict_request(model_name: str, signature: str, inputs: Mapping[str, TensorProto]) -> bytes:
-    """A serialized PredictRequest."""
+    """Returns a serialized PredictRequest."""
     model_spec = _field(NAME, model_name.encode()) + _field(SIGNATURE_NAME, signature.encode())
     entries = (
         _field(MAP_KEY, name.encode()) + _field(MAP_VALUE, value.SerializeToString()) for name, value in inputs.items()
@@ -44,7 +44,7 @@ def predict_request(model_name: str, signature: str, inputs: Mapping[str, Tensor
 
 
 def _field(number: int, content: bytes) -> bytes:
-    """A length-delimited field of the protocol buffers' wire format."""
+    """Returns a length-delimited field of the protocol buffers' wire format."""
     return _varint(number << 3 | _LENGTH_DELIMITED) + _varint(len(content)) + content
 
 

@@ -15,5 +15,5 @@ def quantized_sigmoid(x: Any) -> Any:
 
 
 def activation(name: str | None) -> Callable[[Any], Any]:
-    """The activation of that name: 'quantized_sigmoid', a Keras name, or None for none."""
+    """Returns the activation of that name: 'quantized_sigmoid', a Keras name, or None for none."""
     return quantized_sigmoid if name == "quantized_sigmoid" else keras.activations.get(name)

@@ -33,7 +33,7 @@ class Composite(keras.layers.Layer):
         }
 
     def steps(self, input_shape: Any) -> list[tuple[Any, Any]]:
-        """The parts with variables, each with the shape of its input, in order."""
+        """Returns the parts with variables, each with the shape of its input, in order."""
         raise NotImplementedError
 
     def build(self, input_shape):
@@ -53,7 +53,7 @@ class Composite(keras.layers.Layer):
 
 
 def chained(layers: list[Any], input_shape: Shape) -> list[tuple[Any, Shape]]:
-    """The steps of layers that each read the one before."""
+    """Returns the steps of layers that each read the one before."""
     steps = []
     for layer in layers:
         steps.append((layer, input_shape))
@@ -62,7 +62,7 @@ def chained(layers: list[Any], input_shape: Shape) -> list[tuple[Any, Shape]]:
 
 
 def chain_output_shape(layers: list[Any], input_shape: Shape) -> Shape:
-    """Shape of the last output of layers that each read the one before."""
+    """Returns shape of the last output of layers that each read the one before."""
     for layer in layers:
         input_shape = layer.compute_output_shape(input_shape)
     return input_shape

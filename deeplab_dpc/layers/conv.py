@@ -68,7 +68,7 @@ class NormalizedConv(keras.layers.Layer):
         )
 
     def _padded(self, inputs):
-        """The inputs and the padding mode that is left to do."""
+        """Returns the inputs and the padding mode that is left to do."""
         if self.strides == 1 or not self.explicit_padding:
             return inputs, "same"
         before = (self.kernel_size - 1) // 2

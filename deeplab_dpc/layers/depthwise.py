@@ -45,12 +45,12 @@ def any_rate(x: Tensor, kernel: Tensor, rate: Tensor) -> Tensor:
 
 
 def _take(x: Tensor, indices: Tensor, axis: int) -> Tensor:
-    """Rows of `x` along an axis; `indices` must be inside (keras.ops.take would test them again)."""
+    """Returns rows of `x` along an axis; `indices` must be inside (keras.ops.take would test them again)."""
     return jax.numpy.take(x, indices, axis, mode="clip") if tf is None else tf.gather(x, indices, axis=axis)
 
 
 def _shifts(first: Any, count: Any, size: Any, taps: int, rate: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """What each tap along an axis of `size` reads for the places first, ..., first + count - 1.
+    """Returns what each tap along an axis of `size` reads for the places first, ..., first + count - 1.
 
     Returns:
       For each tap the index, clipped, and whether it lies inside; both [count].
@@ -66,7 +66,9 @@ def _masked(tap: Tensor, row_inside: Tensor, column_inside: Tensor) -> Tensor:
 
 
 def _rows_of_output(x: Tensor, kernel: Tensor, rate: Tensor, first: Any, count: Any) -> Tensor:
-    """The convolution at rows first, ..., first + count - 1: [batch, count, width, channels] in the dtype of `x`."""
+    """Returns the convolution at rows first, ..., first + count - 1: [batch, count, width, channels] in the dtype of
+    `x`.
+    """
     _, height, width, _ = ops.shape(x)
     wide, wide_kernel = ops.cast(x, "float32"), ops.cast(kernel, "float32")
     rows = _shifts(first, count, height, kernel.shape[0], rate[0])
@@ -80,7 +82,7 @@ def _rows_of_output(x: Tensor, kernel: Tensor, rate: Tensor, first: Any, count: 
 
 
 def _conv(x: Tensor, kernel: Tensor, rate: Tensor) -> Tensor:
-    """The convolution, in the dtype of `x`; on the CPU in a loop over two halves of the rows.
+    """Returns the convolution, in the dtype of `x`; on the CPU in a loop over two halves of the rows.
 
     The loop is there to end the fusion: XLA would compute nine times what precedes the convolution, and that again for
     each thing that follows (two convolutions in a row took 4 to 6 times as long). Two turns are no slower than none.
@@ -102,13 +104,13 @@ def _turned(kernel: Tensor) -> Tensor:
 
 
 def _kernel_gradient(x: Tensor, upstream: Tensor, kernel: Tensor, rate: Tensor) -> Tensor:
-    """Gradient of the kernel, in its shape and dtype, from that of the output (`upstream`, like `x`)."""
+    """Returns gradient of the kernel, in its shape and dtype, from that of the output (`upstream`, like `x`)."""
     sums = (_sums_by_rows if _with_loops() else _sums_at_once)(x, upstream, kernel.shape[:2], rate)
     return ops.cast(ops.reshape(ops.stack(sums), kernel.shape), kernel.dtype)
 
 
 def _with_loops() -> bool:
-    """Whether the programs have loops: where one CPU runs them. This is the one choice of forms.
+    """Returns whether the programs have loops: where one CPU runs them. This is the one choice of forms.
 
     Measured on 2 CPU cores (benchmarks/depthwise.py): XLA does not vectorise a sum over all but the last axis there,
     and nine of them take 5 to 15 times as long as the loop over rows; why the convolution has one says _conv. On a GPU
@@ -122,7 +124,7 @@ def _with_loops() -> bool:
 
 
 def _sums_at_once(x: Tensor, upstream: Tensor, taps: tuple[int, int], rate: Tensor) -> list[Tensor]:
-    """Sum of features times upstream gradient for each tap [channels], row by row of the kernel."""
+    """Returns sum of features times upstream gradient for each tap [channels], row by row of the kernel."""
     _, height, width, _ = ops.shape(x)
     wide, wide_upstream = ops.cast(x, "float32"), ops.cast(upstream, "float32")
     return [
@@ -133,7 +135,7 @@ def _sums_at_once(x: Tensor, upstream: Tensor, taps: tuple[int, int], rate: Tens
 
 
 def _sums_by_rows(x: Tensor, upstream: Tensor, taps: tuple[int, int], rate: Tensor) -> list[Tensor]:
-    """The same, where the partial sums of all columns stay in the cache while the rows of all images pass."""
+    """Returns the same, where the partial sums of all columns stay in the cache while the rows of all images pass."""
     batch, height, width, channels = ops.shape(x)
     count = batch * height
     columns = _shifts(0, width, width, taps[1], rate[1])

@@ -31,7 +31,7 @@ JIT_COMPILE = tf is None
 
 
 def fused(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The same function of tensors of static shape, computed in as few passes over memory as XLA makes of it.
+    """Returns the same function of tensors of static shape, computed in as few passes over memory as XLA makes of it.
 
     On TensorFlow it becomes a cluster of XLA in its graph; elsewhere the whole step is compiled anyway.
     """
@@ -47,7 +47,7 @@ def kept(x: Tensor) -> Tensor:
 
 
 def switch(index: Tensor, cases: Sequence[Callable[[], Any]]) -> Any:
-    """The result of one of the cases.
+    """Returns the result of one of the cases.
 
     JAX keeps for the gradient what any of the cases needs, filled with zeros for those that are not taken: here its
     cases compute again all but what they mark as `kept`. TensorFlow keeps what the case that is taken needs.
@@ -65,7 +65,7 @@ if tf is not None:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether one of MEMORY_ERRORS says that the memory of the device, or of the process, is exhausted."""
+    """Returns whether one of MEMORY_ERRORS says that the memory of the device, or of the process, is exhausted."""
     return not isinstance(error, RuntimeError) or "RESOURCE_EXHAUSTED" in str(error)
 
 
@@ -76,7 +76,9 @@ ASSUMED_ACCELERATOR_MEMORY = 2**33
 
 
 def to_device(array: np.ndarray) -> Tensor:
-    """The array as a tensor on the device; on a CPU it shares the memory of an aligned one, also of a mapped file."""
+    """Returns the array as a tensor on the device; on a CPU it shares the memory of an aligned one, also of a mapped
+    file.
+    """
     array = np.asarray(array)  # neither backend knows np.memmap
     if tf is None:
         return jax.device_put(array)
@@ -85,7 +87,7 @@ def to_device(array: np.ndarray) -> Tensor:
 
 
 def free_accelerator_memory() -> int | None:
-    """Free bytes of the accelerator that computes; None where the CPU does."""
+    """Returns free bytes of the accelerator that computes; None where the CPU does."""
     if tf is not None:
         if not tf.config.list_logical_devices("GPU"):
             return None
@@ -98,7 +100,7 @@ def free_accelerator_memory() -> int | None:
 
 
 def _replica() -> Any:
-    """The replica that this code runs in, where a tf.distribute strategy has several; else None.
+    """Returns the replica that this code runs in, where a tf.distribute strategy has several; else None.
 
     JAX needs none of it: a step over several devices computes what one device would.
     """
@@ -109,7 +111,8 @@ def _replica() -> Any:
 
 
 def batch_uniform(shape: tuple[Any, ...], seed: keras.random.SeedGenerator) -> Tensor:
-    """Random numbers [batch, ...] in [0, 1), float32; each replica gets its rows of those of the global batch."""
+    """Returns random numbers [batch, ...] in [0, 1), float32; each replica gets its rows of those of the global
+    batch."""
     replica = _replica()
     if replica is None:
         return keras.random.uniform(shape, seed=seed, dtype="float32")
@@ -207,7 +210,9 @@ def resize_align_corners(x: Tensor, height: Any, width: Any) -> Tensor:
 
 
 def argmax(x: Tensor) -> Tensor:
-    """Index of the largest of the last axis, int32 (Keras' own costs three times as much to tell -0.0 from 0.0)."""
+    """Returns index of the largest of the last axis, int32 (Keras' own costs three times as much to tell -0.0 from
+    0.0).
+    """
     return ops.cast(ops.argmax(x, axis=-1), "int32") if tf is None else tf.argmax(x, axis=-1, output_type="int32")
 
 
@@ -246,7 +251,7 @@ def upsampled_argmax(x: Tensor, factor: int, height: Any, width: Any) -> Tensor:
 
 
 def interpolated_argmax(image: Tensor, factor: int) -> Tensor:
-    """What upsampled_argmax gives for an image, in operations that XLA fuses; slow without it.
+    """Returns what upsampled_argmax gives for an image, in operations that XLA fuses; slow without it.
 
     Class by class in one loop, so that no logits are kept at the size of the result. The order of additions is that of
     TensorFlow's resize, along rows first.
@@ -305,7 +310,8 @@ def _interpolated_channels(image: Tensor, factor: int) -> list[Tensor]:
 
 
 def count_values(x: Tensor, size: int) -> Tensor:
-    """How often each of 0 .. size - 1 is among the int32 `x` [n], int32 [size]; larger values are not counted."""
+    """Returns how often each of 0 .. size - 1 is among the int32 `x` [n], int32 [size]; larger values are not
+    counted."""
     if tf is not None:
         return tf.math.bincount(x, minlength=size, maxlength=size)
     return ops.segment_sum(ops.ones(x.shape, "int32"), x, num_segments=size)

@@ -60,7 +60,8 @@ class BatchNorm(keras.layers.Layer):
         )
 
     def fold(self) -> np.ndarray:
-        """What a kernel before this layer is multiplied with, float64 [channels]; this layer only adds a bias then.
+        """Returns what a kernel before this layer is multiplied with, float64 [channels]; this layer only adds a bias
+        then.
 
         Its variables are those of the same function: gamma 1, mean 0, variance 1 - epsilon. It is for inference only.
         """

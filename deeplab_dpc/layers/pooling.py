@@ -16,7 +16,7 @@ from deeplab_dpc.layers.conv import BiasedConv, ConvBN
 
 
 def grid_pool(x: Any, grid: tuple[int, int]) -> Any:
-    """Means over grid cells: [batch, height, width, channels] -> [batch, grid_h, grid_w, channels].
+    """Returns means over grid cells: [batch, height, width, channels] -> [batch, grid_h, grid_w, channels].
 
     Cell i of n covers the rows from floor(i * height / n) to ceil((i + 1) * height / n), so that every row counts and
     a feature map smaller than the grid works too.
@@ -26,7 +26,7 @@ def grid_pool(x: Any, grid: tuple[int, int]) -> Any:
 
 
 def window_pool(x: Any, window: tuple[int, int], strides: tuple[int, int]) -> Any:
-    """Means over sliding windows without padding: [batch, height, width, channels] -> [batch, h, w, channels].
+    """Returns means over sliding windows without padding: [batch, height, width, channels] -> [batch, h, w, channels].
 
     A window larger than the features is cut to their size. Sizes may be known only when the graph runs, which is why
     this is not keras.ops.average_pool.
@@ -36,18 +36,18 @@ def window_pool(x: Any, window: tuple[int, int], strides: tuple[int, int]) -> An
 
 
 def _pool(x: Any, vertical: Any, horizontal: Any) -> Any:
-    """Weighted sums along both axes, in float32 whatever the dtype of `x`, which is returned."""
+    """Returns weighted sums along both axes, in float32 whatever the dtype of `x`, which is returned."""
     return ops.cast(ops.einsum("gh,bhwc,kw->bgkc", vertical, ops.cast(x, "float32"), horizontal), x.dtype)
 
 
 def cell_means(size: Any, cells: int) -> Any:
-    """Averaging weights [cells, size] along one axis; `size` may be a tensor."""
+    """Returns averaging weights [cells, size] along one axis; `size` may be a tensor."""
     cell = ops.arange(cells, dtype="int32")[:, None]
     return _range_means((cell * size) // cells, ((cell + 1) * size + cells - 1) // cells, size)
 
 
 def _window_means(size: Any, window: int, stride: int) -> Any:
-    """Averaging weights [windows, size] along one axis; `size` may be a tensor."""
+    """Returns averaging weights [windows, size] along one axis; `size` may be a tensor."""
     window = ops.minimum(window, size) if not isinstance(size, int) else min(window, size)
     start = stride * ops.arange((size - window) // stride + 1, dtype="int32")[:, None]
     return _range_means(start, start + window, size)
@@ -120,7 +120,7 @@ class ImageWindow:
         return window_pool(x, self.size, self.strides)
 
     def count(self, height: int, width: int) -> tuple[int, int]:
-        """How many windows there are (vertically, horizontally) on features of that size."""
+        """Returns how many windows there are (vertically, horizontally) on features of that size."""
         if self.size is None:
             return 1, 1
         down, across = (

@@ -32,7 +32,8 @@ _CGROUPS = pathlib.Path("/sys/fs/cgroup")
 
 
 def available_memory() -> int | None:
-    """Bytes that this process can still take: the least that the system, its control group and its limits leave.
+    """Returns bytes that this process can still take: the least that the system, its control group and its limits
+    leave.
 
     None where nobody says, and on an accelerator, where exhausted memory is an error.
     """

@@ -36,7 +36,7 @@ class _PixelModel(keras.Model):
         self.built = True
 
     def average(self, images):
-        """The mean softmax float32 [batch, height, width, num_classes] of all scales and flips."""
+        """Returns the mean softmax float32 [batch, height, width, num_classes] of all scales and flips."""
         padded = self.pad(images)
         total: Any = None
         for scale in self.config.eval_scales:
@@ -63,7 +63,7 @@ class _PixelModel(keras.Model):
         return logits[:, :height, :width]
 
     def pad(self, images):
-        """The images as float32 with the sides that the network sees, see above."""
+        """Returns the images as float32 with the sides that the network sees, see above."""
         height, width = ops.shape(images)[1:3]
         padding = [[0, 0], [0, self._padded(height, 0) - height], [0, self._padded(width, 1) - width], [0, 0]]
         return ops.pad(ops.cast(images, "float32"), padding, constant_values=PAD_VALUE)
@@ -73,11 +73,12 @@ class _PixelModel(keras.Model):
         return min(config.decoder_output_stride or (config.output_stride,))
 
     def _is_aligned(self) -> bool:
-        """Whether padded sides are alignment * k + 1, so that the pixels between two logits are a whole number."""
+        """Returns whether padded sides are alignment * k + 1, so that the pixels between two logits are a whole
+        number."""
         return all((side - 1) % self.segmenter.config.alignment == 0 for side in self.config.eval_crop_size)
 
     def _padded(self, side, axis):
-        """The side that the network sees, along axis 0 (height) or 1 (width)."""
+        """Returns the side that the network sees, along axis 0 (height) or 1 (width)."""
         if self.config.eval_crop_size:
             return self.config.eval_crop_size[axis]
         return padded_side(side, self.segmenter.config.alignment)
@@ -181,12 +182,14 @@ def _exhausted_memory_named(images: np.ndarray) -> Iterator[None]:
 
 
 def padded_side(side: Any, alignment: int) -> Any:
-    """The next side of alignment * k + 1 pixels."""
+    """Returns the next side of alignment * k + 1 pixels."""
     return (side + alignment - 2) // alignment * alignment + 1
 
 
 def _scaled(side: Any, scale: float) -> Any:
-    """The side of a scaled image whose corners lie on those of the original (scale_dimension of the published code)."""
+    """Returns the side of a scaled image whose corners lie on those of the original (scale_dimension of the published
+    code).
+    """
     if isinstance(side, int):
         return int((side - 1) * scale + 1)
     return ops.cast((ops.cast(side, "float32") - 1.0) * scale + 1.0, "int32")

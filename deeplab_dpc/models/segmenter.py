@@ -44,7 +44,7 @@ class Logits(Composite):
 
 
 def limited_decay(decay: float, training_steps: int | None) -> float:
-    """The published decay, lowered so that moving averages span at most a tenth of a short training.
+    """Returns the published decay, lowered so that moving averages span at most a tenth of a short training.
 
     With the published 0.9997 a run of 400 steps would end with statistics that are still those of the initialisation.
     From 33,334 steps on the value is the published one.
@@ -53,7 +53,7 @@ def limited_decay(decay: float, training_steps: int | None) -> float:
 
 
 def build_head(config: ModelConfig, training_steps: int | None = None) -> DensePredictionCell | ASPP:
-    """The context module: features [batch, h, w, channels] -> [batch, h, w, filters]."""
+    """Returns the context module: features [batch, h, w, channels] -> [batch, h, w, filters]."""
     decay = limited_decay(HEAD_BATCH_NORM_DECAY, training_steps)
     if config.dense_prediction_cell is not None:
         return DensePredictionCell(config.dense_prediction_cell, config.output_stride, batch_norm_decay=decay)
@@ -122,7 +122,7 @@ class Segmenter(keras.Model):
         self.logits = None if config.decoder_output_is_logits else Logits(config.num_classes)
 
     def steps(self, input_shape: Any) -> list[tuple[Any, Any]]:
-        """The parts, each with the shape of its input, in order."""
+        """Returns the parts, each with the shape of its input, in order."""
         features, low_level = self.backbone.compute_output_shape(input_shape)
         steps: list[tuple[Any, Any]] = [(self.backbone, input_shape), (self.head, features)]
         shape = self.head.compute_output_shape(features)
@@ -139,15 +139,15 @@ class Segmenter(keras.Model):
         self.built = True
 
     def features(self, images, training=False):
-        """The backbone's features [batch, h, w, channels] for images with values 0..255."""
+        """Returns the backbone's features [batch, h, w, channels] for images with values 0..255."""
         return self._backbone_outputs(images, training)[0]
 
     def features_shape(self, input_shape: Any) -> Any:
-        """Shape of the backbone's features for images of that shape."""
+        """Returns shape of the backbone's features for images of that shape."""
         return self.backbone.compute_output_shape(input_shape)[0]
 
     def logits_shape(self, input_shape: Any) -> Any:
-        """Shape of the logits for images of that shape."""
+        """Returns shape of the logits for images of that shape."""
         last, shape = self.steps(input_shape)[-1]
         return last.compute_output_shape(shape)
 
@@ -156,7 +156,9 @@ class Segmenter(keras.Model):
         return self.backbone(scaled, training=training, progress=progress)
 
     def call(self, images, training=False, progress=None):
-        """The logits; `progress` is steps over all steps of the training, in [0, 1], where drop path goes by it."""
+        """Returns the logits; `progress` is steps over all steps of the training, in [0, 1], where drop path goes by
+        it.
+        """
         features, low_level = self._backbone_outputs(images, training, progress)
         x = self.head(features, training=training)
         if self.decoder is not None:
@@ -167,7 +169,7 @@ class Segmenter(keras.Model):
 def build_segmenter(
     config: ModelConfig, training_steps: int | None = None, drop_path_keep_prob: float = 1.0
 ) -> Segmenter:
-    """A Segmenter whose variables exist, for images of any size; see there."""
+    """Returns a Segmenter whose variables exist, for images of any size; see there."""
     model = Segmenter(config, training_steps, drop_path_keep_prob)
     model.build((None, None, None, 3))
     return model

@@ -85,7 +85,9 @@ class SlidingWindow:
 
 
 def _starts(side: int, window: int, overlap: float) -> list[int]:
-    """Where the windows along a side begin: from 0 to side - window, evenly, at most (1 - overlap) * window apart."""
+    """Returns where the windows along a side begin: from 0 to side - window, evenly, at most (1 - overlap) * window
+    apart.
+    """
     stride = max(1, int(window * (1 - overlap)))
     steps = -(-(side - window) // stride)
     return [0] if steps == 0 else [round(i * (side - window) / steps) for i in range(steps + 1)]

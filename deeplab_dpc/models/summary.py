@@ -37,7 +37,7 @@ class Part:
 
 
 def summarize(model: Segmenter, input_size: tuple[int, int]) -> Part:
-    """The network on one image of that size: the whole, its parts (backbone, context module, ...) and theirs.
+    """Returns the network on one image of that size: the whole, its parts (backbone, context module, ...) and theirs.
 
     Args:
       model: need not have its variables yet.

@@ -68,7 +68,7 @@ class Remainder:
 
 
 def copy_of_study(location: str | None, workdir: pathlib.Path, names: list[str]) -> BaseStorage:
-    """The studies of those names in memory; those that are absent are left out.
+    """Returns the studies of those names in memory; those that are absent are left out.
 
     A journal is read from a copy, so that not even a torn end of it is repaired. A database without Optuna's tables is
     given them by Optuna; SQLite's file is not made.
@@ -98,7 +98,7 @@ def copy_of_study(location: str | None, workdir: pathlib.Path, names: list[str])
 
 
 def next_cells(study: SearchStudy) -> list[ProposedCell]:
-    """The cells that may be scored now and that nobody scores, in their order."""
+    """Returns the cells that may be scored now and that nobody scores, in their order."""
     study.ledger.refresh()
     feature_shape = study.feature_shape
     proposed = []
@@ -110,7 +110,7 @@ def next_cells(study: SearchStudy) -> list[ProposedCell]:
 
 
 def remainder(study: SearchStudy, contest: ContestOutcome | None, has_contest: bool) -> Remainder:
-    """What is left.
+    """Returns what is left.
 
     Args:
       study: as `next_cells` has left it.
@@ -132,7 +132,8 @@ def remainder(study: SearchStudy, contest: ContestOutcome | None, has_contest: b
 
 
 def _contest_steps(config: SearchConfig, finalists: int, contest: ContestOutcome | None) -> int:
-    """The steps that are left at most: those of every finalist that has not left, to the end with every seed."""
+    """Returns the steps that are left at most: those of every finalist that has not left, to the end with every
+    seed."""
     if contest is None:
         return most_steps(config, finalists)
     others = max(0, finalists - len(contest.rounds[0].entrants))
@@ -142,7 +143,9 @@ def _contest_steps(config: SearchConfig, finalists: int, contest: ContestOutcome
 
 
 def seconds_by_worker(scored: list[Scored], config: SearchConfig) -> dict[str, float]:
-    """What a cell typically took each worker: the median, or with early stopping the mean, since cells differ then."""
+    """Returns what a cell typically took each worker: the median, or with early stopping the mean, since cells differ
+    then.
+    """
     found: dict[str, list[float]] = {}
     for one in scored:
         found.setdefault(one.worker, []).append(one.score.seconds)
@@ -151,7 +154,7 @@ def seconds_by_worker(scored: list[Scored], config: SearchConfig) -> dict[str, f
 
 
 def probed_cells(proposed: list[ProposedCell]) -> tuple[ProposedCell, ProposedCell]:
-    """The dearest and the cheapest by multiply-adds, of one cell or more.
+    """Returns the dearest and the cheapest by multiply-adds, of one cell or more.
 
     Of drawn cells, if there are two: a warm start such as a 1x1 convolution is no typical one.
     """
@@ -161,7 +164,8 @@ def probed_cells(proposed: list[ProposedCell]) -> tuple[ProposedCell, ProposedCe
 
 
 def probe(score: Callable[[Cell], ProxyScore], dearest: ProposedCell, cheapest: ProposedCell) -> list[Scored]:
-    """What a few steps of two cells took, in turn, as of one worker: the first of the three pays for compilation.
+    """Returns what a few steps of two cells took, in turn, as of one worker: the first of the three pays for
+    compilation.
 
     The second training of the dearest cell is measured, and the only one of the cheapest: so what an evaluator may do
     anew for each cell is in one of the two.
@@ -175,5 +179,5 @@ def probe(score: Callable[[Cell], ProxyScore], dearest: ProposedCell, cheapest: 
 
 
 def journal_bytes(cells: int, seconds: float, lease_seconds: float) -> float:
-    """What a journal grows by for so many cells of so many seconds each."""
+    """Returns what a journal grows by for so many cells of so many seconds each."""
     return cells * (JOURNAL_BYTES_PER_CELL + JOURNAL_BYTES_PER_RENEWAL * seconds * RENEWALS / lease_seconds)

@@ -137,7 +137,7 @@ def _signs(x: Values, y: Values) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _resample(n: int, resamples: int, seed: int) -> np.ndarray:
-    """How often each point is in each resample, float64 [resamples, n]."""
+    """Returns how often each point is in each resample, float64 [resamples, n]."""
     if n == 0:
         return np.zeros((resamples, 0))
     return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), resamples).astype(np.float64)
@@ -166,7 +166,7 @@ def _cosine(product: np.ndarray, square_x: np.ndarray, square_y: np.ndarray, n: 
 
 
 def _interval(samples: np.ndarray) -> Interval:
-    """The middle 95 % of those samples that are not nan; (nan, nan) if none is left."""
+    """Returns the middle 95 % of those samples that are not nan; (nan, nan) if none is left."""
     kept = samples[~np.isnan(samples)]
     if not len(kept):
         return (math.nan, math.nan)

@@ -42,7 +42,7 @@ def run_search(
     reporting: bool = True,
     further_sections: Callable[[], Sequence[ReportSection]] = tuple,
 ) -> SearchResult:
-    """Scores warm starts and candidates by proxy, holds the contest, and writes the report and cells/best.json.
+    """Returns scores warm starts and candidates by proxy, holds the contest, and writes the report and cells/best.json.
 
     Args:
       job: what to do.
@@ -103,11 +103,11 @@ class Reporter:
         self._written = time.monotonic()
 
     def is_due(self) -> bool:
-        """Whether the last report is so old that another is to be written."""
+        """Returns whether the last report is so old that another is to be written."""
         return time.monotonic() - self._written > REPORT_SECONDS
 
     def result(self) -> SearchResult:
-        """All that is known."""
+        """Returns all that is known."""
         self._study.refresh()
         return search_result(self._study, self._contest, self._job.feature_shape, self._job.has_contest)
 
@@ -175,7 +175,7 @@ def search_result(
 
 
 def make_evaluator(job: Job) -> Evaluator:
-    """What scores the cells of a job by proxy.
+    """Returns what scores the cells of a job by proxy.
 
     Raises:
       UserError: if it needs data, and the job has none.

@@ -13,12 +13,15 @@ Interval = tuple[float, float]
 
 
 def mean_interval(values: np.ndarray, seed: int = 0) -> Interval:
-    """The 95 % percentile bootstrap interval of a mean (Efron and Tibshirani, 1993, ch. 13), of one value or more."""
+    """Returns the 95 % percentile bootstrap interval of a mean (Efron and Tibshirani, 1993, ch. 13), of one value or
+    more.
+    """
     return _middle(_bootstrap_means(values, np.random.default_rng(seed)))
 
 
 def difference_interval(values: np.ndarray, others: np.ndarray, seed: int = 0) -> Interval:
-    """The 95 % bootstrap interval of mean(values) - mean(others), both resampled; each has one value or more."""
+    """Returns the 95 % bootstrap interval of mean(values) - mean(others), both resampled; each has one value or
+    more."""
     rng = np.random.default_rng(seed)
     return _middle(_bootstrap_means(values, rng) - _bootstrap_means(others, rng))
 
@@ -32,7 +35,8 @@ def share_interval(share: float, n: int) -> Interval:
 
 
 def pareto_front(cost: np.ndarray, score: np.ndarray) -> np.ndarray:
-    """The places where no other point is at least as cheap and as good, and one of them more so; cheapest first.
+    """Returns the places where no other point is at least as cheap and as good, and one of them more so; cheapest
+    first.
 
     Of equal points the first is kept; a point whose score is nan is never on the front.
     """
@@ -46,7 +50,7 @@ def pareto_front(cost: np.ndarray, score: np.ndarray) -> np.ndarray:
 
 
 def _bootstrap_means(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The mean of each resample, float64 [RESAMPLES]."""
+    """Returns the mean of each resample, float64 [RESAMPLES]."""
     n = len(values)
     chunk = max(1, CHUNK // n)
     sizes = [min(chunk, RESAMPLES - start) for start in range(0, RESAMPLES, chunk)]

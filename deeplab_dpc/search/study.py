@@ -97,7 +97,7 @@ class SearchStudy:
         self._listen()
 
     def open_tasks(self) -> list[Task]:
-        """Cells that may be scored now and that nobody scores, by what the ledger has read."""
+        """Returns cells that may be scored now and that nobody scores, by what the ledger has read."""
         self._listen()
         tasks: list[Task] = []
         for number in self._sequence.drawable(self.total):
@@ -126,7 +126,7 @@ class SearchStudy:
         return self._warm_starts[number][0] if number < given else f"cell {number - given}"
 
     def is_done(self) -> bool:
-        """Whether all cells have their scores."""
+        """Returns whether all cells have their scores."""
         self._listen()
         return self._sequence.finished >= self.total
 
@@ -136,11 +136,11 @@ class SearchStudy:
         return len(self._scored)
 
     def values(self, cell: Cell, score: ProxyScore) -> list[float]:
-        """What Optuna is told: mIOU, and multiply-adds where they are an objective too."""
+        """Returns what Optuna is told: mIOU, and multiply-adds where they are an objective too."""
         return [score.miou, *([float(self._multiply_adds(cell))] if self._is_multi_objective else [])]
 
     def visible_scores(self, number: int) -> list[ProxyScore]:
-        """The scores that were known when a cell was drawn: what it may be compared with."""
+        """Returns the scores that were known when a cell was drawn: what it may be compared with."""
         scores = (self._sequence.score(earlier) for earlier in range(self._sequence.visible(number)))
         return [score for score in scores if score is not None]
 
@@ -163,11 +163,11 @@ class SearchStudy:
             self._sequence.record(int(key), None)
 
     def warm_starts(self) -> list[Scored]:
-        """Those that are scored, in their order."""
+        """Returns those that are scored, in their order."""
         return [scored for _, scored in sorted(self._scored.items()) if scored.draw == GIVEN]
 
     def candidates(self) -> list[Scored]:
-        """Those that are scored, in the order they were drawn."""
+        """Returns those that are scored, in the order they were drawn."""
         return [scored for _, scored in sorted(self._scored.items()) if scored.draw != GIVEN]
 
 

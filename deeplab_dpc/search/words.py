@@ -9,14 +9,14 @@ NONE = "-"
 
 
 def score(miou: float | None, signed: bool = False) -> str:
-    """An mIOU in [0, 1], or a difference of two; '-' for none and nan."""
+    """Returns an mIOU in [0, 1], or a difference of two; '-' for none and nan."""
     if miou is None or math.isnan(miou):
         return NONE
     return f"{miou:+.4f}" if signed else f"{miou:.4f}"
 
 
 def points(miou: float) -> str:
-    """A difference of mIOU in points, hundredths."""
+    """Returns a difference of mIOU in points, hundredths."""
     return f"{100 * miou:.2f}"
 
 
@@ -29,7 +29,7 @@ def interval(bounds: Interval, signed: bool = False) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time in the unit that suits it."""
+    """Returns a time in the unit that suits it."""
     for unit, name, limit in ((1, "s", 120), (60, "min", 120), (3600, "h", 72), (86400, "days", 730)):
         if seconds < limit * unit:
             return f"{seconds / unit:.1f} {name}"
@@ -42,7 +42,7 @@ def count(number: int, noun: str, plural: str | None = None) -> str:
 
 
 def large(number: float) -> str:
-    """A number of things that nobody counts, such as 4.2e+11."""
+    """Returns a number of things that nobody counts, such as 4.2e+11."""
     return f"{number:,}" if number < 1e6 else f"{number:.2g}"
 
 
@@ -55,13 +55,13 @@ def billions(number: float) -> str:
 
 
 def correlation_words(correlation: Correlation) -> tuple[str, ...]:
-    """How many points, rho with its interval, and tau with its."""
+    """Returns how many points, rho with its interval, and tau with its."""
     rho = correlation_parts(correlation.rho, correlation.rho_interval)
     return (str(correlation.n), *rho, *correlation_parts(correlation.tau, correlation.tau_interval))
 
 
 def correlation_parts(value: float, bounds: Interval, signed: bool = False) -> tuple[str, str]:
-    """A coefficient, or a difference of two, and its interval."""
+    """Returns a coefficient, or a difference of two, and its interval."""
     form = "{:+.2f}" if signed else "{:.2f}"
     if math.isnan(value):
         return NONE, NONE

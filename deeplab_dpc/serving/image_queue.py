@@ -83,7 +83,7 @@ class ImageQueue:
             self._places.release()
 
     def predict(self, encoded: bytes, is_unwanted: Callable[[], bool]) -> dict[str, Any]:
-        """The prediction of an encoded image, as JSON: its size, the time it took and the class of each pixel.
+        """Returns the prediction of an encoded image, as JSON: its size, the time it took and the class of each pixel.
 
         `pixels` counts each class. The classes are there twice: `class_ids` are the bytes [height * width] compressed
         by zlib, which a script reads exactly, and `class_ids_png` is the PNG file to keep; both in base64.

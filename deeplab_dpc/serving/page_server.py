@@ -139,7 +139,7 @@ class PageServer(http.server.ThreadingHTTPServer):
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        """Whether one more connection may be open."""
+        """Returns whether one more connection may be open."""
         return self.connections.admit(request, str(client_address[0]))
 
     def shutdown_request(self, request: Any) -> None:

@@ -55,7 +55,7 @@ def write_panels(workdir: pathlib.Path, step: int, panels: np.ndarray) -> None:
 
 
 def _columns(rows: Sequence[Row]) -> list[str]:
-    """The names in all rows, in the order in which they appear."""
+    """Returns the names in all rows, in the order in which they appear."""
     return list(dict.fromkeys(name for row in rows for name in row))
 
 
@@ -142,7 +142,7 @@ def _draw_gradient_norm(axes: Axes, rows: Sequence[Row]) -> None:
 
 
 def _series(rows: Sequence[Row], name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Steps and values of the rows that have `name`."""
+    """Returns steps and values of the rows that have `name`."""
     having = [row for row in rows if name in row]
     return np.array([row["step"] for row in having], float), np.array([row[name] for row in having], float)
 
@@ -166,7 +166,7 @@ def _plot_smoothed(axes: Axes, steps: np.ndarray, values: np.ndarray, color: str
 
 
 def smoothed(values: np.ndarray) -> np.ndarray:
-    """The mean of each value's neighbours in Gaussian weights; at the ends, of those that there are.
+    """Returns the mean of each value's neighbours in Gaussian weights; at the ends, of those that there are.
 
     Values that are not finite are left out.
     """

@@ -189,7 +189,7 @@ def _jax_devices(num_clones: int | None) -> Devices:
 
 
 def _chosen(num_clones: int | None, available: int, kind: str) -> int:
-    """How many of the devices of this process are used."""
+    """Returns how many of the devices of this process are used."""
     if num_clones is None:
         return 1 if kind == "CPU" else available
     if num_clones > available:

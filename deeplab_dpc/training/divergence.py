@@ -57,18 +57,18 @@ class Batch:
     info: DatasetInfo
 
     def pixels(self) -> np.ndarray:
-        """How many pixels have each id; int64 [256]."""
+        """Returns how many pixels have each id; int64 [256]."""
         return np.bincount(self.labels.ravel(), minlength=_NUM_IDS)
 
     def labelled_pixels(self) -> int:
         return int(np.sum(self.labels != self.info.ignore_label))
 
     def with_wrong_values(self) -> list[str]:
-        """The records whose image is not finite."""
+        """Returns the records whose image is not finite."""
         return self._records_where(~np.isfinite(self.images).all(axis=-1))
 
     def with_wrong_ids(self) -> list[str]:
-        """The records whose label has an id that is neither a class nor the ignore label."""
+        """Returns the records whose label has an id that is neither a class nor the ignore label."""
         return self._records_where((self.labels >= self.info.num_classes) & (self.labels != self.info.ignore_label))
 
     def _records_where(self, wrong: np.ndarray) -> list[str]:
@@ -91,7 +91,7 @@ def check_initial_weights(network: keras.Model) -> None:
 
 
 def remade_batch(dataset: Dataset, data: DataConfig, config: TrainConfig, step: int) -> Batch:
-    """The batch of a step, of all processes together; it depends on the configuration and the step only.
+    """Returns the batch of a step, of all processes together; it depends on the configuration and the step only.
 
     With `cache` memory, pixels of JPEGs may differ from those that were trained on by the rounding of their decoder.
 
@@ -215,7 +215,7 @@ def _not_finite(arrays: dict[str, Any]) -> list[str]:
 
 
 def _is_sound(checkpoint: RunCheckpoint) -> bool:
-    """Whether the network can be read and is finite; a damaged file must not hide the divergence."""
+    """Returns whether the network can be read and is finite; a damaged file must not hide the divergence."""
     try:
         return not _not_finite(read_weights(checkpoint))
     except UserError:
@@ -237,7 +237,7 @@ def _continuation(workdir: pathlib.Path, checkpoints: list[RunCheckpoint], sound
 
 
 def _causes(values: dict[str, float], batch: Batch, config: TrainConfig) -> list[str]:
-    """What may have led there: what is certainly wrong comes before what often is."""
+    """Returns what may have led there: what is certainly wrong comes before what often is."""
     causes = []
     if names := batch.with_wrong_values():
         causes.append(f"The images of {_listed(names, LISTED_RECORDS)} hold nan or inf; build the data set again.")
@@ -283,6 +283,6 @@ def _rate_cause(values: dict[str, float], config: TrainConfig) -> str:
 
 
 def _listed(items: list[Any], limit: int) -> str:
-    """The first of them, and how many there are where that is not all."""
+    """Returns the first of them, and how many there are where that is not all."""
     shown = ", ".join(map(str, items[:limit]))
     return shown if len(items) <= limit else f"{shown}, ... ({len(items)} in all)"

@@ -26,7 +26,7 @@ class Interruption:
         self._before: dict[signal.Signals, Any] = {}
 
     def after(self, step: int) -> signal.Signals | None:
-        """The signal that the training is to stop for after this step; to be asked once after each."""
+        """Returns the signal that the training is to stop for after this step; to be asked once after each."""
         if self._agreed_to_stop is not None and self._agreed_to_stop(step):
             self.received = signal.SIGTERM
         return self.received

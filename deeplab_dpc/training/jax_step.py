@@ -10,7 +10,9 @@ class JaxStep(keras.Model):
     """The step of TrainingModel, which has the arithmetic."""
 
     def train_step(self, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
-        """One update of the state from a batch (images, labels); returns the means of the metrics, and the state."""
+        """Returns one update of the state from a batch (images, labels); returns the means of the metrics, and the
+        state.
+        """
         trainable, non_trainable, optimizer_variables, metrics_variables = state
         images, labels = data[:2]  # fit leaves out what is None, train_on_batch does not
         with keras.StatelessScope(_mapping(self.optimizer.variables, optimizer_variables)):
@@ -60,6 +62,6 @@ def _mapping(variables, values):
 
 
 def _values(scope, variables):
-    """The values of the variables at the end of a scope."""
+    """Returns the values of the variables at the end of a scope."""
     values = [scope.get_current_value(variable) for variable in variables]
     return [variable.value if value is None else value for variable, value in zip(variables, values, strict=True)]

@@ -75,11 +75,11 @@ class SegmentationLoss:
         one_weight_a_class(self.label_weights, num_classes)
 
     def __call__(self, labels: Any, logits: Any, step: Any = 0) -> Any:
-        """The loss of a whole batch; for the arguments see `parts`."""
+        """Returns the loss of a whole batch; for the arguments see `parts`."""
         return sum(self.parts(labels, logits, step).values())
 
     def labelled_pixels(self, labels: Any, logits_size: tuple[Any, Any]) -> Any:
-        """How many pixels count in the loss, float32.
+        """Returns how many pixels count in the loss, float32.
 
         Args:
           labels: integers [batch, height, width].
@@ -90,7 +90,7 @@ class SegmentationLoss:
     def parts(
         self, labels: Any, logits: Any, step: Any, labelled_pixels: Any = None, share: float = 1.0
     ) -> dict[str, Any]:
-        """The parts of the loss by name, weighted: its value is their sum.
+        """Returns the parts of the loss by name, weighted: its value is their sum.
 
         When a batch is worked off in pieces (replicas, gradient accumulation), the sum over the pieces is the loss of
         the batch for all that is a sum over pixels. The mined cross entropy and the dice loss are computed on each
@@ -146,7 +146,7 @@ class SegmentationLoss:
         return labels
 
     def _by_quadrature(self, labels: Any, logits: Any) -> Any:
-        """Sum of w * CE; not a number where a label is no class."""
+        """Returns sum of w * CE; not a number where a label is no class."""
         labels = ops.cast(labels, "int32")
         is_class = (labels >= 0) & (labels < logits.shape[-1])
         classes = ops.where(is_class, labels, 0)
@@ -158,7 +158,7 @@ class SegmentationLoss:
         return summed_cross_entropy(classes, logits, pixel_weights, self.quadrature_nodes)
 
     def _hardest(self, losses: Any, step: Any) -> Any:
-        """Mean of the largest losses that are not 0."""
+        """Returns mean of the largest losses that are not 0."""
         losses = ops.reshape(losses, (-1,))
         pixels = ops.shape(losses)[0]
         fraction = ops.convert_to_tensor(self.top_k_percent_pixels, "float32")
@@ -172,20 +172,20 @@ class SegmentationLoss:
         return ops.sum(chosen) / ops.maximum(present, 1.0)
 
     def _focal(self, cross_entropy: Any) -> Any:
-        """Sum of the focal loss; a pixel of cross entropy 0 has none."""
+        """Returns sum of the focal loss; a pixel of cross entropy 0 has none."""
         missing = ops.maximum(-ops.expm1(-cross_entropy), SMALLEST)  # 1 - p
         return ops.sum(missing**self.focal_loss_gamma * cross_entropy)
 
 
 def _nearest(size_in: Any, size_out: Any) -> Any:
-    """The nearest of `size_in` positions for each of `size_out`, corners aligned and halves rounded up."""
+    """Returns the nearest of `size_in` positions for each of `size_out`, corners aligned and halves rounded up."""
     last_in, last_out = ops.cast(size_in - 1, "float32"), ops.cast(size_out - 1, "float32")
     scale = last_in / ops.maximum(last_out, 1.0)
     return ops.cast(ops.floor(ops.arange(size_out, dtype="float32") * scale + 0.5), "int32")
 
 
 def _dice(labels: Any, logits: Any, mask: Any) -> Any:
-    """The dice loss over the classes that labelled pixels have; `mask` is 1 there, and 0 elsewhere."""
+    """Returns the dice loss over the classes that labelled pixels have; `mask` is 1 there, and 0 elsewhere."""
     mask = mask[..., None]
     probabilities = ops.softmax(logits, axis=-1) * mask
     truth = ops.one_hot(labels, logits.shape[-1], dtype="float32") * mask

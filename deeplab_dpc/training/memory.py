@@ -28,7 +28,7 @@ def exhausted_memory_said(sentence: str) -> Iterator[None]:
 
 
 def exhausted_memory_named(config: TrainConfig, crop_size: tuple[int, int]) -> contextlib.AbstractContextManager[None]:
-    """The same with the flags of a training that need less.
+    """Returns the same with the flags of a training that need less.
 
     Args:
       config: of the training.
@@ -74,7 +74,7 @@ def _what_needs_less(config: TrainConfig, crop_size: tuple[int, int]) -> str:
 
 
 def peak_memory() -> int:
-    """The most bytes so far: of the first accelerator, or of the process where the CPU computes."""
+    """Returns the most bytes so far: of the first accelerator, or of the process where the CPU computes."""
     accelerator = _accelerator_peak()
     if accelerator is not None:
         return accelerator
@@ -86,7 +86,7 @@ def peak_memory() -> int:
 
 
 def free_memory() -> int | None:
-    """Bytes that the CPU's process can still take before the system would end it.
+    """Returns bytes that the CPU's process can still take before the system would end it.
 
     None where the system does not say, and on an accelerator, where exhausted memory is an error.
     """
@@ -94,7 +94,7 @@ def free_memory() -> int | None:
 
 
 def _kilobytes(path: pathlib.Path, field: str) -> int:
-    """A field of a file of the proc file system that is given in kilobytes, in bytes."""
+    """Returns a field of a file of the proc file system that is given in kilobytes, in bytes."""
     fields = dict(line.split(":", 1) for line in path.read_text().splitlines())
     return 1024 * int(fields[field].split()[0])
 

@@ -58,7 +58,7 @@ class MomentumSGD(keras.optimizers.Optimizer):
 def build_optimizer(
     config: TrainConfig, schedule: keras.optimizers.schedules.LearningRateSchedule, variables: Sequence[keras.Variable]
 ) -> keras.optimizers.Optimizer:
-    """The optimizer of a training configuration; with float16 it scales the loss.
+    """Returns the optimizer of a training configuration; with float16 it scales the loss.
 
     AdamW decays by itself, and only the variables that `is_decayed` names; the others leave that to the gradient.
 
@@ -79,14 +79,14 @@ def build_optimizer(
 
 
 def is_decayed(variable: keras.Variable) -> bool:
-    """Whether the published weight decay holds for a variable: every kernel, but not all depthwise ones."""
+    """Returns whether the published weight decay holds for a variable: every kernel, but not all depthwise ones."""
     return variable.path.rsplit("/", 1)[-1] in ("kernel", "pointwise_kernel", "decayed_depthwise_kernel")
 
 
 def gradient_multipliers(
     network: Segmenter, last_layer_gradient_multiplier: float, last_layers_contain_logits_only: bool
 ) -> list[float]:
-    """What the gradient of each of network.trainable_variables, weight decay included, is multiplied by.
+    """Returns what the gradient of each of network.trainable_variables, weight decay included, is multiplied by.
 
     It is 2 for biases, times `last_layer_gradient_multiplier` in the last layers, batch norm included.
 

@@ -27,7 +27,7 @@ class Pace:
         return max(time.monotonic() - self._since, 1e-9) / max(self._steps, 1)
 
     def read(self) -> float:
-        """The seconds of a step; the next reading starts here."""
+        """Returns the seconds of a step; the next reading starts here."""
         seconds = self.seconds_per_step()
         self._restart()
         return seconds

@@ -51,7 +51,7 @@ class AxisNodes:
 
 
 def _gauss_nodes(size: int, length: int, nodes: int) -> np.ndarray:
-    """The nodes of a cell, in (0, 1), float64."""
+    """Returns the nodes of a cell, in (0, 1), float64."""
     stride, rest = divmod(length - 1, size - 1)
     if rest or nodes > stride:
         return (np.polynomial.legendre.leggauss(nodes)[0] + 1.0) / 2.0
@@ -64,7 +64,7 @@ def _gauss_nodes(size: int, length: int, nodes: int) -> np.ndarray:
 
 
 def _lagrange(nodes: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """The polynomials that are 1 at one of the nodes and 0 at the others, [places, nodes]."""
+    """Returns the polynomials that are 1 at one of the nodes and 0 at the others, [places, nodes]."""
     basis = [
         np.prod((places[:, None] - others) / (node - others), axis=1)
         for node, others in ((node, np.delete(nodes, i)) for i, node in enumerate(nodes))

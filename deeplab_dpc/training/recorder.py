@@ -129,7 +129,7 @@ class Recorder(keras.callbacks.Callback):
         return interval > 0 and (step % interval == 0 or step == self._total)
 
     def _is_out_of_patience(self) -> bool:
-        """Whether the evaluations so far end the training early, which was not known when it was started."""
+        """Returns whether the evaluations so far end the training early, which was not known when it was started."""
         return self._ending is None and early_ending(self.config, self.progress) is not None
 
     def _show_in_bar(self, logs: dict[str, Any]) -> None:

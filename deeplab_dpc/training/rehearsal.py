@@ -86,7 +86,7 @@ def rehearse(model: TrainingModel, batches: Iterator[Batch], config: TrainConfig
 
 
 def _timed_steps(model: TrainingModel, batch: Batch, count: int) -> tuple[float, dict[str, float]]:
-    """The median seconds of a step after the first, and the first one's values."""
+    """Returns the median seconds of a step after the first, and the first one's values."""
     model.reset_metrics()
     values = {name: float(value) for name, value in model.train_on_batch(*batch, return_dict=True).items()}
     seconds = []

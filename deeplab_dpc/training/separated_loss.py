@@ -40,7 +40,7 @@ class Targets:
     labelled: np.ndarray
 
     def rows(self, rows: np.ndarray | slice) -> dict[str, np.ndarray]:
-        """Those of some images, as the loss takes them."""
+        """Returns those of some images, as the loss takes them."""
         return {
             "label_term": self.label_term[rows],
             "node_weights": self.node_weights[rows],
@@ -95,7 +95,7 @@ class SeparatedLoss:
         }
 
     def targets(self, labels: np.ndarray) -> Targets:
-        """The targets of labels, uint8 [images, height, width].
+        """Returns the targets of labels, uint8 [images, height, width].
 
         Raises:
           UserError: if a label is neither a class nor the ignore label; the exact loss has no value there either.
@@ -129,7 +129,9 @@ class SeparatedLoss:
         return targets
 
     def __call__(self, targets: Mapping[str, Any], logits: Any) -> Any:
-        """The loss of logits [batch, h, w, classes] of any floating dtype; `targets` as Targets.rows gives them."""
+        """Returns the loss of logits [batch, h, w, classes] of any floating dtype; `targets` as Targets.rows gives
+        them.
+        """
         normalizer = self.quadrature.log_normalizer(logits, targets["node_weights"])
         label_term = ops.sum(targets["label_term"] * ops.cast(logits, "float32"))
         return (normalizer - label_term) / ops.maximum(ops.sum(targets["labelled"]), 1.0)

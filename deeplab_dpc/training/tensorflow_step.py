@@ -10,7 +10,7 @@ class TensorFlowStep(keras.Model):
     """The step of TrainingModel, which has the arithmetic."""
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        """One update from a batch (images, labels); returns the means of the metrics."""
+        """Returns one update from a batch (images, labels); returns the means of the metrics."""
         images, labels = data[:2]  # fit leaves out what is None, train_on_batch does not
         context = tf.distribute.get_replica_context()
         replicas = context.num_replicas_in_sync

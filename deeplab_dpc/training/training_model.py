@@ -61,11 +61,11 @@ class TrainingModel(Step):
         return self.network(images, training=training)
 
     def labelled_pixels(self, images, labels):
-        """How many pixels of a batch count in the loss."""
+        """Returns how many pixels of a batch count in the loss."""
         return self._loss.labelled_pixels(labels, self.network.logits_shape(images.shape)[1:3])
 
     def piece_parts(self, images, labels, step, labelled_pixels, share):
-        """The parts of the loss on a share of the batch, by name; their sum is its loss."""
+        """Returns the parts of the loss on a share of the batch, by name; their sum is its loss."""
         progress = ops.minimum(ops.cast(step, "float32") / self._steps, 1.0) if self._drops_paths else None
         logits = self.network(images, training=True, progress=progress)
         return self._loss.parts(labels, logits, step, labelled_pixels, share)
@@ -99,7 +99,7 @@ class TrainingModel(Step):
 
 
 def build_training_model(model_config: ModelConfig, config: TrainConfig, ignore_label: int) -> TrainingModel:
-    """A network with fresh weights, ready to be trained.
+    """Returns a network with fresh weights, ready to be trained.
 
     Raises:
       UserError: if the configurations do not go together.

@@ -61,7 +61,7 @@ class AtrousConvRuntime(OperationRuntime[AtrousConv]):
 
 
 def _cut(values: Tensors | None, channels: int) -> Any:
-    """What belongs to the depthwise convolution's batch norm, for the first channels."""
+    """Returns what belongs to the depthwise convolution's batch norm, for the first channels."""
     if values is None:
         return None
     names = {f"depthwise_{part}" for part in ("gamma", "beta", "mean", "variance")}

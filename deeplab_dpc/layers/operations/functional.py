@@ -34,7 +34,8 @@ def batch_norm(x: Any, weights: Tensors, known: Tensors | None, prefix: str = ""
 
 
 def masked_batch_norm(x: Any, points: Any, weights: Tensors, known: Tensors | None) -> tuple[Any, Any, Any]:
-    """The same over some points alone: x float32 [batch, grid, grid, channels], points [grid, grid] of 0 and 1."""
+    """Returns the same over some points alone: x float32 [batch, grid, grid, channels], points [grid, grid] of 0 and
+    1."""
     if known is not None:
         scale = ops.rsqrt(known["variance"] + EPSILON) * weights["gamma"]
         return (x - known["mean"]) * scale + weights["beta"], known["mean"], known["variance"]

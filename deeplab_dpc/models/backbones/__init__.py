@@ -26,7 +26,7 @@ BACKBONES: dict[str, type[Backbone]] = {
 
 
 def backbone_class(model_variant: str) -> type[Backbone]:
-    """The backbone of that name.
+    """Returns the backbone of that name.
 
     Raises:
       UserError: if there is none.
@@ -37,5 +37,6 @@ def backbone_class(model_variant: str) -> type[Backbone]:
 
 
 def variants_of_scope(scope: str) -> list[str]:
-    """The names of the backbones whose published variables are below that scope; there may be none or several."""
+    """Returns the names of the backbones whose published variables are below that scope; there may be none or
+    several."""
     return [variant for variant, backbone in BACKBONES.items() if scope == backbone.SCOPE]

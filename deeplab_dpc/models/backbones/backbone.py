@@ -70,11 +70,11 @@ class Unit(Composite):
         self.drop_path = DropPath(keep_prob, name="drop_path", dtype=self.dtype_policy) if keep_prob < 1 else None
 
     def dropped(self, residual: Any, training: bool) -> Any:
-        """The residual branch, as it is added to the shortcut."""
+        """Returns the residual branch, as it is added to the shortcut."""
         return residual if self.drop_path is None else self.drop_path(residual, training=training)
 
     def low_level_shape(self, input_shape: Any) -> Any:
-        """Shape of the low-level features."""
+        """Returns shape of the low-level features."""
         raise NotImplementedError
 
     def get_config(self):
@@ -135,14 +135,14 @@ class Backbone(Composite):
             raise UserError(f"--output_stride must be one of {OUTPUT_STRIDES}, got {output_stride}.")
 
     def low_level_layers(self) -> dict[int, int]:
-        """Where low-level features are: stride in pixels -> index of what gives them."""
+        """Returns where low-level features are: stride in pixels -> index of what gives them."""
         return self.LOW_LEVEL
 
     @classmethod
     def from_model_config(
         cls, config: ModelConfig, batch_norm_decay: float | None = None, drop_path_keep_prob: float = 1.0
     ) -> Self:
-        """The backbone that a model's configuration asks for.
+        """Returns the backbone that a model's configuration asks for.
 
         Raises:
           UserError: if the configuration sets an option that this backbone does not have.
@@ -191,14 +191,15 @@ class Backbone(Composite):
                 )
 
     def tapped_units(self) -> list[int]:
-        """Indices of the units that give the low-level features, in the order of `low_level_strides`."""
+        """Returns indices of the units that give the low-level features, in the order of `low_level_strides`."""
         return [self.LOW_LEVEL[stride] for stride in self.low_level_strides]
 
     def steps(self, input_shape):
         return chained(self.layers, input_shape)
 
     def call(self, inputs, training=False, progress=None):
-        """The outputs; `progress` of the training, in [0, 1], is for drop path that is scheduled, as not here."""
+        """Returns the outputs; `progress` of the training, in [0, 1], is for drop path that is scheduled, as not
+        here."""
         x = inputs
         tapped = {}
         for layer in self.layers:
@@ -209,7 +210,7 @@ class Backbone(Composite):
         return x, tuple(tapped[units[index].name] for index in self.tapped_units())
 
     def units(self) -> list[Unit]:
-        """The units, in order."""
+        """Returns the units, in order."""
         return [layer for layer in self.layers if isinstance(layer, Unit)]
 
     def compute_output_shape(self, input_shape):

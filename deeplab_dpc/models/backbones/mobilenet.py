@@ -17,7 +17,7 @@ SQUEEZE_FACTOR = 4
 
 
 def make_divisible(value: float, divisor: int, minimum: int) -> int:
-    """The multiple of `divisor` nearest to `value`, at least `minimum` and at least 90 % of `value`."""
+    """Returns the multiple of `divisor` nearest to `value`, at least `minimum` and at least 90 % of `value`."""
     rounded = max(minimum, int(value + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * value else rounded
 

@@ -117,7 +117,7 @@ class FlowSpec:
 
 
 def _blocks(entry: tuple[tuple[int, int], ...], middle_units: int) -> tuple[FlowSpec, ...]:
-    """The blocks of a variant; `entry` is (filters, stride) of each block of the entry flow."""
+    """Returns the blocks of a variant; `entry` is (filters, stride) of each block of the entry flow."""
     return (
         *(
             FlowSpec(f"entry_flow.block{i}", (filters,) * 3, stride=stride)

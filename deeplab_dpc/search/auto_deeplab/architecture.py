@@ -29,7 +29,7 @@ def initial_architecture(supernet: Supernet, seed: int) -> dict[str, np.ndarray]
 
 
 def mixtures(architecture: dict[str, Any], exists: np.ndarray) -> dict[str, Any]:
-    """The probabilities: of the operators of each edge, and of the connections that leave each node.
+    """Returns the probabilities: of the operators of each edge, and of the connections that leave each node.
 
     Args:
       architecture: raw alphas and betas.

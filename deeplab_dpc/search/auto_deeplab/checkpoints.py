@@ -80,7 +80,7 @@ class Standing:
 
 
 def flatten(state: State) -> dict[str, Any]:
-    """The tensors by the keys that lead to them, as in "weights/stem/0/kernel"."""
+    """Returns the tensors by the keys that lead to them, as in "weights/stem/0/kernel"."""
     flat: dict[str, Any] = {}
     for key, value in state.items():
         if isinstance(value, dict):
@@ -114,7 +114,7 @@ def save(workdir: pathlib.Path, standing: Standing) -> None:
 
 
 def restore(workdir: pathlib.Path, initial_state: State) -> Standing:
-    """The newest checkpoint that is whole; damaged ones after it are set aside, each with a printed line.
+    """Returns the newest checkpoint that is whole; damaged ones after it are set aside, each with a printed line.
 
     Args:
       workdir: of the search.

@@ -41,7 +41,7 @@ def set_other_choice_aside(workdir: pathlib.Path, config: AutoDeepLabConfig) -> 
 
 
 def found_genotype(workdir: pathlib.Path) -> Genotype | None:
-    """The genotype of a search that is over; None before.
+    """Returns the genotype of a search that is over; None before.
 
     Raises:
       UserError: if its file is none of a genotype.
@@ -94,7 +94,7 @@ class _Perturbation:
             return perturbation.choose(probabilities, self._score, self._tune, rng, decided)
 
     def _score(self, mixture: np.ndarray) -> float:
-        """The mIOU on perturbation_images images of half B."""
+        """Returns the mIOU on perturbation_images images of half B."""
         confusion = ConfusionMatrix(self._info.num_classes, self._info.ignore_label)
         for images, labels in self._held_out:
             counts = self._program.confusion(self._state, images, labels, mixtures=self._mixtures(mixture))

@@ -44,7 +44,7 @@ class ConnectedCell:
         }
 
     def normalized(self) -> dict[str, int]:
-        """The channels of what is normalised, by name."""
+        """Returns the channels of what is normalised, by name."""
         return {PREVIOUS: self.cell.filters, BEFORE: self.cell.filters, **self.cell.normalized()}
 
     def __call__(
@@ -56,7 +56,7 @@ class ConnectedCell:
         normalize: Normalizer,
         size: tuple[int, int],
     ) -> Any:
-        """The output [batch, height, width, num_blocks * filters].
+        """Returns the output [batch, height, width, num_blocks * filters].
 
         Args:
           previous, before: [batch, h, w, channels] of any size, before ReLU.

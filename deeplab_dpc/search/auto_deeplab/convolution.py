@@ -30,7 +30,7 @@ def conv_bn(weights: dict[str, Any], name: str, x: Any, normalize: Normalizer, s
 
 
 def conv(x: Any, kernel: Any, strides: int = 1, rate: int = 1) -> Any:
-    """The convolution alone."""
+    """Returns the convolution alone."""
     kernel = ops.cast(kernel, x.dtype)
     size = kernel.shape[0]
     if size == 1 and strides == 1:

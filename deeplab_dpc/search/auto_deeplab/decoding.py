@@ -48,7 +48,7 @@ class Uncertainty:
 
 
 def operator_probabilities(alphas: np.ndarray) -> np.ndarray:
-    """The softmax over the operators, float64 [edges, 8].
+    """Returns the softmax over the operators, float64 [edges, 8].
 
     Raises:
       ValueError: if the shape is none that a cell has, or a value is not finite.
@@ -58,7 +58,7 @@ def operator_probabilities(alphas: np.ndarray) -> np.ndarray:
 
 
 def edge_mask(num_layers: int) -> np.ndarray:
-    """Which betas exist, bool [L, 4, 3]: those of nodes that can be reached, within the levels."""
+    """Returns which betas exist, bool [L, 4, 3]: those of nodes that can be reached, within the levels."""
     mask = np.zeros((num_layers, NUM_LEVELS, len(STEPS)), bool)
     for layer in range(num_layers):
         for level in reachable_levels(layer):
@@ -67,7 +67,7 @@ def edge_mask(num_layers: int) -> np.ndarray:
 
 
 def log_edge_probabilities(betas: np.ndarray) -> np.ndarray:
-    """The log-softmax over the edges that leave a node, float64 [L, 4, 3]; -inf where there is no edge.
+    """Returns the log-softmax over the edges that leave a node, float64 [L, 4, 3]; -inf where there is no edge.
 
     Raises:
       ValueError: if the shape is no [L, 4, 3], or the value of an edge is not finite.
@@ -78,12 +78,12 @@ def log_edge_probabilities(betas: np.ndarray) -> np.ndarray:
 
 
 def edge_probabilities(betas: np.ndarray) -> np.ndarray:
-    """The softmax over the edges that leave a node, float64 [L, 4, 3]; 0 where there is no edge."""
+    """Returns the softmax over the edges that leave a node, float64 [L, 4, 3]; 0 where there is no edge."""
     return np.exp(log_edge_probabilities(betas))
 
 
 def decode(alphas: np.ndarray, betas: np.ndarray) -> Genotype:
-    """The genotype that alphas and betas stand for.
+    """Returns the genotype that alphas and betas stand for.
 
     Args:
       alphas: [edges, 8], before the softmax.
@@ -93,12 +93,12 @@ def decode(alphas: np.ndarray, betas: np.ndarray) -> Genotype:
 
 
 def decode_path(betas: np.ndarray) -> tuple[int, ...]:
-    """The most probable path; of several the first in the order of levels."""
+    """Returns the most probable path; of several the first in the order of levels."""
     return viterbi(log_edge_probabilities(betas).tolist())
 
 
 def decode_cell(probabilities: np.ndarray) -> tuple[Block, ...]:
-    """The two strongest predecessors of each block, each with its strongest operator.
+    """Returns the two strongest predecessors of each block, each with its strongest operator.
 
     A predecessor is as strong as the most probable of its operators but zero. Where predecessors tie, the lower states
     are kept, and where operators tie, the first. The left edge is the one of the lower state, so that two genotypes are
@@ -123,12 +123,12 @@ def decode_cell(probabilities: np.ndarray) -> tuple[Block, ...]:
 
 
 def num_skips(blocks: Sequence[Block]) -> int:
-    """How many edges of a cell are the skip operator."""
+    """Returns how many edges of a cell are the skip operator."""
     return sum(isinstance(edge.operator, Skip) for block in blocks for edge in block.edges)
 
 
 def uncertainty(alphas: np.ndarray, betas: np.ndarray) -> Uncertainty:
-    """How far raw alphas and betas are from a decision."""
+    """Returns how far raw alphas and betas are from a decision."""
     operators, edges, logs = operator_probabilities(alphas), edge_probabilities(betas), log_edge_probabilities(betas)
     nodes = edge_mask(len(betas)).any(axis=2)
     alpha_entropy, beta_entropy = float(_entropies(operators).mean()), float(_entropies(edges)[nodes].mean())
@@ -151,7 +151,7 @@ def largest_beta_entropy(num_layers: int) -> float:
 
 
 def _num_blocks(values: np.ndarray) -> int:
-    """The number of blocks of a cell with so many edges."""
+    """Returns the number of blocks of a cell with so many edges."""
     num_blocks = math.isqrt(2 * len(values) + 2) - 1  # 2 edges + 2 = (B + 1)(B + 2)
     if values.ndim != 2 or values.shape[1] != len(OPERATORS) or num_blocks < 1:
         raise ValueError(f"alphas must be [edges, {len(OPERATORS)}], got shape {list(values.shape)}.")

@@ -22,12 +22,13 @@ def weight_shapes(channels: int, num_classes: int) -> dict[str, Shape]:
 
 
 def normalized(channels: int) -> dict[str, int]:
-    """The channels of what is normalised, by name."""
+    """Returns the channels of what is normalised, by name."""
     return dict.fromkeys(("conv1x1", "atrous", "image_pooling"), channels)
 
 
 def aspp(x: Any, weights: dict[str, Any], normalize: Normalizer, stride: int) -> Any:
-    """Features [batch, height, width, channels] before ReLU -> logits [batch, height, width, classes] in float32.
+    """Returns features [batch, height, width, channels] before ReLU -> logits [batch, height, width, classes] in
+    float32.
 
     The branches are a 1x1 convolution, a 3x3 one of rate 96 / stride, and the pooled image.
     """

@@ -11,7 +11,7 @@ from deeplab_dpc.search.auto_deeplab.normalization import VARIANCE
 
 
 def initial_weights(shapes: dict[str, Shape], seed: int) -> np.ndarray:
-    """All weights as one float32 vector, in the order of `shapes`.
+    """Returns all weights as one float32 vector, in the order of `shapes`.
 
     Kernels are uniform with variance 2 / fan-in (He et al., 2015, arXiv:1502.01852), those of the logits normal; gammas
     are 1, betas and biases 0.
@@ -20,7 +20,7 @@ def initial_weights(shapes: dict[str, Shape], seed: int) -> np.ndarray:
 
 
 def initial_statistics(shapes: dict[str, Shape]) -> np.ndarray:
-    """All moving averages as one float32 vector: means 0 and variances 1."""
+    """Returns all moving averages as one float32 vector: means 0 and variances 1."""
     return np.concatenate(
         [np.full(shape, 1.0 if name.endswith(f"/{VARIANCE}") else 0.0, "float32") for name, shape in shapes.items()]
     )

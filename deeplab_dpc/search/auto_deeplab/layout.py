@@ -23,20 +23,20 @@ class Layout:
         self.size = sum(self._sizes)
 
     def split(self, vector: Any) -> dict[str, Any]:
-        """The arrays [...] of a vector [size]; the gradient is one concatenation."""
+        """Returns the arrays [...] of a vector [size]; the gradient is one concatenation."""
         parts = ops.split(vector, np.cumsum(self._sizes)[:-1].tolist())
         return {name: ops.reshape(part, shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
 
     def joined(self, arrays: Mapping[str, Any]) -> Any:
-        """The vector [size] of those arrays, which may come in another order."""
+        """Returns the vector [size] of those arrays, which may come in another order."""
         return ops.concatenate([ops.reshape(arrays[name], (-1,)) for name in self.shapes])
 
 
 def prefixed(prefix: str, names: Mapping[str, Any]) -> dict[str, Any]:
-    """What is named NAME, by PREFIX/NAME."""
+    """Returns what is named NAME, by PREFIX/NAME."""
     return {f"{prefix}/{name}": value for name, value in names.items()}
 
 
 def merged(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """All of them in one."""
+    """Returns all of them in one."""
     return {name: value for part in parts for name, value in part.items()}

@@ -41,7 +41,7 @@ Tensors = dict[str, Any]
 
 
 def edge_rows(num_blocks: int) -> dict[tuple[int, int], int]:
-    """The row of the alphas of each edge (state, block): by block, and then by state."""
+    """Returns the row of the alphas of each edge (state, block): by block, and then by state."""
     return {(state, block): row for row, (block, state) in enumerate(cell_edges(num_blocks))}
 
 
@@ -58,7 +58,7 @@ class MixedCell:
     filters: int
 
     def targets(self, state: int) -> list[int]:
-        """The blocks that read a state."""
+        """Returns the blocks that read a state."""
         return list(range(max(0, state - NUM_INPUTS + 1), self.num_blocks))
 
     @property
@@ -83,7 +83,7 @@ class MixedCell:
         return shapes
 
     def normalized(self) -> dict[str, int]:
-        """The channels of what is normalised, by name."""
+        """Returns the channels of what is normalised, by name."""
         channels: dict[str, int] = {}
         for state in self.states:
             wide = len(self.targets(state)) * self.filters
@@ -95,7 +95,7 @@ class MixedCell:
     def __call__(
         self, weights: Tensors, previous: Any, before: Any, shares: list[Tensors], normalize: Normalizer
     ) -> Any:
-        """The concatenated blocks [batch, height, width, num_blocks * filters].
+        """Returns the concatenated blocks [batch, height, width, num_blocks * filters].
 
         Args:
           weights: by name.
@@ -116,7 +116,7 @@ class MixedCell:
         return ops.concatenate(sums, axis=-1)
 
     def shares(self, alphas: Any) -> list[Tensors]:
-        """The probabilities of the operators in the form that the edges leaving each state need.
+        """Returns the probabilities of the operators in the form that the edges leaving each state need.
 
         They are common to all cells of as many filters.
 
@@ -141,7 +141,7 @@ class MixedCell:
         return result
 
     def _mixed(self, state: int, weights: Tensors, x: Any, shares: Tensors, normalize: Normalizer) -> Any:
-        """What the edges that leave a state give to their blocks: [batch, height, width, targets * filters]."""
+        """Returns what the edges that leave a state give to their blocks: [batch, height, width, targets * filters]."""
         targets = len(self.targets(state))
         activated = ops.relu(x)
         repeated = ops.concatenate([activated] * targets, axis=-1) if targets > 1 else activated
@@ -168,7 +168,7 @@ class MixedCell:
         return x
 
     def _without_weights(self, state: int, x: Any, matrix: Any, normalize: Normalizer) -> Any:
-        """The poolings and the skip of all edges: one product with a matrix."""
+        """Returns the poolings and the skip of all edges: one product with a matrix."""
         average = ops.average_pool(x, POOLING_SIZE, strides=1, padding="same")
         largest = ops.max_pool(x, POOLING_SIZE, strides=1, padding="same")
         average = normalize(f"state{state}/{AveragePooling.name}", average)

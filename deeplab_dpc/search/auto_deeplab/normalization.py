@@ -42,5 +42,5 @@ class Normalizer:
 
 
 def statistics_shapes(channels: dict[str, int]) -> dict[str, tuple[int, ...]]:
-    """Shapes of the statistics by name, for what is normalised under those names."""
+    """Returns shapes of the statistics by name, for what is normalised under those names."""
     return {f"{name}/{part}": (count,) for name, count in channels.items() for part in (MEAN, VARIANCE)}

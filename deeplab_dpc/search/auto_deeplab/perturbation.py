@@ -32,7 +32,8 @@ def choose(
     rng: random.Random,
     decided: Callable[[str], None] = lambda line: None,
 ) -> tuple[Block, ...]:
-    """The blocks of the cell whose operators and edges the supernet misses most; the same for the same arguments.
+    """Returns the blocks of the cell whose operators and edges the supernet misses most; the same for the same
+    arguments.
 
     It scores 7 mixtures an edge and one an edge of each block that has more than two: 158 for 5 blocks.
 
@@ -73,7 +74,7 @@ def _most_missed(
     count: int,
     score: Callable[[Mixture], float],
 ) -> list[int]:
-    """The indices of the `count` masks, each a row and columns of it, with which the supernet scores least.
+    """Returns the indices of the `count` masks, each a row and columns of it, with which the supernet scores least.
 
     Of equal scores the larger probability that is masked counts as missed more, then the first.
     """

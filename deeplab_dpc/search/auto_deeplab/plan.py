@@ -34,14 +34,14 @@ class Plan:
         return self.architecture_steps_before(self.num_steps)
 
     def architecture_steps_before(self, step: int) -> int:
-        """How many there are before weight step `step`."""
+        """Returns how many there are before weight step `step`."""
         return max(0, step - self.config.architecture_start_epoch * self.steps_per_epoch)
 
     def trains_architecture(self, step: int) -> bool:
-        """Whether weight step `step` is followed by one of the architecture."""
+        """Returns whether weight step `step` is followed by one of the architecture."""
         return step >= self.config.architecture_start_epoch * self.steps_per_epoch
 
     def weight_rate(self, step: int) -> float:
-        """The learning rate of weight step `step`: end + (start - end) (1 + cos(pi step / steps)) / 2."""
+        """Returns the learning rate of weight step `step`: end + (start - end) (1 + cos(pi step / steps)) / 2."""
         start, end = self.config.weight_learning_rate, self.config.weight_end_learning_rate
         return end + (start - end) * (1.0 + math.cos(math.pi * step / self.num_steps)) / 2.0

@@ -84,13 +84,13 @@ class SearchProgram:
         return on_device(state)
 
     def mixtures(self, state: State) -> dict[str, Any]:
-        """The probabilities that the state's alphas and betas stand for."""
+        """Returns the probabilities that the state's alphas and betas stand for."""
         return mixtures(state["architecture"], self._exists)
 
     def train_weights(
         self, state: State, images: Any, labels: Any, rate: float, mixtures: dict[str, Any] | None = None
     ) -> tuple[State, Any]:
-        """The state after a step of SGD on the weights, and the loss, a float32 scalar without weight decay.
+        """Returns the state after a step of SGD on the weights, and the loss, a float32 scalar without weight decay.
 
         Args:
           state: before it, whose weights, statistics and accumulators must not be read afterwards.
@@ -108,7 +108,7 @@ class SearchProgram:
         return {**state, "weights": weights, "statistics": statistics, "accumulators": accumulators}, loss
 
     def train_architecture(self, state: State, images: Any, labels: Any, step: int) -> tuple[State, Any]:
-        """The state after a step of Adam on alphas and betas, and the loss.
+        """Returns the state after a step of Adam on alphas and betas, and the loss.
 
         Args:
           state: before it.
@@ -173,5 +173,5 @@ class SearchProgram:
 
 
 def on_device(state: Any) -> Any:
-    """The same state of arrays, as tensors of their own memory."""
+    """Returns the same state of arrays, as tensors of their own memory."""
     return keras.tree.map_structure(lambda array: ops.convert_to_tensor(np.asarray(array)), state)

@@ -16,17 +16,17 @@ class Program(Protocol):
     """
 
     def initial_state(self) -> State:
-        """The same on every backend."""
+        """Returns the same on every backend."""
         ...
 
     def train_weights(
         self, state: State, images: np.ndarray, labels: np.ndarray, rate: float, mixtures: Mixtures | None = None
     ) -> tuple[State, Any]:
-        """The state after a step of the weights, and the loss before it."""
+        """Returns the state after a step of the weights, and the loss before it."""
         ...
 
     def train_architecture(self, state: State, images: np.ndarray, labels: np.ndarray, step: int) -> tuple[State, Any]:
-        """The state after step `step`, from 0 on, of alphas and betas, and the loss before it."""
+        """Returns the state after step `step`, from 0 on, of alphas and betas, and the loss before it."""
         ...
 
     def confusion(

@@ -29,7 +29,7 @@ def architecture_of(state: State) -> tuple[np.ndarray, np.ndarray]:
 
 
 def epoch_row(plan: Plan, standing: Standing, confusion: ConfusionMatrix) -> Row:
-    """The row of the epoch that has just been evaluated.
+    """Returns the row of the epoch that has just been evaluated.
 
     Its `stopped` says why the search ends there, before all epochs are done; it is empty where it goes on.
     """
@@ -63,7 +63,7 @@ def _stopped(config: AutoDeepLabConfig, skips: int, is_trained: bool) -> str:
 
 
 def line(row: Row, plan: Plan) -> str:
-    """What is printed of an epoch."""
+    """Returns what is printed of an epoch."""
     genotype = Genotype.from_json(row["genotype"])
     loss = row["architecture_loss"]
     parts = [

@@ -104,7 +104,7 @@ def _progress(history: Sequence[Mapping[str, Any]], config: AutoDeepLabConfig) -
 
 
 def _caveats(history: Sequence[Mapping[str, Any]], config: AutoDeepLabConfig, genotype: Genotype) -> str:
-    """What the genotype does not stand for."""
+    """Returns what the genotype does not stand for."""
     epochs = sum(row["architecture_loss"] is not None for row in history)
     if not epochs:
         return (
@@ -125,7 +125,7 @@ def _caveats(history: Sequence[Mapping[str, Any]], config: AutoDeepLabConfig, ge
 
 
 def _operator_counts(genotype: Genotype) -> list[str]:
-    """The operators of the cell, how often each."""
+    """Returns the operators of the cell, how often each."""
     counts = Counter(edge.operator.name for block in genotype.blocks for edge in block.edges)
     return [f"{count} {name}" for name, count in counts.most_common()]
 

@@ -26,7 +26,7 @@ UNDECIDED = 0.99  # share of the largest entropy
 
 
 def cell_section(genotype: Genotype, drawing: bytes) -> ReportSection:
-    """The drawn cell."""
+    """Returns the drawn cell."""
     text = (
         "H(l-1) and H(l-2) are the outputs of the last two layers. A line in colour is a state that operators read, "
         "at its dots; lines that cross without a dot have nothing to do with each other. Sep is the separable "
@@ -38,7 +38,7 @@ def cell_section(genotype: Genotype, drawing: bytes) -> ReportSection:
 
 
 def alphas_section(alphas: np.ndarray, genotype: Genotype) -> ReportSection:
-    """The probabilities of the operators."""
+    """Returns the probabilities of the operators."""
     probabilities = operator_probabilities(alphas)
     text = (
         "The softmax of the alphas. By them a block keeps the two edges whose most probable operator, zero left out, "
@@ -82,7 +82,7 @@ def heat_map(probabilities: np.ndarray, genotype: Genotype) -> Figure:
 
 
 def path_section(betas: np.ndarray, genotype: Genotype, drawing: bytes) -> ReportSection:
-    """The path through the trellis, and the probabilities that it was chosen by."""
+    """Returns the path through the trellis, and the probabilities that it was chosen by."""
     known = uncertainty(np.zeros((2, len(OPERATORS))), betas)
     text = [
         "A line is the wider the more probable its edge is among those that leave the node; the most probable one is "
@@ -99,7 +99,8 @@ def path_section(betas: np.ndarray, genotype: Genotype, drawing: bytes) -> Repor
 
 
 def changes_section(history: Sequence[Mapping[str, Any]]) -> ReportSection | None:
-    """The epochs in which the genotype of the largest alphas and betas changed; None before the first is done."""
+    """Returns the epochs in which the genotype of the largest alphas and betas changed; None before the first is
+    done."""
     if not history:
         return None
     rows: list[list[str]] = []
@@ -120,7 +121,7 @@ def changes_section(history: Sequence[Mapping[str, Any]]) -> ReportSection | Non
 
 
 def _difference(before: Genotype | None, now: Genotype) -> str:
-    """The blocks and the path that are new, in words."""
+    """Returns the blocks and the path that are new, in words."""
     parts = [
         f"block {index}: {block.left} + {block.right}"
         for index, block in enumerate(now.blocks)
@@ -132,7 +133,7 @@ def _difference(before: Genotype | None, now: Genotype) -> str:
 
 
 def _drawn(genotype: Genotype) -> dict[int, int]:
-    """The column of the operator that is drawn, by the row of its edge in the alphas."""
+    """Returns the column of the operator that is drawn, by the row of its edge in the alphas."""
     rows = {edge: row for row, edge in enumerate(cell_edges(len(genotype.blocks)))}
     return {
         rows[index, edge.state]: OPERATORS.index(edge.operator)
@@ -142,7 +143,7 @@ def _drawn(genotype: Genotype) -> dict[int, int]:
 
 
 def _edge_table(probabilities: np.ndarray, genotype: Genotype) -> Table:
-    """The two most probable operators of each edge, zero left out."""
+    """Returns the two most probable operators of each edge, zero left out."""
     drawn = _drawn(genotype)
     rows = []
     for row, edge in enumerate(cell_edges(len(genotype.blocks))):
@@ -163,7 +164,7 @@ def _edge_table(probabilities: np.ndarray, genotype: Genotype) -> Table:
 
 
 def _path_table(probabilities: np.ndarray, genotype: Genotype) -> Table:
-    """The edges that leave the nodes of the path."""
+    """Returns the edges that leave the nodes of the path."""
     rows = []
     level = STEM_LEVEL
     for layer, chosen in enumerate(genotype.path):

@@ -62,7 +62,7 @@ def measured(history: History, config: AutoDeepLabConfig) -> list[tuple[str, lis
 
 
 def epochs_section(history: History) -> ReportSection | None:
-    """Every figure of every epoch; None before the first is done."""
+    """Returns every figure of every epoch; None before the first is done."""
     if not history:
         return None
     columns = (
@@ -96,7 +96,7 @@ def epochs_section(history: History) -> ReportSection | None:
 
 
 def curves(history: History, config: AutoDeepLabConfig, series: Sequence[Curve], ylabel: str) -> Figure:
-    """Lines over the epochs that are done."""
+    """Returns lines over the epochs that are done."""
     figure, axes = style.new_figure()
     epochs = [row["epoch"] for row in history]
     for index, (label, values) in enumerate(series):
@@ -113,5 +113,5 @@ def curves(history: History, config: AutoDeepLabConfig, series: Sequence[Curve],
 
 
 def _column(history: History, name: str) -> np.ndarray:
-    """A value for each epoch; nan for none."""
+    """Returns a value for each epoch; nan for none."""
     return np.array([math.nan if row[name] is None else row[name] for row in history], float)

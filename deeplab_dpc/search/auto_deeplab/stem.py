@@ -31,12 +31,12 @@ def weight_shapes(stem_filters: int) -> dict[str, Shape]:
 
 
 def normalized(stem_filters: int) -> dict[str, int]:
-    """The channels of what is normalised, by name."""
+    """Returns the channels of what is normalised, by name."""
     return {f"conv{i}": filters for i, filters in enumerate(_filters(stem_filters))}
 
 
 def stem(images: Any, weights: dict[str, Any], normalize: Normalizer) -> tuple[Any, Any]:
-    """Images [batch, height, width, 3] in [-1, 1] -> outputs at strides 2 and 4, both before ReLU."""
+    """Returns images [batch, height, width, 3] in [-1, 1] -> outputs at strides 2 and 4, both before ReLU."""
     outputs: list[Any] = []
     x = images
     for i, strides in enumerate(STRIDES):

@@ -69,11 +69,11 @@ class Streams:
         return iterate(batches, f"The split {split} of {self.dataset.path}", self.dataset.shards(split))
 
     def evaluation(self) -> Iterator[Batch]:
-        """The images of eval_split, each once."""
+        """Returns the images of eval_split, each once."""
         return self._fixed_size(self.config.eval_split, None)
 
     def held_out(self) -> list[Batch]:
-        """The first perturbation_images of half B, which operators are judged on."""
+        """Returns the first perturbation_images of half B, which operators are judged on."""
         return list(
             self._fixed_size(self.data.train_split, self.halves.architecture[: self.config.perturbation_images])
         )

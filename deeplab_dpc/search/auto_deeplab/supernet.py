@@ -83,7 +83,7 @@ class Supernet:
         return self.num_blocks * self.filter_multiplier * 2**level
 
     def cell(self, connection: Connection) -> ConnectedCell:
-        """The cell of a connection."""
+        """Returns the cell of a connection."""
         return ConnectedCell(
             self._mixed(connection.target),
             self.channels(connection.layer - 1, connection.source),
@@ -112,7 +112,7 @@ class Supernet:
         return {part: statistics_shapes(channels) for part, channels in normalized.items()}
 
     def __call__(self, weights: Any, alphas: Any, betas: Any, images: Any, statistics: Any = None) -> tuple[Any, Any]:
-        """The logits, and the statistics of the batch.
+        """Returns the logits, and the statistics of the batch.
 
         Args:
           weights: float32 vector.
@@ -166,18 +166,19 @@ class Supernet:
         return MixedCell(self.num_blocks, self.filter_multiplier * 2**level)
 
     def _level_before(self, connection: Connection) -> int:
-        """The level of layer l - 2 that a cell reads: its own, or the next one that exists; layer -1 has one."""
+        """Returns the level of layer l - 2 that a cell reads: its own, or the next one that exists; layer -1 has
+        one."""
         return min(connection.target, len(reachable_levels(max(connection.layer - 2, 0))) - 1)
 
 
 def named_shapes(parts: dict[str, dict[str, Shape]]) -> dict[str, Shape]:
-    """The shapes by PART/NAME, in the order of the vector."""
+    """Returns the shapes by PART/NAME, in the order of the vector."""
     return merged(prefixed(part, shapes) for part, shapes in parts.items())
 
 
 @functools.cache
 def cell_program(cell: ConnectedCell, size: tuple[int, int], rematerialize: bool) -> Callable[..., tuple[Any, Any]]:
-    """What a connection computes, traced once for all connections alike.
+    """Returns what a connection computes, traced once for all connections alike.
 
     Args:
       cell: of the connection.
@@ -203,7 +204,9 @@ def cell_program(cell: ConnectedCell, size: tuple[int, int], rematerialize: bool
 def _applied(
     weight_shapes: dict[str, Shape], statistics: dict[str, Shape], function: Callable[..., Any]
 ) -> Callable[..., tuple[Any, Any]]:
-    """The function of inputs, named weights and a normalizer as one of inputs and vectors, see Supernet.__call__."""
+    """Returns the function of inputs, named weights and a normalizer as one of inputs and vectors, see
+    Supernet.__call__.
+    """
     weight_layout, statistics_layout = Layout(weight_shapes), Layout(statistics)
 
     def run(*inputs: Any) -> tuple[Any, Any]:
@@ -216,7 +219,7 @@ def _applied(
 
 
 def _cut(shapes: dict[str, dict[str, Shape]], vector: Any) -> dict[str, Any]:
-    """The part of the vector that belongs to each part of the network."""
+    """Returns the part of the vector that belongs to each part of the network."""
     return Layout({part: (Layout(own).size,) for part, own in shapes.items()}).split(vector)
 
 

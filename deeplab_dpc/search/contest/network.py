@@ -30,7 +30,7 @@ class RerankNetwork:
 def rerank_network(
     config: SearchConfig, model_config: ModelConfig, tf_initial_checkpoint: str | None, restore_moving_averages: bool
 ) -> RerankNetwork:
-    """The network of re-ranking; to be asked for before a search begins, so that a wrong flag is known then.
+    """Returns the network of re-ranking; to be asked for before a search begins, so that a wrong flag is known then.
 
     Another backbone than the proxy's has its published form: depth multiplier, rounding, multi-grid rates, genotype and
     its filters are what the proxy's backbone was given, and mean something else, or nothing, for another. Output

@@ -231,7 +231,8 @@ class ContestOutcome:
         return None if best is None or best.left not in ("", BEHIND) else best
 
     def difference(self, first: Cell, second: Cell) -> Difference | None:
-        """How much better the first is than the second; None if there is no complete round that both finished."""
+        """Returns how much better the first is than the second; None if there is no complete round that both
+        finished."""
         digests = first.digest(), second.digest()
         for one in reversed(self.rounds):
             if one.is_complete and set(digests) <= set(one.compared):

@@ -35,7 +35,7 @@ class SearchResult:
     output_stride: int = RATE_OUTPUT_STRIDE
 
     def best(self, count: int) -> list[Scored]:
-        """The best candidates by proxy, best first; those that were stopped early come after the others."""
+        """Returns the best candidates by proxy, best first; those that were stopped early come after the others."""
         return sorted(self.candidates, key=lambda scored: scored.score.rank_key, reverse=True)[:count]
 
     def ranked_by_proxy(self) -> list[Scored]:

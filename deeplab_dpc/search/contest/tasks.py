@@ -79,7 +79,7 @@ class Contest:
         return f"{digest} seed {self._config.seed + place} steps {one.steps}"
 
     def open_tasks(self) -> list[Task]:
-        """Those of the round at hand that nobody does; each finalist once before any twice."""
+        """Returns those of the round at hand that nobody does; each finalist once before any twice."""
         outcome = self.outcome()
         if outcome.is_complete:
             return []

@@ -50,7 +50,7 @@ PREDICTORS = (
 
 
 def predictors(rows: Sequence[FidelityRow]) -> list[Predictor]:
-    """Those that the cells have: the mean of the points is the score itself where there is one point."""
+    """Returns those that the cells have: the mean of the points is the score itself where there is one point."""
     several = any(len(row.proxy.points) > 1 for row in rows)
     return [one for one in PREDICTORS if several or one is not MEAN_OF_POINTS]
 
@@ -129,7 +129,7 @@ class Analysis:
 
 
 def scopes(result: FidelityResult) -> list[Scope]:
-    """Each group, and all together, with its top fifth by real score; groups without cells are left out."""
+    """Returns each group, and all together, with its top fifth by real score; groups without cells are left out."""
     groups = {group: rows for group in GROUPS if (rows := result.group(group))}
     if len(groups) > 1:
         groups[ALL] = list(itertools.chain.from_iterable(groups.values()))
@@ -141,7 +141,7 @@ def scopes(result: FidelityResult) -> list[Scope]:
 
 
 def top_fifth(rows: Sequence[FidelityRow]) -> list[FidelityRow]:
-    """The best by real score, a fifth rounded up, best first; of equals those that come first."""
+    """Returns the best by real score, a fifth rounded up, best first; of equals those that come first."""
     return sorted(rows, key=lambda row: row.real_miou, reverse=True)[: math.ceil(len(rows) / TOP_SHARE)]
 
 
@@ -168,7 +168,7 @@ def _regret(values: Sequence[float], real: Sequence[float]) -> Regret:
 
 
 def _compare(scope: Scope, correlations: dict[str, Correlation], resamples: int, seed: int) -> Comparison | None:
-    """The proxy against the best trivial baseline.
+    """Returns the proxy against the best trivial baseline.
 
     That is the one whose rho is furthest from 0, taken in the direction that suits it: seen afterwards, which favours
     the baseline.

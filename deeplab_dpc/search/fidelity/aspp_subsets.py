@@ -10,7 +10,9 @@ JOINT = "+"  # between the branches in a name
 
 
 def aspp_subsets() -> dict[str, Cell]:
-    """The 2^5 - 1 = 31 cells by name, such as '1x1+6+18+pool', those of the fewest branches first; the last is ASPP."""
+    """Returns the 2^5 - 1 = 31 cells by name, such as '1x1+6+18+pool', those of the fewest branches first; the last is
+    ASPP.
+    """
     branches = shipped_cells()["aspp"].branches
     return {
         JOINT.join(map(_label, chosen)): Cell(chosen)

@@ -79,7 +79,7 @@ def fidelity_sections(workdir: pathlib.Path) -> list[ReportSection]:
 
 
 def fidelity_section(result: FidelityResult) -> ReportSection:
-    """The measurement as a part of the search's report."""
+    """Returns the measurement as a part of the search's report."""
     return _section(result, [analyse(scope) for scope in scopes(result)], {})
 
 
@@ -111,7 +111,7 @@ def tables(result: FidelityResult, analyses: Sequence[Analysis], others: Mapping
 
 
 def sentences(result: FidelityResult, analyses: Sequence[Analysis]) -> list[str]:
-    """What the figures say, and what they cannot."""
+    """Returns what the figures say, and what they cannot."""
     if not analyses:
         return ["No cell has both scores."]
     whole = [analysis for analysis in analyses if not analysis.scope.is_top_fifth]

@@ -143,7 +143,8 @@ def proxy_words(job: Job) -> str:
 def _best_of_search(
     job: Job, config: FidelityConfig, storage: BaseStorage, worker: Worker
 ) -> tuple[list[MeasuredCell], dict[str, ProxyScore]]:
-    """The best cells of the search, and by digest the proxy scores of all that it trained for the whole budget."""
+    """Returns the best cells of the search, and by digest the proxy scores of all that it trained for the whole
+    budget."""
     name, instead = job.service.study_name, "or pass --fidelity_top_k=0 for the sub-sets of ASPP alone."
     try:
         persistently(lambda: storage.get_study_id_from_name(name))

@@ -74,11 +74,11 @@ class FidelityTasks:
         return Task(_key(kind, measured.cell.digest(), seed), attributes)
 
     def open_tasks(self) -> list[Task]:
-        """Those that nobody does, by what the ledger has read."""
+        """Returns those that nobody does, by what the ledger has read."""
         return [task for task in self.tasks if self.ledger.is_open(task.key)]
 
     def is_done(self) -> bool:
-        """Whether all have results or are given up."""
+        """Returns whether all have results or are given up."""
         return all(task.key in self.ledger.finished or self.ledger.is_given_up(task.key) for task in self.tasks)
 
     def perform(self, lease: Lease, trainings: Trainings) -> Outcome:
@@ -92,7 +92,7 @@ class FidelityTasks:
         return Outcome([real.miou], dataclasses.asdict(real))
 
     def proxies(self, cell: Cell) -> tuple[ProxyScore, ...] | None:
-        """The scores of all seeds in turn; None unless there are all."""
+        """Returns the scores of all seeds in turn; None unless there are all."""
         scores = []
         for seed in self._seeds:
             key = _key(PROXY, cell.digest(), seed)
@@ -103,7 +103,7 @@ class FidelityTasks:
         return tuple(scores) if len(scores) == len(self._seeds) else None
 
     def reals(self, cell: Cell) -> tuple[RealScore, ...] | None:
-        """The scores of all seeds in turn; None unless there are all."""
+        """Returns the scores of all seeds in turn; None unless there are all."""
         scores = []
         for seed in self._seeds:
             key = _key(REAL, cell.digest(), seed)

@@ -18,7 +18,7 @@ PANEL = (2.7, 2.1)  # inches
 
 
 def proxy_figure(result: FidelityResult) -> bytes:
-    """The proxy's score against the real one; bars span the seeds, and the extremes have their names. PNG."""
+    """Returns the proxy's score against the real one; bars span the seeds, and the extremes have their names. PNG."""
     figure, axes = new_figure(SIZE[1] * 1.15)
     for row in result.rows if result.config.fidelity_seeds > 1 else ():
         proxies, reals = ([score.miou for score in scores] for scores in (row.proxies, row.reals))
@@ -34,7 +34,7 @@ def proxy_figure(result: FidelityResult) -> bytes:
 
 
 def predictors_figure(result: FidelityResult, analyses: Sequence[Analysis]) -> bytes:
-    """A panel a predictor, with Spearman's rho of each group in its colour. PNG."""
+    """Returns a panel a predictor, with Spearman's rho of each group in its colour. PNG."""
     shown = predictors(result.rows)
     lines = -(-len(shown) // COLUMNS)
     figure = Figure(figsize=(PANEL[0] * COLUMNS, PANEL[1] * lines), layout="constrained")

@@ -156,7 +156,7 @@ def write_rows(folder: pathlib.Path, result: FidelityResult) -> None:
 
 
 def read_fidelity(workdir: pathlib.Path) -> FidelityResult | None:
-    """The measurement in the workdir of a search; None if there is none."""
+    """Returns the measurement in the workdir of a search; None if there is none."""
     path = workdir / FOLDER / RESULTS_FILE
     return FidelityResult.from_json(read_json(path, "fidelity measurement")) if path.exists() else None
 

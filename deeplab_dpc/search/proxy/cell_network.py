@@ -62,7 +62,7 @@ class CellNetwork:
     def __call__(
         self, weights: Any, wiring: Tensors, features: Any, statistics: Any = None, seed: Any = None
     ) -> tuple[Any, Any]:
-        """The logits, and the statistics of the batch.
+        """Returns the logits, and the statistics of the batch.
 
         Args:
           weights: as initial_weights gives them.
@@ -98,7 +98,7 @@ class CellNetwork:
     def _branch(
         self, i: int, weights: Tensors, wiring: Tensors, features: Any, outputs: Sequence[Any], known: Tensors | None
     ) -> tuple[Any, Tensors]:
-        """The output [batch, h, w, filters] of branch i, and its statistics."""
+        """Returns the output [batch, h, w, filters] of branch i, and its statistics."""
         batch, height, width, _ = features.shape
         initial = self.initial_statistics
 
@@ -119,7 +119,8 @@ class CellNetwork:
     def _chosen(
         self, i: int, operations: Sequence[Callable[..., Any]], wiring: Tensors, features: Any, outputs: Sequence[Any]
     ) -> Any:
-        """The result of branch i: one of the operations, by its kind, on the features or on an earlier output."""
+        """Returns the result of branch i: one of the operations, by its kind, on the features or on an earlier
+        output."""
         absent, *others = operations
         kind = wiring["kind"]
         cases: list[Callable[[], Any]] = [absent, *(functools.partial(operation, features) for operation in others)]
@@ -132,7 +133,7 @@ class CellNetwork:
         return kernels.switch(kind, cases)
 
     def _projected(self, x: Any, kernel: Any, kind: Any, seed: Any) -> Any:
-        """The part of the projection that reads one branch, summed up in float32."""
+        """Returns the part of the projection that reads one branch, summed up in float32."""
 
         def absent() -> Any:
             return ops.zeros(x.shape, "float32")

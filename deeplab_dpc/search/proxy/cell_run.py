@@ -57,7 +57,7 @@ class CellRun:
         return math.fsum(steps * loss for steps, loss in self.rows)
 
     def last_loss(self, steps: int) -> float:
-        """The mean training loss over the last steps, so many of them or up to a row more."""
+        """Returns the mean training loss over the last steps, so many of them or up to a row more."""
         total, count = 0.0, 0
         for number, loss in reversed(self.rows):
             if count >= steps:

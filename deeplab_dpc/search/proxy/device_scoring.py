@@ -45,7 +45,7 @@ def confusion(logits: Tensor, labels: Tensor, num_classes: int, ignore_label: in
     factor = max(height - 1, 1) // max(h - 1, 1)
 
     def cells(classes: Tensor, labels: Tensor) -> Tensor:
-        """The places of pixels in the flattened matrix, or its size for those that are not counted."""
+        """Returns the places of pixels in the flattened matrix, or its size for those that are not counted."""
         labels = ops.cast(labels, "int32")
         return ops.where(labels == ignore_label, num_classes**2, labels * num_classes + classes)
 

@@ -76,12 +76,13 @@ class Rung:
 
 
 def diverged_rung(steps: int) -> Rung:
-    """A training whose loss was no longer finite after so many steps: no network came of it, so its mIOU is 0."""
+    """Returns a training whose loss was no longer finite after so many steps: no network came of it, so its mIOU is
+    0."""
     return Rung(steps, 0.0, math.inf, math.inf)
 
 
 def climb(budgets: Sequence[int], train: Callable[[int], Rung], keep_going: KeepGoing | None = None) -> ProxyScore:
-    """The score of a cell that is trained on one rung after another until it is stopped, diverges or is done.
+    """Returns the score of a cell that is trained on one rung after another until it is stopped, diverges or is done.
 
     Args:
       budgets: steps of each rung, rising.

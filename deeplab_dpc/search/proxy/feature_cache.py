@@ -72,7 +72,7 @@ class FeatureCache:
         return self.fingerprint["backbone"]["output_stride"]
 
     def split(self, name: str) -> CachedSplit:
-        """The split of that name.
+        """Returns the split of that name.
 
         Raises:
           UserError: if the cache does not have it.
@@ -83,7 +83,7 @@ class FeatureCache:
 
 
 def digest(fingerprint: dict[str, Any]) -> str:
-    """A short name for a fingerprint."""
+    """Returns a short name for a fingerprint."""
     return hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -256,7 +256,7 @@ def _half(features: Any, batch: list[dict[str, Any]]) -> np.ndarray:
 
 
 def _open_rows(path: pathlib.Path, dtype: str, shape: tuple[int, ...], done: int) -> np.memmap:
-    """The array file, made at its full size so that a full disk is an error here and not a crash later."""
+    """Returns the array file, made at its full size so that a full disk is an error here and not a crash later."""
     if done == 0:
         rows = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
         if hasattr(os, "posix_fallocate"):

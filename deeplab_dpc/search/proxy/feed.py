@@ -71,7 +71,7 @@ class BatchOrder:
         self._waiting = np.zeros(0, "int32")
 
     def take(self, batches: int) -> np.ndarray:
-        """The rows of the next batches, int32 [batches, batch_size], sorted within each."""
+        """Returns the rows of the next batches, int32 [batches, batch_size], sorted within each."""
         wanted = batches * self._batch_size
         passes = math.ceil((wanted - len(self._waiting)) / self._count)
         drawn = [self._one_pass() for _ in range(passes)]
@@ -139,7 +139,7 @@ class Feed:
             self.window_steps = min(window_steps, max(WINDOW_BYTES // (image_bytes * batch_size), 1))
 
     def windows(self, steps: int) -> Iterator[Window]:
-        """The windows of the first `steps` steps of the order.
+        """Returns the windows of the first `steps` steps of the order.
 
         Of a streamed feed two are in memory: the one given, until the next is asked for, and the next; more where the
         caller asks before its device is done with the one given. Closing the iterator ends its thread; what the thread
@@ -160,7 +160,9 @@ class Feed:
                 yield window
 
     def _read(self, rows: np.ndarray) -> Window:
-        """A window of the images of `rows` alone; its tensors have the size that the most different images need."""
+        """Returns a window of the images of `rows` alone; its tensors have the size that the most different images
+        need.
+        """
         images, places = np.unique(rows, return_inverse=True)
         size = min(self._count, self.window_steps * self._batch_size)
         chosen = {}
@@ -178,7 +180,7 @@ class Feed:
 
 
 def fits(arrays: Mapping[str, np.ndarray], dtypes: Mapping[str, str]) -> bool:
-    """Whether arrays are to be on the device as a whole.
+    """Returns whether arrays are to be on the device as a whole.
 
     On an accelerator, if they take no more than ACCELERATOR_SHARE of its free memory. On a CPU, if they take no more
     than CPU_SHARE of the machine's, and what cannot be shared, because it has another dtype there or is not aligned,
@@ -198,5 +200,5 @@ def fits(arrays: Mapping[str, np.ndarray], dtypes: Mapping[str, str]) -> bool:
 
 
 def _is_shared(array: np.ndarray, dtype: str) -> bool:
-    """Whether a CPU's tensor can have the memory of the array; the .npy files of a cache are aligned."""
+    """Returns whether a CPU's tensor can have the memory of the array; the .npy files of a cache are aligned."""
     return str(array.dtype) == dtype and array.flags.c_contiguous and array.ctypes.data % kernels.ALIGNMENT == 0

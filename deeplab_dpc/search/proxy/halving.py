@@ -26,7 +26,7 @@ class HalvingRule:
         self._factor = config.halving_factor
 
     def keep_going(self, known: Iterable[ProxyScore], rung: int, miou: float) -> bool:
-        """Whether fewer than 1 / eta of the known cells that were scored on this rung are better.
+        """Returns whether fewer than 1 / eta of the known cells that were scored on this rung are better.
 
         With fewer than eta such cells there is no best 1 / eta of them, and the candidate climbs. Cells that are as
         good as it are not better. Warm starts are among the known, but are never stopped: they are not to be asked for.

@@ -7,7 +7,7 @@ import jax
 
 
 def compiled(function: Callable[..., Any], reused: tuple[int, ...] = ()) -> Callable[..., Any]:
-    """The function, compiled for each shape of its arguments.
+    """Returns the function, compiled for each shape of its arguments.
 
     Args:
       function: of tensors.
@@ -17,7 +17,7 @@ def compiled(function: Callable[..., Any], reused: tuple[int, ...] = ()) -> Call
 
 
 def subprogram(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function for use in compiled ones: traced once for all calls with arguments of equal shapes."""
+    """Returns the function for use in compiled ones: traced once for all calls with arguments of equal shapes."""
     return jax.jit(function)
 
 

@@ -10,7 +10,7 @@ from deeplab_dpc.search.proxy.training_step import TrainingStep
 
 
 def training_loop(step: TrainingStep) -> Any:
-    """A function that takes some steps; see `run` in it."""
+    """Returns a function that takes some steps; see `run` in it."""
 
     def run(
         state: Tensors,
@@ -23,7 +23,7 @@ def training_loop(step: TrainingStep) -> Any:
         first: Any,
         count: Any,
     ) -> tuple[Tensors, Any]:
-        """The state after some of the steps, and their losses float32 [steps]; those of the others are 0.
+        """Returns the state after some of the steps, and their losses float32 [steps]; those of the others are 0.
 
         Args:
           state: before them; its memory is used again.

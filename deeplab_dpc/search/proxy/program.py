@@ -45,7 +45,7 @@ class ProxyLoss:
     label_weights: tuple[float, ...]
 
     def separated(self) -> SeparatedLoss:
-        """Where there are nodes."""
+        """Returns where there are nodes."""
         sizes = self.feature_size, self.label_size
         return SeparatedLoss(*sizes, self.num_classes, self.ignore_label, self.nodes, self.label_weights)
 
@@ -80,7 +80,7 @@ class Program:
 
 @functools.lru_cache(maxsize=KEPT_PROGRAMS)
 def program(network: CellNetwork, loss: ProxyLoss) -> Program:
-    """The program, which is compiled when it is first called."""
+    """Returns the program, which is compiled when it is first called."""
 
     def score(weights: Any, statistics: Any, wiring: Tensors, features: Any, labels: Any) -> tuple[Any, Any]:
         logits, _ = network(weights, wiring, features, statistics)

@@ -129,7 +129,7 @@ class ProxyEvaluator:
             done += window.steps
 
     def _program(self, cell: Cell) -> Program:
-        """The compiled program; another one where the cell does not fit those before."""
+        """Returns the compiled program; another one where the cell does not fit those before."""
         self._capacity = self._capacity.including(cell)
         network = CellNetwork(
             channels=self.train_split.features.shape[-1],
@@ -187,5 +187,5 @@ class _Pace:
         return seconds / steps
 
     def count(self) -> int:
-        """Steps that a call should have."""
+        """Returns steps that a call should have."""
         return max(1, int(CALL_SECONDS / self.step_seconds)) if self.step_seconds else 1

@@ -15,7 +15,7 @@ from deeplab_dpc.search.scored import ProxyScore
 def score_cells(
     cache: FeatureCache, config: SearchConfig, names: Sequence[str], num_seeds: int = 1, train_split: str = "train"
 ) -> dict[str, list[ProxyScore]]:
-    """The scores of each cell, by its name or file, one for each of the seeds config.seed, config.seed + 1, ...
+    """Returns the scores of each cell, by its name or file, one for each of the seeds config.seed, config.seed + 1, ...
 
     Raises:
       UserError: if one is neither a cell that ships nor a file of a cell.

@@ -34,7 +34,7 @@ NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def cached_targets(split_path: str | pathlib.Path, labels: np.ndarray, loss: SeparatedLoss) -> Targets:
-    """The targets of a split, memory-mapped; computed here if they are not there yet.
+    """Returns the targets of a split, memory-mapped; computed here if they are not there yet.
 
     Args:
       split_path: directory of the split in its feature cache.
@@ -99,7 +99,9 @@ def _in_memory(labels: np.ndarray, loss: SeparatedLoss) -> Targets:
 
 
 def _computed(labels: np.ndarray, loss: SeparatedLoss) -> Iterator[tuple[slice, Targets]]:
-    """The targets of some images after another, so that memory does not grow; progress is shown where it takes long."""
+    """Returns the targets of some images after another, so that memory does not grow; progress is shown where it takes
+    long.
+    """
     slices = [slice(first, first + SLICE) for first in range(0, len(labels), SLICE)]
     start = time.monotonic()
     for rows in slices[:1]:

@@ -7,7 +7,8 @@ import tensorflow as tf
 
 
 def compiled(function: Callable[..., Any], reused: tuple[int, ...] = ()) -> Callable[..., Any]:
-    """The function as a graph, traced once for each shape; XLA is asked for where it helps only (kernels.fused).
+    """Returns the function as a graph, traced once for each shape; XLA is asked for where it helps only
+    (kernels.fused).
 
     Args:
       function: of tensors.
@@ -18,7 +19,9 @@ def compiled(function: Callable[..., Any], reused: tuple[int, ...] = ()) -> Call
 
 
 def subprogram(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function for use in compiled ones: traced and optimised once for all calls with arguments of equal shapes."""
+    """Returns the function for use in compiled ones: traced and optimised once for all calls with arguments of equal
+    shapes.
+    """
     return tf.function(function, autograph=False, experimental_attributes={"_noinline": True})
 
 

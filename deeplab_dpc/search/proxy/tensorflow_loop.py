@@ -9,7 +9,7 @@ from deeplab_dpc.search.proxy.training_step import TrainingStep
 
 
 def training_loop(step: TrainingStep) -> Any:
-    """A function that takes some steps; for its arguments see jax_loop.py."""
+    """Returns a function that takes some steps; for its arguments see jax_loop.py."""
 
     def run(
         state: Tensors,

@@ -34,7 +34,7 @@ class TrainingStep:
     loss: Callable[[Tensors, Any], Any]
 
     def losses(self, weights: Any, wiring: Tensors, batch: Tensors, seed: Any) -> tuple[Any, Any]:
-        """The loss with weight decay, and the batch's statistics.
+        """Returns the loss with weight decay, and the batch's statistics.
 
         Args:
           weights, wiring: see CellNetwork.
@@ -50,7 +50,7 @@ class TrainingStep:
         ), statistics
 
     def updated(self, state: Tensors, gradients: Any, statistics: Any, rate: Any, decay: Any) -> Tensors:
-        """The state {weights, statistics, accumulators} after a step.
+        """Returns the state {weights, statistics, accumulators} after a step.
 
         Args:
           state: before it.

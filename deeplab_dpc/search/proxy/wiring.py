@@ -39,7 +39,7 @@ def kind_of(kind: type[Operation]) -> int:
 
 
 def wire(cell: Cell, capacity: Capacity, size: tuple[int, int], output_stride: int) -> dict[str, np.ndarray]:
-    """The arrays of a cell, a row a branch; rows that are left over are ABSENT.
+    """Returns the arrays of a cell, a row a branch; rows that are left over are ABSENT.
 
     Args:
       cell: that fits the capacity.
@@ -72,5 +72,5 @@ def wire(cell: Cell, capacity: Capacity, size: tuple[int, int], output_stride: i
 
 
 def row(wiring: dict[str, Any], branch: int) -> dict[str, Any]:
-    """The entries of one branch."""
+    """Returns the entries of one branch."""
     return {name: values[branch] for name, values in wiring.items()}

@@ -73,7 +73,7 @@ def agreement(population: Population) -> ReportSection | None:
 
 
 def scatter(signal: Signal) -> Figure:
-    """One point a cell."""
+    """Returns one point a cell."""
     figure, axes = style.new_figure()
     style.points(axes, signal.x, signal.y, style.point_size(len(signal.x)), style.BLUE)
     axes.set(xlabel=signal.name, ylabel=signal.against)
@@ -129,7 +129,7 @@ def _correlations(signals: list[Signal]) -> Table:
 
 
 def _ranking(population: Population, reranked: list[Standing]) -> Table:
-    """The final ranking; warm starts have no rank by proxy among the candidates."""
+    """Returns the final ranking; warm starts have no rank by proxy among the candidates."""
     ranks = {scored.cell: rank for scored, rank in zip(population.candidates, population.ranks, strict=True)}
     rows = []
     for place, item in enumerate(reranked, start=1):

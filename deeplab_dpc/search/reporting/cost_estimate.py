@@ -34,7 +34,7 @@ def cost(population: Population) -> ReportSection | None:
 
 
 def seconds_by_candidate(population: Population) -> Figure:
-    """Seconds against multiply-adds, by budget."""
+    """Returns seconds against multiply-adds, by budget."""
     figure, axes = style.new_figure()
     reached = np.array([scored.score.steps for scored in population.candidates])
     for index, steps in enumerate(np.unique(reached)):

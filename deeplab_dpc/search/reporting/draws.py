@@ -36,7 +36,7 @@ def draws(population: Population) -> ReportSection | None:
 
 
 def distributions(population: Population) -> Figure:
-    """A histogram for each draw, as shares of its candidates."""
+    """Returns a histogram for each draw, as shares of its candidates."""
     figure, axes = style.new_figure()
     values = population.common_miou
     edges = np.histogram_bin_edges(values, num_bins(len(values)))
@@ -53,7 +53,7 @@ def distributions(population: Population) -> Figure:
 
 
 def means(population: Population) -> Figure:
-    """The mean of each draw with its interval."""
+    """Returns the mean of each draw with its interval."""
     kinds = population.draw_kinds
     figure, axes = style.new_figure(1.6 + 0.5 * len(kinds))
     for index, kind in enumerate(kinds):
@@ -90,7 +90,7 @@ def _table(population: Population) -> Table:
 
 
 def _difference(population: Population, kind: str) -> str:
-    """What the means say of a draw beside uniform ones."""
+    """Returns what the means say of a draw beside uniform ones."""
     values = population.common_miou[population.draws == kind]
     others = population.common_miou[population.draws == UNIFORM]
     difference = values.mean() - others.mean()

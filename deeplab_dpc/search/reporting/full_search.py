@@ -54,7 +54,7 @@ def full_search(population: Population) -> ReportSection | None:
 
 
 def notes(model: CostModel) -> list[str]:
-    """What is to be known of the figures, a sentence or two each."""
+    """Returns what is to be known of the figures, a sentence or two each."""
     plan = paper_plan(HALVING_RUNGS)
     rungs = ", ".join(f"{steps:,}" for steps in plan.rung_steps)
     fewer = PAPER_STEPS / plan.steps_of_candidate
@@ -69,7 +69,7 @@ def notes(model: CostModel) -> list[str]:
 
 
 def holds_for(batch_size: int, feature_shape: Sequence[int]) -> str:
-    """Where the figures hold."""
+    """Returns where the figures hold."""
     return (
         f"This holds for batches of {batch_size} and features of {_sides(feature_shape)} with their labels; another "
         "batch or size costs otherwise (the paper's: 8, 49 x 49 x 320, labels of 769 x 769)."
@@ -90,7 +90,7 @@ def projection_table(model: CostModel, plans: Sequence[tuple[str, Plan]] = ()) -
 
 
 def measured_table(model: CostModel) -> Table:
-    """What a step took each worker, and the overhead of a rung."""
+    """Returns what a step took each worker, and the overhead of a rung."""
     rows = []
     for name, cells in model.by_worker.items():
         step = np.array([1000 * cell.step_seconds for cell in cells])

@@ -38,7 +38,7 @@ def write_page(
 
 
 def slug(title: str) -> str:
-    """A title as part of a file's name: what good cells use -> what_good_cells_use."""
+    """Returns a title as part of a file's name: what good cells use -> what_good_cells_use."""
     return re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")
 
 

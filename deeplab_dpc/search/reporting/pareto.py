@@ -42,7 +42,7 @@ def pareto(population: Population) -> ReportSection | None:
 
 
 def front_figure(population: Population, front: np.ndarray) -> Figure:
-    """All candidates, the front as steps, and the warm starts."""
+    """Returns all candidates, the front as steps, and the warm starts."""
     figure, axes = style.new_figure()
     cost = population.multiply_adds / 1e9
     size = style.point_size(int(np.isfinite(population.miou).sum()))

@@ -69,7 +69,7 @@ class Population:
         return self.budgets[-1] if self.budgets else 0
 
     def miou_at(self, steps: int) -> np.ndarray:
-        """The proxy scores after so many steps, float64; nan where a candidate was not scored then."""
+        """Returns the proxy scores after so many steps, float64; nan where a candidate was not scored then."""
         return np.array([score_at(scored, steps) for scored in self.candidates], dtype=np.float64)
 
     @functools.cached_property
@@ -111,20 +111,20 @@ class Population:
         return sorted(set(self.draws.tolist()), key=lambda draw: (draw != "uniform", draw))
 
     def comparable_warm_starts(self) -> list[Scored]:
-        """The warm starts that were trained for as many steps as the candidates at most."""
+        """Returns the warm starts that were trained for as many steps as the candidates at most."""
         return [scored for scored in self.result.warm_starts if not len(self) or scored.score.steps == self.budget]
 
 
 def score_at(scored: Scored, steps: int) -> float:
-    """The proxy score of a cell after so many steps; nan if it was not scored then."""
+    """Returns the proxy score of a cell after so many steps; nan if it was not scored then."""
     return _scores(scored.score).get(steps, np.nan)
 
 
 def steps_taken(score: ProxyScore) -> int:
-    """The steps of all rungs, each of which trains from scratch."""
+    """Returns the steps of all rungs, each of which trains from scratch."""
     return sum(_scores(score))
 
 
 def _scores(score: ProxyScore) -> dict[int, float]:
-    """The mIOU by number of steps."""
+    """Returns the mIOU by number of steps."""
     return dict(score.rungs) | {score.steps: score.miou}

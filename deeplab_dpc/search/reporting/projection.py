@@ -45,7 +45,7 @@ class Plan:
 
     @classmethod
     def of(cls, config: SearchConfig) -> Self:
-        """All of a search."""
+        """Returns all of a search."""
         return cls(config.num_candidates, config.rung_steps, config.halving_factor, len(config.warm_starts))
 
     @property
@@ -70,7 +70,7 @@ class Plan:
 
 
 def paper_plan(halving_rungs: int = 1) -> Plan:
-    """The paper's 28,000 candidates of 30,000 steps, or the same with successive halving by 4."""
+    """Returns the paper's 28,000 candidates of 30,000 steps, or the same with successive halving by 4."""
     config = SearchConfig(
         num_candidates=PAPER_CANDIDATES, proxy_steps=PAPER_STEPS, halving_rungs=halving_rungs, halving_factor=4
     )
@@ -112,7 +112,7 @@ class CellCost:
 
     @classmethod
     def of(cls, scored: Scored) -> Self:
-        """The last rung's step stands for those of all."""
+        """Returns the last rung's step stands for those of all."""
         score = scored.score
         rungs = score.rungs or ((score.steps, score.miou),)
         beside = score.seconds - score.step_seconds * sum(steps for steps, _ in rungs)
@@ -181,12 +181,12 @@ class CostModel:
 
 
 def tenths(values: np.ndarray) -> tuple[float, float]:
-    """The 10th and the 90th percentile, each a value; of ten values or fewer the extremes."""
+    """Returns the 10th and the 90th percentile, each a value; of ten values or fewer the extremes."""
     return float(np.percentile(values, 10, method="lower")), float(np.percentile(values, 90, method="higher"))
 
 
 def is_timed(score: ProxyScore) -> bool:
-    """Whether it is known what a step took."""
+    """Returns whether it is known what a step took."""
     return score.step_seconds > 0.0
 
 

@@ -32,7 +32,7 @@ def scores(population: Population) -> ReportSection | None:
 
 
 def distribution(population: Population) -> Figure:
-    """A histogram of the scores with the warm starts marked."""
+    """Returns a histogram of the scores with the warm starts marked."""
     figure, axes = style.new_figure()
     values = population.miou[np.isfinite(population.miou)]
     axes.hist(values, bins=num_bins(len(values)), color=style.SKY, edgecolor="white", linewidth=0.5)
@@ -43,7 +43,7 @@ def distribution(population: Population) -> Figure:
 
 
 def over_trials(population: Population) -> Figure:
-    """Every score by its number, coloured by draw, with the best so far."""
+    """Returns every score by its number, coloured by draw, with the best so far."""
     figure, axes = style.new_figure()
     numbers = np.arange(1, len(population) + 1)
     for index, draw in enumerate(population.draw_kinds):
@@ -61,7 +61,7 @@ def over_trials(population: Population) -> Figure:
 
 
 def over_hours(population: Population) -> Figure:
-    """The best so far by the device time spent until then."""
+    """Returns the best so far by the device time spent until then."""
     figure, axes = style.new_figure()
     order = finishing_order(population)
     before = sum(scored.score.seconds for scored in population.result.warm_starts)
@@ -77,12 +77,14 @@ def over_hours(population: Population) -> Figure:
 
 
 def best_so_far(values: np.ndarray) -> np.ndarray:
-    """The largest of the values up to each; nan until there is one."""
+    """Returns the largest of the values up to each; nan until there is one."""
     return np.fmax.accumulate(values)
 
 
 def finishing_order(population: Population) -> np.ndarray:
-    """The places of the candidates in the order they were finished; in that of the draws if times are not known."""
+    """Returns the places of the candidates in the order they were finished; in that of the draws if times are not
+    known.
+    """
     finished = np.array([scored.finished for scored in population.candidates])
     return np.argsort(finished, kind="stable") if finished.all() else np.arange(len(population))
 

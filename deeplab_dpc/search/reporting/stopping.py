@@ -45,7 +45,7 @@ def stopping(population: Population) -> ReportSection | None:
 
 
 def rung_distributions(population: Population) -> Figure:
-    """A histogram for each budget, as shares of the candidates scored at it."""
+    """Returns a histogram for each budget, as shares of the candidates scored at it."""
     figure, axes = style.new_figure()
     values = [_known(population.miou_at(steps)) for steps in population.budgets]
     edges = np.histogram_bin_edges(np.concatenate(values), num_bins(len(population)))
@@ -60,7 +60,7 @@ def rung_distributions(population: Population) -> Figure:
 
 
 def rung_scatter(population: Population, steps: int) -> Figure:
-    """The score after so many steps against that after the most."""
+    """Returns the score after so many steps against that after the most."""
     figure, axes = style.new_figure()
     size = 2 * style.point_size(int(np.isfinite(population.miou).sum()))
     style.points(axes, population.miou_at(steps), population.miou, size, style.BLUE)
@@ -88,7 +88,7 @@ def _table(population: Population) -> Table:
 
 
 def _place_of_best(scores: np.ndarray, population: Population) -> str:
-    """The rank at some budget of the candidate that is best at the last."""
+    """Returns the rank at some budget of the candidate that is best at the last."""
     own = scores[population.order[0]]
     return words.NONE if np.isnan(own) else f"{int((scores > own).sum()) + 1:,}"
 

@@ -25,7 +25,7 @@ LINES = ("--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
 
 
 def new_figure(height: float = SIZE[1]) -> tuple[Figure, Axes]:
-    """A figure with one pair of axes, without the lines at the top and at the right."""
+    """Returns a figure with one pair of axes, without the lines at the top and at the right."""
     figure = Figure(figsize=(SIZE[0], height), layout="constrained")
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)
@@ -33,7 +33,7 @@ def new_figure(height: float = SIZE[1]) -> tuple[Figure, Axes]:
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as a PNG file, the same bytes for the same figure."""
+    """Returns the figure as a PNG file, the same bytes for the same figure."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=DPI, facecolor="white", metadata={"Software": None})
     return stream.getvalue()
@@ -45,7 +45,7 @@ def series(index: int) -> tuple[str, str]:
 
 
 def point_size(count: int) -> float:
-    """The area in square points of a mark among so many."""
+    """Returns the area in square points of a mark among so many."""
     return 28 if count < 100 else 12 if count < 2000 else 4
 
 

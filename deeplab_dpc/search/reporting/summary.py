@@ -53,7 +53,7 @@ def _beside_warm_starts(population: Population) -> list[str]:
 
 
 def _limits(population: Population) -> str:
-    """What the figures cannot show, in plain words."""
+    """Returns what the figures cannot show, in plain words."""
     config = population.result.config
     size = _space(config).size
     share = f"{len(population):,} of the space's {words.large(size)} cells"

@@ -80,7 +80,7 @@ def usage(population: Population) -> ReportSection | None:
 
 
 def heat_map(counts: PairCounts, what: str) -> Figure:
-    """The ratio of each pair; `what` is 'rate' or 'grid'."""
+    """Returns the ratio of each pair; `what` is 'rate' or 'grid'."""
     from matplotlib import colormaps
     from matplotlib.colors import LogNorm
 
@@ -109,7 +109,7 @@ def heat_map(counts: PairCounts, what: str) -> Figure:
 def pair_counts(
     population: Population, kind: type[AtrousConv] | type[PyramidPooling], values: Sequence[int]
 ) -> PairCounts:
-    """Counts of the rates of atrous convolutions, or the grids of poolings."""
+    """Returns counts of the rates of atrous convolutions, or the grids of poolings."""
     places = {value: place for place, value in enumerate(sorted(values))}
     counts = np.zeros((2, len(places), len(places)))
     for scored, is_top in zip(population.candidates, population.is_top, strict=True):
@@ -121,12 +121,12 @@ def pair_counts(
 
 
 def branch_share(test: Callable[[Branch], bool], cell: Cell) -> float:
-    """The share of a cell's branches that pass a test."""
+    """Returns the share of a cell's branches that pass a test."""
     return sum(map(test, cell.branches)) / len(cell.branches)
 
 
 def depth(cell: Cell) -> int:
-    """How many branches the longest chain from the backbone has."""
+    """Returns how many branches the longest chain from the backbone has."""
     depths: list[int] = []
     for branch in cell.branches:
         depths.append(1 if branch.input == BACKBONE else depths[branch.input] + 1)
@@ -164,7 +164,7 @@ _OPERATION = {AtrousConv: "atrous", PyramidPooling: "pooling"}
 
 
 def _table(population: Population) -> Table:
-    """The share of each feature among all and among the best, and, for what chains of branches, of cells."""
+    """Returns the share of each feature among all and among the best, and, for what chains of branches, of cells."""
     cells = [scored.cell for scored in population.candidates]
     features = {name: [branch_share(test, cell) for cell in cells] for name, test in _branch_tests().items()}
     depths = [depth(cell) for cell in cells]

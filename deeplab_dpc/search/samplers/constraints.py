@@ -34,7 +34,7 @@ class Constraints:
 
     @classmethod
     def from_config(cls, config: SearchConfig, feature_shape: tuple[int, int, int], output_stride: int) -> Self:
-        """The constraints of a search.
+        """Returns the constraints of a search.
 
         Raises:
           UserError: if no cell of the search's space can be within them.
@@ -51,7 +51,7 @@ class Constraints:
         return constraints
 
     def admits(self, cell: Cell) -> bool:
-        """Whether the cell is within all limits."""
+        """Returns whether the cell is within all limits."""
         return self._admits_cost(cell) and self._admits_receptive_field(cell)
 
     def _admits_cost(self, cell: Cell) -> bool:
@@ -102,7 +102,7 @@ def _size(feature_shape: tuple[int, int, int]) -> str:
 
 
 def _least(space: SearchSpace, feature_shape: tuple[int, int, int], quantity: str) -> int:
-    """The least parameters or multiply_adds that a cell of the space has: costs of branches add."""
+    """Returns the least parameters or multiply_adds that a cell of the space has: costs of branches add."""
 
     def cost(cell: Cell, include_projection: bool = True) -> int:
         return getattr(cell_cost(cell, *feature_shape, include_projection=include_projection), quantity)
@@ -117,7 +117,7 @@ def _least(space: SearchSpace, feature_shape: tuple[int, int, int], quantity: st
 
 
 def _widest(space: SearchSpace, feature_shape: tuple[int, int, int], output_stride: int) -> int:
-    """The largest smaller side of a receptive field in the space: a chain of what adds most to both sides.
+    """Returns the largest smaller side of a receptive field in the space: a chain of what adds most to both sides.
 
     Operations have all pairs of rates and grids, so that the best for either axis is the best for both.
     """

@@ -34,7 +34,7 @@ class RegularisedEvolution:
 
     @classmethod
     def from_config(cls, config: SearchConfig, space: SearchSpace, multiply_adds: Callable[[Cell], int]) -> Self:
-        """The sampler of a search's configuration."""
+        """Returns the sampler of a search's configuration."""
         return cls(space, config.population_size, config.tournament_size)
 
     def observe(self, number: int, cell: Cell, score: ProxyScore) -> None:

@@ -41,7 +41,7 @@ class Exhaustive:
 
     @classmethod
     def from_config(cls, config: SearchConfig, space: SearchSpace, multiply_adds: Callable[[Cell], int]) -> Self:
-        """The sampler of a search's configuration."""
+        """Returns the sampler of a search's configuration."""
         return cls(space)
 
     def observe(self, number: int, cell: Cell, score: ProxyScore) -> None:
@@ -61,7 +61,7 @@ class Exhaustive:
 
 
 def canonical_cells(space: SearchSpace) -> Iterator[Cell]:
-    """The cells of the space that are their own canonical form, in the order of their encodings."""
+    """Returns the cells of the space that are their own canonical form, in the order of their encodings."""
     operations = range(len(space.operations))
     choices = itertools.chain.from_iterable((range(branch + 1), operations) for branch in range(space.num_branches))
     cells = (space.decode(codes) for codes in itertools.product(*choices))
@@ -69,7 +69,7 @@ def canonical_cells(space: SearchSpace) -> Iterator[Cell]:
 
 
 def num_distinct_cells(space: SearchSpace) -> int:
-    """How many canonical forms the cells of the space have, however large it is.
+    """Returns how many canonical forms the cells of the space have, however large it is.
 
     Branches are the trees of a forest under the backbone, whose order is free, and poolings of what is constant along
     an axis are alike (Cell.canonical). So the forests of n branches are counted by how many of their trees

@@ -11,7 +11,7 @@ from deeplab_dpc.search.samplers.strategy import Strategy
 
 
 def make_strategy(config: SearchConfig, space: SearchSpace, multiply_adds: Callable[[Cell], int]) -> Strategy:
-    """A new strategy that has seen nothing.
+    """Returns a new strategy that has seen nothing.
 
     Args:
       config: of the search.

@@ -65,7 +65,7 @@ class NSGA2:
 
     @classmethod
     def from_config(cls, config: SearchConfig, space: SearchSpace, multiply_adds: Callable[[Cell], int]) -> Self:
-        """The sampler of a search's configuration."""
+        """Returns the sampler of a search's configuration."""
         return cls(space, multiply_adds, config.population_size, config.proxy_steps)
 
     def observe(self, number: int, cell: Cell, score: ProxyScore) -> None:

@@ -24,13 +24,13 @@ VIEW = "observed cells"
 
 
 def memory_study(storage: InMemoryStorage, *directions: StudyDirection) -> optuna.Study:
-    """A new study, named VIEW, that only this process sees."""
+    """Returns a new study, named VIEW, that only this process sees."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # nobody asked for it to be announced
     return optuna.create_study(study_name=VIEW, storage=storage, directions=directions)
 
 
 def seed_of(rng: random.Random) -> int:
-    """A seed for numpy."""
+    """Returns a seed for numpy."""
     return rng.randrange(2**32)
 
 
@@ -56,7 +56,8 @@ class CellProposer:
     def draw(
         self, sampler: BaseSampler, study: optuna.Study, rng: random.Random, admits: Callable[[Cell], bool]
     ) -> Draw:
-        """The first admitted cell of the sampler's proposals, the neighbours of the last of them, and uniform draws.
+        """Returns the first admitted cell of the sampler's proposals, the neighbours of the last of them, and uniform
+        draws.
 
         Raises:
           SpaceExhaustedError: if there is none.

@@ -23,7 +23,7 @@ def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
 
 
 def params_of(space: SearchSpace, cell: Cell) -> dict[str, int]:
-    """The parameters of a cell.
+    """Returns the parameters of a cell.
 
     Raises:
       UserError: if `cell` is not in the space.
@@ -36,7 +36,7 @@ def params_of(space: SearchSpace, cell: Cell) -> dict[str, int]:
 
 
 def cell_of(space: SearchSpace, params: Mapping[str, Any]) -> Cell:
-    """The cell of these parameters; others, such as those of another use of the trial, are not looked at."""
+    """Returns the cell of these parameters; others, such as those of another use of the trial, are not looked at."""
     return space.decode(
         [params[f"{kind}_{branch}"] for branch in range(space.num_branches) for kind in ("input", "operation")]
     )

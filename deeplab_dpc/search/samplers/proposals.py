@@ -14,7 +14,7 @@ MAX_UNIFORM_ATTEMPTS = 20_000
 
 
 def draw_uniformly(space: SearchSpace, rng: random.Random, admits: Callable[[Cell], bool]) -> Draw:
-    """A cell drawn uniformly from those that are admitted.
+    """Returns a cell drawn uniformly from those that are admitted.
 
     Raises:
       SpaceExhaustedError: if none was found.
@@ -29,7 +29,7 @@ def draw_uniformly(space: SearchSpace, rng: random.Random, admits: Callable[[Cel
 def admitted_neighbour(
     space: SearchSpace, rng: random.Random, parent: Callable[[], Cell], admits: Callable[[Cell], bool]
 ) -> Cell | None:
-    """An admitted cell near one that `parent` gives anew for each attempt, or None if none was found.
+    """Returns an admitted cell near one that `parent` gives anew for each attempt, or None if none was found.
 
     One decision is changed nearly always; more only where everything near is known or outside the constraints.
     """

@@ -33,7 +33,7 @@ class RandomSearch:
 
     @classmethod
     def from_config(cls, config: SearchConfig, space: SearchSpace, multiply_adds: Callable[[Cell], int]) -> Self:
-        """The sampler of a search's configuration."""
+        """Returns the sampler of a search's configuration."""
         return cls(space, config.uniform_fraction, config.num_best)
 
     @classmethod

@@ -66,23 +66,24 @@ class DrawSequence:
         return self._finished
 
     def score(self, number: int) -> ProxyScore | None:
-        """The score of a cell that has one; None if it was given up."""
+        """Returns the score of a cell that has one; None if it was given up."""
         return self._scores[number]
 
     def visible(self, number: int) -> int:
-        """How many of the first cells are known by their scores when that one is drawn."""
+        """Returns how many of the first cells are known by their scores when that one is drawn."""
         return max(0, number - self._lookahead + 1)
 
     def limit(self, wanted: int) -> int:
-        """The number of cells, of those wanted, that the space has."""
+        """Returns the number of cells, of those wanted, that the space has."""
         return wanted if self._end is None else min(wanted, self._end)
 
     def drawable(self, wanted: int) -> range:
-        """The numbers from the first without score on that can be drawn now, of `wanted`; some may have scores."""
+        """Returns the numbers from the first without score on that can be drawn now, of `wanted`; some may have
+        scores."""
         return range(self._finished, min(self.limit(wanted), self._finished + self._lookahead))
 
     def cell(self, number: int) -> Draw | None:
-        """The cell of a number that is drawable or before those; None if the space has none left."""
+        """Returns the cell of a number that is drawable or before those; None if the space has none left."""
         while len(self._draws) <= number and self._end is None:
             self._draw_next()
         return self._draws[number] if number < len(self._draws) else None

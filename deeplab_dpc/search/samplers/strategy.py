@@ -56,7 +56,7 @@ class Strategy(Protocol):
 def first_admitted(
     propose: Callable[[int], Cell], admits: Callable[[Cell], bool], attempts: int = MAX_ATTEMPTS
 ) -> Cell | None:
-    """The first of so many proposals that is admitted; `propose` takes the number of the attempt."""
+    """Returns the first of so many proposals that is admitted; `propose` takes the number of the attempt."""
     for attempt in range(attempts):
         cell = propose(attempt)
         if admits(cell):
@@ -65,7 +65,7 @@ def first_admitted(
 
 
 def exhausted(space_size: int, attempts: int = MAX_ATTEMPTS) -> SpaceExhaustedError:
-    """What to say where no cell was admitted."""
+    """Returns what to say where no cell was admitted."""
     return SpaceExhaustedError(
         f"No new cell was found in {attempts} draws from a space of {space_size}: nearly all are tried, or few "
         "are within --max_params, --max_madds, --min_receptive_field and --max_receptive_field."

@@ -56,7 +56,7 @@ class TPE:
 
     @classmethod
     def from_config(cls, config: SearchConfig, space: SearchSpace, multiply_adds: Callable[[Cell], int]) -> Self:
-        """The sampler of a search's configuration."""
+        """Returns the sampler of a search's configuration."""
         return cls(space, config.proxy_steps)
 
     def observe(self, number: int, cell: Cell, score: ProxyScore) -> None:
@@ -71,7 +71,9 @@ class TPE:
         return self._proposer.draw(sampler, self._view(), rng, admits)
 
     def _view(self) -> optuna.Study:
-        """The study of what is shown, which depends on the observations alone and not on when it was last asked for."""
+        """Returns the study of what is shown, which depends on the observations alone and not on when it was last asked
+        for.
+        """
         first = max(0, len(self._observed) - RECENT) // RENEWED * RENEWED
         if self._storage is None or first != self._first:
             self._storage, self._first, self._shown = InMemoryStorage(), first, first

@@ -16,7 +16,7 @@ SHARED_MEMORY = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLO
 
 
 def share(index: int, count: int, cores: int, gpus: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
-    """The variables of one worker.
+    """Returns the variables of one worker.
 
     Args:
       index: of the worker, from 0.
@@ -35,12 +35,13 @@ def share(index: int, count: int, cores: int, gpus: Sequence[str], given: Mappin
 
 
 def num_cores() -> int:
-    """The cores that this process may use."""
+    """Returns the cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def visible_gpus(given: Mapping[str, str]) -> list[str]:
-    """The GPUs that the environment lets this process use, without opening one; none if there is no nvidia-smi."""
+    """Returns the GPUs that the environment lets this process use, without opening one; none if there is no
+    nvidia-smi."""
     if DEVICES_VARIABLE in given:
         return [name for name in given[DEVICES_VARIABLE].split(",") if name and name != "-1"]
     program = shutil.which("nvidia-smi")

@@ -102,7 +102,7 @@ class StudyView:
 
 
 def status_line(progress: Progress, whole: bool = True) -> str:
-    """The state in a line; not `whole` without what the live view shows elsewhere."""
+    """Returns the state in a line; not `whole` without what the live view shows elsewhere."""
     parts = [f"{progress.done:,} of {progress.total:,}"]
     if whole:
         parts[0] = f"{progress.stage}: {parts[0]}"
@@ -123,7 +123,7 @@ def status_line(progress: Progress, whole: bool = True) -> str:
 
 
 def worker_table(workers: tuple[WorkerState, ...]) -> Table:
-    """A row a worker."""
+    """Returns a row a worker."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for column, justify in (("worker", "left"), ("does", "left"), ("last sign of life", "right"), ("done", "right")):
         table.add_column(column, justify=justify, no_wrap=True)  # type: ignore[arg-type]
@@ -137,7 +137,7 @@ def worker_table(workers: tuple[WorkerState, ...]) -> Table:
 
 
 def result_line(attributes: Mapping[str, Any], result: Mapping[str, Any], complete: bool) -> str:
-    """A finished task in a line."""
+    """Returns a finished task in a line."""
     loss = f"loss {result['loss']:.4f}  " if result.get("loss") is not None else ""
     stopped = "" if complete else f"stopped after {result['steps']} steps  "
     return (
@@ -147,7 +147,7 @@ def result_line(attributes: Mapping[str, Any], result: Mapping[str, Any], comple
 
 
 def finished_line(trial: FrozenTrial) -> str:
-    """The same of a finished attempt, with its worker."""
+    """Returns the same of a finished attempt, with its worker."""
     line = result_line(trial.user_attrs, trial.user_attrs[RESULT], trial.state == TrialState.COMPLETE)
     return f"{line}  by {worker_of(trial)}"
 

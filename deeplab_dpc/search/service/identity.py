@@ -43,7 +43,7 @@ class Worker:
         return cls(**value)
 
     def is_gone(self) -> bool:
-        """Whether the process is known to have ended; False where that cannot be seen from here."""
+        """Returns whether the process is known to have ended; False where that cannot be seen from here."""
         if self.place is None or self.place != _place() or self.started is None:
             return False
         try:
@@ -57,7 +57,7 @@ class Worker:
 
 @functools.cache
 def _place() -> str | None:
-    """The boot and the namespace that pids count in (Linux)."""
+    """Returns the boot and the namespace that pids count in (Linux)."""
     try:
         boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"

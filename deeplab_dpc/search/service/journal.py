@@ -210,7 +210,7 @@ def _last_line(path: pathlib.Path) -> bytes:
 
 
 def _last_line_end(stream: IO[bytes], size: int, chunk: int = 4096) -> int:
-    """Where the last whole line ends; 0 if there is none."""
+    """Returns where the last whole line ends; 0 if there is none."""
     end = size
     while end > 0:
         start = max(0, end - chunk)

@@ -105,7 +105,7 @@ class Ledger:
             self._take(trials[number])
 
     def _trials(self) -> list[FrozenTrial]:
-        """All attempts, each at its number."""
+        """Returns all attempts, each at its number."""
 
         def read() -> list[FrozenTrial]:
             trials = self._storage.get_all_trials(self.study_id, deepcopy=False)
@@ -150,11 +150,11 @@ class Ledger:
         return silent > self._lease_seconds
 
     def is_open(self, key: str) -> bool:
-        """Whether nobody has done the task, does it, or is known to fail at it, as far as was read."""
+        """Returns whether nobody has done the task, does it, or is known to fail at it, as far as was read."""
         return key not in self.finished and key not in self.running and not self.is_given_up(key)
 
     def is_given_up(self, key: str) -> bool:
-        """Whether all attempts that a task may have were lost."""
+        """Returns whether all attempts that a task may have were lost."""
         return key not in self.finished and key not in self.running and len(self._lost.get(key, ())) >= MAX_ATTEMPTS
 
     def claim(self, tasks: Sequence[Task]) -> Lease | None:
@@ -183,7 +183,7 @@ class Ledger:
         return ask_of_study(lambda: self._storage.create_new_trial(self.study_id, template))
 
     def _attempts_before(self, key: str, trial_id: int) -> int:
-        """How many attempts at a task count before that one; 1 if the task was given up meanwhile.
+        """Returns how many attempts at a task count before that one; 1 if the task was given up meanwhile.
 
         Those of this worker, which it does not know of, are ended: the storage took them and could not say so.
         """
@@ -264,7 +264,7 @@ class Ledger:
             ask_of_study(lambda: self._storage.set_trial_state_values(trial_id, TrialState.FAIL), patience)
 
     def given_up(self) -> set[str]:
-        """The keys of the tasks that are given up."""
+        """Returns the keys of the tasks that are given up."""
         return {key for key in self._lost if self.is_given_up(key)}
 
     def given_up_attempts(self) -> list[list[FrozenTrial]]:

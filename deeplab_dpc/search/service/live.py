@@ -96,7 +96,7 @@ class Rate:
         self._seen: collections.deque[tuple[float, int]] = collections.deque()
 
     def see(self, now: float, done: int) -> float | None:
-        """The rate at that time; None before the first result that came since the first call."""
+        """Returns the rate at that time; None before the first result that came since the first call."""
         if not self._seen or self._seen[-1][1] != done:
             self._seen.append((now, done))
         while len(self._seen) > WINDOW_RESULTS and now - self._seen[1][0] > WINDOW_SECONDS:

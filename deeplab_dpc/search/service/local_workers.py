@@ -181,7 +181,7 @@ def worker_environment(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def is_child() -> bool:
-    """Whether this process was started by one that looks after it."""
+    """Returns whether this process was started by one that looks after it."""
     return PARENT_VARIABLE in os.environ
 
 
@@ -200,12 +200,12 @@ def _watch_parent(parent: int) -> None:
 
 
 def describe_status(status: int) -> str:
-    """An exit status as subprocess has it, in words."""
+    """Returns an exit status as subprocess has it, in words."""
     return f"exit status {status}" if status >= 0 else f"killed by {signal.Signals(-status).name}"
 
 
 def last_line(log: pathlib.Path) -> str:
-    """The last line of a log that is not empty."""
+    """Returns the last line of a log that is not empty."""
     return next(_lines_from_the_end(log), "(it is empty)")
 
 

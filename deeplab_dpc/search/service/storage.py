@@ -39,7 +39,7 @@ Answer = TypeVar("Answer")
 
 
 def open_storage(location: str | None, workdir: pathlib.Path, shared: bool) -> BaseStorage:
-    """The storage that --storage names.
+    """Returns the storage that --storage names.
 
     Args:
       location: journal:FILE, grpc://HOST:PORT, or a URL; None for the journal in `workdir`.
@@ -182,7 +182,7 @@ def _first_line(error: object) -> str:
 
 
 def persistently(call: Callable[[], Answer], patience: float = PATIENCE_SECONDS) -> Answer:
-    """What `call` answers, asked again while the storage cannot be reached.
+    """Returns what `call` answers, asked again while the storage cannot be reached.
 
     Raises:
       UserError: if that lasts for longer than `patience` seconds.
