@@ -18,28 +18,28 @@ class AutoDeepLabConfig(Config):
     stop_at_skips, rematerialize) is off.
 
     Attributes:
-      num_layers: of the network that is searched.
-      num_blocks: of a cell.
+      num_layers: number of layers of the network that is searched.
+      num_blocks: number of blocks of a cell.
       filter_multiplier: channels of a block at stride 4; they double where the stride does.
       stem_filters: channels of the first two convolutions of the stem; the third has twice as many.
       search_epochs: passes over the first half of the training split.
-      architecture_start_epoch: from which on alphas and betas are trained too.
+      architecture_start_epoch: epoch from which on alphas and betas are trained too.
       search_batch_size: images a step, of either half.
-      weight_learning_rate: of the weights, at the start.
-      weight_end_learning_rate: of the weights, at the end; cosine decay.
-      weight_momentum: of the weights' SGD.
-      weight_decay: of the weights, times half their squared norm.
-      architecture_learning_rate: of Adam on alphas and betas.
-      architecture_weight_decay: of alphas and betas, times half their squared norm.
+      weight_learning_rate: learning rate of the weights at the start.
+      weight_end_learning_rate: learning rate of the weights at the end of its cosine decay.
+      weight_momentum: momentum of the weights' SGD.
+      weight_decay: factor on half the squared norm of the weights, which is added to the loss.
+      architecture_learning_rate: learning rate of Adam on alphas and betas.
+      architecture_weight_decay: factor on half the squared norm of alphas and betas, which is added to their loss.
       stop_at_skips: the search stops when the drawn cell has so many skip operators; 0 for never.
       operator_choice: alphas (the largest, as in the paper) or perturbation (what the validation loses most without).
-      perturbation_images: of the second half, that an operator is judged on by perturbation.
-      perturbation_tune_steps: of the weights, after each operator that perturbation has chosen.
+      perturbation_images: images of the second half that an operator is judged on by perturbation.
+      perturbation_tune_steps: steps that tune the weights after each operator that perturbation has chosen.
       rematerialize: whether activations of cells are computed again for the gradient instead of kept.
       supernet_precision: float32 or bfloat16 of the activations.
-      search_save_interval_steps: between checkpoints, beside those at the end of an epoch.
+      search_save_interval_steps: steps between two checkpoints, beside those at the end of an epoch.
       eval_split: the split that is evaluated each epoch.
-      seed: of everything drawn.
+      seed: seed of everything that is drawn.
     """
 
     CHOICES: ClassVar[Choices] = {

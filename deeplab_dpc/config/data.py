@@ -19,9 +19,12 @@ class DataConfig(Config):
       classes: names, or a file of them, of DeepLab's record files that have no classes.json beside them.
       train_split: the split to train on.
       train_crop_size: (height, width) in pixels, sides output_stride * k + 1 (see ModelConfig.alignment).
-      min_scale_factor, max_scale_factor, scale_factor_step_size: of the random scale; step 0 draws uniformly.
-      min_resize_value: what the smaller side is resized to before the random scale, in pixels; as it is by default.
-      max_resize_value: what the larger side may be at most after that, in pixels.
+      min_scale_factor, max_scale_factor, scale_factor_step_size: range of the random scale and distance between its
+        values; 0 draws uniformly from the range.
+      min_resize_value: pixels that the shorter side is resized to before the random scale; by default images keep their
+        size.
+      max_resize_value: most pixels that the longer side may have after that; images that would have more are scaled
+        down to it.
       resize_factor: the resized sides become multiples of it plus 1.
       photometric_jitter: largest relative change of brightness, contrast and saturation; 0 for none.
       cache: where decoded pictures are kept: none (decoded each time), memory, or disk (a raw file beside the records).

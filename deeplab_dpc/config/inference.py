@@ -15,7 +15,7 @@ class InferenceConfig(Config):
 
     Attributes:
       eval_crop_size: height and width in pixels that images are padded to; by default the smallest that fits.
-      eval_scales: of the image; the probabilities of all scales are averaged at the image's size.
+      eval_scales: scales of the image; the probabilities of all scales are averaged at the image's size.
       add_flipped_images: whether each scale is also predicted left-right reversed.
       sliding_window: height and width in pixels of the windows that larger images are predicted by; by default whole.
       window_overlap: fraction of a window that the next one covers again, in [0, 1).

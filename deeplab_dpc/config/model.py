@@ -32,14 +32,15 @@ class ModelConfig(Config):
     Attributes:
       num_classes: channels of the logits.
       model_variant: the backbone.
-      output_stride: of the features, in pixels.
-      depth_multiplier: of the channels of a MobileNet.
-      divisible_by: what MobileNetV2's channels are rounded to; by default 8 if the multiplier is 1, else 1 (published).
+      output_stride: pixels of the image that a cell of the features stands for, along each side.
+      depth_multiplier: factor on the number of channels of a MobileNet.
+      divisible_by: number that MobileNetV2's channels are rounded to a multiple of; by default 8 if the multiplier is
+        1, else 1 (published).
       multi_grid: three rates of the last block of an Xception or ResNet, times the block's own; empty for none.
-      genotype: of an Auto-DeepLab, or None for the published one.
+      genotype: genotype of an Auto-DeepLab; None for the published one.
       nas_stem_output_num_conv_filters: channels of a block of an Auto-DeepLab at stride 4; they double with the stride.
       dense_prediction_cell: the cell in place of ASPP, or None. With a cell, the options of ASPP are unused.
-      atrous_rates: of the ASPP branches, in feature-map cells; empty for none.
+      atrous_rates: rates of the ASPP branches, in feature-map cells; empty for none.
       add_image_level_feature: whether ASPP pools over the image.
       image_pooling_crop_size: (height, width) in pixels that ASPP pools over; empty for the whole image.
       image_pooling_stride: (vertical, horizontal) steps of that window, in feature-map cells.

@@ -23,8 +23,8 @@ class SearchConfig(Config):
     names what it leaves open.
 
     Attributes:
-      num_candidates: cells to score by proxy, beside the warm starts.
-      num_branches: of each cell.
+      num_candidates: number of cells to score by proxy, beside the warm starts.
+      num_branches: number of branches of each cell.
       cell_rates: atrous rates that the cells may have, in feature-map cells at output stride 16, each for either side;
         by default those of the paper (1, 3, 6, 9, 12, 15, 18, 21) at which an outer tap sees features, and no padding,
         in 40 % or more of the places along the shorter side of a training crop.
@@ -40,36 +40,36 @@ class SearchConfig(Config):
       uniform_fraction: share of candidates that the paper's sampler draws uniformly; the others are neighbours of the
         best so far.
       num_best: how many of the best so far have neighbours drawn.
-      population_size: of evolution and nsga2.
-      tournament_size: of evolution, at most the population's.
+      population_size: population of evolution and nsga2.
+      tournament_size: tournament of evolution, at most the population's size.
       lookahead: a candidate is drawn when the scores of all but the last lookahead - 1 before it are known, and from
         those alone; so many candidates are scored at a time at most. For the same scores the draws do not depend on the
         number of workers.
       warm_starts: names or files of cells that are scored first; neighbours of those in the space may be drawn. By
         default ASPP has smaller rates where training crops have fewer than 21 feature cells a side and images more.
-      proxy_steps: of the training on features of the backbone.
+      proxy_steps: steps of the training on features of the backbone.
       proxy_batch_size: images a step.
-      proxy_learning_rate: at the start; poly decay.
+      proxy_learning_rate: learning rate of the proxy at the start; it decays by poly.
       proxy_score_points: how often a proxy training on cached features is scored, at equal distances, the last time at
         its end; the study and results.json keep mIOU and validation cross entropy of each.
-      proxy_signal: what ranks cells by proxy: miou, cross_entropy (of the held-out labelled pixels, less is better), or
-        mean_miou (the mean mIOU of the proxy_score_points).
+      proxy_signal: score that ranks cells by proxy: miou, cross_entropy (of the held-out labelled pixels, less is
+        better), or mean_miou (the mean mIOU of the proxy_score_points).
       proxy_loss_nodes: quadrature nodes per axis and feature-map cell in the proxy's loss; 0 for the exact loss.
-      label_weights: of each class in the cross entropy, of the proxy and of re-ranking; empty for 1.
+      label_weights: weight of each class in the cross entropy, of the proxy and of re-ranking; empty for 1.
       proxy_precision: float32 or bfloat16 of the proxy's activations.
       proxy_features: cached (of the frozen backbone as it is given), adapted (of the backbone after the network was
         fine-tuned for adapt_steps with a 1x1 convolution for a cell), or end_to_end: the whole network is trained for
         proxy_steps.
-      adapt_steps: of that fine-tuning; its batch size, rate and precision are those of the real trainings.
+      adapt_steps: steps of that fine-tuning; its batch size, rate and precision are those of the real trainings.
       halving_rungs: early stopping by successive halving: how many budgets there are, the last of them proxy_steps;
         1 for none.
       halving_factor: ratio of one budget to the one before, and of the candidates that enter a rung to those that
         leave it.
       rerank_top_k: candidates, the best by proxy, that are finalists: they are trained end to end after the search, in
         a contest with the warm starts; 0 for no contest.
-      rerank_steps: of that training, at its end.
+      rerank_steps: length of that training in steps, at its end.
       rerank_batch_size: images a step.
-      rerank_learning_rate: at the start; poly decay.
+      rerank_learning_rate: learning rate of that training at the start; it decays by poly.
       rerank_precision: float32 or bfloat16 of the activations of that training.
       rerank_warm_starts: whether the warm starts are finalists, whatever their scores.
       rerank_model_variant: backbone of that training, if it is not the proxy's.
@@ -80,7 +80,7 @@ class SearchConfig(Config):
         rounds has one.
       contest_threshold: a finalist leaves if its probability of being the best is below this share of the largest.
       eval_split: the split that scores.
-      seed: of everything drawn.
+      seed: seed of everything that is drawn.
     """
 
     CHOICES: ClassVar[Choices] = {
@@ -194,9 +194,9 @@ class ServiceConfig(Config):
     Attributes:
       storage: journal:FILE, grpc://HOST:PORT (Optuna's proxy), or the URL of a PostgreSQL or MySQL database; by default
         what DEEPLAB_DPC_STORAGE of the environment says, or the journal study.journal in the workdir.
-      study_name: of the search in that storage.
+      study_name: name of the search in that storage.
       workers: processes to start on this machine; 1 for this one alone.
-      lease_seconds: after so many seconds without a sign of life of its worker, a task is given to another.
+      lease_seconds: seconds without a sign of life of its worker, after which a task is given to another.
       retry_given_up: whether cells are tried again that were given up, since every worker that took them died.
     """
 

@@ -17,28 +17,30 @@ class TrainConfig(Config):
     """The training protocol (arXiv:1809.04184, Sec. 4): SGD with momentum and the poly rate.
 
     Attributes:
-      training_number_of_steps: in batches.
+      training_number_of_steps: length of the training in batches.
       train_batch_size: images in a batch, on all devices together.
-      gradient_accumulation_steps: parts that a batch is worked off in, one after another, to save memory.
+      gradient_accumulation_steps: number of parts that a batch is computed in, one after another, to save memory.
       optimizer: momentum (SGD), adam, or adamw (weight decay apart from the gradient).
-      momentum: of SGD.
-      adam_epsilon: of Adam and AdamW.
-      learning_policy: poly, step or cosine.
-      base_learning_rate: at the first step (after the slow start).
-      learning_power: of the poly rate.
-      end_learning_rate: at the last step of poly and cosine.
-      learning_rate_decay_step, learning_rate_decay_factor: of the step policy, how often the rate falls, and by what.
-      slow_start_step, slow_start_learning_rate: a slow start until that step, at or from that rate.
+      momentum: momentum of SGD.
+      adam_epsilon: epsilon of Adam and AdamW.
+      learning_policy: how the learning rate falls: poly, step or cosine.
+      base_learning_rate: learning rate at the first step (after the slow start).
+      learning_power: exponent of the poly rate.
+      end_learning_rate: learning rate at the last step of poly and cosine.
+      learning_rate_decay_step, learning_rate_decay_factor: steps between two falls of the rate and factor of each fall,
+        for the step policy.
+      slow_start_step, slow_start_learning_rate: last step of the slow start, and its learning rate (its first one where
+        it is linear).
       slow_start_burnin_type: none (the slow start is constant) or linear (it rises to the base rate); by default linear
         for the cosine policy, else none.
-      weight_decay: times half the squared norm of every kernel but the depthwise ones.
+      weight_decay: factor on half the squared norm of every kernel but the depthwise ones, which is added to the loss.
       clip_gradient_norm: largest norm of the gradient of all variables together; 0 for no clipping.
-      last_layer_gradient_multiplier: of the gradients of the last layers.
+      last_layer_gradient_multiplier: factor on the gradients of the last layers.
       last_layers_contain_logits_only: whether the last layers are the logits alone, or context module and decoder too.
       upsample_logits: whether the loss is at the labels' size, else labels are sampled at the logits' size.
-      label_weights: of each class in the cross entropy; empty for 1.
+      label_weights: weight of each class in the cross entropy; empty for 1.
       top_k_percent_pixels: share of the pixels of a batch, the hardest, that make the loss, in (0, 1].
-      hard_example_mining_step: until which that share falls from 1; 0 to mine from the start.
+      hard_example_mining_step: step until which that share falls from 1; 0 to mine from the start.
       focal_loss_weight, focal_loss_gamma: weight of the focal loss beside the cross entropy, and its exponent.
       dice_loss_weight: weight of the dice loss beside the cross entropy.
       loss_quadrature_nodes: per axis and cell between the logits, where the cross entropy is taken in place of every
@@ -54,14 +56,14 @@ class TrainConfig(Config):
       fork_from: run directory whose weights, optimizer and step this run goes on from with other flags, or None.
       restore_moving_averages: whether the moving averages of that checkpoint's variables are taken in their place.
       initialize_last_layer: whether the last layers are restored too, where their shapes agree.
-      save_interval_steps: between checkpoints.
-      log_steps: between rows of metrics.csv.
-      eval_interval_steps: between evaluations (the best checkpoint is kept); by default a tenth of the training,
-        0 for none.
+      save_interval_steps: steps between two checkpoints.
+      log_steps: steps between two rows of metrics.csv.
+      eval_interval_steps: steps between two evaluations (the best checkpoint is kept); by default a tenth of the
+        training, 0 for none.
       eval_split: the split that is evaluated.
       early_stopping_patience: evaluations in turn without a better mIOU, after which the learning rate falls to 0
         within a fifth of the steps done so far, and the training ends there; 0 for never.
-      seed: of initialisation, order, augmentation and dropout.
+      seed: seed of initialisation, order, augmentation and dropout.
     """
 
     CHOICES: ClassVar[Choices] = {
