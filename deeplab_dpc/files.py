@@ -247,7 +247,7 @@ def read_json(
       what: names it in errors (for example 'classes file').
       convert: is given each object as it is read, and returns what takes its place; None keeps it.
       finite: whether NaN and infinity are refused, which losses may be.
-      max_bytes: of the file.
+      max_bytes: max bytes of the file.
 
     Raises:
       UserError: if the file is absent, unreadable or not JSON, or holds what programs read differently: a key twice in

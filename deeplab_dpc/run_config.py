@@ -116,7 +116,7 @@ def read_section(workdir: str | pathlib.Path, name: str, kind: type[Section], fl
 
     Args:
       workdir: the run directory.
-      name: of the section, for example "model".
+      name: name of the section, for example "model".
       kind: its class, for example ModelConfig.
       flag: for errors.
 

@@ -89,11 +89,11 @@ def search_cells(
       study_name: the search in that storage.
       warm_starts: names or files of cells that are scored first, such as 'aspp' and 'dpc_top1'.
       lookahead: number of cells that may wait for their scores at a time; draws depend on the scores before those.
-      seed: of the draws; for the same scores the same cells are drawn.
+      seed: seed of the draws; for the same scores the same cells are drawn.
       uniform_fraction: share of uniform draws of the sampler 'paper', in [0, 1].
       num_best: cells whose neighbours the sampler 'paper' draws.
-      population_size: of 'evolution' and 'nsga2'.
-      tournament_size: of 'evolution'.
+      population_size: population size of 'evolution' and 'nsga2'.
+      tournament_size: tournament size of 'evolution'.
       feature_shape: (height, width, channels) of the features that multiply-adds are counted on, for 'nsga2'.
       on_scored: called with each cell that this process has scored.
 

@@ -30,7 +30,7 @@ def read_dataset(
 
     Args:
       data_dir: the folder that a build command wrote to (`--data_dir`), or one of DeepLab's record files.
-      name: of the data set, where the folder holds several.
+      name: name of the data set, where the folder holds several.
       classes: names of the classes, or a file of them, of DeepLab's record files without a classes.json beside them.
 
     Returns:
@@ -86,7 +86,7 @@ def training_dataset(
       scale_factor_step_size: distance between the scales that are drawn; 0 draws any in between.
       photometric_jitter: largest relative change of brightness, contrast and saturation, in [0, 1).
       cache: where decoded pictures are kept: 'none', 'memory' or 'disk' (beside the records).
-      seed: of order and augmentation.
+      seed: seed of order and augmentation.
 
     Returns:
       Batches of (images float32 [batch, height, width, 3] in 0..255, labels int32 [batch, height, width]), in which

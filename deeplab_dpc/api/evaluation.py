@@ -47,7 +47,7 @@ def evaluate(
       source: see Predictor.
       dataset: what `read_dataset` found, or the folder, with the classes of the network.
       split: the split to evaluate.
-      checkpoint: of a run: 'latest', 'best' or a step.
+      checkpoint: checkpoint of a run: 'latest', 'best' or a step.
       boundary_iou: whether the IoU near contours is measured too.
       trimap_width: pixels on each side of the labels' contours whose mIOU is measured too; 0 for none.
       bootstrap_resamples: samples of the images that the 95 % intervals come from.

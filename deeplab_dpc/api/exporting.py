@@ -65,7 +65,7 @@ def export_model(
         SavedModel.
       images: a data set, a few of whose images are taken, or images as `Predictor.predict_each` takes them. The export
         is compared on them, and int8 takes the range of each activation from them. With None nothing is compared.
-      checkpoint: of a run: 'latest', 'best' or a step.
+      checkpoint: checkpoint of a run: 'latest', 'best' or a step.
       export_size: (height, width) in pixels that all images are going to have; by default any, for TFLite that of the
         largest image of the data set.
       tflite_type: the numbers of a TFLite file.

@@ -47,7 +47,7 @@ class LoadedModel:
 
     Attributes:
       segmenter: with its weights.
-      class_names, palette, ignore_label: of the classes.
+      class_names, palette, ignore_label: class names, palette and ignore label of the classes.
       source: where the weights come from, in words.
       workdir: the run directory, or None for a published checkpoint.
       step: how long the run had trained then; 0 for a published checkpoint.
@@ -68,7 +68,7 @@ class LoadedPredictor:
 
     Attributes:
       predictor: it.
-      class_names, palette, ignore_label: of the classes.
+      class_names, palette, ignore_label: class names, palette and ignore label of the classes.
       source: where the weights come from, in words.
       workdir: the run directory, or None.
       network: as it was loaded, None for an exported model.
@@ -138,7 +138,8 @@ def model_of_run(workdir: pathlib.Path, which: str = LATEST, config: ModelConfig
     Args:
       workdir: the run directory.
       which: latest, best, or a step.
-      config: of the network, where it is not the one that was trained: rates and output stride may be others.
+      config: configuration of the network, where it is not the one that was trained: rates and output stride may be
+        others.
 
     Raises:
       UserError: if that is no run of a training, or it has no such checkpoint.

@@ -100,7 +100,7 @@ class Predictor:
         .tflite or .onnx file), the prefix of a TensorFlow 1 checkpoint or the name of a published one, whose network
         its variables tell (`Segmenter.from_preset` takes what they do not), or a Segmenter, whose weights are taken as
         they are now.
-      checkpoint: of a run: 'latest', 'best' or a step.
+      checkpoint: checkpoint of a run: 'latest', 'best' or a step.
       **options: how images are predicted, by the names of the flags: eval_scales, add_flipped_images, sliding_window,
         eval_crop_size, inference_dtype, ...; deeplab_dpc.config.InferenceConfig documents each. An exported model
         predicts as it was exported, and takes sliding_window and window_overlap alone.

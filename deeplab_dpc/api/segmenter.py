@@ -72,7 +72,7 @@ class Segmenter(keras.Model):
       ignore_label: the id of unlabelled pixels.
       training_steps: number of steps that the model is going to be trained for; the moving averages of batch norm span
         at most a tenth of them (decay 0.99 for 1000 steps, the published 0.9997 from 33,334 on).
-      name: of the Keras model.
+      name: name of the Keras model.
       dtype: dtype policy of the activations, such as 'mixed_bfloat16'; variables and logits are float32.
       trainable: whether the variables are trained.
       **options: the network, by the names of DeepLab's flags: model_variant, output_stride, dense_prediction_cell (a
@@ -140,8 +140,9 @@ class Segmenter(keras.Model):
         Args:
           source: a run directory of `train` or train.py, a file that `save` wrote, the prefix of a TensorFlow 1
             checkpoint (the part before .index), or the name of a published one, which is downloaded once.
-          checkpoint: of a run: 'latest', 'best' or a step.
-          num_classes, classes: of a TensorFlow 1 checkpoint: their number, and names or a file of them.
+          checkpoint: checkpoint of a run: 'latest', 'best' or a step.
+          num_classes, classes: number of classes and classes of a TensorFlow 1 checkpoint: their number, and names or a
+            file of them.
           training_steps: number of steps that the model is going to be trained for, see the class; a `.keras` file has
             its own.
           **options: of a TensorFlow 1 checkpoint, what its variables do not tell of the network, see the class; of a

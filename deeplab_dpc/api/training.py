@@ -56,8 +56,8 @@ def train(
     Args:
       workdir: the run directory; it is made if it is absent.
       dataset: what `read_dataset` found, or the folder.
-      callbacks: of Keras, called after each step when the run directory has what it keeps of it. Their `model` trains,
-        `model.network` is what is trained; a call of this function is one epoch.
+      callbacks: Keras callbacks, called after each step when the run directory has what it keeps of it. Their
+        `model` trains, `model.network` is what is trained; a call of this function is one epoch.
       **options: the network, the augmentation and the protocol, by the names of the flags of train.py:
         training_number_of_steps, train_batch_size, base_learning_rate, train_crop_size, dense_prediction_cell,
         tf_initial_checkpoint, ...; deeplab_dpc.config documents each in ModelConfig, DataConfig and TrainConfig.

@@ -112,7 +112,7 @@ class Genotype:
     """A cell and the resolution path that it is repeated along.
 
     Attributes:
-      blocks: of the cell, whose output is their concatenation.
+      blocks: blocks of the cell, whose output is their concatenation.
       path: the level of each layer, 0 for stride 4 to 3 for stride 32; neighbours differ by one at most, and so does
         the first from the stem's 0.
 

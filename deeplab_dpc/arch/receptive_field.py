@@ -15,8 +15,8 @@ def receptive_field(cell: Cell, height: int, width: int, output_stride: int) -> 
     """(height, width) of the features that one position of the cell's output depends on, in feature-map cells.
 
     Args:
-      height, width: of the feature map, in cells, >= 1.
-      output_stride: of the features, which rates follow.
+      height, width: height and width of the feature map, in cells, >= 1.
+      output_stride: output stride of the features, which rates follow.
     """
     fields: list[tuple[int, int]] = []
     for branch in cell.branches:

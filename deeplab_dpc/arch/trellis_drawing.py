@@ -52,8 +52,8 @@ def draw_trellis_into(axes: "Axes", probabilities: EdgeValues, levels: Sequence[
     """Draws the trellis into axes of `trellis_inches`, without ticks and frame.
 
     Args:
-      probabilities: of the edges, [L][4][3] as in arch.trellis.
-      levels: of the path, for each layer.
+      probabilities: probabilities of the edges, [L][4][3] as in arch.trellis.
+      levels: levels of the path, for each layer.
     """
     num_layers = len(levels)
     axes.set_xlim(-0.35 - LABEL_INCHES[0] / COLUMN_INCHES, num_layers + 0.35)

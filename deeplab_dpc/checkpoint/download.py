@@ -24,7 +24,7 @@ def download(url: str, target: pathlib.Path) -> pathlib.Path:
     What an earlier call left there is continued.
 
     Args:
-      url: of the file.
+      url: url of the file.
       target: where the file is to be in the end.
 
     Raises:

@@ -39,7 +39,7 @@ def require(wanted: Shapes, stored: Shapes, config: ModelConfig, source: str, un
     Args:
       wanted: shapes of the network's variables, by name.
       stored: shapes of the checkpoint's.
-      config: of the network.
+      config: configuration of the network.
       source: the checkpoint's name in the message.
       unused: variables of the checkpoint that the network should have had, sorted.
     """

@@ -18,7 +18,8 @@ class PublishedCheckpoint:
       megabytes: size of the archive, in 10^6 bytes.
       dataset: the data set of its classes; None for a backbone without logits.
       miou: published mIOU in percent, in words; empty for a backbone.
-      longest_side: of the images in the published evaluation, in pixels; None for images of their own size.
+      longest_side: longest side of the images in the published evaluation, in pixels; None for images of their own
+        size.
     """
 
     archive: str

@@ -179,7 +179,7 @@ def fork_training(source: str | pathlib.Path, network: Segmenter, optimizer: ker
 
     Args:
       source: directory of the other run.
-      network: of the new run, whose weights are overwritten.
+      network: network of the new run, whose weights are overwritten.
       optimizer: built for it.
 
     Returns:

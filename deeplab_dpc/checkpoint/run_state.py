@@ -45,7 +45,7 @@ class Progress:
 
     Attributes:
       step: in batches.
-      rows: of metrics.csv so far.
+      rows: rows of metrics.csv so far.
       validations: rows of validation.csv so far.
       run: the identity of the run that wrote it (run_directory.run_identity); None in checkpoints that have none.
       began: the step that the run was forked at; 0 where it began by itself.
@@ -98,7 +98,7 @@ def read_arrays(path: pathlib.Path, digest: str | None = None) -> dict[str, np.n
     """Returns all arrays of a file that write_arrays wrote.
 
     Args:
-      path: of the file.
+      path: path of the file.
       digest: that the file must have; None for a checkpoint of an earlier version, which keeps none.
 
     Raises:
@@ -142,7 +142,7 @@ def read_sealed(path: pathlib.Path, keys: Collection[str]) -> tuple[dict[str, An
     """Returns what write_sealed was given, and the digests by file name; {} for those of an earlier version.
 
     Args:
-      path: of the file.
+      path: path of the file.
       keys: that it may have.
 
     Raises:

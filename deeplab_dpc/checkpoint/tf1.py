@@ -114,7 +114,7 @@ def write_tf1_checkpoint(prefix: str | os.PathLike[str], arrays: Mapping[str, np
     """Writes PREFIX.index and PREFIX.data-00000-of-00001, whole or not at all.
 
     Args:
-      prefix: of the files. The state file `checkpoint` beside them is written too, if there is none yet.
+      prefix: prefix of the files. The state file `checkpoint` beside them is written too, if there is none yet.
       arrays: by variable name.
       step: becomes the int64 variable `global_step`.
 

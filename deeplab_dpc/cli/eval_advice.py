@@ -22,7 +22,7 @@ def circumstances(loaded: LoadedPredictor, dataset: Dataset, split: str) -> Circ
     Args:
       loaded: what predicts.
       dataset: that it is evaluated on.
-      split: of it.
+      split: split of it.
     """
     counts = read_label_counts(dataset)
     shares = class_shares(counts[TRAIN], dataset.info) if counts is not None and TRAIN in counts else None

@@ -18,7 +18,7 @@ def print_report(report: Report, cell: Cell | None) -> None:
 
     Args:
       report: the evaluation.
-      cell: of the network, if it has one.
+      cell: cell of the network, if it has one.
     """
     ignored = report.ignored_class()
     by_measure = {one.measure: its for one, its in zip(report.measured, report.figures, strict=True)}
@@ -49,8 +49,8 @@ def print_comparison(title: str, names: tuple[str, str], comparison: Comparison)
 
     Args:
       title: above the first table.
-      names: of the two.
-      comparison: of them.
+      names: names of the two.
+      comparison: comparison of them.
     """
     for letter, name in zip("AB", names, strict=True):
         console.print(f"{letter}: {name}")

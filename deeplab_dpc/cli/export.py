@@ -110,7 +110,7 @@ class Exports:
       values: the flags.
       loaded: the network.
       inference: how it predicts.
-      options: of the SavedModel; the size is that of the other formats too.
+      options: options of the SavedModel; the size is that of the other formats too.
       existing: the facts of the exports that are there already, by flag; they are kept, and checked again.
 
     Raises:

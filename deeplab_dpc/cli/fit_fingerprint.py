@@ -16,7 +16,7 @@ def fingerprint(check: pathlib.Path, info: DatasetInfo, is_embedded: bool) -> Fi
 
     Args:
       check: directory with check_data.json.
-      info: of the data set.
+      info: description of the data set.
       is_embedded: whether it is the embedded data set.
     """
     report = read_json(check / REPORT_FILE, "report of check_data")

@@ -59,7 +59,7 @@ class Choice:
     """A choice of the plan.
 
     Attributes:
-      value: of the flag of that name.
+      value: value of the flag of that name.
       reason: why, in words.
       given: whether the command line gave it.
     """
@@ -124,7 +124,7 @@ def time_choices(
       left: seconds.
       given: flags of the command line by name.
       crop: that was chosen before.
-      alignment: of the sides of crops.
+      alignment: alignment of the sides of crops.
     """
     chooser = _Chooser(given)
     choose = chooser.choose

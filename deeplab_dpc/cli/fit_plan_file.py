@@ -20,7 +20,7 @@ class Plan:
     """The plan of an R.
 
     Args:
-      path: of plan.json.
+      path: path of plan.json.
       data: the fingerprint.
       measured: by the rehearsal.
       choices: by name.

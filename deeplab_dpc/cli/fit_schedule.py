@@ -22,8 +22,9 @@ class Fingerprint:
     Attributes:
       images: labelled images of each split.
       median_size, largest_size: (height, width) of the images of train, in pixels.
-      shares: of each class in the labelled pixels of train.
-      cells: of each class, the side of a square as large as what an image that has it shows of it, in feature cells.
+      shares: shares of each class in the labelled pixels of train.
+      cells: cells of each class, the side of a square as large as what an image that has it shows of it, in feature
+        cells.
       is_embedded: whether it is the embedded data set.
     """
 
@@ -45,7 +46,7 @@ class Measured:
 
     Attributes:
       crop: (height, width) of the rehearsal.
-      seconds_per_image: of a step.
+      seconds_per_image: seconds per image of a step.
       start_seconds: until a training makes its first step: building, tracing, compiling.
       memory_per_image: bytes that an image of a batch takes; 0 where that is not known.
       memory_available: bytes; None where that is not known.
@@ -121,7 +122,7 @@ def contest_steps(left: float, finalists: int, step: float, each: float, rounds:
       finalists: how many.
       step: seconds.
       each: seconds of a start and an evaluation.
-      rounds, seeds: of the contest.
+      rounds, seeds: rounds and seeds of the contest.
       most: steps that the network that ships may have.
     """
     share = CONTEST_SHARE / (1 - BASELINE_SHARE - SEARCH_SHARE)

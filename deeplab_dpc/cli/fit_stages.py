@@ -58,7 +58,7 @@ class Fit:
       root: the directory.
       stages: what is done, and the clock.
       given: the flags of the command line, as the planner takes them.
-      classes: of own data.
+      classes: classes of own data.
     """
 
     def __init__(

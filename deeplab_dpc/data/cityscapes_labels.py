@@ -14,7 +14,7 @@ class CityscapesClass(NamedTuple):
     """A row of the official table of classes.
 
     Attributes:
-      name: of the class.
+      name: name of the class.
       label_id: in the official label files, and in what the test server takes.
       train_id: in the records and in predictions.
       category: the group of classes that the category IoU counts as one.

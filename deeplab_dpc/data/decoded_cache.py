@@ -45,7 +45,7 @@ class DecodedCache:
       sizes: (height, width) of each; int32 [records, 2].
       offsets: where each starts, in bytes; int64 [records].
       unchecked: the check sums of the pictures that were not read yet, by record; none of pictures in memory.
-      path: of the raw file, for messages.
+      path: path of the raw file, for messages.
     """
 
     pixels: np.ndarray
@@ -87,7 +87,7 @@ def open_cache(
     Args:
       mode: "memory", or "disk" for a raw file in `folder`.
       shards: the record files of the split; a raw file is of these as long as their sizes, times and digest stay.
-      digest: of the records.
+      digest: digest of the records.
       split: its name.
       sizes: gives (height, width) of each picture; int32 [records, 2].
       pictures: the decoded image uint8 [height, width, 3] and label uint8 [height, width] of each, in order.

@@ -56,7 +56,7 @@ class Examined:
     """What a record shows.
 
     Attributes:
-      filename: of the image, as the record says; "" if it does not.
+      filename: filename of the image, as the record says; "" if it does not.
       problems: kind and explanation of each problem.
       size: (height, width) of the image in pixels; None if it cannot be decoded.
       digest: the same for images of equal pixels; b"" if it cannot be decoded.

@@ -59,7 +59,7 @@ def fixed_size_batches(
     Args:
       dataset: the prepared data set.
       split: with labels.
-      view: of fixed_size_view; of a larger image a part is shown, always the same.
+      view: view of fixed_size_view; of a larger image a part is shown, always the same.
       batch_size: images of each batch; the last one is filled with grey images without labels.
       records: the only ones that are read, by their places in the split; None for all.
 

@@ -21,8 +21,8 @@ class ImageFile:
     """An image to predict.
 
     Attributes:
-      path: of the file.
-      name: of what is written of it: its path below the folder or the pattern's fixed part, without the ending.
+      path: path of the file.
+      name: name of what is written of it: its path below the folder or the pattern's fixed part, without the ending.
     """
 
     path: pathlib.Path

@@ -21,10 +21,10 @@ class Picture:
     """An image to predict.
 
     Attributes:
-      name: of what is written of it, with its folders and without an ending.
+      name: name of what is written of it, with its folders and without an ending.
       source: what a message calls it.
       image: uint8 [height, width, 3].
-      time: of a frame, in units of the video's time base; 0 otherwise.
+      time: time of a frame, in units of the video's time base; 0 otherwise.
     """
 
     name: str

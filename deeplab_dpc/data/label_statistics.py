@@ -89,7 +89,7 @@ def median_frequency_weights(pixels: np.ndarray, labelled_with: np.ndarray) -> t
     The frequency of a class is its share of the labelled pixels in the images in which it occurs.
 
     Args:
-      pixels: of each class.
+      pixels: pixels of each class.
       labelled_with: for each class, the labelled pixels of the images in which it occurs.
     """
     seen = (pixels > 0) & (labelled_with > 0)

@@ -175,7 +175,7 @@ def iterate(tf_dataset: tf.data.Dataset, description: str, shards: Sequence[path
     """Iterates, and turns what TensorFlow says of damaged records into one sentence.
 
     Args:
-      tf_dataset: of this module.
+      tf_dataset: tf dataset of this module.
       description: what is read, for example "The split val of D".
       shards: the record files behind it, searched for the damaged record once reading has failed.
 

@@ -23,13 +23,13 @@ class Augmentation:
 
     Attributes:
       crop_size: (height, width) of the result, in pixels.
-      min_scale_factor, max_scale_factor: of the random scale, > 0.
+      min_scale_factor, max_scale_factor: min scale factor and max scale factor of the random scale, > 0.
       scale_factor_step_size: distance between the factors that are drawn from; 0 draws from all in between.
       min_resize_value: what the smaller side is resized to before the random scale, in pixels; None for as it is.
       max_resize_value: what the larger side may be at most after that; None for any.
       resize_factor: the resized sides become multiples of it plus 1; None for any.
       photometric_jitter: largest relative change of brightness, contrast and saturation, in [0, 1); 0 for none.
-      flip_probability: of the mirror image.
+      flip_probability: flip probability of the mirror image.
 
     Raises:
       ValueError: if a number is out of its range.
@@ -169,7 +169,7 @@ def finish(
     Args:
       image: float32 [height, width, 3] in 0..255, at most the crop's size; label: int32 [height, width].
       augmentation: what to do.
-      ignore_label: of the padding.
+      ignore_label: ignore label of the padding.
       seed: see the module's docstring.
 
     Returns:

@@ -56,10 +56,10 @@ def require_whole(folder: pathlib.Path, split: str, shards: Sequence[pathlib.Pat
     """Compares the record files of a split with what TFDS wrote of them, where that is there.
 
     Args:
-      folder: of the data set.
+      folder: folder of the data set.
       split: its name.
       shards: its record files, as find_record_files returns them.
-      count: of its records, by our own metadata.
+      count: count of its records, by our own metadata.
 
     Raises:
       UserError: if a file has another number of records, or both metadata differ.

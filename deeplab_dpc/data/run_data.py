@@ -21,7 +21,8 @@ class RunData:
 
     Attributes:
       info: classes and splits.
-      digests: of the records of the splits that the run reads (RecordIndex.digest); {} in runs of earlier versions.
+      digests: digests of the records of the splits that the run reads (RecordIndex.digest); {} in runs of earlier
+        versions.
     """
 
     info: DatasetInfo

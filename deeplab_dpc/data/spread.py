@@ -17,7 +17,7 @@ def spread_images(dataset: Dataset, split: str, number: int) -> Iterator[tuple[s
     Args:
       dataset: the prepared data set.
       split: its name, with or without labels.
-      number: of images, at least 1; all of them if there are fewer.
+      number: number of images, at least 1; all of them if there are fewer.
 
     Yields:
       (file name, image uint8 [height, width, 3]) in the order of the records.

@@ -25,7 +25,7 @@ class VideoReader:
     """The frames of a video, as they are shown (turned by its rotation); used in a `with` block.
 
     Args:
-      path: of the file.
+      path: path of the file.
 
     Attributes:
       rate: frames per second on average.
@@ -100,7 +100,7 @@ class VideoWriter:
     Sides are made even, which the format needs, by repeating the last row or column.
 
     Args:
-      path: of the file.
+      path: path of the file.
       rate: frames per second on average.
       time_base: the unit of the times that are given, in seconds.
     """

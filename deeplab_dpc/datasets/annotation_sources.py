@@ -44,9 +44,9 @@ class AnnotationSource(abc.ABC):
 
     Attributes:
       raw: where they lie.
-      files: of `raw`, that hold them.
+      files: files of `raw`, that hold them.
       references: the image of each annotation, by the annotation's name: its path, or its path without the suffix.
-      names: of all classes, in the order of their numbers where they have some.
+      names: names of all classes, in the order of their numbers where they have some.
       used: those of them that are known to occur.
       palette: colours of the classes that have one.
       can_ignore: whether pixels may be ignored whatever the classes are called.
@@ -70,9 +70,9 @@ class AnnotationSource(abc.ABC):
         """Draws the label of an image.
 
         Args:
-          name: of the annotation.
+          name: name of the annotation.
           size: returns height and width of the image in pixels, as viewers show it.
-          meaning: of the classes.
+          meaning: meaning of the classes.
 
         Returns:
           Class ids, uint8 [height, width], and what messages call them.

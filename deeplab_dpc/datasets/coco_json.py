@@ -35,7 +35,7 @@ class CocoImage:
 
     Attributes:
       image_id: as the annotations name it.
-      filename: of the image.
+      filename: filename of the image.
       height, width: in pixels.
       annotations: its entries of the file's `annotations`; each has an integer "category_id", or, where the file is
         panoptic, "file_name" and "segments_info".
@@ -53,7 +53,7 @@ class CocoAnnotations:
     """A file of annotations.
 
     Attributes:
-      path: of the file.
+      path: path of the file.
       images: by file name.
       categories: id by name.
       panoptic: whether the masks lie in PNG files of their own.

@@ -38,7 +38,7 @@ def segmentation_mask(segmentation: Any, height: int, width: int) -> np.ndarray:
     Args:
       segmentation: a list of polygons [x0, y0, x1, y1, ...] in pixels, of which the mask is the union, or
         {"size": [height, width], "counts": [lengths] or text}.
-      height, width: of the image, in pixels.
+      height, width: height and width of the image, in pixels.
     """
     if isinstance(segmentation, dict):
         size = segmentation.get("size")

@@ -30,7 +30,7 @@ class CvatFile:
 
     Attributes:
       images: by the name that the file has for them, with folders.
-      names: of the labels, in the order of the file.
+      names: names of the labels, in the order of the file.
       palette: colours of the labels that have one.
     """
 

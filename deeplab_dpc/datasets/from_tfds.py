@@ -177,7 +177,7 @@ class _Stream:
     """The examples of a TFDS split, read forward.
 
     Args:
-      builder: of the data set.
+      builder: builder of the data set.
       split: as TFDS names and slices them.
       keys: the features to read.
     """

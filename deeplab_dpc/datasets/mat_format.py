@@ -124,7 +124,7 @@ class _Matrix:
       kind: class of the array.
       is_complex: whether it has an imaginary part.
       shape: extents.
-      name: of a variable; empty in a struct or cell.
+      name: name of a variable; empty in a struct or cell.
       rest: the elements after the name.
     """
 

@@ -60,7 +60,7 @@ class Patch:
     """A mask that lies somewhere in the image.
 
     Attributes:
-      left, top: of its first pixel.
+      left, top: left and top of its first pixel.
       pixels: bool [height, width], of the patch.
     """
 
@@ -83,7 +83,7 @@ class Shape:
     """A shape of a class.
 
     Attributes:
-      name: of the class.
+      name: name of the class.
       area: what it covers.
       title: what a message calls it, as 'shape 3'.
     """
@@ -111,7 +111,7 @@ class Annotated:
         """Draws the shapes.
 
         Args:
-          ids: of the classes, by name.
+          ids: ids of the classes, by name.
           outside: id of the pixels that no shape covers.
 
         Returns:

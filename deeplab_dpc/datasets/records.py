@@ -132,7 +132,7 @@ def build_records(
     """Builds data_dir/<name>/<version>/ from raw examples, whole or not at all; nothing where it is up to date.
 
     Args:
-      name: of the data set.
+      name: name of the data set.
       classes: what label ids mean.
       examples: by split, in the order of the records; a split without examples is left out.
       data_dir: where data sets are written.

@@ -62,12 +62,12 @@ class SegmentedImage:
     """One record.
 
     Attributes:
-      filename: of the image, without directories.
+      filename: filename of the image, without directories.
       image: the encoded image, three channels.
       image_format: "jpeg" or "png".
       label: class ids as a PNG with one 8-bit channel; empty where there are none.
-      height: of both, in pixels.
-      width: of both, in pixels.
+      height: height of both, in pixels.
+      width: width of both, in pixels.
       pixels: int64 [256], the label's pixels of each id; None where there is no label.
       is_turned: whether the image was turned as its EXIF orientation says.
       label_is_turned: whether the label was turned with it.

@@ -54,7 +54,7 @@ def choose_keys(builder: tfds.core.DatasetBuilder, image_key: str | None, label_
     """Returns the features to read.
 
     Args:
-      builder: of the data set.
+      builder: builder of the data set.
       image_key: given, or None for the Image with 3 channels.
       label_key: given, or None for the Image or integer Tensor with one channel.
 

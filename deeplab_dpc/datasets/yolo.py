@@ -31,8 +31,8 @@ def read_yolo(data: bytes, title: str, names: list[str], height: int, width: int
     Args:
       data: its contents.
       title: what messages call it.
-      names: of the classes, by number.
-      height, width: of the image, in pixels.
+      names: names of the classes, by number.
+      height, width: height and width of the image, in pixels.
 
     Raises:
       UserError: for the first line that is no polygon of a class.

@@ -28,11 +28,11 @@ class Circumstances:
 
     Attributes:
       split: that was evaluated.
-      train_shares: of each class in the labelled pixels of train; None where that is not known.
+      train_shares: train shares of each class in the labelled pixels of train; None where that is not known.
       crop: (height, width) of the training in pixels; None where that is not known.
       output_stride: pixels a side of a feature cell.
       has_decoder: whether the network has one; None where that is not known.
-      losses: of the training, in the order of its steps; empty where they are not known.
+      losses: losses of the training, in the order of its steps; empty where they are not known.
     """
 
     split: str
@@ -49,7 +49,7 @@ def advice(
     """Returns the lines: of the worst classes first, then of the training.
 
     Args:
-      names: of the classes.
+      names: names of the classes.
       counts: by class, of the images that were evaluated.
       known: what is known beside them.
       ignored: the class that is never evaluated.
@@ -104,8 +104,8 @@ def _causes(share: float | None, side: float, known: Circumstances) -> list[str]
     """Returns what is special about a class, and what helps against it.
 
     Args:
-      share: of the labelled pixels of train; None if it is not known.
-      side: of a square as large as what an image that has the class shows of it, in pixels.
+      share: share of the labelled pixels of train; None if it is not known.
+      side: side of a square as large as what an image that has the class shows of it, in pixels.
       known: the circumstances.
     """
     causes = []

@@ -24,7 +24,7 @@ class Bootstrap:
 
     Attributes:
       resamples: how many, >= 2.
-      seed: of the draws.
+      seed: seed of the draws.
     """
 
     resamples: int = 1000

@@ -28,9 +28,9 @@ def boundary_rule(num_classes: int, ignore_label: int, dilation_ratio: float = D
     a class meets them there is no contour, but two classes on both sides of them make one, if they are near enough.
 
     Args:
-      num_classes: of the network.
-      ignore_label: of pixels that do not count.
-      dilation_ratio: of the distance to the diagonal, in (0, 1).
+      num_classes: number of classes of the network.
+      ignore_label: ignore label of pixels that do not count.
+      dilation_ratio: dilation ratio of the distance to the diagonal, in (0, 1).
     """
     if not 0 < dilation_ratio < 1:
         raise UserError(f"--boundary_dilation_ratio must be in (0, 1), got {dilation_ratio}.")
@@ -56,9 +56,9 @@ def trimap_rule(num_classes: int, ignore_label: int, width: int) -> CountRule:
     The image's border is no contour.
 
     Args:
-      num_classes: of the network.
-      ignore_label: of pixels that do not count.
-      width: of the band on each side of a contour, in pixels, >= 1.
+      num_classes: number of classes of the network.
+      ignore_label: ignore label of pixels that do not count.
+      width: width of the band on each side of a contour, in pixels, >= 1.
     """
     if width < 1:
         raise UserError(f"--trimap_width must be at least 1 pixel, got {width}.")

@@ -73,7 +73,7 @@ def predict_all(
       predictor: the network.
       pictures: iterated in a thread of its own; where it raises a UserError it ends, and what was read is predicted.
       write: called once per image, in `writers` threads; with one of them, in order.
-      batch_size: of consecutive images of one size.
+      batch_size: batch size of consecutive images of one size.
       with_probabilities: whether the class ids are taken from probabilities, which are handed on.
       writers: threads.
       total: images, if it is known.

@@ -17,7 +17,7 @@ class Overlays:
     """Predictions over their images, with the classes that occur.
 
     Args:
-      class_names, palette: of the classes.
+      class_names, palette: class names and palette of the classes.
       legend: whether there is one.
     """
 

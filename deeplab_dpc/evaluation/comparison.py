@@ -48,7 +48,7 @@ class Comparison:
     """Two evaluations.
 
     Attributes:
-      num_images: of both.
+      num_images: number of images of both.
       summary: differences by the name of the metric.
       each: differences of the IoU of each class or category, by the metric's name.
       left_out: titles of measures that only one of them has, or that they have with other settings.
@@ -71,7 +71,7 @@ def find_evaluation(path: str | pathlib.Path, split: str) -> pathlib.Path:
     """Returns the directory of an evaluation.
 
     Args:
-      path: of it, or of the run directory or --eval_logdir that holds it.
+      path: path of it, or of the run directory or --eval_logdir that holds it.
       split: which one it holds.
 
     Raises:

@@ -81,7 +81,7 @@ class ConfusionMatrix:
         """Pixels by category, in the order of `category_names`.
 
         Args:
-          categories: of each class, empty text for none.
+          categories: categories of each class, empty text for none.
 
         Raises:
           UserError: if there is not one a class, or if no pixel was counted.

@@ -22,7 +22,7 @@ def evaluate(
     """Predicts every image of a split at its own size and counts.
 
     Args:
-      predictor: of a network with the data set's classes.
+      predictor: predictor of a network with the data set's classes.
       dataset: the prepared data set.
       split: its name.
       progress: whether a progress bar is shown.

@@ -19,7 +19,7 @@ class ImageCounts:
     """The counts of `ClassSums` for each of n images.
 
     Attributes:
-      names: of the images, in the order of the split.
+      names: names of the images, in the order of the split.
       labelled, predicted, true_positives: int64 [n, classes].
     """
 

@@ -14,7 +14,7 @@ class Judge:
     """Counts what the configuration asks for; its `add` is an OnImage of evaluator.py.
 
     Args:
-      info: of the data set: classes, categories and ignore label.
+      info: description of the data set: classes, categories and ignore label.
       config: what is measured.
     """
 

@@ -14,8 +14,8 @@ class Measure:
     """A way of counting, and the names of its metrics in metrics.json.
 
     Attributes:
-      key: of the counts in per_image.npz.
-      title: of its mean, for people.
+      key: key of the counts in per_image.npz.
+      title: title of its mean, for people.
       mean: the metric that is the mean IoU.
       each: the metrics that are the IoU of each class or category.
       summarised: whether accuracies and weighted IoU are metrics too.
@@ -51,9 +51,9 @@ class Measured:
 
     Attributes:
       measure: what was counted.
-      names: of the classes or categories.
+      names: names of the classes or categories.
       setting: the dilation ratio or the width that it was counted with; 0 where there is none.
-      counts: of the images.
+      counts: counts of the images.
     """
 
     measure: Measure
@@ -68,7 +68,7 @@ class Figure:
 
     Attributes:
       value: nan for a class that is absent.
-      low, high: of the interval; nan too where there is only one image to draw from.
+      low, high: low and high of the interval; nan too where there is only one image to draw from.
     """
 
     value: float

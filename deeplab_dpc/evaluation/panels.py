@@ -13,7 +13,7 @@ class Panels:
 
     Args:
       info: names and colours of the classes.
-      number: of panels, >= 1.
+      number: number of panels, >= 1.
       num_examples: how many will be added; neighbours in a split often show the same scene.
     """
 

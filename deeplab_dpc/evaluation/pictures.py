@@ -19,7 +19,7 @@ def write_pictures(folder: pathlib.Path, report: Report, worst: WorstImages | No
       folder: where they go.
       report: the evaluation.
       worst: was shown every image; None for no page of them.
-      cell: of the network, if it has one.
+      cell: cell of the network, if it has one.
     """
     draw_confusion(report.confusion.matrix, report.info.class_names, folder / CONFUSION_FILE)
     if worst is not None:

@@ -34,14 +34,14 @@ class Report:
     Attributes:
       source: where the weights come from, in words.
       step: how long the run had trained; None for what is no run.
-      info: of the data set.
+      info: description of the data set.
       split: that was evaluated.
       inference: how images were predicted; None for an exported model, which has that of its own.
       judging: what was measured.
-      confusion: of all images.
+      confusion: confusion of all images.
       measured: the counts of the images by measure, those by class first.
       figures: the metrics of each, in the same order.
-      branch_weights: of the network's cell, see branch_weights.py; empty without a cell.
+      branch_weights: branch weights of the network's cell, see branch_weights.py; empty without a cell.
       seconds: that the prediction of all images took, with reading and counting.
       advice: what may help where a figure is bad, see advice.py.
     """

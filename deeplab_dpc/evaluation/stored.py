@@ -23,9 +23,9 @@ class Subject:
 
     Attributes:
       dataset: its name.
-      split: of it.
+      split: split of it.
       class_names: one per class id.
-      ignore_label: of pixels that were not counted.
+      ignore_label: ignore label of pixels that were not counted.
     """
 
     dataset: str

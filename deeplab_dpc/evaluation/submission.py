@@ -43,8 +43,9 @@ class Submission(abc.ABC):
     Leaving the block without an error completes it; the console says so where images are missing.
 
     Args:
-      path: of the archive, or of the folder where the server's form allows one; it appears at the end of the block.
-      num_classes: of the network, to be those of the data set.
+      path: path of the archive, or of the folder where the server's form allows one; it appears at the end of the
+        block.
+      num_classes: number of classes of the network, to be those of the data set.
 
     Raises:
       UserError: if the number of classes or the path's ending is another, or if there is a folder at `path`.
@@ -95,7 +96,7 @@ class Submission(abc.ABC):
         """Writes an image's prediction.
 
         Args:
-          name: of the image's file, in any folder and of any format.
+          name: name of the image's file, in any folder and of any format.
           prediction: its class ids [height, width], at the size of the image as the data set has it.
 
         Raises:
@@ -238,7 +239,7 @@ def open_submission(
     Args:
       kind: "cityscapes" or "voc2012".
       path, num_classes: see Submission.
-      competition: of PASCAL VOC 2012, see there.
+      competition: competition of PASCAL VOC 2012, see there.
 
     Raises:
       UserError: if the kind is unknown, or as Submission.

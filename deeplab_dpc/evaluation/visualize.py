@@ -21,7 +21,7 @@ def colorize(labels: np.ndarray, palette: Sequence[Sequence[int]], ignore_color:
 
     Args:
       palette: (red, green, blue) of each class, in [0, 255].
-      ignore_color: of the ids that are not in the palette.
+      ignore_color: ignore color of the ids that are not in the palette.
     """
     _check_labels(labels)
     colors = _colors([*palette, ignore_color])

@@ -60,7 +60,7 @@ class WorstImages:
 
     Args:
       info: names and colours of the classes.
-      number: of images that are kept, >= 1.
+      number: number of images that are kept, >= 1.
     """
 
     def __init__(self, info: DatasetInfo, number: int):
@@ -74,7 +74,7 @@ class WorstImages:
         """Scores an image and keeps it if it is among the worst so far.
 
         Args:
-          name: of the image.
+          name: name of the image.
           image: uint8 [height, width, 3].
           label: class ids [height, width].
           prediction: the same of the network.

@@ -15,7 +15,7 @@ class Agreement:
 
     Attributes:
       images: that were compared.
-      pixels: of all of them.
+      pixels: pixels of all of them.
       different: pixels with another class.
       worst: the smallest share of equal pixels of an image.
     """

@@ -39,7 +39,8 @@ class ExportedModel:
     with 128, since 127.5 is no byte.
 
     Attributes:
-      num_classes, class_names, palette, ignore_label: of the classes.
+      num_classes, class_names, palette, ignore_label: number of classes, class names, palette and ignore label of the
+        classes.
       source: where the weights come from, in words.
       size: (height, width) in pixels that images must not exceed; None for any.
 

@@ -35,8 +35,9 @@ class ModelInfo:
       inference: InferenceConfig as JSON.
       weights: SHA-256 over the names and values of the network's variables.
       export: what the format was told beside that, as JSON.
-      git_revision: of the code that wrote it, with "-dirty" for one with changes; None for an installed package.
-      version: of that package.
+      git_revision: git revision of the code that wrote it, with "-dirty" for one with changes; None for an installed
+        package.
+      version: version of that package.
       created: when, in UTC (ISO 8601).
     """
 

@@ -22,7 +22,7 @@ class TFLiteRuntime:
 
     Args:
       path: the file.
-      threads: of the CPU; by default all.
+      threads: threads of the CPU; by default all.
 
     Raises:
       UserError: if the file is damaged, or export.py did not write it.

@@ -32,7 +32,8 @@ class ASPP(Composite):
       atrous_rates: rates in feature-map cells, one 3x3 branch each; empty for none (the published MobileNetV2 models).
       add_image_level_feature: whether the image is pooled.
       filters: channels of each branch and of the projection.
-      image_pooling_window, image_pooling_strides: of the image pooling, see ImageWindow.
+      image_pooling_window, image_pooling_strides: image pooling window and image pooling strides of the image pooling,
+        see ImageWindow.
       separable: whether the 3x3 branches are separable convolutions, else full ones.
       concat_projection: whether the concatenation is projected; without, the output has filters * branches channels.
       squeeze_and_excitation: whether the pooled image gates the output instead of being a branch.

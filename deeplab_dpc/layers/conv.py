@@ -107,13 +107,13 @@ class ConvBN(NormalizedConv):
     Args:
       filters: output channels, >= 1.
       kernel_size: side of the square kernel.
-      strides: of the convolution, both axes.
+      strides: strides of the convolution, both axes.
       rate: (rate_h, rate_w) in feature-map cells, each >= 1; only 1 with strides > 1.
       activation: 'relu', 'relu6', ... (see layers.activations), or None.
       explicit_padding: with strides > 1, pad (kernel_size - 1) / 2 on each side, as ResNet and Xception do; SAME
         padding differs from it where a side is even.
       batch_norm_decay, batch_norm_epsilon: see BatchNorm.
-      initializer: of the kernel.
+      initializer: initializer of the kernel.
       batch_norm_scope: see NormalizedConv.
 
     Raises:
@@ -198,7 +198,7 @@ class BiasedConv(keras.layers.Layer):
       filters: output channels, >= 1.
       kernel_size: side of the square kernel.
       activation: as for ConvBN.
-      initializer: of the kernel.
+      initializer: initializer of the kernel.
 
     Raises:
       ValueError: if filters or kernel_size is less than 1.

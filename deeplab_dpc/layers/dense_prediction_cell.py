@@ -32,7 +32,7 @@ class DensePredictionCell(Composite):
 
     Args:
       cell: the branches, as a Cell or as its JSON.
-      output_stride: of the features; rates are multiplied by 16 / output_stride, and are at least 1.
+      output_stride: output stride of the features; rates are multiplied by 16 / output_stride, and are at least 1.
       filters: channels of each branch and of the output.
       dropout: fraction dropped, in [0, 1).
       batch_norm_decay, batch_norm_epsilon: see BatchNorm.

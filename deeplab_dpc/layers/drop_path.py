@@ -33,7 +33,7 @@ class DropPath(keras.layers.Layer):
 
     Args:
       keep_prob: probability that an example keeps the branch, in (0, 1].
-      seed: of the draws, or None for any.
+      seed: seed of the draws, or None for any.
 
     Raises:
       ValueError: if keep_prob is out of its range.

@@ -58,7 +58,7 @@ class EdgeOperator(Composite):
     convolution, batch norm. Drop path follows, but for a skip.
 
     Args:
-      operator: of OPERATORS, or its name; not zero.
+      operator: operator of OPERATORS, or its name; not zero.
       filters: channels.
       strides: 1 or 2.
       drop_path_keep_prob: see DropPath.
@@ -160,10 +160,10 @@ class GenotypeCell(Composite):
     Args:
       genotype: whose blocks these are, or its JSON; its path is unused.
       filters: channels of a block.
-      before_previous_channels: of H(l-2).
+      before_previous_channels: channels of H(l-2).
       level_change: the cell's level less that of H(l-1): -1, 0 or 1.
       resizes_before_previous: whether H(l-2) may have another size than H(l-1).
-      drop_path_keep_prob: of each operator, see DropPath.
+      drop_path_keep_prob: drop path keep prob of each operator, see DropPath.
       batch_norm_decay, batch_norm_epsilon: see BatchNorm.
     """
 

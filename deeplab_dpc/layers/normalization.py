@@ -22,7 +22,7 @@ class BatchNorm(keras.layers.Layer):
     moving averages. Where a batch is spread over several devices, the statistics are those of the whole batch.
 
     Args:
-      decay: of the moving averages, in [0, 1).
+      decay: decay of the moving averages, in [0, 1).
       epsilon: added to the variance, > 0.
 
     Raises:

@@ -27,10 +27,10 @@ class SplitSeparableConvBN(Composite):
     Args:
       filters: output channels.
       rate: (rate_h, rate_w) in feature-map cells.
-      strides, explicit_padding: of the depthwise convolution, see ConvBN.
+      strides, explicit_padding: strides and explicit padding of the depthwise convolution, see ConvBN.
       activation: after both; None for none.
-      depthwise_stddev, pointwise_stddev: of the truncated normal initialisation; the defaults are those of ASPP, the
-        cell and the decoder.
+      depthwise_stddev, pointwise_stddev: depthwise stddev and pointwise stddev of the truncated normal initialisation;
+        the defaults are those of ASPP, the cell and the decoder.
       batch_norm_decay, batch_norm_epsilon: see BatchNorm.
 
     Raises:

@@ -94,7 +94,7 @@ class Decoder(Composite):
     convolution of the features.
 
     Args:
-      strides: of the low-level features in pixels, descending.
+      strides: strides of the low-level features in pixels, descending.
       filters: channels of the output.
       separable: whether the 3x3 convolutions are separable, else full ones.
       sum_merge: whether the inputs are added, else concatenated.

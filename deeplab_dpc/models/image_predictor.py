@@ -15,7 +15,7 @@ class ImagePredictor(Protocol):
     """Class ids and probabilities of uint8 RGB images.
 
     Attributes:
-      num_classes: of the probabilities.
+      num_classes: number of classes of the probabilities.
     """
 
     num_classes: int

@@ -135,7 +135,7 @@ def training_memory(
       network: a Segmenter.
       size: (height, width) of the crops in pixels.
       batch_size: images at a time.
-      value_bytes: of an activation.
+      value_bytes: value bytes of an activation.
       frozen: the part of it at its beginning that is not trained, whose activations are not kept; None for none.
     """
     written = sum(written for _, written in layer_sizes(network, size))

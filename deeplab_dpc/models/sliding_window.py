@@ -21,7 +21,7 @@ class SlidingWindow:
     predicted whole.
 
     Args:
-      predictor: of the windows.
+      predictor: predictor of the windows.
       config: size and overlap of the windows.
 
     Raises:

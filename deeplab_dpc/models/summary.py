@@ -15,7 +15,7 @@ class Part:
     Attributes:
       name: as in published checkpoints.
       output_shape: (height, width, channels).
-      cost: of the part.
+      cost: cost of the part.
       parts: what it is made of, in order; empty for the finest.
     """
 

@@ -18,7 +18,7 @@ class Job:
     Attributes:
       workdir: for its report, and for the runs of finalists.
       cache: features of the frozen backbone.
-      config: of the search.
+      config: configuration of the search.
       service: where the study is kept.
       model: the network that finalists are trained in, with decoder; its cell is replaced.
       data, dataset: for the contest; None where there is none.

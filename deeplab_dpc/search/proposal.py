@@ -51,7 +51,7 @@ class Remainder:
 
     Attributes:
       cells: without a score, warm starts included; at most, where constraints leave fewer.
-      plan: of those cells.
+      plan: plan of those cells.
       finalists: cells that are in the contest; 0 if there is none, or it is over.
       contest_steps: steps that it still takes at most, if nobody leaves before its end.
     """
@@ -172,7 +172,7 @@ def probe(score: Callable[[Cell], ProxyScore], dearest: ProposedCell, cheapest: 
 
     Args:
       score: trains a cell for PROBE_STEPS steps, and scores it.
-      dearest, cheapest: of the proposed; see probed_cells.
+      dearest, cheapest: dearest and cheapest of the proposed; see probed_cells.
     """
     tried = [dearest, dearest, cheapest] if cheapest is not dearest else [dearest, dearest]
     return [Scored(one.name, one.cell, one.draw, score(one.cell), "this machine") for one in tried]

@@ -85,8 +85,8 @@ def correlate(x: Values, y: Values, resamples: int = 1000, seed: int = 0) -> Cor
 
     Args:
       x, y: a score of each point; infinite values rank first or last.
-      resamples: of the points, drawn with replacement.
-      seed: of the resamples; the same for as many points, so that two predictors can be compared in pairs.
+      resamples: resamples of the points, drawn with replacement.
+      seed: seed of the resamples; the same for as many points, so that two predictors can be compared in pairs.
 
     Raises:
       ValueError: if x and y are not as long as each other, or one has a nan.
@@ -103,8 +103,8 @@ def rho_difference(first: Values, second: Values, y: Values, resamples: int = 10
 
     Args:
       first, second, y: a score of each point; infinite values rank first or last.
-      resamples: of the points, drawn with replacement.
-      seed: of the resamples.
+      resamples: resamples of the points, drawn with replacement.
+      seed: seed of the resamples.
 
     Raises:
       ValueError: if the scores are not as long as each other, or one has a nan.

@@ -46,7 +46,7 @@ def run_search(
 
     Args:
       job: what to do.
-      storage: of the study.
+      storage: storage of the study.
       watch: is told what happens, and ends the work.
       reporting: whether this process writes the report; another one does where several work in one directory.
       further_sections: gives the last parts of the report, each time that it is written.
@@ -83,7 +83,7 @@ class Reporter:
     """Writes the report of a search, while it runs too.
 
     Args:
-      job: of the search.
+      job: job of the search.
       study: the scores by proxy.
       contest: the ledger of the contest.
       further_sections: gives the last parts of the report, each time that it is written.
@@ -155,8 +155,8 @@ def search_result(
 
     Args:
       study: the scores by proxy.
-      ledger: of the contest. Whoever was trained for real stays a finalist, though a search that goes on with more
-        candidates has found better ones by proxy.
+      ledger: ledger of the contest. Whoever was trained for real stays a finalist, though a search that goes on with
+        more candidates has found better ones by proxy.
       feature_shape: (height, width, channels) of the scoring split's features.
       has_contest: whether there is to be one.
     """

@@ -21,12 +21,12 @@ class ProxyScore:
       miou: on the held-out features, in [0, 1], after the last rung that the cell was trained for; 0 if it diverged.
       loss: mean training loss over the last tenth of that rung's steps; infinite if it diverged.
       seconds: that training and scoring took, of all rungs.
-      loss_sum: of that rung's training losses over its steps (a signal that costs nothing).
-      steps: of that rung; less than the full budget if the cell was stopped early.
+      loss_sum: loss sum of that rung's training losses over its steps (a signal that costs nothing).
+      steps: steps of that rung; less than the full budget if the cell was stopped early.
       rungs: (steps, miou) of each rung in turn.
       step_seconds: what a step of the last rung took; 0 where that is not known.
-      cross_entropy: of the held-out features at the end of the last rung, the exact mean over the labelled pixels, in
-        nats; infinite if it diverged or is not known.
+      cross_entropy: cross entropy of the held-out features at the end of the last rung, the exact mean over the
+        labelled pixels, in nats; infinite if it diverged or is not known.
       points: (step, mIOU, cross entropy) at several steps of the last rung, the last at its end.
       signal: what ranks: 'miou', 'cross_entropy' (less is better), or 'mean_miou' of the points.
     """
@@ -80,7 +80,7 @@ class Scored:
     """A cell with its score.
 
     Attributes:
-      name: of a warm start, or `cell NUMBER`.
+      name: name of a warm start, or `cell NUMBER`.
       draw: how it came about: 'given', 'uniform', 'neighbour', 'mutation', ...
       worker: who scored it.
       finished: when, in seconds since the epoch; 0 where unknown.

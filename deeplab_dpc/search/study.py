@@ -34,12 +34,12 @@ class SearchStudy:
 
     Args:
       storage: where the study is kept.
-      name: of the study there.
-      config: of the search.
+      name: name of the study there.
+      config: configuration of the search.
       feature_shape: (height, width, channels) of the scoring split's features, which costs are counted for.
       worker: this one.
-      lease_seconds: of tasks.
-      output_stride: of the features, which receptive fields depend on.
+      lease_seconds: lease seconds of tasks.
+      output_stride: output stride of the features, which receptive fields depend on.
 
     Raises:
       UserError: if the space or the constraints do not fit each other, or a warm start is no cell.
@@ -175,9 +175,9 @@ def check_space(config: SearchConfig, feature_shape: tuple[int, int, int], outpu
     """Raises a UserError if space, limits and sampler do not go together; for before anything is written.
 
     Args:
-      config: of the search.
+      config: configuration of the search.
       feature_shape: (height, width, channels) of the scoring split's features.
-      output_stride: of those features.
+      output_stride: output stride of those features.
     """
     Constraints.from_config(config, feature_shape, output_stride)
     check_sampler(config)

@@ -68,8 +68,8 @@ class Connections:
     """Those that are open.
 
     Args:
-      limit: of connections.
-      max_upload_bytes: of all that are being sent, together.
+      limit: limit of connections.
+      max_upload_bytes: most bytes of all uploads that are being sent, together.
     """
 
     def __init__(self, limit: int, max_upload_bytes: int) -> None:

@@ -37,7 +37,7 @@ class Decoder:
     """Decodes one image at a time. Its process starts with the first, and anew where it had to be ended.
 
     Args:
-      max_pixels: of an image; larger ones are refused before they are decoded.
+      max_pixels: max pixels of an image; larger ones are refused before they are decoded.
       formats: that are read.
       seconds: an image may take.
     """

@@ -29,7 +29,7 @@ class ServedModel:
     """What the page shows of the model.
 
     Attributes:
-      name: of the model, free of paths.
+      name: name of the model, free of paths.
       class_names, palette: by class id.
     """
 
@@ -48,7 +48,7 @@ class ImageQueue:
     Args:
       predictor: what predicts.
       num_classes: that have a name.
-      max_pixels: of an image; larger ones are refused before they are decoded.
+      max_pixels: max pixels of an image; larger ones are refused before they are decoded.
       max_waiting: images that may wait while one is predicted.
       decode_seconds: that an image may take to decode.
     """

@@ -37,15 +37,15 @@ class PageServer(http.server.ThreadingHTTPServer):
     """Serves the page until it is closed.
 
     Attributes:
-      url: of the page.
+      url: url of the page.
 
     Args:
       host: name or address to be bound to.
       port: to be bound to, 0 for any free one.
       predictor: what predicts.
       model: what the page shows of it.
-      max_upload_bytes: of an encoded image.
-      max_image_pixels: of a decoded image.
+      max_upload_bytes: max upload bytes of an encoded image.
+      max_image_pixels: most pixels of a decoded image.
       allowed_hosts: names of the server, beside those that this machine knows.
       header_seconds: for all headers of a request.
       decode_seconds: that an image may take to decode.

@@ -29,7 +29,7 @@ def write_metrics(workdir: pathlib.Path, rows: Sequence[Row], validations: Seque
 
     Args:
       workdir: the run directory.
-      rows: of the training, each with `step`, `loss` and what else is known, for example `learning_rate`.
+      rows: rows of the training, each with `step`, `loss` and what else is known, for example `learning_rate`.
       validations: each with `step` and scores in [0, 1], for example `miou`; a `remark` is shown beside them.
     """
     if rows:

@@ -48,7 +48,7 @@ class Batch:
       images: float32 [batch, height, width, 3].
       labels: int32 [batch, height, width].
       records: where each is from.
-      info: of their data set.
+      info: description of their data set.
     """
 
     images: np.ndarray
@@ -96,7 +96,7 @@ def remade_batch(dataset: Dataset, data: DataConfig, config: TrainConfig, step: 
     With `cache` memory, pixels of JPEGs may differ from those that were trained on by the rounding of their decoder.
 
     Args:
-      dataset, data, config: of the training.
+      dataset, data, config: dataset, data and configuration of the training.
       step: from 1 on.
     """
     split, batch_size = data.train_split, config.train_batch_size
@@ -131,7 +131,7 @@ def report_divergence(
       step: whose loss or gradient norm is not finite, from 1 on.
       values: loss, its parts and gradient_norm, of that step or their means up to it; learning_rate if it is known.
       network: as the step left it.
-      dataset, data, config: of the training.
+      dataset, data, config: dataset, data and configuration of the training.
       shard: which process this is; the first one writes the whole batch, whichever shares it was trained in.
 
     Returns:

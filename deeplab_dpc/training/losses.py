@@ -31,14 +31,14 @@ class SegmentationLoss:
 
     Args:
       ignore_label: the id of unlabelled pixels.
-      label_weights: of each class in the cross entropy; empty for 1.
+      label_weights: weight of each class in the cross entropy; empty for 1.
       upsample_logits: whether logits are upsampled to the labels, else labels are sampled at the logits' size; corners
         are aligned in both.
       top_k_percent_pixels: share of the pixels that are mined, in (0, 1]; 1 for no mining.
       hard_example_mining_step: until which that share falls from 1 linearly; 0 to mine from the start.
-      focal_loss_weight: of the focal loss, 0 to leave it out.
+      focal_loss_weight: focal loss weight of the focal loss, 0 to leave it out.
       focal_loss_gamma: its exponent.
-      dice_loss_weight: of the dice loss, 0 to leave it out.
+      dice_loss_weight: dice loss weight of the dice loss, 0 to leave it out.
       quadrature_nodes: per axis and cell between the logits; 0 for the loss of each pixel.
     """
 
@@ -99,9 +99,9 @@ class SegmentationLoss:
         Args:
           labels: integers [batch, height, width].
           logits: [batch, h, w, classes] of any floating dtype.
-          step: of the training, for mining.
-          labelled_pixels: of the whole batch, where this is a piece of it.
-          share: of the whole batch that this piece is, in (0, 1].
+          step: step of the training, for mining.
+          labelled_pixels: labelled pixels of the whole batch, where this is a piece of it.
+          share: share of the whole batch that this piece is, in (0, 1].
 
         Raises:
           UserError: if the label weights are not one for each class.

@@ -31,7 +31,7 @@ def exhausted_memory_named(config: TrainConfig, crop_size: tuple[int, int]) -> c
     """Returns the same with the flags of a training that need less.
 
     Args:
-      config: of the training.
+      config: configuration of the training.
       crop_size: (height, width) in pixels.
     """
     return exhausted_memory_said(f"The memory of the device is not enough {_what_needs_less(config, crop_size)}")
@@ -42,9 +42,9 @@ def require_memory(network: Any, config: TrainConfig, crop_size: tuple[int, int]
 
     Args:
       network: a Segmenter.
-      config: of the training.
+      config: configuration of the training.
       crop_size: (height, width) in pixels.
-      devices: of all processes together, which share a batch.
+      devices: devices of all processes together, which share a batch.
 
     Raises:
       UserError: if it is estimated not to.

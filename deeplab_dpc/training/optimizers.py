@@ -64,7 +64,7 @@ def build_optimizer(
 
     Args:
       config: the protocol.
-      schedule: of the learning rate.
+      schedule: schedule of the learning rate.
       variables: that are trained.
     """
     optimizer: keras.optimizers.Optimizer
@@ -92,7 +92,7 @@ def gradient_multipliers(
 
     Args:
       network: whose variables exist.
-      last_layer_gradient_multiplier: of the last layers.
+      last_layer_gradient_multiplier: last layer gradient multiplier of the last layers.
       last_layers_contain_logits_only: whether these are the logits alone, or the context module and decoder too. A
         decoder whose output is the logits is the logits.
     """

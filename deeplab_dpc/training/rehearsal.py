@@ -60,8 +60,8 @@ def rehearse(model: TrainingModel, batches: Iterator[Batch], config: TrainConfig
 
     Args:
       model: what is to be trained.
-      batches: of images float32 [batch, height, width, 3] and labels int32 [batch, height, width].
-      config: of the training.
+      batches: batches of images float32 [batch, height, width, 3] and labels int32 [batch, height, width].
+      config: configuration of the training.
     """
     next(batches)
     start = time.perf_counter()

@@ -24,7 +24,7 @@ class PolySchedule(LearningRateSchedule):
     Args:
       base_learning_rate: at step 0.
       training_number_of_steps: until the end, >= 1.
-      learning_power: of the share of steps that remain.
+      learning_power: exponent of the share of steps that remain.
       end_learning_rate: at the end.
 
     Raises:

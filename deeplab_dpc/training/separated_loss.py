@@ -57,7 +57,7 @@ class SeparatedLoss:
       num_classes: channels of the logits.
       ignore_label: the id of unlabelled pixels, in 0..255.
       nodes: k, per axis and coarse cell, >= 1.
-      label_weights: of each class; empty for 1.
+      label_weights: weight of each class; empty for 1.
 
     Raises:
       ValueError: if a side is not positive, or there are no nodes.
@@ -171,9 +171,9 @@ class RowBins:
     Nothing has a channel for each class at the size of the image.
 
     Attributes:
-      shape: of the sums, [height, points, classes].
+      shape: shape of the sums, [height, points, classes].
       firsts: the place of class 0 in them, for the left and the right point of each pixel, int32 [height, width].
-      shares: of the pixel, that they get, float32 [width].
+      shares: shares of the pixel, that they get, float32 [width].
     """
 
     shape: tuple[int, int, int]

@@ -24,7 +24,7 @@ class Summaries:
     hands its events to the operating system before it returns, so that a killed process loses none.
 
     Args:
-      folder: of the run's event files, made if it is absent.
+      folder: folder of the run's event files, made if it is absent.
       step: steps that are done.
     """
 

@@ -71,8 +71,8 @@ def train(
       devices: where.
       on_step: called after each step, before anything of it is saved; then the caller shows the progress. What it
         raises ends the training, which continues from its last checkpoint when it is started again.
-      callbacks: of Keras, called after what the run directory keeps of a step; their model is a TrainingModel, whose
-        `network` is trained. A start of the training is one epoch for them.
+      callbacks: Keras callbacks, called after what the run directory keeps of a step; their model is a
+        TrainingModel, whose `network` is trained. A start of the training is one epoch for them.
 
     Returns:
       The trained network.

@@ -30,7 +30,7 @@ class TrainingModel(Step):
 
     Args:
       network: what is trained; its trainable variables are taken as they are now.
-      loss: of labels and logits.
+      loss: loss of labels and logits.
       config: the protocol.
     """
 

@@ -80,8 +80,8 @@ class BaseOperation(abc.ABC):
         """Returns by how many cells (vertically, horizontally) the receptive field of what it reads grows.
 
         Args:
-          height, width: of the feature map, in cells, >= 1.
-          output_stride: of the features, in pixels.
+          height, width: height and width of the feature map, in cells, >= 1.
+          output_stride: output stride of the features, in pixels.
         """
 
     @abc.abstractmethod

@@ -24,7 +24,7 @@ def batch_norm(x: Any, weights: Tensors, known: Tensors | None, prefix: str = ""
       x: [batch, h, w, channels].
       weights: gamma and beta, float32 [channels], their names after the prefix.
       known: mean and variance to normalise with, their names after the prefix; None for those of the batch.
-      prefix: of the names.
+      prefix: prefix of the names.
     """
     gamma, beta = weights[f"{prefix}gamma"], weights[f"{prefix}beta"]
     if known is None:

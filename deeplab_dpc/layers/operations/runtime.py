@@ -30,7 +30,7 @@ class OperationRuntime(abc.ABC, Generic[AnOperation]):
         Args:
           operation: the operation.
           filters: output channels.
-          output_stride: of the features, in pixels.
+          output_stride: output stride of the features, in pixels.
           **arguments: name, dtype, batch_norm_decay and batch_norm_epsilon.
         """
 
@@ -51,7 +51,7 @@ class OperationRuntime(abc.ABC, Generic[AnOperation]):
           operation: the operation, with a grid of at most that side.
           grid: the largest side of a grid that the network takes.
           size: (h, w) of the features.
-          output_stride: of the features, in pixels.
+          output_stride: output stride of the features, in pixels.
         """
 
     @abc.abstractmethod
@@ -69,7 +69,7 @@ class OperationRuntime(abc.ABC, Generic[AnOperation]):
         Args:
           draws: random numbers by name.
           branch: index of the branch, a part of those names.
-          channels: of the branch's input.
+          channels: channels of the branch's input.
           width: rows of the kernel.
           filters: output channels.
         """
@@ -80,7 +80,7 @@ class OperationRuntime(abc.ABC, Generic[AnOperation]):
 
         Args:
           x: [b, h, w, channels], channels <= width.
-          weights: of the branch.
-          wiring: of the branch.
+          weights: weights of the branch.
+          wiring: wiring of the branch.
           known: statistics to normalise with and to return; None to normalise with those of the batch.
         """

@@ -9,7 +9,7 @@ class SeededDraws:
     """Draws the numbers of a name and shape once, and gives them again.
 
     Args:
-      seed: of all draws, >= 0.
+      seed: seed of all draws, >= 0.
     """
 
     def __init__(self, seed: int):

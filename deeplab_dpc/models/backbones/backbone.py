@@ -29,9 +29,9 @@ def atrous_rates(strides: Sequence[int], output_stride: int, stride_so_far: int)
     stride that was left out (arXiv:1706.05587, Sec. 3.1).
 
     Args:
-      strides: of the units of the plain network.
-      output_stride: of the features, in pixels.
-      stride_so_far: of the unit's input, before the first.
+      strides: strides of the units of the plain network.
+      output_stride: output stride of the features, in pixels.
+      stride_so_far: stride so far of the unit's input, before the first.
     """
     rate = 1
     result = []
@@ -89,9 +89,9 @@ class Backbone(Composite):
     ModelConfig.
 
     Args:
-      output_stride: of the features, 8, 16 or 32 pixels.
-      low_level_strides: of the low-level features, in pixels.
-      batch_norm_decay: of the moving averages; by default the published one.
+      output_stride: output stride of the features, 8, 16 or 32 pixels.
+      low_level_strides: low level strides of the low-level features, in pixels.
+      batch_norm_decay: batch norm decay of the moving averages; by default the published one.
       drop_path_keep_prob: probability that the last residual unit is kept in training; of those before it more.
 
     Raises:

@@ -33,7 +33,7 @@ class SqueezeExcite(Composite):
     [batch, height, width, channels] -> the same shape
 
     Args:
-      channels: of the input.
+      channels: channels of the input.
     """
 
     def __init__(self, channels: int, **kwargs: Any):
@@ -67,11 +67,11 @@ class InvertedResidual(Unit):
 
     Args:
       filters: output channels.
-      channels: of the input.
+      channels: channels of the input.
       expanded: channels in between; no expansion where they are not more than the input's.
-      strides, rate: of the depthwise convolution.
-      kernel_size: of the depthwise convolution.
-      activation: of expansion and depthwise convolution.
+      strides, rate: strides and rate of the depthwise convolution.
+      kernel_size: kernel size of the depthwise convolution.
+      activation: activation of expansion and depthwise convolution.
       squeeze_excite: whether the depthwise output is gated (arXiv:1905.02244, Sec. 5.3).
     """
 
@@ -147,7 +147,7 @@ class BlockSpec:
     Attributes:
       expansion: factor of the input's channels.
       filters: output channels at depth multiplier 1.
-      stride: of the depthwise convolution in the plain network.
+      stride: stride of the depthwise convolution in the plain network.
       kernel_size, activation, squeeze_excite: see InvertedResidual.
     """
 
@@ -163,7 +163,7 @@ class MobileNet(Backbone):
     """A 3x3 stem of stride 2, inverted residuals, and where LAST_FILTERS is set a last 1x1 convolution.
 
     Args:
-      depth_multiplier: of the channels, > 0.
+      depth_multiplier: depth multiplier of the channels, > 0.
 
     The other arguments are those of Backbone.
     """

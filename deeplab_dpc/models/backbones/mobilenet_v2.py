@@ -14,7 +14,7 @@ class MobileNetV2(MobileNet):
     """See Backbone; the low-level features are depthwise outputs.
 
     Args:
-      depth_multiplier: of the channels, > 0.
+      depth_multiplier: depth multiplier of the channels, > 0.
       divisible_by: what channels are rounded to; by default 8 if the multiplier is 1, else 1, as published.
 
     The other arguments are those of Backbone.

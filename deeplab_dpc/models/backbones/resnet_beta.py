@@ -30,8 +30,8 @@ class Bottleneck(Unit):
 
     Args:
       depth: channels of the 3x3 convolution.
-      channels: of the input; the shortcut is a 1x1 convolution where they differ from 4 * depth.
-      strides, rate: of the 3x3 convolution.
+      channels: channels of the input; the shortcut is a 1x1 convolution where they differ from 4 * depth.
+      strides, rate: strides and rate of the 3x3 convolution.
     """
 
     def __init__(self, depth: int, channels: int, strides: int = 1, rate: int = 1, **kwargs: Any):

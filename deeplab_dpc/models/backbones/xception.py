@@ -24,7 +24,7 @@ class XceptionModule(Unit):
     Args:
       depths: output channels of the three.
       shortcut: 'conv' (1x1 with the stride), 'sum' (identity), or 'none'.
-      strides: of the third; rate: of all.
+      strides: strides of the third; rate: of all.
       unit_rates: factors of the rate, one for each convolution (the multi-grid).
       activation_inside: ReLU after each depthwise and pointwise convolution, instead of before each separable one.
     """

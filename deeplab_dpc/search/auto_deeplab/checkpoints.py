@@ -52,8 +52,8 @@ class EpochSums:
     """Of the steps of an epoch so far.
 
     Attributes:
-      weight_losses: of each weight step.
-      architecture_losses: of each architecture step.
+      weight_losses: weight losses of each weight step.
+      architecture_losses: architecture losses of each architecture step.
       seconds: that they took.
     """
 
@@ -67,7 +67,7 @@ class Standing:
     """How far a search is.
 
     Attributes:
-      state: of the program.
+      state: state of the program.
       step: weight steps that are done.
       epoch: what is known of the epoch that is not evaluated yet.
       history: a row for each evaluated epoch.
@@ -117,8 +117,8 @@ def restore(workdir: pathlib.Path, initial_state: State) -> Standing:
     """Returns the newest checkpoint that is whole; damaged ones after it are set aside, each with a printed line.
 
     Args:
-      workdir: of the search.
-      initial_state: of the program; where there is no checkpoint, the search begins with it.
+      workdir: workdir of the search.
+      initial_state: initial state of the program; where there is no checkpoint, the search begins with it.
 
     Raises:
       UserError: if all checkpoints are damaged, or the newest whole one does not fit the program.

@@ -25,7 +25,8 @@ class ConnectedCell:
 
     Attributes:
       cell: that is computed at the connection's target.
-      previous_channels, before_channels: of what it reads, from the layer before and the one before that.
+      previous_channels, before_channels: previous channels and before channels of what it reads, from the layer before
+        and the one before that.
       down: whether the connection doubles the stride.
     """
 
@@ -62,7 +63,7 @@ class ConnectedCell:
           previous, before: [batch, h, w, channels] of any size, before ReLU.
           shares: see MixedCell.shares.
           weights: by name.
-          normalize: of all convolutions.
+          normalize: normalize of all convolutions.
           size: (height, width) of the output.
         """
         newer = ops.relu(previous if self.down else resized(previous, size))

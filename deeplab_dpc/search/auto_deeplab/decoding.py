@@ -29,13 +29,14 @@ class Uncertainty:
     """How far alphas and betas are from a decision.
 
     Attributes:
-      alpha_entropy: of the operators of an edge in nats, mean over the edges; ln 8 = 2.08 where nothing is decided.
-      beta_entropy: of the edges that leave a node in nats, mean over the nodes.
+      alpha_entropy: alpha entropy of the operators of an edge in nats, mean over the edges; ln 8 = 2.08 where nothing
+        is decided.
+      beta_entropy: beta entropy of the edges that leave a node in nats, mean over the nodes.
       alpha_entropy_share: `alpha_entropy` as a share of the largest that it can be, in [0, 1].
       beta_entropy_share: `beta_entropy` likewise.
       skip_share: probability of the skip operator, mean over the edges.
-      path_probability: of the most probable path.
-      runner_up_probability: of the best path but that one.
+      path_probability: path probability of the most probable path.
+      runner_up_probability: runner up probability of the best path but that one.
     """
 
     alpha_entropy: float
@@ -105,7 +106,7 @@ def decode_cell(probabilities: np.ndarray) -> tuple[Block, ...]:
     equal if they are the same network.
 
     Args:
-      probabilities: of the operators of each edge, [edges, 8].
+      probabilities: probabilities of the operators of each edge, [edges, 8].
     """
     choosable = probabilities[:, NOT_ZERO]
     strengths, operators = choosable.max(axis=1), choosable.argmax(axis=1)  # the first of equal operators

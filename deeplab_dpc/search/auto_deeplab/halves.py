@@ -24,7 +24,7 @@ def draw_halves(num_records: int, batch_size: int, seed: int) -> Halves:
     """Draws them.
 
     Args:
-      num_records: of the training split.
+      num_records: number of records of the training split.
       batch_size: images a step, which each half must have.
       seed: decides which records are in which half.
 

@@ -14,7 +14,7 @@ class Layout:
     """Where each array is in the vector.
 
     Args:
-      shapes: of the arrays by name, in their order.
+      shapes: shapes of the arrays by name, in their order.
     """
 
     def __init__(self, shapes: Mapping[str, Shape]):

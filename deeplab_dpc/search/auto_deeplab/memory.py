@@ -12,7 +12,7 @@ def exhausted_memory_named(
     """Turns the backends' errors for exhausted memory into a UserError with the flags that need less.
 
     Args:
-      config: of the search.
+      config: configuration of the search.
       crop_size: (height, width) in pixels.
     """
     less = [] if config.rematerialize else ["--rematerialize"]

@@ -102,7 +102,7 @@ class MixedCell:
           previous, before: outputs of the layer before and of the one before that, brought to [batch, height, width,
             filters].
           shares: what `shares` gives.
-          normalize: of the operators.
+          normalize: normalize of the operators.
         """
         states = [previous, before]
         sums: list[Any] = [None] * self.num_blocks

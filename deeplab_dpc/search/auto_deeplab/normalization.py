@@ -26,7 +26,7 @@ class Normalizer:
         """gamma * (x - mean) / sqrt(variance + epsilon) + beta for [batch, height, width, channels].
 
         Args:
-          name: of the statistics.
+          name: name of the statistics.
           x: that is normalised.
           gamma, beta: float32 [channels]; None for 1 and 0.
         """

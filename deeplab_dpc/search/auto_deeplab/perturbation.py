@@ -39,7 +39,8 @@ def choose(
 
     Args:
       probabilities: softmax of the alphas.
-      score: of the supernet with a mixture, higher is better (a validation accuracy, or the loss with a minus sign).
+      score: score of the supernet with a mixture, higher is better (a validation accuracy, or the loss with a minus
+        sign).
       tune: trains the supernet's weights for some steps with a mixture, before each decision but the first.
       rng: draws the order of edges and of blocks.
       decided: is told each decision in words.

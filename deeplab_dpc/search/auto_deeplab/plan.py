@@ -11,7 +11,7 @@ class Plan:
     """Counts weight steps from 0; an architecture step follows each from an epoch on.
 
     Attributes:
-      config: of the search.
+      config: configuration of the search.
       half_size: records of half A, that the weights learn from.
     """
 

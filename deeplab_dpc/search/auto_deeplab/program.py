@@ -42,9 +42,9 @@ class SearchProgram:
 
     Args:
       config: what is searched, and how.
-      num_classes: of the labels.
-      ignore_label: of pixels without one.
-      num_steps: of the weights in the whole search, which limit how far the moving averages reach back.
+      num_classes: number of classes of the labels.
+      ignore_label: ignore label of pixels without one.
+      num_steps: number of steps of the weights in the whole search, which limit how far the moving averages reach back.
     """
 
     def __init__(self, config: AutoDeepLabConfig, num_classes: int, ignore_label: int, num_steps: int):
@@ -96,7 +96,7 @@ class SearchProgram:
           state: before it, whose weights, statistics and accumulators must not be read afterwards.
           images: float32 [batch, height, width, 3] in 0..255.
           labels: int32 [batch, height, width].
-          rate: of learning.
+          rate: rate of learning.
           mixtures: probabilities in place of those of the state.
         """
         mixed = self.mixtures(state) if mixtures is None else mixtures

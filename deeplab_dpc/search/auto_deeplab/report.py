@@ -53,7 +53,7 @@ def write_report(
         `skip_share`, `num_skips`, `seconds`, `stopped` (why the search ends with it; empty) and `genotype` (as JSON).
       alphas: now, before the softmax, [edges, 8].
       betas: now, before the softmax, [L, 4, 3].
-      config: of the search.
+      config: configuration of the search.
       genotype: what was decided on at the end; None before.
     """
     drawn = genotype or decode(alphas, betas)

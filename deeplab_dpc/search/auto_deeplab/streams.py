@@ -33,10 +33,10 @@ class Streams:
     """Where the batches come from; a stream is the same for the same seed and step.
 
     Attributes:
-      config: of the search.
+      config: configuration of the search.
       data: records and augmentation.
       dataset: the prepared data set that `data` names.
-      halves: of its training split.
+      halves: halves of its training split.
       view: what evaluation makes of an image.
     """
 

@@ -51,9 +51,9 @@ class Supernet:
     Weights and moving averages are one vector each, cut as `weight_shapes` and `statistics_shapes` say.
 
     Attributes:
-      num_classes: of the logits.
+      num_classes: number of classes of the logits.
       num_layers, num_blocks, filter_multiplier, stem_filters: see AutoDeepLabConfig.
-      dtype: of the activations; weights, statistics and logits are in float32.
+      dtype: dtype of the activations; weights, statistics and logits are in float32.
       rematerialize: whether a cell is computed again for its gradient, so that only its inputs and output are kept.
     """
 
@@ -118,7 +118,7 @@ class Supernet:
           weights: float32 vector.
           alphas: probabilities [edges, operators], see mixed_cell.edge_rows.
           betas: probabilities [layers, levels, 3], see architecture.py.
-          images: of static shape.
+          images: images of static shape.
           statistics: moving averages, float32 vector; None in training, for those of the batch.
 
         Returns:
@@ -181,7 +181,7 @@ def cell_program(cell: ConnectedCell, size: tuple[int, int], rematerialize: bool
     """Returns what a connection computes, traced once for all connections alike.
 
     Args:
-      cell: of the connection.
+      cell: cell of the connection.
       size: (height, width) of its target.
       rematerialize: see Supernet.
     """

@@ -39,7 +39,7 @@ def draw_means(scores: Sequence[np.ndarray], samples: Sequence[np.ndarray], seed
       scores: the mIOU of each finalist by seed, float64 [seeds].
       samples: the mIOU of the same trainings on drawn images, float64 [seeds, resamples], the images of a resample
         being the same for all; nan where no labelled image was drawn.
-      seed: of the draws of the seeds' part.
+      seed: seed of the draws of the seeds' part.
     """
     rng = np.random.default_rng(seed)
     resamples = samples[0].shape[1]
@@ -77,7 +77,7 @@ def can_still_win(probabilities: np.ndarray, means: np.ndarray, alive: np.ndarra
     The two most probable always go on; of equal ones, those with the higher mean.
 
     Args:
-      probabilities: of being the best, float64 [finalists].
+      probabilities: probabilities of being the best, float64 [finalists].
       means: the mIOU, float64 [finalists].
       alive: False for those that leave whatever their scores, since a training diverged or could not be done, bool.
       threshold: in [0, 1].

@@ -110,9 +110,9 @@ class Difference:
     """How much better one finalist is than another, in the last round that both finished.
 
     Attributes:
-      value: of their mean mIOU.
-      low, high: of the 95 % interval over images and seeds.
-      steps: of that round.
+      value: value of their mean mIOU.
+      low, high: low and high of the 95 % interval over images and seeds.
+      steps: steps of that round.
     """
 
     value: float
@@ -134,7 +134,7 @@ class Standing:
       scored: the cell, with its score by proxy.
       rounds: places of the rounds that it was in and in which something of it is trained.
       mious: by seed, of the last of them.
-      steps: of the last of them.
+      steps: steps of the last of them.
       probability: that it is the best of all finalists, as far as was decided.
       left: why it left; empty if it did not.
       trained: its trainings of the last round, by the place of the seed.

@@ -18,12 +18,12 @@ class SearchResult:
     """Scores of a search.
 
     Attributes:
-      config: of the search.
+      config: configuration of the search.
       feature_shape: (height, width, channels) of the scoring split's features, which costs are counted for.
       warm_starts, candidates: scored by proxy, in the order they were drawn.
       contest: what came of the real trainings; None if there are none.
       given_up: what has no score, since every worker that took it died.
-      output_stride: of the features, which receptive fields depend on.
+      output_stride: output stride of the features, which receptive fields depend on.
     """
 
     config: SearchConfig

@@ -64,9 +64,9 @@ def hold_contest(job: Job, storage: BaseStorage, ledger: Ledger, result: SearchR
     """Works on the contest until it is decided.
 
     Args:
-      job: of the search.
-      storage: of the study.
-      ledger: of the contest.
+      job: job of the search.
+      storage: storage of the study.
+      ledger: ledger of the contest.
       result: what the search has found by proxy, with the finalists.
       watch: is told what happens, and ends the work.
 

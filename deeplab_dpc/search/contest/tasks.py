@@ -20,9 +20,9 @@ class Contest:
     """What is to be trained, and what came of it.
 
     Args:
-      ledger: of the tasks.
+      ledger: ledger of the tasks.
       finalists: the cells, which of equal ones the first is taken of.
-      config: of the search: rounds, seeds, the threshold, and the first seed.
+      config: configuration of the search: rounds, seeds, the threshold, and the first seed.
     """
 
     def __init__(self, ledger: Ledger, finalists: Sequence[Scored], config: SearchConfig):

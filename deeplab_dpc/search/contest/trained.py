@@ -24,7 +24,7 @@ class Trained:
       run: the run directory, where it was made.
       samples: mIOU of drawn images, float64 [resamples], drawn alike for all trainings; nan where none has labels.
       images: digest of the images and their labels.
-      num_images: of the split.
+      num_images: number of images of the split.
       is_diverged: whether the training diverged.
     """
 

@@ -56,7 +56,7 @@ def train_finalist(
     Args:
       root: directory of the runs.
       cell: the cell that takes the place of the network's context module.
-      seed: of the fresh weights, order, augmentation and dropout.
+      seed: seed of the fresh weights, order, augmentation and dropout.
       ladder: steps at the end of each round up to this one.
       network: the network and where its backbone starts.
       data: records and augmentation.

@@ -87,7 +87,7 @@ class Comparison:
 
     Attributes:
       baseline: its name; 'minus NAME' if less of it is better.
-      difference: of Spearman's rho, the proxy's less the baseline's.
+      difference: difference of Spearman's rho, the proxy's less the baseline's.
     """
 
     baseline: str

@@ -51,9 +51,9 @@ def measure_fidelity(
     """Trains cells by proxy and for real, and writes what came of it.
 
     Args:
-      job: of the search.
+      job: job of the search.
       config: which cells, and how often.
-      storage: of the search.
+      storage: storage of the search.
       trainings: what trains them.
       watch: is told what happens, and ends the work.
       others: measurements by other proxies, by workdir, with the same protocol of real training.

@@ -18,7 +18,7 @@ class MeasuredCell:
     """A cell that is measured.
 
     Attributes:
-      name: of a sub-set, or of the search.
+      name: name of a sub-set, or of the search.
       group: one of fidelity.GROUPS.
     """
 
@@ -31,9 +31,9 @@ class FidelityTasks:
     """What is to be trained, and what came of it.
 
     Args:
-      ledger: of the tasks.
+      ledger: ledger of the tasks.
       cells: those that are measured; one that is there already, by its canonical form, is not measured again.
-      seeds: of the trainings, distinct.
+      seeds: seeds of the trainings, distinct.
       known: proxy scores with the first seed that the search has given, by the cell's digest.
       known_reals: real scores that other measurements have, by digest and seed.
     """

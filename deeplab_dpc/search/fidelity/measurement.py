@@ -37,10 +37,10 @@ class FidelityRow:
     """A cell with both scores.
 
     Attributes:
-      name: of a sub-set ('1x1+6'), of a mixed cell ('uniform 3'), or of the search ('cell 7').
+      name: name of a sub-set ('1x1+6'), of a mixed cell ('uniform 3'), or of the search ('cell 7').
       group: one of GROUPS.
-      proxies, reals: of each seed in turn.
-      cost: of the cell with its projection.
+      proxies, reals: proxies and reals of each seed in turn.
+      cost: cost of the cell with its projection.
       receptive_field: (height, width) in feature-map cells.
     """
 
@@ -109,8 +109,8 @@ class FidelityResult:
       rows: the cells that have all their scores.
       missing: names of the cells that were given up.
       proxy: the proxy's settings in words.
-      protocol: of the real trainings, by name, as JSON; real scores of two measurements that have the same stand
-        beside each other. Empty where an earlier version has measured.
+      protocol: protocol of the real trainings, by name, as JSON; real scores of two measurements that have the same
+        stand beside each other. Empty where an earlier version has measured.
     """
 
     search: SearchConfig

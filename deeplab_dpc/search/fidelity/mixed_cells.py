@@ -19,7 +19,7 @@ def mixed_cells(config: SearchConfig, constraints: Constraints, count: int) -> d
     Every cell is another one by its canonical form. The first cells of a larger count are those of a smaller one.
 
     Args:
-      config: of the search: its space, its warm starts and the seed of the draws.
+      config: configuration of the search: its space, its warm starts and the seed of the draws.
       constraints: that the draws are within; the warm starts need not be.
       count: how many cells, the warm starts included.
 

@@ -30,7 +30,7 @@ class SearchTrainings:
     """The search's own proxy, and the normal trainer as re-ranking uses it.
 
     Args:
-      job: of the search.
+      job: job of the search.
       watch: is told what happens.
 
     Raises:

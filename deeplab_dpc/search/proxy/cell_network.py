@@ -31,11 +31,11 @@ class CellNetwork:
     """Features [batch, h, w, channels] -> logits [batch, h, w, num_classes] in float32, for any wiring.
 
     Attributes:
-      channels: of the features.
-      num_classes: of the logits.
-      capacity: of the wiring.
-      dtype: of the activations; weights, statistics and logits are in float32.
-      filters: of every convolution.
+      channels: channels of the features.
+      num_classes: number of classes of the logits.
+      capacity: capacity of the wiring.
+      dtype: dtype of the activations; weights, statistics and logits are in float32.
+      filters: filters of every convolution.
       dropout: fraction of the branches' outputs that is dropped before the projection.
     """
 
@@ -66,7 +66,7 @@ class CellNetwork:
 
         Args:
           weights: as initial_weights gives them.
-          wiring: of the cell, for features of this size.
+          wiring: wiring of the cell, for features of this size.
           features: [batch, h, w, channels], any floating dtype.
           statistics: moving averages to normalise with; None in training, to normalise with those of the batch.
           seed: int32 scalar of the dropout; None for no dropout.

@@ -30,7 +30,7 @@ class CellRun:
 
     Attributes:
       steps: that were trained; less than asked for if the training diverged.
-      confusion: of the evaluation; None if the training diverged.
+      confusion: confusion of the evaluation; None if the training diverged.
       rows: (steps, mean loss over them) in turn, of the whole training.
       seconds: that the steps took, in all starts of the run, and the evaluation.
       measured: the counts of each image, those by class first; empty if the training diverged.

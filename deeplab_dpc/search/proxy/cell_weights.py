@@ -22,7 +22,7 @@ class InitialWeights:
 
     Args:
       network: that the weights are for.
-      seed: of the draws.
+      seed: seed of the draws.
     """
 
     def __init__(self, network: CellNetwork, seed: int):

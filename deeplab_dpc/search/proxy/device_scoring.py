@@ -17,7 +17,7 @@ def check_labels(labels: np.ndarray, num_classes: int, ignore_label: int) -> Non
     Args:
       labels: integers [images, height, width]; read image by image.
       num_classes: >= 1.
-      ignore_label: of pixels that are not counted.
+      ignore_label: ignore label of pixels that are not counted.
 
     Raises:
       UserError: if a label is neither, as ConfusionMatrix says it.
@@ -35,7 +35,7 @@ def confusion(logits: Tensor, labels: Tensor, num_classes: int, ignore_label: in
       logits: [batch, h, w, num_classes].
       labels: integers [batch, height, width]; images that are to be left out have the ignore label throughout.
       num_classes: >= 1.
-      ignore_label: of pixels that are not counted.
+      ignore_label: ignore label of pixels that are not counted.
 
     Returns:
       int32 [num_classes, num_classes]; rows are labels, columns predictions.
@@ -69,7 +69,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, ignore_label: int) -> Tensor:
     Args:
       logits: [batch, h, w, num_classes].
       labels: integers [batch, height, width].
-      ignore_label: of pixels that are not counted.
+      ignore_label: ignore label of pixels that are not counted.
     """
     h, w = logits.shape[1:3]
     height, width = labels.shape[1:]

@@ -56,9 +56,10 @@ class Rung:
       steps: that were trained.
       miou: in [0, 1].
       loss: mean training loss over the last tenth of the steps.
-      loss_sum: of the training losses of all steps.
+      loss_sum: loss sum of the training losses of all steps.
       step_seconds: what a step took; 0 where that is not known.
-      cross_entropy: of the held-out images at its end, in nats a labelled pixel; infinite where that is not known.
+      cross_entropy: cross entropy of the held-out images at its end, in nats a labelled pixel; infinite where that is
+        not known.
       points: (step, mIOU, cross entropy) at several steps; the last is at its end.
     """
 

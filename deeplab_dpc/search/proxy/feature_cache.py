@@ -52,8 +52,8 @@ class FeatureCache:
     Attributes:
       path: its directory.
       fingerprint: what the features depend on: backbone, weights, records, crops.
-      class_names: of the labels.
-      ignore_label: of unlabelled and padded pixels.
+      class_names: class names of the labels.
+      ignore_label: ignore label of unlabelled and padded pixels.
       splits: by name.
     """
 
@@ -109,8 +109,8 @@ def write_manifest(
     Args:
       path: directory of the cache, with the arrays of each split.
       fingerprint: what the features depend on.
-      class_names: of the labels.
-      ignore_label: of unlabelled and padded pixels.
+      class_names: class names of the labels.
+      ignore_label: ignore label of unlabelled and padded pixels.
       images: number of images of each split.
       views: number of augmented views of each image, for splits that have them.
     """

@@ -139,7 +139,7 @@ def cache_features(
       model: whose backbone is frozen.
       dataset: the prepared data set.
       plans: by split. Smaller images are padded with 127.5 and the ignore label.
-      seed: of what is drawn: views, and the positions of crops.
+      seed: seed of what is drawn: views, and the positions of crops.
 
     Raises:
       UserError: if features are not finite, a crop does not suit the output stride, or the disk has no room.

@@ -96,7 +96,7 @@ class Feed:
     Args:
       arrays: by name, with the same first axis; may be memory-mapped. They are not to be changed afterwards.
       batch_size: images a step.
-      seed: of the order.
+      seed: seed of the order.
       window_steps: the most steps of a window.
       dtypes: on the device, by name; of the others it is that of the array.
       resident: whether all images are to be on the device; None decides by their size (`fits`).

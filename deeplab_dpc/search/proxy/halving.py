@@ -34,7 +34,7 @@ class HalvingRule:
         Args:
           known: the scores that candidate n may see, of the cells before n - lookahead + 1, warm starts too.
           rung: its place, 0 for the first.
-          miou: of the candidate on this rung.
+          miou: miou of the candidate on this rung.
         """
         reached = [score.rungs[rung][1] for score in known if len(score.rungs) > rung]
         if len(reached) < self._factor:

@@ -10,7 +10,7 @@ def compiled(function: Callable[..., Any], reused: tuple[int, ...] = ()) -> Call
     """Returns the function, compiled for each shape of its arguments.
 
     Args:
-      function: of tensors.
+      function: function of tensors.
       reused: arguments whose memory is used again, which the caller must not read afterwards.
     """
     return jax.jit(function, donate_argnums=reused)

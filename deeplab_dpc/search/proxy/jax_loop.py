@@ -27,11 +27,11 @@ def training_loop(step: TrainingStep) -> Any:
 
         Args:
           state: before them; its memory is used again.
-          wiring: of the cell.
+          wiring: wiring of the cell.
           arrays: tensors with an image a row.
           rows: int32 [steps, batch] of them.
           rates, seeds: float32 and int32 [steps], of learning and of dropout.
-          decay: of the moving averages.
+          decay: decay of the moving averages.
           first, count: int32, which steps are taken: those from `first` on.
         """
 

@@ -32,9 +32,9 @@ class ProxyLoss:
     Attributes:
       feature_size, label_size: (height, width) of the logits and of the labels.
       num_classes: channels of the logits.
-      ignore_label: of unlabelled pixels.
-      nodes: of the separated loss, per axis and cell; 0 for the exact loss.
-      label_weights: of each class; empty for 1.
+      ignore_label: ignore label of unlabelled pixels.
+      nodes: nodes of the separated loss, per axis and cell; 0 for the exact loss.
+      label_weights: weight of each class; empty for 1.
     """
 
     feature_size: tuple[int, int]
@@ -67,10 +67,10 @@ class Program:
     """What is compiled.
 
     Attributes:
-      network: of any cell that fits its capacity.
+      network: network of any cell that fits its capacity.
       run: some steps of a training, see jax_loop.py.
-      score: of (weights, statistics, wiring, features, labels): the confusion matrix, int32 [classes, classes], and the
-        cross entropy of each image, summed over its labelled pixels, float32 [batch].
+      score: score of (weights, statistics, wiring, features, labels): the confusion matrix, int32 [classes, classes],
+        and the cross entropy of each image, summed over its labelled pixels, float32 [batch].
     """
 
     network: CellNetwork

@@ -38,7 +38,7 @@ def cached_targets(split_path: str | pathlib.Path, labels: np.ndarray, loss: Sep
 
     Args:
       split_path: directory of the split in its feature cache.
-      labels: of the split, uint8 [images, height, width].
+      labels: labels of the split, uint8 [images, height, width].
       loss: whose targets.
 
     Raises:

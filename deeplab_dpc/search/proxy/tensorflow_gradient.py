@@ -11,7 +11,7 @@ def compiled(function: Callable[..., Any], reused: tuple[int, ...] = ()) -> Call
     (kernels.fused).
 
     Args:
-      function: of tensors.
+      function: function of tensors.
       reused: arguments whose memory may be used again; without effect here.
     """
     del reused

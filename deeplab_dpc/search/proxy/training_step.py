@@ -27,7 +27,7 @@ class TrainingStep:
 
     Attributes:
       network: that is trained.
-      loss: of (targets, logits), float32 scalar.
+      loss: loss of (targets, logits), float32 scalar.
     """
 
     network: CellNetwork
@@ -39,7 +39,7 @@ class TrainingStep:
         Args:
           weights, wiring: see CellNetwork.
           batch: features and what the loss needs.
-          seed: of the dropout; None for none.
+          seed: seed of the dropout; None for none.
         """
         targets = {name: values for name, values in batch.items() if name != FEATURES}
         logits, statistics = self.network(weights, wiring, batch[FEATURES], seed=seed)
@@ -54,10 +54,10 @@ class TrainingStep:
 
         Args:
           state: before it.
-          gradients: of the weights.
-          statistics: of the batch.
-          rate: of learning.
-          decay: of the moving averages.
+          gradients: gradients of the weights.
+          statistics: statistics of the batch.
+          rate: rate of learning.
+          decay: decay of the moving averages.
         """
         tree = keras.tree
         accumulators = tree.map_structure(lambda a, g: MOMENTUM * a + g, state["accumulators"], gradients)

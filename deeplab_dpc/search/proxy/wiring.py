@@ -43,9 +43,9 @@ def wire(cell: Cell, capacity: Capacity, size: tuple[int, int], output_stride: i
 
     Args:
       cell: that fits the capacity.
-      capacity: of the network.
+      capacity: capacity of the network.
       size: (h, w) of the features.
-      output_stride: of the features; rates are multiplied by 16 / output_stride, and are at least 1.
+      output_stride: output stride of the features; rates are multiplied by 16 / output_stride, and are at least 1.
 
     Returns:
       kind: int32 [branches], ABSENT or what kind_of gives.

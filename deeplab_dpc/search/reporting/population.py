@@ -17,8 +17,8 @@ class Population:
     """The candidates in the order they were drawn; all arrays are [candidates].
 
     Attributes:
-      result: of the search.
-      costs: of each candidate.
+      result: result of the search.
+      costs: costs of each candidate.
     """
 
     result: SearchResult

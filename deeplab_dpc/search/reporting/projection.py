@@ -32,7 +32,7 @@ class Plan:
     """Cells that are to be scored.
 
     Attributes:
-      candidates: of them the best 1 / halving_factor climb each rung.
+      candidates: candidates of them the best 1 / halving_factor climb each rung.
       rung_steps: budgets, rising (SearchConfig.rung_steps).
       halving_factor: eta.
       given: warm starts, which climb all rungs.
@@ -102,8 +102,8 @@ class CellCost:
 
     Attributes:
       worker: who trained it.
-      step_seconds: of a step.
-      overhead_seconds: of a rung, beside its steps.
+      step_seconds: step seconds of a step.
+      overhead_seconds: seconds of a rung, beside its steps.
     """
 
     worker: str

@@ -18,7 +18,7 @@ class Constraints:
 
     Attributes:
       feature_shape: (height, width, channels) of the features that multiply-adds and receptive field are of.
-      output_stride: of those features.
+      output_stride: output stride of those features.
       max_params: weights and biases; not batch norm, which folds into them.
       max_madds: multiply-adds of the convolutions for one image.
       min_receptive_field: in feature-map cells, of the smaller side.

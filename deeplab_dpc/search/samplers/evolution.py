@@ -21,7 +21,7 @@ class RegularisedEvolution:
     that was stopped early loses every tournament against those trained for longer (ProxyScore.rank_key).
 
     Args:
-      space: of the cells.
+      space: space of the cells.
       population_size: the paper's P; >= 1.
       tournament_size: the paper's S, drawn with replacement as there; >= 1.
     """

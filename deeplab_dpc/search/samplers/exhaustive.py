@@ -22,7 +22,7 @@ class Exhaustive:
     """The cells of the space in the order of their encodings, each in its canonical form and so once.
 
     Args:
-      space: of the cells.
+      space: space of the cells.
 
     Raises:
       UserError: if the space is too large.

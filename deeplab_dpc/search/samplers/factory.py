@@ -14,9 +14,9 @@ def make_strategy(config: SearchConfig, space: SearchSpace, multiply_adds: Calla
     """Returns a new strategy that has seen nothing.
 
     Args:
-      config: of the search.
-      space: of the candidates.
-      multiply_adds: of a cell on the features that score it.
+      config: configuration of the search.
+      space: space of the candidates.
+      multiply_adds: multiply adds of a cell on the features that score it.
 
     Raises:
       UserError: if the sampler cannot search this space, or not with these flags.

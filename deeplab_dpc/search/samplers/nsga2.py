@@ -36,10 +36,10 @@ class NSGA2:
     defaults). A cell that was stopped early has no mIOU to compare and is no parent.
 
     Args:
-      space: of the cells.
-      multiply_adds: of a cell.
+      space: space of the cells.
+      multiply_adds: multiply adds of a cell.
       population_size: >= 2.
-      full_steps: of the proxy; with fewer a cell was stopped early.
+      full_steps: full steps of the proxy; with fewer a cell was stopped early.
 
     Raises:
       UserError: if the population is too small.
@@ -101,8 +101,8 @@ class _Generations(NSGAIISampler):
     asked when. The overridden methods are those that BaseGASampler has for its subclasses.
 
     Args:
-      population: of the generation before.
-      parents: of the generation to draw; of the one before, where parents are selected.
+      population: population of the generation before.
+      parents: parents of the generation to draw; of the one before, where parents are selected.
     """
 
     def __init__(self, population: list[FrozenTrial], parents: list[FrozenTrial], population_size: int, seed: int):

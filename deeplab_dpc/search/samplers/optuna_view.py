@@ -38,7 +38,7 @@ class CellProposer:
     """Makes cells of what a sampler proposes.
 
     Args:
-      space: of the cells.
+      space: space of the cells.
       how: the draw of an admitted proposal.
       num_proposals: how often the sampler is asked before its last proposal's neighbours are tried, >= 1.
     """

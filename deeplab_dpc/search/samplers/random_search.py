@@ -20,7 +20,7 @@ class RandomSearch:
     some points b near the currently best observed architectures". Here half and half by default, and one decision away.
 
     Args:
-      space: of the cells.
+      space: space of the cells.
       uniform_fraction: share of uniform draws, in [0, 1]; 1 is pure random search.
       num_best: how many of the best have neighbours drawn, >= 1.
     """

@@ -18,11 +18,11 @@ class DrawSequence:
     """Warm starts, then what the strategy draws; each cell once, by its canonical form.
 
     Args:
-      space: of the candidates.
+      space: space of the candidates.
       strategy: what draws.
       warm_starts: cells that come first.
       lookahead: how many cells may be waiting for their scores when another is drawn, itself included; >= 1.
-      seed: of the random numbers.
+      seed: seed of the random numbers.
       admits: whether a cell is within the constraints; warm starts need not be.
     """
 

@@ -41,8 +41,8 @@ class TPE:
     shown as pruned: good only if there are too few others, and then those that were trained longest first.
 
     Args:
-      space: of the cells.
-      full_steps: of the proxy; with fewer a cell was stopped early.
+      space: space of the cells.
+      full_steps: full steps of the proxy; with fewer a cell was stopped early.
     """
 
     def __init__(self, space: SearchSpace, full_steps: int):

@@ -19,8 +19,8 @@ def share(index: int, count: int, cores: int, gpus: Sequence[str], given: Mappin
     """Returns the variables of one worker.
 
     Args:
-      index: of the worker, from 0.
-      count: of the workers.
+      index: index of the worker, from 0.
+      count: count of the workers.
       cores: that they share.
       gpus: the machine's, as CUDA_VISIBLE_DEVICES names them; each worker has one in turn.
       given: the environment; numbers of threads and rules for memory that it has are left as they are.

@@ -55,7 +55,7 @@ class StudyView:
         """Shows from now on what the observer sees.
 
         Args:
-          observer: of the study.
+          observer: observer of the study.
           local: asked for the workers that this process has started, by host and process; then what all workers have
             finished is shown too, and not only their number.
         """

@@ -20,7 +20,7 @@ class GivenUp:
     """A task that has no result and is not open.
 
     Attributes:
-      name, draw, summary: of its cell.
+      name, draw, summary: name, draw and summary of its cell.
       cell: JSON.
       attempts: how many workers died at it.
       before_first_step: how many of them before the first step of the training: while compiling, or for want of memory.

@@ -15,7 +15,7 @@ class Worker:
 
     Attributes:
       host: name of its machine.
-      pid: of the process.
+      pid: pid of the process.
       started: when the process started, in the system's ticks since boot; None where the system does not say.
       place: what the pid is a number in: one boot of one machine, and one namespace of it; None where unknown.
       nonce: distinguishes two workers of one process.

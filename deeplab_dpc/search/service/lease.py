@@ -37,7 +37,7 @@ class Lease:
 
     Args:
       task: what is to be done.
-      trial_id: of the attempt.
+      trial_id: trial id of the attempt.
       interval: seconds between renewals.
       renew: renews it for the given time; raises LeaseLostError if it is over, and UserError if nobody answers.
       note_step: is called once, when the first step is done; raises the same.

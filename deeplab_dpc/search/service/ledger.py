@@ -56,10 +56,10 @@ class Ledger:
 
     Args:
       storage: where it is kept.
-      name: of the Optuna study.
+      name: name of the Optuna study.
       worker: this one.
       lease_seconds: an attempt that is not renewed for so long is lost.
-      directions: of the values that results have.
+      directions: directions of the values that results have.
       clock: monotonic seconds.
     """
 

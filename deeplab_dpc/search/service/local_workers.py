@@ -44,7 +44,7 @@ class LocalWorkers:
     Args:
       command: program and arguments.
       environments: variables of each, beside this process's own.
-      folder: of their logs, N.log with N from 1.
+      folder: folder of their logs, N.log with N from 1.
     """
 
     def __init__(self, command: Sequence[str], environments: Sequence[Mapping[str, str]], folder: pathlib.Path):
@@ -147,7 +147,7 @@ def run_child(command: Sequence[str], log: pathlib.Path, variables: Mapping[str,
     Args:
       command: program and arguments.
       log: file for what it writes to stderr.
-      variables: of its environment, beside this process's own.
+      variables: variables of its environment, beside this process's own.
 
     Raises:
       UserError: if it fails.

@@ -52,7 +52,7 @@ def join(storage: BaseStorage, study_id: int, name: str, sections: dict[str, Any
     """Writes the configuration into the study, or compares it with the one that is there.
 
     Args:
-      name: of the study.
+      name: name of the study.
       sections: as run_config.open_run takes them.
       extendable: dotted fields in which workers may differ.
 

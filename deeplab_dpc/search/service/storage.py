@@ -43,7 +43,7 @@ def open_storage(location: str | None, workdir: pathlib.Path, shared: bool) -> B
 
     Args:
       location: journal:FILE, grpc://HOST:PORT, or a URL; None for the journal in `workdir`.
-      workdir: of the search.
+      workdir: workdir of the search.
       shared: whether several workers are to use it.
 
     Raises:

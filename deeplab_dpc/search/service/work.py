@@ -51,7 +51,7 @@ def work_off(
     """Works on tasks until all are done.
 
     Args:
-      ledger: of the tasks.
+      ledger: ledger of the tasks.
       open_tasks: those that nobody does and that may be begun, best first; asked after each look at the storage.
       is_done: whether all tasks have results.
       perform: does one; to call `lease.check` and `watch.check` often.
