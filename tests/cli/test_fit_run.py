@@ -75,7 +75,9 @@ def test_killed_run_goes_on_and_ends_with_a_network_and_a_page(killed, monkeypat
     assert (root / "baseline" / "metrics.csv").stat().st_mtime_ns == trained
     assert "[4/10]" not in captured.out
     choices = json.loads((root / "plan.json").read_text())["choices"]
-    assert choices["warm_starts"]["value"] == "aspp,conv1x1"
+    # 3 feature cells a side: the rates of the baseline's ASPP, and of the finalist's.
+    assert choices["atrous_rates"]["value"] == "1,2,3"
+    assert choices["warm_starts"]["value"] == "aspp_1_2_3,conv1x1"
     assert choices["baseline_steps"]["given"]
     verdict = json.loads((root / "verdict.json").read_text())
     assert verdict["sentence"] in " ".join(captured.out.split())

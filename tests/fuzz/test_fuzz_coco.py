@@ -5,7 +5,7 @@ import json
 import numpy as np
 from mutations import mutated_bytes, mutated_json
 
-from deeplab_dpc.datasets.coco import _instances
+from deeplab_dpc.datasets.coco import instance_ids
 from deeplab_dpc.datasets.coco_categories import choose_classes
 from deeplab_dpc.datasets.coco_json import read_annotations
 from deeplab_dpc.datasets.coco_masks import segmentation_mask
@@ -31,7 +31,7 @@ DOCUMENT = {
 def labels(path):
     annotations = read_annotations(path)
     voc_ids = choose_classes({"train": annotations}, "voc").ids["train"]
-    found = {image.filename: _instances(annotations, voc_ids, image)[0] for image in annotations.images}
+    found = {image.filename: instance_ids(annotations, voc_ids, image)[0] for image in annotations.images}
     for image in annotations.images:
         assert found[image.filename].shape == (image.height, image.width)
         assert set(np.unique(found[image.filename])) <= {0, 12, 15, 255}

@@ -13,7 +13,7 @@ from deeplab_dpc.search.reporting.section import Table
 from deeplab_dpc.search.words import NONE, correlation_words, points
 
 THIS = "this one"
-COLUMNS = ("measurement", "proxy", "predictor", "n", "rho", "95 %", "tau", "regret@1", "regret@3", "s a cell")
+COLUMNS = ("measurement", "predictor", "n", "rho", "95 %", "tau", "regret@1", "regret@3", "s a cell")
 
 
 def read_others(workdirs: Iterable[str]) -> dict[str, FidelityResult]:
@@ -77,13 +77,19 @@ def comparison_table(result: FidelityResult, others: Mapping[str, FidelityResult
         analysis = analyse(Scope(ALL, [row for row in one.rows if row.cell.digest() in shared]))
         seconds = statistics.median(row.proxy.seconds for row in analysis.scope.rows)
         trained = [predictor for predictor in predictors(analysis.scope.rows) if not predictor.is_trivial]
-        rows += [_line((name, one.proxy), predictor, analysis, f"{seconds:.1f}") for predictor in trained]
+        rows += [_line(name, predictor, analysis, f"{seconds:.1f}") for predictor in trained]
     trivial = [predictor for predictor in PREDICTORS if predictor.is_trivial]
-    rows += [_line((NONE, NONE), predictor, analysis, NONE) for predictor in trivial]  # the same for all
+    rows += [_line(NONE, predictor, analysis, NONE) for predictor in trivial]  # the same for all
     return (f"Proxies beside each other, on the {len(shared)} cells that all have", COLUMNS, rows)
 
 
-def _line(begin: tuple[str, str], predictor: Predictor, analysis: Analysis, seconds: str) -> tuple[str, ...]:
+def proxy_sentences(result: FidelityResult, others: Mapping[str, FidelityResult]) -> list[str]:
+    """Returns what the proxy of each measurement is; empty unless there are several."""
+    measurements = {THIS: result, **others} if others else {}
+    return [f"The proxy of {name}: {one.proxy}." for name, one in measurements.items()]
+
+
+def _line(measurement: str, predictor: Predictor, analysis: Analysis, seconds: str) -> tuple[str, ...]:
     found, regret = analysis.correlations[predictor.name], analysis.regrets[predictor.name]
     figures = correlation_words(found)
-    return (*begin, predictor.name, *figures[:-1], points(regret.of_first), points(regret.of_first_three), seconds)
+    return (measurement, predictor.name, *figures[:-1], points(regret.of_first), points(regret.of_first_three), seconds)

@@ -9,7 +9,7 @@ from typing import Any
 from deeplab_dpc.console import console, print_table
 from deeplab_dpc.files import atomic_path, write_json
 from deeplab_dpc.search.fidelity.analysis import ALL, PROXY, Analysis, Regret, analyse, scopes
-from deeplab_dpc.search.fidelity.comparison import comparison_table
+from deeplab_dpc.search.fidelity.comparison import comparison_table, proxy_sentences
 from deeplab_dpc.search.fidelity.figures import predictors_figure, proxy_figure
 from deeplab_dpc.search.fidelity.measurement import (
     MIXED,
@@ -88,7 +88,8 @@ def _section(
 ) -> ReportSection:
     pictures = [proxy_figure(result), predictors_figure(result, analyses)] if analyses else []
     figures = list(zip(CAPTIONS.values(), pictures, strict=False))
-    return ReportSection(TITLE, "\n\n".join(sentences(result, analyses)), figures, tables(result, analyses, others))
+    said = [*sentences(result, analyses), *proxy_sentences(result, others)]
+    return ReportSection(TITLE, "\n\n".join(said), figures, tables(result, analyses, others))
 
 
 def print_fidelity(result: FidelityResult, others: Mapping[str, FidelityResult]) -> None:
@@ -96,7 +97,7 @@ def print_fidelity(result: FidelityResult, others: Mapping[str, FidelityResult])
     analyses = [analyse(scope) for scope in scopes(result)]
     for title, columns, rows in tables(result, analyses, others):
         print_table(title, columns, rows)
-    for sentence in sentences(result, analyses):
+    for sentence in [*sentences(result, analyses), *proxy_sentences(result, others)]:
         console.print(sentence)
 
 

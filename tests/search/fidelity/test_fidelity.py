@@ -15,6 +15,7 @@ from deeplab_dpc.search.fidelity.comparison import (
     THIS,
     comparison_table,
     known_reals,
+    proxy_sentences,
     read_others,
     require_same_protocol,
 )
@@ -105,10 +106,12 @@ def test_proxies_stand_beside_each_other_on_the_cells_that_all_have(tmp_path):
     name, columns, rows = comparison_table(this, {"S1": other})
     assert name == "Proxies beside each other, on the 5 cells that all have"
     found = [dict(zip(columns, row, strict=True)) for row in rows]
-    assert [(one["measurement"], one["proxy"]) for one in found[:1] + found[4:5]] == [
-        (THIS, "400 steps"),
-        ("S1", "with views"),
+    assert [one["measurement"] for one in found[:1] + found[4:5]] == [THIS, "S1"]
+    assert proxy_sentences(this, {"S1": other}) == [
+        f"The proxy of {THIS}: 400 steps.",
+        "The proxy of S1: with views.",
     ]
+    assert proxy_sentences(this, {}) == []
     assert {key: found[0][key] for key in ("predictor", "n", "rho", "regret@1", "regret@3", "s a cell")} == {
         "predictor": "proxy mIOU",
         "n": "5",

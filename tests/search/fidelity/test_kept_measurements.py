@@ -1,0 +1,56 @@
+"""The measurements that the repository keeps: they read, and say what docs/results.md says of them."""
+
+import pathlib
+
+import pytest
+
+from deeplab_dpc.arch.library import name_of_cell
+from deeplab_dpc.search.fidelity.analysis import Scope, analyse
+from deeplab_dpc.search.fidelity.comparison import read_others, require_same_protocol
+from deeplab_dpc.search.fidelity.measurement import MIXED
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+FOLDER = ROOT / "benchmarks" / "measurements"
+ONE_VIEW = "camvid_crop_257"
+
+
+def _read(name):
+    [measurement] = read_others([str(FOLDER / name)]).values()
+    return measurement
+
+
+@pytest.mark.parametrize(
+    ("predictor", "rho", "regrets"),
+    [
+        ("proxy mIOU", 0.77, (0.0058, 0.0006)),
+        ("minus validation cross entropy", 0.80, (0.0058, 0.0006)),
+        ("minus last loss", 0.88, (0.0058, 0.0)),
+        ("receptive field", -0.38, (0.0, 0.0)),
+    ],
+)
+def test_figures_of_the_page_are_those_of_the_measurement(predictor, rho, regrets):
+    rows = _read(ONE_VIEW).rows
+    analysis = analyse(Scope(MIXED, rows))
+    assert len(rows) == 12
+    assert round(analysis.correlations[predictor].rho, 2) == rho
+    regret = analysis.regrets[predictor]
+    assert (round(regret.of_first, 4), round(regret.of_first_three, 4)) == regrets
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    [line] = [line for line in page.splitlines() if line.startswith(f"| {predictor} | {rho:.2f} [")]
+    assert line.count("|") > 3
+
+
+def test_cells_have_their_names():
+    rows = {row.name: row for row in _read(ONE_VIEW).rows}
+    known = {name for name, row in rows.items() if name_of_cell(row.cell) == name}
+    assert known == {"conv1x1", "psp", "aspp_3_6_9"}
+
+
+def test_all_kept_measurements_share_their_real_trainings():
+    folders = sorted(path.name for path in FOLDER.iterdir())
+    measurements = {name: _read(name) for name in folders}
+    first = measurements[ONE_VIEW]
+    require_same_protocol(measurements, first.protocol)
+    real = {row.cell.digest(): row.real_miou for row in first.rows}
+    for measurement in measurements.values():
+        assert {row.cell.digest(): row.real_miou for row in measurement.rows} == real
