@@ -14,6 +14,7 @@ def model_config(num_classes: int) -> ModelConfig:
     """Four of MobileNetV2's units, one of them residual; and no dropout, whose masks may differ."""
     MobileNetV2.BLOCKS = tuple(MobileNetV2.BLOCKS[i] for i in (1, 2, 3, 6))
     MobileNetV2.LAST_FILTERS = None
+    MobileNetV2.LOW_LEVEL = {}  # of the units that are left; there is no decoder
     Dropout.call = lambda self, inputs, training=False: inputs
     return ModelConfig(num_classes=num_classes, depth_multiplier=0.1, dense_prediction_cell=load_cell("conv1x1"))
 
