@@ -57,8 +57,8 @@ def evaluate(
       **options: how images are predicted, see Predictor.
 
     Returns:
-      What metrics.json of eval.py holds, without its advice: 'miou', 'pixel_accuracy', 'per_class_iou' (None for an absent class), ... in
-      [0, 1], and 'intervals' with [low, high] of each.
+      What metrics.json of eval.py holds, without its advice: 'miou', 'pixel_accuracy', 'per_class_iou' (None for an
+      absent class), ... in [0, 1], and 'intervals' with [low, high] of each.
 
     Raises:
       UserError: if the classes are others, the split has no labels, or an image does not fit into the memory.
