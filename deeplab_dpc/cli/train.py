@@ -38,12 +38,12 @@ def main(values: flags.FlagValues) -> None:
     model_config = flag_groups.model_config(values, dataset.info.num_classes)
     data = flag_groups.data_config(values, dataset, model_config.alignment)
     config = flag_groups.config_from_flags(TrainConfig, values, **_steps_of_epochs(values, dataset, data.train_split))
+    warning = _untrained_taps(model_config, data.train_crop_size, dataset.info.max_size[data.train_split])
+    if warning and not values.json:
+        console.print(warning)
     if values.dry_run:
         _dry_run(model_config, data, config, dataset, values.json)
         return
-    warning = _untrained_taps(model_config, data.train_crop_size, dataset.info.max_size[data.train_split])
-    if warning:
-        console.print(warning)
     devices = devices_from_flags(values)
     train(values.workdir, model_config, data, config, dataset, validator_of(model_config, config, dataset), devices)
 
