@@ -40,9 +40,11 @@ def early_ending(config: TrainConfig, progress: Progress) -> Ending | None:
       config: the training configuration, with its patience.
       progress: the training so far. Evaluations until the step at which the run was forked do not count.
     """
+    if not config.early_stopping_patience:
+        return None
     best, best_step, waited = -math.inf, progress.began, 0
     for row in progress.validations:
-        if not config.early_stopping_patience or row["step"] <= progress.began:
+        if row["step"] <= progress.began:
             continue
         if row[SCORE] > best:
             best, best_step, waited = row[SCORE], row["step"], 0

@@ -109,13 +109,15 @@ class Recorder(keras.callbacks.Callback):
         if last or step % self.config.log_steps == 0:
             self._add_row(step, values)
         self._pace.started()
+        ends_early = False
         if self.validator is not None and self._is_due(step):
             self._validate_or_save(step)
-        if last or step % self.config.save_interval_steps == 0 or self._is_out_of_patience():
+            ends_early = self._is_out_of_patience()
+        if last or step % self.config.save_interval_steps == 0 or ends_early:
             self._save()
         if received is not None and step != total:
             raise Stopped(received, f"step {step} is saved")
-        if self._is_out_of_patience():
+        if ends_early:
             self.model.stop_training = True  # and the trainer goes on with the rate that ends it
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:

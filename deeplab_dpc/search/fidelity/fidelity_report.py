@@ -139,8 +139,8 @@ def _setting(result: FidelityResult) -> str:
     proxy = math.fsum(row.proxy_seconds for row in result.rows)
     real = math.fsum(row.real_seconds for row in result.rows)
     return (
-        f"{len(result.rows)} cells, each trained by proxy for {search.proxy_steps} steps and for real, end to end, for "
-        f"{search.rerank_steps}, with {count(result.config.fidelity_seeds, 'seed')}. The proxy took {duration(proxy)} "
+        f"{count(len(result.rows), 'cell')}, each trained by proxy for {search.proxy_steps} steps and for real, end to "
+        f"end, for {search.rerank_steps}, with {count(result.config.fidelity_seeds, 'seed')}. The proxy took {duration(proxy)} "
         f"in all, real training {duration(real)}: {real / max(proxy, 1e-9):.1f} times as long."
     )
 
