@@ -140,8 +140,8 @@ def _setting(result: FidelityResult) -> str:
     real = math.fsum(row.real_seconds for row in result.rows)
     return (
         f"{count(len(result.rows), 'cell')}, each trained by proxy for {search.proxy_steps} steps and for real, end to "
-        f"end, for {search.rerank_steps}, with {count(result.config.fidelity_seeds, 'seed')}. The proxy took {duration(proxy)} "
-        f"in all, real training {duration(real)}: {real / max(proxy, 1e-9):.1f} times as long."
+        f"end, for {search.rerank_steps}, with {count(result.config.fidelity_seeds, 'seed')}. The proxy "
+        f"took {duration(proxy)} in all, real training {duration(real)}: {real / max(proxy, 1e-9):.1f} times as long."
     )
 
 
