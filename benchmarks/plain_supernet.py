@@ -83,9 +83,8 @@ def entry(previous: Any, before: Any, weights: Arrays, part: str, down: bool, si
 
 def stem(images: Any, weights: Arrays, norm: BatchNorm) -> tuple[Any, Any]:
     """Images in 0..255 -> outputs at strides 2 and 4."""
-    x = conv_bn(images / 127.5 - 1.0, weights, "stem/conv0", norm, strides=2)
-    half = conv_bn(tf.nn.relu(x), weights, "stem/conv1", norm)
-    return half, conv_bn(tf.nn.relu(half), weights, "stem/conv2", norm, strides=2)
+    half = conv_bn(images / 127.5 - 1.0, weights, "stem/conv0", norm, strides=2)
+    return half, conv_bn(tf.nn.relu(half), weights, "stem/conv1", norm, strides=2)
 
 
 def head(x: Any, weights: Arrays, stride: int, norm: BatchNorm) -> Any:

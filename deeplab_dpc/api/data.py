@@ -147,4 +147,4 @@ def validation_dataset(dataset: DatasetLike, *, split: str = "val") -> "tf.data.
     dataset.require_labels(split)
     examples = evaluation_dataset(dataset, split)
     batches = examples.map(lambda example: (example["image"], example["label"])).batch(1)
-    return batches.apply(tf.data.experimental.assert_cardinality(dataset.info.splits[split]))
+    return batches.apply(tf.data.experimental.assert_cardinality(dataset.num_images(split)))

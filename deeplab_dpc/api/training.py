@@ -96,7 +96,9 @@ def validator_of(model_config: ModelConfig, config: TrainConfig, dataset: Datase
     """Evaluates in between; None if that is not asked for, or nobody asked and there is nothing to evaluate."""
     if config.eval_interval_steps == 0:
         return None
-    if config.eval_interval_steps is None and config.eval_split not in dataset.info.labelled_splits:
+    if config.eval_interval_steps is None and not set(config.eval_split.split(",")) <= set(
+        dataset.info.labelled_splits
+    ):
         console.print(f"There is no split {config.eval_split} with labels to evaluate on (--eval_split).")
         return None
     dataset.require_labels(config.eval_split)

@@ -39,7 +39,6 @@ COMMANDS = {
     "eval": "evaluate a network",
     "export": "export a SavedModel or a TensorFlow 1 checkpoint",
     "predict": "predict images, a data set or a video, or serve a web page for it",
-    "demo": "run all of them on the embedded data set",
 }
 USER_ERROR = 2
 FLAGS_WITH_URLS = ("storage",)

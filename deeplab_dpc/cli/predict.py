@@ -87,7 +87,7 @@ def _pictures(
         pictures = pictures_of_split(source, values.split)
         if skip:
             return (one for one in pictures if isinstance(one, Unreadable) or not writer.is_written(one.name)), None
-        return pictures, source.info.splits[values.split]
+        return pictures, source.num_images(values.split)
     for file in source:
         _check_kept(file.path, [writer.path(output, file.name) for output in writer.outputs])
     files = [file for file in source if not (skip and writer.is_written(file.name))]

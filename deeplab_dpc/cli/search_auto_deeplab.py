@@ -7,6 +7,7 @@ from absl import flags
 
 from deeplab_dpc.arch.genotype import Genotype
 from deeplab_dpc.cli import flag_groups
+from deeplab_dpc.cli.search_checks import require_single_splits
 from deeplab_dpc.config import AutoDeepLabConfig
 from deeplab_dpc.console import console
 from deeplab_dpc.data.catalog import find_dataset
@@ -46,6 +47,7 @@ def search(values: flags.FlagValues) -> None:
     flag_groups.required(values, *(() if values.propose_only else ("workdir",)), "data_dir")
     config = flag_groups.config_from_flags(AutoDeepLabConfig, values)
     dataset = find_dataset(values.data_dir, values.dataset, values.classes)
+    require_single_splits(values, dataset)
     data = flag_groups.data_config(values, dataset, STRIDE)
     streams = open_streams(config, data, dataset)
     plan = Plan(config, len(streams.halves.weights))

@@ -10,6 +10,7 @@ from deeplab_dpc.config.base import one_weight_a_class
 from deeplab_dpc.config.model import check_crop
 from deeplab_dpc.config.search import END_TO_END
 from deeplab_dpc.data.dataset_info import Dataset
+from deeplab_dpc.data.split_parts import Part
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.search.fidelity.comparison import read_others
 from deeplab_dpc.search.service import local_workers
@@ -32,9 +33,18 @@ def check_request(
         if dataset is None:
             raise UserError("--data_dir is required with --mode=fidelity: cells are trained end to end too.")
     if dataset is not None:
+        require_single_splits(values, dataset)
         one_weight_a_class(config.label_weights, dataset.info.num_classes)
         if values.mode in ("search", "fidelity") and not values.propose_only:
             _check_trainings(values, config, dataset)
+
+
+def require_single_splits(values: flags.FlagValues, dataset: Dataset) -> None:
+    """Raises a UserError if a search is to read several splits as one, as a training may."""
+    for flag in ("train_split", "eval_split"):
+        split = values[flag].value
+        if dataset.parts(split) != (Part(split),):
+            raise UserError(f"--{flag}={split} names several splits, which train reads as one; a search reads one.")
 
 
 def require_start(flag: str, source: str) -> None:

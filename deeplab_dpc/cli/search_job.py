@@ -56,7 +56,7 @@ def _fitted(values: flags.FlagValues, config: SearchConfig, dataset: Dataset) ->
     changes: dict[str, Any] = {}
     if values["cell_rates"].using_default_value:
         changes["cell_rates"] = fitted_rates(config.cell_rates, cells)
-    if values["warm_starts"].using_default_value and crop < min(dataset.info.max_size[values.train_split]):
+    if values["warm_starts"].using_default_value and crop < min(dataset.max_size(values.train_split)):
         aspp = aspp_name(fitted_aspp_rates(cells))
         changes["warm_starts"] = tuple(aspp if name == "aspp" else name for name in config.warm_starts)
     return dataclasses.replace(config, **changes)

@@ -38,14 +38,19 @@ def main(values: flags.FlagValues) -> None:
     model_config = flag_groups.model_config(values, dataset.info.num_classes)
     data = flag_groups.data_config(values, dataset, model_config.alignment)
     config = flag_groups.config_from_flags(TrainConfig, values, **_steps_of_epochs(values, dataset, data.train_split))
-    warning = _untrained_taps(model_config, data.train_crop_size, dataset.info.max_size[data.train_split])
+    warning = _untrained_taps(model_config, data.train_crop_size, dataset.max_size(data.train_split))
     if warning and not values.json:
         console.print(warning)
     if values.dry_run:
         _dry_run(model_config, data, config, dataset, values.json)
         return
-    devices = devices_from_flags(values)
-    train(values.workdir, model_config, data, config, dataset, validator_of(model_config, config, dataset), devices)
+    devices, validator = devices_from_flags(values), validator_of(model_config, config, dataset)
+    if validator is not None and config.eval_split in (part.split for part in dataset.parts(data.train_split)):
+        console.print(
+            f"--train_split={data.train_split} has the images of --eval_split={config.eval_split}: its mIOU will say "
+            "little about other images."
+        )
+    train(values.workdir, model_config, data, config, dataset, validator, devices)
 
 
 def _untrained_taps(model: ModelConfig, crop: tuple[int, int], largest: tuple[int, int]) -> str:
@@ -87,7 +92,7 @@ def _steps_of_epochs(values: flags.FlagValues, dataset: Dataset, split: str) -> 
         raise UserError(f"--training_number_of_epochs must be a number greater than 0, got {epochs:g}.")
     if values.train_batch_size < 1:  # which the configuration refuses
         return {}
-    return {"training_number_of_steps": math.ceil(epochs * dataset.info.splits[split] / values.train_batch_size)}
+    return {"training_number_of_steps": math.ceil(epochs * len(dataset.epoch(split)) / values.train_batch_size)}
 
 
 def _dry_run(model_config: ModelConfig, data: DataConfig, config: TrainConfig, dataset: Dataset, as_json: bool) -> None:

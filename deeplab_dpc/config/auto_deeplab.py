@@ -1,13 +1,14 @@
 """A search of Auto-DeepLab."""
 
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 from deeplab_dpc.config.base import Choices, Config, not_negative, positive
 from deeplab_dpc.errors import UserError
 
 OPERATOR_CHOICES = ("alphas", "perturbation")
 SUPERNET_PRECISIONS = ("float32", "bfloat16")
+STEM_LAYERS = (2, 3)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +22,8 @@ class AutoDeepLabConfig(Config):
       num_layers: number of layers of the network that is searched.
       num_blocks: number of blocks of a cell.
       filter_multiplier: channels of a block at stride 4; they double where the stride does.
-      stem_filters: channels of the first two convolutions of the stem; the third has twice as many.
+      stem_filters: channels of the stem at stride 2; at stride 4 it has twice as many.
+      stem_layers: 3x3 convolutions of the stem: 2, as in the paper's search, or 3, as in the network that is retrained.
       search_epochs: passes over the first half of the training split.
       architecture_start_epoch: epoch from which on alphas and betas are trained too.
       search_batch_size: images a step, of either half.
@@ -51,6 +53,7 @@ class AutoDeepLabConfig(Config):
     num_blocks: int = 5
     filter_multiplier: int = 8
     stem_filters: int = 64
+    stem_layers: int = 2
     search_epochs: int = 40
     architecture_start_epoch: int = 20
     search_batch_size: int = 2
@@ -70,6 +73,11 @@ class AutoDeepLabConfig(Config):
     eval_split: str = "val"
     seed: int = 0
 
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """Returns the configuration that `to_json` gave; one that does not know `stem_layers` had three."""
+        return super().from_json({"stem_layers": 3, **value} if isinstance(value, dict) else value)
+
     def __post_init__(self):
         positive(self, "num_layers", "num_blocks", "filter_multiplier", "stem_filters")
         positive(self, "search_epochs", "search_batch_size", "weight_learning_rate", "architecture_learning_rate")
@@ -77,6 +85,8 @@ class AutoDeepLabConfig(Config):
         not_negative(self, "architecture_start_epoch", "weight_end_learning_rate", "weight_decay", "stop_at_skips")
         not_negative(self, "architecture_weight_decay", "perturbation_tune_steps")
         self.check_choices()
+        if self.stem_layers not in STEM_LAYERS:
+            raise UserError(f"--stem_layers must be 2 or 3, got {self.stem_layers}.")
         if not 0 <= self.weight_momentum < 1:
             raise UserError(f"--weight_momentum must be in [0, 1), got {self.weight_momentum}.")
         if self.weight_end_learning_rate > self.weight_learning_rate:

@@ -17,7 +17,8 @@ class DataConfig(Config):
       data_dir: folder that holds the prepared data set.
       dataset: its name, or None if it is the only one there.
       classes: names, or a file of them, of DeepLab's record files that have no classes.json beside them.
-      train_split: the split to train on.
+      train_split: split to train on; several with commas between are one, and `train:3,train_extra` has each image
+        of train three times in an epoch. `trainval` is `train,val` where there is no split of that name.
       train_crop_size: (height, width) in pixels, sides output_stride * k + 1 (see ModelConfig.alignment).
       min_scale_factor, max_scale_factor, scale_factor_step_size: range of the random scale and distance between its
         values; 0 draws uniformly from the range.

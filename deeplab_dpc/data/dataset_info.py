@@ -7,9 +7,13 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any, Self
 
+import numpy as np
+import numpy.typing as npt
+
 from deeplab_dpc.data.class_rules import check_categories, check_names, check_palette, is_byte
 from deeplab_dpc.data.record_files import find_record_files, require_whole
-from deeplab_dpc.data.record_index import RecordIndex, index_records
+from deeplab_dpc.data.record_index import RecordIndex, index_records, joined
+from deeplab_dpc.data.split_parts import Part, split_parts
 from deeplab_dpc.errors import UserError, shown
 from deeplab_dpc.files import read_json
 
@@ -144,46 +148,72 @@ class Dataset:
     path: pathlib.Path
     info: DatasetInfo
 
+    def parts(self, split: str) -> tuple[Part, ...]:
+        """Returns the splits that `split` names: one, or several that are read as one (`split_parts`)."""
+        return split_parts(split, self.info.splits, str(self.path))
+
+    def num_images(self, split: str) -> int:
+        """Returns the number of images of a split, or of several, each counted once."""
+        return sum(self.info.splits[part.split] for part in self.parts(split))
+
+    def max_size(self, split: str) -> tuple[int, int]:
+        """Returns the largest height and the largest width of a split's images, or of several splits', in pixels."""
+        heights, widths = zip(*(self.info.max_size[part.split] for part in self.parts(split)), strict=True)
+        return max(heights), max(widths)
+
+    def epoch(self, split: str) -> npt.NDArray[np.int32]:
+        """Returns the records that an epoch of training consists of: their places in `index`, some repeated."""
+        parts, places, start = self.parts(split), [], 0
+        for part in parts:
+            count = self.info.splits[part.split]
+            places.append(np.tile(np.arange(start, start + count, dtype=np.int32), part.repeats))
+            start += count
+        return np.concatenate(places)
+
     def shards(self, split: str) -> list[pathlib.Path]:
-        """Returns the record files of a split, in order.
+        """Returns the record files of a split, or of several one after another, in order.
 
         Raises:
           UserError: if there is no such split, or a file is missing, cut off, or one too many.
         """
-        shards = self.record_files(split)
-        require_whole(self.path, split, shards, self.info.splits[split])
-        return shards
+        found: list[pathlib.Path] = []
+        for part in self.parts(split):
+            shards = find_record_files(self.path, part.split)
+            require_whole(self.path, part.split, shards, self.info.splits[part.split])
+            found += shards
+        return found
 
     def record_files(self, split: str) -> list[pathlib.Path]:
         """Returns the same, whatever the files hold."""
-        if split not in self.info.splits:
-            splits = ", ".join(self.info.splits)
-            raise UserError(f"The data set in {self.path} has no split {split!r}; its splits are {splits}.")
-        return find_record_files(self.path, split)
+        return [file for part in self.parts(split) for file in find_record_files(self.path, part.split)]
 
     def index(self, split: str) -> RecordIndex:
-        """Finds the records of a split in its files.
+        """Finds the records of a split, or of several, in its files.
 
         Raises:
           UserError: as `shards`, or if there are more or fewer records than the metadata says.
         """
-        index, count = index_records(self.shards(split)), self.info.splits[split]
-        if len(index) != count:
-            raise UserError(
-                f"The record files {self.path / split}-* hold {len(index)} records, and the metadata beside them says "
-                f"{count}; put the whole files back, or build the data set again."
-            )
-        return index
+        found = []
+        for part in self.parts(split):
+            index, count = index_records(self.shards(part.split)), self.info.splits[part.split]
+            if len(index) != count:
+                raise UserError(
+                    f"The record files {self.path / part.split}-* hold {len(index)} records, and the metadata beside "
+                    f"them says {count}; put the whole files back, or build the data set again."
+                )
+            found.append(index)
+        return joined(found)
 
     def require_labels(self, split: str) -> None:
         """Raises a UserError if the images of the split have no labels, or there is no such split."""
         self.shards(split)
-        if split in self.info.unlabelled:
-            labelled = ", ".join(self.info.labelled_splits)
-            raise UserError(
-                f"The split {split} of {self.path} has no labels, so it can only be predicted; "
-                f"splits with labels: {labelled or 'none'}."
-            )
+        for part in self.parts(split):
+            if part.split in self.info.unlabelled:
+                labelled = ", ".join(self.info.labelled_splits)
+                raise UserError(
+                    f"The split {part.split} of {self.path} has no labels, so it can only be predicted; "
+                    f"splits with labels: {labelled or 'none'}."
+                )
 
     def fingerprint(self, split: str) -> str:
         """SHA-256 over the names and the contents of the record files of a split."""

@@ -32,7 +32,7 @@ def fixed_size_view(data: DataConfig, dataset: Dataset, split: str, stride: int)
         max_resize_value=data.max_resize_value,
         resize_factor=data.resize_factor,
     )
-    largest = np.array(dataset.info.max_size[split])
+    largest = np.array(dataset.max_size(split))
     if data.min_resize_value is not None:
         shards = dataset.shards(split)
         records = iterate(

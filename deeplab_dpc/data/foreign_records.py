@@ -228,11 +228,12 @@ def check_labels(dataset: Dataset, split: str) -> None:
     """
     kept = read_label_counts(dataset)
     if kept is None:
-        console.print(f"Checking the labels of the {dataset.info.splits[split]} records of {split}.")
-    counted = _count_ids(dataset, split, None if kept is None else CHECKED_OF_OURS)
-    pixels = kept or {split: counted}
+        console.print(f"Checking the labels of the {dataset.num_images(split)} records of {split}.")
+    names = [part.split for part in dataset.parts(split)]
+    counted = {name: _count_ids(dataset, name, None if kept is None else CHECKED_OF_OURS) for name in names}
+    others = [name for name in dataset.info.labelled_splits if name not in names]
+    pixels = {split: sum((kept or counted)[name] for name in names)} | {name: kept[name] for name in others if kept}
     if kept is None and absent_class_problem(pixels, split, dataset.info):  # a class may occur in the others alone
-        others = [name for name in dataset.info.labelled_splits if name != split]
         pixels |= {name: _count_ids(dataset, name) for name in others}
     if problem := absent_class_problem(pixels, split, dataset.info):
         raise UserError(f"The data set in {dataset.path} cannot be trained on: {problem}.")
@@ -254,7 +255,7 @@ def check_evaluable(dataset: Dataset, split: str, instead: str) -> None:
         pixels = _count_ids(dataset, split, None if kept is None else CHECKED_OF_OURS)
     except UserError as error:
         raise UserError(f"The split {split} cannot be evaluated: {str(error).rstrip('.')}; {instead}.") from error
-    counted = pixels if kept is None else kept[split]
+    counted = pixels if kept is None else sum(kept[part.split] for part in dataset.parts(split))
     if counted.sum() == counted[info.ignore_label]:
         raise UserError(
             f"The split {split} of {dataset.path} cannot be evaluated, as no pixel of it is labelled: all have the "

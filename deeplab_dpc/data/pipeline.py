@@ -52,7 +52,7 @@ def training_dataset(
 
     Args:
       dataset: the prepared data set.
-      split: the split to read, with labels.
+      split: the split to read, with labels; several are read as one (`split_parts`).
       augmentation: what is done to each example.
       batch_size: images per batch of this process; a batch may span epochs.
       seed: decides order and augmentation.
@@ -81,7 +81,7 @@ def training_dataset(
         finish_seed = tf.random.fold_in(own_seed, FINISH_STREAM)
         return preprocess.finish(image, label, augmentation, ignore_label, finish_seed)
 
-    of_an_epoch = range(len(index)) if records is None else records
+    of_an_epoch = dataset.epoch(split) if records is None else records
     order = record_order(of_an_epoch, seed, batch_size, start_step, shard)
     source = order if cache != "none" else with_contents(order, index)
     batches = source.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(
@@ -134,7 +134,8 @@ def _decoded(dataset: Dataset, split: str, cache: str) -> DecodedCache:
     examples = iterate(evaluation_dataset(dataset, split), description, shards)
     pictures = ((example["image"], example["label"].astype("uint8")) for example in examples)
     digest = dataset.index(split).digest()
-    return decoded_cache.open_cache(cache, shards, digest, split, sizes, pictures, dataset.path / CACHE_FOLDER)
+    name = "+".join(part.split for part in dataset.parts(split))
+    return decoded_cache.open_cache(cache, shards, digest, name, sizes, pictures, dataset.path / CACHE_FOLDER)
 
 
 def evaluation_dataset(

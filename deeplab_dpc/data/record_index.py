@@ -67,6 +67,20 @@ def index_records(shards: Sequence[pathlib.Path]) -> RecordIndex:
     return RecordIndex(tuple(map(str, shards)), np.array(file_of, np.int32), np.array(offset_of, np.int64))
 
 
+def joined(indices: Sequence[RecordIndex]) -> RecordIndex:
+    """Returns the records of several indices, one after another."""
+    if len(indices) == 1:
+        return indices[0]
+    starts = np.cumsum([0, *(len(index.files) for index in indices)])
+    return RecordIndex(
+        tuple(file for index in indices for file in index.files),
+        np.concatenate([index.file_of + start for index, start in zip(indices, starts[:-1], strict=True)]).astype(
+            np.int32
+        ),
+        np.concatenate([index.offset_of for index in indices]),
+    )
+
+
 def _mapped(stream: BinaryIO) -> mmap.mmap:
     return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
 

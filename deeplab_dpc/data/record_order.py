@@ -90,7 +90,7 @@ def record_names(
       the record does not say it.
     """
     index = dataset.index(split)
-    order = record_order(range(len(index)), seed, batch_size, step, shard).take(batch_size)
+    order = record_order(dataset.epoch(split), seed, batch_size, step, shard).take(batch_size)
     names = []
     for _, record, serialized in with_contents(order, index).as_numpy_iterator():
         file = index.file_of[record]

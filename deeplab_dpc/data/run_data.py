@@ -40,7 +40,8 @@ def bind(workdir: pathlib.Path, dataset: Dataset, splits: Iterable[str]) -> RunD
     Raises:
       UserError: if the directory holds a run on other data; the message names the differences.
     """
-    digests = {split: dataset.index(split).digest() for split in dict.fromkeys(splits)}
+    named = dict.fromkeys(part.split for split in splits for part in dataset.parts(split))
+    digests = {split: dataset.index(split).digest() for split in named}
     if not (workdir / DATASET_FILE).exists():
         return RunData(dataset.info, digests)
     before = read_run_data(workdir)

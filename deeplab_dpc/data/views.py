@@ -52,7 +52,7 @@ def view_dataset(
 def largest_resized(dataset: Dataset, split: str, augmentation: Augmentation) -> tuple[int, int]:
     """Returns (height, width) in pixels that hold every image of the split after the resize to a range of sides."""
     if augmentation.min_resize_value is None:
-        height, width = dataset.info.max_size[split]
+        height, width = dataset.max_size(split)
         return height, width
     shards = dataset.shards(split)
     records = iterate(

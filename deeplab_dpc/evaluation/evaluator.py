@@ -71,15 +71,15 @@ def predictions(
         )
     shards = dataset.shards(split)
     examples = iterate(evaluation_dataset(dataset, split), f"The split {split} of {dataset.path}", shards)
-    tracked = track(examples, f"Evaluating {split}", dataset.info.splits[split]) if progress else examples
+    tracked = track(examples, f"Evaluating {split}", dataset.num_images(split)) if progress else examples
     count = 0
     for example in tracked:
         image, name = example["image"], filename_text(example["filename"])
         predictor.check_size(image, name)
         yield name, image, example["label"], predictor.predict_batch(image[np.newaxis])[0]
         count += 1
-    if count != dataset.info.splits[split]:
+    if count != dataset.num_images(split):
         raise UserError(
             f"The split {split} of {dataset.path} has {count} records, and its metadata says "
-            f"{dataset.info.splits[split]}; put the whole files back, or build the data set again."
+            f"{dataset.num_images(split)}; put the whole files back, or build the data set again."
         )

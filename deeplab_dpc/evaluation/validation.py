@@ -70,7 +70,7 @@ class Validator:
         Raises:
           UserError: if an array is absent or has another shape, or as `evaluate`.
         """
-        panels = Panels(self.dataset.info, self.num_panels, self.dataset.info.splits[self.split])
+        panels = Panels(self.dataset.info, self.num_panels, self.dataset.num_images(self.split))
         confusion = _in_thread(lambda: self._evaluate(arrays, panels))
         metrics = confusion.metrics(self.dataset.info.class_names)
         scalars = {name: metrics[name] for name in ("miou", "pixel_accuracy", "mean_class_accuracy")}

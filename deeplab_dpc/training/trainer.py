@@ -273,7 +273,7 @@ def _fit(
             on_divergence,
             interruption,
             on_step,
-            dataset.info.splits[data.train_split],
+            len(dataset.epoch(data.train_split)),
         )
         model.fit(
             batches,

@@ -10,16 +10,21 @@ from PIL import Image
 
 from deeplab_dpc.cli import main as cli_main
 from deeplab_dpc.cli.main import COMMANDS, execute
+from deeplab_dpc.data.catalog import find_dataset
+from deeplab_dpc.data.pipeline import evaluation_dataset, iterate
+from deeplab_dpc.evaluation.visualize import save_rgb_png
 
 TINY = {
-    "num_train": 16,
-    "num_val": 4,
-    "pretrain_steps": 2,
+    "hours": 0.1,
+    "baseline_steps": 2,
+    "search": True,
     "num_candidates": 1,
     "proxy_steps": 2,
     "rerank_top_k": 1,
     "rerank_steps": 2,
     "warm_starts": "conv1x1",
+    "contest_rounds": 1,
+    "contest_seeds": 1,
     "training_number_of_steps": 3,
 }
 
@@ -30,45 +35,46 @@ def _argv(**flags):
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    """The whole path at the smallest budget."""
+    """The command of `make demo` at the smallest budget."""
     root = tmp_path_factory.mktemp("demo")
-    assert execute("demo", _argv(workdir=root, **TINY)) == 0
+    assert execute("fit", _argv(workdir=root, **TINY)) == 0
     return root
 
 
-def test_whole_path_leaves_what_the_demo_names(demo):
-    assert {path.name for path in demo.iterdir()} >= {"data", "search", "train", "saved_model", "predictions"}
-    metrics = json.loads((demo / "train" / "eval_val" / "metrics.json").read_text())
-    assert metrics["num_pixels"] == 4 * 129 * 129
+def test_demo_leaves_what_the_quick_start_names(demo):
+    assert {path.name for path in demo.iterdir()} >= {
+        *("data", "check", "baseline", "search", "final", "comparison", "model", "model.tflite"),
+        *("plan.json", "verdict.json", "index.html"),
+    }
+    assert (demo / "search" / "report.html").exists()
+    assert (demo / "search" / "cells" / "best.png").exists()
+    metrics = json.loads((demo / "final" / "eval_val" / "metrics.json").read_text())
+    assert metrics["num_pixels"] == 60 * 129 * 129
     assert set(metrics["per_class_iou"]) == {
         "background", "ground", "small_disk", "large_disk", "ring", "bar", "block",
     }  # fmt: skip
-    ids = sorted((demo / "predictions" / "class_ids").iterdir())
-    overlays = sorted((demo / "predictions" / "overlays").iterdir())
-    assert len(ids) == len(overlays) == 4
-    assert np.asarray(Image.open(ids[0])).shape == (129, 129)
-    height, _, channels = np.asarray(Image.open(overlays[0])).shape
-    assert height > 129  # there is a legend below the image
-    assert channels == 3
 
 
 def test_winner_of_the_demo_is_the_best_of_its_own_table_and_its_training_goes_on(demo):
     rows = json.loads((demo / "search" / "results.json").read_text())
     finalists = [row for row in rows if row["reranked_miou"] is not None]
-    assert len(finalists) == 2
+    assert len(finalists) == 3
     [winner] = [row for row in rows if row["is_best"]]
     assert winner["reranked_miou"] == max(row["reranked_miou"] for row in finalists)
     assert json.loads((demo / "search" / "cells" / "best.json").read_text()) == winner["cell"]
     verdict = json.loads((demo / "search" / "verdict.json").read_text())
     assert verdict["best"]["name"] == winner["name"]
-    assert json.loads((demo / "train" / "config.json").read_text())["train"]["fork_from"] == winner["contest"]["run"]
+    assert json.loads((demo / "final" / "config.json").read_text())["train"]["fork_from"] == winner["contest"]["run"]
 
 
-def test_demo_started_again_prints_the_same_table_and_trains_nothing(demo, capsys):
-    before = (demo / "train" / "metrics.csv").stat().st_mtime_ns
-    assert execute("demo", _argv(workdir=demo, **TINY)) == 0
-    assert (demo / "train" / "metrics.csv").stat().st_mtime_ns == before
-    assert "The search, and the winner (*) after training" in capsys.readouterr().out
+def test_demo_predicts_a_folder_of_pictures(demo, tmp_path):
+    example = next(iterate(evaluation_dataset(find_dataset(demo / "data"), "val").take(1), "val"))
+    save_rgb_png(tmp_path / "images" / "one.png", example["image"])
+    assert execute("predict", _argv(workdir=demo / "final", images=tmp_path / "images", output_dir=tmp_path)) == 0
+    assert np.asarray(Image.open(tmp_path / "class_ids" / "one.png")).shape == (129, 129)
+    height, _, channels = np.asarray(Image.open(tmp_path / "overlays" / "one.png")).shape
+    assert height > 129  # there is a legend below the image
+    assert channels == 3
 
 
 def test_search_directory_is_no_trained_run(demo, capsys):
@@ -77,34 +83,33 @@ def test_search_directory_is_no_trained_run(demo, capsys):
 
 
 def test_crop_smaller_than_an_image_is_refused(demo, capsys):
-    assert execute("eval", _argv(workdir=demo / "train", eval_crop_size="97,97")) == 2
+    assert execute("eval", _argv(workdir=demo / "final", eval_crop_size="97,97")) == 2
     assert "129 x 129 pixels, larger than --eval_crop_size=97,97" in capsys.readouterr().err
 
 
-def test_candidates_may_be_added_to_a_search_but_its_proxy_stays(demo, capsys):
+def test_candidates_may_be_added_to_a_search_but_its_proxy_stays(demo, tmp_path, capsys):
     flags = {
         "data_dir": demo / "data",
-        "workdir": demo / "search",
-        "tf_initial_checkpoint": demo / "pretrained",
+        "workdir": tmp_path / "search",
+        "tf_initial_checkpoint": demo / "baseline",
         "depth_multiplier": 0.5,
-        "num_candidates": 2,
         "proxy_steps": 2,
-        "proxy_learning_rate": 0.05,
         "num_best": 3,
         "lookahead": 1,
         "warm_starts": "conv1x1",
         "rerank_top_k": 0,
     }
-    assert execute("search", _argv(**flags)) == 0
-    assert len(json.loads((demo / "search" / "results.json").read_text())) == 1 + 2
-    assert execute("search", _argv(**flags, proxy_loss_nodes=0)) == 2
+    assert execute("search", _argv(**flags, num_candidates=1)) == 0
+    assert execute("search", _argv(**flags, num_candidates=2)) == 0
+    assert len(json.loads((tmp_path / "search" / "results.json").read_text())) == 1 + 2
+    assert execute("search", _argv(**flags, num_candidates=2, proxy_loss_nodes=0)) == 2
     assert "search.proxy_loss_nodes (was 4, now 0)" in capsys.readouterr().err
 
 
 def test_unreadable_image_is_named_and_exits_2(demo, tmp_path, capsys):
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "broken.jpg").write_bytes(b"no image")
-    assert execute("predict", _argv(workdir=demo / "train", images=tmp_path / "images", output_dir=tmp_path)) == 2
+    assert execute("predict", _argv(workdir=demo / "final", images=tmp_path / "images", output_dir=tmp_path)) == 2
     assert "broken.jpg cannot be read as an image" in capsys.readouterr().err
 
 

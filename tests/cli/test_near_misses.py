@@ -22,7 +22,7 @@ from deeplab_dpc.cli.near_misses import COMMANDS_ELSEWHERE, FLAGS_ELSEWHERE, nea
         ("train", "--train-batch-size=4", "'train-batch-size'; did you mean --train_batch_size?"),
         ("train", "--backbone=xception_65", "'backbone': it is --model_variant here."),
         ("train", "--wrkdir=x", "'wrkdir'; did you mean --workdir?"),
-        ("train", "--num_candidates=3", "'num_candidates': it is a flag of fit, search and demo."),
+        ("train", "--num_candidates=3", "'num_candidates': it is a flag of fit and search."),
         ("train", "--zzzzzz=1", "'zzzzzz'."),
         ("search", "--lr=0.1", "'lr': it is --proxy_learning_rate here."),
         ("search", "--batch_size=4", "'batch_size': it is --proxy_batch_size here."),

@@ -59,6 +59,7 @@ class SearchProgram:
             config.stem_filters,
             config.supernet_precision,
             config.rematerialize,
+            config.stem_layers,
         )
         self._exists = edge_mask(config.num_layers)
         self._decay = limited_decay(HEAD_BATCH_NORM_DECAY, num_steps)

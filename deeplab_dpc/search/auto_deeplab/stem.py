@@ -1,4 +1,8 @@
-"""The stem of the supernet: three 3x3 convolutions, the first and third of stride 2 (arXiv:1901.02985, Sec. 5.2)."""
+"""The stem of the supernet: 3x3 convolutions down to stride 4.
+
+Two, each of stride 2 (arXiv:1901.02985, Sec. 3.2), or the three of the network that is retrained, of which the first and
+the third have stride 2 (Sec. 5.2).
+"""
 
 from typing import Any
 
@@ -8,38 +12,38 @@ from deeplab_dpc.search.auto_deeplab.convolution import Shape, conv_bn, conv_sha
 from deeplab_dpc.search.auto_deeplab.normalization import Normalizer
 
 IMAGE_CHANNELS = 3
-STRIDES = (2, 1, 2)
+STRIDES = {2: (2, 2), 3: (2, 1, 2)}  # of the convolutions, by their number
 
 
-def _filters(stem_filters: int) -> tuple[int, int, int]:
-    return (stem_filters, stem_filters, 2 * stem_filters)
+def _filters(layers: int, stem_filters: int) -> tuple[int, ...]:
+    return (*[stem_filters] * (layers - 1), 2 * stem_filters)
 
 
 def channels(layer: int, stem_filters: int) -> int:
-    """Of the output at stride 4, which is layer 0 of the network, or at stride 2, which is layer -1."""
-    return _filters(stem_filters)[2 if layer == 0 else 1]
+    """Returns the channels of the output at stride 4, which is layer 0 of the network, or at stride 2, layer -1."""
+    return 2 * stem_filters if layer == 0 else stem_filters
 
 
-def weight_shapes(stem_filters: int) -> dict[str, Shape]:
-    """Of what `stem` reads."""
+def weight_shapes(layers: int, stem_filters: int) -> dict[str, Shape]:
+    """Returns the shapes of the weights that `stem` reads."""
     shapes: dict[str, Shape] = {}
     before = IMAGE_CHANNELS
-    for i, filters in enumerate(_filters(stem_filters)):
+    for i, filters in enumerate(_filters(layers, stem_filters)):
         shapes |= conv_shapes(f"conv{i}", 3, before, filters)
         before = filters
     return shapes
 
 
-def normalized(stem_filters: int) -> dict[str, int]:
+def normalized(layers: int, stem_filters: int) -> dict[str, int]:
     """Returns the channels of what is normalised, by name."""
-    return {f"conv{i}": filters for i, filters in enumerate(_filters(stem_filters))}
+    return {f"conv{i}": filters for i, filters in enumerate(_filters(layers, stem_filters))}
 
 
-def stem(images: Any, weights: dict[str, Any], normalize: Normalizer) -> tuple[Any, Any]:
+def stem(layers: int, images: Any, weights: dict[str, Any], normalize: Normalizer) -> tuple[Any, Any]:
     """Returns images [batch, height, width, 3] in [-1, 1] -> outputs at strides 2 and 4, both before ReLU."""
     outputs: list[Any] = []
     x = images
-    for i, strides in enumerate(STRIDES):
+    for i, strides in enumerate(STRIDES[layers]):
         x = conv_bn(weights, f"conv{i}", ops.relu(x) if i else x, normalize, strides=strides)
         outputs.append(x)
-    return outputs[1], outputs[2]
+    return outputs[-2], outputs[-1]

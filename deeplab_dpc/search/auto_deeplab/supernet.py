@@ -52,7 +52,7 @@ class Supernet:
 
     Attributes:
       num_classes: number of classes of the logits.
-      num_layers, num_blocks, filter_multiplier, stem_filters: see AutoDeepLabConfig.
+      num_layers, num_blocks, filter_multiplier, stem_filters, stem_layers: see AutoDeepLabConfig.
       dtype: dtype of the activations; weights, statistics and logits are in float32.
       rematerialize: whether a cell is computed again for its gradient, so that only its inputs and output are kept.
     """
@@ -64,6 +64,7 @@ class Supernet:
     stem_filters: int = 64
     dtype: str = "float32"
     rematerialize: bool = False
+    stem_layers: int = 2
 
     @functools.cached_property
     def connections(self) -> list[Connection]:
@@ -94,7 +95,7 @@ class Supernet:
     @functools.cached_property
     def weight_shapes(self) -> dict[str, dict[str, Shape]]:
         """Of the weights, by part (the stem, each connection, each head) and name."""
-        shapes = {STEM: stem.weight_shapes(self.stem_filters)}
+        shapes = {STEM: stem.weight_shapes(self.stem_layers, self.stem_filters)}
         shapes |= {connection.name: self.cell(connection).weight_shapes() for connection in self.connections}
         for level in reachable_levels(self.num_layers):
             shapes[_head(level)] = heads.weight_shapes(self.channels(self.num_layers, level), self.num_classes)
@@ -103,7 +104,7 @@ class Supernet:
     @functools.cached_property
     def statistics_shapes(self) -> dict[str, dict[str, Shape]]:
         """Of the moving averages of batch norm, by part and name."""
-        normalized = {STEM: stem.normalized(self.stem_filters)}
+        normalized = {STEM: stem.normalized(self.stem_layers, self.stem_filters)}
         normalized |= {connection.name: self.cell(connection).normalized() for connection in self.connections}
         normalized |= {
             _head(level): heads.normalized(self.channels(self.num_layers, level))
@@ -135,7 +136,8 @@ class Supernet:
             outputs, found[part] = function(*inputs, own[part], known[part])
             return outputs
 
-        half, quarter = run(STEM, _applied(self.weight_shapes[STEM], self.statistics_shapes[STEM], stem.stem), images)
+        function = functools.partial(stem.stem, self.stem_layers)
+        half, quarter = run(STEM, _applied(self.weight_shapes[STEM], self.statistics_shapes[STEM], function), images)
         sizes = [tuple(quarter.shape[1:3])]
         for _ in range(1, NUM_LEVELS):
             sizes.append(tuple((side - 1) // 2 + 1 for side in sizes[-1]))

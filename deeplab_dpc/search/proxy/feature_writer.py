@@ -84,11 +84,11 @@ class SplitPlan:
           UserError: if the split is absent or has no labels.
         """
         dataset.require_labels(split)
-        images = dataset.info.splits[split]
+        images = dataset.num_images(split)
         if augmentation is not None and not views:
             augmentation = _only_resized(augmentation)
         if augmentation is None:
-            return cls(crop_size or aligned(dataset.info.max_size[split], alignment), images)
+            return cls(crop_size or aligned(dataset.max_size(split), alignment), images)
         size = crop_size or aligned(largest_resized(dataset, split, augmentation), alignment)
         return cls(size, images, views, dataclasses.replace(augmentation, crop_size=size))
 

@@ -7,11 +7,15 @@ import plain_supernet
 import pytest
 import tensorflow as tf
 
+from deeplab_dpc.config import AutoDeepLabConfig
+from deeplab_dpc.errors import UserError
 from deeplab_dpc.layers import kernels
+from deeplab_dpc.search.auto_deeplab import stem
 from deeplab_dpc.search.auto_deeplab import supernet as supernet_module
 from deeplab_dpc.search.auto_deeplab.architecture import initial_architecture, mixtures
 from deeplab_dpc.search.auto_deeplab.decoding import edge_mask
 from deeplab_dpc.search.auto_deeplab.initial_weights import initial_weights
+from deeplab_dpc.search.auto_deeplab.normalization import Normalizer
 from deeplab_dpc.search.auto_deeplab.supernet import Supernet, named_shapes
 from deeplab_dpc.search.proxy.tensorflow_gradient import value_and_gradient
 
@@ -241,3 +245,21 @@ def test_bfloat16_is_close_to_float32(images):
     assert rounded.dtype == statistics.dtype == tf.float32
     difference = np.abs(rounded - logits)
     assert 0.0 < np.mean(difference) < 0.03 * np.std(logits)
+
+
+@pytest.mark.parametrize(("layers", "parts"), [(2, {"conv0", "conv1"}), (3, {"conv0", "conv1", "conv2"})])
+def test_either_stem_ends_at_strides_2_and_4(layers, parts):
+    shapes = stem.weight_shapes(layers, 4)
+    assert {name.partition("/")[0] for name in shapes} == parts
+    weights = {name: np.ones(shape, "float32") for name, shape in shapes.items()}
+    half, quarter = stem.stem(layers, np.ones((1, 33, 49, 3), "float32"), weights, Normalizer(None))
+    assert (half.shape, quarter.shape) == ((1, 17, 25, 4), (1, 9, 13, 8))
+    assert [stem.channels(layer, 4) for layer in (-1, 0)] == [4, 8]
+
+
+def test_a_search_of_before_has_the_stem_of_three():
+    before = {name: value for name, value in AutoDeepLabConfig().to_json().items() if name != "stem_layers"}
+    assert AutoDeepLabConfig.from_json(before).stem_layers == 3
+    assert AutoDeepLabConfig.from_json(AutoDeepLabConfig().to_json()).stem_layers == 2
+    with pytest.raises(UserError, match="--stem_layers must be 2 or 3, got 4"):
+        AutoDeepLabConfig(stem_layers=4)

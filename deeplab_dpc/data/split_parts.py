@@ -1,0 +1,54 @@
+"""Several splits read as one: `train,train_extra`, each with the times that an epoch has its images. No TensorFlow."""
+
+import dataclasses
+from collections.abc import Mapping
+
+from deeplab_dpc.errors import UserError
+
+TRAINVAL = "trainval"
+_MOST_REPEATS = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A split among those that are read as one.
+
+    Attributes:
+      split: its name.
+      repeats: times that an epoch has each of its images, >= 1.
+    """
+
+    split: str
+    repeats: int = 1
+
+
+def split_parts(text: str, splits: Mapping[str, int], where: str) -> tuple[Part, ...]:
+    """Returns the splits that a text names.
+
+    Args:
+      text: a split; or several with commas between, each with ":N" for N times the images of that split in an epoch:
+        `train:3,train_extra`. `trainval` is `train,val` where the data set has no split of that name.
+      splits: examples of each split of the data set.
+      where: the data set's folder, for messages.
+
+    Raises:
+      UserError: if there is no such split, one is named twice, or N is not a number from 1 to 1000.
+    """
+    parts: list[Part] = []
+    for entry in [text] if text in splits else text.split(","):
+        name, colon, number = (entry, "", "") if entry in splits else entry.strip().partition(":")
+        repeats = int(number) if number.isdecimal() else 0
+        if colon and not 1 <= repeats <= _MOST_REPEATS:
+            raise UserError(
+                f"{entry.strip()!r} in the splits {text!r} must be a split, or a split, a colon and how often an epoch "
+                f"has its images, 1 to {_MOST_REPEATS}."
+            )
+        is_both = name == TRAINVAL and name not in splits and {"train", "val"} <= set(splits)
+        for split in ("train", "val") if is_both else (name,):
+            if split not in splits:
+                known = ", ".join(splits)
+                raise UserError(f"The data set in {where} has no split {split!r}; its splits are {known}.")
+            if split in (part.split for part in parts):
+                raise UserError(f"The splits {text!r} name {split} twice; write {split}:2 to have its images twice.")
+            parts.append(Part(split, repeats if colon else 1))
+    return tuple(parts)
