@@ -1,7 +1,7 @@
 """The stem of the supernet: 3x3 convolutions down to stride 4.
 
-Two, each of stride 2 (arXiv:1901.02985, Sec. 3.2), or the three of the network that is retrained, of which the first and
-the third have stride 2 (Sec. 5.2).
+Two, each of stride 2 (arXiv:1901.02985, Sec. 3.2), or the three of the network that is retrained, of which the first
+and the third have stride 2 (Sec. 5.2).
 """
 
 from typing import Any
