@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 # Shares of the time for learning, with a search; what is left over goes to the stages after.
-BASELINE_SHARE, SEARCH_SHARE, CONTEST_SHARE = 0.2, 0.15, 0.3
+BASELINE_SHARE, SEARCH_SHARE, CONTEST_SHARE = 0.14, 0.15, 0.3
 ALONE_SHARE = 0.3  # of the baseline without a search, whose training then goes on
 EXPORT_STARTS = 2.0  # times that an export takes a start of a training
 REPORT_SECONDS = 5.0
