@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_network import GENOTYPE
 
 from deeplab_dpc.cli.main import execute
 from deeplab_dpc.data.dataset_info import Dataset
@@ -18,6 +19,7 @@ from deeplab_dpc.data.run_data import bind
 from deeplab_dpc.data.split_parts import Part, split_parts
 from deeplab_dpc.datasets.folder import build_folder
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.files import write_json
 
 SPLITS = {"train": 5, "val": 2, "train_extra": 3}  # images, whose labels are 0 to 4, 5 and 6, 7 to 9
 JOINED = "train,train_extra"
@@ -126,6 +128,24 @@ def test_sizes_labels_and_evaluation_are_those_of_all_parts(dataset):
 
 def test_a_run_is_bound_to_the_records_of_each_part(dataset, tmp_path):
     assert set(bind(tmp_path, dataset, ["train:2,train_extra", "val"]).digests) == set(SPLITS)
+
+
+def test_a_training_reads_several_splits_and_is_bound_to_them(dataset, tmp_path, capsys):
+    write_json(tmp_path / "tiny.json", GENOTYPE.to_json())
+    network = [
+        *("--model_variant=auto_deeplab", f"--genotype_json={tmp_path / 'tiny.json'}", "--aspp_convs_filters=8"),
+        *("--nas_stem_output_num_conv_filters=2", "--train_crop_size=33,33", "--train_batch_size=2"),
+    ]
+    flags = [f"--data_dir={dataset.path}", f"--workdir={tmp_path / 'T'}", *network]
+    steps = [*flags, "--train_split=train:3,train_extra", "--eval_interval_steps=0"]
+    assert execute("train", [*steps, "--training_number_of_epochs=1", "--save_interval_steps=4"]) == 0
+    config = json.loads((tmp_path / "T" / "config.json").read_text())
+    assert config["train"]["training_number_of_steps"] == 9  # 3 * 5 + 3 images, two a step
+    assert execute("train", [*flags, f"--train_split={JOINED}"]) == 2
+    assert "data.train_split (was train:3,train_extra, now train,train_extra)" in capsys.readouterr().err
+    both = ["--train_split=trainval", "--training_number_of_steps=1", f"--workdir={tmp_path / 'B'}"]
+    assert execute("train", [*flags, *both]) == 0
+    assert "--train_split=trainval has the images of --eval_split=val" in capsys.readouterr().out
 
 
 def test_a_search_reads_one_split(dataset, tmp_path, capsys):
