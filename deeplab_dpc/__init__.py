@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from deeplab_dpc.arch.cell import Cell
     from deeplab_dpc.arch.library import load_cell
     from deeplab_dpc.arch.space import SearchSpace
+    from deeplab_dpc.cli.from_python import Fitted, fit
     from deeplab_dpc.errors import UserError
 else:  # Type checkers would take any name for one.
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
             "Cell": "deeplab_dpc.arch.cell",
+            "Fitted": "deeplab_dpc.cli.from_python",
             "Prediction": "deeplab_dpc.api.predictor",
             "Predictor": "deeplab_dpc.api.predictor",
             "ScoredCell": "deeplab_dpc.api.cell_search",
@@ -36,6 +38,7 @@ else:  # Type checkers would take any name for one.
             "arch": "deeplab_dpc.arch",
             "evaluate": "deeplab_dpc.api.evaluation",
             "export_model": "deeplab_dpc.api.exporting",
+            "fit": "deeplab_dpc.cli.from_python",
             "layers": "deeplab_dpc.layers",
             "load_cell": "deeplab_dpc.arch.library",
             "read_dataset": "deeplab_dpc.api.data",
@@ -49,6 +52,7 @@ else:  # Type checkers would take any name for one.
 __version__ = "0.1.0"
 __all__ = [
     "Cell",
+    "Fitted",
     "Prediction",
     "Predictor",
     "ScoredCell",
@@ -59,6 +63,7 @@ __all__ = [
     "arch",
     "evaluate",
     "export_model",
+    "fit",
     "layers",
     "load_cell",
     "read_dataset",

@@ -20,7 +20,7 @@ DOCUMENTS = {
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 }
 PYTHON = re.compile(r"^(?:<!-- (run by|not run:) (\S[^\n]*) -->\n\n)?```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-WITHOUT = {"UserError", "__version__", "arch", "layers", "ScoredCell"}  # docs/python.md shows them
+WITHOUT = {"Fitted", "UserError", "__version__", "arch", "layers", "ScoredCell"}  # docs/python.md shows them
 
 
 def _examples(docstring):

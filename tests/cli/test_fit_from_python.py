@@ -1,0 +1,50 @@
+"""`deeplab_dpc.fit`: mistakes name arguments; what it makes is in tests/api/test_examples.py."""
+
+import pytest
+
+import deeplab_dpc
+from deeplab_dpc import UserError
+from deeplab_dpc.cli import fit as command
+from deeplab_dpc.cli.fit_verdict import VERDICT_FILE
+from deeplab_dpc.files import write_json
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"hours": 0}, "`hours=0` must be the hours that it may take"),
+        ({"images": "photos"}, "`images='photos'` does not exist|`labels` is required"),
+        ({"data_dir": "absent"}, "`data_dir='absent'` does not exist"),
+        ({"train_batch_size": "many"}, "train_batch_size"),
+    ],
+)
+def test_mistakes_name_arguments(tmp_path, options, said):
+    with pytest.raises(UserError, match=said):
+        deeplab_dpc.fit(tmp_path / "R", **options)
+    assert not (tmp_path / "R").exists()
+
+
+def test_an_option_that_is_none_is_a_type_error(tmp_path):
+    with pytest.raises(TypeError, match="has no option 'lr'"):
+        deeplab_dpc.fit(tmp_path / "R", lr=1)
+    with pytest.raises(UserError, match="`workdir` must be a path, got 1"):
+        deeplab_dpc.fit(1)
+
+
+def test_options_reach_the_command_and_the_verdict_comes_back(tmp_path, monkeypatch):
+    seen = {}
+
+    def main(values):
+        seen.update({name: values[name].value for name in ("hours", "classes", "search", "train_crop_size", "seed")})
+        if not values.plan_only:
+            write_json(tmp_path / "R" / VERDICT_FILE, {"run": "final", "miou": 0.5, "sentence": "Best."})
+
+    monkeypatch.setattr(command, "main", main)
+    (tmp_path / "R").mkdir()
+    options = {"hours": 2, "classes": ["sky", "road"], "search": False, "train_crop_size": (65, 65), "seed": None}
+    assert deeplab_dpc.fit(tmp_path / "R", plan_only=True, **options) is None
+    fitted = deeplab_dpc.fit(tmp_path / "R", **options)
+    assert seen["hours"] == 2
+    assert not seen["search"]
+    assert seen["classes"] == "sky,road"
+    assert (fitted.run, fitted.miou, fitted.sentence) == (tmp_path / "R" / "final", 0.5, "Best.")
