@@ -31,6 +31,7 @@ LONG = (
     "test_from_python",
     "test_segmenter",
     "test_notebooks",
+    "test_own_backbone",
 )
 # Files that take longest come first, so that processes which share the tests by file end together.
 FIRST = (*LONG, "test_trainer", "test_onnx", "test_reference_models", "test_training_model")

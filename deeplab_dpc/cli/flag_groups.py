@@ -10,6 +10,7 @@ from typing import Any
 
 from absl import flags
 
+from deeplab_dpc import own_parts
 from deeplab_dpc.arch.library import load_cell, load_genotype, published_genotype
 from deeplab_dpc.cli.flag_help import concerning
 from deeplab_dpc.cli.flag_values import NUMBERS, SIZE, WHOLE_NUMBERS, must_be
@@ -41,7 +42,7 @@ def define_config_flags(
       variants: names of the fields that hold a backbone.
     """
     meanings = attribute_docs(config.__doc__)
-    choices = {**config.CHOICES, **dict.fromkeys(variants, MODEL_VARIANTS)}
+    choices = {**config.CHOICES, **dict.fromkeys(variants, (*MODEL_VARIANTS, *own_parts.names(own_parts.BACKBONES)))}
     hints = typing.get_type_hints(config)
     kinds: dict[Any, Callable[..., Any]] = {
         bool: flags.DEFINE_bool,

@@ -1,5 +1,9 @@
-"""The registry of backbones: a new one is a file beside this one and a line in BACKBONES."""
+"""The registry of backbones: a new one is a file beside this one and a line in BACKBONES.
 
+One of another package is an entry point of that (own_parts).
+"""
+
+from deeplab_dpc import own_parts
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.backbones.auto_deeplab import AutoDeepLab, AutoDeepLabL, AutoDeepLabM, AutoDeepLabS
 from deeplab_dpc.models.backbones.backbone import Backbone
@@ -26,14 +30,22 @@ BACKBONES: dict[str, type[Backbone]] = {
 
 
 def backbone_class(model_variant: str) -> type[Backbone]:
-    """Returns the backbone of that name.
+    """Returns the backbone of that name: of the registry, or of another package.
 
     Raises:
-      UserError: if there is none.
+      UserError: if there is none, or that of another package cannot be used.
     """
-    if model_variant not in BACKBONES:
-        raise UserError(f"--model_variant={model_variant} is not known; choose one of {', '.join(sorted(BACKBONES))}.")
-    return BACKBONES[model_variant]
+    if model_variant in BACKBONES:
+        return BACKBONES[model_variant]
+    if model_variant in own_parts.names(own_parts.BACKBONES):
+        found: type[Backbone] = own_parts.load(own_parts.BACKBONES, model_variant, Backbone)
+        return found
+    raise UserError(f"--model_variant={model_variant} is not known; choose one of {', '.join(backbone_names())}.")
+
+
+def backbone_names() -> list[str]:
+    """Returns the names of all backbones, those of other packages among them, sorted."""
+    return sorted({*BACKBONES, *own_parts.names(own_parts.BACKBONES)})
 
 
 def variants_of_scope(scope: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from deeplab_dpc.config import ModelConfig, SearchConfig
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.models.backbones import BACKBONES
+from deeplab_dpc.models.backbones import backbone_names
 from deeplab_dpc.models.backbones.backbone import BACKBONE_OPTIONS
 
 
@@ -48,8 +48,8 @@ def rerank_network(
     """
     variant, checkpoint = config.rerank_model_variant, config.rerank_initial_checkpoint
     network, moving_averages = model_config, restore_moving_averages and checkpoint is None
-    if variant is not None and variant not in BACKBONES:
-        raise UserError(f"--rerank_model_variant={variant} is not known; choose one of {', '.join(sorted(BACKBONES))}.")
+    if variant is not None and variant not in backbone_names():
+        raise UserError(f"--rerank_model_variant={variant} is not known; choose one of {', '.join(backbone_names())}.")
     if variant is not None and variant != model_config.model_variant:
         if checkpoint is None and tf_initial_checkpoint is not None:
             raise UserError(

@@ -1,0 +1,93 @@
+"""A backbone of another package: its own folder, its entry point, and nothing of this project changed."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+MODULE = """
+import keras
+
+from deeplab_dpc.layers.conv import ConvBN
+from deeplab_dpc.models.backbones.backbone import Backbone, atrous_rates
+
+
+@keras.saving.register_keras_serializable(package="their_package")
+class Plain(Backbone):
+    SCOPE = "plain"
+    BATCH_NORM_DECAY = 0.99
+    BATCH_NORM_EPSILON = 1e-3
+    LOW_LEVEL = {}
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        plan = atrous_rates((2, 2, 2, 2, 2), self.output_stride, stride_so_far=1)
+        self.assemble(
+            [
+                ConvBN(4, 3, strides=stride, rate=(rate, rate), name=f"conv{i}", **self.shared_arguments)
+                for i, (stride, rate) in enumerate(plan)
+            ]
+        )
+"""
+ENTRY_POINTS = """
+[deeplab_dpc.backbones]
+plain = their_package:Plain
+wrong = their_package:keras
+gone = no_such_package:Plain
+"""
+USE = """
+import keras
+from deeplab_dpc import Segmenter
+
+model = Segmenter(num_classes=3, model_variant="plain")
+model(keras.ops.zeros((1, 33, 33, 3)))
+model.save("model.keras")
+print(type(keras.models.load_model("model.keras").backbone).__name__)
+"""
+
+
+@pytest.fixture(scope="module")
+def theirs(tmp_path_factory):
+    """A folder as pip leaves one: a module, and metadata with entry points."""
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "their_package.py").write_text(MODULE)
+    metadata = folder / "their_package-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(ENTRY_POINTS)
+    return folder
+
+
+def _run(theirs, folder, *command):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(theirs), str(ROOT)])}
+    return subprocess.run(
+        [sys.executable, *command], capture_output=True, text=True, check=False, cwd=folder, env=environment
+    )
+
+
+def test_it_is_a_value_of_the_flag_and_a_network_like_any_other(theirs, tmp_path):
+    described = _run(theirs, tmp_path, ROOT / "describe.py", "--model_variant=plain", "--num_classes=3")
+    assert described.returncode == 0, described.stderr
+    assert described.stdout.startswith("plain, 513 x 513, 3 classes")
+    helped = _run(theirs, tmp_path, ROOT / "train.py", "--help")
+    assert "plain" in helped.stdout
+    used = _run(theirs, tmp_path, "-c", USE)
+    assert used.stdout.strip().splitlines()[-1:] == ["Plain"], used.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("wrong", "wrong of the entry points deeplab_dpc.backbones is their_package:keras, which is no subclass of"),
+        ("gone", "is no_such_package:Plain, which cannot be imported: No module named 'no_such_package'."),
+        ("plan", "--model_variant=plan is not known; choose one of "),
+    ],
+)
+def test_what_cannot_be_used_gets_a_sentence(theirs, tmp_path, name, said):
+    described = _run(theirs, tmp_path, ROOT / "describe.py", f"--model_variant={name}", "--num_classes=3")
+    assert described.returncode == 2
+    assert said in described.stderr
+    assert "Traceback" not in described.stderr
