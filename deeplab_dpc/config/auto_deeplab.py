@@ -70,7 +70,7 @@ class AutoDeepLabConfig(Config):
     eval_split: str = "val"
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         positive(self, "num_layers", "num_blocks", "filter_multiplier", "stem_filters")
         positive(self, "search_epochs", "search_batch_size", "weight_learning_rate", "architecture_learning_rate")
         positive(self, "search_save_interval_steps", "perturbation_images")
