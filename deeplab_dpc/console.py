@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import rich.box
 from rich.console import Console
@@ -45,7 +46,10 @@ def progress_bar() -> Progress:
     )
 
 
-def track(items: Iterable, description: str, total: int, completed: int = 0) -> Iterable:
+Item = TypeVar("Item")
+
+
+def track(items: Iterable[Item], description: str, total: int, completed: int = 0) -> Iterable[Item]:
     """Iterates with a progress bar."""
     with progress_bar() as progress:
         task = progress.add_task(description, total=total, completed=completed, note="")

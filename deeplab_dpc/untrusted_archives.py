@@ -38,7 +38,8 @@ class Header(tarfile.TarInfo):
         """Refuses negative sizes, with which tarfile goes round in circles (CVE-2025-8194), as newer Pythons do."""
         if count < 0:
             raise tarfile.ReadError(f"a header tells a size of {count:,} bytes")
-        return super()._block(count)  # type: ignore[misc]
+        size: int = super()._block(count)  # type: ignore[misc]  # private, so that typeshed lacks it
+        return size
 
 
 @contextlib.contextmanager

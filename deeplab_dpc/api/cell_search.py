@@ -6,6 +6,7 @@ import os
 import pathlib
 import time
 from collections.abc import Callable, Sequence
+from typing import SupportsFloat
 
 import optuna
 from optuna.storages import BaseStorage
@@ -18,7 +19,7 @@ from deeplab_dpc.config.samplers import SamplerName
 from deeplab_dpc.errors import UserError, shown
 from deeplab_dpc.search.scored import ProxyScore, Scored
 from deeplab_dpc.search.service.identity import Worker
-from deeplab_dpc.search.service.ledger import Lease, Task
+from deeplab_dpc.search.service.lease import Lease, Task
 from deeplab_dpc.search.service.membership import join
 from deeplab_dpc.search.service.storage import open_storage
 from deeplab_dpc.search.service.work import Outcome, work_off
@@ -153,9 +154,9 @@ def _storage(storage: str | os.PathLike[str] | BaseStorage | None) -> BaseStorag
     return open_storage(location, pathlib.Path(), shared=False)
 
 
-def _finite(value: object, cell: Cell) -> float:
+def _finite(value: SupportsFloat, cell: Cell) -> float:
     try:
-        number = float(value)  # type: ignore[arg-type]
+        number = float(value)
     except (TypeError, ValueError) as error:
         raise UserError(f"`evaluate` must return a number, got {value!r} for the cell {cell.summary()}.") from error
     if not math.isfinite(number):

@@ -15,7 +15,7 @@ from deeplab_dpc.api.predictor import RENAMED, ImageLike, listed_images, load_pr
 from deeplab_dpc.api.segmenter import Segmenter
 from deeplab_dpc.checkpoint.names import named_arrays
 from deeplab_dpc.config import InferenceConfig
-from deeplab_dpc.config.export import BFLOAT16_AGREEMENT, FLOAT_AGREEMENT, INT8_AGREEMENT
+from deeplab_dpc.config.export import BFLOAT16_AGREEMENT, FLOAT_AGREEMENT, INT8_AGREEMENT, SavedModelOptions
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.spread import spread_images
 from deeplab_dpc.errors import UserError
@@ -24,7 +24,6 @@ from deeplab_dpc.export.exported_model import load_exported_model
 from deeplab_dpc.export.model_info import describe_model, weights_digest
 from deeplab_dpc.export.onnx import export_onnx, onnx_packages
 from deeplab_dpc.export.saved_model import WARMUP_SIZE, expected_agreement, export_saved_model
-from deeplab_dpc.export.serving_graph import SavedModelOptions
 from deeplab_dpc.export.tflite import export_tflite
 from deeplab_dpc.files import atomic_path, only_process
 from deeplab_dpc.models.inference_network import inference_network

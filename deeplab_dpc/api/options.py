@@ -150,7 +150,7 @@ def config_of(config: type[AnyConfig], options: Mapping[str, Any]) -> AnyConfig:
 
 def check_names(options: Iterable[str], *configs: type[Config]) -> None:
     """Raises a TypeError for an option that is no field of the configurations."""
-    names = [field.name for config in configs for field in dataclasses.fields(config)]  # type: ignore[arg-type]
+    names = [field.name for config in configs for field in dataclasses.fields(config)]
     for name in options:
         if name not in names:
             near = difflib.get_close_matches(name, names)

@@ -4,7 +4,7 @@ import os
 import pathlib
 import zipfile
 from collections.abc import Iterator, Sequence
-from typing import Any, Self, Unpack
+from typing import Any, Self, Unpack, cast
 
 import keras
 from keras import ops
@@ -156,7 +156,7 @@ class Segmenter(keras.Model):
             only_for_runs(checkpoint)
         if path.suffix == KERAS_FILE:
             _only_for_checkpoints(num_classes, classes, *options)
-            return _load(cls, path)
+            return cast(Self, _load(cls, path))
         if path.is_dir() and not is_published:
             _only_for_checkpoints(num_classes, classes, *(name for name in options if name not in AS_EVALUATED))
             loaded = model_of_run(path, str(checkpoint), as_evaluated(network_of_run(path), options))

@@ -33,7 +33,8 @@ def count_cells(num_blocks: int) -> int:
     Both inputs of block i are any of 2 + i states, the same one twice too, each with any of the 8 operators, zero too:
     ((B + 1)! * 8^B)^2.
     """
-    return (math.factorial(num_blocks + 1) * len(OPERATORS) ** num_blocks) ** 2
+    cells: int = (math.factorial(num_blocks + 1) * len(OPERATORS) ** num_blocks) ** 2
+    return cells
 
 
 def count_decodable_cells(num_blocks: int) -> int:
@@ -42,7 +43,8 @@ def count_decodable_cells(num_blocks: int) -> int:
     The two inputs of a block are different, their order counts for nothing, and no operator is zero.
     """
     pairs = math.prod(math.comb(NUM_INPUTS + block, 2) for block in range(num_blocks))
-    return pairs * len(CHOOSABLE) ** (2 * num_blocks)
+    cells: int = pairs * len(CHOOSABLE) ** (2 * num_blocks)
+    return cells
 
 
 def random_genotype(rng: random.Random, num_blocks: int, num_layers: int) -> Genotype:

@@ -61,7 +61,8 @@ class SearchSpace:
     @property
     def size(self) -> int:
         """Number of cells, B! * |operations| ** B; cells that compute the same are counted each."""
-        return math.factorial(self.num_branches) * len(self.operations) ** self.num_branches
+        cells: int = math.factorial(self.num_branches) * len(self.operations) ** self.num_branches
+        return cells
 
     def __contains__(self, cell: Any) -> bool:
         return (

@@ -76,6 +76,7 @@ def num_classes(stored: Shapes) -> int | None:
     """Classes of a checkpoint; None if it has no logits."""
     decoder = decoder_flags(stored)
     if decoder.get("decoder_output_is_logits"):
-        return decoder["decoder_filters"]
+        filters: int = decoder["decoder_filters"]
+        return filters
     biases = stored.get("logits/semantic/biases")
     return biases[-1] if biases else None

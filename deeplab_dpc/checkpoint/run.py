@@ -358,4 +358,5 @@ def _require_weights(checkpoint: RunCheckpoint, network: Segmenter, arrays: Arra
 
 
 def _size(variables: Iterable[Any]) -> int:
-    return sum(4 * math.prod(variable.shape) for variable in variables) + FILE_OVERHEAD
+    size: int = sum(4 * math.prod(variable.shape) for variable in variables) + FILE_OVERHEAD
+    return size

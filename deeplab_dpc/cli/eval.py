@@ -9,13 +9,14 @@ from collections.abc import Sequence
 import numpy as np
 from absl import flags
 
+from deeplab_dpc.api.loaded import LoadedPredictor
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.eval_advice import circumstances
 from deeplab_dpc.cli.eval_compare import compare_runs
 from deeplab_dpc.cli.eval_repeatedly import evaluate_repeatedly
 from deeplab_dpc.cli.eval_submission import write_submission
 from deeplab_dpc.cli.eval_tables import print_report
-from deeplab_dpc.cli.predictor_source import LoadedPredictor, load_predictor
+from deeplab_dpc.cli.predictor_source import load_predictor
 from deeplab_dpc.cli.run_dataset import dataset_of_run, say_if_rebuilt
 from deeplab_dpc.config import InferenceConfig, JudgeConfig
 from deeplab_dpc.console import console

@@ -2,8 +2,8 @@
 
 from absl import flags
 
+from deeplab_dpc.api.loaded import LoadedPredictor
 from deeplab_dpc.cli.flags.eval import SERVERS
-from deeplab_dpc.cli.predictor_source import LoadedPredictor
 from deeplab_dpc.console import console
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.errors import UserError

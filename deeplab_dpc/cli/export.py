@@ -11,6 +11,7 @@ import numpy as np
 from absl import flags
 
 from deeplab_dpc.api.exporting import scaled
+from deeplab_dpc.api.loaded import LoadedModel
 from deeplab_dpc.checkpoint.names import named_arrays
 from deeplab_dpc.checkpoint.published import is_name
 from deeplab_dpc.checkpoint.run_directory import BEST
@@ -18,7 +19,7 @@ from deeplab_dpc.checkpoint.tf1 import CELL_SUFFIX, write_tf1_checkpoint
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.export_existing import CHECKED, existing_export, has_checkpoint, taken
 from deeplab_dpc.cli.export_images import ExportImages, NamedImage
-from deeplab_dpc.cli.model_source import LoadedModel, load_model
+from deeplab_dpc.cli.model_source import load_model
 from deeplab_dpc.cli.stopping import sigterm_stops
 from deeplab_dpc.config import InferenceConfig, SavedModelOptions
 from deeplab_dpc.config.export import BFLOAT16_AGREEMENT, FLOAT32, FLOAT_AGREEMENT, INT8_AGREEMENT
@@ -243,7 +244,8 @@ class Exports:
 def _portable_source(loaded: LoadedModel, values: flags.FlagValues) -> str:
     """Returns where the weights come from, without the folders of this machine."""
     if loaded.workdir is None and is_name(values.checkpoint_path):
-        return values.checkpoint_path
+        name: str = values.checkpoint_path
+        return name
     if loaded.workdir is None:
         return "/".join(pathlib.Path(values.checkpoint_path).resolve().parts[-2:])
     best = " (best)" if values.run_checkpoint == BEST else ""

@@ -68,7 +68,7 @@ class ExportImages:
         return CHECK_SPLIT if CHECK_SPLIT in dataset.info.splits else self._data_config().train_split
 
     def _data_config(self) -> DataConfig:
-        return data_config(self._loaded.workdir)  # type: ignore[arg-type]
+        return data_config(self._loaded.workdir)  # type: ignore[arg-type]  # _dataset comes first
 
     def _dataset(self, instead: str) -> Dataset:
         if self._loaded.workdir is None:

@@ -94,7 +94,7 @@ class Commands:
         seconds = max(1.0, START_SHARE * (time.monotonic() - start - steps))
         each = max(step / found["batch_size"], found["input_seconds_per_batch"] / batch)
         memory = found["memory_needed"] / batch
-        return Measured(tuple(crop), each, seconds, memory, found["memory_available"])  # type: ignore[arg-type]
+        return Measured((crop[0], crop[1]), each, seconds, memory, found["memory_available"])
 
     def train(self, workdir: pathlib.Path, plan: Plan, steps: int, **more: Any) -> None:
         """Trains, or goes on; `more` are flags of this training alone."""

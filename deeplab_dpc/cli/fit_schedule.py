@@ -128,7 +128,8 @@ def contest_steps(left: float, finalists: int, step: float, each: float, rounds:
     share = CONTEST_SHARE / (1 - BASELINE_SHARE - SEARCH_SHARE)
     trainings, starts = contest_cost(finalists, rounds, seeds)
     steps = int((share * left / finalists - each * starts) / (step * trainings))
-    return max(2 ** (rounds - 1), min(steps, most // 2))
+    shared: int = max(2 ** (rounds - 1), min(steps, most // 2))
+    return shared
 
 
 def final_steps(done: int, left: float, step: float, most: int) -> int:

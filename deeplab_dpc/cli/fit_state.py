@@ -65,14 +65,16 @@ class Stages:
 
     def seconds_of(self, name: str) -> float | None:
         """Returns what a finished stage took; None for others, and for those that were left out."""
-        return self._state["done"].get(name)
+        seconds: float | None = self._state["done"].get(name)
+        return seconds
 
     @property
     def used(self) -> float:
         """Seconds of all stages so far, the one at hand and those of killed processes among them."""
         current = 0.0 if self._begun is None else time.monotonic() - self._begun
-        done = sum(seconds or 0.0 for seconds in self._state["done"].values())
-        return done + sum(self._state["begun"].values()) + current
+        done: float = sum(seconds or 0.0 for seconds in self._state["done"].values())
+        begun: float = sum(self._state["begun"].values())
+        return done + begun + current
 
     @property
     def left(self) -> float:

@@ -6,7 +6,7 @@ import os
 import types
 import typing
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from absl import flags
 
@@ -20,6 +20,8 @@ from deeplab_dpc.data.classes_file import located_classes
 from deeplab_dpc.data.crops import MAX_DEFAULT_CROP, default_crop
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.errors import UserError
+
+AConfig = TypeVar("AConfig", bound=Config)
 
 
 class _Named(flags.ArgumentParser[str]):
@@ -51,7 +53,7 @@ def define_config_flags(
         float: flags.DEFINE_float,
         tuple[str, ...]: flags.DEFINE_list,
     }
-    for field in dataclasses.fields(config):  # type: ignore[arg-type]
+    for field in dataclasses.fields(config):
         if only and field.name not in only:
             continue
         if _number_of(hints[field.name]):
@@ -96,7 +98,7 @@ def attribute_docs(docstring: str | None) -> dict[str, str]:
     return docs
 
 
-def config_from_flags(config: type, values: flags.FlagValues, **given: Any) -> Any:
+def config_from_flags(config: type[AConfig], values: flags.FlagValues, **given: Any) -> AConfig:
     """Returns a configuration of that class from the flags of its fields' names; `given` comes first."""
     names = [field.name for field in dataclasses.fields(config) if field.name in values and field.name not in given]
     return config(**_fields(config, values, names), **given)

@@ -9,6 +9,7 @@ import dataclasses
 import textwrap
 import types
 from collections.abc import Iterator
+from typing import Any
 
 from absl import flags
 
@@ -71,10 +72,10 @@ def help_text(module: types.ModuleType, values: flags.FlagValues) -> str:
     return "\n\n".join(paragraphs)
 
 
-def flags_by_title(values: flags.FlagValues) -> dict[str, list[flags.Flag]]:
+def flags_by_title(values: flags.FlagValues) -> dict[str, list[flags.Flag[Any]]]:
     """Returns all flags of a command but --help and --helpfull by what they concern, in the order of the help."""
     titled = _titled(values)
-    found: dict[str, list[flags.Flag]] = {title: [] for title in (COMMAND, *TITLES)}
+    found: dict[str, list[flags.Flag[Any]]] = {title: [] for title in (COMMAND, *TITLES)}
     for name in values:
         if name == values[name].name and name not in ("help", "helpfull"):
             found[titled.get(name, COMMAND)].append(values[name])
@@ -102,7 +103,7 @@ class FlagText:
     meaning: str
 
 
-def flag_text(flag: flags.Flag) -> FlagText:
+def flag_text(flag: flags.Flag[Any]) -> FlagText:
     """Returns what is shown of a flag."""
     choices = "|".join(getattr(flag.parser, "enum_values", None) or ())
     meaning = str(flag.help or "").split(";\n")[0].removeprefix(f"<{choices}>: ")  # without what absl adds
@@ -118,7 +119,7 @@ def flag_text(flag: flags.Flag) -> FlagText:
     return FlagText(f"--{flag.name}={_kind(flag)}", default, meaning)
 
 
-def _line(flag: flags.Flag) -> str:
+def _line(flag: flags.Flag[Any]) -> str:
     shown = flag_text(flag)
     text = f"{shown.usage}{f' (default: {shown.default})' if shown.default else ''}: {shown.meaning}"
     return textwrap.fill(
@@ -126,13 +127,13 @@ def _line(flag: flags.Flag) -> str:
     )
 
 
-def _default(flag: flags.Flag) -> str:
+def _default(flag: flags.Flag[Any]) -> str:
     if isinstance(flag.default, list):
         return ",".join(map(str, flag.default))
     return str(flag.default_as_str or "").strip("'")
 
 
-def _kind(flag: flags.Flag) -> str:
+def _kind(flag: flags.Flag[Any]) -> str:
     """Returns what stands for a flag's value: a number, a list, or anything."""
     if isinstance(flag.parser, flags.IntegerParser):
         return "N"

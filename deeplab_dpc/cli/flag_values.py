@@ -1,6 +1,7 @@
 """What a flag's value must be: one sentence for each kind of flag, in the place of Python's words."""
 
 import re
+from typing import Any
 
 from absl import flags
 
@@ -39,7 +40,7 @@ def wrong_value(error: ValueError | flags.Error, values: flags.FlagValues) -> st
     return must_be(name, wanted, sentence[found.end() :].removesuffix(reason))
 
 
-def _wanted(flag: flags.Flag) -> str | None:
+def _wanted(flag: flags.Flag[Any]) -> str | None:
     """Returns what a flag takes; None for any text."""
     parser = flag.parser
     if isinstance(parser, flags.BooleanParser):

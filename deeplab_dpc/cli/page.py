@@ -8,8 +8,8 @@ import sys
 
 from absl import flags
 
+from deeplab_dpc.api.loaded import LoadedPredictor
 from deeplab_dpc.cli.main import SIGNALLED
-from deeplab_dpc.cli.predictor_source import LoadedPredictor
 from deeplab_dpc.console import console
 from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.serving.image_queue import ServedModel

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 from absl import flags
 
+from deeplab_dpc.api.loaded import LoadedPredictor
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.flags.predict import DEFAULT_OUTPUTS
 from deeplab_dpc.cli.page import serve
-from deeplab_dpc.cli.predictor_source import LoadedPredictor, load_predictor
+from deeplab_dpc.cli.predictor_source import load_predictor
 from deeplab_dpc.cli.stopping import sigterm_stops
 from deeplab_dpc.console import console
 from deeplab_dpc.data.catalog import find_dataset

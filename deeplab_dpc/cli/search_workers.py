@@ -16,6 +16,7 @@ import pathlib
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from absl import flags
 
@@ -107,7 +108,7 @@ def worker_command(values: flags.FlagValues) -> list[str]:
     return [*program, *given, "--workers=1"]
 
 
-def _arguments(flag: flags.Flag) -> list[str]:
+def _arguments(flag: flags.Flag[Any]) -> list[str]:
     """Returns the arguments that give a flag the value that it was given."""
     if flag.using_default_value or flag.value is None:
         return []
@@ -119,7 +120,8 @@ def _arguments(flag: flags.Flag) -> list[str]:
 def _cached(command: Sequence[str], folder: pathlib.Path, secrets: Mapping[str, str]) -> str:
     """Has a child make the features, and returns where they are."""
     run_child([*command, "--mode=cache"], folder / "cache.log", secrets)
-    return read_json(folder / FEATURES, "note of the features")["path"]
+    path: str = read_json(folder / FEATURES, "note of the features")["path"]
+    return path
 
 
 def tell_parent(request: Request, cache: FeatureCache) -> None:

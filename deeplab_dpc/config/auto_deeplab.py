@@ -78,7 +78,7 @@ class AutoDeepLabConfig(Config):
         """Returns the configuration that `to_json` gave; one that does not know `stem_layers` had three."""
         return super().from_json({"stem_layers": 3, **value} if isinstance(value, dict) else value)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         positive(self, "num_layers", "num_blocks", "filter_multiplier", "stem_filters")
         positive(self, "search_epochs", "search_batch_size", "weight_learning_rate", "architecture_learning_rate")
         positive(self, "search_save_interval_steps", "perturbation_images")

@@ -66,6 +66,7 @@ class Config:
     """
 
     CHOICES: ClassVar[Choices] = {}
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]  # what makes each subclass a dataclass
 
     def check_choices(self) -> None:
         """Raises a UserError if a field of CHOICES has another value; None is no value."""
@@ -74,7 +75,7 @@ class Config:
                 one_of(self, name, choices)
 
     def to_json(self) -> dict[str, Any]:
-        return {field.name: encode(getattr(self, field.name)) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+        return {field.name: encode(getattr(self, field.name)) for field in dataclasses.fields(self)}
 
     @classmethod
     def from_json(cls, value: Any) -> Self:
@@ -85,11 +86,11 @@ class Config:
         """
         if not isinstance(value, dict):
             raise UserError(f"{cls.__name__} must be an object with a value for each field, got {shown(value)}.")
-        unknown = sorted(set(value) - {field.name for field in dataclasses.fields(cls)})  # type: ignore[arg-type]
+        unknown = sorted(set(value) - {field.name for field in dataclasses.fields(cls)})
         if unknown:
             raise UserError(f"{cls.__name__} has no field {', '.join(unknown)}; it was written by another version.")
         fields = cls.typed_fields(value)
-        for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        for field in dataclasses.fields(cls):
             is_required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
             if is_required and field.name not in fields:
                 raise UserError(f"{cls.__name__} lacks the field {field.name}.")
@@ -103,7 +104,7 @@ class Config:
           UserError: if one is of another type than the class says.
         """
         hints, fields = typing.get_type_hints(cls), {}
-        for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        for field in dataclasses.fields(cls):
             if field.name in value:
                 try:
                     fields[field.name] = _typed(hints[field.name], value[field.name])

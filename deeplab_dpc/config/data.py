@@ -47,7 +47,7 @@ class DataConfig(Config):
     photometric_jitter: float = 0.0
     cache: str = "none"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         positive(self, "min_scale_factor", "max_scale_factor")
         given = ("min_resize_value", "max_resize_value", "resize_factor")
         positive(self, *(name for name in given if getattr(self, name) is not None))

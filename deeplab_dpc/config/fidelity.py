@@ -28,7 +28,7 @@ class FidelityConfig(Config):
     fidelity_seeds: int = 1
     fidelity_compare: tuple[str, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         not_negative(self, "fidelity_top_k", "fidelity_mixed")
         positive(self, "fidelity_seeds")
         if not (self.fidelity_subsets or self.fidelity_mixed or self.fidelity_top_k):

@@ -80,7 +80,7 @@ class ModelConfig(Config):
     decoder_use_sum_merge: bool = False
     decoder_output_is_logits: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         bounded(self, MAX_NUMBER)
         positive(self, "num_classes", "depth_multiplier", "aspp_convs_filters", "decoder_filters")
         positive(self, "nas_stem_output_num_conv_filters")

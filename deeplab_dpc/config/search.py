@@ -132,7 +132,7 @@ class SearchConfig(Config):
     eval_split: str = "val"
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         positive(self, "num_branches", "num_best", "proxy_steps", "proxy_batch_size", "proxy_learning_rate")
         positive(self, "proxy_score_points", "adapt_steps", "lookahead", "halving_rungs")
         positive(self, "population_size", "tournament_size")
@@ -206,7 +206,7 @@ class ServiceConfig(Config):
     lease_seconds: float = 300.0
     retry_given_up: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         positive(self, "workers", "lease_seconds")
         if not self.study_name or not self.study_name.isprintable() or len(self.study_name) > LONGEST_STUDY_NAME:
             raise UserError(

@@ -115,7 +115,7 @@ class TrainConfig(Config):
     early_stopping_patience: int = 0
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         positive(
             self,
             "training_number_of_steps",

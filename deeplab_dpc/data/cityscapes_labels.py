@@ -73,4 +73,5 @@ def label_ids(train_ids: np.ndarray) -> np.ndarray:
         raise ValueError(f"`train_ids` must all be 0 to {len(CLASSES) - 1} or {DEFAULT_IGNORE_LABEL}, got {wrong[0]}.")
     lookup = np.zeros(max(table) + 1, np.uint8)
     lookup[list(table)] = list(table.values())
-    return lookup[train_ids]
+    ids: np.ndarray = lookup[train_ids]
+    return ids

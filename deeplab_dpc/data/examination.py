@@ -128,8 +128,11 @@ def _orientation(encoded: bytes) -> int:
 def _decode_image(encoded: bytes) -> np.ndarray:
     """Returns the image, uint8 [height, width, 3]."""
     if encoded.startswith(_JPEG_START):  # accurately, so that a PNG made of it by other software has the same pixels
-        return tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE").numpy()
-    return tf.io.decode_image(encoded, channels=3, expand_animations=False).numpy()
+        image = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
+    else:
+        image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+    pixels: np.ndarray = image.numpy()
+    return pixels
 
 
 def _decode_label(encoded: bytes, problems: list[tuple[Kind, str]]) -> np.ndarray | None:
@@ -139,7 +142,7 @@ def _decode_label(encoded: bytes, problems: list[tuple[Kind, str]]) -> np.ndarra
         return None
     try:
         declared_size(encoded)
-        label = tf.io.decode_png(encoded, channels=1).numpy()[..., 0]
+        label: np.ndarray = tf.io.decode_png(encoded, channels=1).numpy()[..., 0]
     except TooLargeError as error:
         problems.append((Kind.LABEL, f"its label is not decoded ({error})"))
         return None

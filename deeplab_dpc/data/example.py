@@ -27,7 +27,8 @@ FEATURES = {
 
 def parse_example(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
     """Parses one serialized tf.train.Example; keys that older records lack get a default."""
-    return tf.io.parse_single_example(serialized, FEATURES)
+    features: dict[str, tf.Tensor] = tf.io.parse_single_example(serialized, FEATURES)
+    return features
 
 
 def decode_label(features: dict[str, tf.Tensor]) -> tf.Tensor:

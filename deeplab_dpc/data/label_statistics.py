@@ -72,7 +72,8 @@ def class_shares(pixels: np.ndarray, info: DatasetInfo) -> list[float]:
     of_classes = pixels[: info.num_classes].astype(np.float64)
     if info.ignore_label < info.num_classes:
         of_classes[info.ignore_label] = 0
-    return (of_classes / max(of_classes.sum(), 1)).tolist()
+    shares: list[float] = (of_classes / max(of_classes.sum(), 1)).tolist()
+    return shares
 
 
 def label_weights(counts: SplitCounts, info: DatasetInfo) -> tuple[float, ...]:

@@ -45,7 +45,7 @@ class Augmentation:
     photometric_jitter: float = 0.0
     flip_probability: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         low, high = self.min_scale_factor, self.max_scale_factor
         if not 0 < low <= high:
             raise ValueError(f"`min_scale_factor` must be > 0 and <= `max_scale_factor`, got {low} and {high}.")

@@ -104,7 +104,7 @@ def _stored_split(folder: pathlib.Path, split: str) -> dict[str, Any] | None:
     splits = value.get("splits") if isinstance(value, dict) else None
     if not isinstance(splits, list) or not all(isinstance(one, dict) for one in splits):
         raise _damaged(folder)
-    found = [one for one in splits if one.get("name") == split]
+    found: list[dict[str, Any]] = [one for one in splits if one.get("name") == split]
     if len(found) != 1:
         raise _damaged(folder)
     return found[0]

@@ -29,7 +29,7 @@ def spread_images(dataset: Dataset, split: str, number: int) -> Iterator[tuple[s
     chosen = np.linspace(0, len(index) - 1, min(number, len(index))).round().astype("int64")
     order = tf.data.Dataset.from_tensor_slices((np.arange(len(chosen)), chosen))
 
-    def decode(_, __, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def decode(_: tf.Tensor, __: tf.Tensor, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         features = parse_example(serialized)
         return features["image/filename"], decode_image(features)
 

@@ -87,11 +87,12 @@ class VideoReader:
             raise UserError(f"{self.path} holds no frame that can be read; it is damaged or cut off.")
 
     def _estimated_frames(self) -> int | None:
+        frames: int | None = None
         if self._stream.duration is not None:
-            return round(self._stream.duration * self.time_base * self.rate)
-        if self._container.duration is not None:
-            return round(self._container.duration * self.rate / self._av.time_base)
-        return None
+            frames = round(self._stream.duration * self.time_base * self.rate)
+        elif self._container.duration is not None:
+            frames = round(self._container.duration * self.rate / self._av.time_base)
+        return frames
 
 
 class VideoWriter:

@@ -262,7 +262,8 @@ def _stored_ids(stream: _Stream, index: int, title: str) -> np.ndarray:
     """Returns the ids as TFDS keeps them, [height, width]."""
     value = _value(stream.at(index), stream.keys.label)
     if not stream.keys.label_is_encoded:
-        return value.reshape(value.shape[:2])
+        ids: np.ndarray = value.reshape(value.shape[:2])
+        return ids
     values = read_label(value, title).values
     if values.ndim == 2:
         return values

@@ -145,7 +145,8 @@ class LabelReader:
                 f"0), and colours that are no class's at {unknown.sum()} pixels; add a class of that colour to the "
                 "classes file, or `ignore_color` if it means ignored pixels."
             )
-        return ids.astype(np.uint8)
+        small: np.ndarray = ids.astype(np.uint8)
+        return small
 
     @functools.cached_property
     def _color_table(self) -> np.ndarray:
@@ -164,7 +165,8 @@ def _colors(label: LabelPicture, name: str) -> np.ndarray:
     if label.palette is not None:
         if label.values.size and label.values.max() >= len(label.palette):
             raise UserError(f"The label {name} has palette indices above the {len(label.palette)} colours it defines.")
-        return label.palette[label.values]
+        colors: np.ndarray = label.palette[label.values]
+        return colors
     if label.kind == "rgb":
         return label.values
     return np.repeat((label.values * (255 // label.white))[..., np.newaxis], 3, axis=-1)

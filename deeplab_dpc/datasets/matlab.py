@@ -65,7 +65,8 @@ def matrix(value: Any, name: str, title: str) -> np.ndarray:
     is_matrix = isinstance(value, np.ndarray) and value.ndim == 2 and value.size > 0
     if not is_matrix or not np.all((value >= 0) & (value <= 255) & (value == np.round(value))):
         raise UserError(f"The field {name} of the MATLAB file {title} is not a matrix of integers in 0..255.")
-    return value.astype(np.uint8)
+    ids: np.ndarray = value.astype(np.uint8)
+    return ids
 
 
 def _damaged(title: str, error: Exception) -> UserError:

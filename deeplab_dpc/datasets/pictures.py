@@ -122,7 +122,8 @@ def remap_ids(ids: np.ndarray, table: dict[int, int], other: int) -> np.ndarray:
     lookup = np.full(256, other, np.uint8)
     for source, target in table.items():
         lookup[source] = target
-    return lookup[ids]
+    remapped: np.ndarray = lookup[ids]
+    return remapped
 
 
 def encode_png(picture: Image.Image | np.ndarray, turn: int = 1) -> bytes:

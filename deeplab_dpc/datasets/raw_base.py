@@ -12,7 +12,7 @@ from deeplab_dpc.errors import UserError
 __all__ = ["RawFiles", "is_hidden", "require_image_size"]
 
 
-class RawFiles(contextlib.AbstractContextManager):
+class RawFiles(contextlib.AbstractContextManager["RawFiles"]):
     """Files by their path inside a folder or an archive, with forward slashes; `with` closes the archive.
 
     Attributes:

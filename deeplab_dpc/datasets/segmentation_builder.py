@@ -99,7 +99,8 @@ class _RepeatableWriter(tfds.core.ExampleWriter):
 
 
 def _in_key_order(serialized: bytes) -> bytes:
-    return tf.train.Example.FromString(serialized).SerializeToString(deterministic=True)
+    ordered: bytes = tf.train.Example.FromString(serialized).SerializeToString(deterministic=True)
+    return ordered
 
 
 class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):

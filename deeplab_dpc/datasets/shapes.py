@@ -212,4 +212,5 @@ def _photograph(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     coarse = Image.fromarray(rng.normal(0, 0.08, (9, 9)).astype(np.float32))
     blotches = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC))
     noise = rng.normal(0, 8, image.shape)
-    return np.clip(image * (light + blotches)[..., None] + noise, 0, 255).astype(np.uint8)
+    photograph: np.ndarray = np.clip(image * (light + blotches)[..., None] + noise, 0, 255).astype(np.uint8)
+    return photograph

@@ -42,7 +42,7 @@ class Source:
 VOC = Source("voc_root", "VOCtrainval_11-May-2012.tar", "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/")
 
 
-class Tree(contextlib.AbstractContextManager):
+class Tree(contextlib.AbstractContextManager["Tree"]):
     """A folder in a folder or an archive; `with` closes the archive.
 
     Attributes:

@@ -81,4 +81,5 @@ def _near_another_class(ids: np.ndarray, ignored: np.ndarray, distance: int) -> 
     # Beyond the border there is an id of its own, below all others.
     lowest = ndimage.minimum_filter(smallest, size, mode="constant", cval=_NONE_SMALL)
     highest = ndimage.maximum_filter(largest, size, mode="constant", cval=_NONE_SMALL)
-    return lowest != highest
+    near: np.ndarray = lowest != highest
+    return near

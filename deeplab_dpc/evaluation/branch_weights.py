@@ -42,7 +42,8 @@ def branch_weights(segmenter: Segmenter) -> list[float]:
         )
     kernel = ops.convert_to_numpy(head.projection.kernel).astype(np.float64)
     by_branch = np.abs(kernel).reshape(len(head.cell.branches), -1)
-    return by_branch.mean(axis=1).tolist()
+    means: list[float] = by_branch.mean(axis=1).tolist()
+    return means
 
 
 def untrained_weight(num_branches: int) -> float:

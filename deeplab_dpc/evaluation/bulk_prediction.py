@@ -171,7 +171,7 @@ def _ahead(pictures: Iterator[Picture | Unreadable], depth: int) -> Iterator[Pic
         pool.shutdown(cancel_futures=True)
 
 
-class _Behind(contextlib.AbstractContextManager):
+class _Behind(contextlib.AbstractContextManager["_Behind"]):
     """Calls in threads, of which BEHIND at most wait; an error of one is raised by a later `submit` or at the end."""
 
     def __init__(self, threads: int):
@@ -183,7 +183,7 @@ class _Behind(contextlib.AbstractContextManager):
         while len(self._waiting) > BEHIND:
             self._waiting.popleft().result()
 
-    def __exit__(self, kind, error, traceback) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         self._pool.shutdown(cancel_futures=error is not None)
         if error is None:
             for future in self._waiting:

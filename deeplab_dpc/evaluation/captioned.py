@@ -63,7 +63,8 @@ class Overlays:
 
 
 def _text_scale(image: np.ndarray) -> int:
-    return max(1, round(image.shape[1] / TEXT_SHARE))
+    scale: int = max(1, round(image.shape[1] / TEXT_SHARE))
+    return scale
 
 
 def _below(blended: np.ndarray, legend: Image.Image) -> np.ndarray:

@@ -71,7 +71,8 @@ def occurrence_note(occurring: int, num_classes: int) -> str:
 def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """part / whole in float64, nan where `whole` is 0."""
     part, whole = np.asarray(part), np.asarray(whole)
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+    quotient: np.ndarray = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+    return quotient
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

@@ -56,7 +56,8 @@ class OnnxRuntime:
 
     def class_ids(self, images: np.ndarray) -> np.ndarray:
         """See Runtime."""
-        return self._session.run([OUTPUT], {INPUT: images})[0]
+        ids: np.ndarray = self._session.run([OUTPUT], {INPUT: images})[0]
+        return ids
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Raises a UserError."""

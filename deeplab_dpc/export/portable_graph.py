@@ -38,11 +38,10 @@ def portable_function(predictor: Predictor, spec: tf.TensorSpec, file_format: st
         )
     model = predictor.class_ids
 
-    @tf.function
-    def class_ids(image):
+    def class_ids(image: tf.Tensor) -> tf.Tensor:
         return kernels.argmax(model.average(image) if predictor.config.averages else model.logits(image))
 
     # The converters lose Keras' variables otherwise; freezing loses the names.
-    frozen = convert_variables_to_constants_v2(class_ids.get_concrete_function(spec))
+    frozen = convert_variables_to_constants_v2(tf.function(class_ids).get_concrete_function(spec))
     signature = [tf.TensorSpec(spec.shape, spec.dtype, name=INPUT)]
     return tf.function(lambda image: {OUTPUT: tf.nest.flatten(frozen(image))[0]}, signature)

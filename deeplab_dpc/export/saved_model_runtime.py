@@ -42,11 +42,14 @@ class SavedModelRuntime:
 
     def class_ids(self, images: np.ndarray) -> np.ndarray:
         """See Runtime."""
-        return self._model.signatures[DEFAULT_SIGNATURE](image=tf.constant(images))["semantic"].numpy()
+        ids: np.ndarray = self._model.signatures[DEFAULT_SIGNATURE](image=tf.constant(images))["semantic"].numpy()
+        return ids
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """See Runtime."""
-        return self._model.signatures[PROBABILITIES_SIGNATURE](image=tf.constant(images))["probabilities"].numpy()
+        answer = self._model.signatures[PROBABILITIES_SIGNATURE](image=tf.constant(images))
+        probabilities: np.ndarray = answer["probabilities"].numpy()
+        return probabilities
 
 
 def read_saved_model_info(path: pathlib.Path) -> ModelInfo:

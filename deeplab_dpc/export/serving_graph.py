@@ -79,11 +79,13 @@ class ServingGraph:
 
     def predict_batch(self, images: np.ndarray) -> np.ndarray:
         """As class_ids."""
-        return self._predict_batch(tf.constant(images)).numpy()
+        ids: np.ndarray = self._predict_batch(tf.constant(images)).numpy()
+        return ids
 
     def predict_probabilities(self, images: np.ndarray) -> np.ndarray:
         """As probabilities."""
-        return self._predict_probabilities(tf.constant(images)).numpy()
+        probabilities: np.ndarray = self._predict_probabilities(tf.constant(images)).numpy()
+        return probabilities
 
     def _coarse_class_ids(self, image: tf.Tensor) -> tf.Tensor:
         """Returns the largest logit where the network has one; pixels between take the nearest, corners on corners."""

@@ -13,6 +13,7 @@ from deeplab_dpc.layers.conv import ConvBN
 from deeplab_dpc.layers.dropout import Dropout
 from deeplab_dpc.layers.pooling import ImageGate, ImagePooling
 from deeplab_dpc.layers.separable_conv import SplitSeparableConvBN
+from deeplab_dpc.layers.types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
@@ -99,7 +100,7 @@ class ASPP(Composite):
             return SplitSeparableConvBN(self.filters, **arguments)
         return ConvBN(self.filters, kernel_size=3, **arguments)
 
-    def steps(self, input_shape):
+    def steps(self, input_shape: Shape) -> list[tuple[Any, Shape]]:
         steps = [(branch, input_shape) for branch in self.branches]
         if self.projection is not None:
             steps.append((self.projection, (*input_shape[:-1], len(self.branches) * self.filters)))
@@ -107,16 +108,16 @@ class ASPP(Composite):
             steps.append((self.gate, input_shape))
         return steps
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         x = ops.concatenate([branch(inputs, training=training) for branch in self.branches], axis=-1)
         if self.projection is not None:
             x = self.dropout(self.projection(x, training=training), training=training)
         return x if self.gate is None else x * self.gate(inputs)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-1], self.filters * (1 if self.concat_projection else len(self.branches)))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "atrous_rates": self.atrous_rates,

@@ -6,8 +6,7 @@ import keras
 
 from deeplab_dpc.arch.cost import Cost, total_cost
 from deeplab_dpc.layers import kernels
-
-Shape = tuple[int | None, ...]
+from deeplab_dpc.layers.types import Shape
 
 
 class Composite(keras.layers.Layer):
@@ -36,7 +35,7 @@ class Composite(keras.layers.Layer):
         """Returns the parts with variables, each with the shape of its input, in order."""
         raise NotImplementedError
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         for layer, shape in self.steps(input_shape):
             layer.build(shape)
 
@@ -44,7 +43,7 @@ class Composite(keras.layers.Layer):
         """Parameters and multiply-adds for an input of that shape [batch, height, width, channels]."""
         return total_cost(layer.cost(shape) for layer, shape in self.steps(input_shape))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "batch_norm_decay": self.batch_norm_decay,

@@ -13,6 +13,7 @@ from deeplab_dpc.arch.cost import Cost, conv_cost, depthwise_cost
 from deeplab_dpc.layers import kernels
 from deeplab_dpc.layers.activations import activation as named_activation
 from deeplab_dpc.layers.normalization import BatchNorm
+from deeplab_dpc.layers.types import Shape, Side, Tensor
 
 
 def _require_positive(**values: int) -> None:
@@ -67,7 +68,7 @@ class NormalizedConv(keras.layers.Layer):
             batch_norm_decay, batch_norm_epsilon, name=batch_norm_scope, dtype=self.dtype_policy
         )
 
-    def _padded(self, inputs):
+    def _padded(self, inputs: Tensor) -> tuple[Tensor, str]:
         """Returns the inputs and the padding mode that is left to do."""
         if self.strides == 1 or not self.explicit_padding:
             return inputs, "same"
@@ -75,17 +76,17 @@ class NormalizedConv(keras.layers.Layer):
         sides = (before, self.kernel_size - 1 - before)
         return ops.pad(inputs, ((0, 0), sides, sides, (0, 0))), "valid"
 
-    def _normalize(self, x, training):
+    def _normalize(self, x: Tensor, training: bool) -> Tensor:
         return self._activate(self.batch_norm(x, training=training))
 
     def fold_batch_norm(self) -> None:
         """Multiplies batch norm into the kernel, for inference only: equal but for rounding."""
         raise NotImplementedError
 
-    def _output_side(self, side):
+    def _output_side(self, side: Side) -> Side:
         return None if side is None else -(-side // self.strides)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "kernel_size": self.kernel_size,
@@ -125,17 +126,17 @@ class ConvBN(NormalizedConv):
         _require_positive(filters=filters)
         self.filters = filters
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         shape = (self.kernel_size, self.kernel_size, input_shape[-1], self.filters)
         self.kernel = self.add_weight(shape=shape, initializer=self.initializer, name="kernel")
         self.batch_norm.build((*input_shape[:-1], self.filters))
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         inputs, padding = self._padded(inputs)
         x = ops.conv(inputs, self.kernel, strides=self.strides, padding=padding, dilation_rate=self.rate)
         return self._normalize(x, training)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[Side, ...]) -> tuple[Side, ...]:
         batch, height, width, _ = input_shape
         return (batch, self._output_side(height), self._output_side(width), self.filters)
 
@@ -147,7 +148,7 @@ class ConvBN(NormalizedConv):
         _, height, width, _ = self.compute_output_shape(input_shape)
         return conv_cost(self.kernel_size, input_shape[-1], self.filters, height, width)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "filters": self.filters}
 
 
@@ -164,7 +165,7 @@ class DepthwiseConvBN(NormalizedConv):
     def __init__(self, rate: tuple[int, int] = (1, 1), kernel_size: int = 3, **kwargs: Any):
         super().__init__(kernel_size, rate=rate, **kwargs)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.depthwise_kernel = self.add_weight(
             shape=(self.kernel_size, self.kernel_size, input_shape[-1], 1),
             initializer=self.initializer,
@@ -172,12 +173,12 @@ class DepthwiseConvBN(NormalizedConv):
         )
         self.batch_norm.build(input_shape)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         inputs, padding = self._padded(inputs)
         kernel = ops.convert_to_tensor(self.depthwise_kernel)
         return self._normalize(kernels.depthwise_conv(inputs, kernel, self.strides, self.rate, padding), training)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[Side, ...]) -> tuple[Side, ...]:
         batch, height, width, channels = input_shape
         return (batch, self._output_side(height), self._output_side(width), channels)
 
@@ -220,15 +221,15 @@ class BiasedConv(keras.layers.Layer):
         self.initializer = keras.initializers.get(initializer)
         self._activate = named_activation(activation)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         shape = (self.kernel_size, self.kernel_size, input_shape[-1], self.filters)
         self.kernel = self.add_weight(shape=shape, initializer=self.initializer, name="kernel")
         self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias")
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         return self._activate(ops.conv(inputs, self.kernel, padding="same") + self.bias)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-1], self.filters)
 
     def cost(self, input_shape: Any) -> Cost:
@@ -236,7 +237,7 @@ class BiasedConv(keras.layers.Layer):
         _, height, width, channels = input_shape
         return conv_cost(self.kernel_size, channels, self.filters, height, width, batch_norm=False)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "filters": self.filters,

@@ -12,6 +12,7 @@ from deeplab_dpc.layers.composite import Composite
 from deeplab_dpc.layers.conv import ConvBN
 from deeplab_dpc.layers.dropout import Dropout
 from deeplab_dpc.layers.operations import runtime_of
+from deeplab_dpc.layers.types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
@@ -62,7 +63,7 @@ class DensePredictionCell(Composite):
             operation, self.filters, self.output_stride, name=f"branch{index}", **self.shared_arguments
         )
 
-    def steps(self, input_shape):
+    def steps(self, input_shape: Shape) -> list[tuple[Any, Shape]]:
         inner_shape = (*input_shape[:-1], self.filters)
         steps = [
             (layer, input_shape if branch.input == BACKBONE else inner_shape)
@@ -70,7 +71,7 @@ class DensePredictionCell(Composite):
         ]
         return [*steps, (self.projection, (*input_shape[:-1], len(self.branches) * self.filters))]
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         outputs: list[Any] = []
         for branch, layer in zip(self.cell.branches, self.branches, strict=True):
             source = inputs if branch.input == BACKBONE else outputs[branch.input]
@@ -78,10 +79,10 @@ class DensePredictionCell(Composite):
         x = self.dropout(ops.concatenate(outputs, axis=-1), training=training)
         return self.projection(x, training=training)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-1], self.filters)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "cell": self.cell.to_json(),

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
-Tensor = Any
+from deeplab_dpc.layers.types import Tensor
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
@@ -166,8 +166,7 @@ if tf is not None:
     _compiled_conv = tf.function(_conv, jit_compile=True)
     _compiled_kernel_gradient = tf.function(_kernel_gradient, jit_compile=True)
 
-    @tf.custom_gradient
-    def _differentiable(x: Tensor, kernel: Tensor, rate: Tensor) -> Any:
+    def _with_gradients(x: Tensor, kernel: Tensor, rate: Tensor) -> Any:
         # Copies, here and below: the gradient of a tf.switch_case takes only tensors of its branch, by operations.
         saved = tf.identity(x), tf.identity(kernel), tf.identity(rate)
 
@@ -178,6 +177,8 @@ if tf is not None:
             return by_x, _compiled_kernel_gradient(x, upstream, kernel, rate), None
 
         return _compiled_conv(*saved), gradients
+
+    _differentiable = tf.custom_gradient(_with_gradients)
 
 else:
     _compiled_conv = jax.jit(_conv)

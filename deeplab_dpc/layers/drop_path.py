@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from deeplab_dpc.layers import kernels
+from deeplab_dpc.layers.types import Shape, Tensor
 
 
 def keep_probabilities(last: float, count: int) -> list[float]:
@@ -48,7 +49,7 @@ class DropPath(keras.layers.Layer):
         if keep_prob < 1.0:
             self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def call(self, inputs, training=False, progress=None):
+    def call(self, inputs: Tensor, training: bool = False, progress: Tensor | None = None) -> Tensor:
         if not training or self.keep_prob == 1.0:
             return inputs
         keep_prob = self.keep_prob if progress is None else scheduled(self.keep_prob, progress)
@@ -56,8 +57,8 @@ class DropPath(keras.layers.Layer):
         kept = kernels.batch_uniform(shape, self.seed_generator) < keep_prob
         return ops.where(kept, inputs / ops.cast(keep_prob, inputs.dtype), ops.zeros_like(inputs))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "keep_prob": self.keep_prob, "seed": self.seed}

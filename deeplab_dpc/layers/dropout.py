@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from deeplab_dpc.layers import kernels
+from deeplab_dpc.layers.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
@@ -17,7 +18,7 @@ class Dropout(keras.layers.Dropout):
       rate: fraction dropped, in [0, 1).
     """
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         if not training or self.rate == 0:
             return inputs
         kept = kernels.batch_uniform(ops.shape(inputs), self.seed_generator) >= self.rate

@@ -25,6 +25,7 @@ from deeplab_dpc.layers.composite import Composite, chained
 from deeplab_dpc.layers.conv import ConvBN, NormalizedConv
 from deeplab_dpc.layers.drop_path import DropPath
 from deeplab_dpc.layers.separable_conv import SeparableConvBN
+from deeplab_dpc.layers.types import Shape, Tensor
 
 ATROUS_RATE = 2
 POOLING_SIZE = 3
@@ -117,10 +118,10 @@ class EdgeOperator(Composite):
     def _resizes(self) -> bool:
         return isinstance(self.operator, Atrous) and self.strides == 2
 
-    def steps(self, input_shape):
+    def steps(self, input_shape: Shape) -> list[tuple[Any, Shape]]:
         return chained(self.convs, self.compute_output_shape(input_shape) if self._resizes() else input_shape)
 
-    def call(self, inputs, training=False, progress=None):
+    def call(self, inputs: Tensor, training: bool = False, progress: Tensor | None = None) -> Tensor:
         x = inputs
         if isinstance(self.operator, AveragePooling):
             x = ops.average_pool(x, POOLING_SIZE, self.strides, "same")
@@ -133,12 +134,12 @@ class EdgeOperator(Composite):
             x = conv(x, training=training)
         return x if self.drop_path is None else self.drop_path(x, training=training, progress=progress)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         batch, height, width, _ = input_shape
         sides = (None if side is None else -(-side // self.strides) for side in (height, width))
         return (batch, *sides, self.filters)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "operator": self.operator.name,
@@ -207,7 +208,7 @@ class GenotypeCell(Composite):
             height, width = (None if side is None else 2 * side - 1 for side in (height, width))
         return (batch, height, width, channels)
 
-    def steps(self, input_shape):
+    def steps(self, input_shape: tuple[Shape, Shape]) -> list[tuple[Any, Shape]]:
         entry = self._entry_shape(input_shape[0])
         before_previous = (*entry[:-1], self.before_previous_channels)
         steps = [(self.previous_conv, entry)]
@@ -220,7 +221,7 @@ class GenotypeCell(Composite):
                 steps.append((operator, shapes.get(edge.state, (*inside[:-1], self.filters))))
         return steps
 
-    def call(self, inputs, training=False, progress=None):
+    def call(self, inputs: tuple[Tensor, Tensor], training: bool = False, progress: Tensor | None = None) -> Tensor:
         previous, before_previous = inputs
         if self.level_change == -1:
             previous = kernels.resize_align_corners(previous, *(2 * side - 1 for side in ops.shape(previous)[1:3]))
@@ -237,13 +238,13 @@ class GenotypeCell(Composite):
             states.append(left + right)
         return ops.concatenate(states[NUM_INPUTS:], axis=-1)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[Shape, Shape]) -> Shape:
         batch, height, width, _ = self._entry_shape(input_shape[0])
         if self.level_change == 1:
             height, width = (None if side is None else -(-side // 2) for side in (height, width))
         return (batch, height, width, len(self.blocks) * self.filters)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "genotype": self.genotype.to_json(),

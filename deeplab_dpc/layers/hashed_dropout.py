@@ -10,6 +10,7 @@ from typing import Any
 from keras import ops
 
 from deeplab_dpc.layers import kernels
+from deeplab_dpc.layers.types import Tensor
 
 
 def hashed_dropout(x: Any, rate: float, seed: Any) -> Any:
@@ -23,7 +24,7 @@ def hashed_dropout(x: Any, rate: float, seed: Any) -> Any:
     shape, keep = x.shape, 1.0 / (1.0 - rate)
 
     @kernels.fused
-    def drop(values, number):
+    def drop(values: Tensor, number: Tensor) -> Tensor:
         kept = _hash(_hash(_positions(shape)) + ops.cast(number, "uint32")) >= _uint32(int(rate * 2**32))
         return ops.where(kept, values * ops.cast(keep, values.dtype), ops.zeros_like(values))
 

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 from jax import numpy as jnp
 
-Tensor = Any
+from deeplab_dpc.layers.types import Tensor
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
@@ -24,7 +24,8 @@ def batch_norm(x: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> tuple[
     Returns:
       The normalised `x` in its dtype, and the mean and the biased variance, float32 [channels].
     """
-    return _forward(x, gamma, beta, epsilon)[0]
+    outputs: tuple[Tensor, Tensor, Tensor] = _forward(x, gamma, beta, epsilon)[0]
+    return outputs
 
 
 def _forward(x: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> tuple[Any, Any]:

@@ -14,8 +14,7 @@ import numpy as np
 from keras import ops
 
 from deeplab_dpc.layers import depthwise
-
-Tensor = Any
+from deeplab_dpc.layers.types import Tensor
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
@@ -91,7 +90,8 @@ def free_accelerator_memory() -> int | None:
     if tf is not None:
         if not tf.config.list_logical_devices("GPU"):
             return None
-        return ASSUMED_ACCELERATOR_MEMORY - tf.config.experimental.get_memory_info("GPU:0")["current"]
+        in_use: int = tf.config.experimental.get_memory_info("GPU:0")["current"]
+        return ASSUMED_ACCELERATOR_MEMORY - in_use
     device = jax.local_devices()[0]
     if device.platform == "cpu":
         return None

@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from deeplab_dpc.layers import kernels
+from deeplab_dpc.layers.types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
@@ -40,7 +41,7 @@ class BatchNorm(keras.layers.Layer):
         self.frozen_statistics = False
         self.is_folded = False
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         shape = (input_shape[-1],)
         # Statistics stay in float32 under every dtype policy.
         self.gamma = self.add_weight(shape=shape, initializer="ones", dtype="float32", autocast=False, name="gamma")
@@ -48,7 +49,7 @@ class BatchNorm(keras.layers.Layer):
         self.moving_mean = self._add_statistic(shape, "zeros", "moving_mean")
         self.moving_variance = self._add_statistic(shape, "ones", "moving_variance")
 
-    def _add_statistic(self, shape, initializer, name):
+    def _add_statistic(self, shape: Shape, initializer: str, name: str) -> keras.Variable:
         return self.add_weight(
             shape=shape,
             initializer=initializer,
@@ -69,7 +70,7 @@ class BatchNorm(keras.layers.Layer):
             ops.convert_to_numpy(variable).astype("float64")
             for variable in (self.gamma, self.beta, self.moving_mean, self.moving_variance)
         )
-        scale = gamma / np.sqrt(variance + self.epsilon)
+        scale: np.ndarray = gamma / np.sqrt(variance + self.epsilon)
         self.beta.assign(beta - mean * scale)
         self.gamma.assign(np.ones_like(gamma))
         self.moving_mean.assign(np.zeros_like(mean))
@@ -77,7 +78,7 @@ class BatchNorm(keras.layers.Layer):
         self.is_folded = True
         return scale
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         if self.is_folded:
             return kernels.add_bias(inputs, self.beta)
         if not training or self.frozen_statistics or not self.trainable:
@@ -89,10 +90,10 @@ class BatchNorm(keras.layers.Layer):
             moving.assign(moving * self.decay + batch * (1.0 - self.decay))
         return outputs
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "decay": self.decay, "epsilon": self.epsilon}
 
 

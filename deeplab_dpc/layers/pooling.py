@@ -13,6 +13,7 @@ from keras import ops
 from deeplab_dpc.arch.cost import Cost, conv_cost
 from deeplab_dpc.layers import kernels
 from deeplab_dpc.layers.conv import BiasedConv, ConvBN
+from deeplab_dpc.layers.types import Tensor
 
 
 def grid_pool(x: Any, grid: tuple[int, int]) -> Any:
@@ -82,7 +83,7 @@ class GridPyramidPooling(ConvBN):
             raise ValueError(f"`grid` must be (grid_h, grid_w), each >= 1, got {grid}.")
         self.grid = (int(grid[0]), int(grid[1]))
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         height, width = ops.shape(inputs)[1:3]
         pooled = super().call(grid_pool(inputs, self.grid), training=training)
         return kernels.resize_align_corners(pooled, height, width)
@@ -91,7 +92,7 @@ class GridPyramidPooling(ConvBN):
         """Parameters and multiply-adds; the convolution runs at the grid's points only."""
         return conv_cost(1, input_shape[-1], self.filters, *self.grid)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "grid": self.grid}
 
 
@@ -151,7 +152,7 @@ class _WindowPooled(keras.layers.Layer):
         super().__init__(filters, **kwargs)
         self.window = ImageWindow(window, window_strides)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         height, width = ops.shape(inputs)[1:3]
         pooled = super().call(self.window.pool(inputs), training=training)
         return kernels.resize_align_corners(pooled, height, width)
@@ -159,9 +160,10 @@ class _WindowPooled(keras.layers.Layer):
     def cost(self, input_shape: Any) -> Cost:
         """Parameters and multiply-adds; the convolution runs once a window."""
         batch, height, width, channels = input_shape
-        return super().cost((batch, *self.window.count(height, width), channels))
+        cost: Cost = super().cost((batch, *self.window.count(height, width), channels))
+        return cost
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **self.window.get_config()}
 
 

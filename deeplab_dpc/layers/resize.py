@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from deeplab_dpc.layers import kernels
+from deeplab_dpc.layers.types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
@@ -24,11 +25,11 @@ class ResizeAlignCorners(keras.layers.Layer):
             raise ValueError(f"`size` must be (height, width) with sides >= 1, got {size}.")
         self.size = (int(size[0]), int(size[1]))
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         return kernels.resize_align_corners(inputs, *self.size)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], *self.size, input_shape[-1])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "size": self.size}

@@ -9,6 +9,7 @@ from deeplab_dpc.arch.cost import Cost, conv_cost, depthwise_cost
 from deeplab_dpc.layers import kernels
 from deeplab_dpc.layers.composite import Composite
 from deeplab_dpc.layers.conv import ConvBN, DepthwiseConvBN, NormalizedConv, multiply_kernel
+from deeplab_dpc.layers.types import Shape, Side, Tensor
 
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
@@ -72,16 +73,16 @@ class SplitSeparableConvBN(Composite):
             **shared,
         )
 
-    def steps(self, input_shape):
+    def steps(self, input_shape: Shape) -> list[tuple[Any, Shape]]:
         return [(self.depthwise, input_shape), (self.pointwise, self.depthwise.compute_output_shape(input_shape))]
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         return self.pointwise(self.depthwise(inputs, training=training), training=training)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*self.depthwise.compute_output_shape(input_shape)[:-1], self.filters)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "filters": self.filters,
@@ -116,7 +117,7 @@ class SeparableConvBN(NormalizedConv):
             raise ValueError(f"`filters` must be >= 1, got {filters}.")
         self.filters = filters
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         channels = input_shape[-1]
         self.depthwise_kernel = self.add_weight(
             shape=(self.kernel_size, self.kernel_size, channels, 1),
@@ -128,13 +129,13 @@ class SeparableConvBN(NormalizedConv):
         )
         self.batch_norm.build((*input_shape[:-1], self.filters))
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         inputs, padding = self._padded(inputs)
         kernel = ops.convert_to_tensor(self.depthwise_kernel)
         x = kernels.depthwise_conv(inputs, kernel, self.strides, self.rate, padding)
         return self._normalize(ops.conv(x, self.pointwise_kernel), training)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[Side, ...]) -> tuple[Side, ...]:
         batch, height, width, _ = input_shape
         return (batch, self._output_side(height), self._output_side(width), self.filters)
 
@@ -148,5 +149,5 @@ class SeparableConvBN(NormalizedConv):
         depthwise = depthwise_cost(self.kernel_size, channels, height, width, batch_norm=False)
         return depthwise + conv_cost(1, channels, self.filters, height, width)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "filters": self.filters}

@@ -1,5 +1,6 @@
 """The decoder of DeepLabv3+ (arXiv:1802.02611, Sec. 3.1), and that of LR-ASPP (arXiv:1905.02244, Sec. 6.4)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -9,6 +10,7 @@ from deeplab_dpc.layers import kernels
 from deeplab_dpc.layers.composite import Composite
 from deeplab_dpc.layers.conv import BiasedConv, ConvBN
 from deeplab_dpc.layers.separable_conv import SplitSeparableConvBN
+from deeplab_dpc.layers.types import Shape, Tensor
 
 LOW_LEVEL_FILTERS = 48  # arXiv:1802.02611, Sec. 4.1
 
@@ -60,7 +62,7 @@ class DecoderStage(Composite):
     def _separable(self, name: str) -> SplitSeparableConvBN:
         return SplitSeparableConvBN(self.filters, name=name, **self.shared_arguments)
 
-    def steps(self, input_shape):
+    def steps(self, input_shape: tuple[Shape, Shape]) -> list[tuple[Any, Shape]]:
         features, low_level = input_shape
         merged = (low_level[0], *low_level[1:3], features[-1])
         if not self.sum_merge:
@@ -71,7 +73,7 @@ class DecoderStage(Composite):
             merged = (*merged[:-1], self.filters)
         return steps
 
-    def call(self, inputs, image_size, training=False):
+    def call(self, inputs: tuple[Tensor, Tensor], image_size: Sequence[Tensor], training: bool = False) -> Tensor:
         features, low_level = inputs
         size = [(side - 1) // self.stride + 1 for side in image_size]
         features = kernels.resize_align_corners(features, *size)
@@ -81,7 +83,7 @@ class DecoderStage(Composite):
             x = conv(x, training=training)
         return x + low_level if self.sum_merge else x
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[Shape, Shape]) -> Shape:
         return (*input_shape[1][:-1], self.filters)
 
 
@@ -120,7 +122,7 @@ class Decoder(Composite):
             for index, stride in enumerate(strides)
         ]
 
-    def steps(self, input_shape):
+    def steps(self, input_shape: tuple[Shape, Sequence[Shape]]) -> list[tuple[DecoderStage, tuple[Shape, Shape]]]:
         features, low_levels = input_shape
         steps = []
         for stage, low_level in zip(self.stages, low_levels, strict=True):
@@ -128,13 +130,15 @@ class Decoder(Composite):
             features = stage.compute_output_shape(steps[-1][1])
         return steps
 
-    def call(self, inputs, image_size, training=False):
+    def call(
+        self, inputs: tuple[Tensor, Sequence[Tensor]], image_size: Sequence[Tensor], training: bool = False
+    ) -> Tensor:
         """Refines; `image_size` is (height, width) of the images in pixels."""
         features, low_levels = inputs
         for stage, low_level in zip(self.stages, low_levels, strict=True):
             features = stage((features, low_level), image_size=image_size, training=training)
         return features
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[Shape, Sequence[Shape]]) -> Shape:
         stage, shape = self.steps(input_shape)[-1]
         return stage.compute_output_shape(shape)

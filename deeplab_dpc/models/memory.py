@@ -159,4 +159,5 @@ def inference_memory(network: Any, size: tuple[int, int], num_probabilities: int
     """
     largest = max(read + written for read, written in layer_sizes(network, size))
     probabilities = PROBABILITY_COPIES * num_probabilities * network.config.num_classes
-    return round(FLOAT32_BYTES * max(_factor(INFERENCE_FACTOR) * largest, probabilities))
+    needed: int = round(FLOAT32_BYTES * max(_factor(INFERENCE_FACTOR) * largest, probabilities))
+    return needed

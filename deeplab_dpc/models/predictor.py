@@ -14,6 +14,7 @@ from keras import ops
 from deeplab_dpc.config import InferenceConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.layers import kernels
+from deeplab_dpc.layers.types import Tensor
 from deeplab_dpc.models.memory import available_memory, inference_memory
 from deeplab_dpc.models.segmenter import Segmenter
 
@@ -35,7 +36,7 @@ class _PixelModel(keras.Model):
         self.config = config
         self.built = True
 
-    def average(self, images):
+    def average(self, images: Tensor) -> Tensor:
         """Returns the mean softmax float32 [batch, height, width, num_classes] of all scales and flips."""
         padded = self.pad(images)
         total: Any = None
@@ -47,7 +48,7 @@ class _PixelModel(keras.Model):
                 total = probabilities if total is None else total + probabilities
         return total / (len(self.config.eval_scales) * (2 if self.config.add_flipped_images else 1))
 
-    def logits(self, images, padded=None, scale=1.0, flipped=False):
+    def logits(self, images: Tensor, padded: Tensor | None = None, scale: float = 1.0, flipped: bool = False) -> Tensor:
         """Logits [batch, height, width, num_classes] at the size of the images, whose padded form may be given."""
         padded = self.pad(images) if padded is None else padded
         sides = ops.shape(padded)[1:3]
@@ -62,7 +63,7 @@ class _PixelModel(keras.Model):
         height, width = ops.shape(images)[1:3]
         return logits[:, :height, :width]
 
-    def pad(self, images):
+    def pad(self, images: Tensor) -> Tensor:
         """Returns the images as float32 with the sides that the network sees, see above."""
         height, width = ops.shape(images)[1:3]
         padding = [[0, 0], [0, self._padded(height, 0) - height], [0, self._padded(width, 1) - width], [0, 0]]
@@ -77,7 +78,7 @@ class _PixelModel(keras.Model):
         number."""
         return all((side - 1) % self.segmenter.config.alignment == 0 for side in self.config.eval_crop_size)
 
-    def _padded(self, side, axis):
+    def _padded(self, side: Any, axis: int) -> Any:
         """Returns the side that the network sees, along axis 0 (height) or 1 (width)."""
         if self.config.eval_crop_size:
             return self.config.eval_crop_size[axis]
@@ -87,7 +88,7 @@ class _PixelModel(keras.Model):
 class ClassIds(_PixelModel):
     """Images [batch, height, width, 3], values 0..255 -> class ids [batch, height, width]."""
 
-    def call(self, images):
+    def call(self, images: Tensor) -> Tensor:
         if self.config.averages:
             return kernels.argmax(self.average(images))
         if self._is_aligned():
@@ -101,7 +102,7 @@ class ClassIds(_PixelModel):
 class Probabilities(_PixelModel):
     """The same images -> probabilities float32 [batch, height, width, num_classes]."""
 
-    def call(self, images):
+    def call(self, images: Tensor) -> Tensor:
         return self.average(images)
 
 

@@ -14,6 +14,7 @@ from deeplab_dpc.layers.aspp import ASPP
 from deeplab_dpc.layers.composite import Composite
 from deeplab_dpc.layers.conv import BiasedConv
 from deeplab_dpc.layers.dense_prediction_cell import DensePredictionCell
+from deeplab_dpc.layers.types import Shape, Tensor
 from deeplab_dpc.models.backbones import backbone_class
 from deeplab_dpc.models.decoder import Decoder
 
@@ -33,13 +34,13 @@ class Logits(Composite):
         initializer = keras.initializers.TruncatedNormal(stddev=LOGITS_STDDEV)
         self.semantic = BiasedConv(num_classes, initializer=initializer, name="semantic", dtype="float32")
 
-    def steps(self, input_shape):
+    def steps(self, input_shape: Shape) -> list[tuple[Any, Shape]]:
         return [(self.semantic, input_shape)]
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         return self.semantic(ops.cast(inputs, "float32"))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return self.semantic.compute_output_shape(input_shape)
 
 
@@ -133,12 +134,12 @@ class Segmenter(keras.Model):
             steps.append((self.logits, shape))
         return steps
 
-    def build(self, input_shape=(None, None, None, 3)):
+    def build(self, input_shape: Shape = (None, None, None, 3)) -> None:
         for layer, shape in self.steps(input_shape):
             layer.build(shape)
         self.built = True
 
-    def features(self, images, training=False):
+    def features(self, images: Tensor, training: bool = False) -> Tensor:
         """Returns the backbone's features [batch, h, w, channels] for images with values 0..255."""
         return self._backbone_outputs(images, training)[0]
 
@@ -151,11 +152,14 @@ class Segmenter(keras.Model):
         last, shape = self.steps(input_shape)[-1]
         return last.compute_output_shape(shape)
 
-    def _backbone_outputs(self, images, training, progress=None):
+    def _backbone_outputs(
+        self, images: Tensor, training: bool, progress: Tensor | None = None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         scaled = ops.cast(images, "float32") * (2.0 / 255.0) - 1.0
-        return self.backbone(scaled, training=training, progress=progress)
+        outputs: tuple[Tensor, tuple[Tensor, ...]] = self.backbone(scaled, training=training, progress=progress)
+        return outputs
 
-    def call(self, images, training=False, progress=None):
+    def call(self, images: Tensor, training: bool = False, progress: Tensor | None = None) -> Tensor:
         """Returns the logits; `progress` is steps over all steps of the training, in [0, 1], where drop path goes by
         it.
         """

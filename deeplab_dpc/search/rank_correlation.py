@@ -153,7 +153,8 @@ def _kendall(signs_x: np.ndarray, signs_y: np.ndarray, weights: np.ndarray) -> n
     """tau-b of each resample, [resamples]."""
 
     def over_pairs(terms: np.ndarray) -> np.ndarray:
-        return (weights @ terms * weights).sum(1)
+        sums: np.ndarray = (weights @ terms * weights).sum(1)
+        return sums
 
     return _cosine(over_pairs(signs_x * signs_y), over_pairs(signs_x**2), over_pairs(signs_y**2), len(signs_x))
 

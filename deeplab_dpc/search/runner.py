@@ -25,7 +25,8 @@ from deeplab_dpc.search.scored import GIVEN
 from deeplab_dpc.search.service import given_up
 from deeplab_dpc.search.service.display import SearchWatch
 from deeplab_dpc.search.service.identity import Worker
-from deeplab_dpc.search.service.ledger import Lease, Ledger, Task
+from deeplab_dpc.search.service.lease import Lease, Task
+from deeplab_dpc.search.service.ledger import Ledger
 from deeplab_dpc.search.service.live import Stage, StudyObserver
 from deeplab_dpc.search.service.membership import extendable, join
 from deeplab_dpc.search.service.work import Outcome, work_off

@@ -24,7 +24,8 @@ from deeplab_dpc.search.samplers.strategy import Draw
 from deeplab_dpc.search.scored import GIVEN, ProxyScore, Scored
 from deeplab_dpc.search.service.attempt import RESULT, understood, worker_of
 from deeplab_dpc.search.service.identity import Worker
-from deeplab_dpc.search.service.ledger import Ledger, Task
+from deeplab_dpc.search.service.lease import Task
+from deeplab_dpc.search.service.ledger import Ledger
 
 TASKS_OFFERED = 64  # more workers than that seldom ask at the same moment
 

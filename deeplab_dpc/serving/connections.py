@@ -13,6 +13,10 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 GONE_SECONDS = 1  # after which a client that has closed its side does not wait for an answer
 
@@ -162,7 +166,7 @@ class TimedReader(io.RawIOBase):
         """It is."""
         return True
 
-    def readinto(self, buffer) -> int:
+    def readinto(self, buffer: "WriteableBuffer") -> int:
         """Reads what is there, once something is.
 
         Raises:

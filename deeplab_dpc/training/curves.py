@@ -176,4 +176,5 @@ def smoothed(values: np.ndarray) -> np.ndarray:
     finite = np.isfinite(values)
     total = np.convolve(np.where(finite, values, 0.0), weights, "full")[reach : reach + len(values)]
     weight = np.convolve(finite.astype(float), weights, "full")[reach : reach + len(values)]
-    return np.divide(total, weight, out=np.full(len(values), np.nan), where=weight > 0)
+    means: np.ndarray = np.divide(total, weight, out=np.full(len(values), np.nan), where=weight > 0)
+    return means

@@ -43,7 +43,7 @@ class Devices:
         """Whether this process writes what the training leaves."""
         return self.process == 0
 
-    def scope(self) -> contextlib.AbstractContextManager:
+    def scope(self) -> contextlib.AbstractContextManager[Any]:
         """In which the network is made and trained."""
         return contextlib.nullcontext() if self.strategy is None else self.strategy.scope()
 

@@ -9,7 +9,8 @@ import keras
 import numpy as np
 
 from deeplab_dpc.checkpoint.names import named_variables
-from deeplab_dpc.checkpoint.run import RunCheckpoint, list_checkpoints, read_weights
+from deeplab_dpc.checkpoint.run import read_weights
+from deeplab_dpc.checkpoint.run_directory import RunCheckpoint, list_checkpoints
 from deeplab_dpc.config import DataConfig, TrainConfig
 from deeplab_dpc.data.contact_sheet import make_tile, save_contact_sheet
 from deeplab_dpc.data.dataset_info import Dataset, DatasetInfo

@@ -1,9 +1,14 @@
 """A training step on JAX; with a keras.distribution its batch is the one of all devices and processes."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import keras
+
+from deeplab_dpc.layers.types import Tensor
+
+Tensors = list[Tensor]  # one for each variable
 
 
 class JaxStep(keras.Model):
@@ -21,7 +26,9 @@ class JaxStep(keras.Model):
         whole = self.labelled_pixels(images, labels)
         share = 1.0 / self.num_pieces
 
-        def scaled_loss(trainable, non_trainable, piece):
+        def scaled_loss(
+            trainable: Tensors, non_trainable: Tensors, piece: tuple[Tensor, Tensor]
+        ) -> tuple[Tensor, tuple[dict[str, Tensor], Tensors]]:
             mapping = [
                 *_mapping(self.trainable_variables, trainable),
                 *_mapping(self.non_trainable_variables, non_trainable),
@@ -35,7 +42,7 @@ class JaxStep(keras.Model):
             gradients, (parts, non_trainable) = gradient(trainable, non_trainable, (images, labels))
         else:
 
-            def add(carry, piece):
+            def add(carry: tuple[Tensors, Any], piece: tuple[Tensor, Tensor]) -> tuple[tuple[Tensors, Any], None]:
                 non_trainable, sums = carry
                 gradients, (parts, non_trainable) = gradient(trainable, non_trainable, piece)
                 return (non_trainable, jax.tree.map(jax.numpy.add, sums, (gradients, parts))), None
@@ -51,17 +58,17 @@ class JaxStep(keras.Model):
         metrics_variables = _values(scope, self.metrics_variables)
         return logs, (trainable, non_trainable, optimizer_variables, metrics_variables)
 
-    def _pieces(self, batch):
+    def _pieces(self, batch: Tensor) -> Tensor:
         """[batch, ...] -> [pieces, batch / pieces, ...]; every device keeps its examples."""
         split = batch.reshape(batch.shape[0] // self.num_pieces, self.num_pieces, *batch.shape[1:])
         return jax.numpy.moveaxis(split, 1, 0)
 
 
-def _mapping(variables, values):
+def _mapping(variables: Sequence[keras.Variable], values: Tensors) -> list[tuple[keras.Variable, Tensor]]:
     return list(zip(variables, values, strict=True))
 
 
-def _values(scope, variables):
+def _values(scope: keras.StatelessScope, variables: Sequence[keras.Variable]) -> Tensors:
     """Returns the values of the variables at the end of a scope."""
     values = [scope.get_current_value(variable) for variable in variables]
     return [variable.value if value is None else value for variable, value in zip(variables, values, strict=True)]

@@ -105,5 +105,6 @@ def _accelerator_peak() -> int | None:
 
         return (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
     if tf.config.list_logical_devices("GPU"):
-        return tf.config.experimental.get_memory_info("GPU:0")["peak"]
+        peak: int = tf.config.experimental.get_memory_info("GPU:0")["peak"]
+        return peak
     return None

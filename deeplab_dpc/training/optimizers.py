@@ -12,6 +12,7 @@ from keras import ops
 from deeplab_dpc.checkpoint.names import published_name
 from deeplab_dpc.checkpoint.network_flags import BACKBONE, DECODER, LOGITS, module_of
 from deeplab_dpc.config import TrainConfig
+from deeplab_dpc.layers.types import Tensor
 from deeplab_dpc.models.segmenter import Segmenter
 
 BIAS_MULTIPLIER = 2.0
@@ -40,18 +41,18 @@ class MomentumSGD(keras.optimizers.Optimizer):
             raise ValueError(f"`momentum` must be in [0, 1), got {momentum}.")
         self.momentum = momentum
 
-    def build(self, variables):
+    def build(self, variables: Sequence[keras.Variable]) -> None:
         if self.built:
             return
         super().build(variables)
         self.accumulators = self.add_optimizer_variables(variables, "accumulator")
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
         accumulator = self.accumulators[self._get_variable_index(variable)]
         self.assign(accumulator, accumulator * self.momentum + ops.cast(gradient, variable.dtype))
         self.assign_sub(variable, ops.cast(learning_rate, variable.dtype) * accumulator)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "momentum": self.momentum}
 
 

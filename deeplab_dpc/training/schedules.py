@@ -12,6 +12,7 @@ from keras import ops
 from keras.optimizers.schedules import CosineDecay, LearningRateSchedule
 
 from deeplab_dpc.config import TrainConfig
+from deeplab_dpc.layers.types import Tensor
 from deeplab_dpc.training.patience import Ending
 
 SMALLEST = 1e-12  # Under XLA 0 ** 0.9 is not finite, and 1 - step / steps may be just below 0.
@@ -45,7 +46,7 @@ class PolySchedule(LearningRateSchedule):
         self.learning_power = learning_power
         self.end_learning_rate = end_learning_rate
 
-    def __call__(self, step):
+    def __call__(self, step: Tensor) -> Tensor:
         step = ops.cast(step, "float32")
         remaining = ops.maximum(1.0 - step / self.training_number_of_steps, SMALLEST)
         rate = self.end_learning_rate + (self.base_learning_rate - self.end_learning_rate) * (
@@ -53,7 +54,7 @@ class PolySchedule(LearningRateSchedule):
         )
         return ops.where(step < self.training_number_of_steps, rate, self.end_learning_rate)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "base_learning_rate": self.base_learning_rate,
             "training_number_of_steps": self.training_number_of_steps,
@@ -86,11 +87,11 @@ class StepSchedule(LearningRateSchedule):
         self.learning_rate_decay_step = learning_rate_decay_step
         self.learning_rate_decay_factor = learning_rate_decay_factor
 
-    def __call__(self, step):
+    def __call__(self, step: Tensor) -> Tensor:
         falls = ops.floor_divide(ops.cast(step, "int32"), self.learning_rate_decay_step)
         return self.base_learning_rate * ops.power(self.learning_rate_decay_factor, ops.cast(falls, "float32"))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "base_learning_rate": self.base_learning_rate,
             "learning_rate_decay_step": self.learning_rate_decay_step,
@@ -126,7 +127,7 @@ class SlowStart(LearningRateSchedule):
         self.slow_start_learning_rate = slow_start_learning_rate
         self.linear = linear
 
-    def __call__(self, step):
+    def __call__(self, step: Tensor) -> Tensor:
         step = ops.cast(step, "float32")
         slow = self.slow_start_learning_rate
         if self.linear:
@@ -134,7 +135,7 @@ class SlowStart(LearningRateSchedule):
         after = self.schedule(ops.maximum(step - self.slow_start_step, 0.0))
         return ops.where(step < self.slow_start_step, slow, after)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "schedule": keras.saving.serialize_keras_object(self.schedule),
             "slow_start_step": self.slow_start_step,
@@ -167,12 +168,12 @@ class EarlyEnd(LearningRateSchedule):
         self.start = start
         self.end = end
 
-    def __call__(self, step):
+    def __call__(self, step: Tensor) -> Tensor:
         step = ops.cast(step, "float32")
         share = ops.clip((self.end - step) / (self.end - self.start), 0.0, 1.0)
         return self.schedule(ops.minimum(step, float(self.start))) * share
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "schedule": keras.saving.serialize_keras_object(self.schedule),
             "start": self.start,

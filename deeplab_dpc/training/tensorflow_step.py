@@ -37,4 +37,5 @@ class TensorFlowStep(keras.Model):
         gradients, values = self.complete(*sums, variables, scale)
         # The optimizer sums over the replicas once more.
         self.optimizer.apply([gradient / replicas for gradient in gradients], self.trainable_variables)
-        return self.tracked(values)
+        means: dict[str, Any] = self.tracked(values)
+        return means

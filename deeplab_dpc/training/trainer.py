@@ -19,8 +19,9 @@ from deeplab_dpc.console import console
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.foreign_records import check_labels
 from deeplab_dpc.data.known_classes import known_classes
-from deeplab_dpc.data.pipeline import Shard, damaged_record_named, training_dataset
+from deeplab_dpc.data.pipeline import damaged_record_named, training_dataset
 from deeplab_dpc.data.preprocess import Augmentation
+from deeplab_dpc.data.record_order import Shard
 from deeplab_dpc.data.run_data import DATASET_FILE, class_difference, read_run_data
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import only_process, remove_partial, write_json

@@ -1,5 +1,6 @@
 """The network with its loss and optimizer: what fit trains, by the published protocol (arXiv:1809.04184, Sec. 4)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -8,6 +9,7 @@ from keras import ops
 from deeplab_dpc.config import ModelConfig, TrainConfig
 from deeplab_dpc.layers import kernels
 from deeplab_dpc.layers.normalization import freeze_batch_norm_statistics
+from deeplab_dpc.layers.types import Tensor
 from deeplab_dpc.models.precision import precision_policy
 from deeplab_dpc.models.segmenter import Segmenter, build_segmenter
 from deeplab_dpc.training.losses import SegmentationLoss
@@ -57,20 +59,24 @@ class TrainingModel(Step):
         optimizer.build(variables)
         self.compile(optimizer=optimizer, jit_compile=kernels.JIT_COMPILE)
 
-    def call(self, images, training=False):
+    def call(self, images: Tensor, training: bool = False) -> Tensor:
         return self.network(images, training=training)
 
-    def labelled_pixels(self, images, labels):
+    def labelled_pixels(self, images: Tensor, labels: Tensor) -> Tensor:
         """Returns how many pixels of a batch count in the loss."""
         return self._loss.labelled_pixels(labels, self.network.logits_shape(images.shape)[1:3])
 
-    def piece_parts(self, images, labels, step, labelled_pixels, share):
+    def piece_parts(
+        self, images: Tensor, labels: Tensor, step: Tensor, labelled_pixels: Tensor, share: float
+    ) -> dict[str, Tensor]:
         """Returns the parts of the loss on a share of the batch, by name; their sum is its loss."""
         progress = ops.minimum(ops.cast(step, "float32") / self._steps, 1.0) if self._drops_paths else None
         logits = self.network(images, training=True, progress=progress)
         return self._loss.parts(labels, logits, step, labelled_pixels, share)
 
-    def complete(self, gradients, parts, variables, scale):
+    def complete(
+        self, gradients: Sequence[Tensor], parts: dict[str, Tensor], variables: Sequence[Tensor], scale: Tensor
+    ) -> tuple[list[Tensor], dict[str, Tensor]]:
         """From summed gradients of the scaled loss and summed parts: the gradients to apply, and what is tracked."""
         values = dict(parts)
         if any(self._decays):
@@ -91,7 +97,7 @@ class TrainingModel(Step):
             complete = [gradient * factor for gradient in complete]
         return complete, {"loss": sum(values.values()), **values, "gradient_norm": norm}
 
-    def tracked(self, values):
+    def tracked(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
         """Adds a step's values to the metrics; returns their means since the last reset."""
         for name, tracker in self._trackers.items():
             tracker.update_state(values[name])

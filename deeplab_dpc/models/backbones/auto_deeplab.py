@@ -14,6 +14,7 @@ from deeplab_dpc.errors import UserError
 from deeplab_dpc.layers.conv import ConvBN
 from deeplab_dpc.layers.drop_path import keep_probabilities
 from deeplab_dpc.layers.genotype_cell import GenotypeCell, named_conv
+from deeplab_dpc.layers.types import Shape, Tensor
 from deeplab_dpc.models.backbones.backbone import Backbone
 
 STEM_FILTERS = (64, 64, 128)
@@ -90,7 +91,7 @@ class AutoDeepLab(Backbone):
             strides.append(STRIDES[level])
         return cells
 
-    def check_output_stride(self, output_stride):
+    def check_output_stride(self, output_stride: int) -> None:
         if output_stride != self.genotype.output_stride:
             raise UserError(
                 f"--output_stride={output_stride} is not that of the genotype, whose path ends at stride "
@@ -98,13 +99,13 @@ class AutoDeepLab(Backbone):
                 f"{self.genotype.output_stride}."
             )
 
-    def low_level_layers(self):
+    def low_level_layers(self) -> dict[int, int]:
         taps = {STEM_STRIDE: len(STEM_FILTERS) - 1}
         for index, level in enumerate(self.genotype.path[:-1]):
             taps[STRIDES[level]] = len(STEM_FILTERS) + index
         return {stride: layer for stride, layer in taps.items() if stride <= self.genotype.output_stride}
 
-    def steps(self, input_shape):
+    def steps(self, input_shape: Shape) -> list[tuple[Any, Any]]:
         shapes = self._output_shapes(input_shape)
         before = [input_shape, *shapes[: len(STEM_FILTERS) - 1]]
         pairs = [(shapes[i - 1], shapes[i - 2]) for i in range(len(STEM_FILTERS), len(self.layers))]
@@ -119,7 +120,9 @@ class AutoDeepLab(Backbone):
             shapes.append(cell.compute_output_shape((shapes[-1], shapes[-2])))
         return shapes[1:]
 
-    def call(self, inputs, training=False, progress=None):
+    def call(
+        self, inputs: Tensor, training: bool = False, progress: Tensor | None = None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         outputs = [self.stem[0](inputs, training=training)]
         for conv in self.stem[1:]:
             outputs.append(conv(ops.relu(outputs[-1]), training=training))
@@ -128,11 +131,11 @@ class AutoDeepLab(Backbone):
         taps = self.low_level_layers()
         return ops.relu(outputs[-1]), tuple(outputs[taps[stride]] for stride in self.low_level_strides)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> tuple[Shape, tuple[Shape, ...]]:
         shapes, taps = self._output_shapes(input_shape), self.low_level_layers()
         return shapes[-1], tuple(shapes[taps[stride]] for stride in self.low_level_strides)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "genotype": self.genotype.to_json()}
 
 

@@ -9,6 +9,7 @@ from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.layers.composite import Composite, chained
 from deeplab_dpc.layers.drop_path import DropPath, keep_probabilities
+from deeplab_dpc.layers.types import Shape, Tensor
 
 OUTPUT_STRIDES = (8, 16, 32)
 CHECKED_SIDE = 512  # pixels, less 1, of the image on which strides are checked
@@ -77,7 +78,7 @@ class Unit(Composite):
         """Returns shape of the low-level features."""
         raise NotImplementedError
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "tapped": self.tapped, "drop_path_keep_prob": self.drop_path_keep_prob}
 
 
@@ -194,10 +195,12 @@ class Backbone(Composite):
         """Returns indices of the units that give the low-level features, in the order of `low_level_strides`."""
         return [self.LOW_LEVEL[stride] for stride in self.low_level_strides]
 
-    def steps(self, input_shape):
+    def steps(self, input_shape: Shape) -> list[tuple[Any, Shape]]:
         return chained(self.layers, input_shape)
 
-    def call(self, inputs, training=False, progress=None):
+    def call(
+        self, inputs: Tensor, training: bool = False, progress: Tensor | None = None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Returns the outputs; `progress` of the training, in [0, 1], is for drop path that is scheduled, as not
         here."""
         x = inputs
@@ -213,14 +216,14 @@ class Backbone(Composite):
         """Returns the units, in order."""
         return [layer for layer in self.layers if isinstance(layer, Unit)]
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> tuple[Shape, tuple[Shape, ...]]:
         shapes = {layer.name: shape for layer, shape in self.steps(input_shape)}
         units = self.units()
         low_level = tuple(units[i].low_level_shape(shapes[units[i].name]) for i in self.tapped_units())
         last, shape = self.steps(input_shape)[-1]
         return last.compute_output_shape(shape), low_level
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         del config["batch_norm_epsilon"]
         return {

@@ -9,6 +9,7 @@ from keras import ops
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.layers.composite import Composite, chained
 from deeplab_dpc.layers.conv import BiasedConv, ConvBN, DepthwiseConvBN
+from deeplab_dpc.layers.types import Shape, Tensor
 from deeplab_dpc.models.backbones.backbone import Backbone, Unit, atrous_rates
 
 KERNEL_STDDEV = 0.09  # of the truncated normal initialisation, as published
@@ -45,16 +46,16 @@ class SqueezeExcite(Composite):
         self.squeeze = BiasedConv(squeezed, activation="relu", name="Conv", **shared)
         self.excite = BiasedConv(channels, activation="quantized_sigmoid", name="Conv_1", **shared)
 
-    def steps(self, input_shape):
+    def steps(self, input_shape: Shape) -> list[tuple[Any, Shape]]:
         return chained([self.squeeze, self.excite], (input_shape[0], 1, 1, self.channels))
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         return inputs * self.excite(self.squeeze(ops.mean(inputs, axis=(1, 2), keepdims=True)))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "channels": self.channels}
 
 
@@ -107,11 +108,11 @@ class InvertedResidual(Unit):
         self.gate = SqueezeExcite(expanded, dtype=self.dtype_policy) if squeeze_excite else None
         self.project = ConvBN(filters, activation=None, name="project", **shared)
 
-    def steps(self, input_shape):
+    def steps(self, input_shape: Shape) -> list[tuple[Any, Shape]]:
         layers = [self.expand, self.depthwise, self.gate, self.project]
         return chained([layer for layer in layers if layer is not None], input_shape)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         x = inputs if self.expand is None else self.expand(inputs, training=training)
         low_level = self.depthwise(x, training=training)
         x = low_level if self.gate is None else self.gate(low_level)
@@ -120,13 +121,13 @@ class InvertedResidual(Unit):
             x = self.dropped(x, training) + inputs
         return (x, low_level) if self.tapped else x
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*self.depthwise.compute_output_shape(input_shape)[:-1], self.filters)
 
-    def low_level_shape(self, input_shape):
+    def low_level_shape(self, input_shape: Shape) -> Shape:
         return (*self.depthwise.compute_output_shape(input_shape)[:-1], self.expanded)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "filters": self.filters,

@@ -12,6 +12,7 @@ from keras import ops
 from deeplab_dpc.arch.cost import Cost
 from deeplab_dpc.layers.composite import chain_output_shape, chained
 from deeplab_dpc.layers.conv import ConvBN
+from deeplab_dpc.layers.types import Shape, Tensor
 from deeplab_dpc.models.backbones.backbone import Backbone, Unit, atrous_rates
 
 EXPANSION = 4  # output channels of a unit over those of its 3x3 convolution
@@ -51,11 +52,11 @@ class Bottleneck(Unit):
         if channels != filters:
             self.shortcut = ConvBN(filters, strides=strides, activation=None, name="shortcut", **shared)
 
-    def steps(self, input_shape):
+    def steps(self, input_shape: Shape) -> list[tuple[Any, Shape]]:
         steps = chained(self.convs, input_shape)
         return steps if self.shortcut is None else [(self.shortcut, input_shape), *steps]
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         residual = inputs
         for conv in self.convs:
             residual = conv(residual, training=training)
@@ -66,13 +67,13 @@ class Bottleneck(Unit):
         x = ops.relu(shortcut + self.dropped(residual, training))
         return (x, residual) if self.tapped else x
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return chain_output_shape(self.convs, input_shape)
 
-    def low_level_shape(self, input_shape):
+    def low_level_shape(self, input_shape: Shape) -> Shape:
         return self.compute_output_shape(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "depth": self.depth,
@@ -88,7 +89,7 @@ class _StemPooling(keras.layers.MaxPooling2D):
     def __init__(self, **kwargs: Any):
         super().__init__(3, strides=2, padding="same", **kwargs)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         return super().call(inputs)
 
     def cost(self, input_shape: Any) -> Cost:

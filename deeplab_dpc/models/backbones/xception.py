@@ -9,6 +9,7 @@ from keras import ops
 from deeplab_dpc.layers.composite import chain_output_shape, chained
 from deeplab_dpc.layers.conv import ConvBN
 from deeplab_dpc.layers.separable_conv import SplitSeparableConvBN
+from deeplab_dpc.layers.types import Shape, Tensor
 from deeplab_dpc.models.backbones.backbone import Backbone, Unit, atrous_rates
 
 KERNEL_STDDEV = 0.09  # of the truncated normal initialisation, as published
@@ -72,11 +73,11 @@ class XceptionModule(Unit):
                 **self.shared_arguments,
             )
 
-    def steps(self, input_shape):
+    def steps(self, input_shape: Shape) -> list[tuple[Any, Shape]]:
         steps = chained(self.convs, input_shape)
         return steps if self.shortcut_conv is None else [*steps, (self.shortcut_conv, input_shape)]
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         x, outputs = inputs, []
         for conv in self.convs:
             x = conv(x if self.activation_inside else ops.relu(x), training=training)
@@ -87,13 +88,13 @@ class XceptionModule(Unit):
             x = self.dropped(x, training) + inputs
         return (x, outputs[1]) if self.tapped else x
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return chain_output_shape(self.convs, input_shape)
 
-    def low_level_shape(self, input_shape):
+    def low_level_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-1], self.depths[1])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "depths": self.depths,

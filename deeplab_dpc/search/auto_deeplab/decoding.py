@@ -55,7 +55,8 @@ def operator_probabilities(alphas: np.ndarray) -> np.ndarray:
       ValueError: if the shape is none that a cell has, or a value is not finite.
     """
     _num_blocks(alphas)
-    return np.exp(_log_softmax(alphas, np.ones(alphas.shape, bool), "alphas"))
+    probabilities: np.ndarray = np.exp(_log_softmax(alphas, np.ones(alphas.shape, bool), "alphas"))
+    return probabilities
 
 
 def edge_mask(num_layers: int) -> np.ndarray:
@@ -80,7 +81,8 @@ def log_edge_probabilities(betas: np.ndarray) -> np.ndarray:
 
 def edge_probabilities(betas: np.ndarray) -> np.ndarray:
     """Returns the softmax over the edges that leave a node, float64 [L, 4, 3]; 0 where there is no edge."""
-    return np.exp(log_edge_probabilities(betas))
+    probabilities: np.ndarray = np.exp(log_edge_probabilities(betas))
+    return probabilities
 
 
 def decode(alphas: np.ndarray, betas: np.ndarray) -> Genotype:
@@ -174,4 +176,5 @@ def _log_softmax(values: np.ndarray, mask: np.ndarray, name: str) -> np.ndarray:
 def _entropies(probabilities: np.ndarray) -> np.ndarray:
     """In nats, over the last axis."""
     logs = np.log(np.where(probabilities > 0, probabilities, 1))
-    return -(probabilities * logs).sum(axis=-1)
+    entropies: np.ndarray = -(probabilities * logs).sum(axis=-1)
+    return entropies

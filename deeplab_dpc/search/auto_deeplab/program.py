@@ -82,7 +82,8 @@ class SearchProgram:
             "first_moments": zeros,
             "second_moments": zeros,
         }
-        return on_device(state)
+        placed: State = on_device(state)
+        return placed
 
     def mixtures(self, state: State) -> dict[str, Any]:
         """Returns the probabilities that the state's alphas and betas stand for."""
@@ -133,7 +134,8 @@ class SearchProgram:
         mixed = self.mixtures(state) if mixtures is None else mixtures
         batch = (ops.convert_to_tensor(images), ops.convert_to_tensor(labels))
         counts = self._confusion(state["weights"], state["statistics"], mixed, *batch)
-        return ops.convert_to_numpy(counts).astype("int64")
+        confusion: np.ndarray = ops.convert_to_numpy(counts).astype("int64")
+        return confusion
 
     def _loss_of(self, weights: Any, mixed: dict[str, Any], images: Any, labels: Any) -> tuple[Any, Any]:
         logits, found = self.supernet(weights, mixed[ALPHAS], mixed[BETAS], images)

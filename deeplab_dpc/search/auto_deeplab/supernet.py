@@ -81,7 +81,8 @@ class Supernet:
         """Channels of a node's output; layer 0 is the stem at stride 4, layer -1 the one at stride 2."""
         if layer < 1:
             return stem.channels(layer, self.stem_filters)
-        return self.num_blocks * self.filter_multiplier * 2**level
+        channels: int = self.num_blocks * self.filter_multiplier * 2**level
+        return channels
 
     def cell(self, connection: Connection) -> ConnectedCell:
         """Returns the cell of a connection."""
@@ -198,7 +199,8 @@ def cell_program(cell: ConnectedCell, size: tuple[int, int], rematerialize: bool
         def flat(*values: Any) -> Any:
             return program(*keras.tree.pack_sequence_as(tensors, values), None)
 
-        return keras.remat(flat)(*keras.tree.flatten(tensors))
+        outputs: tuple[Any, Any] = keras.remat(flat)(*keras.tree.flatten(tensors))
+        return outputs
 
     return run
 

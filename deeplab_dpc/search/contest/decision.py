@@ -49,7 +49,8 @@ def draw_means(scores: Sequence[np.ndarray], samples: Sequence[np.ndarray], seed
     scale = deviation * np.sqrt(freedom / rng.chisquare(freedom, (NOISE_DRAWS * resamples, 1)))
     counts = np.array([len(values) for values in scores])
     noise = scale * rng.standard_normal((NOISE_DRAWS * resamples, len(scores))) / np.sqrt(counts)
-    return np.array([values.mean() for values in scores]) + np.tile(deviations, (NOISE_DRAWS, 1)) + noise
+    means: np.ndarray = np.array([values.mean() for values in scores]) + np.tile(deviations, (NOISE_DRAWS, 1)) + noise
+    return means
 
 
 def _deviation(samples: np.ndarray) -> np.ndarray:
@@ -66,7 +67,8 @@ def probability_of_best(draws: np.ndarray) -> np.ndarray:
     Finalists that are equal in a draw share it.
     """
     is_best = draws == draws.max(axis=1, keepdims=True)
-    return (is_best / is_best.sum(axis=1, keepdims=True)).mean(axis=0)
+    probabilities: np.ndarray = (is_best / is_best.sum(axis=1, keepdims=True)).mean(axis=0)
+    return probabilities
 
 
 def can_still_win(probabilities: np.ndarray, means: np.ndarray, alive: np.ndarray, threshold: float) -> np.ndarray:
@@ -82,7 +84,7 @@ def can_still_win(probabilities: np.ndarray, means: np.ndarray, alive: np.ndarra
       alive: False for those that leave whatever their scores, since a training diverged or could not be done, bool.
       threshold: in [0, 1].
     """
-    stays = alive & (probabilities >= threshold * probabilities[alive].max(initial=0.0))
+    stays: np.ndarray = alive & (probabilities >= threshold * probabilities[alive].max(initial=0.0))
     order = np.lexsort((-means, -probabilities))
     stays[order[alive[order]][:KEPT]] = True
     return stays

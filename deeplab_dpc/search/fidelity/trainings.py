@@ -15,7 +15,7 @@ from deeplab_dpc.search.proxy.evaluator import Candidate, Evaluator, OnStep
 from deeplab_dpc.search.runner import make_evaluator
 from deeplab_dpc.search.scored import ProxyScore
 from deeplab_dpc.search.service.display import SearchWatch
-from deeplab_dpc.search.service.ledger import Lease
+from deeplab_dpc.search.service.lease import Lease
 
 
 class Trainings(Protocol):

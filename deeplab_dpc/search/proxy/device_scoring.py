@@ -1,14 +1,11 @@
 """Confusion matrix and cross entropy of a batch on the device, at the labels' full resolution."""
 
-from typing import Any
-
 import numpy as np
 from keras import ops
 
 from deeplab_dpc.evaluation.confusion import ConfusionMatrix
 from deeplab_dpc.layers import kernels
-
-Tensor = Any
+from deeplab_dpc.layers.types import Tensor
 
 
 def check_labels(labels: np.ndarray, num_classes: int, ignore_label: int) -> None:

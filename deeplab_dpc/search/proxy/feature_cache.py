@@ -69,7 +69,8 @@ class FeatureCache:
 
     @property
     def output_stride(self) -> int:
-        return self.fingerprint["backbone"]["output_stride"]
+        stride: int = self.fingerprint["backbone"]["output_stride"]
+        return stride
 
     def split(self, name: str) -> CachedSplit:
         """Returns the split of that name.

@@ -23,6 +23,7 @@ from deeplab_dpc.data.views import aligned, largest_resized, view_dataset
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import only_writer, read_json, require_space, write_json
 from deeplab_dpc.layers import kernels
+from deeplab_dpc.layers.types import Tensor
 from deeplab_dpc.models.segmenter import Segmenter
 from deeplab_dpc.search.proxy.feature_cache import MANIFEST, VERSION, FeatureCache, digest, open_cache, write_manifest
 
@@ -40,7 +41,7 @@ class _Features(keras.Model):
         self.segmenter = segmenter
         self.built = True
 
-    def call(self, images):
+    def call(self, images: Tensor) -> Tensor:
         return self.segmenter.features(images, training=False)
 
 

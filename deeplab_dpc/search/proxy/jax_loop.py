@@ -42,6 +42,7 @@ def training_loop(step: TrainingStep) -> Any:
             (loss, statistics), gradients = gradient(state["weights"], wiring, batch, seeds[i])
             return step.updated(state, gradients, statistics, rates[i], decay), losses.at[i].set(loss)
 
-        return jax.lax.fori_loop(first, first + count, take, (state, jnp.zeros(len(rows))))
+        taken: tuple[Tensors, Any] = jax.lax.fori_loop(first, first + count, take, (state, jnp.zeros(len(rows))))
+        return taken
 
     return jax.jit(run, donate_argnums=0)

@@ -15,14 +15,16 @@ def compiled(function: Callable[..., Any], reused: tuple[int, ...] = ()) -> Call
       reused: arguments whose memory may be used again; without effect here.
     """
     del reused
-    return tf.function(function, autograph=False)
+    graph: Callable[..., Any] = tf.function(function, autograph=False)
+    return graph
 
 
 def subprogram(function: Callable[..., Any]) -> Callable[..., Any]:
     """Returns the function for use in compiled ones: traced and optimised once for all calls with arguments of equal
     shapes.
     """
-    return tf.function(function, autograph=False, experimental_attributes={"_noinline": True})
+    graph: Callable[..., Any] = tf.function(function, autograph=False, experimental_attributes={"_noinline": True})
+    return graph
 
 
 def value_and_gradient(function: Callable[..., tuple[Any, Any]]) -> Callable[..., tuple[tuple[Any, Any], Any]]:

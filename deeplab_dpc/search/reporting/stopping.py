@@ -94,4 +94,5 @@ def _place_of_best(scores: np.ndarray, population: Population) -> str:
 
 
 def _known(values: np.ndarray) -> np.ndarray:
-    return values[np.isfinite(values)]
+    known: np.ndarray = values[np.isfinite(values)]
+    return known

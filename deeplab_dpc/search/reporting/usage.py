@@ -36,7 +36,8 @@ class PairCounts:
     @property
     def expected(self) -> np.ndarray:
         """How often each pair would occur among the best if they used it as all cells do."""
-        return self.everywhere * self.top.sum() / max(1.0, float(self.everywhere.sum()))
+        occurrences: np.ndarray = self.everywhere * self.top.sum() / max(1.0, float(self.everywhere.sum()))
+        return occurrences
 
     @property
     def ratio(self) -> np.ndarray:

@@ -105,7 +105,8 @@ def _least(space: SearchSpace, feature_shape: tuple[int, int, int], quantity: st
     """Returns the least parameters or multiply_adds that a cell of the space has: costs of branches add."""
 
     def cost(cell: Cell, include_projection: bool = True) -> int:
-        return getattr(cell_cost(cell, *feature_shape, include_projection=include_projection), quantity)
+        value: int = getattr(cell_cost(cell, *feature_shape, include_projection=include_projection), quantity)
+        return value
 
     def cheapest(source: int) -> Branch:
         first = Branch(BACKBONE, space.operations[0])

@@ -4,11 +4,11 @@ import contextlib
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
-from rich.console import Group, RenderableType
+from rich.console import Group, JustifyMethod, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -125,8 +125,10 @@ def status_line(progress: Progress, whole: bool = True) -> str:
 def worker_table(workers: tuple[WorkerState, ...]) -> Table:
     """Returns a row a worker."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for column, justify in (("worker", "left"), ("does", "left"), ("last sign of life", "right"), ("done", "right")):
-        table.add_column(column, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    columns: Sequence[tuple[str, JustifyMethod]]
+    columns = (("worker", "left"), ("does", "left"), ("last sign of life", "right"), ("done", "right"))
+    for column, justify in columns:
+        table.add_column(column, justify=justify, no_wrap=True)
     for worker in workers[:SHOWN_WORKERS]:
         silent = worker.silent_seconds
         seen = words.NONE if silent is None else f"{silent:.0f} s ago"

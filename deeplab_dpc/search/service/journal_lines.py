@@ -83,4 +83,5 @@ def _record(line: bytes) -> dict[str, Any]:
     operation = record.get("op_code") if isinstance(record, dict) else None
     if not isinstance(operation, int) or isinstance(operation, bool) or not 0 <= operation <= LAST_OPERATION:
         raise DamagedLineError("is damaged")
-    return record
+    fields: dict[str, Any] = record
+    return fields
