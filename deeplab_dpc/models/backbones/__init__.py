@@ -1,4 +1,4 @@
-"""The registry of backbones: a new one is a file beside this one and a line in BACKBONES."""
+"""The registry of backbones: a new backbone is a file in this folder and a line in BACKBONES."""
 
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.backbones.auto_deeplab import AutoDeepLab, AutoDeepLabL, AutoDeepLabM, AutoDeepLabS
@@ -29,7 +29,7 @@ def backbone_class(model_variant: str) -> type[Backbone]:
     """Returns the backbone of that name.
 
     Raises:
-      UserError: if there is none.
+      UserError: if there is no such backbone.
     """
     if model_variant not in BACKBONES:
         raise UserError(f"--model_variant={model_variant} is not known; choose one of {', '.join(sorted(BACKBONES))}.")
