@@ -15,8 +15,8 @@ class Interruption:
     """A context in which the first SIGTERM or SIGINT is only recorded; a second one has its usual effect.
 
     Args:
-      agreed_to_stop: with several processes, a function that returns after each step whether any of them has received
-        SIGTERM, with the same result in all of them; signals are then not handled here. None for one process.
+      agreed_to_stop: function of a training with several processes that returns after each step whether any of them has
+        received SIGTERM, with the same result in all of them; signals are then not handled here. None for one process.
 
     Attributes:
       received: signal that was received, or None.
