@@ -25,7 +25,7 @@ _HARDLY = 0.1  # as a share of what it is compared with
 
 
 def absent_class_problem(pixels: Mapping[str, np.ndarray], train_split: str, info: DatasetInfo) -> str | None:
-    """Returns what is wrong with the ids that occur, and the flag that corrects it.
+    """Returns the error in the ids that occur, and the flag that corrects it.
 
     Args:
       pixels: number of pixels of each id, int64 [256], by split, of all labelled splits.

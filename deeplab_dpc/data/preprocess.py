@@ -116,8 +116,8 @@ def draw_window(source_size: tf.Tensor, augmentation: Augmentation, seed: tf.Ten
 
 
 def random_scale_factor(augmentation: Augmentation, seed: tf.Tensor) -> tf.Tensor:
-    """Returns one of linspace(min, max, (max - min) / step + 1), or with step 0 any value between min and max; float32
-    [].
+    """Returns a factor of linspace(min, max, (max - min) / step + 1), or with step 0 any value between min and max;
+    float32 [].
     """
     low, high, step = (
         augmentation.min_scale_factor,

@@ -58,7 +58,7 @@ def require_whole(folder: pathlib.Path, split: str, shards: Sequence[pathlib.Pat
     Args:
       folder: folder of the data set.
       split: name of the split.
-      shards: its record files, from find_record_files.
+      shards: record files of the split, from find_record_files.
       count: number of its records in our own metadata.
 
     Raises:
