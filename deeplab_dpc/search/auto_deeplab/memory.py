@@ -1,4 +1,4 @@
-"""What is said where the memory of the device is not enough for a search."""
+"""The error of a search for which the memory of the device is not enough."""
 
 import contextlib
 
@@ -9,7 +9,7 @@ from deeplab_dpc.training.memory import exhausted_memory_said
 def exhausted_memory_named(
     config: AutoDeepLabConfig, crop_size: tuple[int, int]
 ) -> contextlib.AbstractContextManager[None]:
-    """Turns the backends' errors for exhausted memory into a UserError with the flags that need less.
+    """Turns the backends' errors for exhausted memory into a UserError that names the flags that need less.
 
     Args:
       config: configuration of the search.

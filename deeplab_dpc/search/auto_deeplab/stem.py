@@ -16,12 +16,14 @@ def _filters(stem_filters: int) -> tuple[int, int, int]:
 
 
 def channels(layer: int, stem_filters: int) -> int:
-    """Of the output at stride 4, which is layer 0 of the network, or at stride 2, which is layer -1."""
+    """Returns the channels of the output at stride 4, which is layer 0 of the network, or at stride 2, which is layer
+    -1.
+    """
     return _filters(stem_filters)[2 if layer == 0 else 1]
 
 
 def weight_shapes(stem_filters: int) -> dict[str, Shape]:
-    """Of what `stem` reads."""
+    """Returns the shapes of the weights of `stem`."""
     shapes: dict[str, Shape] = {}
     before = IMAGE_CHANNELS
     for i, filters in enumerate(_filters(stem_filters)):
@@ -31,12 +33,12 @@ def weight_shapes(stem_filters: int) -> dict[str, Shape]:
 
 
 def normalized(stem_filters: int) -> dict[str, int]:
-    """Returns the channels of what is normalised, by name."""
+    """Returns the number of channels at each batch norm, by name."""
     return {f"conv{i}": filters for i, filters in enumerate(_filters(stem_filters))}
 
 
 def stem(images: Any, weights: dict[str, Any], normalize: Normalizer) -> tuple[Any, Any]:
-    """Returns images [batch, height, width, 3] in [-1, 1] -> outputs at strides 2 and 4, both before ReLU."""
+    """Computes outputs at strides 2 and 4, both before ReLU, from images [batch, height, width, 3] in [-1, 1]."""
     outputs: list[Any] = []
     x = images
     for i, strides in enumerate(STRIDES):

@@ -1,4 +1,6 @@
-"""The contest: every round with its scores, who left it and why, and how sure the winner is."""
+"""The section on the contest: every round with its scores, the finalists that left and why, and the winner's
+certainty.
+"""
 
 import numpy as np
 
@@ -14,7 +16,7 @@ COLUMNS = ("finalist", "mIOU", "by seed", "95 % interval", "probability of being
 
 
 def contest(population: Population) -> ReportSection | None:
-    """None if nothing was trained for real."""
+    """Returns the section; None if nothing was trained for real."""
     result = population.result
     outcome = result.contest
     if outcome is None or not result.standings:

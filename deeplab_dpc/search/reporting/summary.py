@@ -1,4 +1,4 @@
-"""What was searched, what came out, and what that cannot show."""
+"""The section with the search's setting, its result, and the limits of the result."""
 
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
@@ -38,7 +38,9 @@ def _outcome(population: Population) -> str:
 
 
 def _beside_warm_starts(population: Population) -> list[str]:
-    """How the best candidate by proxy stands to the best warm start, a paragraph; none if they cannot be compared."""
+    """Returns a paragraph that compares the best candidate by proxy with the best warm start; none if they cannot be
+    compared.
+    """
     warm_starts = population.comparable_warm_starts()
     if not (warm_starts and len(population)):
         return []
@@ -53,7 +55,7 @@ def _beside_warm_starts(population: Population) -> list[str]:
 
 
 def _limits(population: Population) -> str:
-    """Returns what the figures cannot show, in plain words."""
+    """Returns the limits of the results, in plain words."""
     config = population.result.config
     size = _space(config).size
     share = f"{len(population):,} of the space's {words.large(size)} cells"
