@@ -20,7 +20,7 @@ CURVE_POINTS = 10  # of curves.png
 
 
 def main(values: flags.FlagValues) -> None:
-    """Runs the commands one after another in this process; started again, it goes on where it stopped."""
+    """Runs the commands one after another in this process; started again, it continues."""
     root = pathlib.Path(values.workdir)
     data, pretrained, search, run = root / "data", root / "pretrained", root / "search", root / "train"
     sizes = {"num_train": values.num_train, "num_val": values.num_val}

@@ -1,4 +1,4 @@
-"""Which network a command works on: a run directory's, or a published checkpoint's with its flags."""
+"""The network of a command: that of a run directory, or a published checkpoint with its flags."""
 
 import pathlib
 
@@ -48,10 +48,10 @@ def _from_run(workdir: pathlib.Path, values: flags.FlagValues) -> LoadedModel:
 
 
 def evaluated_network(config: ModelConfig, values: flags.FlagValues) -> ModelConfig:
-    """Returns the network of a run, with what the flags replace: atrous rates are no weights.
+    """Returns the network of a run with the values that the flags replace, since atrous rates are not weights.
 
     Raises:
-      UserError: for a flag that would make it another network.
+      UserError: for a flag that would make it a different network.
     """
     names = ("num_classes", "dense_prediction_cell_json", "genotype_json", *flag_groups.model_flags())
     given = [name for name in names if not values[name].using_default_value]

@@ -7,7 +7,7 @@ from deeplab_dpc.datasets.official import ADE20K_ARCHIVE, ADE20K_PAGE, ADE20K_PA
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """The flags of datasets/build_ade20k.py."""
+    """Defines the flags of datasets/build_ade20k.py."""
     flags.DEFINE_string(
         "ade20k_root", None, f"{ADE20K_ARCHIVE} from {ADE20K_PAGE}, or the folder unpacked from it.", flag_values=values
     )

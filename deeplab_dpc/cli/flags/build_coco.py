@@ -10,7 +10,7 @@ from deeplab_dpc.datasets.official import COCO_CLASSES, COCO_MIN_LABELLED_PIXELS
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """The flags of datasets/build_coco.py."""
+    """Defines the flags of datasets/build_coco.py."""
     for split in COCO_SPLITS:
         flags.DEFINE_string(
             f"{split}_annotations",

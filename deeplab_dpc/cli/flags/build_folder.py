@@ -9,7 +9,7 @@ from deeplab_dpc.datasets.label_ids import LABEL_FORMATS
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """The flags of datasets/build_folder.py."""
+    """Defines the flags of datasets/build_folder.py."""
     flags.DEFINE_string(
         "images",
         None,

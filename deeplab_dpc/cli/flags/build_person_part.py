@@ -6,7 +6,7 @@ from deeplab_dpc.cli.flags.shared import define_build_flags
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """The flags of datasets/build_person_part.py."""
+    """Defines the flags of datasets/build_person_part.py."""
     flags.DEFINE_string(
         "voc_root",
         None,

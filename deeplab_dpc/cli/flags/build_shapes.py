@@ -4,7 +4,7 @@ from absl import flags
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """The flags of datasets/build_shapes.py."""
+    """Defines the flags of datasets/build_shapes.py."""
     flags.DEFINE_string("data_dir", None, "Where the data set is written.", flag_values=values)
     flags.DEFINE_integer("num_train", 240, "Training images.", lower_bound=1, flag_values=values)
     flags.DEFINE_integer("num_val", 60, "Validation images.", lower_bound=1, flag_values=values)

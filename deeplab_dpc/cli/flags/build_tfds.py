@@ -11,7 +11,7 @@ DEFAULT_TFDS_DATA_DIR = "~/tensorflow_datasets"
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """The flags of datasets/build_tfds.py."""
+    """Defines the flags of datasets/build_tfds.py."""
     flags.DEFINE_string(
         "tfds_name", None, "NAME, NAME/CONFIG or NAME:VERSION of the TFDS data set.", flag_values=values
     )

@@ -6,7 +6,7 @@ from deeplab_dpc.cli.flags.shared import define_build_flags
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """The flags of datasets/build_voc2012.py."""
+    """Defines the flags of datasets/build_voc2012.py."""
     flags.DEFINE_string(
         "voc_root",
         None,

@@ -11,7 +11,7 @@ from deeplab_dpc.data.classes_file import CLASSES_HELP
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """The flags of datasets/check_data.py."""
+    """Defines the flags of datasets/check_data.py."""
     with concerning(values, "Data"):
         flags.DEFINE_string("data_dir", None, "Folder that holds the prepared data set.", flag_values=values)
         flags.DEFINE_string(

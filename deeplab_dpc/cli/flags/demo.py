@@ -4,7 +4,7 @@ from absl import flags
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """The flags of the demo; the defaults take a few minutes on two cores."""
+    """Defines the flags of the demo; the defaults take a few minutes on two cores."""
     flags.DEFINE_string("workdir", "demo", "Where everything is written.", flag_values=values)
     flags.DEFINE_integer("num_train", 240, "Training images.", flag_values=values)
     flags.DEFINE_integer("num_val", 60, "Validation images.", flag_values=values)

@@ -22,7 +22,7 @@ COMMON = (
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """The flags of describe.py."""
+    """Defines the flags of describe.py."""
     flags.DEFINE_string("workdir", None, "Run directory of train.py, instead of the model's flags.", flag_values=values)
     flags.DEFINE_string(
         "checkpoint_path",

@@ -39,7 +39,7 @@ COMMON = (
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """The flags of eval.py."""
+    """Defines the flags of eval.py."""
     define_predictor_flags(values)
     with concerning(values, "Data"):
         flags.DEFINE_string("split", "val", "Split to evaluate.", flag_values=values)
@@ -77,7 +77,7 @@ def define_flags(values: flags.FlagValues) -> None:
 
 
 def define_submission_flags(values: flags.FlagValues) -> None:
-    """--submission and where it is sent to."""
+    """Defines --submission and the flags of its destination."""
     with concerning(values, "Output"):
         flags.DEFINE_string(
             "submission",

@@ -38,7 +38,7 @@ COMMON = (
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """The flags of export.py."""
+    """Defines the flags of export.py."""
     define_source_flags(values)
     with concerning(values, "Prediction"):
         flag_groups.define_config_flags(values, InferenceConfig)
@@ -74,7 +74,7 @@ def define_flags(values: flags.FlagValues) -> None:
 
 
 def define_image_flags(values: flags.FlagValues) -> None:
-    """Which images, and how many of a data set."""
+    """Defines the flags of the images, and of their number in a data set."""
     with concerning(values, "Images"):
         flags.DEFINE_bool(
             "check", True, "Whether each export is compared with the Keras model on real images.", flag_values=values

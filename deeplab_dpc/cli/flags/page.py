@@ -6,7 +6,7 @@ from deeplab_dpc.cli.flag_help import concerning
 
 
 def define_page_flags(values: flags.FlagValues) -> None:
-    """--serve, where, and its limits."""
+    """Defines --serve, and the flags of its address and its limits."""
     with concerning(values, "Web page"):
         flags.DEFINE_bool(
             "serve", False, "Serve a web page to drop images on, instead of predicting --images.", flag_values=values

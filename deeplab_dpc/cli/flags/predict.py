@@ -35,7 +35,7 @@ COMMON = (
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """The flags of predict.py."""
+    """Defines the flags of predict.py."""
     define_predictor_flags(values)
     with concerning(values, "Data"):
         flags.DEFINE_string(

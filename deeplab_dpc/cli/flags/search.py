@@ -49,7 +49,7 @@ COMMON = (
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """The flags of search.py."""
+    """Defines the flags of search.py."""
     flags.DEFINE_string("workdir", None, "Directory of the search; an interrupted one continues.", flag_values=values)
     flags.DEFINE_enum(
         "algorithm",
@@ -115,7 +115,7 @@ def define_flags(values: flags.FlagValues) -> None:
 
 
 def define_search_flags(values: flags.FlagValues) -> None:
-    """The flags of SearchConfig; the first words of their names say what they concern."""
+    """Defines the flags of SearchConfig; the first words of their names decide their titles."""
     titles = {"proxy": "Proxy", "adapt": "Proxy", "halving": "Proxy", "rerank": "Contest", "contest": "Contest"}
     for field in dataclasses.fields(SearchConfig):
         with concerning(values, titles.get(field.name.partition("_")[0], "Search")):

@@ -10,13 +10,13 @@ from deeplab_dpc.data.classes_file import CLASSES_HELP
 
 
 def define_json_flag(values: flags.FlagValues) -> None:
-    """--json, of the commands that describe a network."""
+    """Defines --json, for the commands that describe a network."""
     with concerning(values, "Output"):
         flags.DEFINE_bool("json", False, "Print JSON instead of a table.", flag_values=values)
 
 
 def define_source_flags(values: flags.FlagValues) -> None:
-    """--workdir with --run_checkpoint, or --checkpoint_path with the flags of its model."""
+    """Defines --workdir with --run_checkpoint, and --checkpoint_path with the flags of its model."""
     with concerning(values, "Network"):
         flags.DEFINE_string("workdir", None, "Run directory of train.py.", flag_values=values)
         flags.DEFINE_string(
@@ -52,7 +52,7 @@ def define_source_flags(values: flags.FlagValues) -> None:
 
 
 def define_predictor_flags(values: flags.FlagValues) -> None:
-    """The flags of the network or exported model, and of InferenceConfig."""
+    """Defines the flags of the network or exported model, and of InferenceConfig."""
     define_source_flags(values)
     with concerning(values, "Network"):
         flags.DEFINE_string(
@@ -66,7 +66,7 @@ def define_predictor_flags(values: flags.FlagValues) -> None:
 
 
 def define_build_flags(values: flags.FlagValues) -> None:
-    """--data_dir, --overwrite, --skip_bad and --check."""
+    """Defines --data_dir, --overwrite, --skip_bad and --check."""
     with concerning(values, "Output"):
         flags.DEFINE_string("data_dir", None, "Where the data set is written.", flag_values=values)
         flags.DEFINE_bool("overwrite", False, "Replace a data set that was made from other files.", flag_values=values)

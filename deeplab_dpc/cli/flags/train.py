@@ -75,7 +75,7 @@ COMMON = (
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """The flags of train.py."""
+    """Defines the flags of train.py."""
     flags.DEFINE_string("workdir", None, "Run directory; an interrupted run continues.", flag_values=values)
     flag_groups.define_data_flags(values)
     flag_groups.define_model_flags(values)
@@ -91,7 +91,7 @@ def define_flags(values: flags.FlagValues) -> None:
 
 
 def define_training_flags(values: flags.FlagValues) -> None:
-    """The flags of TrainConfig."""
+    """Defines the flags of TrainConfig."""
     titled = {**dict.fromkeys(OF_OPTIMIZER, "Optimizer"), **dict.fromkeys(OF_LOSS, "Loss")}
     for field in dataclasses.fields(TrainConfig):
         with concerning(values, titled.get(field.name, "Training")):
@@ -106,7 +106,7 @@ def define_training_flags(values: flags.FlagValues) -> None:
 
 
 def define_device_flags(values: flags.FlagValues) -> None:
-    """--num_clones, --num_replicas, --task and --master."""
+    """Defines --num_clones, --num_replicas, --task and --master."""
     with concerning(values, "Devices"):
         flags.DEFINE_integer(
             "num_clones",
