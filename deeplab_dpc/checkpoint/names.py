@@ -1,4 +1,4 @@
-"""Names of variables: ours and those of published checkpoints."""
+"""The names of variables, in this package and in published checkpoints."""
 
 import re
 from typing import Any
@@ -45,5 +45,5 @@ def named_variables(model: keras.Model) -> dict[str, Any]:
 
 
 def named_arrays(model: keras.Model) -> dict[str, np.ndarray]:
-    """Copies of those weights."""
+    """Returns the copied values of those weights."""
     return {name: np.array(variable) for name, variable in named_variables(model).items()}
