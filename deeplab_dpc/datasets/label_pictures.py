@@ -103,7 +103,7 @@ def _without_alpha(values: np.ndarray, name: str) -> np.ndarray:
 
 
 def _bytes(values: np.ndarray, name: str) -> np.ndarray:
-    """Returns samples of more than 8 bits as uint8."""
+    """Returns the samples, of more than 8 bits, as uint8."""
     beyond = np.unique(values[(values < 0) | (values > 255)])
     if beyond.size:
         listed = ", ".join(map(str, beyond[:_SHOWN_IDS].tolist())) + (", ..." if beyond.size > _SHOWN_IDS else "")

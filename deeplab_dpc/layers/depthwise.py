@@ -46,7 +46,7 @@ def any_rate(x: Tensor, kernel: Tensor, rate: Tensor) -> Tensor:
 
 
 def _take(x: Tensor, indices: Tensor, axis: int) -> Tensor:
-    """Returns rows of `x` along an axis; `indices` must be valid (keras.ops.take would check them again)."""
+    """Returns the rows of `x` along an axis; `indices` must be valid (keras.ops.take would check them again)."""
     return jax.numpy.take(x, indices, axis, mode="clip") if tf is None else tf.gather(x, indices, axis=axis)
 
 

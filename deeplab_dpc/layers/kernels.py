@@ -214,8 +214,9 @@ def resize_align_corners(x: Tensor, height: Any, width: Any) -> Tensor:
 
 
 def argmax(x: Tensor) -> Tensor:
-    """Returns the index of the largest value along the last axis, int32. (Keras' own takes three times as long, to tell
-    -0.0 from 0.0.)
+    """Returns the index of the largest value along the last axis, int32.
+
+    Keras' own function takes three times as long, because it distinguishes -0.0 from 0.0.
     """
     return ops.cast(ops.argmax(x, axis=-1), "int32") if tf is None else tf.argmax(x, axis=-1, output_type="int32")
 

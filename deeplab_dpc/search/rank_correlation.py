@@ -145,13 +145,13 @@ def _resample(n: int, resamples: int, seed: int) -> np.ndarray:
 
 
 def _spearman(signs_x: np.ndarray, signs_y: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Returns rho of each resample, [resamples]."""
+    """Returns the rho of each resample, [resamples]."""
     x, y = weights @ signs_x.T, weights @ signs_y.T  # twice the centred ranks, [resamples, n]
     return _cosine((weights * x * y).sum(1), (weights * x * x).sum(1), (weights * y * y).sum(1), len(signs_x))
 
 
 def _kendall(signs_x: np.ndarray, signs_y: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Returns tau-b of each resample, [resamples]."""
+    """Returns the tau-b of each resample, [resamples]."""
 
     def over_pairs(terms: np.ndarray) -> np.ndarray:
         return (weights @ terms * weights).sum(1)

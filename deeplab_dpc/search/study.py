@@ -97,7 +97,7 @@ class SearchStudy:
         self._listen()
 
     def open_tasks(self) -> list[Task]:
-        """Returns cells that may be scored now and that no worker scores, as far as the ledger has read."""
+        """Returns the cells that may be scored now and that no worker scores, as far as the ledger has read."""
         self._listen()
         tasks: list[Task] = []
         for number in self._sequence.drawable(self.total):
