@@ -1,4 +1,4 @@
-"""Draws a random genotype as large as a given one: what a search of Auto-DeepLab is to be compared with.
+"""Draws a random genotype as large as a given one, for comparison with a search of Auto-DeepLab.
 
     python benchmarks/random_genotype.py --like=S/genotype.json --output=RANDOM.json --seed=0
 

@@ -1,4 +1,4 @@
-"""What a search costs beside its trainings: asking for a cell and telling its score, with many trials finished.
+"""The cost of a search beside its trainings: asking for a cell and telling its score, with many finished trials.
 
     python benchmarks/study.py
     python benchmarks/study.py --trials=2000 --storages=sqlite,proxy,postgresql://search@localhost/search
@@ -66,7 +66,7 @@ def _open(storage: BaseStorage, name: str, sampler: str) -> SearchStudy:
 
 
 def _fill(storage: BaseStorage, name: str, sampler: str) -> None:
-    """Finished trials, each written at once."""
+    """Writes finished trials, each at once."""
     study, config, space, rng = _open(storage, name, sampler), _config(sampler), SearchSpace(), random.Random(0)
     worker, bounds, cells = study.ledger.worker.to_json(), distributions(space), dict[str, Cell]()
     while len(cells) < _TRIALS.value:
@@ -97,7 +97,7 @@ def _fill(storage: BaseStorage, name: str, sampler: str) -> None:
 
 @dataclasses.dataclass
 class Times:
-    """Milliseconds."""
+    """Times in milliseconds."""
 
     join: float
     ask: float
@@ -131,7 +131,7 @@ def _measure(location: str, folder: pathlib.Path, name: str, sampler: str) -> Ti
 
 @contextlib.contextmanager
 def _location(storage: str, folder: pathlib.Path) -> Iterator[str]:
-    """--storage of a kind of storage, or of a URL."""
+    """Yields the --storage of a kind of storage, or of a URL."""
     if storage != "proxy":
         yield {"journal": f"journal:{folder}/study.journal", "sqlite": f"sqlite:///{folder}/study.db"}.get(
             storage, storage
@@ -152,7 +152,7 @@ def _location(storage: str, folder: pathlib.Path) -> Iterator[str]:
 
 
 def main(argv) -> None:
-    """Prints a table."""
+    """Prints the table."""
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = pathlib.Path(scratch)

@@ -109,7 +109,7 @@ def _run() -> None:
 
 
 def main(argv) -> None:
-    """Prints a table."""
+    """Prints the table."""
     try:
         _run()
     except UserError as error:
