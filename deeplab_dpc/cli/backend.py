@@ -22,7 +22,7 @@ def define_backend_flag(values: flags.FlagValues) -> None:
         "backend",
         None,
         BACKENDS,
-        f"What Keras computes with; by default {VARIABLE} of the environment, ~/.keras/keras.json or tensorflow.",
+        f"Backend of Keras; by default {VARIABLE} of the environment, ~/.keras/keras.json or tensorflow.",
         flag_values=values,
     )
 

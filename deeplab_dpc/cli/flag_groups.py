@@ -171,15 +171,16 @@ def define_model_flags(values: flags.FlagValues) -> None:
         flags.DEFINE_string(
             "dense_prediction_cell_json",
             None,
-            "Dense prediction cell in place of ASPP: a JSON file, or the name of a shipped cell (dpc_top1, aspp, psp, "
-            "conv1x1).",
+            "Dense prediction cell instead of ASPP: a JSON file, or the name of a shipped cell (dpc_top1, "
+            "aspp, psp, conv1x1).",
             flag_values=values,
         )
         flags.DEFINE_string(
             "genotype_json",
             None,
-            "Cell and path of an Auto-DeepLab: a JSON file, as a search writes it, or the name of a shipped genotype "
-            "(auto_deeplab). --model_variant is then auto_deeplab by default, and --output_stride that of the path.",
+            "Cell and path of an Auto-DeepLab: a JSON file, as a search writes it, or the name of a shipped "
+            "genotype (auto_deeplab). By default --model_variant is then auto_deeplab, and --output_stride "
+            "that of the path.",
             flag_values=values,
         )
 
@@ -230,9 +231,9 @@ def _genotype_fields(values: flags.FlagValues) -> dict[str, Any]:
 def define_data_flags(values: flags.FlagValues) -> None:
     """Defines the flags of the data and of the augmentation of training images."""
     with concerning(values, "Data"):
-        flags.DEFINE_string("data_dir", None, "Folder that holds the prepared data set.", flag_values=values)
+        flags.DEFINE_string("data_dir", None, "Folder that contains the prepared data set.", flag_values=values)
         flags.DEFINE_string(
-            "dataset", None, "Name of the data set, where --data_dir holds several.", flag_values=values
+            "dataset", None, "Name of the data set, if --data_dir contains several.", flag_values=values
         )
         other = ("data_dir", "dataset", "train_crop_size")
         names = [field.name for field in dataclasses.fields(DataConfig) if field.name not in other]
@@ -240,8 +241,8 @@ def define_data_flags(values: flags.FlagValues) -> None:
         define_numbers(
             values,
             "train_crop_size",
-            "Height and width in pixels, output_stride * k + 1 (of an Auto-DeepLab its largest stride * k + 1); by "
-            f"default the largest image, at most {MAX_DEFAULT_CROP}.",
+            "Height and width of the training crops in pixels, output_stride * k + 1 (for an Auto-DeepLab "
+            f"its largest stride * k + 1); by default the largest image, at most {MAX_DEFAULT_CROP}.",
         )
 
 

@@ -14,8 +14,8 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "max_side",
         0,
-        "Longer side in pixels that all images of train are resized to; 0 keeps their size, as val always does. "
-        f"Auto-DeepLab takes {ADE20K_PAPER_MAX_SIDE}.",
+        "Length in pixels to which the longer side of all images of train is resized; 0 keeps their "
+        f"size. Images of val always keep their size. Auto-DeepLab uses {ADE20K_PAPER_MAX_SIDE}.",
         flag_values=values,
     )
     define_build_flags(values)

@@ -84,7 +84,8 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_bool(
         "dry_run",
         False,
-        "Only print the network by part, and run a batch on one device: loss, memory, time of the whole training.",
+        "Only print the network by part, and run one batch on one device, to estimate loss, memory and "
+        "time of the whole training.",
         flag_values=values,
     )
     define_json_flag(values)
@@ -100,7 +101,7 @@ def define_training_flags(values: flags.FlagValues) -> None:
         flags.DEFINE_float(
             "training_number_of_epochs",
             None,
-            "Passes over the training split, in place of --training_number_of_steps.",
+            "Number of passes over the training split, instead of --training_number_of_steps.",
             flag_values=values,
         )
 
@@ -111,11 +112,13 @@ def define_device_flags(values: flags.FlagValues) -> None:
         flags.DEFINE_integer(
             "num_clones",
             None,
-            "Devices of this process that train together; by default all its GPUs or TPUs, or the one CPU.",
+            "Number of devices of this process that train together; by default all its GPUs or TPUs, or the one CPU.",
             flag_values=values,
         )
-        flags.DEFINE_integer("num_replicas", None, "Processes that train together (--backend=jax).", flag_values=values)
-        flags.DEFINE_integer("task", None, "Which of the processes this is, from 0 on.", flag_values=values)
+        flags.DEFINE_integer(
+            "num_replicas", None, "Number of processes that train together (--backend=jax).", flag_values=values
+        )
+        flags.DEFINE_integer("task", None, "Index of this process, from 0 on.", flag_values=values)
         flags.DEFINE_string(
             "master",
             None,
