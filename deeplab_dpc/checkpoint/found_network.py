@@ -204,16 +204,16 @@ def _published_cell(stored: Shapes, source: str) -> Cell:
     if {name.split("/")[1] for name in stored if name.startswith(f"{CELL_SCOPE}/")} == SCOPES_OF_PUBLISHED_CELL:
         return load_cell(PUBLISHED_CELL)
     raise UserError(
-        f"{source} has another dense prediction cell than the published one, {PUBLISHED_CELL}: pass it with "
-        "--dense_prediction_cell_json, as variables do not tell its rates."
+        f"{source} has another dense prediction cell than the published one, {PUBLISHED_CELL}: pass it "
+        "with --dense_prediction_cell_json, since its variables do not contain its rates."
     )
 
 
 def _atrous_rates(branches: int, output_stride: int, source: str) -> tuple[int, ...]:
     if branches != len(ATROUS_RATES):
         raise UserError(
-            f"{source} has {branches} atrous branch{'es' if branches > 1 else ''}, and variables do not tell their "
-            f"rates: pass --atrous_rates with {branches}."
+            f"{source} has {branches} atrous branch{'es' if branches > 1 else ''}, and its variables do not "
+            f"contain their rates: pass --atrous_rates with {branches}."
         )
     return tuple(rate * ATROUS_OUTPUT_STRIDE // max(output_stride, 1) for rate in ATROUS_RATES)
 

@@ -20,7 +20,7 @@ def write_submission(values: flags.FlagValues, loaded: LoadedPredictor, dataset:
     server = values.submission_server or dataset.info.name
     if server not in SERVERS:
         raise UserError(
-            f"No test server is known for the data set {server}; say whose form the submission is to have with "
+            f"No test server is known for the data set {server}; choose the form of the submission with "
             f"--submission_server={'|'.join(SERVERS)}."
         )
     num_classes = loaded.predictor.num_classes

@@ -58,8 +58,9 @@ def evaluated_network(config: ModelConfig, values: flags.FlagValues) -> ModelCon
     for name in given:
         if name not in AS_EVALUATED:
             raise UserError(
-                f"--{name} cannot be given with --workdir; a run keeps the flags of its network, of which only "
-                f"{' and '.join(f'--{each}' for each in AS_EVALUATED)} may be others when it is applied. Leave it out."
+                f"--{name} cannot be given with --workdir; a run has the flags of its network, of which only "
+                f"{' and '.join(f'--{each}' for each in AS_EVALUATED)} may be changed after its training. Leave "
+                "it out."
             )
     replaced = flag_groups.config_from_flags(ModelConfig, values, num_classes=config.num_classes) if given else config
     return as_evaluated(config, {name: getattr(replaced, name) for name in given})

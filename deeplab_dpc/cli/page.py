@@ -67,7 +67,7 @@ def _serve_until_a_signal(server: PageServer) -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
     reason = received[0] if received else signal.SIGINT
-    stopped = Stopped(reason, "every image was answered" if is_done else "the image at hand was given up")
+    stopped = Stopped(reason, "every image was predicted" if is_done else "the current image was given up")
     if not is_done:
         _leave(f"\npredict: {stopped}", SIGNALLED + reason)
     if reason != signal.SIGINT:

@@ -35,8 +35,8 @@ def _exported(values: flags.FlagValues, config: InferenceConfig) -> LoadedPredic
     default = InferenceConfig(sliding_window=config.sliding_window, window_overlap=config.window_overlap)
     if config != default:
         raise UserError(
-            "--exported_model predicts as it was exported; of the flags of inference only --sliding_window and "
-            "--window_overlap go with it."
+            "--exported_model predicts as it was exported; of the flags of inference it takes only "
+            "--sliding_window and --window_overlap."
         )
     model = load_exported_model(values.exported_model)
     return LoadedPredictor(

@@ -30,7 +30,7 @@ def check_request(
     if values.mode == "fidelity":
         read_others(flag_groups.config_from_flags(FidelityConfig, values).fidelity_compare)
         if dataset is None:
-            raise UserError("--data_dir is required with --mode=fidelity: cells are trained end to end too.")
+            raise UserError("--data_dir is required with --mode=fidelity, in which cells are also trained end to end.")
     if dataset is not None:
         one_weight_a_class(config.label_weights, dataset.info.num_classes)
         if values.mode in ("search", "fidelity") and not values.propose_only:

@@ -114,8 +114,8 @@ class Request:
         given = [f"--{name}" for name in OPTIONS_OF_ASPP if not self.values[name].using_default_value]
         if given:
             console.print(
-                f"{', '.join(given)}: no effect here, since every finalist is a cell in place of DeepLab's ASPP; the "
-                "cell aspp, with rates 6, 12 and 18, stands for it."
+                f"{', '.join(given)}: no effect here, since every finalist has a cell in place of DeepLab's ASPP; "
+                "the cell aspp, with rates 6, 12 and 18, is the equivalent."
             )
         default, config = SearchConfig(), self.config
         fitted = []
@@ -147,8 +147,8 @@ class Request:
         if values.feature_cache:
             if self.config.proxy_features == ADAPTED:
                 raise UserError(
-                    f"--proxy_features={ADAPTED} caches the features of an adapted backbone, and --feature_cache gives "
-                    "features: leave out one of them."
+                    f"--proxy_features={ADAPTED} caches the features of an adapted backbone, but --feature_cache "
+                    "already has features: leave out one of them."
                 )
             return open_cache(values.feature_cache)
         dataset = self.require_dataset()

@@ -162,7 +162,7 @@ def _device_time_untimed(
 ) -> tuple[float, Rows]:
     """Returns the same if the seconds per step are unknown, from the seconds of whole cells of this search."""
     if not scored:
-        tried = "the steps that were tried have no time" if probed else "with --feature_cache a few steps are tried"
+        tried = "the steps that were tried have no timing" if probed else "with --feature_cache a few steps are tried"
         return 0.0, [("device time", f"not known: nothing was scored yet; {tried}")]
     measured = proposal.seconds_by_worker(scored, request.config)
     each = statistics.mean(measured.values())
@@ -173,7 +173,7 @@ def _device_time_untimed(
         (f"with {words.count(count, 'worker')} like these", words.duration(left.cells * each / count))
         for count in _worker_counts(request)
     ]
-    return each, [*rows, ("a full search", "not known: these scores do not say what a step took")]
+    return each, [*rows, ("a full search", "unknown: these scores do not contain the seconds per step")]
 
 
 def _worker_counts(request: Request) -> list[int]:

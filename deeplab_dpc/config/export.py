@@ -46,13 +46,13 @@ class SavedModelOptions(Config):
         """Raises a UserError if the options are not possible with this way of predicting."""
         if inference.sliding_window:
             raise UserError(
-                "--sliding_window is for what predicts an exported model, not part of it; give it to predict.py or "
-                "eval.py with --exported_model."
+                "--sliding_window is not part of an exported model; give it to predict.py or eval.py with "
+                "--exported_model."
             )
         if self.argmax_before_upsampling and inference.averages:
             raise UserError(
-                "--argmax_before_upsampling has no probabilities to average; leave it out, or --eval_scales and "
-                "--add_flipped_images."
+                "--argmax_before_upsampling has no probabilities to average; leave it out, or leave out "
+                "--eval_scales and --add_flipped_images."
             )
         crop = inference.eval_crop_size
         if crop and self.export_size and (self.export_size[0] > crop[0] or self.export_size[1] > crop[1]):

@@ -46,7 +46,9 @@ class InferenceConfig(Config):
             raise UserError(f"--window_overlap must be in [0, 1), got {self.window_overlap}.")
         self.check_choices()
         if self.sliding_window and self.eval_crop_size:
-            raise UserError("Give --sliding_window or --eval_crop_size: a window is what the network sees then.")
+            raise UserError(
+                "Give only one of --sliding_window and --eval_crop_size: with the former the network sees windows."
+            )
 
     @property
     def averages(self) -> bool:

@@ -173,7 +173,8 @@ class SearchConfig(Config):
             raise UserError(f"{given} is known on cached features only, not with --proxy_features={END_TO_END}.")
         if self.proxy_signal != MIOU and self.halving_rungs > 1:
             raise UserError(
-                f"{given} does not go with --halving_rungs={self.halving_rungs}: who climbs is judged by mIOU."
+                f"{given} cannot be combined with --halving_rungs={self.halving_rungs}, which compares candidates "
+                "by mIOU."
             )
         if self.proxy_signal == MEAN_MIOU and self.proxy_score_points == 1:
             raise UserError(f"{given} is a mean over several scores: give --proxy_score_points=2 or more.")

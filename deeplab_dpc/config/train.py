@@ -167,7 +167,7 @@ class TrainConfig(Config):
             self._check_quadrature()
         if self.train_batch_size % self.gradient_accumulation_steps:
             raise UserError(
-                f"--train_batch_size={self.train_batch_size} cannot be worked off in "
+                f"--train_batch_size={self.train_batch_size} cannot be divided into "
                 f"--gradient_accumulation_steps={self.gradient_accumulation_steps} equal parts."
             )
         if self.restore_moving_averages and not self.tf_initial_checkpoint:
@@ -183,6 +183,6 @@ class TrainConfig(Config):
         given = [flag for flag, is_given in pixelwise.items() if is_given]
         if given:
             raise UserError(
-                f"--loss_quadrature_nodes={self.loss_quadrature_nodes} takes the plain cross entropy of upsampled "
-                f"logits, which does not go with {', '.join(given)}; leave one or the other out."
+                f"--loss_quadrature_nodes={self.loss_quadrature_nodes} computes the plain cross entropy of "
+                f"upsampled logits, which cannot be combined with {', '.join(given)}; leave one or the other out."
             )

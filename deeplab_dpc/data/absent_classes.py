@@ -52,8 +52,8 @@ def absent_class_problem(pixels: Mapping[str, np.ndarray], train_split: str, inf
     if only is None:
         return None  # ids out of range, which are reported as such
     return (
-        f"all labelled pixels of {train_split} are of the class {only}, from which nothing can be learned; look "
-        "whether the labels hold the ids that the classes say"
+        f"all labelled pixels of {train_split} are of the class {only}, from which nothing can be "
+        "learned; check that the labels contain the ids of the classes"
     )
 
 

@@ -73,7 +73,7 @@ def check_agreement(
     agreement = measure_agreement(reference, exported, images)
     if agreement.share < threshold:
         raise UserError(
-            f"The exported model is too far from the Keras model: {agreement}, and --min_agreement is {threshold:g}; "
-            "nothing was written; choose a more precise export, or a lower --min_agreement."
+            f"The exported model disagrees too much with the Keras model: {agreement}, and --min_agreement is "
+            f"{threshold:g}; nothing was written; choose a more precise export, or a lower --min_agreement."
         )
     return agreement

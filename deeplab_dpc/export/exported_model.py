@@ -152,6 +152,6 @@ def not_loaded(runtime: str, path: pathlib.Path, error: Exception) -> UserError:
 def no_probabilities(kind: str) -> CannotPredict:
     """Returns the error of a format with only class ids, such as 'An ONNX file'."""
     return CannotPredict(
-        f"{kind} answers with class ids alone; take a SavedModel, or the network, for probabilities "
-        "(they are what --sliding_window averages too)."
+        f"{kind} predicts only class ids; use a SavedModel, or the network, for probabilities (which "
+        "--sliding_window needs too)."
     )

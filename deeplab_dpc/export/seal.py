@@ -39,8 +39,8 @@ def read_sealed(path: pathlib.Path, what: str) -> bytes:
             "it again."
         )
     raise UserError(
-        f"The {what} {path} is no whole file of this export.py: it does not end with the SHA-256 that this writes, "
-        "without which damage cannot be told; copy or export it again."
+        f"The {what} {path} is not a complete file of this export.py: it does not end with its SHA-256, "
+        "without which damage cannot be detected; copy or export it again."
     )
 
 
@@ -67,8 +67,8 @@ def check_sums(sums: pathlib.Path, folder: pathlib.Path, needed: Collection[str]
         lines = sums.read_text(encoding="ascii").splitlines()
     except FileNotFoundError as error:
         raise UserError(
-            f"The {what} {folder} was written by another program or an older version: it has no {sums.name}, without "
-            "which damage cannot be told; export it again."
+            f"The {what} {folder} was written by another program or an older version: it has no {sums.name}, "
+            "without which damage cannot be detected; export it again."
         ) from error
     except ValueError:
         lines = [""]

@@ -25,7 +25,7 @@ ANSWER_SECONDS = 30  # for a client to take its answer
 DRAIN_SECONDS = 2  # for the rest of an upload that is refused
 CHUNK = 1 << 16  # bytes
 BUSY = "Other images are waiting already; try again in a moment."
-SLOW = "The upload was slow while others waited, and gave way to them; try again in a moment."
+SLOW = "The upload was slow while others waited, and was ended for them; try again in a moment."
 JSON = "application/json"
 
 

@@ -164,7 +164,7 @@ def _join(num_replicas: int | None, task: int | None, master: str) -> None:
         jax.distributed.initialize()
     except ValueError as error:  # The others are of connections, and say it.
         raise UserError(
-            f"--master={AUTO} found no Slurm, Open MPI or TPU pod to ask ({error}); give --master=HOST:PORT, "
+            f"--master={AUTO} found no Slurm, Open MPI or TPU pod ({error}); give --master=HOST:PORT, "
             "--num_replicas and --task."
         ) from error
 

@@ -225,15 +225,18 @@ def _is_sound(checkpoint: RunCheckpoint) -> bool:
 def _continuation(workdir: pathlib.Path, checkpoints: list[RunCheckpoint], sound: RunCheckpoint | None) -> str:
     if sound is None:
         return (
-            f"There is no checkpoint to go on from: change flags and give another --workdir, or remove {workdir}; "
-            "the same command would come to the same batch from the beginning."
+            "There is no checkpoint to continue from: change flags and give another --workdir, or remove "
+            f"{workdir}; the same command would reach the same batch from the beginning."
         )
-    again = f"the same command continues from step {sound.step}, and comes to the same batch"
+    again = f"the same command continues from step {sound.step}, and reaches the same batch"
     if newer := [checkpoint.path for checkpoint in checkpoints if checkpoint.step > sound.step]:
         first = f"Remove {_listed(newer, len(newer))}, which cannot be read or is not finite; then {again}"
     else:
         first = again.capitalize()
-    return f"{first}; to go on from there with other flags, add --fork_from={workdir} and give another --workdir."
+    return f"{first}; to continue from there with other flags, add --fork_from={workdir} and give another "
+
+
+"--workdir."
 
 
 def _causes(values: dict[str, float], batch: Batch, config: TrainConfig) -> list[str]:

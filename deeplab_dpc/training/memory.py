@@ -68,8 +68,8 @@ def _what_needs_less(config: TrainConfig, crop_size: tuple[int, int]) -> str:
     less = [] if config.precision == "bfloat16" else ["--precision=bfloat16"]
     less += [f"--gradient_accumulation_steps={n}" for n in range(parts + 1, batch + 1) if batch % n == 0][:1]
     return (
-        f"for {batch // parts} image(s) of {crop_size[0]} x {crop_size[1]} "
-        f"at a time; what needs less: {', '.join([*less, 'a smaller --train_crop_size', 'more devices'])}."
+        f"for {batch // parts} image(s) of {crop_size[0]} x {crop_size[1]} at a time; options that need "
+        f"less: {', '.join([*less, 'a smaller --train_crop_size', 'more devices'])}."
     )
 
 

@@ -181,8 +181,8 @@ class Recorder(keras.callbacks.Callback):
             if not isinstance(error, UserError):
                 raise
             raise UserError(
-                f"Step {step} is saved, but its evaluation on --eval_split={self.config.eval_split} failed: {error} "
-                "The same command goes on after it; --eval_interval_steps=0 trains without evaluations."
+                f"Step {step} is saved, but its evaluation on --eval_split={self.config.eval_split} failed: "
+                f"{error} The same command continues after it; --eval_interval_steps=0 trains without evaluations."
             ) from error
 
     def _validate(self, step: int) -> None:

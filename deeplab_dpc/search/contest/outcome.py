@@ -19,7 +19,7 @@ from deeplab_dpc.search.contest.trained import Trained
 from deeplab_dpc.search.scored import Scored
 
 DIVERGED = "its training diverged"
-GIVEN_UP = "its workers died again and again"
+GIVEN_UP = "its workers died repeatedly"
 BEHIND = "it could no longer win"
 
 
@@ -71,8 +71,8 @@ class RoundOutcome:
         images = {one.images for digest in self.compared for one in self.trained[digest].values()}
         if len(images) > 1:
             raise UserError(
-                "The finalists of the contest were evaluated on different images or labels: the data set was changed "
-                "while it went on; search in another --workdir, or give another --study_name."
+                "The finalists of the contest were evaluated on different images or labels: the data set was "
+                "changed during the contest; search in another --workdir, or give another --study_name."
             )
         samples = [
             np.stack([one.samples for _, one in sorted(self.trained[digest].items())]) for digest in self.compared

@@ -38,8 +38,9 @@ def say_what_is_not_used(job: Job, storage: BaseStorage, ledger: Ledger) -> None
     done = [trial for trial in storage.get_all_trials(study_id, deepcopy=False) if trial.state == TrialState.COMPLETE]
     if done:
         console.print(
-            f"Not used: the real training of {words.count(len(done), 'cell')} by an earlier version. A cell could "
-            "start with more of the checkpoint than its backbone then, so that those scores cannot stand beside others."
+            f"Not used: the real training of {words.count(len(done), 'cell')} by an earlier version, which "
+            "could initialise more than the backbone of a cell from the checkpoint, so that its scores are "
+            "not comparable."
         )
 
 

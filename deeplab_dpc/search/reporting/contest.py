@@ -23,7 +23,7 @@ def contest(population: Population) -> ReportSection | None:
         return None
     text = [
         "Finalists are the best candidates by proxy and the warm starts. Each is trained end to end from the backbone "
-        "alone. After each round those leave that can no longer win: their probability of being the best is below "
+        "alone. After each round, finalists that can no longer win leave: their probability of being the best is below "
         f"{result.config.contest_threshold:g} times that of the most probable. The two most probable always go on. "
         "Intervals and probabilities come from draws of the images, the same for all, and of the spread between seeds."
     ]
@@ -32,7 +32,7 @@ def contest(population: Population) -> ReportSection | None:
     if deviation:
         text.append(deviation)
     if not outcome.is_complete:
-        text.append("The contest is not over: the last table shows what is trained of its round.")
+        text.append("The contest is not over: the last table shows the trainings of its round so far.")
     return ReportSection("Contest", "\n\n".join(text), tables=tables)
 
 

@@ -25,8 +25,8 @@ HALVING_RUNGS = 4
 HOUR = 3600.0
 DAY = 24 * HOUR
 UNKNOWN = (
-    "Not known: no cell here says what a step of it took. Scores from before steps were timed do not, nor do those of "
-    "--proxy_features=end_to_end, nor cells whose training diverged."
+    "Unknown: no cell here has the seconds per step. They are missing in scores from earlier "
+    "versions, in those of --proxy_features=end_to_end, and for cells whose training diverged."
 )
 
 
@@ -44,8 +44,8 @@ def full_search(population: Population) -> ReportSection | None:
     text = [
         f"By {words.count(len(model.cells), 'cell')} of this search: a rung of n steps takes its overhead (starting "
         "weights, scoring) and n times a step. Device hours are by the mean step of these cells and their median "
-        "overhead; between: if all cells were like the cheapest tenth of these, or like the dearest tenth. N workers "
-        "need --lookahead=N at least.",
+        "overhead; between: if all cells were like the cheapest tenth of these, or like the most expensive tenth. N "
+        "workers need --lookahead=N at least.",
         *notes(model),
         holds_for(config.proxy_batch_size, result.feature_shape),
     ]

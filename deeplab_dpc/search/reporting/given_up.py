@@ -23,5 +23,5 @@ def given_up(tasks: Sequence[GivenUp]) -> ReportSection | None:
         )
         for task in tasks
     ]
-    text = f"These have no score: every worker that took them died. The same command with {AGAIN}."
+    text = f"These have no score: every worker that tried them died. The same command with {AGAIN}."
     return ReportSection("Given up", text, tables=[("Tasks without a result", columns, rows)])

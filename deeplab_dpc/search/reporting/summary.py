@@ -61,9 +61,9 @@ def _limits(population: Population) -> str:
     share = f"{len(population):,} of the space's {words.large(size)} cells"
     return (
         f"What these figures cannot show: this is one search with one seed ({config.seed}), and every cell was trained "
-        "once by proxy; which cells another seed would have drawn and sent to the contest cannot be told from here. "
-        "The winner was chosen for its score on the same images that the score is from, so its margin is flattered, "
-        f"the more so the more cells were tried. And {share} were tried: what was not drawn may well be better."
+        "once by proxy; which cells another seed would have drawn and sent to the contest is not known. "
+        "The winner was chosen by its score on the same images, so its margin is too optimistic, "
+        f"the more so the more cells were tried. And {share} were tried: cells that were not drawn may well be better."
     )
 
 

@@ -52,8 +52,8 @@ def usage(population: Population) -> ReportSection | None:
     n = population.num_top
     text = [
         f"The best tenth by proxy ({words.count(n, 'cell')}) beside all {len(population):,}. Shares are of a cell's "
-        "branches. Neighbours of the best repeat what those have, so that part of a ratio is the sampler's own doing; "
-        "and what good cells share need not be what makes them good.",
+        "branches. Neighbours of the best repeat what those have, so that part of a ratio is caused by the sampler; "
+        "and features that good cells share need not be what makes them good.",
     ]
     if n < SMALL:
         text.append(f"{words.count(n, 'cell')} in the best tenth: too few to conclude anything from this section.")

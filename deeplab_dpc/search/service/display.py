@@ -125,7 +125,7 @@ def status_line(progress: Progress, whole: bool = True) -> str:
 def worker_table(workers: tuple[WorkerState, ...]) -> Table:
     """Returns one row per worker."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for column, justify in (("worker", "left"), ("does", "left"), ("last sign of life", "right"), ("done", "right")):
+    for column, justify in (("worker", "left"), ("does", "left"), ("last heartbeat", "right"), ("done", "right")):
         table.add_column(column, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for worker in workers[:SHOWN_WORKERS]:
         silent = worker.silent_seconds
@@ -201,7 +201,9 @@ class SearchWatch:
 
     def rejected(self, task: Task) -> None:
         self._forget(task)
-        console.print(f"{task.attributes['name']}: its lease ended before its result came; another worker has it now.")
+        console.print(
+            f"{task.attributes['name']}: its lease ended before its result came; another worker has the task now."
+        )
 
     def _forget(self, task: Task) -> None:
         if self._view is not None:

@@ -11,7 +11,7 @@ from deeplab_dpc.search import words
 from deeplab_dpc.search.service.attempt import ERROR, STEPPED, understood, worker_of
 from deeplab_dpc.search.service.ledger import Ledger
 
-WITHOUT_A_WORD = "it ended without a word: killed by the system (memory, preemption) or by a crash"
+WITHOUT_A_WORD = "it ended without a message: killed by the system (memory, preemption) or by a crash"
 AGAIN = "--retry_given_up tries again"
 
 
@@ -69,7 +69,7 @@ def given_up(*ledgers: Ledger) -> tuple[GivenUp, ...]:
 def retry(*ledgers: Ledger) -> None:
     """Opens the given-up tasks again, and prints their number."""
     count = sum(ledger.retry_given_up() for ledger in ledgers)
-    console.print(f"Tried again, of what was given up: {words.count(count, 'task')}.")
+    console.print(f"Trying {words.count(count, 'task')} again that had been given up.")
 
 
 def sentence(tasks: Sequence[GivenUp]) -> str | None:
@@ -77,4 +77,4 @@ def sentence(tasks: Sequence[GivenUp]) -> str | None:
     if not tasks:
         return None
     more = f" and {len(tasks) - 1} more (report.html has all)" if len(tasks) > 1 else ""
-    return f"Given up, since every worker that took it died: {tasks[0]}{more}; {AGAIN}."
+    return f"Given up, since every worker that tried it died: {tasks[0]}{more}; {AGAIN}."

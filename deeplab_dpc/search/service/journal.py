@@ -62,7 +62,11 @@ def open_journal(path: pathlib.Path, shown: pathlib.Path | None = None) -> Journ
 
 
 def _damaged(path: pathlib.Path, number: int, predicate: str) -> UserError:
-    rest = f"keep its first {number - 1} lines alone (what the others say is then done again)" if number > 1 else ""
+    rest = (
+        f"keep only its first {number - 1} lines (the work that the others record is then repeated)"
+        if number > 1
+        else ""
+    )
     return UserError(
         f"{path}, line {number}, {predicate}; restore the file from a copy, {rest + ', ' if rest else ''}or search in "
         "another --workdir."
@@ -106,8 +110,8 @@ class _JournalFile(BaseJournalBackend):
                     yield record
         except OSError as error:
             raise UserError(
-                f"The journal {self._shown} cannot be read: {error.strerror}; nothing told before is lost, and the "
-                "same command continues."
+                f"The journal {self._shown} cannot be read: {error.strerror}; nothing written before is lost, and "
+                "the same command continues."
             ) from error
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
@@ -124,8 +128,8 @@ class _JournalFile(BaseJournalBackend):
                     _write_length(self._path, stream.tell())
         except OSError as error:
             raise UserError(
-                f"The journal {self._shown} cannot be written: {error.strerror}; nothing told before is lost, and the "
-                "same command continues."
+                f"The journal {self._shown} cannot be written: {error.strerror}; nothing written before is lost, "
+                "and the same command continues."
             ) from error
 
 
@@ -267,7 +271,7 @@ def _compare_length(path: pathlib.Path, shown: pathlib.Path) -> None:
         if size < int(text):
             console.print(
                 f"The journal {shown} has {size:,} of the {int(text):,} bytes that were written to it: its end is "
-                "missing, and what it said is done again."
+                "missing, and the work recorded there is repeated."
             )
     _write_length(path, size)
 

@@ -113,7 +113,7 @@ class LocalWorkers:
             if status == USER_ERROR:
                 raise UserError(own_sentence(worker.log))
             again = worker.restarts < MAX_RESTARTS
-            outcome = "it is started again" if again else f"it stays down after {MAX_RESTARTS + 1} starts"
+            outcome = "it is started again" if again else f"it is not started again after {MAX_RESTARTS + 1} starts"
             sentences.append(
                 f"{worker.name} died: {describe_status(status)}; {outcome}. {worker.log} ends with: {said}"
             )

@@ -200,8 +200,8 @@ def persistently(call: Callable[[], Answer], patience: float = PATIENCE_SECONDS)
                 said = error.details() if isinstance(error, grpc.RpcError) else str(error)
                 said = functools.reduce(lambda text, location: location.scrubbed(text), _opened, _first_line(said))
                 raise UserError(
-                    f"--storage has not answered for {patience:.0f} seconds ({said}); nothing told before is lost, and "
-                    "the same command continues."
+                    f"--storage has not answered for {patience:g} seconds ({said}); nothing written before is lost, "
+                    "and the same command continues."
                 ) from error
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
@@ -217,6 +217,6 @@ def ask_of_study(call: Callable[[], Answer], patience: float = PATIENCE_SECONDS)
         return persistently(call, patience)
     except KeyError as error:
         raise UserError(
-            "The study is not in --storage any more: it was deleted while this command worked on it; restore the "
-            "storage to go on, or give the same command to begin anew."
+            "The study is not in --storage any more: it was deleted while this command worked on it; restore "
+            "the storage to continue, or give the same command to begin anew."
         ) from error
