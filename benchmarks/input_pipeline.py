@@ -1,4 +1,4 @@
-"""Images a second of the input pipeline beside the published order of augmentation, alternating, in one run.
+"""Images per second of the input pipeline and of the published order of augmentation, alternating, in one run.
 
     python benchmarks/input_pipeline.py
 

@@ -10,8 +10,8 @@
 The forms are plain Keras with the loss at every label pixel (float32), the same with XLA (plain_xla; on TensorFlow,
 whose CPU form Keras does not compile by itself), the project's layers trained by Keras' step, one network a cell, and
 ProxyEvaluator. Each has a process of its own and gets the same cells in turn: the named ones and draws from the whole
-space. Then the parts of a step of the first cell, each measured alone, beside what they must cost by arithmetic and by
-bytes (proxy_count.py says how that is counted).
+space. Then the parts of a step of the first cell, each measured alone, with their least cost by arithmetic and by
+bytes (counted in proxy_count.py).
 """
 
 import contextlib

@@ -1,8 +1,8 @@
 """Seconds of each part of a step of the proxy task, alone: the project's kernels at the real shapes, both ways.
 
 Each part is compiled as a step is (TensorFlow's graph with the project's clusters of XLA, or JAX' jit) and called again
-and again on arrays that lie on the device. What such a call costs by itself is in it, so that the sum of the parts may
-exceed a step that does them all in one call. The ceilings are measured beside: the dense product of the projection's
+and again on arrays on the device. The time includes the cost of the call itself, so that the sum of the parts may
+exceed a step that does them all in one call. The ceilings are measured too: the dense product of the projection's
 shape, forward or with its gradients, and passes over an array that fits in no cache.
 """
 

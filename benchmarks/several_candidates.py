@@ -4,8 +4,8 @@
     KERAS_BACKEND=jax python benchmarks/several_candidates.py --size=paper --precisions=bfloat16 --loss_nodes=0,4
 
 Weights, statistics and wiring of K candidates are stacked, and the step of ProxyEvaluator is mapped over them. A switch
-that is mapped computes all its cases, so beside `any cell` there is `fixed kinds`: what each branch does is fixed when
-the program is traced and the same in all candidates, and rates and inputs are data.
+that is mapped computes all its cases, so in addition to `any cell` there is `fixed kinds`: the operation of each branch
+is fixed when the program is traced and the same in all candidates, and rates and inputs are data.
 """
 
 import functools

@@ -3,10 +3,10 @@
     python benchmarks/study.py
     python benchmarks/study.py --trials=2000 --storages=sqlite,proxy,postgresql://search@localhost/search
 
-Asking is a look at the storage, a draw and a claim; telling keeps the score. Joining is what a new worker does until it
-could claim its first cell: it reads the study and tells its sampler all scores. The finished trials are uniform draws
-with scores by a hash. The samplers are compared on a journal, the storages with the default sampler. The PostgreSQL or
-MySQL database of a URL gets two studies, which stay.
+Asking is a read of the storage, a draw and a claim; telling stores the score. Joining is the work of a new worker until
+it can claim its first cell: it reads the study and passes all scores to its sampler. The finished trials are uniform
+draws with scores by a hash. The samplers are compared on a journal, the storages with the default sampler. The
+PostgreSQL or MySQL database of a URL gets two studies, which stay.
 """
 
 import contextlib

@@ -63,7 +63,7 @@ def search_cells(
 ) -> list[ScoredCell]:
     """Searches the space for the cells that an evaluator scores best.
 
-    Each cell is scored once, whatever the number of processes. A search with a storage goes on where it stopped when
+    Each cell is scored once, whatever the number of processes. A search with a storage continues where it stopped if
     the same call is made again, also after a kill, and with a larger `num_candidates`. Several processes that make the
     same call with one storage share the work; give them a `lookahead` of at least their number.
 

@@ -57,7 +57,7 @@ def evaluate(
       **options: options of the prediction, see Predictor.
 
     Returns:
-      What metrics.json of eval.py holds, without its advice: 'miou', 'pixel_accuracy', 'per_class_iou' (None for an
+      The contents of eval.py's metrics.json, without its advice: 'miou', 'pixel_accuracy', 'per_class_iou' (None for an
       absent class), ... in [0, 1], and 'intervals' with [low, high] of each.
 
     Raises:

@@ -96,7 +96,7 @@ class Cell:
     def from_json(cls, value: Any) -> "Cell":
         """Reads DeepLab's JSON, already decoded.
 
-        A scalar rate or grid stands for both sides, a 3x3 convolution without rate has rate 1x1, and a pooling may
+        A scalar rate or grid applies to both sides, a 3x3 convolution without rate has rate 1x1, and a pooling may
         name its kernel 1.
 
         Raises:

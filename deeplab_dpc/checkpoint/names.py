@@ -21,8 +21,8 @@ BESIDE = re.compile(r"/[^/]+/\.\.")
 def published_name(path: str) -> str:
     """Returns the published name of the variable at a model's path.
 
-    A dot in a layer's name, which may hold no slash, stands for one; two dots at its beginning put what is below beside
-    the layer above, as in file paths.
+    A dot in a layer's name, which cannot contain a slash, means one; two dots at its beginning put the variables below
+    beside the layer above, as in file paths.
 
     >>> published_name("segmenter/meta_architecture/branch0/branch0_depthwise/BatchNorm/gamma")
     'meta_architecture/branch0_depthwise/BatchNorm/gamma'

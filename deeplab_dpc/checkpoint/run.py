@@ -146,7 +146,7 @@ def restore_training(
       optimizer: optimizer that is built for it.
 
     Returns:
-      How far the training is; None if it has no checkpoint.
+      The progress of the training; None if it has no checkpoint.
 
     Raises:
       UserError: if all checkpoints are damaged, or the newest undamaged one does not fit. Nothing is restored in this
@@ -184,7 +184,7 @@ def fork_training(source: str | pathlib.Path, network: Segmenter, optimizer: ker
       optimizer: optimizer that is built for it.
 
     Returns:
-      How far that run is at the checkpoint, where the new one begins.
+      The progress of that run at the checkpoint, from which the new one starts.
 
     Raises:
       UserError: if that is not a run, has no undamaged checkpoint, or has another network.

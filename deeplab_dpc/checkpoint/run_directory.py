@@ -3,7 +3,7 @@
 WORKDIR/checkpoints/step_00000400           the last two are kept; a training continues from them
 WORKDIR/checkpoints/damaged_step_00000400   one that could not be read, set aside
 WORKDIR/best/step_00000200                  the network at the best evaluation
-WORKDIR/run_id                              the identity that checkpoints of this run hold too
+WORKDIR/run_id                              the identity, also in the checkpoints of this run
 """
 
 import contextlib

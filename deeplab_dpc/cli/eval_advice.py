@@ -17,7 +17,7 @@ TRAIN = "train"
 
 
 def circumstances(loaded: LoadedPredictor, dataset: Dataset, split: str) -> Circumstances:
-    """Returns the facts beside the evaluation.
+    """Returns the facts on the data set, the crops and the losses.
 
     Args:
       loaded: predictor that is evaluated.

@@ -37,7 +37,7 @@ def existing_export(name: str, target: pathlib.Path) -> ModelInfo | None:
 
 
 def taken(name: str, target: pathlib.Path, why: str) -> UserError:
-    """Returns the error of a target that must not be overwritten; `why` tells the reason that it is not kept."""
+    """Returns the error of a target that must not be overwritten; `why` is the reason that it is not kept."""
     kind = "directory" if name == "export_dir" else "file"
     return UserError(
         f"--{name}={target} exists; give a new {kind}, so that no model in use is overwritten; what is there "

@@ -1,12 +1,12 @@
-"""search.py --workers=N: one process that starts workers on this machine, shows what goes on, and writes the report.
+"""search.py --workers=N: one process that starts workers on this machine, shows their progress, and writes the report.
 
-It does without Keras, and so takes no memory of a GPU: the features are cached by a child of it too.
+It does not load Keras, and so takes no memory of a GPU: the features are cached by a child process too.
 
-WORKDIR/workers/features.json  where the features are
-                cache.log      what caching them had to say
-                1.log ...      what each worker says
+WORKDIR/workers/features.json  path of the features
+                cache.log      log of caching them
+                1.log ...      log of each worker
 
-The workers are given the flags that the user gave, but for --storage, which may hold a password: that goes through
+The workers get the user's flags, except --storage, which may contain a password: it is passed in
 their environment, which only the same user can read.
 """
 

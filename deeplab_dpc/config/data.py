@@ -14,7 +14,7 @@ class DataConfig(Config):
     """The records to train on, and their augmentation.
 
     Attributes:
-      data_dir: folder that holds the prepared data set.
+      data_dir: folder that contains the prepared data set.
       dataset: name of the data set, or None if it is the only one there.
       classes: names, or a file of names, for DeepLab's record files without a classes.json beside them.
       train_split: split to train on.

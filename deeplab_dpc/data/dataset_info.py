@@ -167,7 +167,7 @@ class Dataset:
         """Finds the records of a split in its files.
 
         Raises:
-          UserError: as `shards`, or if there are more or fewer records than the metadata says.
+          UserError: as `shards`, or if the number of records differs from the metadata.
         """
         index, count = index_records(self.shards(split)), self.info.splits[split]
         if len(index) != count:

@@ -153,7 +153,7 @@ def check(dataset: Dataset, output_dir: str | os.PathLike[str], show_progress: b
       show_progress: bool, whether to show progress bars.
 
     Returns:
-      What was found. Nothing is raised for what is wrong with the records.
+      The result. Errors in the records are reported, not raised.
     """
     collected = _Collected(dataset.info)
     splits = {split: _inspect_split(dataset, split, collected, show_progress) for split in dataset.info.splits}

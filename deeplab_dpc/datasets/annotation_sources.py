@@ -75,7 +75,7 @@ class AnnotationSource(abc.ABC):
           meaning: meaning of the classes.
 
         Returns:
-          Class ids, uint8 [height, width], and what messages call them.
+          Class ids, uint8 [height, width], and their name in messages.
 
         Raises:
           UserError: if the annotation cannot be used.

@@ -228,7 +228,7 @@ def instance_ids(
       ignored: id of the pixels of crowds.
 
     Returns:
-      Class ids, uint8 [height, width], and what messages call them.
+      Class ids, uint8 [height, width], and their name in messages.
 
     Raises:
       UserError: for an instance that cannot be drawn.

@@ -152,7 +152,7 @@ def decoded(data: memoryview, order: str) -> Any:
       order: byte order.
 
     Returns:
-      A list of `Struct`, or of the values of a cell array; text; an array of the extents that the file tells; or
+      A list of `Struct`, or of the values of a cell array; text; an array of the stated extents; or
       `Unread`.
 
     Raises:

@@ -54,12 +54,12 @@ def find_naming(image_keys: Collection[str], label_keys: Collection[str], where:
     """Guesses the rule by which most images have a label.
 
     Args:
-      image_keys, label_keys: paths without their endings; where they are the same, images and labels lie together, and
-        an image is not its own label.
-      where: the place of the labels, for messages.
+      image_keys, label_keys: paths without their suffixes; if they are the same, images and labels are in one folder,
+        and an image is not its own label.
+      where: place of the labels, for messages.
 
     Returns:
-      The rule; the plain one if at least one label is called as its image, or there is no other.
+      The rule; the plain one if at least one label has the name of its image, or there is no other.
 
     Raises:
       UserError: if two rules fit all images.

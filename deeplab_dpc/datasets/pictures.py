@@ -79,7 +79,8 @@ def turned_with(image: EncodedImage, ids: np.ndarray) -> tuple[np.ndarray, bool]
       ids: class ids, uint8 [height, width].
 
     Returns:
-      The ids, turned where they have the size of the stored image and not that of the turned one; whether they were.
+      The ids, turned if they have the size of the stored image and not that of the turned one; whether they were
+      turned.
     """
     is_on_its_side = image.orientation in _ON_ITS_SIDE and image.height != image.width
     if not is_on_its_side or ids.shape != (image.width, image.height):

@@ -34,8 +34,8 @@ def any_rate(x: Tensor, kernel: Tensor, rate: Tensor) -> Tensor:
       rate: int32 [2], (rate_h, rate_w) >= 1 in feature-map cells; may be a tensor known only at run time.
 
     Returns:
-      [batch, height, width, channels] in the dtype of `x`. The gradients have the dtypes of what they belong to; the
-      one of `x` is not computed where only the kernel's is used.
+      [batch, height, width, channels] in the dtype of `x`. The gradients have the dtypes of `x` and `kernel`; the
+      one of `x` is not computed if only the kernel's is used.
 
     Raises:
       ValueError: if a side of the kernel is even.
@@ -54,7 +54,7 @@ def _shifts(first: Any, count: Any, size: Any, taps: int, rate: Tensor) -> list[
     """Returns the indices that each tap along an axis of `size` reads from position `first` on.
 
     Returns:
-      For each tap the index, clipped, and whether it lies inside; both [count].
+      For each tap the clipped index, and whether it is inside; both [count].
     """
     places = ops.arange(count, dtype="int32") + first
     read = [places + (tap - taps // 2) * rate for tap in range(taps)]

@@ -267,7 +267,7 @@ def interpolated_argmax(image: Tensor, factor: int) -> Tensor:
       factor: pixels per cell along each axis, >= 1.
 
     Returns:
-      int32 [h * factor, w * factor]; what is beyond the last row and column repeats them.
+      int32 [h * factor, w * factor]; values beyond the last row and column repeat them.
     """
     best, top = None, None
     for channel, value in enumerate(_interpolated_channels(image, factor)):
@@ -286,7 +286,7 @@ def interpolated_cross_entropy(image: Tensor, labels: Tensor, factor: int) -> Te
 
     Args:
       image: logits [h, w, channels], of static shape.
-      labels: int32 [h * factor, w * factor]; where a label is no channel, the result has no meaning.
+      labels: int32 [h * factor, w * factor]; if a label is not a channel, the result is undefined.
       factor: pixels per cell along each axis, >= 1.
 
     Returns:

@@ -125,7 +125,7 @@ class PageServer(http.server.ThreadingHTTPServer):
           seconds: seconds to wait.
 
         Returns:
-          Whether it was answered, and nothing is under way any more.
+          Whether it was answered, and no work is left.
         """
         self.server_close()
         self.queue.close()

@@ -26,8 +26,8 @@ class SegmentationLoss:
         focal_loss    = sum((1 - p) ** gamma * CE) / labelled pixels
         dice_loss     = 1 - mean over classes c in the labels of 2 sum(p_c y_c) / (sum(p_c ** 2) + sum(y_c))
 
-    k is a share of all pixels of the batch, unlabelled ones included. With quadrature nodes the cross entropy alone is
-    taken, at fewer points than pixels (separated_loss.py); what needs the loss of each pixel does not go with them.
+    k is a share of all pixels of the batch, unlabelled ones included. With quadrature nodes only the cross entropy is
+    computed, at fewer points than pixels (separated_loss.py); options that need the loss of each pixel cannot be used.
 
     Args:
       ignore_label: id of unlabelled pixels.

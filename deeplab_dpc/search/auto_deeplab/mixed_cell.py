@@ -3,9 +3,9 @@
     H_i = sum over j < i of O_bar_ji(H_j)               H_0, H_1: the layer before, and the one before that
     O_bar_ji(x) = sum over k of alpha_kji * O_kji(x)
 
-All edges that leave a state are computed together: their weights lie side by side, [targets * filters] channels. No
-operator's batch norm has a scale or offset that is learnt, which would make up for an alpha (as arXiv:1806.09055, Sec.
-A.1.1, has it); the alphas stand in the place of the scale.
+All edges that leave a state are computed together: their weights are concatenated, [targets * filters] channels. No
+operator's batch norm has a learnt scale or offset, which would compensate an alpha (as in arXiv:1806.09055, Sec.
+A.1.1); the alphas replace the scale.
 """
 
 import dataclasses

@@ -1,9 +1,9 @@
 """The product of a search: its best cell, the best cells by proxy, and the comparison that decided.
 
-cells/best.json, best.png          the best cell, whoever drew it
+cells/best.json, best.png          the best cell, drawn or given
 cells/rank_01.json, ...            the best candidates by proxy
 cells/worst.json, worst.png        the worst candidate by proxy
-verdict.json                       the sentence that a search ends with, and its figures
+verdict.json                       the sentence at the end of a search, and its numbers
 """
 
 import pathlib

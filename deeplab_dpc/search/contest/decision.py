@@ -1,4 +1,4 @@
-"""The decision which finalists can still win a contest, as functions of the scores alone.
+"""The decision which finalists can still win a contest, as functions of the scores.
 
 Chance in a mean score has two sources. The first is the choice of the images in the split: it is estimated by the
 bootstrap over images, with the same resamples for all finalists, so that images that are hard for all cancel out. The

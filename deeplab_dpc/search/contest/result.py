@@ -48,7 +48,7 @@ class SearchResult:
         return given + self.best(self.config.rerank_top_k)
 
     def winner(self) -> Scored | None:
-        """Returns the best cell, whoever drew it: of those trained for real, or by proxy if there are none.
+        """Returns the best cell, drawn or given: of those trained for real, or by proxy if there are none.
 
         The result is None if nothing is scored.
         """

@@ -4,8 +4,8 @@
     ROOT/CELL/seed_0_steps_100_200      the second, forked from it
         eval_val/metrics.json, per_image.npz    as eval.py writes them, so that eval.py --compare takes two of them
 
-Every finalist starts from the backbone alone: context module, decoder and logits start fresh, whatever the checkpoint
-has, so that none is ahead because the checkpoint happens to fit it.
+For every finalist only the backbone is initialised: context module, decoder and logits start fresh, whatever the
+checkpoint has, so that none has an advantage because the checkpoint happens to fit it.
 """
 
 import dataclasses

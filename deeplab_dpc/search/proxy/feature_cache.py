@@ -1,4 +1,4 @@
-"""Reading the cache of backbone features; NumPy alone (arXiv:1809.04184, Sec. 3.3).
+"""Reading the cache of backbone features, with NumPy only (arXiv:1809.04184, Sec. 3.3).
 
 CACHE/manifest.json          the fingerprint, the splits and checksums; present only when the cache is complete
       train/features.npy     float16 [rows, h, w, channels]

@@ -32,7 +32,7 @@ BATCHES_PER_SAVE = 4
 
 
 class _Features(keras.Model):
-    """The backbone alone, in inference mode."""
+    """The backbone in inference mode."""
 
     def __init__(self, segmenter: Segmenter):
         super().__init__(name="features")

@@ -1,11 +1,11 @@
 """Batches of images for a compiled training loop: the arrays on the device once, or streamed in windows.
 
-A loop takes several steps a call. It is given tensors whose first axis is the image, and the rows of each step's batch;
-the gather is the device's. Two ways to have the tensors there:
+A loop takes several steps per call. It gets tensors whose first axis is the image, and the rows of each step's batch,
+which the device gathers. There are two kinds of feeds:
 
 * resident: all images once. A CPU shares the memory of an array, and so the page cache of a memory-mapped file: any
-  number of processes on a machine read one copy. What it cannot share, it copies.
-* windows: the images of the next steps alone. A thread reads them while the device works on the window before.
+  number of processes on a machine read one copy. Arrays that cannot be shared are copied.
+* windows: only the images of the next steps. A thread reads them while the device works on the previous window.
 """
 
 import concurrent.futures

@@ -1,13 +1,13 @@
-"""The targets of the separated loss, computed once for a split of a feature cache and kept beside it; NumPy alone.
+"""The targets of the separated loss, computed once for a split of a feature cache and stored beside it, with NumPy.
 
 CACHE/train/targets_DIGEST/label_term.npy      float32, see Targets
                           /node_weights.npy
                           /labelled.npy
                           /checksums.json      CRC-32 of each
 
-The digest is of all that the targets depend on beside the labels: sizes, classes, ignore label, nodes, class weights.
-The directory is there when it is whole. Of several processes that need it, one makes it and the others wait; where the
-cache cannot be written, each computes the targets in memory.
+The digest covers everything on which the targets depend except the labels: sizes, classes, ignore label, nodes, class
+weights. The directory appears when it is complete. If several processes need it, one makes it and the others wait; if
+the cache cannot be written, each computes the targets in memory.
 """
 
 import errno

@@ -48,9 +48,9 @@ def wire(cell: Cell, capacity: Capacity, size: tuple[int, int], output_stride: i
       output_stride: output stride of the features; rates are multiplied by 16 / output_stride, and are at least 1.
 
     Returns:
-      kind: int32 [branches], ABSENT or what kind_of gives.
+      kind: int32 [branches], ABSENT or a number of kind_of.
       source: int32 [branches], 0 for the backbone, i + 1 for branch i.
-      Beside these what the operations read (OperationRuntime.wiring), each [branches, ...].
+      In addition the arrays of the operations (OperationRuntime.wiring), each [branches, ...].
 
     Raises:
       ValueError: if the cell does not fit.

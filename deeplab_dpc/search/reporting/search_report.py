@@ -1,8 +1,8 @@
 """The readable results of a search: the table, results.json, and report.html with its pictures.
 
-results.json    a row a cell, warm starts first, then the candidates, best first by proxy, then what was given up
-scores.png      the candidates in their order with the best so far
-report.html     all that the sections in reporting/ show, in one file; report/ has its pictures
+results.json    one row per cell: warm starts, then the candidates, best first by proxy, then cells that were given up
+scores.png      scores of the candidates in their order, with the best so far
+report.html     all sections of reporting/ in one file; report/ has its pictures
 """
 
 import json

@@ -52,7 +52,7 @@ class GivenUp:
         return f"{self.name} ({self.draw}): {self.attempts} attempts, {before}the last by {self.worker}: {self.error}"
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the entry of results.json beside the cell."""
+        """Returns the entry of results.json, without the cell."""
         return {
             "attempts": self.attempts,
             "before_first_step": self.before_first_step,

@@ -1,11 +1,11 @@
 """A study in a file: Optuna's journal, with sealed lines, a lock that dies with its holder, and a torn end repaired.
 
-Optuna's own locks are files that a killed process leaves behind; others wait half a minute for them. flock is let go by
-the system.
+Optuna's own locks are files that a killed process leaves behind; others wait half a minute for them. flock is released
+by the system.
 
-FILE            a record a line (see journal_lines.py)
-FILE.lock       held by who writes
-FILE.length     how many bytes were written, so that lines which are missing at the end are noticed
+FILE            one record per line (see journal_lines.py)
+FILE.lock       held by the process that writes
+FILE.length     number of bytes written, so that missing lines at the end are detected
 FILE.torn1 ...  copies of the file before its damaged end was cut off
 """
 
