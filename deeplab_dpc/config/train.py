@@ -47,8 +47,8 @@ class TrainConfig(Config):
       dice_loss_weight: weight of the dice loss added to the cross entropy.
       loss_quadrature_nodes: number of nodes per axis and cell between the logits at which the cross entropy is computed
         instead of at every pixel, to save time and memory; 0 for the exact loss.
-      fine_tune_batch_norm: whether the batch norm statistics are updated; if not, they are frozen, while gamma and beta
-        train.
+      fine_tune_batch_norm: whether batch norm uses the statistics of the batch and updates its moving averages; if not,
+        the statistics are frozen, while gamma and beta train.
       freeze_backbone: whether only the context module, decoder and logits train.
       drop_path_keep_prob: probability that the backbone's last residual unit is kept, higher for the others; 1 for all.
         For an Auto-DeepLab it is that of an operator of the last cell at the end of the training, higher in earlier

@@ -260,7 +260,7 @@ def _look(numbered: tuple[int, bytes | Damage], has_label: bool, info: DatasetIn
 
 
 def _in_threads(function: Any, items: Iterator[Any]) -> Iterator[Any]:
-    """Applies `map` on all cores, with few items in memory; decoding releases the lock for other threads."""
+    """Applies `map` on all cores, with few items in memory; decoding releases Python's lock for other threads."""
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
         while chunk := list(itertools.islice(items, _CHUNK)):
             yield from pool.map(function, chunk)

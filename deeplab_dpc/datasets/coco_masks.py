@@ -135,8 +135,8 @@ def _points(polygon: Any, height: int, width: int) -> np.ndarray:
 def _outline(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns the cells of the finer grid along the outline: x and y, int64 [cells]. Corners occur twice.
 
-    An edge has one cell per step along its longer axis. The other coordinate is rounded from the end with the smaller
-    one, so that the edge between two neighbours is the same for both.
+    An edge has one cell per step along its longer axis. The other coordinate is rounded starting from the end at which
+    the coordinate along that axis is smaller, so that the edge between two neighbours is the same for both.
     """
     start, end = points[:-1], points[1:]
     extent = np.abs(end - start)

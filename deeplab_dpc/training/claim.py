@@ -22,7 +22,7 @@ def claim(
 
     Args:
       workdir: the run directory, created if it is absent.
-      sections, extendable: sections of the configuration, and the fields that may grow; see open_run.
+      sections, extendable: sections of the configuration, and the fields that a later start may change; see open_run.
       dataset: data set that the run reads.
       splits: splits that the run reads.
 

@@ -1,4 +1,5 @@
-"""A study in a file: Optuna's journal, with sealed lines, a lock that dies with its holder, and a torn end repaired.
+"""A study in a file: Optuna's journal with sealed lines, a lock that ends with its process, and repair of a damaged
+end.
 
 Optuna's own locks are files that a killed process leaves behind; others wait half a minute for them. flock is released
 by the system.
