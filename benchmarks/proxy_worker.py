@@ -19,7 +19,7 @@ PLAIN, PLAIN_XLA, PROJECT, PRODUCT = "plain", "plain_xla", "project", "product"
 FORMS = {
     PLAIN: "plain Keras",
     PLAIN_XLA: "plain Keras with XLA",
-    PROJECT: "a network a cell",
+    PROJECT: "one network per cell",
     PRODUCT: "ProxyEvaluator",
 }
 # Several forms live at a time, so none may take a GPU's memory for itself.
