@@ -1,4 +1,4 @@
-"""How far the contest's probabilities can be believed: simulated contests whose best finalist is known.
+"""Calibration of the contest's probabilities, by simulated contests whose best finalist is known.
 
     python benchmarks/contest.py
 
@@ -23,7 +23,7 @@ THRESHOLD = 0.05  # --contest_threshold
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """Standard deviations of the mIOU: between finalists, between seeds, and by images."""
+    """The standard deviations of the mIOU: between finalists, between seeds, and by images."""
 
     finalists: int
     spread: float
@@ -42,7 +42,9 @@ SETTINGS = (
 
 
 def contest(setting: Setting, rng: np.random.Generator) -> tuple[float, float, int]:
-    """Returns how far the winner is below the best, the probability that it is the best, and how many were left."""
+    """Returns by how much the winner is below the best, the probability that it is the best, and the number of
+    remaining finalists.
+    """
     truth = rng.normal(0.5, setting.spread, setting.finalists)
     seen = truth + rng.normal(0, setting.images, setting.finalists)
     racing, share = np.arange(setting.finalists), 1.0
@@ -63,7 +65,7 @@ def contest(setting: Setting, rng: np.random.Generator) -> tuple[float, float, i
 
 
 def row(setting: Setting) -> list[str]:
-    """Returns what a setting's contests came to."""
+    """Returns the row of a setting, with the results of its contests."""
     rng = np.random.default_rng(0)
     regret, said, left = map(np.array, zip(*(contest(setting, rng) for _ in range(CONTESTS)), strict=True))
     right = regret == 0 if setting.spread else np.full(CONTESTS, 1 / setting.finalists)

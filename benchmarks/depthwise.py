@@ -44,7 +44,7 @@ else:
 
 
 def _slices(x: Tensor, kernel: Tensor, rate: tuple[int, int]) -> Tensor:
-    """Padding and nine slices; the rate is part of the program."""
+    """Computes padding and nine slices; the rate is part of the program."""
     (rate_h, rate_w), (height, width) = rate, x.shape[1:3]
     padded = ops.pad(ops.cast(x, "float32"), ((0, 0), (rate_h, rate_h), (rate_w, rate_w), (0, 0)))
     taps = (
@@ -59,7 +59,7 @@ def _native(x: Tensor, kernel: Tensor, rate: tuple[int, int]) -> Tensor:
 
 
 def _native_any_rate(x: Tensor, kernel: Tensor, rate: Tensor) -> Tensor:
-    """Space-to-batch by a rate that is a tensor, the native kernel, and back."""
+    """Computes space-to-batch with a rate that is a tensor, the native kernel, and the way back."""
     size = tf.shape(x)[1:3]
     paddings = tf.stack([rate, rate + -size % rate], axis=1)
     cells = tf.space_to_batch_nd(x, rate, paddings)
@@ -92,7 +92,7 @@ def _by_kernel(conv: Conv) -> Callable:
 
 
 def _programs(conv: Conv, rate: tuple[int, int] | None = None) -> list[Callable]:
-    """What computes each of PARTS from (x, kernel, upstream, rate); compiled for one rate where it is given."""
+    """Returns the program of each of PARTS from (x, kernel, upstream, rate); compiled for one rate if it is given."""
     of_rate = conv if rate is None else lambda x, kernel, _: conv(x, kernel, rate)
     parts = (lambda x, kernel, upstream, rate: of_rate(x, kernel, rate), _by_features(of_rate), _by_kernel(of_rate))
     return [jax.jit(part) if JAX else tf.function(part, autograph=False) for part in parts]
@@ -109,7 +109,7 @@ def _milliseconds(run: Callable, *arguments: Tensor) -> float:
 
 
 def _measure(size: tuple[int, int], rates: Iterable[tuple[int, int]]) -> tuple[dict, float]:
-    """Milliseconds by form, part and rate, and of the floor of one part."""
+    """Returns milliseconds by form, part and rate, and of the floor of one part."""
     rng = np.random.default_rng(0)
     shape = (_BATCH_SIZE.value, *size, _CHANNELS.value)
     x, upstream = (ops.cast(rng.normal(size=shape).astype("float32"), _DTYPE.value) for _ in range(2))
@@ -137,7 +137,7 @@ def _measure(size: tuple[int, int], rates: Iterable[tuple[int, int]]) -> tuple[d
 
 
 def _figures(times: dict[tuple[str, tuple[int, int]], float], rates: list[tuple[int, int]]) -> list[str]:
-    """Each part and the sum: the median over the rates and, of several, the largest."""
+    """Returns the times of each part and their sum: the median over the rates and, of several, the largest."""
     columns = [[times[part, rate] for rate in rates] for part in PARTS]
     columns.append([sum(values) for values in zip(*columns, strict=True)])
     return [
@@ -151,7 +151,7 @@ def _pair(text: str) -> tuple[int, int]:
 
 
 def main(argv) -> None:
-    """Prints a table a size."""
+    """Prints a table for each size."""
     given = [_pair(text) for text in _RATES.value]
     rates = given or list(itertools.product(RATES, RATES))
     for size in map(_pair, _SIZES.value):

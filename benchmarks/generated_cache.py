@@ -1,4 +1,4 @@
-"""A feature cache of random numbers, of the size that is asked for; what a step costs does not depend on its values."""
+"""A feature cache of random numbers with a given size; the cost of a step does not depend on its values."""
 
 import dataclasses
 import pathlib
@@ -15,13 +15,13 @@ BLOCK = 24  # pixels; labels come in patches
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """Of the proxy task.
+    """The size of the proxy task.
 
     Attributes:
-      height, width: of the features.
-      channels: of the features.
-      label_height, label_width: in pixels.
-      classes: of the labels.
+      height, width: size of the features.
+      channels: number of channels of the features.
+      label_height, label_width: size of the labels in pixels.
+      classes: number of classes of the labels.
     """
 
     height: int
@@ -45,7 +45,7 @@ SIZES = {
 
 
 def parse_size(text: str) -> Size:
-    """A size by name, or `height,width,channels,classes` of features at output stride 16.
+    """Returns a size by its name, or from `height,width,channels,classes` of features at output stride 16.
 
     Raises:
       UserError: if it is neither.
@@ -65,18 +65,18 @@ def parse_size(text: str) -> Size:
 
 
 def size_of(cache: FeatureCache) -> Size:
-    """The size of a cache."""
+    """Returns the size of a cache."""
     train = cache.split("train")
     return Size(*train.features.shape[1:], *train.labels.shape[1:], cache.num_classes)
 
 
 def write_generated_cache(path: pathlib.Path, size: Size, train: int, val: int, views: int = 0) -> None:
-    """Writes a feature cache of so many images; labels are patches of one class, one in 12 of them unlabelled.
+    """Writes a feature cache with that number of images; labels are patches of one class, one in 12 of them unlabelled.
 
     Args:
       path: directory of the cache.
-      size: of features and labels.
-      train, val: numbers of images.
+      size: size of features and labels.
+      train, val: numbers of images of the splits.
       views: number of views of each training image; 0 for each image once.
     """
     rng = np.random.default_rng(0)

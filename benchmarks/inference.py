@@ -82,7 +82,7 @@ def _images() -> np.ndarray:
 
 
 def _stock(network: Segmenter) -> Segmenter:
-    """The network with Keras' own batch norm and the same weights (which both have in the same order)."""
+    """Returns the network with Keras' own batch norm and the same weights (which both have in the same order)."""
     with stock_batch_norm():
         stock = build_segmenter(network.config)
     stock.set_weights(network.get_weights())
@@ -97,7 +97,7 @@ def _predictor(network: Segmenter, way: str) -> Predictor:
 
 
 def _export(predictor: Predictor, way: str, images: np.ndarray, folder: pathlib.Path) -> pathlib.Path:
-    """Writes the file of a way; returns its path."""
+    """Writes the file of a way to run the network; returns its path."""
     from deeplab_dpc.export.model_info import describe_model
     from deeplab_dpc.export.onnx import export_onnx
     from deeplab_dpc.export.saved_model import export_saved_model
@@ -120,7 +120,7 @@ def _export(predictor: Predictor, way: str, images: np.ndarray, folder: pathlib.
 
 
 def _prepare(way: str, network: Segmenter, images: np.ndarray, folder: pathlib.Path) -> tuple[Run, str]:
-    """What runs a way, and the peak memory of its file."""
+    """Returns the function that runs the network in this way, and the peak memory of its file."""
     predictor = _predictor(network, way)
     if way == "eager":
         return lambda images: np.asarray(predictor.class_ids(images)), "-"
@@ -146,7 +146,7 @@ def _print_peak(path: str) -> None:
 
 
 def _print_breakdown(network: Segmenter, images: np.ndarray) -> None:
-    """Milliseconds by operation of the folded graph, measured by TensorFlow's own tracing."""
+    """Prints milliseconds by operation of the folded graph, measured by TensorFlow's own tracing."""
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
@@ -177,7 +177,7 @@ def _seconds(run: Run, images: np.ndarray) -> float:
 
 
 def main(argv) -> None:
-    """Prints tables."""
+    """Prints the tables."""
     if _PEAK_OF.value:
         _print_peak(_PEAK_OF.value)
         return

@@ -1,4 +1,4 @@
-"""Images a second of the input pipeline beside the published order of augmentation, alternating, in one run.
+"""Images per second of the input pipeline and of the published order of augmentation, alternating, in one run.
 
     python benchmarks/input_pipeline.py
 
@@ -38,7 +38,7 @@ AUGMENTATION = Augmentation((769, 769), 0.5, 2.0, 0.25, flip_probability=0.5)
 
 
 def _scene(index: int) -> tuple[np.ndarray, np.ndarray]:
-    """A smooth picture with some noise, and large regions: about as compressible as photographs are."""
+    """Returns a smooth picture with some noise, and large regions, about as compressible as photographs are."""
     rng = np.random.default_rng(index)
     rows, columns = np.mgrid[:1024, :2048].astype("float32")
     waves = sum(
@@ -88,7 +88,7 @@ def _images_a_second(batches: tf.data.Dataset) -> float:
 
 
 def main(argv) -> None:
-    """Prints a table."""
+    """Prints the table."""
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder)
         rows = []

@@ -1,10 +1,10 @@
-"""The proxy task as anybody would write it with Keras 3: what the project's evaluator is compared with.
+"""The proxy task in plain Keras 3, with which the project's evaluator is compared.
 
 `PlainForm` has Keras' own layers, optimizer and regularisers, and Keras' loss at every label pixel. Keras has no
-bilinear resize with aligned corners, and its AdaptiveAveragePooling2D fails on TensorFlow where a side of the grid is
-1: these two are the project's. `ProjectForm` has the project's layers and losses throughout. Either has a network for
-each cell, which is built, compiled and trained with Keras' own training step on the same rows of the feature cache in
-the same order, and scored by a NumPy confusion matrix.
+bilinear resize with aligned corners, and its AdaptiveAveragePooling2D fails on TensorFlow if a side of the grid is 1:
+these two are the project's. `ProjectForm` has the project's layers and losses throughout. Either has a network for each
+cell, which is built, compiled and trained with Keras' own training step on the same rows of the feature cache in the
+same order, and scored by a NumPy confusion matrix.
 """
 
 import time
@@ -43,14 +43,15 @@ WARM_UP_STEPS = 2  # trace and compile; JAX compiles twice
 def plain_network(
     cell: Cell, features: tuple[int, int, int], labels: tuple[int, int], num_classes: int, steps: int
 ) -> keras.Model:
-    """Features [batch, h, w, channels] -> logits [batch, height, width, classes] at the labels' size, not compiled.
+    """Returns a network, not compiled: features [batch, h, w, channels] -> logits [batch, height, width, classes] at
+    the labels' size.
 
     Args:
-      cell: at output stride 16.
-      features: (h, w, channels).
-      labels: (height, width) in pixels.
-      num_classes: channels of the logits.
-      steps: of the training, which the decay of batch norm depends on.
+      cell: cell at output stride 16.
+      features: shape (h, w, channels) of the features.
+      labels: (height, width) of the labels in pixels.
+      num_classes: number of channels of the logits.
+      steps: number of training steps, on which the decay of batch norm depends.
     """
     decay = limited_decay(HEAD_BATCH_NORM_DECAY, steps)
     inputs = keras.Input(features)
@@ -125,9 +126,9 @@ class ProjectNetwork(keras.Model):
     """The project's layers and one of its losses: features [batch, h, w, channels] -> logits [batch, h, w, classes].
 
     Args:
-      config: the network that the cell belongs to.
-      steps: of its training.
-      loss: of (targets, logits).
+      config: configuration of the network with the cell.
+      steps: number of training steps.
+      loss: loss function of (targets, logits).
     """
 
     def __init__(self, config: ModelConfig, steps: int, loss: Callable[[Any, Any], Any]):
@@ -150,7 +151,9 @@ class ProjectNetwork(keras.Model):
 
 
 class OneDeviceSGD(MomentumSGD):
-    """Where Keras sums gradients over replicas, TensorFlow keeps the graph for ever: 25 MB a cell."""
+    """SGD for one device. Keras' sum of gradients over replicas makes TensorFlow keep the graph for ever: 25 MB per
+    cell.
+    """
 
     def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
         return grads_and_vars
@@ -160,13 +163,13 @@ class KerasForm:
     """Scores cells one after another, each with a network of its own and Keras' training step.
 
     Args:
-      cache: the features; trained on `train`, scored on `val`.
-      batch_size: images a step.
-      learning_rate: at the start; poly decay.
+      cache: cache of the features; `train` is for training, `val` for scoring.
+      batch_size: images per step.
+      learning_rate: initial learning rate; it decays by poly.
       precision: float32 or bfloat16.
-      seed: of the weights, of dropout and of the order.
-      most_seconds: after which the training of a cell is broken off, since typical steps are known by then.
-      jit_compile: of Keras' `compile`.
+      seed: seed of the weights, of dropout and of the order.
+      most_seconds: seconds after which the training of a cell is stopped, since typical steps are known by then.
+      jit_compile: argument of Keras' `compile`.
     """
 
     def __init__(
@@ -190,7 +193,7 @@ class KerasForm:
         self.jit_compile = jit_compile
 
     def score(self, cell: Cell, steps: int) -> Timing:
-        """Trains a cell for so many steps, or until `most_seconds` are over, and scores it."""
+        """Trains a cell for that number of steps, or until `most_seconds` are over, and scores it."""
         start = time.perf_counter()
         keras.utils.clear_session()
         keras.utils.set_random_seed(self.seed)
@@ -211,23 +214,23 @@ class KerasForm:
         return Timing(len(losses), time.perf_counter() - start, step_seconds, miou, loss)
 
     def network(self, cell: Cell, steps: int) -> keras.Model:
-        """The network of a cell, built."""
+        """Returns the built network of a cell."""
         raise NotImplementedError
 
     def optimizer(self, steps: int) -> keras.optimizers.Optimizer:
-        """Momentum with a poly rate."""
+        """Returns the optimizer, momentum with a poly rate."""
         raise NotImplementedError
 
     def loss(self) -> Any:
-        """What `compile` gets, unless the network has its own."""
+        """Returns the loss for `compile`, unless the network has its own."""
         return None
 
     def batch(self, rows: np.ndarray) -> tuple[Any, Any]:
-        """Features and targets of rows of the training split."""
+        """Returns features and targets of rows of the training split."""
         return self.train.features[rows].astype("float32"), self.train.labels[rows]
 
     def classes(self, predictions: np.ndarray) -> np.ndarray:
-        """Class ids [batch, height, width] of what the network predicts."""
+        """Returns the class ids [batch, height, width] of the network's predictions."""
         return np.argmax(predictions, axis=-1)
 
     def _miou(self, model: keras.Model) -> float:
@@ -242,7 +245,7 @@ class KerasForm:
 
 
 class PlainForm(KerasForm):
-    """Keras' own layers and the exact loss."""
+    """The form with Keras' own layers and the exact loss."""
 
     def network(self, cell: Cell, steps: int) -> keras.Model:
         features, labels = self.train.features.shape[1:], self.train.labels.shape[1:]
@@ -257,11 +260,11 @@ class PlainForm(KerasForm):
 
 
 class ProjectForm(KerasForm):
-    """The project's layers, one network a cell.
+    """The form with the project's layers, and one network per cell.
 
     Args:
-      cache: see KerasForm, as for the other arguments.
-      nodes: of the separated loss per axis and feature-map cell; 0 for the exact loss.
+      cache: feature cache; see KerasForm for the other arguments.
+      nodes: number of nodes of the separated loss per axis and feature-map cell; 0 for the exact loss.
     """
 
     def __init__(self, cache: FeatureCache, *arguments: Any, nodes: int):

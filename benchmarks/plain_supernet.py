@@ -1,7 +1,9 @@
-"""The supernet of Auto-DeepLab as the paper's equations have it, each operator of each edge on its own, on TensorFlow.
+"""The supernet of Auto-DeepLab as in the paper's equations, each operator of each edge computed separately, on
+TensorFlow.
 
-What the project's form is compared with: in speed by supernet.py, in value by the tests. All weights and statistics are
-by PART/block{i}/state{j}/NAME for the edges and PART/NAME else, where a part is the stem, a connection or a head.
+The project's form is compared with it: in speed by supernet.py, in value by the tests. All weights and statistics are
+named PART/block{i}/state{j}/NAME for the edges and PART/NAME otherwise, where a part is the stem, a connection or a
+head.
 """
 
 import math
@@ -19,7 +21,7 @@ Arrays = dict[str, Any]
 
 
 class BatchNorm:
-    """gamma * (x - mean) / sqrt(variance + epsilon) + beta.
+    """Batch norm: gamma * (x - mean) / sqrt(variance + epsilon) + beta.
 
     Args:
       known: statistics by NAME/mean and NAME/variance; None for those of the batch, which are then in `found`.
@@ -43,7 +45,9 @@ class BatchNorm:
 
 
 def operators(x: Any, weights: Arrays, edge: str, norm: BatchNorm) -> list[Any]:
-    """The eight operators of an edge, in the order of the alphas' columns (arXiv:1901.02985, Sec. 3.1)."""
+    """Returns the outputs of the eight operators of an edge, in the order of the alphas' columns (arXiv:1901.02985,
+    Sec. 3.1).
+    """
     outputs = []
     for size in (3, 5):
         y = x
@@ -61,7 +65,7 @@ def operators(x: Any, weights: Arrays, edge: str, norm: BatchNorm) -> list[Any]:
 
 
 def cell(previous: Any, before: Any, weights: Arrays, part: str, alphas: Any, norm: BatchNorm, num_blocks: int) -> Any:
-    """The concatenated blocks of states 0 and 1, mixed by alphas [edges, operators]."""
+    """Returns the concatenated blocks of states 0 and 1, mixed by alphas [edges, operators]."""
     states, row = [previous, before], 0
     for block in range(num_blocks):
         total = 0.0
@@ -74,7 +78,7 @@ def cell(previous: Any, before: Any, weights: Arrays, part: str, alphas: Any, no
 
 
 def entry(previous: Any, before: Any, weights: Arrays, part: str, down: bool, size: Any, norm: BatchNorm) -> Any:
-    """States 0 and 1 of a connection's cell at `size`."""
+    """Returns states 0 and 1 of a connection's cell at `size`."""
     if not down:
         previous = resize(previous, size)
     newer = conv_bn(tf.nn.relu(previous), weights, f"{part}/previous", norm, strides=2 if down else 1)
@@ -82,13 +86,13 @@ def entry(previous: Any, before: Any, weights: Arrays, part: str, down: bool, si
 
 
 def stem(images: Any, weights: Arrays, norm: BatchNorm) -> tuple[Any, Any]:
-    """Images in 0..255 -> outputs at strides 2 and 4."""
+    """Computes outputs at strides 2 and 4 from images in 0..255."""
     half = conv_bn(images / 127.5 - 1.0, weights, "stem/conv0", norm, strides=2)
     return half, conv_bn(tf.nn.relu(half), weights, "stem/conv1", norm, strides=2)
 
 
 def head(x: Any, weights: Arrays, stride: int, norm: BatchNorm) -> Any:
-    """The logits of one stride, at that stride."""
+    """Returns the logits of one stride, at that stride."""
     part, x = f"head{stride}", tf.nn.relu(x)
     pooled = conv_bn(tf.reduce_mean(x, (1, 2), keepdims=True), weights, f"{part}/image_pooling", norm)
     branches = [
@@ -103,12 +107,12 @@ def head(x: Any, weights: Arrays, stride: int, norm: BatchNorm) -> Any:
 def supernet(
     images: Any, weights: Arrays, alphas: Any, betas: Any, num_layers: int, num_blocks: int, norm: BatchNorm
 ) -> Any:
-    """Images [batch, height, width, 3] in 0..255 -> logits at stride 4, for sides 32k + 1.
+    """Computes logits at stride 4 from images [batch, height, width, 3] in 0..255, for sides 32k + 1.
 
     Args:
-      images, weights, norm: see above.
-      alphas, betas: probabilities as the project's supernet takes them.
-      num_layers, num_blocks: of the search space.
+      images, weights, norm: images, weights and batch norm, see above.
+      alphas, betas: probabilities, as the project's supernet takes them.
+      num_layers, num_blocks: numbers of layers and blocks of the search space.
     """
     half, quarter = stem(images, weights, norm)
     sizes = [tuple((side - 1) // stride + 1 for side in images.shape[1:3]) for stride in STRIDES]
@@ -132,7 +136,7 @@ def supernet(
 
 
 def convolution(x: Any, kernel: Any, strides: int = 1, rate: int = 1) -> Any:
-    """A strided one is padded by half its kernel on both sides."""
+    """Computes a convolution; a strided one is padded by half its kernel on both sides."""
     if strides > 1:
         side = kernel.shape[0] // 2
         return tf.nn.conv2d(tf.pad(x, [[0, 0], [side, side], [side, side], [0, 0]]), kernel, strides, "VALID")
@@ -140,28 +144,30 @@ def convolution(x: Any, kernel: Any, strides: int = 1, rate: int = 1) -> Any:
 
 
 def conv_bn(x: Any, weights: Arrays, name: str, norm: BatchNorm, strides: int = 1, rate: int = 1) -> Any:
-    """Convolution and batch norm with scale and offset."""
+    """Computes convolution and batch norm with scale and offset."""
     y = convolution(x, weights[f"{name}/kernel"], strides, rate)
     return norm(name, y, weights[f"{name}/gamma"], weights[f"{name}/beta"])
 
 
 def resize(x: Any, size: Any) -> Any:
-    """Bilinear with aligned corners."""
+    """Resizes bilinearly with aligned corners."""
     return tf.raw_ops.ResizeBilinear(images=x, size=size, align_corners=True)
 
 
 def plain_weights(project: Supernet, vector: np.ndarray) -> dict[str, np.ndarray]:
-    """The project's weights, cut into those of each edge."""
+    """Returns the project's weights, divided into those of each edge."""
     return _cut(project, project.weight_shapes, vector)
 
 
 def plain_statistics(project: Supernet, vector: np.ndarray) -> dict[str, np.ndarray]:
-    """The project's moving averages, cut into those of each edge."""
+    """Returns the project's moving averages, divided into those of each edge."""
     return _cut(project, project.statistics_shapes, vector)
 
 
 def edges_of(name: str, array: np.ndarray, num_blocks: int) -> dict[str, np.ndarray]:
-    """An array of the project's state{j}/NAME by block{i}/state{j}/NAME, for all blocks i that read the state j."""
+    """Returns an array named state{j}/NAME by the names block{i}/state{j}/NAME, for all blocks i that read the state
+    j.
+    """
     state, leaf = name.split("/", 1)
     blocks = [block for block in range(num_blocks) if int(state.removeprefix("state")) < 2 + block]
     if "_pool_" in leaf:  # the same on each edge

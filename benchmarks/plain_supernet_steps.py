@@ -1,4 +1,4 @@
-"""Steps of the plain supernet, as anybody would write them: a variable a weight, a tape, and Keras' optimizers."""
+"""Steps of the plain supernet, in plain TensorFlow: one variable per weight, a tape, and Keras' optimizers."""
 
 from typing import Any
 
@@ -22,9 +22,9 @@ class PlainSteps:
     """The steps of SearchProgram with float32 activations, from the same start.
 
     Args:
-      config: of the search.
-      num_classes: of the labels; 255 is no class.
-      num_steps: of the whole search.
+      config: configuration of the search.
+      num_classes: number of classes of the labels; 255 is not a class.
+      num_steps: number of steps of the whole search.
       weight_batch, architecture_batch: images and labels of each kind of step.
     """
 
@@ -57,11 +57,11 @@ class PlainSteps:
         self._architecture_step = tf.function(self._trained_architecture, autograph=False)
 
     def weights(self) -> float:
-        """The loss before a step of the weights."""
+        """Takes a weight step; returns the loss before it."""
         return float(self._weight_step(*self._batches[0]))
 
     def architecture(self) -> float:
-        """The loss before a step of alphas and betas."""
+        """Takes a step of alphas and betas; returns the loss before it."""
         return float(self._architecture_step(*self._batches[1]))
 
     def _trained_weights(self, images: Any, labels: Any) -> Any:

@@ -1,4 +1,4 @@
-"""How fast the proxy is: candidate-steps a second of its evaluator and of plain Keras, alternating, in one run.
+"""The speed of the proxy: candidate-steps per second of its evaluator and of plain Keras, alternating, in one run.
 
     python benchmarks/proxy.py
     KERAS_BACKEND=jax python benchmarks/proxy.py
@@ -10,8 +10,8 @@
 The forms are plain Keras with the loss at every label pixel (float32), the same with XLA (plain_xla; on TensorFlow,
 whose CPU form Keras does not compile by itself), the project's layers trained by Keras' step, one network a cell, and
 ProxyEvaluator. Each has a process of its own and gets the same cells in turn: the named ones and draws from the whole
-space. Then the parts of a step of the first cell, each measured alone, beside what they must cost by arithmetic and by
-bytes (proxy_count.py says how that is counted).
+space. Then the parts of a step of the first cell, each measured alone, with their least cost by arithmetic and by
+bytes (counted in proxy_count.py).
 """
 
 import contextlib
@@ -95,7 +95,7 @@ def _cells() -> dict[str, Cell]:
 
 @contextlib.contextmanager
 def _cache() -> Iterator[pathlib.Path]:
-    """The given feature cache, or a generated one for the time of the run."""
+    """Yields the given feature cache, or a generated one for the time of the run."""
     if _FEATURE_CACHE.value:
         if _VIEWS.value != ["0"]:
             raise UserError("--views are of generated features; a --feature_cache has the views that it has.")
@@ -110,7 +110,7 @@ def _cache() -> Iterator[pathlib.Path]:
 
 
 def _measure(variants: list[Variant], cells: dict[str, Cell], cache: pathlib.Path) -> tuple[list[Measured], str]:
-    """All rounds of all forms, and what computes."""
+    """Returns the measurements of all rounds of all forms, and the name of the device."""
     found = [Measured(variant) for variant in variants]
     steps, rounds = (proxy_tables.WHOLE_STEPS, 1) if _WHOLE.value else (_STEPS.value, _ROUNDS.value)
     with contextlib.ExitStack() as stack:
@@ -127,7 +127,7 @@ def _measure(variants: list[Variant], cells: dict[str, Cell], cache: pathlib.Pat
 
 
 def _parts(cell: Cell, cache: pathlib.Path, variants: list[Variant]) -> list[proxy_tables.Parts]:
-    """Of ProxyEvaluator's variants; those of one precision in a process of their own."""
+    """Returns the parts of ProxyEvaluator's variants; those of one precision share a process."""
     found = []
     for precision in _PRECISIONS.value:
         own = [variant for variant in variants if variant.form == PRODUCT and variant.precision == precision]
@@ -166,7 +166,7 @@ def _run() -> None:
 
 
 def main(argv) -> None:
-    """Prints tables."""
+    """Prints the tables."""
     try:
         _run()
     except UserError as error:

@@ -57,7 +57,7 @@ PARTS = (
 
 @dataclasses.dataclass(frozen=True)
 class Count:
-    """Of a part: FLOP and bytes."""
+    """The FLOP and bytes of a part."""
 
     flop: float = 0.0
     bytes: float = 0.0
@@ -66,20 +66,20 @@ class Count:
         return Count(self.flop + other.flop, self.bytes + other.bytes)
 
     def seconds(self, flops: float, bandwidth: float) -> float:
-        """The least time at so many FLOP and bytes a second."""
+        """Returns the least time at that number of FLOP and bytes per second."""
         return max(self.flop / flops, self.bytes / bandwidth)
 
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """What is counted.
+    """The training step that is counted.
 
     Attributes:
-      cell: that is trained.
-      size: of features and labels.
-      batch: images.
-      nodes: of the separated loss per axis and feature-map cell; 0 for the exact loss.
-      activation_bytes: of a value: 4 for float32, 2 for bfloat16.
+      cell: cell that is trained.
+      size: size of features and labels.
+      batch: number of images.
+      nodes: number of nodes of the separated loss per axis and feature-map cell; 0 for the exact loss.
+      activation_bytes: bytes of a value: 4 for float32, 2 for bfloat16.
     """
 
     cell: Cell
@@ -90,23 +90,23 @@ class Step:
 
     @property
     def places(self) -> int:
-        """Feature-map cells of the batch."""
+        """Returns the number of feature-map cells of the batch."""
         return self.batch * self.size.height * self.size.width
 
     @property
     def loss_grid(self) -> tuple[int, int]:
-        """Rows and columns of the points where the loss takes its softmax."""
+        """Returns the rows and columns of the points where the loss computes its softmax."""
         if self.nodes:
             return self.nodes * (self.size.height - 1), self.nodes * (self.size.width - 1)
         return self.size.label_height, self.size.label_width
 
     def channels(self, source: int) -> int:
-        """Of a branch's input."""
+        """Returns the channels of a branch's input."""
         return self.size.channels if source == BACKBONE else FILTERS
 
 
 def count_step(step: Step) -> dict[str, Count]:
-    """What each of PARTS costs."""
+    """Returns the cost of each of PARTS."""
     found = dict.fromkeys(PARTS, Count())
 
     def add(part: str, *counts: Count) -> None:
@@ -142,19 +142,19 @@ def count_step(step: Step) -> dict[str, Count]:
 
 
 def parameters(step: Step) -> int:
-    """Weights that are trained."""
+    """Returns the number of weights that are trained."""
     height, width = step.size.height, step.size.width
     cell = cell_cost(step.cell, height, width, step.size.channels)
     return cell.trainable_parameters + conv_cost(1, FILTERS, step.size.classes, height, width, False).parameters
 
 
 def total(counts: Iterable[Count]) -> Count:
-    """The sum."""
+    """Returns the sum of the counts."""
     return sum(counts, start=Count())
 
 
 def _product(step: Step, places: int, channels: int, filters: int, by_input: bool) -> Count:
-    """A 1x1 convolution at so many places."""
+    """Returns the cost of a 1x1 convolution at that number of places."""
     gradients = 2 if by_input else 1
     cost = conv_cost(1, channels, filters, places, 1)
     arrays = places * (channels + filters) * step.activation_bytes
@@ -174,7 +174,7 @@ def _batch_norm(values: int, active: int) -> Count:
 
 
 def _pooling(step: Step, grid: tuple[int, int], channels: int, by_input: bool) -> list[Count]:
-    """Means, 1x1 convolution and batch norm of the grid, upsampling."""
+    """Returns the costs of means, 1x1 convolution and batch norm of the grid, and upsampling."""
     points, places = step.batch * grid[0] * grid[1], step.places
     ways = 2 if by_input else 1
     means = Count(ways * places * channels, ways * (places + points) * channels * step.activation_bytes)
@@ -188,7 +188,7 @@ def _pooling(step: Step, grid: tuple[int, int], channels: int, by_input: bool) -
 
 
 def _loss(step: Step) -> Count:
-    """Interpolation of the logits, cross entropy or logsumexp, and both gradients, in float32."""
+    """Returns the cost of interpolating the logits, cross entropy or logsumexp, and both gradients, in float32."""
     size, (rows, columns) = step.size, step.loss_grid
     points, logits = step.batch * rows * columns * size.classes, step.places * size.classes
     first_axis = step.batch * rows * size.width * size.classes

@@ -1,8 +1,8 @@
 """Seconds of each part of a step of the proxy task, alone: the project's kernels at the real shapes, both ways.
 
 Each part is compiled as a step is (TensorFlow's graph with the project's clusters of XLA, or JAX' jit) and called again
-and again on arrays that lie on the device. What such a call costs by itself is in it, so that the sum of the parts may
-exceed a step that does them all in one call. The ceilings are measured beside: the dense product of the projection's
+and again on arrays on the device. The time includes the cost of the call itself, so that the sum of the parts may
+exceed a step that does them all in one call. The ceilings are measured too: the dense product of the projection's
 shape, forward or with its gradients, and passes over an array that fits in no cache.
 """
 
@@ -43,11 +43,11 @@ Function = Callable[..., Any]
 
 @dataclasses.dataclass(frozen=True)
 class Ceilings:
-    """What the device reaches.
+    """The measured limits of the device.
 
     Attributes:
-      flops: of a dense product, FLOP a second.
-      bandwidth: of reading and writing an array, bytes a second.
+      flops: FLOP per second of a dense product.
+      bandwidth: bytes per second of reading and writing an array.
     """
 
     flops: float
@@ -59,8 +59,8 @@ class PartTimer:
     """Measures parts of a step.
 
     Attributes:
-      step: whose shapes are taken.
-      rounds: calls of each part, of which the median counts; of a ceiling the fastest does.
+      step: step whose shapes are used.
+      rounds: number of calls of each part, of which the median counts; of a ceiling the fastest counts.
       known: seconds that were measured before, for steps of the same precision and size.
     """
 
@@ -73,7 +73,7 @@ class PartTimer:
         self._rng = np.random.default_rng(0)
 
     def ceilings(self) -> Ceilings:
-        """Of the device, for this precision."""
+        """Returns the ceilings of the device, for this precision."""
         width = len(self.step.cell.branches) * FILTERS
         x, kernel = self._array(self.step.places, width), self._array(width, FILTERS)
         one = 2.0 * self.step.places * width * FILTERS
@@ -92,7 +92,7 @@ class PartTimer:
         return Ceilings(product, bandwidth)
 
     def parts(self) -> dict[str, float]:
-        """Seconds of each part, in the order of proxy_count.PARTS."""
+        """Returns the seconds of each part, in the order of proxy_count.PARTS."""
         found = dict.fromkeys(count.PARTS, 0.0)
         size = self.step.size
         found[count.INPUT] = self._input()
@@ -124,7 +124,7 @@ class PartTimer:
         return ops.convert_to_tensor(self._rng.normal(size=shape).astype("float32"), dtype or self.dtype)
 
     def _map(self, channels: int) -> Any:
-        """Activations [batch, h, w, channels]."""
+        """Returns activations [batch, h, w, channels]."""
         return self._array(self.step.batch, self.step.size.height, self.step.size.width, channels)
 
     def _seconds(self, run: Function, *arguments: Any) -> float:
@@ -142,7 +142,7 @@ class PartTimer:
     def _both_ways(
         self, key: tuple[Any, ...], function: Function, arguments: Sequence[Any], which: Sequence[int]
     ) -> float:
-        """Seconds forward and backward; equal parts are measured once."""
+        """Returns the seconds forward and backward; equal parts are measured once."""
         if key not in self.known:
             upstream = ops.ones_like(function(*arguments))
             self.known[key] = self._seconds(with_gradients(function, which), upstream, *arguments)
@@ -223,7 +223,7 @@ class PartTimer:
 
 
 def compiled(function: Function) -> Function:
-    """As a step is."""
+    """Returns the function, compiled as a step is."""
     return jax.jit(function) if tf is None else tf.function(function, autograph=False)
 
 
@@ -236,7 +236,9 @@ def finished(result: Any) -> None:
 
 
 def with_gradients(function: Function, which: Sequence[int]) -> Function:
-    """(upstream gradient, arguments) -> (result, gradients of the arguments that are named by place), compiled."""
+    """Returns a compiled function: (upstream gradient, arguments) -> (result, gradients of the arguments with these
+    indices).
+    """
 
     def chosen(arguments: Sequence[Any]) -> list[Any]:
         return [arguments[i] for i in which]

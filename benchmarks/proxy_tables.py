@@ -1,4 +1,4 @@
-"""What benchmarks/proxy.py has measured, and its tables."""
+"""The measurements of benchmarks/proxy.py, and its tables."""
 
 import contextlib
 import dataclasses
@@ -24,11 +24,11 @@ class Measured:
     """All timings of a variant.
 
     Attributes:
-      variant: that was measured.
-      timings: of (round, cell) in turn.
-      starts: seconds that making the form took, for each of its processes.
-      firsts: the (round, cell) that were the first of a process.
-      peak: bytes.
+      variant: variant that was measured.
+      timings: timing of each (round, cell), in order.
+      starts: seconds for creating the form, in each of its processes.
+      firsts: pairs (round, cell) that were the first of a process.
+      peak: peak memory in bytes.
     """
 
     variant: Variant
@@ -38,7 +38,7 @@ class Measured:
     peak: int = 0
 
     def start(self, stack: contextlib.ExitStack, cache: pathlib.Path, seed: int) -> None:
-        """A process for the cells that follow; the stack ends it."""
+        """Starts a process for the cells that follow; the stack ends it."""
         self.worker = Worker(dataclasses.replace(self.variant, seed=seed), cache)
         stack.callback(self.worker.close)
         self.starts.append(self.worker.start_seconds)
@@ -56,40 +56,42 @@ class Measured:
         self.peak = max(self.peak, self.worker.peak_memory())
 
     def step_seconds_of(self, name: str) -> float:
-        """A typical step of a cell."""
+        """Returns the seconds of a typical step of a cell."""
         return statistics.median(timing.step_seconds for (_, cell), timing in self.timings.items() if cell == name)
 
     @property
     def step_seconds(self) -> float:
-        """A typical step of each cell, averaged over the cells."""
+        """Returns the seconds of a typical step of each cell, averaged over the cells."""
         return statistics.mean(self.step_seconds_of(name) for name in {cell: None for _, cell in self.timings})
 
     @property
     def first_overhead(self) -> float:
-        """Seconds beside the steps of the first cell of a process, with the start of the form."""
+        """Returns the seconds in addition to the steps of the first cell of a process, with the creation of the
+        form.
+        """
         beside = [self.timings[place].overhead for place in self.firsts]
         return statistics.median(start + own for start, own in zip(self.starts, beside, strict=True))
 
     @property
     def later_overhead(self) -> float:
-        """Seconds beside the steps of a later cell, on average; not a number where there are no others."""
+        """Returns the mean seconds in addition to the steps of a later cell; NaN if there are no others."""
         later = [timing.overhead for place, timing in self.timings.items() if place not in self.firsts]
         return statistics.mean(later) if later else math.nan
 
     @property
     def whole_seconds(self) -> float:
-        """20 cells of 100 steps each with all that is beside, computed."""
+        """Returns the computed seconds of 20 cells with 100 steps each, including all overhead."""
         overheads = self.first_overhead + (WHOLE_CELLS - 1) * self.later_overhead
         return overheads + WHOLE_CELLS * WHOLE_STEPS * self.step_seconds
 
     @property
     def measured_seconds(self) -> float:
-        """What all cells took, with the start of the form."""
+        """Returns the seconds of all cells, with the creation of the form."""
         return sum(self.starts) + sum(timing.seconds for timing in self.timings.values())
 
     @property
     def mious(self) -> list[float]:
-        """The mean over the cells of each round, in percent."""
+        """Returns the mean over the cells of each round, in percent."""
         rounds = sorted({number for number, _ in self.timings})
         return [
             100.0 * statistics.mean(timing.miou for (own, _), timing in self.timings.items() if own == number)
@@ -112,10 +114,10 @@ class Parts:
     """The parts of a step, measured and counted.
 
     Attributes:
-      variant: whose step it is.
-      step: what is counted.
-      ceilings: of the device.
-      seconds: of each part.
+      variant: variant of the step.
+      step: step that is counted.
+      ceilings: ceilings of the device.
+      seconds: seconds of each part.
     """
 
     variant: Variant
@@ -130,18 +132,18 @@ class Parts:
 
 
 def _baseline(measured: Sequence[Measured]) -> Measured:
-    """The faster of the plain forms; the first form where there is none."""
+    """Returns the faster of the plain forms; the first form if there is none."""
     plain = [one for one in measured if one.variant.form in (PLAIN, PLAIN_XLA)]
     return min(plain, key=lambda one: one.step_seconds) if plain else measured[0]
 
 
 def _figure(value: float, form: str, unit: str = "") -> str:
-    """A dash for what was not measured."""
+    """Returns a number as text, or a dash if it was not measured."""
     return "-" if math.isnan(value) else f"{value:{form}}{unit}"
 
 
 def print_forms(title: str, measured: Sequence[Measured], is_whole: bool, has_real_labels: bool) -> None:
-    """A row a form: steps, what is beside them, 20 cells of 100 steps, memory."""
+    """Prints one row per form: steps, overhead, 20 cells of 100 steps, memory."""
     base = _baseline(measured)
 
     def whole(one: Measured) -> float:
@@ -170,7 +172,7 @@ def print_forms(title: str, measured: Sequence[Measured], is_whole: bool, has_re
 
 
 def print_projection(measured: Sequence[Measured]) -> None:
-    """Hours of the device for the paper's search, full and with successive halving."""
+    """Prints the device hours of the paper's search, full and with successive halving."""
     plans = {"all steps": paper_plan(), f"{HALVING_RUNGS} rungs, eta 4": paper_plan(HALVING_RUNGS)}
     rows = []
     for one in measured:
@@ -183,7 +185,7 @@ def print_projection(measured: Sequence[Measured]) -> None:
 
 
 def print_parts(parts: Parts, measured: Sequence[Measured], cell: str) -> None:
-    """A row a part, then what the whole step takes beyond them."""
+    """Prints one row per part, then the time of the whole step beyond the parts."""
     ceilings, counts = parts.ceilings, count_step(parts.step)
     whole = next(one for one in measured if one.variant == parts.variant).step_seconds_of(cell)
 

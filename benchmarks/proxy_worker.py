@@ -1,7 +1,7 @@
-"""A process that holds one form of the proxy's evaluator, and scores the cells that it is sent.
+"""A process that holds one form of the proxy's evaluator, and scores the cells that it receives.
 
-Each form has a process of its own, so that its peak of memory is known and no form finds what another has compiled. The
-process that asks imports neither Keras nor a backend.
+Each form has a process of its own, so that its peak memory is known and no form uses what another has compiled. The
+parent process imports neither Keras nor a backend.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ PLAIN, PLAIN_XLA, PROJECT, PRODUCT = "plain", "plain_xla", "project", "product"
 FORMS = {
     PLAIN: "plain Keras",
     PLAIN_XLA: "plain Keras with XLA",
-    PROJECT: "a network a cell",
+    PROJECT: "one network per cell",
     PRODUCT: "ProxyEvaluator",
 }
 # Several forms live at a time, so none may take a GPU's memory for itself.
@@ -28,14 +28,14 @@ SHARED_MEMORY = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLO
 
 @dataclasses.dataclass(frozen=True)
 class Timing:
-    """What scoring one cell took.
+    """The timing of scoring one cell.
 
     Attributes:
-      steps: that were trained.
-      seconds: of all: building, compiling, training and scoring.
-      step_seconds: of a typical step.
-      miou: on the scoring split, in [0, 1].
-      loss: mean of the last tenth of the steps.
+      steps: number of steps that were trained.
+      seconds: seconds of everything: building, compiling, training and scoring.
+      step_seconds: seconds of a typical step.
+      miou: mIOU on the scoring split, in [0, 1].
+      loss: mean loss of the last tenth of the steps.
     """
 
     steps: int
@@ -46,7 +46,7 @@ class Timing:
 
     @property
     def overhead(self) -> float:
-        """Seconds beside the steps: building, tracing, compiling, scoring."""
+        """Returns the seconds in addition to the steps: building, tracing, compiling, scoring."""
         return max(self.seconds - self.steps * self.step_seconds, 0.0)
 
 
@@ -55,14 +55,14 @@ class Variant:
     """A form with its options.
 
     Attributes:
-      form: of FORMS.
+      form: name of the form, in FORMS.
       precision: float32 or bfloat16.
-      nodes: of the separated loss; 0 for the exact loss.
-      batch_size: images a step.
-      learning_rate: at the start.
-      seed: of weights, order and dropout.
-      most_seconds: after which the training of a cell on Keras' step is broken off.
-      views: of each training image in the cache, of which a step takes one; 0 for each image once.
+      nodes: number of nodes of the separated loss; 0 for the exact loss.
+      batch_size: images per step.
+      learning_rate: initial learning rate.
+      seed: seed of weights, order and dropout.
+      most_seconds: seconds after which the training of a cell with Keras' step is stopped.
+      views: number of views of each training image in the cache, of which a step takes one; 0 for each image once.
     """
 
     form: str
@@ -79,12 +79,12 @@ class Variant:
         return f"{FORMS[self.form]}, {self.precision}, {loss}" + (f", {self.views} views" if self.views else "")
 
     def cache(self, path: pathlib.Path) -> pathlib.Path:
-        """Returns the directory of the feature cache, where that without views is `path`."""
+        """Returns the directory of the feature cache, given the `path` of the one without views."""
         return path.with_name(f"{path.name}_views_{self.views}") if self.views else path
 
 
 class Form(Protocol):
-    """Scores cells."""
+    """A form of the evaluator, which scores cells."""
 
     def score(self, cell: Cell, steps: int) -> Timing:
         """Trains the cell from scratch and scores it."""
@@ -95,8 +95,8 @@ class Product:
     """The project's evaluator through its interface.
 
     Args:
-      cache: the feature cache.
-      variant: its options.
+      cache: feature cache.
+      variant: options of the form.
     """
 
     def __init__(self, cache: Any, variant: Variant):
@@ -113,7 +113,7 @@ class Product:
         self._evaluator = ProxyEvaluator(cache, config, "train")
 
     def score(self, cell: Cell, steps: int) -> Timing:
-        """As Form."""
+        """Scores a cell, see Form."""
         from deeplab_dpc.search.proxy.evaluator import Candidate
 
         start = time.perf_counter()
@@ -124,7 +124,7 @@ class Product:
 
 
 def make_form(variant: Variant, cache: Any) -> Form:
-    """The form of a variant; one with several candidates at a time would be one more of them."""
+    """Returns the form of a variant; a form with several candidates at a time would be added here."""
     if variant.form == PRODUCT:
         return Product(cache, variant)
     from plain_proxy import PlainForm, ProjectForm
@@ -138,14 +138,14 @@ def make_form(variant: Variant, cache: Any) -> Form:
 
 
 class Worker:
-    """The process of a variant, as the asking side sees it.
+    """The process of a variant, seen from its parent.
 
     Args:
-      variant: what it is to measure with.
+      variant: variant to measure.
       cache: directory of the feature cache without views.
 
     Attributes:
-      start_seconds: that making the form took.
+      start_seconds: seconds for creating the form.
     """
 
     def __init__(self, variant: Variant, cache: pathlib.Path):
@@ -159,19 +159,21 @@ class Worker:
         self.start_seconds: float = self._answer()
 
     def score(self, cell: Cell, steps: int) -> Timing:
-        """What scoring the cell took."""
+        """Returns the timing of scoring the cell."""
         return self._ask("score", cell, steps)
 
     def peak_memory(self) -> int:
-        """The most bytes that were in use, on the accelerator if there is one."""
+        """Returns the peak memory in bytes, of the accelerator if there is one."""
         return self._ask("peak_memory")
 
     def device(self) -> str:
-        """What computes."""
+        """Returns the name of the device."""
         return self._ask("device")
 
     def measure_parts(self, steps: Sequence[Any], rounds: int) -> tuple[Any, list[dict[str, float]]]:
-        """Ceilings, and the seconds of each part of each proxy_count.Step; the steps differ in the loss alone."""
+        """Returns the ceilings, and the seconds of each part of each proxy_count.Step; the steps differ only in the
+        loss.
+        """
         return self._ask("measure_parts", steps, rounds)
 
     def close(self) -> None:
@@ -214,7 +216,7 @@ def measure_parts(steps: Sequence[Any], rounds: int) -> tuple[Any, list[dict[str
 
 
 def peak_memory() -> int:
-    """Of this process, or of the accelerator that it uses."""
+    """Returns the peak memory of this process, or of the accelerator that it uses."""
     import keras
 
     if keras.backend.backend() == "jax":
@@ -234,7 +236,7 @@ def peak_memory() -> int:
 
 
 def device() -> str:
-    """Backend, its version and what it computes on."""
+    """Returns the backend, its version and its device."""
     import keras
 
     if keras.backend.backend() == "jax":

@@ -16,7 +16,9 @@ def augment(
     window_seed: tf.Tensor,
     finish_seed: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """uint8 [height, width, 3] and [height, width] -> float32 [*crop_size, 3] and int32 [*crop_size]."""
+    """Augments an example: uint8 [height, width, 3] and [height, width] -> float32 [*crop_size, 3] and int32
+    [*crop_size].
+    """
     image, label = tf.cast(image, tf.float32), tf.cast(label, tf.int32)[..., tf.newaxis]
     scale_seed, top_seed, left_seed = tf.unstack(tf.random.split(window_seed, 3))
     factor = random_scale_factor(augmentation, scale_seed)

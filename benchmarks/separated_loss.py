@@ -54,7 +54,7 @@ CASES = {
 
 
 def _compiled(loss: Loss) -> Callable[[Any], tuple[Any, Any]]:
-    """Value and gradient."""
+    """Returns the compiled function for value and gradient."""
     if keras.backend.backend() == "jax":
         import jax
 
@@ -73,7 +73,7 @@ def _compiled(loss: Loss) -> Callable[[Any], tuple[Any, Any]]:
 
 
 def _trained_logits(run_dir: str, data_dir: str) -> tuple[np.ndarray, np.ndarray]:
-    """Logits [images, h, w, classes] of a run, and labels [images, height, width] that they align with."""
+    """Returns logits [images, h, w, classes] of a run, and labels [images, height, width] that align with them."""
     from deeplab_dpc.checkpoint.run import load_weights
     from deeplab_dpc.checkpoint.run_directory import latest_checkpoint
     from deeplab_dpc.config import ModelConfig
@@ -99,7 +99,7 @@ def _trained_logits(run_dir: str, data_dir: str) -> tuple[np.ndarray, np.ndarray
 
 
 def _random_case(shape: tuple[int, ...], label_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Smooth logits, and labels in patches of which some are ignored."""
+    """Returns smooth logits, and labels in patches of which some are ignored."""
     rng = np.random.default_rng(0)
     batch, h, w, classes = shape
     walk = rng.normal(size=(batch, h, w, classes)).cumsum(axis=1).cumsum(axis=2)
@@ -110,7 +110,7 @@ def _random_case(shape: tuple[int, ...], label_size: tuple[int, int]) -> tuple[n
 
 
 def _known_targets(nodes: int, labels: np.ndarray, shape: tuple[int, ...]) -> Loss:
-    """The loss with targets that are computed beforehand, as the proxy has them."""
+    """Returns the loss with targets that are computed beforehand, as in the proxy."""
     _, h, w, classes = shape
     loss = SeparatedLoss((h, w), labels.shape[1:], classes, IGNORE_LABEL, nodes)
     rows = {name: ops.convert_to_tensor(x) for name, x in loss.targets(labels).rows(np.arange(len(labels))).items()}
@@ -118,7 +118,7 @@ def _known_targets(nodes: int, labels: np.ndarray, shape: tuple[int, ...]) -> Lo
 
 
 def _of_labels(nodes: int, labels: np.ndarray) -> Loss:
-    """The loss that computes all from the labels, as training has it; 0 nodes for the exact one."""
+    """Returns the loss that computes everything from the labels, as in training; 0 nodes for the exact loss."""
     return functools.partial(
         SegmentationLoss(IGNORE_LABEL, quadrature_nodes=nodes), ops.convert_to_tensor(labels.astype("int32"))
     )
@@ -153,7 +153,7 @@ def _print_errors(logits: np.ndarray, labels: np.ndarray, source: str) -> None:
 
 
 def _ways(case: str) -> tuple[np.ndarray, dict[str, Loss]]:
-    """The logits of a case and the losses that are compared, exact first."""
+    """Returns the logits of a case and the losses that are compared, the exact one first."""
     shape, label_size, choices, is_known = CASES[case]
     logits, labels = _random_case(shape, label_size)
     ways = {"exact": _of_labels(0, labels)}
@@ -176,7 +176,7 @@ def _seconds(case: str) -> dict[str, float]:
 
 
 def _grown(case: str, way: str) -> int:
-    """Bytes that a process grows by when it computes one loss with its gradient twice."""
+    """Returns the bytes by which a process grows when it computes one loss with its gradient twice."""
     from deeplab_dpc.training.memory import peak_memory
 
     logits, ways = _ways(case)

@@ -1,11 +1,11 @@
-"""Seconds a candidate-step when several candidates are trained at a time, in one run; on JAX alone.
+"""Seconds per candidate-step when several candidates are trained at a time, in one run; on JAX only.
 
     KERAS_BACKEND=jax python benchmarks/several_candidates.py
     KERAS_BACKEND=jax python benchmarks/several_candidates.py --size=paper --precisions=bfloat16 --loss_nodes=0,4
 
 Weights, statistics and wiring of K candidates are stacked, and the step of ProxyEvaluator is mapped over them. A switch
-that is mapped computes all its cases, so beside `any cell` there is `fixed kinds`: what each branch does is fixed when
-the program is traced and the same in all candidates, and rates and inputs are data.
+that is mapped computes all its cases, so in addition to `any cell` there is `fixed kinds`: the operation of each branch
+is fixed when the program is traced and the same in all candidates, and rates and inputs are data.
 """
 
 import functools
@@ -51,7 +51,7 @@ DECAY = 0.99
 
 
 class FixedKinds(CellNetwork):
-    """Every branch is an atrous convolution; what it reads and at which rate is data."""
+    """A cell in which every branch is an atrous convolution; its inputs and rates are data."""
 
     def _chosen(
         self, i: int, operations: Sequence[Any], wiring: dict[str, Any], features: Any, outputs: Sequence[Any]
@@ -66,7 +66,7 @@ class FixedKinds(CellNetwork):
 
 
 def _cells(count: int) -> list[Cell]:
-    """Draws whose operations are made atrous convolutions: most of the space's operations are."""
+    """Draws cells whose operations are made atrous convolutions, as most of the space's operations are."""
     rng, space = random.Random(0), SearchSpace()
     cells = []
     for _ in range(count):
@@ -79,7 +79,7 @@ def _cells(count: int) -> list[Cell]:
 
 
 def _runner(network: CellNetwork, loss: Any, cells: list[Cell], size: Size, arrays: dict[str, Any]) -> Any:
-    """A function that takes _STEPS steps of all cells and waits for them."""
+    """Returns a function that takes _STEPS steps of all cells and waits for them."""
     step, initial = TrainingStep(network, loss), InitialWeights(network, 0)
     states = [initial_state(initial.of(cell), initial_statistics(network)) for cell in cells]
     wirings = [wire(cell, network.capacity, (size.height, size.width), 16) for cell in cells]
@@ -137,7 +137,7 @@ def _cases(size: Size) -> dict[tuple[str, ...], Any]:
 
 
 def main(argv) -> None:
-    """Prints a table."""
+    """Prints the table."""
     if keras.backend.backend() != "jax":
         raise SystemExit("Set KERAS_BACKEND=jax: candidates are mapped over by jax.vmap.")
     size = parse_size(_SIZE.value)

@@ -1,4 +1,4 @@
-"""Keras' own batch norm in the place of ours, to compare with."""
+"""Keras' own batch norm in place of this project's, for comparison."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from deeplab_dpc.layers import conv
 
 
 class _StockBatchNorm(keras.layers.BatchNormalization):
-    """Keras' own layer under the arguments of ours."""
+    """Keras' own layer with the arguments of this project's."""
 
     def __init__(self, decay, epsilon, **kwargs):
         super().__init__(momentum=decay, epsilon=epsilon, **kwargs)
@@ -17,7 +17,7 @@ class _StockBatchNorm(keras.layers.BatchNormalization):
 
 @contextlib.contextmanager
 def stock_batch_norm() -> Iterator[None]:
-    """Networks that are built inside have Keras' own batch norm."""
+    """Makes networks that are built inside use Keras' own batch norm."""
     ours = conv.BatchNorm
     conv.BatchNorm = _StockBatchNorm  # type: ignore[assignment, misc]
     try:

@@ -1,12 +1,12 @@
-"""What a search costs beside its trainings: asking for a cell and telling its score, with many trials finished.
+"""The cost of a search beside its trainings: asking for a cell and telling its score, with many finished trials.
 
     python benchmarks/study.py
     python benchmarks/study.py --trials=2000 --storages=sqlite,proxy,postgresql://search@localhost/search
 
-Asking is a look at the storage, a draw and a claim; telling keeps the score. Joining is what a new worker does until it
-could claim its first cell: it reads the study and tells its sampler all scores. The finished trials are uniform draws
-with scores by a hash. The samplers are compared on a journal, the storages with the default sampler. The PostgreSQL or
-MySQL database of a URL gets two studies, which stay.
+Asking is a read of the storage, a draw and a claim; telling stores the score. Joining is the work of a new worker until
+it can claim its first cell: it reads the study and passes all scores to its sampler. The finished trials are uniform
+draws with scores by a hash. The samplers are compared on a journal, the storages with the default sampler. The
+PostgreSQL or MySQL database of a URL gets two studies, which stay.
 """
 
 import contextlib
@@ -66,7 +66,7 @@ def _open(storage: BaseStorage, name: str, sampler: str) -> SearchStudy:
 
 
 def _fill(storage: BaseStorage, name: str, sampler: str) -> None:
-    """Finished trials, each written at once."""
+    """Writes finished trials, each at once."""
     study, config, space, rng = _open(storage, name, sampler), _config(sampler), SearchSpace(), random.Random(0)
     worker, bounds, cells = study.ledger.worker.to_json(), distributions(space), dict[str, Cell]()
     while len(cells) < _TRIALS.value:
@@ -97,7 +97,7 @@ def _fill(storage: BaseStorage, name: str, sampler: str) -> None:
 
 @dataclasses.dataclass
 class Times:
-    """Milliseconds."""
+    """Times in milliseconds."""
 
     join: float
     ask: float
@@ -131,7 +131,7 @@ def _measure(location: str, folder: pathlib.Path, name: str, sampler: str) -> Ti
 
 @contextlib.contextmanager
 def _location(storage: str, folder: pathlib.Path) -> Iterator[str]:
-    """--storage of a kind of storage, or of a URL."""
+    """Yields the --storage of a kind of storage, or of a URL."""
     if storage != "proxy":
         yield {"journal": f"journal:{folder}/study.journal", "sqlite": f"sqlite:///{folder}/study.db"}.get(
             storage, storage
@@ -152,7 +152,7 @@ def _location(storage: str, folder: pathlib.Path) -> Iterator[str]:
 
 
 def main(argv) -> None:
-    """Prints a table."""
+    """Prints the table."""
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = pathlib.Path(scratch)

@@ -1,4 +1,4 @@
-"""Seconds and memory of the steps of a search by gradient, beside each operator of each edge on its own, in one run.
+"""Seconds and memory of the steps of a search by gradient, compared with a plain form operator by operator, in one run.
 
     python benchmarks/supernet.py
     python benchmarks/supernet.py --forms=project,rematerialized --num_layers=12 --num_blocks=5 --filter_multiplier=8 \\
@@ -6,9 +6,9 @@
     KERAS_BACKEND=jax python benchmarks/supernet.py --forms=project,rematerialized
 
 The forms alternate, each in a process of its own, with the same weights and batches of noise; the plain form
-(plain_supernet.py, TensorFlow and float32 alone) is what the paper's equations say, traced as one graph. The first step
-of each kind, which traces and optimises or compiles, is a figure of its own. The losses of the first and last steps of
-the weights tell whether the forms compute the same.
+(plain_supernet.py, only TensorFlow and float32) computes the paper's equations, traced as one graph. The first step
+of each kind, which traces and optimises or compiles, is reported separately. The losses of the first and last steps of
+the weights show whether the forms compute the same.
 """
 
 import contextlib
@@ -109,7 +109,7 @@ def _run() -> None:
 
 
 def main(argv) -> None:
-    """Prints a table."""
+    """Prints the table."""
     try:
         _run()
     except UserError as error:

@@ -1,4 +1,4 @@
-"""A process that holds one form of the supernet and takes the steps that it is told to, for supernet.py."""
+"""A process that holds one form of the supernet and takes the requested steps, for supernet.py."""
 
 import dataclasses
 import multiprocessing
@@ -27,9 +27,9 @@ class Variant:
     """A form with its options.
 
     Attributes:
-      form: of FORMS.
-      config: of the search.
-      num_classes: of the labels.
+      form: name of the form, in FORMS.
+      config: configuration of the search.
+      num_classes: number of classes of the labels.
       crop: height and width in pixels, 32k + 1.
     """
 
@@ -39,7 +39,7 @@ class Variant:
     crop: int
 
     def batch(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Images and labels of noise."""
+        """Returns images and labels of noise."""
         rng = np.random.default_rng(seed)
         size = (self.config.search_batch_size, self.crop, self.crop)
         images = rng.uniform(0, 255, (*size, 3)).astype("float32")
@@ -47,7 +47,7 @@ class Variant:
 
 
 class Form(Protocol):
-    """Takes steps, each by a batch of its own kind, and returns the loss."""
+    """Takes steps, each with a batch of its own kind, and returns the loss."""
 
     def weights(self) -> float: ...
 
@@ -55,7 +55,7 @@ class Form(Protocol):
 
 
 class Project:
-    """The project's program; see Form."""
+    """The form with the project's program; see Form."""
 
     def __init__(self, variant: Variant):
         from deeplab_dpc.search.auto_deeplab.program import SearchProgram
@@ -78,7 +78,7 @@ class Project:
 
 
 def make_form(variant: Variant) -> Form:
-    """The form of a variant."""
+    """Returns the form of a variant."""
     if variant.form != PLAIN:
         return Project(variant)
     from plain_supernet_steps import PlainSteps
@@ -87,7 +87,7 @@ def make_form(variant: Variant) -> Form:
 
 
 class Worker:
-    """The process of a variant, as the asking side sees it."""
+    """The process of a variant, seen from its parent."""
 
     def __init__(self, variant: Variant):
         os.environ.update(SHARED_MEMORY)
@@ -99,15 +99,15 @@ class Worker:
         other.close()
 
     def steps(self, kind: str, count: int) -> tuple[list[float], float]:
-        """Seconds of each of some steps of WEIGHTS or ARCHITECTURE, and the loss of the last."""
+        """Returns the seconds of each of some steps of WEIGHTS or ARCHITECTURE, and the loss of the last one."""
         return self._ask(kind, count)
 
     def peak_memory(self) -> int:
-        """The most bytes that were in use, on the accelerator if there is one."""
+        """Returns the peak memory in bytes, of the accelerator if there is one."""
         return self._ask("peak_memory")
 
     def device(self) -> str:
-        """What computes."""
+        """Returns the name of the device."""
         return self._ask("device")
 
     def close(self) -> None:

@@ -1,15 +1,16 @@
-"""Parameters and multiply-adds beside the published figures: Table 1 of arXiv:1809.04184, and two whole networks.
+"""Parameters and multiply-adds compared with the published ones: Table 1 of arXiv:1809.04184, and two whole networks.
 
     python benchmarks/table1.py
 
 Inputs of 1025 x 2049 pixels, output stride 16: features of 65 x 129. The projection after the branches is not counted
-in Table 1, in either module. What the figures tell of how the paper counted:
+in Table 1, in either module. The comparison shows how the paper counted:
 
-* Parameters are weights of convolutions. The printed ones of ASPP come out only if its three atrous branches, which
-  have the same shape, are counted once ("atrous once"); built, it has all three. The multiply-adds count all three.
-* Multiply-adds of the cell come out with one more for each element of each branch's output (its batch norm); those of
-  ASPP on MobileNetV2 come out without. ASPP on Xception is printed 0.4 % above its convolutions.
-* The whole networks come out from the convolutions alone, within 0.1 %.
+* Parameters are weights of convolutions. The printed ones of ASPP are reproduced only if its three atrous branches,
+  which have the same shape, are counted once ("atrous once"); built, it has all three. The multiply-adds count all
+  three.
+* Multiply-adds of the cell are reproduced with one more for each element of each branch's output (its batch norm);
+  those of ASPP on MobileNetV2 without. ASPP on Xception is printed 0.4 % above its convolutions.
+* Those of whole networks are reproduced from the convolutions alone, within 0.1 %.
 """
 
 from absl import app

@@ -45,14 +45,14 @@ Batch = tuple[np.ndarray, np.ndarray]
 
 
 class _NoUpdate(keras.optimizers.Optimizer):
-    """Takes gradients and leaves the variables."""
+    """An optimizer that takes gradients and does not change the variables."""
 
     def update_step(self, gradient, variable, learning_rate):
         pass
 
 
 class _Forward(keras.Model):
-    """The forward pass of a training step."""
+    """The forward pass of a training step, without gradients."""
 
     def __init__(self, network):
         super().__init__(name="forward")
@@ -88,7 +88,7 @@ def _random_batch() -> Batch:
 
 
 def _records() -> Iterator[Batch]:
-    """Batches as training reads them."""
+    """Yields batches as training reads them."""
     from deeplab_dpc.data.pipeline import training_dataset
     from deeplab_dpc.data.preprocess import Augmentation
 
@@ -142,7 +142,7 @@ def _breakdown(model: TrainingModel, batch: Batch) -> list[tuple[str, float]]:
 
 
 def _input_wait(model: TrainingModel) -> tuple[float, float]:
-    """(median wait for a batch, median step) of a training that reads records."""
+    """Returns (median wait for a batch, median step) of a training that reads records."""
     waits, steps = [], []
     batches = _records()
     for batch in itertools.islice(batches, 3):
@@ -156,7 +156,7 @@ def _input_wait(model: TrainingModel) -> tuple[float, float]:
 
 
 def main(argv) -> None:
-    """Prints tables."""
+    """Prints the tables."""
     ways = [way for way in _WAYS.value if way != STOCK or keras.backend.backend() == "tensorflow"]
     batch = _random_batch()
     models = {way: _training_model(way) for way in ways}

@@ -2,8 +2,8 @@
 
     python benchmarks/upsampling.py --checkpoint_path=MODEL.ckpt --num_classes=21 --image=PHOTOGRAPH
 
-The logits are those of a real network (--workdir or --checkpoint_path) on a photograph, since how much is interpolated
-follows from how many class borders there are. On TensorFlow alone, where the ways differ.
+The logits are those of a real network (--workdir or --checkpoint_path) on a photograph, since the number of
+interpolated pixels depends on the number of class borders. It runs on TensorFlow only, where the ways differ.
 """
 
 import statistics
@@ -28,7 +28,7 @@ _ROUNDS = flags.DEFINE_integer("rounds", 30, "Alternations, of which the median 
 
 
 def main(argv) -> None:
-    """Prints a table."""
+    """Prints the table."""
     network = load_model(flags.FLAGS).segmenter
     height, width = flag_groups.size(flags.FLAGS, "image_size") or (513, 513)
     with Image.open(_IMAGE.value) as image:

@@ -1,6 +1,6 @@
-"""Search, train, judge and ship semantic segmentation networks in the DeepLab style (arXiv:1809.04184).
+"""Search, train, evaluate and ship semantic segmentation networks in the DeepLab style (arXiv:1809.04184).
 
-The names are found when they are first used: importing the package loads neither TensorFlow nor Keras. docs/python.md
+Names are loaded when they are first used: importing the package loads neither TensorFlow nor Keras. docs/python.md
 shows each of them with an example.
 """
 

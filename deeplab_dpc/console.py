@@ -1,4 +1,6 @@
-"""What the commands show: one console, progress bars for long parts, tables. Nothing moves where no terminal is."""
+"""The output of the commands: one console, progress bars for long work, tables. Nothing is animated outside a
+terminal.
+"""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -20,7 +22,7 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
-    """Returns the text in one line of Unicode: control characters, and bytes of file names that are no text, as
+    """Returns the text in one line of Unicode, with control characters, and undecodable bytes of file names, as
     escapes.
     """
     return _UNPRINTABLE.sub(lambda found: _escaped(found[0]), text)
@@ -59,7 +61,7 @@ def track(items: Iterable[Item], description: str, total: int, completed: int = 
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Prints a table; columns of figures, which is all but the first and those of WRAPPED, are right-aligned."""
+    """Prints a table; columns of numbers, which are all but the first and those of WRAPPED, are right-aligned."""
     table = Table(title=title, box=rich.box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     for i, column in enumerate(columns):
         is_text = i == 0 or column in WRAPPED

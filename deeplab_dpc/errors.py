@@ -1,4 +1,4 @@
-"""What ends a command early: a user's mistake, printed as one sentence with exit status 2, or a signal."""
+"""The errors that end a command early: a user's mistake, printed as one sentence with exit status 2, or a signal."""
 
 import re
 import signal
@@ -9,10 +9,10 @@ _SHOWN = 100  # characters
 
 
 class UserError(ValueError):
-    """Something the user gave is wrong.
+    """The error of a user's mistake.
 
-    The message is one sentence: what was wrong, where (file, record or flag), and what to do about it.
-    Line ends and other control characters, which names of files and classes may hold, are written as escapes.
+    The message is one sentence: what is wrong, where (file, record or flag), and what to do about it. Line ends and
+    other control characters, which names of files and classes may contain, are written as escapes.
     """
 
     def __init__(self, message: str):
@@ -20,16 +20,16 @@ class UserError(ValueError):
 
 
 def shown(value: Any) -> str:
-    """Returns a value as an error shows it: its beginning, where it is long."""
+    """Returns a value in the form for an error: shortened to its beginning if it is long."""
     text = repr(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 class Stopped(Exception):  # noqa: N818 (no error)
-    """A signal asked to stop, and everything is saved.
+    """The exception of a signal to stop, raised after everything is saved.
 
     Attributes:
-      signal: the signal.
+      signal: signal that was received.
     """
 
     def __init__(self, received: signal.Signals, what: str):

@@ -1,4 +1,4 @@
-"""Writing so that a file or directory is whole or absent and has one writer, and reading JSON with one clear error."""
+"""Atomic writing of files and directories with one writer, and reading of JSON with one-sentence errors."""
 
 import collections
 import contextlib
@@ -59,7 +59,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
 
 
 def _put(partial: pathlib.Path, target: pathlib.Path, scratch: pathlib.Path) -> None:
-    """Moves `partial` to `target`; of processes that do so with directories at the same moment the last one wins."""
+    """Moves `partial` to `target`; if several processes do so with directories at the same moment, the last one
+    wins.
+    """
     for attempt in itertools.count():
         if target.is_dir():
             with contextlib.suppress(FileNotFoundError):  # another has moved it
@@ -82,10 +84,10 @@ def _sync(path: pathlib.Path) -> None:
 
 @contextlib.contextmanager
 def literal_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
-    """Yields a name for `path` that TensorFlow takes literally, a file, a directory or the prefix of some.
+    """Yields a name for `path` that TensorFlow takes literally: of a file, a directory or the prefix of files.
 
-    TensorFlow takes paths for patterns, also those that exist, and knows no bytes that are not UTF-8. Such paths get
-    links in a temporary directory, which lead to everything that begins with `path`.
+    TensorFlow interprets paths as patterns, even existing ones, and does not accept bytes that are not UTF-8. Such
+    paths get links in a temporary directory, which lead to everything that begins with `path`.
     """
     target = pathlib.Path(path).absolute()
     if not re.search(r"[*?\[\\\udc80-\udcff]", str(target)):
@@ -115,11 +117,12 @@ def require_space(directory: pathlib.Path, needed: int) -> None:
 
 @contextlib.contextmanager
 def only_writer(path: str | os.PathLike[str], what: str) -> Iterator[None]:
-    """Waits until no other process writes `path`; the system lets go for a process that ends, however it ends.
+    """Waits until no other process writes `path`; the system releases the lock of a process that ends for whatever
+    reason.
 
     Args:
-      path: a file or directory; the lock is a file beside it.
-      what: it is, for the line that says that this process waits (for example 'feature cache').
+      path: file or directory; the lock is a file beside it.
+      what: kind of the file, for the message that this process waits (for example 'feature cache').
     """
     target = pathlib.Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -134,7 +137,7 @@ def only_writer(path: str | os.PathLike[str], what: str) -> Iterator[None]:
 
 
 def require_folder(path: str | os.PathLike[str], flag: str) -> None:
-    """Raises a UserError if what a flag gives for a folder, or one that it is to lie in, is a file."""
+    """Raises a UserError if a file is in the place of a flag's folder, or of one of its parents."""
     for place in (pathlib.Path(path), *pathlib.Path(path).parents):
         if place.exists():
             if not place.is_dir():
@@ -144,15 +147,15 @@ def require_folder(path: str | os.PathLike[str], flag: str) -> None:
 
 @contextlib.contextmanager
 def only_process(path: str | os.PathLike[str], flag: str, *, inside: bool = True) -> Iterator[None]:
-    """Keeps `path` for this process, and refuses it where another process has it; what a killed one leaves is no lock.
+    """Locks `path` for this process, and refuses it if another process has locked it; a killed process leaves no lock.
 
     Args:
-      path: a directory that is written, made if it is absent; or what is yet to appear.
-      flag: that gave it, for the message.
-      inside: whether the lock file lies in the directory `path`; else it lies beside.
+      path: directory that is written, created if it is absent; or path that does not exist yet.
+      flag: flag of the path, for the message.
+      inside: bool, whether the lock file is in the directory `path`; otherwise it is beside it.
 
     Raises:
-      UserError: if another process has it.
+      UserError: if another process has locked it.
     """
     target = pathlib.Path(path)
     lock = target / LOCK if inside else target.with_name(f".{target.name}{LOCK}")
@@ -173,8 +176,7 @@ def only_process(path: str | os.PathLike[str], flag: str, *, inside: bool = True
 
 
 def _locked(lock: pathlib.Path, target: pathlib.Path, flag: str) -> TextIO | None:
-    """Returns the lock file, locked and with the name of this process in it; None where the file system has no
-    locks."""
+    """Returns the lock file, locked and with the name of this process in it; None if the file system has no locks."""
     while True:
         stream = open(lock, "a+", encoding="utf-8")  # noqa: SIM115
         try:
@@ -202,14 +204,16 @@ def _locked(lock: pathlib.Path, target: pathlib.Path, flag: str) -> TextIO | Non
 
 
 def remove_partial(directory: str | os.PathLike[str], name: str | None = None) -> None:
-    """Removes what a killed process left of atomic_path in `directory`, of any file there or of that name alone."""
+    """Removes incomplete files of a killed process that used atomic_path in `directory`, of any file there or of that
+    name only.
+    """
     pattern = ".*.tmp" if name is None else f".{glob.escape(name)}.*.tmp"
     for scratch in pathlib.Path(directory).glob(pattern):
         shutil.rmtree(scratch, ignore_errors=True)
 
 
 def require_unicode(path: str | os.PathLike[str], flag: str) -> None:
-    """Raises a UserError for a path with bytes that are no UTF-8, which TensorFlow neither reads nor writes."""
+    """Raises a UserError for a path with bytes that are not UTF-8, which TensorFlow neither reads nor writes."""
     try:
         os.fsencode(path).decode()
     except UnicodeDecodeError as error:
@@ -223,12 +227,12 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
 
 def with_check_sum(value: dict[str, Any]) -> dict[str, Any]:
-    """Returns an object that write_json is to write, with a check sum of itself."""
+    """Returns an object for write_json, with a checksum of itself."""
     return value | {CHECK_SUM: zlib.crc32(json.dumps(value).encode())}
 
 
 def has_check_sum(value: dict[str, Any]) -> bool:
-    """Takes the check sum out of an object as it was read; whether it agrees, or there is none."""
+    """Removes the checksum from an object that was read; returns whether it agrees or is absent."""
     found = value.pop(CHECK_SUM, None)
     return found is None or found == with_check_sum(value)[CHECK_SUM]
 
@@ -243,15 +247,15 @@ def read_json(
     """Reads a JSON file, in UTF-8 or another encoding of Unicode, with a byte order mark or without.
 
     Args:
-      path: the file.
-      what: names it in errors (for example 'classes file').
-      convert: is given each object as it is read, and returns what takes its place; None keeps it.
-      finite: whether NaN and infinity are refused, which losses may be.
-      max_bytes: max bytes of the file.
+      path: path of the file.
+      what: kind of the file, for errors (for example 'classes file').
+      convert: function called with each object as it is read, whose result replaces the object; None keeps it.
+      finite: bool, whether NaN and infinity, which losses may be, are refused.
+      max_bytes: largest number of bytes of the file.
 
     Raises:
-      UserError: if the file is absent, unreadable or not JSON, or holds what programs read differently: a key twice in
-        an object, NaN, numbers of more than 64 bits, text that is no Unicode, nesting without end.
+      UserError: if the file is absent, unreadable or not JSON, or contains values that programs read differently: a
+        repeated key in an object, NaN, numbers of more than 64 bits, text that is not Unicode, too deep nesting.
     """
     try:
         data = read_file(path, max_bytes)

@@ -1,4 +1,6 @@
-"""Names of a package that are found when they are first used, so that importing the package costs nothing (PEP 562)."""
+"""Names of a package that are loaded when they are first used, so that importing the package costs nothing (PEP
+562).
+"""
 
 import importlib
 from collections.abc import Callable, Mapping
@@ -9,8 +11,8 @@ def lazy_names(package: str, places: Mapping[str, str]) -> tuple[Callable[[str],
     """Returns the functions `__getattr__` and `__dir__` of a package.
 
     Args:
-      package: its `__name__`.
-      places: the module that has each name; a module that ends with the name itself is the name.
+      package: `__name__` of the package.
+      places: module of each name; if a module ends with the name itself, the module is the value.
     """
 
     def find(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The configuration that a run directory is claimed for: config.json, written once and compared at every start."""
+"""The configuration of a run directory: config.json, written once and compared at every start."""
 
 import contextlib
 import pathlib
@@ -16,15 +16,15 @@ Section = TypeVar("Section", bound=Config)
 
 
 def open_run(workdir: pathlib.Path, sections: dict[str, Any], extendable: Iterable[str] = ()) -> None:
-    """Claims `workdir` for a run of this configuration: writes config.json, or checks the one that is there.
+    """Claims `workdir` for a run with this configuration: writes config.json, or checks the existing one.
 
     Args:
-      workdir: the run directory, made if it is absent.
+      workdir: run directory, created if it is absent.
       sections: {"model": ModelConfig(...), "train": ...}; a section may also be plain JSON.
       extendable: dotted fields that a later start may change ("search.num_candidates").
 
     Raises:
-      UserError: if the directory holds a run of another configuration; the message names the differences.
+      UserError: if the directory contains a run with another configuration; the message names the differences.
     """
     path = workdir / CONFIG_FILE
     if path.exists():
@@ -45,14 +45,14 @@ def open_run(workdir: pathlib.Path, sections: dict[str, Any], extendable: Iterab
 
 
 def require_kind(workdir: pathlib.Path, kind: str) -> None:
-    """Checks that a directory is free, or holds a run of one kind, before anything is computed for it.
+    """Checks that a directory is free, or contains a run of one kind, before anything is computed for it.
 
     Args:
       workdir: the run directory, which need not exist.
       kind: a key of KINDS.
 
     Raises:
-      UserError: if the directory holds a run of another kind.
+      UserError: if the directory contains a run of another kind.
     """
     if (workdir / CONFIG_FILE).exists():
         _require_same_kind(workdir, read_run(workdir), {kind: None})
@@ -66,13 +66,13 @@ def _require_same_kind(workdir: pathlib.Path, stored: dict[str, Any], sections: 
 
 
 def config_differences(stored: dict[str, Any], sections: dict[str, Any]) -> dict[str, str]:
-    """Returns what differs between a stored configuration and another, by dotted field.
+    """Returns the differences between a stored configuration and another, by dotted field.
 
-    A field that the stored one lacks, since the version that wrote it did not have it, has its default.
+    A field that the stored one lacks, because an earlier version wrote it, has its default.
 
     Args:
-      stored: sections as JSON, as read_run returns them.
-      sections: sections as open_run takes them.
+      stored: sections as JSON, from read_run.
+      sections: sections as in open_run.
 
     Returns:
       {"train.base_learning_rate": "train.base_learning_rate (was 0.01, now 0.001)"}, sorted.
@@ -92,7 +92,7 @@ def config_differences(stored: dict[str, Any], sections: dict[str, Any]) -> dict
 
 
 def read_run(workdir: str | pathlib.Path, flag: str = "workdir") -> dict[str, Any]:
-    """Returns the config.json of a run directory, which that flag gave.
+    """Returns the config.json of a run directory, for which that flag was given.
 
     Raises:
       UserError: if there is none, or it is damaged.
@@ -112,13 +112,13 @@ def read_run(workdir: str | pathlib.Path, flag: str = "workdir") -> dict[str, An
 
 
 def read_section(workdir: str | pathlib.Path, name: str, kind: type[Section], flag: str = "workdir") -> Section:
-    """Returns a section of the config.json of a run directory, which that flag gave.
+    """Returns a section of the config.json of a run directory, for which that flag was given.
 
     Args:
       workdir: the run directory.
       name: name of the section, for example "model".
-      kind: its class, for example ModelConfig.
-      flag: for errors.
+      kind: class of the section, for example ModelConfig.
+      flag: flag of the run directory, for errors.
 
     Raises:
       UserError: if there is no such file or section, or it is damaged.
@@ -132,7 +132,7 @@ def read_section(workdir: str | pathlib.Path, name: str, kind: type[Section], fl
 
 @contextlib.contextmanager
 def _file_named(path: pathlib.Path) -> Iterator[None]:
-    """Names the file in the errors of its fields."""
+    """Adds the file's name to the errors of its fields."""
     try:
         yield
     except UserError as error:

@@ -1,4 +1,4 @@
-"""Reads whole files of bounded size that a person names: a device may have no end, and fill the memory."""
+"""Reading of whole files of bounded size that a user names, since a device may be endless and fill the memory."""
 
 import errno
 import io

@@ -1,4 +1,4 @@
-"""What the readers of archives from anywhere share: headers without trust in their sizes, and damage in a sentence."""
+"""Helpers for archives from any source: headers whose sizes are not trusted, and one-sentence errors for damage."""
 
 import contextlib
 import errno
@@ -35,7 +35,7 @@ class Header(tarfile.TarInfo):
         return header
 
     def _block(self, count: int) -> int:
-        """Refuses negative sizes, with which tarfile goes round in circles (CVE-2025-8194), as newer Pythons do."""
+        """Refuses negative sizes, with which tarfile loops forever (CVE-2025-8194), as newer Python versions do."""
         if count < 0:
             raise tarfile.ReadError(f"a header tells a size of {count:,} bytes")
         size: int = super()._block(count)  # type: ignore[misc]  # private, so that typeshed lacks it
@@ -44,7 +44,7 @@ class Header(tarfile.TarInfo):
 
 @contextlib.contextmanager
 def damage_named(title: str) -> Iterator[None]:
-    """Turns what the standard library says of damaged archives into a sentence that begins with `title`."""
+    """Turns the standard library's errors for damaged archives into a sentence that begins with `title`."""
     try:
         yield
     except UserError:

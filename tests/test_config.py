@@ -50,7 +50,7 @@ def test_data_options_out_of_range_are_one_sentence(options, message):
         ({"top_k_percent_pixels": 0.0}, r"--top_k_percent_pixels must be in \(0, 1\], got 0.0"),
         ({"hard_example_mining_step": 5}, "--hard_example_mining_step has no meaning without --top_k_percent_pixels"),
         ({"label_weights": (1.0, -1.0)}, "--label_weights must not be negative, got 1.0,-1.0"),
-        ({"gradient_accumulation_steps": 3}, "--train_batch_size=8 cannot be worked off in .*=3 equal parts"),
+        ({"gradient_accumulation_steps": 3}, "--train_batch_size=8 cannot be divided into .*=3 equal parts"),
         ({"clip_gradient_norm": -1.0}, "--clip_gradient_norm must not be negative, got -1.0"),
         ({"loss_quadrature_nodes": -1}, "--loss_quadrature_nodes must not be negative, got -1"),
         ({"log_steps": 0}, "--log_steps must be greater than 0, got 0"),
@@ -70,7 +70,7 @@ def test_training_options_out_of_range_are_one_sentence(options, message):
     ],
 )
 def test_quadrature_is_refused_with_what_needs_the_loss_of_each_pixel(options, flags):
-    with pytest.raises(UserError, match=f"^--loss_quadrature_nodes=3 .* does not go with {flags}; leave one or"):
+    with pytest.raises(UserError, match=f"^--loss_quadrature_nodes=3 .* cannot be combined with {flags}; leave one or"):
         TrainConfig(loss_quadrature_nodes=3, **options)
 
 

@@ -1,1 +1,1 @@
-"""What `import deeplab_dpc` offers, beside what it takes from other rooms; no flags."""
+"""The functions and classes of `import deeplab_dpc`, beside those that it takes from other packages; no flags."""

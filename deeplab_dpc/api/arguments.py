@@ -1,4 +1,4 @@
-"""Errors of the rooms below name flags; those that leave by a Python function name its arguments."""
+"""Error messages of Python functions: messages from the packages below name flags, which are replaced by arguments."""
 
 import contextlib
 import os
@@ -23,10 +23,10 @@ _PLACE = re.compile(r"[A-Z][A-Z_]*")  # stands for a value, as in HEIGHT,WIDTH
 
 @contextlib.contextmanager
 def naming_arguments(**renamed: str) -> Iterator[None]:
-    """Has UserErrors that are raised inside name arguments in place of flags; also a decorator.
+    """Makes UserErrors that are raised inside name arguments instead of flags; also a decorator.
 
     Args:
-      renamed: what a flag is called here, where it is not called the same.
+      renamed: name of the argument for a flag whose name differs.
     """
     try:
         yield
@@ -63,6 +63,6 @@ def _value(text: str) -> str:
 
 
 def require_path(name: str, value: object) -> None:
-    """Raises a UserError, which names the argument, if a value is no path."""
+    """Raises a UserError, which names the argument, if a value is not a path."""
     if not isinstance(value, (str, os.PathLike)):
         raise UserError(f"`{name}` must be a path, got {shown(value)}.")

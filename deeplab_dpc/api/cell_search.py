@@ -1,4 +1,4 @@
-"""A search of cells with an evaluator of one's own; it needs neither TensorFlow nor Keras."""
+"""A search of cells with a user's own evaluator; it needs neither TensorFlow nor Keras."""
 
 import dataclasses
 import math
@@ -32,9 +32,9 @@ class ScoredCell:
 
     Attributes:
       cell: the cell.
-      score: what the evaluator returned for it; larger is better.
+      score: number that the evaluator returned for it, larger is better.
       name: `cell NUMBER` in the order of the draws, or the name of a cell that was given.
-      draw: how the cell came about: 'given', 'uniform', 'neighbour', 'mutation', 'tpe', 'nsga2' or 'exhaustive'.
+      draw: kind of draw: 'given', 'uniform', 'neighbour', 'mutation', 'tpe', 'nsga2' or 'exhaustive'.
     """
 
     cell: Cell
@@ -64,7 +64,7 @@ def search_cells(
 ) -> list[ScoredCell]:
     """Searches the space for the cells that an evaluator scores best.
 
-    Each cell is scored once, whatever the number of processes. A search with a storage goes on where it stopped when
+    Each cell is scored once, whatever the number of processes. A search with a storage continues where it stopped if
     the same call is made again, also after a kill, and with a larger `num_candidates`. Several processes that make the
     same call with one storage share the work; give them a `lookahead` of at least their number.
 
@@ -80,23 +80,24 @@ def search_cells(
         print(cells[0].score, cells[0].cell.summary())
 
     Args:
-      space: the candidates.
-      evaluate: a function from a cell to a finite number, of which larger is better.
-      num_candidates: cells to score beside the warm starts; fewer are scored where the space has fewer.
+      space: space of the candidates.
+      evaluate: function from a cell to a finite number, larger is better.
+      num_candidates: number of cells to score, in addition to the warm starts; fewer are scored if the space has fewer.
       sampler: 'paper' (uniform draws mixed with neighbours of the best), 'uniform', 'evolution' (regularised), 'tpe',
         'nsga2' (on the score and the multiply-adds), or 'exhaustive'.
-      storage: where the scores are kept: a journal file, journal:FILE, grpc://HOST:PORT (Optuna's proxy), the URL of a
+      storage: storage of the scores: a journal file, journal:FILE, grpc://HOST:PORT (Optuna's proxy), the URL of a
         database, or an Optuna storage; None for the memory of this process.
-      study_name: the search in that storage.
+      study_name: name of the search in that storage.
       warm_starts: names or files of cells that are scored first, such as 'aspp' and 'dpc_top1'.
-      lookahead: number of cells that may wait for their scores at a time; draws depend on the scores before those.
+      lookahead: number of cells that may wait for their scores at the same time; draws depend on the scores before
+        those.
       seed: seed of the draws; for the same scores the same cells are drawn.
       uniform_fraction: share of uniform draws of the sampler 'paper', in [0, 1].
-      num_best: cells whose neighbours the sampler 'paper' draws.
+      num_best: number of the best cells whose neighbours the sampler 'paper' draws.
       population_size: population size of 'evolution' and 'nsga2'.
       tournament_size: tournament size of 'evolution'.
-      feature_shape: (height, width, channels) of the features that multiply-adds are counted on, for 'nsga2'.
-      on_scored: called with each cell that this process has scored.
+      feature_shape: (height, width, channels) of the features for which multiply-adds are computed, for 'nsga2'.
+      on_scored: function called with each cell that this process has scored.
 
     Returns:
       The scored cells, best first; of equal ones the first drawn comes first.
@@ -172,7 +173,7 @@ def _public(scored: Scored) -> ScoredCell:
 
 
 class _Watch:
-    """Tells the caller what was scored."""
+    """Passes results to the caller."""
 
     def __init__(self, on_scored: Callable[[ScoredCell], None] | None):
         self._on_scored = on_scored

@@ -1,4 +1,4 @@
-"""Prepared data sets, and tf.data of what a training and an evaluation see of them."""
+"""Prepared data sets, and the tf.data pipelines of a training and an evaluation."""
 
 import os
 from typing import TYPE_CHECKING, Literal
@@ -20,7 +20,7 @@ DatasetLike = Dataset | str | os.PathLike[str]
 def read_dataset(
     data_dir: str | os.PathLike[str], *, name: str | None = None, classes: str | os.PathLike[str] | None = None
 ) -> Dataset:
-    """Finds a prepared data set; nothing of its records is read.
+    """Finds a prepared data set without reading its records.
 
     Example:
         from deeplab_dpc import read_dataset
@@ -29,22 +29,22 @@ def read_dataset(
         print(dataset.info.class_names, dataset.info.splits)
 
     Args:
-      data_dir: the folder that a build command wrote to (`--data_dir`), or one of DeepLab's record files.
-      name: name of the data set, where the folder holds several.
-      classes: names of the classes, or a file of them, of DeepLab's record files without a classes.json beside them.
+      data_dir: folder to which a build command wrote (`--data_dir`), or a folder of DeepLab's record files.
+      name: name of the data set, if the folder contains several.
+      classes: names of the classes, or a file of them, for DeepLab's record files without a classes.json beside them.
 
     Returns:
       The data set; its `info` has class_names, palette, ignore_label, splits and max_size.
 
     Raises:
-      UserError: if there is none, or more than one.
+      UserError: if there is no data set, or more than one.
     """
     require_path("data_dir", data_dir)
     return find_dataset(data_dir, name, classes)
 
 
 def as_dataset(dataset: DatasetLike) -> Dataset:
-    """Returns a data set that was found already, or the one in a folder."""
+    """Returns a data set that was already found, or the data set in a folder."""
     if isinstance(dataset, Dataset):
         return dataset
     require_path("dataset", dataset)
@@ -65,7 +65,7 @@ def training_dataset(
     cache: Literal["none", "memory", "disk"] = "none",
     seed: int = 0,
 ) -> "tf.data.Dataset":
-    """Returns what a training sees: endless batches that are scaled, cropped and mirrored at random.
+    """Returns the batches of a training, which are endless and scaled, cropped and mirrored at random.
 
     Example:
         import keras
@@ -77,15 +77,15 @@ def training_dataset(
         model.fit(batches, steps_per_epoch=2, verbose=0)
 
     Args:
-      dataset: what `read_dataset` found, or the folder.
+      dataset: data set of `read_dataset`, or its folder.
       crop_size: (height, width) in pixels; sides of a multiple of the output stride plus 1 need no padding.
-      batch_size: images in a batch.
-      split: the split to read, with labels.
+      batch_size: images per batch.
+      split: split to read, with labels.
       min_scale_factor: smallest random scale.
       max_scale_factor: largest random scale.
-      scale_factor_step_size: distance between the scales that are drawn; 0 draws any in between.
+      scale_factor_step_size: distance between the possible scales; 0 for all values in between.
       photometric_jitter: largest relative change of brightness, contrast and saturation, in [0, 1).
-      cache: where decoded pictures are kept: 'none', 'memory' or 'disk' (beside the records).
+      cache: place of the decoded pictures: 'none', 'memory' or 'disk' (beside the records).
       seed: seed of order and augmentation.
 
     Returns:
@@ -116,7 +116,7 @@ def training_dataset(
 
 @naming_arguments()
 def validation_dataset(dataset: DatasetLike, *, split: str = "val") -> "tf.data.Dataset":
-    """Returns the images of a split with their labels, one a batch, each at its own size and in order.
+    """Returns the images of a split with their labels, one per batch, each at its own size and in order.
 
     Example:
         import keras
@@ -130,8 +130,8 @@ def validation_dataset(dataset: DatasetLike, *, split: str = "val") -> "tf.data.
         model.evaluate(validation_dataset(dataset), verbose=0)
 
     Args:
-      dataset: what `read_dataset` found, or the folder.
-      split: the split to read, with labels.
+      dataset: data set of `read_dataset`, or its folder.
+      split: split to read, with labels.
 
     Returns:
       Batches of (images uint8 [1, height, width, 3], labels int32 [1, height, width]).

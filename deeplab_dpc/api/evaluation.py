@@ -1,4 +1,4 @@
-"""Evaluation on a prepared data set."""
+"""Evaluation of a network on a prepared data set."""
 
 import os
 import time
@@ -45,23 +45,23 @@ def evaluate(
 
     Args:
       source: see Predictor.
-      dataset: what `read_dataset` found, or the folder, with the classes of the network.
-      split: the split to evaluate.
+      dataset: data set of `read_dataset`, or its folder, with the classes of the network.
+      split: split to evaluate.
       checkpoint: checkpoint of a run: 'latest', 'best' or a step.
-      boundary_iou: whether the IoU near contours is measured too.
-      trimap_width: pixels on each side of the labels' contours whose mIOU is measured too; 0 for none.
-      bootstrap_resamples: samples of the images that the 95 % intervals come from.
-      check_class_names: whether the classes must have the same names as the network's; without, only their number
-        counts.
-      progress: whether a progress bar is shown.
-      **options: how images are predicted, see Predictor.
+      boundary_iou: bool, whether the IoU near contours is measured too.
+      trimap_width: pixels on each side of the labels' contours in which the mIOU is measured too; 0 for none.
+      bootstrap_resamples: number of resamples of the images for the 95 % intervals.
+      check_class_names: bool, whether the classes must have the same names as the network's; otherwise only their
+        number must agree.
+      progress: bool, whether a progress bar is shown.
+      **options: options of the prediction, see Predictor.
 
     Returns:
-      What metrics.json of eval.py holds, without its advice: 'miou', 'pixel_accuracy', 'per_class_iou' (None for an
+      The contents of eval.py's metrics.json, without its advice: 'miou', 'pixel_accuracy', 'per_class_iou' (None for an
       absent class), ... in [0, 1], and 'intervals' with [low, high] of each.
 
     Raises:
-      UserError: if the classes are others, the split has no labels, or an image does not fit into the memory.
+      UserError: if the classes differ, the split has no labels, or an image does not fit into the memory.
     """
     judging = JudgeConfig(boundary_iou, trimap_width=trimap_width, bootstrap_resamples=bootstrap_resamples)
     bootstrap = Bootstrap(judging.bootstrap_resamples)

@@ -1,4 +1,4 @@
-"""Exports that are compared with the network before they appear under their names."""
+"""Exports that are compared with the network before they are complete."""
 
 import dataclasses
 import os
@@ -60,23 +60,24 @@ def export_model(
 
     Args:
       source: a run directory, a `.keras` file, or a Segmenter.
-      path: what is written, which must not exist: a file that ends with .tflite or .onnx, or the directory of a
+      path: path of the export, which must not exist: a file that ends with .tflite or .onnx, or the directory of a
         SavedModel.
-      images: a data set, a few of whose images are taken, or images as `Predictor.predict_each` takes them. The export
-        is compared on them, and int8 takes the range of each activation from them. With None nothing is compared.
+      images: a data set, of which a few images are taken, or images as in `Predictor.predict_each`. The export is
+        compared with the network on them, and they calibrate the ranges of int8. With None nothing is compared.
       checkpoint: checkpoint of a run: 'latest', 'best' or a step.
-      export_size: (height, width) in pixels that all images are going to have; by default any, for TFLite that of the
-        largest image of the data set.
-      tflite_type: the numbers of a TFLite file.
-      min_agreement: share of pixels that must have the class that the network gives them, in [0, 1]; by default 1 for a
-        SavedModel (0.999 on a GPU), 0.999 for ONNX and TFLite, 0.97 for int8 and 0.995 for bfloat16.
-      **options: how images are predicted, see Predictor.
+      export_size: (height, width) in pixels of all images; by default any, for TFLite that of the largest image of the
+        data set.
+      tflite_type: type of the numbers in a TFLite file.
+      min_agreement: share of pixels for which export and network must predict the same class, in [0, 1]; by default 1
+        for a SavedModel (0.999 on a GPU), 0.999 for ONNX and TFLite, 0.97 for int8 and 0.995 for bfloat16.
+      **options: options of the prediction, see Predictor.
 
     Returns:
       The path.
 
     Raises:
-      UserError: if it is there already, the format cannot have this, or the export is too far from the network.
+      UserError: if the path exists, the format does not support an option, or the export disagrees too much with the
+        network.
     """
     target, inference = pathlib.Path(path), inference_config(options)
     if target.exists():
@@ -127,14 +128,14 @@ def export_model(
 
 
 def scaled(image: np.ndarray, size: tuple[int, int] | tuple[()]) -> np.ndarray:
-    """Returns the image at (height, width) in pixels, where a size is given."""
+    """Returns the image scaled to (height, width) in pixels, if a size is given."""
     if not size or image.shape[:2] == size:
         return image
     return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
 
 
 def _format(target: pathlib.Path, size: tuple[int, int] | None, tflite_type: str) -> dict[str, Any]:
-    """Returns what the facts in the file say of the format, as those of the command."""
+    """Returns the description of the format in the facts of the file, as the command writes it."""
     if target.suffix == TFLITE:
         return {"format": "TFLite", "tflite_type": tflite_type, "export_size": list(size or ())}
     if target.suffix == ONNX:

@@ -1,4 +1,4 @@
-"""Networks with their weights and what is known of their classes, as both doors load them."""
+"""Networks with their weights and the metadata of their classes, as the commands and the Python functions load them."""
 
 import dataclasses
 import os
@@ -29,7 +29,7 @@ AS_EVALUATED = ("output_stride", "atrous_rates")  # what may be another in evalu
 
 
 class Classes(Protocol):
-    """Describes the classes that a network predicts."""
+    """A description of the classes that a network predicts."""
 
     @property
     def class_names(self) -> Sequence[str]: ...
@@ -43,14 +43,14 @@ class Classes(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class LoadedModel:
-    """A network with what is known of its classes.
+    """A network with the metadata of its classes.
 
     Attributes:
-      segmenter: with its weights.
-      class_names, palette, ignore_label: class names, palette and ignore label of the classes.
-      source: where the weights come from, in words.
+      segmenter: network with its weights.
+      class_names, palette, ignore_label: names and colours of the classes, and ignore label.
+      source: source of the weights, in words.
       workdir: the run directory, or None for a published checkpoint.
-      step: how long the run had trained then; 0 for a published checkpoint.
+      step: number of steps that the run had trained; 0 for a published checkpoint.
     """
 
     segmenter: Segmenter
@@ -67,12 +67,12 @@ class LoadedPredictor:
     """A predictor with the names and colours of its classes.
 
     Attributes:
-      predictor: it.
-      class_names, palette, ignore_label: class names, palette and ignore label of the classes.
-      source: where the weights come from, in words.
+      predictor: predictor of class ids and probabilities.
+      class_names, palette, ignore_label: names and colours of the classes, and ignore label.
+      source: source of the weights, in words.
       workdir: the run directory, or None.
-      network: as it was loaded, None for an exported model.
-      step: how long the run had trained then; None for what is no run.
+      network: network as it was loaded, None for an exported model.
+      step: number of steps that the run had trained; None if it is not a run.
     """
 
     predictor: ImagePredictor
@@ -86,13 +86,13 @@ class LoadedPredictor:
 
 
 def network_predictor(network: Segmenter, config: InferenceConfig) -> ImagePredictor:
-    """Returns the network's predictor, by windows if the configuration says so."""
+    """Returns the network's predictor, with a sliding window if the configuration has one."""
     predictor = Predictor(inference_network(network, config), config)
     return SlidingWindow(predictor, config) if config.sliding_window else predictor
 
 
 def predictor_of(loaded: LoadedModel, config: InferenceConfig) -> LoadedPredictor:
-    """Returns what predicts with a loaded network, in the way that the configuration says."""
+    """Returns the predictor of a loaded network with a configuration."""
     return LoadedPredictor(
         network_predictor(loaded.segmenter, config),
         loaded.class_names,
@@ -109,7 +109,7 @@ def network_of_run(workdir: pathlib.Path) -> ModelConfig:
     """Returns the network that a run trains.
 
     Raises:
-      UserError: if that is no run, or the directory of a search.
+      UserError: if that is not a run, or the directory of a search.
     """
     config = read_run(workdir)
     if "model" not in config or "train" not in config:
@@ -118,10 +118,10 @@ def network_of_run(workdir: pathlib.Path) -> ModelConfig:
 
 
 def as_evaluated(config: ModelConfig, changes: Mapping[str, Any]) -> ModelConfig:
-    """Returns the network of a run with other values of AS_EVALUATED: atrous rates are no weights.
+    """Returns the network of a run with other values of AS_EVALUATED, since atrous rates are not weights.
 
     Raises:
-      UserError: if that would be another network.
+      UserError: if that would be a different network.
     """
     changed = config_of(ModelConfig, {**config.to_json(), **changes})
     if len(changed.atrous_rates) != len(config.atrous_rates):
@@ -137,12 +137,11 @@ def model_of_run(workdir: pathlib.Path, which: str = LATEST, config: ModelConfig
 
     Args:
       workdir: the run directory.
-      which: latest, best, or a step.
-      config: configuration of the network, where it is not the one that was trained: rates and output stride may be
-        others.
+      which: 'latest', 'best', or a step.
+      config: configuration of the network, if it differs from that of the training: rates and output stride may differ.
 
     Raises:
-      UserError: if that is no run of a training, or it has no such checkpoint.
+      UserError: if that is not a run of a training, or it has no such checkpoint.
     """
     model = build_segmenter(config or network_of_run(workdir))
     checkpoint = find_checkpoint(workdir, which)
@@ -160,7 +159,7 @@ def model_of_run(workdir: pathlib.Path, which: str = LATEST, config: ModelConfig
 
 
 def is_checkpoint(source: str | os.PathLike[str]) -> bool:
-    """Returns whether there is a TensorFlow 1 checkpoint of that prefix, or a published one of that name."""
+    """Returns whether there is a TensorFlow 1 checkpoint with that prefix, or a published one with that name."""
     prefix = os.fspath(source)
     return is_name(prefix) or (not os.path.isdir(prefix) and os.path.exists(f"{prefix}.index"))
 
@@ -168,15 +167,15 @@ def is_checkpoint(source: str | os.PathLike[str]) -> bool:
 def network_of_checkpoint(
     source: str, given: Mapping[str, Any], say: Callable[[str], None] = lambda line: None
 ) -> ModelConfig:
-    """Returns the network of a published checkpoint: what its variables tell, beside what is given.
+    """Returns the network of a published checkpoint, from its variables and the given fields.
 
     Args:
-      source: the name of the checkpoint, or its prefix.
-      given: fields of ModelConfig, which come before what was found; a cell and a genotype also by name or file.
-      say: is told what was found.
+      source: name of the checkpoint, or its prefix.
+      given: fields of ModelConfig, which take precedence; a cell and a genotype also by name or file.
+      say: function called with a message on what was found.
 
     Raises:
-      UserError: if there is no such checkpoint, or its network is not known.
+      UserError: if there is no such checkpoint, or its network is unknown.
       TypeError: if there is no such field.
     """
     check_names(given, ModelConfig)
@@ -198,14 +197,14 @@ def model_of_checkpoint(
     """Returns the network of a published checkpoint with its weights.
 
     Args:
-      source: the name of the checkpoint, or its prefix.
-      given: as network_of_checkpoint takes them.
-      classes: names, or a file of them; by default those of the published data set that has as many.
-      moving_averages: whether the moving averages of the variables are taken in their place.
-      say: is told what was found and restored, and which classes are assumed.
+      source: name of the checkpoint, or its prefix.
+      given: fields of ModelConfig, see network_of_checkpoint.
+      classes: names, or a file of them; by default those of the published data set with that number of classes.
+      moving_averages: bool, whether the moving averages of the variables are restored instead of the variables.
+      say: function called with messages on what was found and restored, and which classes are assumed.
 
     Raises:
-      UserError: if there is no such checkpoint, or it does not fit what is given.
+      UserError: if there is no such checkpoint, or it does not fit the given fields.
     """
     config = network_of_checkpoint(source, given, say)
     model = build_segmenter(config)

@@ -1,4 +1,4 @@
-"""Options of networks and of inference as keyword arguments; config/ has their meanings, defaults and checks."""
+"""Options of networks and of inference as keyword arguments; config/ has their descriptions, defaults and checks."""
 
 import dataclasses
 import difflib
@@ -16,7 +16,7 @@ AnyConfig = TypeVar("AnyConfig", bound=Config)
 
 
 class ModelOptions(TypedDict, total=False):
-    """The fields of ModelConfig, but for the number of classes; a cell and a genotype also by name or file."""
+    """The fields of ModelConfig, except for the number of classes; a cell and a genotype also by name or file."""
 
     model_variant: str
     output_stride: int
@@ -55,7 +55,9 @@ class InferenceOptions(TypedDict, total=False):
 
 
 class TrainOptions(ModelOptions, total=False):
-    """Those of the network, and the fields of DataConfig and TrainConfig, but for where the data set is."""
+    """The options of the network, and the fields of DataConfig and TrainConfig, except for the place of the data
+    set.
+    """
 
     train_split: str
     train_crop_size: Sequence[int]
@@ -125,10 +127,10 @@ def model_config(num_classes: int, options: Mapping[str, Any]) -> ModelConfig:
 
 
 def loaded_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the options with the cell and the genotype themselves in place of their names or files.
+    """Returns the options with the cell and the genotype loaded from their names or files.
 
     Raises:
-      UserError: if there is none of that name, or it is not valid.
+      UserError: if there is none with that name, or it is not valid.
     """
     loaded = dict(options)
     for name, load in (("dense_prediction_cell", load_cell), ("genotype", load_genotype)):
@@ -138,18 +140,18 @@ def loaded_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def inference_config(options: Mapping[str, Any]) -> InferenceConfig:
-    """Returns how images are predicted; the errors are those of `model_config`."""
+    """Returns the configuration of the prediction; it raises the errors of `model_config`."""
     return config_of(InferenceConfig, options)
 
 
 def config_of(config: type[AnyConfig], options: Mapping[str, Any]) -> AnyConfig:
-    """Returns a configuration of that class from its fields by name, whose types are checked as those of a file."""
+    """Returns a configuration of that class from its fields by name, whose types are checked like those of a file."""
     check_names(options, config)
     return config.from_json({name: encode(value) for name, value in options.items()})
 
 
 def check_names(options: Iterable[str], *configs: type[Config]) -> None:
-    """Raises a TypeError for an option that is no field of the configurations."""
+    """Raises a TypeError for an option that is not a field of the configurations."""
     names = [field.name for config in configs for field in dataclasses.fields(config)]
     for name in options:
         if name not in names:

@@ -1,4 +1,4 @@
-"""Prediction of images: from whatever this package trains or exports to class masks of the images' sizes."""
+"""Prediction of images: class masks of the images' sizes, with any model that this package trains or exports."""
 
 import dataclasses
 import os
@@ -45,15 +45,14 @@ ImageLike = str | os.PathLike[str] | np.ndarray | Image.Image
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Prediction:
-    """What is known of an image.
+    """The prediction of an image.
 
     Attributes:
       image: the image, uint8 [height, width, 3].
-      mask: the class id of each pixel, int32 [height, width].
-      probabilities: the probability of each class, float32 [height, width, num_classes]; None if it
-        was not asked for.
-      path: the file of the image, or None for an array.
-      class_names: the names of the classes in the order of their ids.
+      mask: class id of each pixel, int32 [height, width].
+      probabilities: probability of each class, float32 [height, width, num_classes]; None if it was not requested.
+      path: file of the image, or None for an array.
+      class_names: names of the classes in the order of their ids.
       palette: (red, green, blue) of each class.
 
     Example:
@@ -76,7 +75,7 @@ class Prediction:
         """Returns the image with the colours of the classes over it, uint8 [height, width, 3].
 
         Args:
-          legend: whether the names of the classes that occur are written below, which makes the picture higher.
+          legend: bool, whether the names of the classes that occur are written below, which makes the picture higher.
         """
         return Overlays(self.class_names, self.palette, legend).draw(self.image, self.mask)
 
@@ -96,22 +95,22 @@ class Predictor:
             print(prediction.path, np.unique(prediction.mask))
 
     Args:
-      source: a run directory, a `.keras` file, what export.py or `export_model` wrote (the directory of a SavedModel, a
-        .tflite or .onnx file), the prefix of a TensorFlow 1 checkpoint or the name of a published one, whose network
-        its variables tell (`Segmenter.from_preset` takes what they do not), or a Segmenter, whose weights are taken as
-        they are now.
+      source: a run directory, a `.keras` file, an export of export.py or `export_model` (the directory of a SavedModel,
+        a .tflite or .onnx file), the prefix of a TensorFlow 1 checkpoint or the name of a published one, whose network
+        is found from its variables (`Segmenter.from_preset` takes the other options), or a Segmenter, whose present
+        weights are used.
       checkpoint: checkpoint of a run: 'latest', 'best' or a step.
-      **options: how images are predicted, by the names of the flags: eval_scales, add_flipped_images, sliding_window,
+      **options: options of the prediction, by the names of the flags: eval_scales, add_flipped_images, sliding_window,
         eval_crop_size, inference_dtype, ...; deeplab_dpc.config.InferenceConfig documents each. An exported model
-        predicts as it was exported, and takes sliding_window and window_overlap alone.
+        predicts as it was exported, and takes only sliding_window and window_overlap.
 
     Attributes:
-      class_names: the names of the classes in the order of their ids.
+      class_names: names of the classes in the order of their ids.
       palette: (red, green, blue) of each class.
-      ignore_label: the id of unlabelled pixels in the data.
+      ignore_label: id of unlabelled pixels in the data.
 
     Raises:
-      UserError: if there is no such source, or an option does not go with it.
+      UserError: if there is no such source, or it does not support an option.
       TypeError: if there is no such option.
     """
 
@@ -132,11 +131,11 @@ class Predictor:
         """Predicts one image.
 
         Args:
-          image: a file, an array uint8 [height, width, 3], or an image of Pillow.
-          probabilities: whether the probabilities of all classes are kept too.
+          image: a file, an array uint8 [height, width, 3], or a Pillow image.
+          probabilities: bool, whether the probabilities of all classes are returned too.
 
         Raises:
-          UserError: if the image cannot be read, is no such array, or does not fit into the memory.
+          UserError: if the image cannot be read, is not such an array, or does not fit into the memory.
         """
         with naming_arguments():
             return self._predicted(image, probabilities)
@@ -144,11 +143,11 @@ class Predictor:
     def predict_each(
         self, images: str | os.PathLike[str] | Iterable[ImageLike], *, probabilities: bool = False
     ) -> Iterator[Prediction]:
-        """Predicts images one after another; only one is held at a time.
+        """Predicts images one after another; only one is in memory at a time.
 
         Args:
           images: a folder, a pattern such as 'photos/**/*.jpg', or the images themselves.
-          probabilities: see `predict`.
+          probabilities: bool, see `predict`.
 
         Yields:
           The prediction of each, in the order given; of a folder or pattern by path.
@@ -176,7 +175,7 @@ class Predictor:
 def load_predictor(
     source: str | os.PathLike[str] | Segmenter, checkpoint: str | int, options: Mapping[str, Any]
 ) -> LoadedPredictor:
-    """Returns what a source predicts with; see Predictor."""
+    """Returns the predictor of a source; see Predictor."""
     config = inference_config(options)
     if isinstance(source, Segmenter):
         only_for_runs(checkpoint)
@@ -218,7 +217,7 @@ def _of_export(path: pathlib.Path, config: InferenceConfig, options: Mapping[str
 
 
 def listed_images(images: str | os.PathLike[str] | Iterable[ImageLike]) -> Iterable[ImageLike]:
-    """Returns the images of a folder or pattern, sorted by path; others are what they are."""
+    """Returns the images of a folder or pattern, sorted by path; other images are returned unchanged."""
     return [file.path for file in find_images(os.fspath(images))] if isinstance(images, (str, os.PathLike)) else images
 
 

@@ -1,4 +1,4 @@
-"""A segmentation network as a Keras model: images of any size in, logits of their size out."""
+"""A segmentation network as a Keras model: from images of any size to logits of their size."""
 
 import os
 import pathlib
@@ -69,15 +69,15 @@ class Segmenter(keras.Model):
       num_classes: number of classes, >= 1.
       class_names: names of the classes in the order of their ids; class_0, class_1, ... by default.
       palette: (red, green, blue) of each class, in 0..255; the colour map of PASCAL VOC by default.
-      ignore_label: the id of unlabelled pixels.
-      training_steps: number of steps that the model is going to be trained for; the moving averages of batch norm span
+      ignore_label: id of unlabelled pixels.
+      training_steps: number of steps for which the model is going to be trained; the moving averages of batch norm span
         at most a tenth of them (decay 0.99 for 1000 steps, the published 0.9997 from 33,334 on).
       name: name of the Keras model.
       dtype: dtype policy of the activations, such as 'mixed_bfloat16'; variables and logits are float32.
-      trainable: whether the variables are trained.
-      **options: the network, by the names of DeepLab's flags: model_variant, output_stride, dense_prediction_cell (a
-        Cell, a file, or the name of a cell), atrous_rates, decoder_output_stride, ...; deeplab_dpc.config.ModelConfig
-        documents each.
+      trainable: bool, whether the variables are trained.
+      **options: options of the network, by the names of DeepLab's flags: model_variant, output_stride,
+        dense_prediction_cell (a Cell, a file, or the name of a cell), atrous_rates, decoder_output_stride, ...;
+        deeplab_dpc.config.ModelConfig documents each.
 
     Raises:
       UserError: if a value is not possible.
@@ -141,12 +141,11 @@ class Segmenter(keras.Model):
           source: a run directory of `train` or train.py, a file that `save` wrote, the prefix of a TensorFlow 1
             checkpoint (the part before .index), or the name of a published one, which is downloaded once.
           checkpoint: checkpoint of a run: 'latest', 'best' or a step.
-          num_classes, classes: number of classes and classes of a TensorFlow 1 checkpoint: their number, and names or a
-            file of them.
-          training_steps: number of steps that the model is going to be trained for, see the class; a `.keras` file has
+          num_classes, classes: number of classes of a TensorFlow 1 checkpoint, and their names or a file of them.
+          training_steps: number of steps for which the model is going to be trained, see the class; a `.keras` file has
             its own.
-          **options: of a TensorFlow 1 checkpoint, what its variables do not tell of the network, see the class; of a
-            run, output_stride and atrous_rates may be others than in its training.
+          **options: options of the network, see the class: for a TensorFlow 1 checkpoint those that its variables do
+            not determine, for a run output_stride and atrous_rates, which may differ from those of its training.
 
         Raises:
           UserError: if there is no such source, or it does not fit.
@@ -175,8 +174,8 @@ class Segmenter(keras.Model):
         """Returns a model with the weights of a network of this package.
 
         Args:
-          network: from images to logits at its own stride.
-          classes: what has `class_names`, `palette` and `ignore_label`.
+          network: network from images to logits at its own stride.
+          classes: object with `class_names`, `palette` and `ignore_label`.
           training_steps: see the class.
         """
         model = cls(
@@ -191,32 +190,32 @@ class Segmenter(keras.Model):
 
     @property
     def config(self) -> ModelConfig:
-        """What defines the network."""
+        """Returns the configuration of the network."""
         return self.network.config
 
     @property
     def backbone(self) -> keras.layers.Layer:
-        """The part from images to features."""
+        """Returns the part from images to features."""
         return self.network.backbone
 
     @property
     def head(self) -> keras.layers.Layer:
-        """The context module: the dense prediction cell or ASPP."""
+        """Returns the context module: the dense prediction cell or ASPP."""
         return self.network.head
 
     @property
     def decoder(self) -> keras.layers.Layer | None:
-        """The decoder; None if there is none."""
+        """Returns the decoder; None if there is none."""
         return self.network.decoder
 
     @property
     def logits(self) -> keras.layers.Layer | None:
-        """The last convolution; None if the decoder's output is the logits."""
+        """Returns the last convolution; None if the decoder's output is the logits."""
         return self.network.logits
 
     @property
     def layers(self) -> list[keras.layers.Layer]:
-        """The parts, in order."""
+        """Returns the parts, in order."""
         return [part for part in (self.backbone, self.head, self.decoder, self.logits) if part is not None]
 
     def build(self, input_shape: Any) -> None:
@@ -255,7 +254,7 @@ class Segmenter(keras.Model):
 
 
 def only_for_runs(checkpoint: str | int) -> None:
-    """Raises a UserError if a checkpoint was chosen of what has but one."""
+    """Raises a UserError if a checkpoint was chosen for a source that has only one."""
     if checkpoint != LATEST:
         raise UserError(f"`checkpoint={checkpoint!r}` is for a run directory, which holds several; leave it out.")
 
@@ -293,7 +292,7 @@ def _frozen(network: Network) -> list[str]:
 
 
 def _below(layer: keras.layers.Layer, prefix: str = "") -> Iterator[tuple[str, keras.layers.Layer]]:
-    """Returns all layers below one with their paths, each before what is below it."""
+    """Returns all layers below one with their paths, each before the layers below it."""
     for child in layer._flatten_layers(include_self=False, recursive=False):
         path = f"{prefix}{child.name}"
         yield path, child

@@ -1,4 +1,4 @@
-"""A training in a run directory, as train.py does it."""
+"""Training in a run directory, as in train.py."""
 
 import os
 import pathlib
@@ -54,11 +54,11 @@ def train(
         model.save("trained.keras")
 
     Args:
-      workdir: the run directory; it is made if it is absent.
-      dataset: what `read_dataset` found, or the folder.
-      callbacks: Keras callbacks, called after each step when the run directory has what it keeps of it. Their
-        `model` trains, `model.network` is what is trained; a call of this function is one epoch.
-      **options: the network, the augmentation and the protocol, by the names of the flags of train.py:
+      workdir: run directory, created if it is absent.
+      dataset: data set of `read_dataset`, or its folder.
+      callbacks: Keras callbacks, called after each step once the run directory has recorded it. Their `model` trains
+        the network `model.network`; a call of this function is one epoch.
+      **options: options of the network, the augmentation and the training, by the names of the flags of train.py:
         training_number_of_steps, train_batch_size, base_learning_rate, train_crop_size, dense_prediction_cell,
         tf_initial_checkpoint, ...; deeplab_dpc.config documents each in ModelConfig, DataConfig and TrainConfig.
 
@@ -66,8 +66,8 @@ def train(
       The trained network.
 
     Raises:
-      UserError: if the directory holds another run or belongs to another process, the data cannot be trained on, or a
-        value is not possible.
+      UserError: if the directory contains another run or is in use by another process, the data cannot be used for
+        training, or a value is not possible.
       TypeError: if there is no such option.
     """
     dataset = as_dataset(dataset)
@@ -93,7 +93,9 @@ def _configurations(dataset: Dataset, options: Mapping[str, Any]) -> tuple[Model
 
 
 def validator_of(model_config: ModelConfig, config: TrainConfig, dataset: Dataset) -> Validator | None:
-    """Evaluates in between; None if that is not asked for, or nobody asked and there is nothing to evaluate."""
+    """Returns the function that evaluates during the training; None if it is not requested, or there is nothing to
+    evaluate by default.
+    """
     if config.eval_interval_steps == 0:
         return None
     if config.eval_interval_steps is None and not set(config.eval_split.split(",")) <= set(

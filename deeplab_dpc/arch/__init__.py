@@ -1,4 +1,4 @@
-"""Architectures as plain values, and the spaces that they are searched in: nothing here loads TensorFlow or Keras."""
+"""Architectures as plain values, and the spaces in which they are searched. Nothing here loads TensorFlow or Keras."""
 
 from typing import TYPE_CHECKING
 

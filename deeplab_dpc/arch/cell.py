@@ -18,7 +18,7 @@ _EXAMPLE = '{"kernel": 3, "rate": [1, 6], "op": "conv", "input": -1}'
 
 @dataclasses.dataclass(frozen=True)
 class Branch:
-    """An operation and what it reads; input: BACKBONE or the index of an earlier branch."""
+    """An operation and its input: BACKBONE or the index of an earlier branch."""
 
     input: int
     operation: Operation
@@ -34,9 +34,9 @@ class Branch:
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """A dense prediction cell: the projection of the concatenation of all branches' outputs.
+    """A dense prediction cell: a projection of the concatenated outputs of all branches.
 
-    Any number of branches, rates and grids; SearchSpace is what restricts them.
+    Any number of branches, rates and grids is allowed; SearchSpace restricts them.
 
     Example:
         from deeplab_dpc import Cell
@@ -72,7 +72,7 @@ class Cell:
         return self.describe()
 
     def describe(self) -> str:
-        """Returns one line a branch, such as 'branch 0: backbone -> 3x3 atrous conv, rate 1x6'."""
+        """Returns one line per branch, such as 'branch 0: backbone -> 3x3 atrous conv, rate 1x6'."""
         return "\n".join(
             f"branch {index}: {'backbone' if branch.input == BACKBONE else f'branch {branch.input}'}"
             f" -> {branch.operation}"
@@ -80,7 +80,9 @@ class Cell:
         )
 
     def summary(self) -> str:
-        """Returns one line, such as 'B>3x3@1x6 0>1x1': what each branch reads (B is the backbone) > its operation."""
+        """Returns one line, such as 'B>3x3@1x6 0>1x1': for each branch its input (B is the backbone), > and its
+        operation.
+        """
         return " ".join(
             f"{'B' if branch.input == BACKBONE else branch.input}>{branch.operation.summary()}"
             for branch in self.branches
@@ -94,7 +96,7 @@ class Cell:
     def from_json(cls, value: Any) -> "Cell":
         """Reads DeepLab's JSON, already decoded.
 
-        A scalar rate or grid stands for both sides, a 3x3 convolution without rate has rate 1x1, and a pooling may
+        A scalar rate or grid applies to both sides, a 3x3 convolution without rate has rate 1x1, and a pooling may
         name its kernel 1.
 
         Raises:
@@ -113,10 +115,11 @@ class Cell:
     def canonical(self) -> "Cell":
         """Returns the representative of all cells that compute the same, up to the order of the projection's weights.
 
-        Each branch has one input, so the branches are a forest under the backbone and their order is free: subtrees
-        are sorted. What is constant along an axis (as a grid of one cell along it gives) is its own mean in every grid
-        cell there: along that axis the grid of a pooling does not matter and is 1, and where both axes are constant a
-        pooling is a 1x1 convolution. An atrous convolution is not constant, because of its zero padding.
+        Each branch has one input, so the branches form a forest below the backbone and their order is free: subtrees
+        are sorted. A feature map that is constant along an axis (as the output of a grid with one cell along it) equals
+        its own mean in every grid cell. Along such an axis the grid of a pooling does not matter and is set to 1; where
+        both axes are constant, a pooling becomes a 1x1 convolution. The output of an atrous convolution is not
+        constant, because of its zero padding.
         """
         operations = _simplified_operations(self)
         subtrees: list[list[_Subtree]] = [[] for _ in range(len(self.branches) + 1)]  # the last: of BACKBONE, -1
@@ -129,14 +132,14 @@ class Cell:
         return Cell(tuple(branches))
 
     def digest(self) -> str:
-        """12 hexadecimal digits, equal for cells with the same canonical form."""
+        """Returns 12 hexadecimal digits, which are equal for cells with the same canonical form."""
         text = json.dumps(self.canonical().to_json(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 @dataclasses.dataclass(frozen=True, order=True)
 class _Subtree:
-    """A branch and all that reads it; `sort_key` determines `operation`."""
+    """A branch and all branches that read it; `sort_key` determines `operation`."""
 
     sort_key: tuple[int, ...]
     children: tuple["_Subtree", ...]
@@ -173,8 +176,8 @@ def _branch_from_json(entry: Any) -> Branch:
 
 
 def _kind_of_kernel(entry: dict[str, Any], kinds: list[type[Operation]]) -> type[Operation]:
-    """Returns the one of the kinds with the same `op` whose kernel is given; where there is one kind, it may be left
-    out.
+    """Returns, of the kinds with the same `op`, the one with this kernel; the kernel may be omitted if there is one
+    kind.
     """
     kernel = required(entry, "kernel") if len(kinds) > 1 else entry.get("kernel", kinds[0].KERNEL)
     by_kernel = {kind.KERNEL: kind for kind in kinds}

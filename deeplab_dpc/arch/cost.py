@@ -1,8 +1,8 @@
 """Parameters and multiply-adds of convolutions, by formula.
 
-Multiply-adds are those of convolutions (an atrous one costs what a dense one does, whatever a profiler says); pooling,
+Only convolutions count as multiply-adds, and an atrous one counts as a dense one (profilers may differ). Pooling,
 resizing, activations and batch norm, which folds into the convolutions, do not count. With this rule the published
-totals of whole networks come out within 0.1 %.
+totals of whole networks are reproduced within 0.1 %.
 """
 
 import dataclasses
@@ -11,12 +11,13 @@ from collections.abc import Iterable
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What a module costs.
+    """The cost of a module.
 
     Attributes:
-      parameters: weights and biases of the convolutions.
-      batch_norm_parameters: gamma and beta, which train too but fold into the convolutions for inference.
-      multiply_adds: for one image.
+      parameters: number of weights and biases of the convolutions.
+      batch_norm_parameters: number of gammas and betas, which are trained too but fold into the convolutions for
+        inference.
+      multiply_adds: number of multiply-adds for one image.
     """
 
     parameters: int = 0
@@ -43,10 +44,10 @@ def total_cost(costs: Iterable[Cost]) -> Cost:
 def conv_cost(
     kernel: int, channels_in: int, channels_out: int, height: int, width: int, batch_norm: bool = True
 ) -> Cost:
-    """Cost of a kernel x kernel convolution with an output of [height, width, channels_out].
+    """Returns the cost of a kernel x kernel convolution with an output of shape [height, width, channels_out].
 
     Args:
-      batch_norm: whether batch norm follows; otherwise there is a bias.
+      batch_norm: bool, whether batch norm follows; otherwise the convolution has a bias.
     """
     weights = kernel**2 * channels_in * channels_out
     multiply_adds = weights * height * width
@@ -56,10 +57,10 @@ def conv_cost(
 
 
 def depthwise_cost(kernel: int, channels: int, height: int, width: int, batch_norm: bool = True) -> Cost:
-    """Cost of a kernel x kernel depthwise convolution with an output of [height, width, channels].
+    """Returns the cost of a kernel x kernel depthwise convolution with an output of shape [height, width, channels].
 
     Args:
-      batch_norm: whether batch norm follows; otherwise there is nothing, no bias either.
+      batch_norm: bool, whether batch norm follows; otherwise there is neither batch norm nor bias.
     """
     weights = kernel**2 * channels
     return Cost(weights, 2 * channels if batch_norm else 0, weights * height * width)

@@ -1,7 +1,7 @@
 """A dense prediction cell as a picture (in the manner of arXiv:1809.04184, Fig. 5).
 
-The backbone is a bar at the top, the concatenation a bar below; each branch has a column of its own and stands one row
-below what it reads. Columns follow the tree of branches from the root down, so that no line crosses a box.
+The backbone is a bar at the top, the concatenation a bar at the bottom. Each branch has a column of its own and stands
+one row below its input. Columns follow the tree of branches from the root down, so that no line crosses a box.
 """
 
 import os
@@ -43,7 +43,7 @@ def draw_cell(cell: Cell, path: str | os.PathLike[str], title: str | None = None
 
 
 def cell_inches(cell: Cell) -> tuple[float, float]:
-    """(width, height) of axes in which the labels of a drawn cell fit its boxes."""
+    """Returns the (width, height), in inches, of axes in which the labels of a drawn cell fit their boxes."""
     columns, rows = _layout(cell)
     return len(columns) * COLUMN_INCHES, (max(rows) + 3) * ROW_INCHES
 
@@ -77,8 +77,7 @@ def draw_cell_into(axes: "Axes", cell: Cell) -> None:
 
 
 def _layout(cell: Cell) -> tuple[list[int], list[int]]:
-    """Returns the column and the row of each branch: a branch comes right of its input's column and one row below
-    it."""
+    """Returns the column and the row of each branch: right of its input's column and one row below it."""
     readers: dict[int, list[int]] = {}
     rows: list[int] = []
     for index, branch in enumerate(cell.branches):
@@ -102,7 +101,7 @@ def _box(axes: "Axes", x: float, y: float, width: float, height: float, label: s
 
 
 def _pipe(axes: "Axes", points: list[tuple[float, float]], style: str = "solid") -> None:
-    """A line through `points` with an arrow head at the end."""
+    """Draws a line through `points` with an arrow head at the end."""
     axes.plot(*zip(*points[:-1], strict=True), color=PIPE, linewidth=1.2, zorder=1)
     arrow = {"arrowstyle": "-|>", "color": PIPE, "linewidth": 1.2, "linestyle": style, "shrinkA": 0, "shrinkB": 0}
     axes.annotate("", xy=points[-1], xytext=points[-2], arrowprops=arrow, zorder=1)

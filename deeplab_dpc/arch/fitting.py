@@ -1,8 +1,8 @@
 """Atrous rates that a feature map of a given size can train.
 
-The outer taps of a 3x3 atrous convolution of rate r see features, and no padding, in (n - r) / n of the places along a
-side of n cells. What sees padding alone keeps the weights that it was drawn with. On a larger map it sees features, and
-the output there is another one than what the layers after it were trained on.
+The outer taps of a 3x3 atrous convolution of rate r see features, not padding, at (n - r) / n of the positions along a
+side of n cells. A tap that sees only padding keeps its initial weights. On a larger map it does see features, and then
+the output differs from what the following layers were trained on.
 """
 
 import re
@@ -19,7 +19,7 @@ ASPP_PREFIX = "aspp_"
 
 
 def feature_cells(side: int, stride: int = STRIDE) -> int:
-    """Returns how many feature cells a side of so many pixels has at an output stride."""
+    """Returns the number of feature cells along a side of that many pixels at an output stride."""
     return (side - 1) // stride + 1
 
 
@@ -29,31 +29,35 @@ def rates_along(cell: Cell, axis: int) -> list[int]:
 
 
 def fitted_rates(rates: Sequence[int], cells: int) -> tuple[int, ...]:
-    """Returns the rates whose outer taps see features in enough places of a side of `cells`; the smallest at least."""
+    """Returns the rates whose outer taps see features at enough positions of a side of `cells`, at least the
+    smallest.
+    """
     return tuple(rate for rate in rates if rate <= (1 - LEAST_SEEN) * cells) or (min(rates),)
 
 
 def untrained_rates(rates: Iterable[int], cells: int) -> list[int]:
-    """Returns those of the rates whose outer taps hardly see features along a side of `cells`, in ascending order."""
+    """Returns the rates whose outer taps hardly see features along a side of `cells`, in ascending order."""
     return sorted({rate for rate in rates if rate > (1 - HARDLY_SEEN) * cells})
 
 
 def fitted_aspp_rates(cells: int) -> tuple[int, ...]:
-    """Returns the published rates of ASPP, in proportion smaller where a side has fewer than ASPP_CELLS cells."""
+    """Returns the published rates of ASPP, scaled down in proportion where a side has fewer than ASPP_CELLS cells."""
     if cells >= ASPP_CELLS:
         return ASPP_RATES
     return tuple(max(1, round(rate * cells / ASPP_CELLS)) for rate in ASPP_RATES)
 
 
 def aspp_cell(rates: Iterable[int]) -> Cell:
-    """Returns ASPP with the given rates: a 1x1, an atrous convolution a rate, and image pooling, side by side."""
+    """Returns ASPP with the given rates: a 1x1 convolution, one atrous convolution per rate, and image pooling, in
+    parallel.
+    """
     atrous = (AtrousConv((rate, rate)) for rate in rates)
     operations: list[Operation] = [Conv1x1(), *atrous, PyramidPooling((1, 1))]
     return Cell(tuple(Branch(BACKBONE, operation) for operation in operations))
 
 
 def aspp_name(rates: Iterable[int]) -> str:
-    """Returns the name that `aspp_of_name` reads: 'aspp' for the published rates, else such as 'aspp_3_6_9'."""
+    """Returns the name that `aspp_of_name` reads: 'aspp' for the published rates, or one such as 'aspp_3_6_9'."""
     rates = tuple(rates)
     return "aspp" if rates == ASPP_RATES else ASPP_PREFIX + "_".join(map(str, rates))
 

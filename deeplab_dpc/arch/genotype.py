@@ -109,12 +109,12 @@ class Block:
 
 @dataclasses.dataclass(frozen=True)
 class Genotype:
-    """A cell and the resolution path that it is repeated along.
+    """A cell and the resolution path along which it is repeated.
 
     Attributes:
       blocks: blocks of the cell, whose output is their concatenation.
-      path: the level of each layer, 0 for stride 4 to 3 for stride 32; neighbours differ by one at most, and so does
-        the first from the stem's 0.
+      path: level of each layer, from 0 for stride 4 to 3 for stride 32; neighbours differ by at most one, and so does
+        the first level from the stem's 0.
 
     Raises:
       UserError: if a block reads one that does not come before it, or the path leaves the levels or jumps.
@@ -137,12 +137,12 @@ class Genotype:
 
     @property
     def output_stride(self) -> int:
-        """Of the last layer, in pixels."""
+        """Returns the stride of the last layer, in pixels."""
         return STRIDES[self.path[-1]]
 
     @property
     def largest_stride(self) -> int:
-        """Of any layer, in pixels."""
+        """Returns the largest stride of all layers, in pixels."""
         return STRIDES[max(self.path)]
 
     def __str__(self) -> str:
@@ -161,7 +161,7 @@ class Genotype:
 
     @classmethod
     def from_json(cls, value: Any) -> "Genotype":
-        """Reads what `to_json` gives.
+        """Reads the output of `to_json`.
 
         Raises:
           UserError: if anything is missing, unknown or out of range.
@@ -180,12 +180,12 @@ class Genotype:
 
 
 def state_name(state: int) -> str:
-    """Returns a state of a cell in words."""
+    """Returns the name of a state of a cell."""
     return {PREVIOUS: "H(l-1)", BEFORE_PREVIOUS: "H(l-2)"}.get(state, f"block {state - NUM_INPUTS}")
 
 
 def check_path(path: Sequence[Any]) -> None:
-    """Raises a UserError if the levels are no path from the stem at stride 4."""
+    """Raises a UserError if the levels do not form a path that starts at the stem, at stride 4."""
     level = 0
     for layer, following in enumerate(path):
         if not is_integer(following) or not 0 <= following < len(STRIDES):

@@ -1,8 +1,8 @@
 """The cell of a genotype as a picture.
 
-Each state has a rail, a line in its own colour from where it is made to its last reader; each operator taps the rail
-that it reads, at a dot, and lines that cross without one have nothing to do with each other. Blocks stand in a row, two
-operators and their sum each; dashed lines lead to the concatenation. As in the paper's Fig. 3, sep is the separable
+Each state has a rail: a line in its own colour from the state to its last reader. Each operator is connected by a dot
+to the rail of its input; lines that cross without a dot are not connected. Blocks stand in a row, each with two
+operators and their sum; dashed lines lead to the concatenation. As in the paper's Fig. 3, sep is the separable
 convolution and atr the atrous one; avg and max are poolings.
 """
 
@@ -71,7 +71,7 @@ def draw_genotype(genotype: Genotype, path: str | os.PathLike[str], title: str |
 
 
 def cell_inches(blocks: Sequence[Block]) -> tuple[float, float]:
-    """(width, height) of axes in which a cell is drawn to scale."""
+    """Returns the (width, height), in inches, of axes in which a cell is drawn to scale."""
     return LABEL_INCHES + BLOCK_INCHES * len(blocks), RAIL_INCHES * len(_readers(blocks)) + END_Y
 
 
@@ -103,7 +103,7 @@ def draw_cell_into(axes: "Axes", blocks: Sequence[Block]) -> None:
 
 
 def _readers(blocks: Sequence[Block]) -> dict[int, list[int]]:
-    """Returns the states that are read, first the cell's inputs, with the blocks that read them."""
+    """Returns the states that are read, the cell's inputs first, each with the blocks that read it."""
     readers: dict[int, list[int]] = {}
     for index, block in enumerate(blocks):
         for edge in block.edges:
@@ -122,7 +122,7 @@ def _taps(index: int) -> tuple[float, float]:
 
 
 def _draw_rail(axes: "Axes", blocks: Sequence[Block], state: int, y: float, fork_y: float, color: str) -> None:
-    """From the state's name, or from the output of its block, to its last reader."""
+    """Draws the line from the state's name, or from the output of its block, to its last reader."""
     last = _readers(blocks)[state][-1]
     sides = [tap for tap, edge in zip(_taps(last), blocks[last].edges, strict=True) if edge.state == state]
     end = (sides[-1], y)
@@ -138,7 +138,7 @@ def _draw_rail(axes: "Axes", blocks: Sequence[Block], state: int, y: float, fork
 
 
 def _label(operator: Operator) -> str:
-    """Its name as the paper shortens it, on two lines."""
+    """Returns the operator's name as the paper abbreviates it, on two lines."""
     return SHORT[type(operator)] + ("" if isinstance(operator, Skip) else f"\n{operator.name[-3:]}")
 
 
@@ -160,7 +160,7 @@ def _draw_sum(axes: "Axes", x: float, y: float) -> None:
 
 
 def _arrow(axes: "Axes", points: list[tuple[float, float]], color: str, style: str = "solid") -> None:
-    """A line through `points` with an arrow head at the end."""
+    """Draws a line through `points` with an arrow head at the end."""
     axes.plot(*zip(*points[:-1], strict=True), color=color, linewidth=1.2, zorder=1)
     arrow = {"arrowstyle": "-|>", "color": color, "linewidth": 1.2, "linestyle": style, "shrinkA": 0, "shrinkB": 0}
     axes.annotate("", xy=points[-1], xytext=points[-2], arrowprops=arrow, zorder=2)

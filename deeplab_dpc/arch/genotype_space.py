@@ -1,4 +1,4 @@
-"""All cells and paths that Auto-DeepLab searches among (Liu et al., 2019, arXiv:1901.02985, Sec. 3 and 5.1)."""
+"""The cells and paths among which Auto-DeepLab searches (Liu et al., 2019, arXiv:1901.02985, Sec. 3 and 5.1)."""
 
 import math
 import random
@@ -12,7 +12,8 @@ CHOOSABLE = tuple(operator for operator in OPERATORS if not isinstance(operator,
 
 
 def cell_edges(num_blocks: int) -> tuple[tuple[int, int], ...]:
-    """(block, state that it reads) of each edge of the relaxed cell, in the order of the alphas' rows; 20 for 5 blocks.
+    """Returns (block, input state) of each edge of the relaxed cell, in the order of the alphas' rows; 20 edges for 5
+    blocks.
 
     Raises:
       UserError: if `num_blocks` is not positive.
@@ -23,24 +24,24 @@ def cell_edges(num_blocks: int) -> tuple[tuple[int, int], ...]:
 
 
 def edge_name(block: int, state: int) -> str:
-    """Returns an edge in words: block 2 of H(l-1)."""
+    """Returns the name of an edge, such as 'block 2 of H(l-1)'."""
     return f"block {block} of {state_name(state)}"
 
 
 def count_cells(num_blocks: int) -> int:
-    """Returns the paper's count of cells, 5.6e14 (556,627,761,561,600) for 5 blocks.
+    """Returns the paper's number of cells, 5.6e14 (556,627,761,561,600) for 5 blocks.
 
-    Both inputs of block i are any of 2 + i states, the same one twice too, each with any of the 8 operators, zero too:
-    ((B + 1)! * 8^B)^2.
+    Each of the two inputs of block i is any of 2 + i states (both may be the same state), with any of the 8 operators,
+    including zero: ((B + 1)! * 8^B)^2.
     """
     cells: int = (math.factorial(num_blocks + 1) * len(OPERATORS) ** num_blocks) ** 2
     return cells
 
 
 def count_decodable_cells(num_blocks: int) -> int:
-    """Returns the cells that decoding can give, 7.6e11 (762,683,172,300) for 5 blocks.
+    """Returns the number of cells that decoding can produce, 7.6e11 (762,683,172,300) for 5 blocks.
 
-    The two inputs of a block are different, their order counts for nothing, and no operator is zero.
+    The two inputs of a block differ, their order does not matter, and no operator is zero.
     """
     pairs = math.prod(math.comb(NUM_INPUTS + block, 2) for block in range(num_blocks))
     cells: int = pairs * len(CHOOSABLE) ** (2 * num_blocks)
@@ -48,7 +49,7 @@ def count_decodable_cells(num_blocks: int) -> int:
 
 
 def random_genotype(rng: random.Random, num_blocks: int, num_layers: int) -> Genotype:
-    """Returns a genotype drawn uniformly from all that decoding can give.
+    """Returns a genotype drawn uniformly from all that decoding can produce.
 
     Raises:
       UserError: if `num_blocks` or `num_layers` is not positive.

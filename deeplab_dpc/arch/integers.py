@@ -1,4 +1,4 @@
-"""Integers and pairs of them, as arguments and JSON give them."""
+"""Integers and pairs of integers in arguments and JSON."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def check_pair(name: str, value: Any) -> None:
 
 
 def pair(value: Any) -> Any:
-    """Returns a scalar as both sides and a list as a tuple; `check_pair` finds what is neither."""
+    """Returns a scalar as a pair of equal sides and a list as a tuple; `check_pair` rejects anything else."""
     if is_integer(value):
         return (value, value)
     return tuple(value) if isinstance(value, list) else value

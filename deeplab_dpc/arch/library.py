@@ -1,4 +1,4 @@
-"""Named cells and genotypes that ship with the package, and those from files.
+"""Named cells and genotypes that ship with the package, and those read from files.
 
 `dpc_top1` is the published cell (arXiv:1809.04184, Fig. 5), `aspp` DeepLabv3's atrous spatial pyramid pooling
 (arXiv:1706.05587, Fig. 5), `psp` PSPNet's pyramid pooling (arXiv:1612.01105, Fig. 3), where a 1x1 convolution stands
@@ -23,18 +23,18 @@ Architecture = TypeVar("Architecture", Cell, Genotype)
 
 
 def shipped_cells() -> dict[str, Cell]:
-    """Returns the cells of the package by name, in the names' order."""
+    """Returns the cells of the package by name, sorted by name."""
     return _shipped("cells", Cell.from_json)
 
 
 def shipped_genotypes() -> dict[str, Genotype]:
-    """Returns the genotypes of the package by name, in the names' order."""
+    """Returns the genotypes of the package by name, sorted by name."""
     return _shipped("genotypes", Genotype.from_json)
 
 
 @functools.cache
 def published_genotype() -> Genotype:
-    """Returns the one that the paper found."""
+    """Returns the genotype that the paper found."""
     return shipped_genotypes()["auto_deeplab"]
 
 
@@ -48,7 +48,7 @@ def load_cell(name_or_path: str | os.PathLike[str]) -> Cell:
 
     Args:
       name_or_path: 'dpc_top1' (the published cell), 'aspp', 'aspp_3_6_9' (ASPP with other rates), 'psp', 'conv1x1', or
-        a file as a search writes it.
+        the path of a JSON file as a search writes it.
 
     Raises:
       UserError: if there is neither, or if the file holds no valid cell.
@@ -58,14 +58,14 @@ def load_cell(name_or_path: str | os.PathLike[str]) -> Cell:
 
 
 def name_of_cell(cell: Cell) -> str | None:
-    """Returns the name that `load_cell` knows a cell by, such as 'psp' or 'aspp_3_6_9'; None if it has none."""
+    """Returns the name under which `load_cell` finds a cell, such as 'psp' or 'aspp_3_6_9'; None if it has none."""
     digest = cell.digest()
     known = next((name for name, shipped in shipped_cells().items() if shipped.digest() == digest), None)
     return known or name_of_aspp(cell)
 
 
 def load_cells(names: Iterable[str], flag: str) -> list[tuple[str, Cell]]:
-    """Returns the cells that a flag lists, each with the name or path that was given.
+    """Returns the cells that a flag lists, each with the given name or path.
 
     Raises:
       UserError: if one is neither a cell that ships nor a file of a cell; it names the flag.

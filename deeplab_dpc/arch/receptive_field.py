@@ -1,8 +1,8 @@
 """The receptive field of a dense prediction cell, by formula.
 
-Along each axis the receptive field of the features is 1, and an operation adds its growth to that of what it reads. The
-cell's is that of its longest path, along each axis for itself. It is not cut to the side of the map: what goes beyond
-reaches into the padding there, but not on a larger image, and a rate is told from a larger one.
+Along each axis the receptive field of the features is 1, and an operation adds its growth to that of its input. The
+cell's receptive field is that of its longest path, separately along each axis. It is not limited to the side of the
+map: the part beyond the map is padding there but features on a larger image, and larger rates remain distinguishable.
 """
 
 import functools
@@ -12,11 +12,12 @@ from deeplab_dpc.arch.operations import Operation
 
 
 def receptive_field(cell: Cell, height: int, width: int, output_stride: int) -> tuple[int, int]:
-    """(height, width) of the features that one position of the cell's output depends on, in feature-map cells.
+    """Returns the (height, width), in feature-map cells, of the features on which one position of the cell's output
+    depends.
 
     Args:
       height, width: height and width of the feature map, in cells, >= 1.
-      output_stride: output stride of the features, which rates follow.
+      output_stride: output stride of the features, to which rates are scaled.
     """
     fields: list[tuple[int, int]] = []
     for branch in cell.branches:

@@ -20,7 +20,7 @@ from deeplab_dpc.errors import UserError
 class SearchSpace:
     """All cells of `num_branches` branches over the operations of the table: 1x1, 3x3 atrous and pyramid pooling.
 
-    A cell is encoded as two integers a branch: its input + 1, in [0, i] for branch i, and the index of its operation.
+    A cell is encoded as two integers per branch: its input + 1, in [0, i] for branch i, and the index of its operation.
 
     Example:
         import random
@@ -32,9 +32,9 @@ class SearchSpace:
         print(space.size, cell.summary())
 
     Args:
-      num_branches: >= 1; the paper's B.
-      rates: what rate_h and rate_w may be, in feature-map cells at output stride 16.
-      grids: what grid_h and grid_w may be, in grid cells.
+      num_branches: number of branches, >= 1; the paper's B.
+      rates: values of rate_h and rate_w, in feature-map cells at output stride 16.
+      grids: values of grid_h and grid_w, in grid cells.
 
     Raises:
       UserError: if an argument is out of range or a rate or grid occurs twice.
@@ -55,12 +55,12 @@ class SearchSpace:
 
     @functools.cached_property
     def operations(self) -> tuple[Operation, ...]:
-        """The operations of each kind, in the order of the table; of a pair, the width varies fastest."""
+        """Returns the operations of each kind, in the order of the table; of a pair, the width varies fastest."""
         return tuple(itertools.chain.from_iterable(kind.choices(self.rates, self.grids) for kind in OPERATIONS))
 
     @property
     def size(self) -> int:
-        """Number of cells, B! * |operations| ** B; cells that compute the same are counted each."""
+        """Returns the number of cells, B! * |operations| ** B; cells that compute the same are counted separately."""
         cells: int = math.factorial(self.num_branches) * len(self.operations) ** self.num_branches
         return cells
 
@@ -94,7 +94,7 @@ class SearchSpace:
 
     @property
     def num_decisions(self) -> int:
-        """How many inputs and operations of a cell can be chosen."""
+        """Returns the number of inputs and operations of a cell that can be chosen."""
         return len(self._decisions)
 
     def encode(self, cell: Cell) -> tuple[int, ...]:
@@ -113,10 +113,10 @@ class SearchSpace:
         return tuple(codes)
 
     def decode(self, codes: Sequence[int]) -> Cell:
-        """Returns the cell that `encode` gives `codes` for.
+        """Returns the cell whose encoding is `codes`.
 
         Raises:
-          UserError: if there are not two codes a branch, or if one is out of range.
+          UserError: if there are not two codes per branch, or if one is out of range.
         """
         if len(codes) != len(self._choices):
             raise UserError(f"`codes` must be {len(self._choices)} integers, got {len(codes)}.")
@@ -128,12 +128,12 @@ class SearchSpace:
 
     @functools.cached_property
     def _choices(self) -> tuple[int, ...]:
-        """How many values each code may have."""
+        """Returns the number of values that each code can have."""
         return tuple(itertools.chain.from_iterable((i + 1, len(self.operations)) for i in range(self.num_branches)))
 
     @functools.cached_property
     def _decisions(self) -> list[int]:
-        """The places of the codes that have more than one value."""
+        """Returns the indices of the codes that have more than one possible value."""
         return [position for position, choices in enumerate(self._choices) if choices > 1]
 
     @functools.cached_property

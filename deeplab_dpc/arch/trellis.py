@@ -1,9 +1,9 @@
-"""The trellis of resolutions that a network is a path through (Liu et al., 2019, arXiv:1901.02985, Sec. 3.2 and 4.3).
+"""The trellis of resolutions through which a network is a path (Liu et al., 2019, arXiv:1901.02985, Sec. 3.2 and 4.3).
 
 Layer 0 is the stem at stride 4, level 0; layers 1 to L are searched. An edge leads from a level of one layer to the
 same level or a neighbour of the next layer, so that a node has two edges at the border (levels 0 and 3) and three
-inside. What is known of edges is nested [L][4][3]: by the layer and level of the node that the edge leaves, and by
-where it leads.
+inside. Values of edges are nested lists [L][4][3]: layer and level of the node that the edge leaves, and the direction
+in which it leads.
 
 Two counts of the paths through L = 12 layers are in use. The first layer may be at stride 4 or 8 (Sec. 3.2: "the first
 layer after the stem could only be either downsampled by 4 or 8"), so that all 12 steps are free: `count_paths(12)` =
@@ -33,7 +33,7 @@ def reachable_levels(layer: int) -> range:
 
 
 def outgoing(level: int) -> tuple[tuple[int, int], ...]:
-    """(index into STEPS, level that it leads to) of each edge that leaves a node of this level, finest first."""
+    """Returns (index into STEPS, target level) of each edge that leaves a node of this level, finest first."""
     return tuple((index, level + step) for index, step in enumerate(STEPS) if 0 <= level + step < NUM_LEVELS)
 
 
@@ -43,13 +43,14 @@ def count_paths(num_layers: int) -> int:
 
 
 def count_paths_from_first_layer(num_layers: int) -> int:
-    """Returns the paper's count: paths through `num_layers` layers, the first of which is at stride 4; 28,657 for
-    12."""
+    """Returns the paper's count: the number of paths through `num_layers` layers, the first of which is at stride 4;
+    28,657 for 12.
+    """
     return count_paths(num_layers - 1)
 
 
 def nth_path(index: int, num_layers: int) -> tuple[int, ...]:
-    """Returns the path that comes after `index` others in the order of levels: 0 for the one that stays at stride 4.
+    """Returns the path at `index` in the order of levels; index 0 is the path that stays at stride 4.
 
     Raises:
       UserError: if there is no such path.
@@ -70,19 +71,19 @@ def nth_path(index: int, num_layers: int) -> tuple[int, ...]:
 
 
 def random_path(rng: random.Random, num_layers: int) -> tuple[int, ...]:
-    """Returns a path drawn uniformly from all of them, which a random walk through the levels would not be."""
+    """Returns a path drawn uniformly from all paths, unlike a random walk through the levels."""
     return nth_path(rng.randrange(count_paths(num_layers)), num_layers)
 
 
 def viterbi(log_probabilities: EdgeValues) -> tuple[int, ...]:
     """Returns the most probable path from the stem (Sec. 4.3).
 
-    Sums are exact, so that paths tie exactly if the sums of their logarithms are equal, in whatever order they were
-    added. Of tied paths it is the first in the order of levels: the finer stride where they part.
+    Sums are exact, so that paths tie exactly if the sums of their logarithms are equal, regardless of the order of
+    addition. Of tied paths the first in the order of levels is returned: the one with the finer stride where they part.
 
-    Args: log_probabilities: [L][4][3]; -inf for an edge that is never taken. Entries of edges that the trellis does not
-      have,
-        and of nodes that cannot be reached, are not read.
+    Args:
+      log_probabilities: log probabilities of the edges, [L][4][3]; -inf for an edge that is never taken. Entries of
+        edges that the trellis does not have, and of nodes that cannot be reached, are not read.
 
     Returns:
       The level of each layer 1..L.
@@ -108,7 +109,7 @@ def path_log_probability(log_probabilities: EdgeValues, path: Sequence[int]) -> 
     """Returns the sum over the edges of a path from the stem; -inf if one of them is never taken.
 
     Raises:
-      UserError: if it is no path through these layers.
+      UserError: if the levels are not a path through these layers.
     """
     check_path(path)
     if len(path) != len(log_probabilities):
@@ -121,7 +122,7 @@ def path_log_probability(log_probabilities: EdgeValues, path: Sequence[int]) -> 
 
 
 def second_best_log_probability(log_probabilities: EdgeValues) -> float:
-    """Returns the logarithm of the probability of the best path but one; -inf if no other can be taken."""
+    """Returns the log probability of the second most probable path; -inf if no other path can be taken."""
     best = _best_from(log_probabilities)
     path = viterbi(log_probabilities)
     sums = []
@@ -137,7 +138,7 @@ def second_best_log_probability(log_probabilities: EdgeValues) -> float:
 
 
 def _counts_from(num_layers: int) -> list[list[int]]:
-    """By layer 0..L and level, the number of paths from there to the last layer."""
+    """Returns, by layer 0..L and level, the number of paths from there to the last layer."""
     if not is_integer(num_layers) or num_layers < 0:
         raise UserError(f"`num_layers` must be an integer >= 0, got {num_layers!r}.")
     counts = [[1] * NUM_LEVELS]
@@ -147,7 +148,9 @@ def _counts_from(num_layers: int) -> list[list[int]]:
 
 
 def _best_from(log_probabilities: EdgeValues) -> list[list[Fraction | None]]:
-    """By layer 0..L and level, the exact sum of the best way from there to the last layer; None where there is none."""
+    """Returns, by layer 0..L and level, the exact sum along the best path from there to the last layer; None if there
+    is none.
+    """
     best: list[list[Fraction | None]] = [[Fraction(0)] * NUM_LEVELS]
     for layer in range(len(log_probabilities) - 1, -1, -1):
         row: list[Fraction | None] = [None] * NUM_LEVELS

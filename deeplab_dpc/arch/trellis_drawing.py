@@ -1,7 +1,7 @@
-"""The trellis of resolutions with a path through it as a picture (arXiv:1901.02985, Fig. 1 and 3).
+"""The trellis of resolutions with a path through it, as a picture (arXiv:1901.02985, Fig. 1 and 3).
 
-Columns are layers, rows strides with the finest at the top. An edge is the wider and darker the more probable it is;
-the most probable one that leaves each node is dashed, and the path is in colour.
+Columns are layers, rows strides with the finest at the top. More probable edges are wider and darker. The most probable
+edge that leaves each node is dashed, and the path is in colour.
 """
 
 import os
@@ -44,7 +44,7 @@ def draw_trellis(
 
 
 def trellis_inches(num_layers: int) -> tuple[float, float]:
-    """(width, height) of axes in which a trellis is drawn to scale."""
+    """Returns the (width, height), in inches, of axes in which a trellis is drawn to scale."""
     return LABEL_INCHES[0] + COLUMN_INCHES * (num_layers + 0.7), LABEL_INCHES[1] + ROW_INCHES * (NUM_LEVELS - 0.3)
 
 
@@ -76,7 +76,7 @@ def draw_trellis_into(axes: "Axes", probabilities: EdgeValues, levels: Sequence[
 
 
 def _draw_edges(axes: "Axes", layer: int, level: int, probabilities: Sequence[float]) -> None:
-    """Those that leave a node."""
+    """Draws the edges that leave a node."""
     edges = [(target, probabilities[index]) for index, target in outgoing(level)]
     strongest = max(edges, key=lambda edge: edge[1])[0]
     for target, probability in edges:

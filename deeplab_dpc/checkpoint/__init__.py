@@ -1,1 +1,1 @@
-"""Published TensorFlow 1 checkpoints, and the checkpoints of our own runs."""
+"""Published TensorFlow 1 checkpoints, and the checkpoints of this package's runs."""

@@ -1,4 +1,4 @@
-"""A download that goes on where it broke off, each failure in one sentence."""
+"""A resumable download, with one-sentence errors."""
 
 import os
 import pathlib
@@ -19,16 +19,16 @@ _OK, _PARTIAL, _NOTHING_LEFT = 200, 206, 416
 
 
 def download(url: str, target: pathlib.Path) -> pathlib.Path:
-    """Downloads a file; returns where it lies, beside `target` with PARTIAL_SUFFIX, to be checked and renamed.
+    """Downloads a file; returns its path beside `target` with PARTIAL_SUFFIX, to be checked and renamed.
 
-    What an earlier call left there is continued.
+    The incomplete file of an earlier call is continued.
 
     Args:
-      url: url of the file.
-      target: where the file is to be in the end.
+      url: URL of the file.
+      target: final path of the file.
 
     Raises:
-      UserError: if the host cannot be reached, has no such file or breaks off, or the disk is too small.
+      UserError: if the host cannot be reached, has no such file or closes the connection, or the disk is too small.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(target.name + PARTIAL_SUFFIX)
@@ -46,7 +46,7 @@ def download(url: str, target: pathlib.Path) -> pathlib.Path:
 
 
 def _continued(url: str, partial: pathlib.Path, target: pathlib.Path) -> bool:
-    """Downloads what is left of the file; returns False if what is there is not the beginning of it."""
+    """Downloads the rest of the file; returns False if the existing part is not the beginning of it."""
     start = partial.stat().st_size if partial.exists() else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
@@ -66,7 +66,7 @@ def _continued(url: str, partial: pathlib.Path, target: pathlib.Path) -> bool:
 
 
 def _receive(response: requests.Response, partial: pathlib.Path, start: int, target: pathlib.Path) -> None:
-    """Appends what comes to the `start` bytes that are there."""
+    """Appends the received bytes to the `start` bytes that exist."""
     length = response.headers.get("Content-Length")
     total = None if length is None else start + int(length)
     size = "of unknown size" if total is None else f"{total / 1e6:.1f} MB"
@@ -99,7 +99,7 @@ def _broken_off(url: str, received: int, size: str, reason: str) -> UserError:
 
 
 def _reason(error: BaseException) -> str:
-    """Returns what the system says of a failed connection, below what the libraries wrap it into."""
+    """Returns the system's message for a failed connection, without the exceptions that wrap it."""
     words = type(error).__name__
     inner: BaseException | None = error
     while inner is not None:

@@ -1,4 +1,6 @@
-"""The network of a checkpoint, read off its variables; what they do not tell is as the published networks have it."""
+"""The network of a checkpoint, determined from its variables; undetermined options are those of the published
+networks.
+"""
 
 import dataclasses
 import itertools
@@ -51,13 +53,13 @@ Fields = dict[str, Any]  # of ModelConfig, by name
 
 @dataclasses.dataclass(frozen=True)
 class FoundNetwork:
-    """What is known of the network of a checkpoint beside what was given.
+    """The options of a checkpoint's network that were not given.
 
     Attributes:
-      source: the checkpoint.
-      read: fields of ModelConfig that its variables tell, or a file beside it.
-      assumed: fields that they do not tell, as published.
-      is_run: whether it is a run, whose configuration says it all.
+      source: name or path of the checkpoint.
+      read: fields of ModelConfig that are determined by its variables, or by a file beside it.
+      assumed: fields that are not determined, with their published values.
+      is_run: bool, whether it is a run, whose configuration determines all.
     """
 
     source: str
@@ -87,7 +89,7 @@ _DEFAULTS = {field.name: field.default for field in dataclasses.fields(ModelConf
 
 
 def _flag(name: str, value: Any, source: str) -> str:
-    """Returns a field as a flag, by which the same would be given."""
+    """Returns a field as a flag with the same value."""
     if isinstance(value, bool):
         return f"--{name}" if value else f"--no{name}"
     if isinstance(value, Cell):
@@ -97,15 +99,15 @@ def _flag(name: str, value: Any, source: str) -> str:
 
 
 def find_network(source: str, given: Mapping[str, Any]) -> FoundNetwork:
-    """Returns what is known of the network of a checkpoint.
+    """Returns the network of a checkpoint.
 
     Args:
-      source: the prefix of a TensorFlow 1 checkpoint, the name of a published one, which is downloaded if it is not
-        there, or a run directory.
-      given: fields of ModelConfig that are not asked for, whether they fit the checkpoint or not.
+      source: prefix of a TensorFlow 1 checkpoint, name of a published one, which is downloaded if it is absent, or run
+        directory.
+      given: fields of ModelConfig that are not determined, whether they fit the checkpoint or not.
 
     Raises:
-      UserError: if there is no such checkpoint, or what cannot be done without is neither found nor given.
+      UserError: if there is no such checkpoint, or a required field is neither found nor given.
     """
     if "model_variant" in given:
         backbone_class(given["model_variant"])  # raises the clear error if there is none
@@ -142,7 +144,7 @@ def _without(given: Mapping[str, Any], fields: Fields) -> Fields:
 
 
 def _backbone(stored: Shapes, source: str, given: Mapping[str, Any]) -> Fields:
-    """Returns the backbone and its options; none of them where another one is given."""
+    """Returns the backbone and its options; no options if another backbone is given."""
     variants = [variant for scope in sorted(scopes(stored)) for variant in variants_of_scope(scope)]
     if "model_variant" in given:
         variants = [variant for variant in variants if variant == given["model_variant"]]
@@ -166,13 +168,13 @@ def _auto_deeplab_channels(stored: Shapes, variant: str, given: Mapping[str, Any
 
 
 def _blocks(stored: Shapes, backbone: type[MobileNet]) -> dict[str, int]:
-    """Output channels of a MobileNet's blocks, by name."""
+    """Returns the output channels of a MobileNet's blocks, by name."""
     kernel = re.compile(rf"{backbone.SCOPE}/(expanded_conv\w*)/project/weights")
     return {match[1]: stored[match[0]][-1] for match in map(kernel.fullmatch, stored) if match}
 
 
 def _mobilenet_channels(stored: Shapes, backbone: type[MobileNet]) -> Fields:
-    """Returns the depth multiplier, and how channels are rounded where they are not as published."""
+    """Returns the depth multiplier, and the rounding of channels if it differs from the published one."""
     held = _blocks(stored, backbone)
     widest, filters = f"{backbone.SCOPE}/Conv_1/weights", backbone.LAST_FILTERS
     if filters is None:
@@ -187,7 +189,7 @@ def _mobilenet_channels(stored: Shapes, backbone: type[MobileNet]) -> Fields:
 
 
 def _assumed(known: Fields) -> Fields:
-    """Returns the output stride, and what only some networks have."""
+    """Returns the output stride, and the options of some networks only."""
     variant = known["model_variant"]
     if variant in AUTO_DEEPLABS:
         return {"output_stride": (known.get("genotype") or published_genotype()).output_stride}
@@ -198,26 +200,26 @@ def _assumed(known: Fields) -> Fields:
 
 
 def _published_cell(stored: Shapes, source: str) -> Cell:
-    """Returns the published cell, if the branches are those that it has."""
+    """Returns the published cell, if the branches are its branches."""
     if {name.split("/")[1] for name in stored if name.startswith(f"{CELL_SCOPE}/")} == SCOPES_OF_PUBLISHED_CELL:
         return load_cell(PUBLISHED_CELL)
     raise UserError(
-        f"{source} has another dense prediction cell than the published one, {PUBLISHED_CELL}: pass it with "
-        "--dense_prediction_cell_json, as variables do not tell its rates."
+        f"{source} has another dense prediction cell than the published one, {PUBLISHED_CELL}: pass it "
+        "with --dense_prediction_cell_json, since its variables do not contain its rates."
     )
 
 
 def _atrous_rates(branches: int, output_stride: int, source: str) -> tuple[int, ...]:
     if branches != len(ATROUS_RATES):
         raise UserError(
-            f"{source} has {branches} atrous branch{'es' if branches > 1 else ''}, and variables do not tell their "
-            f"rates: pass --atrous_rates with {branches}."
+            f"{source} has {branches} atrous branch{'es' if branches > 1 else ''}, and its variables do not "
+            f"contain their rates: pass --atrous_rates with {branches}."
         )
     return tuple(rate * ATROUS_OUTPUT_STRIDE // max(output_stride, 1) for rate in ATROUS_RATES)
 
 
 def _decoder_strides(stored: Shapes, known: Fields) -> list[tuple[int, ...]]:
-    """Returns the strides that the decoder's stages can have, by the channels of the low-level features; the finest
+    """Returns the strides that the decoder's stages can have, by the channels of the low-level features, finest
     first.
     """
     backbone = backbone_class(known["model_variant"])

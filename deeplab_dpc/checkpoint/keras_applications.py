@@ -30,7 +30,7 @@ def imagenet_arrays(config: ModelConfig) -> dict[str, np.ndarray]:
 
 
 def download_mobilenet_v2(depth_multiplier: float) -> keras.Model:
-    """Keras' MobileNetV2 with its ImageNet weights, from Keras' cache where it was downloaded before.
+    """Returns Keras' MobileNetV2 with its ImageNet weights, from Keras' cache if it was downloaded before.
 
     Raises:
       UserError: if Keras publishes no weights for the multiplier, or they cannot be downloaded.
@@ -68,7 +68,7 @@ def application_arrays(application: keras.Model) -> dict[str, np.ndarray]:
 
 
 def _layers() -> list[tuple[str, str, str]]:
-    """(convolution, batch norm, published scope) of each layer; the first two are names in Keras."""
+    """Returns the (convolution, batch norm, published scope) of each layer; the first two are names in Keras."""
     layers = [("Conv1", "bn_Conv1", f"{SCOPE}/Conv")]
     for i in range(NUM_BLOCKS):
         block, scope = (f"block_{i}", f"expanded_conv_{i}") if i else ("expanded_conv", "expanded_conv")

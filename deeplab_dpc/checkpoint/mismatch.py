@@ -1,6 +1,6 @@
-"""Explaining why a checkpoint does not fit a network: the variables that tell, and the flags that would fit.
+"""Explanations why a checkpoint does not fit a network: the deciding variables, and the flags that would fit.
 
-network_flags.py reads a network's options off the names and shapes of its variables.
+network_flags.py determines a network's options from the names and shapes of its variables.
 """
 
 from collections.abc import Collection, Iterable
@@ -27,20 +27,20 @@ SAME_WIDTH = 0.02  # relative; rounding of channels stays below it in the widest
 
 
 def shortened(names: Iterable[str], shown: int = 3) -> str:
-    """Returns the first names, and how many more there are."""
+    """Returns the first names, and the number of the others."""
     names = list(names)
     rest = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + rest
 
 
 def require(wanted: Shapes, stored: Shapes, config: ModelConfig, source: str, unused: Collection[str] = ()) -> None:
-    """Raises a UserError if the checkpoint does not have what is wanted of it.
+    """Raises a UserError if the checkpoint lacks required variables.
 
     Args:
       wanted: shapes of the network's variables, by name.
-      stored: shapes of the checkpoint's.
+      stored: shapes of the checkpoint's variables, by name.
       config: configuration of the network.
-      source: the checkpoint's name in the message.
+      source: name of the checkpoint in the message.
       unused: variables of the checkpoint that the network should have had, sorted.
     """
     missing = [name for name in wanted if name not in stored]
@@ -91,7 +91,7 @@ def _backbone_hints(wanted: Shapes, stored: Shapes, config: ModelConfig, incompl
 
 
 def _auto_deeplab_hint(wanted: Shapes, stored: Shapes, config: ModelConfig, incomplete: bool) -> str:
-    """Returns what to pass for a checkpoint that holds an Auto-DeepLab of another genotype or of other filters."""
+    """Returns the flags for a checkpoint with an Auto-DeepLab of another genotype or with other filters."""
     entry = "hnasnet/cell_0/1x1/weights"
     if incomplete or stored[entry][-1] == wanted[entry][-1]:
         return "its Auto-DeepLab is of another genotype: pass that one with --genotype_json"
@@ -101,7 +101,7 @@ def _auto_deeplab_hint(wanted: Shapes, stored: Shapes, config: ModelConfig, inco
 
 
 def module_hints(modules: Collection[str | None], stored: Shapes, config: ModelConfig) -> list[str]:
-    """Returns what to pass so that these parts of the network (HEAD, DECODER, LOGITS) are the checkpoint's."""
+    """Returns the flags that make these parts of the network (HEAD, DECODER, LOGITS) those of the checkpoint."""
     hints = []
     told: dict[str, Any] = {}
     if HEAD in modules:

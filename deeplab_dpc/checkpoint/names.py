@@ -1,4 +1,4 @@
-"""Names of variables: ours and those of published checkpoints."""
+"""The names of variables, in this package and in published checkpoints."""
 
 import re
 from typing import Any
@@ -21,8 +21,8 @@ BESIDE = re.compile(r"/[^/]+/\.\.")
 def published_name(path: str) -> str:
     """Returns the published name of the variable at a model's path.
 
-    A dot in a layer's name, which may hold no slash, stands for one; two dots at its beginning put what is below beside
-    the layer above, as in file paths.
+    A dot in a layer's name, which cannot contain a slash, means one; two dots at its beginning put the variables below
+    beside the layer above, as in file paths.
 
     >>> published_name("segmenter/meta_architecture/branch0/branch0_depthwise/BatchNorm/gamma")
     'meta_architecture/branch0_depthwise/BatchNorm/gamma'
@@ -45,5 +45,5 @@ def named_variables(model: keras.Model) -> dict[str, Any]:
 
 
 def named_arrays(model: keras.Model) -> dict[str, np.ndarray]:
-    """Copies of those weights."""
+    """Returns the copied values of those weights."""
     return {name: np.array(variable) for name, variable in named_variables(model).items()}

@@ -1,4 +1,6 @@
-"""What the names and shapes of variables tell of a network (tensorflow/models, research/deeplab)."""
+"""The options of a network that the names and shapes of its variables determine (tensorflow/models,
+research/deeplab).
+"""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -37,7 +39,7 @@ def scopes(names: Iterable[str]) -> set[str]:
 
 
 def aspp_flags(stored: Shapes) -> dict[str, Any]:
-    """Returns the flags that the variables of an ASPP tell; of atrous_rates, how many."""
+    """Returns the flags that the variables of an ASPP determine; of atrous_rates only the number."""
     held = scopes(stored)
     if "aspp0" not in held:
         return {}
@@ -54,7 +56,7 @@ def aspp_flags(stored: Shapes) -> dict[str, Any]:
 
 
 def decoder_flags(stored: Shapes) -> dict[str, Any]:
-    """Returns the flags that the variables of a decoder tell; of decoder_output_stride, how many."""
+    """Returns the flags that the variables of a decoder determine; of decoder_output_stride only the number."""
     flags: dict[str, Any] = {"decoder_output_stride": len(list(filter(DECODER_STAGES.fullmatch, stored)))}
     for kernel, (separable, sum_merge) in DECODER_KERNELS.items():
         if kernel in stored:
@@ -73,7 +75,7 @@ def logits_flags(stored: Shapes) -> dict[str, Any]:
 
 
 def num_classes(stored: Shapes) -> int | None:
-    """Classes of a checkpoint; None if it has no logits."""
+    """Returns the number of classes of a checkpoint; None if it has no logits."""
     decoder = decoder_flags(stored)
     if decoder.get("decoder_output_is_logits"):
         filters: int = decoder["decoder_filters"]

@@ -13,10 +13,10 @@ class PublishedCheckpoint:
     """A checkpoint of the model zoo.
 
     Attributes:
-      archive: file name of the archive that holds it.
-      network: what it holds, in words.
+      archive: file name of the archive that contains it.
+      network: description of its network, in words.
       megabytes: size of the archive, in 10^6 bytes.
-      dataset: the data set of its classes; None for a backbone without logits.
+      dataset: data set of its classes; None for a backbone without logits.
       miou: published mIOU in percent, in words; empty for a backbone.
       longest_side: longest side of the images in the published evaluation, in pixels; None for images of their own
         size.
@@ -31,7 +31,7 @@ class PublishedCheckpoint:
 
     @property
     def num_classes(self) -> int | None:
-        """Of the logits; None for a backbone without them."""
+        """Returns the number of channels of the logits; None for a backbone without them."""
         return None if self.dataset is None else CLASSES[self.dataset]
 
 
@@ -109,11 +109,11 @@ CHECKPOINTS = {
 
 
 def is_name(source: str) -> bool:
-    """Returns whether a source of weights is a name, which always means a download; a file of that name is ./NAME."""
+    """Returns whether a source of weights is a name, which always means a download; a file with that name is ./NAME."""
     return source == IMAGENET or source in CHECKPOINTS
 
 
 def meant_names(source: str) -> str:
-    """Returns the names that a source which is not there may have meant, as the end of a sentence; empty for none."""
+    """Returns names similar to a source that does not exist, as the end of a sentence; empty for none."""
     near = difflib.get_close_matches(source.lower().replace("-", "_"), [IMAGENET, *CHECKPOINTS], n=2)
     return f"; did you mean {' or '.join(near)}?" if near else ""

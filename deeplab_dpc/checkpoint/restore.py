@@ -1,6 +1,6 @@
-"""Restores a model by variable name, from a published checkpoint or from one of our runs, with a report.
+"""Restores a model by variable name, from a published checkpoint or from one of this package's runs, with a report.
 
-What of a checkpoint is the model's own, beyond names and shapes, is decided in same_parts.py.
+Which parts of a checkpoint are the same as the model's, beyond names and shapes, is decided in same_parts.py.
 """
 
 import dataclasses
@@ -34,13 +34,13 @@ from deeplab_dpc.models.segmenter import Segmenter
 
 @dataclasses.dataclass(frozen=True)
 class RestoreReport:
-    """Which variables came from the checkpoint.
+    """The variables that came from a checkpoint, and those that did not.
 
     Attributes:
-      source: the checkpoint.
+      source: name or path of the checkpoint.
       restored: names that were restored.
-      initialized: names that keep their fresh values.
-      reasons: why they do, in sentences.
+      initialized: names that keep their initial values.
+      reasons: reasons for these, in sentences.
       unused: names of the checkpoint that the model does not have.
     """
 
@@ -62,14 +62,15 @@ def read_checkpoint(source: str, config: ModelConfig, moving_averages: bool = Fa
     """Returns arrays by published name.
 
     Args:
-      source: the prefix of a TensorFlow 1 checkpoint; a run directory, for its latest checkpoint; or the name of a
+      source: prefix of a TensorFlow 1 checkpoint; a run directory, for its latest checkpoint; or the name of a
         published checkpoint, or `imagenet` for the ImageNet weights that Keras publishes. A name always means the
         download (a file of that name is ./NAME).
-      config: the network that they are for.
-      moving_averages: whether the moving averages of a TensorFlow 1 checkpoint's variables are read in their place.
+      config: configuration of the network for the arrays.
+      moving_averages: bool, whether the moving averages of a TensorFlow 1 checkpoint's variables are read instead of
+        the variables.
 
     Raises:
-      UserError: if it is absent or damaged, or keeps no moving averages.
+      UserError: if it is absent or damaged, or has no moving averages.
     """
     require_source(source, moving_averages)
     if source == IMAGENET:
@@ -80,14 +81,14 @@ def read_checkpoint(source: str, config: ModelConfig, moving_averages: bool = Fa
 
 
 def require_source(source: str, moving_averages: bool = False) -> None:
-    """Checks that weights can be read from a source, as far as can be known without reading them.
+    """Checks that weights can be read from a source, as far as is possible without reading them.
 
     Args:
-      source: as read_checkpoint takes it.
-      moving_averages: whether the moving averages of its variables are asked for.
+      source: source of weights, see read_checkpoint.
+      moving_averages: bool, whether the moving averages of its variables are requested.
 
     Raises:
-      UserError: if there is nothing of that name, or it keeps no moving averages.
+      UserError: if there is no such source, or it has no moving averages.
     """
     is_run = run_network(source) is not None
     if moving_averages and (source == IMAGENET or is_run):
@@ -106,16 +107,16 @@ def require_source(source: str, moving_averages: bool = False) -> None:
 
 
 def source_digest(source: str) -> str:
-    """Returns what tells the weights of a source from others, wherever their files are.
+    """Returns a digest of the weights of a source, independent of the place of its files.
 
-    Of a TensorFlow 1 checkpoint it is the SHA-256 of its index, which holds a checksum of each variable; of a run, that
-    of the weights of its latest checkpoint.
+    For a TensorFlow 1 checkpoint it is the SHA-256 of its index, which contains a checksum of each variable; for a run,
+    that of the weights of its latest checkpoint.
 
     Args:
-      source: as read_checkpoint takes it.
+      source: source of weights, see read_checkpoint.
 
     Raises:
-      UserError: if there is nothing of that name.
+      UserError: if there is no such source.
     """
     require_source(source)
     if source == IMAGENET:
@@ -126,7 +127,7 @@ def source_digest(source: str) -> str:
 
 
 def require_whole_network(source: str) -> None:
-    """Raises a UserError for a name that stands for a backbone alone."""
+    """Raises a UserError for a name of a checkpoint that has only a backbone."""
     if is_name(source) and (source == IMAGENET or CHECKPOINTS[source].dataset is None):
         raise UserError(f"{source} is a backbone without logits; it can only start a training or a search.")
 
@@ -134,7 +135,7 @@ def require_whole_network(source: str) -> None:
 def restore_model(model: Segmenter, source: str, moving_averages: bool = False) -> RestoreReport:
     """Restores every variable of the model, for evaluation, prediction and export.
 
-    Classification layers that a checkpoint keeps below its backbone stay unused.
+    Classification layers that a checkpoint has below its backbone are not used.
 
     Raises:
       UserError: if a variable is missing or has another shape, or the checkpoint has a context module, decoder or
@@ -150,7 +151,7 @@ def restore_model(model: Segmenter, source: str, moving_averages: bool = False) 
 
 
 def restore_backbone(model: Segmenter, source: str, moving_averages: bool = False) -> RestoreReport:
-    """Restores the backbone alone, for features.
+    """Restores only the backbone, for features.
 
     Raises:
       UserError: if the checkpoint lacks a part of it.
@@ -170,21 +171,23 @@ def restore_for_training(
     last_layers_contain_logits_only: bool = False,
     other_classes: str | None = None,
 ) -> RestoreReport:
-    """Restores the backbone, and the context module, decoder and logits where the checkpoint has the same ones.
+    """Restores the backbone, and the context module, decoder and logits if the checkpoint has the same ones.
 
     A context module (ASPP or a cell) or decoder other than the checkpoint's starts fresh, and the logits with it;
-    logits of another number of classes start fresh. Equal shapes do not make a cell the same: the run's configuration
-    or the file beside the checkpoint must say so, see same_parts.py. ASPP is the same if it has the same variables,
-    and in a run the same rates in pixels; a published checkpoint does not say its rates, which go with the output
+    logits with another number of classes start fresh. Equal shapes do not make a cell the same: the run's configuration
+    or the file beside the checkpoint must confirm it, see same_parts.py. ASPP is the same if it has the same variables,
+    and in a run the same rates in pixels; a published checkpoint does not contain its rates, which depend on the output
     stride. A decoder whose output is the logits is treated as logits.
 
     Args:
-      model: whose variables are overwritten.
-      source: as read_checkpoint takes it.
-      initialize_last_layer: False for last layers that start fresh, whatever the checkpoint has.
-      moving_averages: as read_checkpoint takes it.
-      last_layers_contain_logits_only: whether the last layers are the logits alone, or context module and decoder too.
-      other_classes: how the checkpoint's classes differ from the model's, if they do; then the logits start fresh.
+      model: network whose variables are overwritten.
+      source: source of weights, see read_checkpoint.
+      initialize_last_layer: bool, False to start the last layers fresh, whatever the checkpoint has.
+      moving_averages: bool, see read_checkpoint.
+      last_layers_contain_logits_only: bool, whether the last layers are only the logits, or also the context module and
+        decoder.
+      other_classes: difference between the checkpoint's classes and the model's, if they differ; the logits then start
+        fresh.
 
     Raises:
       UserError: if the checkpoint lacks a part of the backbone, or a part of the context module.
@@ -226,7 +229,7 @@ def _restored(
     source: str,
     reasons: list[str],
 ) -> RestoreReport:
-    """Restores the wanted ones of the variables; the others keep their fresh values for these reasons."""
+    """Restores the wanted variables; the others keep their initial values for these reasons."""
     fresh = tuple(sorted(variables.keys() - wanted.keys()))
     return dataclasses.replace(_assign(wanted, arrays, source), initialized=fresh, reasons=tuple(reasons))
 

@@ -1,6 +1,6 @@
-"""Checkpoints of our own runs, saved and restored: directories that are whole or absent.
+"""Checkpoints of this package's runs, saved and restored: directories that are complete or absent.
 
-run_directory.py says where they are, run_state.py what is in them.
+run_directory.py defines their places, run_state.py their contents.
 """
 
 import contextlib
@@ -64,13 +64,13 @@ FILE_OVERHEAD = 2_000_000  # bytes, for names and structure
 def save_checkpoint(
     workdir: pathlib.Path, network: Segmenter, optimizer: keras.optimizers.Optimizer, progress: Progress
 ) -> None:
-    """Writes what a training needs to continue after `progress.step` steps; keeps the last two checkpoints.
+    """Writes the state that a training needs to continue after `progress.step` steps; keeps the last two checkpoints.
 
     Args:
       workdir: the run directory.
-      network: its weights and random generators are written.
-      optimizer: built for it.
-      progress: so far.
+      network: network whose weights and random generators are written.
+      optimizer: optimizer that is built for it.
+      progress: state of the training.
     """
     folder = training_folder(workdir)
     state = state_variables(network, optimizer)
@@ -84,7 +84,7 @@ def save_checkpoint(
 
 
 def save_best(workdir: pathlib.Path, network: Segmenter, step: int, metrics: dict[str, float]) -> None:
-    """Writes the network as the best so far, with the metrics of its evaluation; the best before is removed then."""
+    """Writes the network as the best so far, with the metrics of its evaluation; then the previous best is removed."""
     folder = best_folder(workdir)
     variables = named_variables(network)
     require_space(folder, _size(variables.values()))
@@ -98,8 +98,8 @@ def save_best(workdir: pathlib.Path, network: Segmenter, step: int, metrics: dic
 def best_metrics(workdir: str | pathlib.Path, validations: Sequence[dict[str, Any]] = ()) -> dict[str, float]:
     """Returns the metrics of the best checkpoint; empty before the first.
 
-    Metrics that cannot be read are written again from the row of their step in `validations` (validation.csv); a
-    checkpoint without such a row is set aside. Either is said in a line.
+    Metrics that cannot be read are restored from the row of their step in `validations` (validation.csv); a checkpoint
+    without such a row is set aside. In either case a line is printed.
     """
     best = best_checkpoint(workdir)
     if best is None:
@@ -138,18 +138,19 @@ def _stored_metrics(best: RunCheckpoint) -> dict[str, float]:
 def restore_training(
     workdir: pathlib.Path, network: Segmenter, optimizer: keras.optimizers.Optimizer
 ) -> Progress | None:
-    """Restores the newest checkpoint that is whole; damaged ones after it are set aside, each with a printed line.
+    """Restores the newest undamaged checkpoint; damaged ones after it are set aside, each with a printed line.
 
     Args:
       workdir: the run directory.
-      network: what save_checkpoint was given, whose variables are overwritten.
-      optimizer: built for it.
+      network: network as in save_checkpoint, whose variables are overwritten.
+      optimizer: optimizer that is built for it.
 
     Returns:
-      How far the training is; None if it has no checkpoint.
+      The progress of the training; None if it has no checkpoint.
 
     Raises:
-      UserError: if all checkpoints are damaged, or the newest whole one does not fit. Nothing is restored then.
+      UserError: if all checkpoints are damaged, or the newest undamaged one does not fit. Nothing is restored in this
+        case.
     """
     if not list_checkpoints(workdir):
         return None
@@ -172,21 +173,21 @@ def restore_training(
 
 
 def fork_training(source: str | pathlib.Path, network: Segmenter, optimizer: keras.optimizers.Optimizer) -> Progress:
-    """Restores the newest whole checkpoint of another run, which stays as it is, to start a new run from it.
+    """Restores the newest undamaged checkpoint of another run, which is not changed, to start a new run from it.
 
-    An optimizer of other variables starts fresh, but at the step of the checkpoint, and random generators of another
-    number start fresh, with a printed line.
+    An optimizer with other variables starts fresh, but at the step of the checkpoint; a different number of random
+    generators starts fresh, with a printed line.
 
     Args:
       source: directory of the other run.
       network: network of the new run, whose weights are overwritten.
-      optimizer: built for it.
+      optimizer: optimizer that is built for it.
 
     Returns:
-      How far that run is at the checkpoint, where the new one begins.
+      The progress of that run at the checkpoint, from which the new one starts.
 
     Raises:
-      UserError: if that is no run, has no whole checkpoint, or has another network.
+      UserError: if that is not a run, has no undamaged checkpoint, or has another network.
     """
     config = read_run(source, "fork_from")
     if not list_checkpoints(source):
@@ -234,7 +235,7 @@ def read_weights(checkpoint: RunCheckpoint) -> dict[str, np.ndarray]:
     """Returns the network's arrays by published name.
 
     Raises:
-      UserError: if the file is damaged, or of another step.
+      UserError: if the file is damaged, or belongs to another step.
     """
     try:
         return read_arrays(checkpoint.path / WEIGHTS, digest_of(_digests(checkpoint), WEIGHTS))
@@ -244,7 +245,7 @@ def read_weights(checkpoint: RunCheckpoint) -> dict[str, np.ndarray]:
 
 
 def _what_helps(workdir: pathlib.Path, damaged: RunCheckpoint) -> str:
-    """Returns what to do about a damaged checkpoint that was asked for: take another one, of those that are whole."""
+    """Returns advice on a damaged checkpoint that was requested: undamaged ones to use instead."""
     best = best_checkpoint(workdir)
     choices = [(str(other.step), other) for other in list_checkpoints(workdir)] + ([("best", best)] if best else [])
     whole = []
@@ -259,7 +260,7 @@ def _what_helps(workdir: pathlib.Path, damaged: RunCheckpoint) -> str:
 
 
 def mend_best(workdir: str | pathlib.Path, validations: Sequence[dict[str, Any]]) -> None:
-    """Sets the best checkpoint aside where its weights are damaged; its metrics are mended as in best_metrics."""
+    """Sets the best checkpoint aside if its weights are damaged; its metrics are restored as in best_metrics."""
     best = best_checkpoint(workdir)
     if best is None:
         return
@@ -276,14 +277,14 @@ def mend_best(workdir: str | pathlib.Path, validations: Sequence[dict[str, Any]]
 
 
 def _digests(checkpoint: RunCheckpoint) -> dict[str, str]:
-    """Returns the digests of a checkpoint's files; {} if it is of an earlier version."""
+    """Returns the digests of a checkpoint's files; {} if it is from an earlier version."""
     if checkpoint.path.parent.name == best_folder("").name:
         return _read_best(checkpoint)[1]
     return _read_progress(checkpoint)[1]
 
 
 def newest_progress(workdir: str | pathlib.Path) -> Progress:
-    """Returns how far the training in a run directory is at its newest checkpoint.
+    """Returns the progress of the training in a run directory at its newest checkpoint.
 
     Raises:
       UserError: if there is no checkpoint, or the newest is damaged.
@@ -296,7 +297,7 @@ def newest_progress(workdir: str | pathlib.Path) -> Progress:
 
 
 def _read_best(best: RunCheckpoint) -> tuple[dict[str, Any], dict[str, str]]:
-    """Returns what metrics.json of the best checkpoint holds, and the digests by file name."""
+    """Returns the metrics of the best checkpoint's metrics.json, and the digests by file name."""
     stored, digests = read_sealed(best.path / METRICS, ("step", "metrics", "run"))
     _require_own(best, stored.get("run"))
     return stored, digests
@@ -317,7 +318,7 @@ def _require_own(checkpoint: RunCheckpoint, identity: object) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Whole:
-    """A checkpoint all of whose files could be read: arrays by file and name, and the progress."""
+    """A checkpoint that could be read completely: arrays by file and name, and the progress."""
 
     checkpoint: RunCheckpoint
     arrays: dict[str, dict[str, np.ndarray]]
@@ -325,7 +326,7 @@ class _Whole:
 
 
 def _newest_whole(workdir: str | pathlib.Path) -> tuple[_Whole, list[tuple[RunCheckpoint, str]]]:
-    """Returns the newest checkpoint that is whole, and the damaged ones after it, each with the reason."""
+    """Returns the newest undamaged checkpoint, and the damaged ones after it, each with the reason."""
     damaged: list[tuple[RunCheckpoint, str]] = []
     for checkpoint in reversed(list_checkpoints(workdir)):
         try:

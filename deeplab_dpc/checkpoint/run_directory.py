@@ -1,9 +1,9 @@
-"""Which checkpoints a run directory holds.
+"""The checkpoints in a run directory.
 
 WORKDIR/checkpoints/step_00000400           the last two are kept; a training continues from them
 WORKDIR/checkpoints/damaged_step_00000400   one that could not be read, set aside
 WORKDIR/best/step_00000200                  the network at the best evaluation
-WORKDIR/run_id                              the identity that checkpoints of this run hold too
+WORKDIR/run_id                              the identity, also in the checkpoints of this run
 """
 
 import contextlib
@@ -31,17 +31,17 @@ class RunCheckpoint:
 
 
 def training_folder(workdir: str | pathlib.Path) -> pathlib.Path:
-    """Returns where the checkpoints are that a training continues from."""
+    """Returns the folder of the checkpoints from which a training continues."""
     return pathlib.Path(workdir) / "checkpoints"
 
 
 def best_folder(workdir: str | pathlib.Path) -> pathlib.Path:
-    """Returns where the checkpoint of the best evaluation is."""
+    """Returns the folder of the checkpoint of the best evaluation."""
     return pathlib.Path(workdir) / "best"
 
 
 def run_identity(workdir: str | pathlib.Path) -> str:
-    """Returns what tells this run from all others: random text that is made at the first checkpoint and kept."""
+    """Returns the identity of this run: random text that is written at the first checkpoint and kept."""
     path = pathlib.Path(workdir) / IDENTITY_FILE
     if not path.exists():
         with atomic_path(path) as partial:
@@ -50,21 +50,21 @@ def run_identity(workdir: str | pathlib.Path) -> str:
 
 
 def is_of_another_run(checkpoint: RunCheckpoint, identity: object) -> bool:
-    """Returns whether a checkpoint that holds this identity lies in the directory of another run.
+    """Returns whether a checkpoint with this identity is in the directory of another run.
 
-    Of a checkpoint, or a directory, of an earlier version, which has no identity, it cannot be told.
+    The result is False for a checkpoint or a directory from an earlier version, which has no identity.
     """
     path = checkpoint.path.parents[1] / IDENTITY_FILE
     return identity is not None and path.exists() and path.read_text(encoding="utf-8").strip() != identity
 
 
 def checkpoint_name(step: int) -> str:
-    """Of the directory of a checkpoint."""
+    """Returns the name of the directory of a checkpoint."""
     return f"step_{step:08d}"
 
 
 def checkpoints_in(folder: pathlib.Path) -> list[RunCheckpoint]:
-    """Returns the checkpoints of one of those folders, oldest first."""
+    """Returns the checkpoints in one of those folders, oldest first."""
     found = [
         RunCheckpoint(path, int(path.name.removeprefix("step_")))
         for path in folder.glob("step_*")
@@ -74,7 +74,7 @@ def checkpoints_in(folder: pathlib.Path) -> list[RunCheckpoint]:
 
 
 def list_checkpoints(workdir: str | pathlib.Path) -> list[RunCheckpoint]:
-    """Returns the checkpoints that a training continues from, oldest first."""
+    """Returns the checkpoints from which a training can continue, oldest first."""
     return checkpoints_in(training_folder(workdir))
 
 
@@ -94,14 +94,14 @@ def latest_checkpoint(workdir: str | pathlib.Path) -> RunCheckpoint:
 
 
 def find_checkpoint(workdir: str | pathlib.Path, which: str) -> RunCheckpoint:
-    """Returns the checkpoint of a run that a user asks for.
+    """Returns the checkpoint of a run that a user requests.
 
     Args:
       workdir: the run directory.
-      which: latest, best, or a step.
+      which: 'latest', 'best', or a step.
 
     Raises:
-      UserError: if there is no such checkpoint, naming those that there are.
+      UserError: if there is no such checkpoint; the message names the existing ones.
     """
     steps, best = list_checkpoints(workdir), best_checkpoint(workdir)
     if not steps and best is None:
@@ -128,7 +128,7 @@ def _held(steps: list[RunCheckpoint], best: RunCheckpoint | None) -> str:
 
 
 def remove_checkpoints(checkpoints: Iterable[RunCheckpoint]) -> None:
-    """Removes them, each at once."""
+    """Removes the checkpoints, each at once."""
     for old in checkpoints:
         # Renamed first, so that a kill in between leaves no checkpoint that misses files.
         doomed = old.path.replace(old.path.with_name(f".{old.path.name}.tmp"))
@@ -136,7 +136,7 @@ def remove_checkpoints(checkpoints: Iterable[RunCheckpoint]) -> None:
 
 
 def set_aside(checkpoint: RunCheckpoint) -> pathlib.Path:
-    """Renames a damaged checkpoint, so that it is kept but not listed again; returns the new path."""
+    """Renames a damaged checkpoint, so that it is kept but no longer listed; returns the new path."""
     name = f"damaged_{checkpoint.path.name}"
     names = itertools.chain([name], (f"{name}_{i}" for i in itertools.count(2)))
     aside = next(path for path in map(checkpoint.path.with_name, names) if not path.exists())

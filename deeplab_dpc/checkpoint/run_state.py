@@ -41,14 +41,14 @@ Variables = Mapping[str, Any]
 
 @dataclasses.dataclass
 class Progress:
-    """How far a training is.
+    """The progress of a training.
 
     Attributes:
-      step: in batches.
+      step: number of training steps.
       rows: rows of metrics.csv so far.
       validations: rows of validation.csv so far.
-      run: the identity of the run that wrote it (run_directory.run_identity); None in checkpoints that have none.
-      began: the step that the run was forked at; 0 where it began by itself.
+      run: identity of the run that wrote it (run_directory.run_identity); None in checkpoints without one.
+      began: step at which the run was forked; 0 if it was not forked.
     """
 
     step: int = 0
@@ -59,13 +59,13 @@ class Progress:
 
 
 class DamageError(Exception):
-    """A file of a checkpoint is absent, or not what was written; the message says which and why."""
+    """The error of a file of a checkpoint that is absent or was changed; the message names the file and the reason."""
 
 
 def state_variables(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> dict[str, dict[str, Any]]:
     """Returns the variables that a training needs, by file and name.
 
-    Random generators, which Keras does not count as weights, go by their order.
+    Random generators, which Keras does not count as weights, are identified by their order.
     """
     weights = {id(variable) for variable in network.weights}
     generators = [variable for variable in network.non_trainable_variables if id(variable) not in weights]
@@ -77,7 +77,9 @@ def state_variables(network: keras.Model, optimizer: keras.optimizers.Optimizer)
 
 
 def _optimizer_variables(optimizer: keras.optimizers.Optimizer) -> dict[str, Any]:
-    """By the last part of their paths; the first is the optimizer's own name, which Keras numbers."""
+    """Returns the variables by the last part of their paths; the first is the optimizer's own name, which Keras
+    numbers.
+    """
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         inner = _optimizer_variables(optimizer.inner_optimizer)
         own = optimizer.variables[: len(optimizer.variables) - len(inner)]
@@ -99,10 +101,10 @@ def read_arrays(path: pathlib.Path, digest: str | None = None) -> dict[str, np.n
 
     Args:
       path: path of the file.
-      digest: that the file must have; None for a checkpoint of an earlier version, which keeps none.
+      digest: digest that the file must have; None for a checkpoint from an earlier version, which has none.
 
     Raises:
-      DamageError: if it is absent, not as it was written, or of another checkpoint.
+      DamageError: if it is absent, was changed, or belongs to another checkpoint.
     """
     try:
         if digest is not None and file_digest(path) != digest:
@@ -133,20 +135,20 @@ def file_digest(path: pathlib.Path) -> str:
 
 
 def write_sealed(path: pathlib.Path, value: dict[str, Any]) -> None:
-    """Writes JSON with the digests of the archives beside it and a check sum of itself; the last file to write."""
+    """Writes JSON with the digests of the archives beside it and a checksum of itself; the last file to write."""
     sealed = value | {FILES: {file.name: file_digest(file) for file in sorted(path.parent.glob("*.npz"))}}
     write_json(path, with_check_sum(sealed))
 
 
 def read_sealed(path: pathlib.Path, keys: Collection[str]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Returns what write_sealed was given, and the digests by file name; {} for those of an earlier version.
+    """Returns the contents of a file that write_sealed wrote, and the digests by file name; {} for an earlier version.
 
     Args:
       path: path of the file.
-      keys: that it may have.
+      keys: keys that it may have.
 
     Raises:
-      DamageError: if it is absent, or not as it was written.
+      DamageError: if it is absent, or was changed.
     """
     try:
         stored = read_json(path, "file", finite=False)
@@ -161,7 +163,7 @@ def read_sealed(path: pathlib.Path, keys: Collection[str]) -> tuple[dict[str, An
 
 
 def write_progress(path: pathlib.Path, progress: Progress) -> None:
-    """Writes the progress, sealed."""
+    """Writes the progress, with a checksum."""
     value = dataclasses.asdict(progress)
     if progress.run is None:
         del value["run"]
@@ -171,10 +173,11 @@ def write_progress(path: pathlib.Path, progress: Progress) -> None:
 
 
 def read_progress(path: pathlib.Path) -> Progress:
-    """Returns what write_progress wrote, also before it knew of validations and called the rows history.
+    """Returns the progress that write_progress wrote, also in earlier versions without validations and with rows named
+    history.
 
     Raises:
-      DamageError: if it is absent, or not as it was written.
+      DamageError: if it is absent, or was changed.
     """
     return read_sealed_progress(path)[0]
 
@@ -197,7 +200,7 @@ def read_sealed_progress(path: pathlib.Path) -> tuple[Progress, dict[str, str]]:
 
 
 def digest_of(digests: dict[str, str], file: str) -> str | None:
-    """Returns the digest that a file must have; None in a checkpoint of an earlier version, which has none at all."""
+    """Returns the digest that a file must have; None in a checkpoint from an earlier version, which has no digests."""
     if digests and file not in digests:
         raise DamageError(f"{file}: it was not written then")
     return digests.get(file)
@@ -226,6 +229,6 @@ def misfit(variables: Variables, arrays: Arrays) -> str | None:
 
 
 def assign(variables: Variables, arrays: Arrays) -> None:
-    """Gives the variables the values of the arrays, which fit."""
+    """Assigns the values of the arrays, which fit, to the variables."""
     for name, variable in variables.items():
         variable.assign(arrays[name])

@@ -1,9 +1,9 @@
-"""Decides which parts of a checkpoint a training takes over, and says why others start fresh.
+"""Decides which parts of a checkpoint a training restores, and explains why others start fresh.
 
-Names and shapes show the options of a network (mismatch.py), but not the rates, grids and inputs of a cell: two cells
-with equal shapes are different functions. Whether a training takes over the cell of a checkpoint is therefore decided
-by what says which cell it is: the configuration of a run, or the file PREFIX.cell.json that export.py writes beside a
-TensorFlow 1 checkpoint. A checkpoint without such a file is taken for a published one, whose cell is `dpc_top1`.
+Names and shapes determine the options of a network (mismatch.py), but not the rates, grids and inputs of a cell: two
+cells with equal shapes are different functions. Whether a training restores the cell of a checkpoint therefore depends
+on a description of that cell: the configuration of a run, or the file PREFIX.cell.json that export.py writes beside a
+TensorFlow 1 checkpoint. A checkpoint without such a file is assumed to be a published one, whose cell is `dpc_top1`.
 """
 
 import pathlib
@@ -34,7 +34,7 @@ def run_network(source: str) -> ModelConfig | None:
 def require_same_genotype(config: ModelConfig, source: str) -> None:
     """Raises a UserError if a run's backbone is known to be the Auto-DeepLab of another genotype.
 
-    Which state an edge reads does not show in names and shapes.
+    The state that an edge reads is not visible in names and shapes.
     """
     run_config = run_network(source)
     if run_config is None or None in (run_config.searched, config.searched):
@@ -67,7 +67,9 @@ def other_head(wanted: Shapes, stored: Shapes, config: ModelConfig, source: str)
 
 
 def _difference_beyond_shapes(config: ModelConfig, source: str) -> str | None:
-    """How context modules of equal shapes are known to differ, or not known to be the same; None if they are."""
+    """Returns how context modules of equal shapes are known to differ, or why they may differ; None if they are the
+    same.
+    """
     run_config = run_network(source)
     cell = config.dense_prediction_cell
     if run_config is None:
@@ -100,7 +102,7 @@ def _rates_in_pixels(config: ModelConfig) -> list[int]:
 
 
 def cell_beside(source: str) -> Cell | None:
-    """Returns the cell that is written beside a TensorFlow 1 checkpoint by export.py; None if there is none."""
+    """Returns the cell that export.py has written beside a TensorFlow 1 checkpoint; None if there is none."""
     path = f"{source}{CELL_SUFFIX}"
     return load_cell(path) if not is_name(source) and pathlib.Path(path).exists() else None
 

@@ -1,4 +1,6 @@
-"""TensorFlow 1 checkpoints as NumPy arrays by name: reading published ones, writing ours for DeepLab's users."""
+"""TensorFlow 1 checkpoints as NumPy arrays by name: published ones are read, and new ones are written for DeepLab's
+users.
+"""
 
 import contextlib
 import json
@@ -45,10 +47,10 @@ def require_tf1_checkpoint(path: str) -> None:
 
 
 def variable_shapes(path: str) -> dict[str, tuple[int, ...]]:
-    """Returns the shapes of the model's variables of a checkpoint by name, without those of its training.
+    """Returns the shapes of the model's variables in a checkpoint by name, without the state of its training.
 
     Args:
-      path: as read_tf1_checkpoint takes it.
+      path: prefix of the checkpoint, see read_tf1_checkpoint.
 
     Raises:
       UserError: if it is absent or damaged.
@@ -59,14 +61,14 @@ def variable_shapes(path: str) -> dict[str, tuple[int, ...]]:
 
 
 def read_tf1_checkpoint(path: str, moving_averages: bool = False) -> dict[str, np.ndarray]:
-    """Returns the model's variables of a checkpoint, without those of its training.
+    """Returns the model's variables in a checkpoint, without the state of its training.
 
     Args:
-      path: the checkpoint's prefix, as in `model.ckpt` for model.ckpt.index and model.ckpt.data-*.
-      moving_averages: whether a variable NAME is read from NAME/ExponentialMovingAverage where that exists.
+      path: prefix of the checkpoint, such as `model.ckpt` for model.ckpt.index and model.ckpt.data-*.
+      moving_averages: bool, whether a variable NAME is read from NAME/ExponentialMovingAverage if that exists.
 
     Raises:
-      UserError: if it is absent, damaged, or holds no variable, or no moving average where they are asked for.
+      UserError: if it is absent, damaged, or contains no variable, or no moving average if they are requested.
     """
     with _reader(path) as reader:
         stored = sorted(reader.get_variable_to_shape_map())
@@ -85,7 +87,9 @@ def read_tf1_checkpoint(path: str, moving_averages: bool = False) -> dict[str, n
 
 @contextlib.contextmanager
 def _reader(path: str) -> Iterator[Any]:
-    """Yields TensorFlow's reader; a UserError if there is no checkpoint, or what is read in the block is damaged."""
+    """Yields TensorFlow's reader; raises a UserError if there is no checkpoint, or if data read in the block are
+    damaged.
+    """
     import tensorflow as tf
 
     require_tf1_checkpoint(path)
@@ -105,21 +109,21 @@ def _moving_averages(stored: list[str]) -> dict[str, str]:
 
 
 def refuse_existing(prefix: str | os.PathLike[str]) -> None:
-    """Raises a UserError if there is a checkpoint of that prefix."""
+    """Raises a UserError if there is a checkpoint with that prefix."""
     if os.path.exists(f"{prefix}.index"):
         raise UserError(f"The checkpoint {prefix} exists ({prefix}.index); give another prefix, or remove it.")
 
 
 def write_tf1_checkpoint(prefix: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], step: int) -> None:
-    """Writes PREFIX.index and PREFIX.data-00000-of-00001, whole or not at all.
+    """Writes PREFIX.index and PREFIX.data-00000-of-00001, completely or not at all.
 
     Args:
       prefix: prefix of the files. The state file `checkpoint` beside them is written too, if there is none yet.
-      arrays: by variable name.
-      step: becomes the int64 variable `global_step`.
+      arrays: arrays by variable name.
+      step: value of the int64 variable `global_step`.
 
     Raises:
-      UserError: if a checkpoint of that prefix exists, or it cannot be written.
+      UserError: if a checkpoint with that prefix exists, or it cannot be written.
     """
     import tensorflow as tf
 

@@ -1,6 +1,6 @@
-"""The folder in which published checkpoints are kept, each downloaded once, when its name is first asked for.
+"""The folder of published checkpoints, each of which is downloaded once, when its name is first used.
 
-The archives lie there with their checksums, the checkpoints in folders of their names.
+The archives are stored with their checksums, the checkpoints in folders with their names.
 """
 
 import contextlib
@@ -33,26 +33,28 @@ _SHOWN = 12  # digits of a checksum in messages
 
 
 def cache_folder() -> pathlib.Path:
-    """Returns the folder of the checkpoints: below DEEPLAB_DPC_CACHE, else in the user's cache (XDG_CACHE_HOME)."""
+    """Returns the folder of the checkpoints: below DEEPLAB_DPC_CACHE, or else in the user's cache (XDG_CACHE_HOME)."""
     own = os.environ.get(CACHE_VARIABLE)
     users = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return pathlib.Path(own or f"{users}/deeplab_dpc").expanduser() / "checkpoints"
 
 
 def located(source: str) -> str:
-    """Returns the prefix or directory of a source of weights: of a name that of its download, of others themselves."""
+    """Returns the prefix or directory of a source of weights: for a name that of its download, otherwise the source
+    itself.
+    """
     return cached_checkpoint(source) if source in CHECKPOINTS else source
 
 
 def cached_checkpoint(name: str) -> str:
-    """Returns the prefix of a published checkpoint's files, which are downloaded if they are not there yet.
+    """Returns the prefix of a published checkpoint's files, which are downloaded if they are absent.
 
     Args:
       name: a key of CHECKPOINTS.
 
     Raises:
-      UserError: if it cannot be downloaded, has another checksum than the first time, holds no checkpoint, or does not
-        fit on the disk.
+      UserError: if it cannot be downloaded, has another checksum than the first time, contains no checkpoint, or does
+        not fit on the disk.
     """
     folder = cache_folder() / name
     index = folder / f"{PREFIX}.index"
@@ -71,7 +73,7 @@ def cached_checkpoint(name: str) -> str:
 
 
 def _fetch(archive: pathlib.Path, folder: pathlib.Path) -> None:
-    """Unpacks the archive into the folder; downloads it, unless it is there."""
+    """Unpacks the archive into the folder, and downloads it first if it is absent."""
     mirror = os.environ.get(MIRROR_VARIABLE) or HOST
     source = archive if archive.exists() else download(f"{mirror.rstrip('/')}/{archive.name}", archive)
     try:
@@ -86,7 +88,7 @@ def _fetch(archive: pathlib.Path, folder: pathlib.Path) -> None:
 
 
 def _unpack_checked(source: pathlib.Path, archive: pathlib.Path, folder: pathlib.Path) -> None:
-    """Unpacks `source`, the archive or its download, if it has the checksum of the first one, which is written down."""
+    """Unpacks `source`, the archive or its download, if it has the recorded checksum of the first one."""
     with open(source, "rb") as stream:
         checksum = hashlib.file_digest(stream, "sha256").hexdigest()
     record = archive.with_name(archive.name + CHECKSUM_SUFFIX)
@@ -102,12 +104,12 @@ def _unpack_checked(source: pathlib.Path, archive: pathlib.Path, folder: pathlib
 
 
 def unpack_checkpoint(archive: pathlib.Path, folder: pathlib.Path) -> None:
-    """Writes the checkpoint in a .tar.gz file as files of PREFIX into a new folder, whole or not at all.
+    """Writes the checkpoint in a .tar.gz file as files of PREFIX into a new folder, completely or not at all.
 
-    Names and folders of the members do not matter, nor do other members.
+    Names and folders of the members do not matter, and other members are ignored.
 
     Raises:
-      UserError: if it is damaged, or does not hold one checkpoint.
+      UserError: if it is damaged, or does not contain exactly one checkpoint.
     """
     with damage_named(f"The archive {archive} is damaged"), atomic_path(folder) as partial:
         partial.mkdir()

@@ -1,1 +1,1 @@
-"""The commands: flags and main() of each."""
+"""The commands: the flags and the main() of each."""

@@ -1,4 +1,6 @@
-"""The --backend flag, which every command has: it acts before Keras is imported, and so before flags are defined."""
+"""The --backend flag, which every command has; it takes effect before Keras is imported, and so before flags are
+defined.
+"""
 
 import importlib.util
 import os
@@ -15,24 +17,24 @@ VARIABLE = "KERAS_BACKEND"  # of the environment, which Keras reads when it is i
 
 
 def define_backend_flag(values: flags.FlagValues) -> None:
-    """--backend."""
+    """Defines --backend."""
     flags.DEFINE_enum(
         "backend",
         None,
         BACKENDS,
-        f"What Keras computes with; by default {VARIABLE} of the environment, ~/.keras/keras.json or tensorflow.",
+        f"Backend of Keras; by default {VARIABLE} of the environment, ~/.keras/keras.json or tensorflow.",
         flag_values=values,
     )
 
 
 def choose_backend(argv: Sequence[str]) -> None:
-    """Has Keras imported with the backend that the arguments ask for, if they do.
+    """Makes Keras use the backend that the arguments name, if they name one.
 
     Args:
-      argv: the flags of a command, those of its flagfiles among them; only --backend is looked at.
+      argv: flags of a command, including those of its flagfiles; only --backend is read.
 
     Raises:
-      UserError: if the backend is not known or not installed, or Keras is imported already, with another one.
+      UserError: if the backend is unknown or not installed, or Keras is already imported with another one.
     """
     values = flags.FlagValues()
     values.set_gnu_getopt(True)  # Values of other flags, which may be arguments of their own, do not end the search.

@@ -7,7 +7,7 @@ from deeplab_dpc.datasets.ade20k import build_ade20k
 
 
 def main(values: flags.FlagValues) -> None:
-    """Converts."""
+    """Converts the data set."""
     flag_groups.required(values, "ade20k_root", "data_dir")
     dataset = build_ade20k(values.ade20k_root, values.data_dir, values.max_side, values.overwrite, values.skip_bad)
     builds.finish(dataset, values)

@@ -7,7 +7,7 @@ from deeplab_dpc.datasets.cityscapes import build_cityscapes
 
 
 def main(values: flags.FlagValues) -> None:
-    """Converts."""
+    """Converts the data set."""
     flag_groups.required(values, "cityscapes_root", "data_dir")
     dataset = build_cityscapes(
         values.cityscapes_root, values.data_dir, values.coarse, values.overwrite, skip_bad=values.skip_bad

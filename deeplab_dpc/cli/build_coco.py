@@ -8,7 +8,7 @@ from deeplab_dpc.datasets.official import COCO_SPLITS
 
 
 def main(values: flags.FlagValues) -> None:
-    """Converts."""
+    """Converts the data set."""
     flag_groups.required(values, "data_dir")
     splits = {}
     for split in COCO_SPLITS:

@@ -8,7 +8,7 @@ from deeplab_dpc.errors import UserError
 
 
 def main(values: flags.FlagValues) -> None:
-    """Converts."""
+    """Converts the data set."""
     if not values.images and not values.list:
         raise UserError("--images or --list is required.")
     flag_groups.required(values, "data_dir")

@@ -7,7 +7,7 @@ from deeplab_dpc.datasets.person_part import build_person_part
 
 
 def main(values: flags.FlagValues) -> None:
-    """Converts."""
+    """Converts the data set."""
     flag_groups.required(values, "voc_root", "data_dir")
     dataset = build_person_part(
         values.voc_root,

@@ -8,7 +8,7 @@ from deeplab_dpc.datasets.shapes import build_shapes
 
 
 def main(values: flags.FlagValues) -> None:
-    """Draws."""
+    """Draws the data set."""
     flag_groups.required(values, "data_dir")
     dataset = build_shapes(
         values.data_dir,

@@ -11,7 +11,7 @@ from deeplab_dpc.errors import UserError
 
 
 def main(values: flags.FlagValues) -> None:
-    """Converts."""
+    """Converts the data set."""
     flag_groups.required(values, "tfds_name", "tfds_data_dir", "data_dir")
     logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS warns of its own use of deprecated attributes
     if values.label_map and values.label_offset:
@@ -34,7 +34,7 @@ def main(values: flags.FlagValues) -> None:
 
 
 def _splits(given: list[str] | None) -> dict[str, str] | None:
-    """TFDS's splits by ours."""
+    """Returns the TFDS split for each of our splits."""
     if not given:
         return None
     splits = {}
@@ -47,7 +47,7 @@ def _splits(given: list[str] | None) -> dict[str, str] | None:
 
 
 def _label_map(given: list[str] | None) -> tuple[tuple[tuple[int, int], ...], int | None]:
-    """(id, class id) pairs, and the class id of all others."""
+    """Returns (id, class id) pairs, and the class id of all other ids."""
     table: dict[str, int] = {}
     for part in given or ():
         match = re.fullmatch(r"(\d+|\*):(\d+)", part.strip())

@@ -7,7 +7,7 @@ from deeplab_dpc.datasets.voc2012 import build_voc2012
 
 
 def main(values: flags.FlagValues) -> None:
-    """Converts."""
+    """Converts the data set."""
     flag_groups.required(values, "voc_root", "data_dir")
     dataset = build_voc2012(
         values.voc_root,

@@ -1,4 +1,4 @@
-"""What the commands that convert data sets share: what they print at the end."""
+"""The end of the commands that convert data sets: messages and the check."""
 
 import pathlib
 
@@ -12,7 +12,7 @@ from deeplab_dpc.files import read_json
 
 
 def finish(dataset: Dataset, values: flags.FlagValues) -> None:
-    """Says what was built and where, and checks it (`check_data`) unless it has been found right already.
+    """Prints what was built and where, and checks it (`check_data`) unless an earlier check found no error.
 
     Raises:
       UserError: after the report, if the data set has errors.

@@ -19,7 +19,7 @@ SHOWN_IDS = 10
 
 
 def main(values: flags.FlagValues) -> None:
-    """Checks.
+    """Checks the data set.
 
     Raises:
       UserError: after the whole report, if the data set has errors.
@@ -37,7 +37,7 @@ def main(values: flags.FlagValues) -> None:
 
 
 def default_output_dir(dataset: Dataset) -> pathlib.Path:
-    """check/ in the data set's folder, or check_NAME/ in the current one where that is read-only."""
+    """Returns check/ in the data set's folder, or check_NAME/ in the current one if that is read-only."""
     return dataset.path / "check" if os.access(dataset.path, os.W_OK) else pathlib.Path(f"check_{dataset.info.name}")
 
 
@@ -61,7 +61,7 @@ def print_inspection(inspection: Inspection) -> None:
 
 
 def print_findings(inspection: Inspection) -> None:
-    """Prints the problems, and where report and contact sheet are."""
+    """Prints the problems, and the paths of report and contact sheet."""
     for title, findings in (("Error", inspection.errors), ("Warning", inspection.warnings)):
         for finding in findings:
             _print_finding(title, finding)

@@ -19,7 +19,7 @@ from deeplab_dpc.run_config import read_section
 
 
 def main(values: flags.FlagValues) -> None:
-    """Describes."""
+    """Prints the description."""
     if values.workdir is not None and values.checkpoint_path is not None:
         raise UserError("Give one of --workdir and --checkpoint_path.")
     if values.workdir is not None:
@@ -43,7 +43,7 @@ def description(config: ModelConfig, input_size: tuple[int, int]) -> dict[str, A
 
 
 def print_description(config: ModelConfig, input_size: tuple[int, int]) -> None:
-    """The same as a table."""
+    """Prints the description as a table."""
     whole = summarize(Segmenter(config), input_size)
     rows = []
     for part in whole.parts:

@@ -116,10 +116,10 @@ def _show(
 
 
 def _folder(values: flags.FlagValues, loaded: LoadedPredictor) -> pathlib.Path | None:
-    """Returns where the evaluation goes; None if nowhere.
+    """Returns the folder of the evaluation; None if nothing is written.
 
     Raises:
-      UserError: if it cannot be written there, which would otherwise show after the evaluation.
+      UserError: if it cannot be written, which would otherwise be found only after the evaluation.
     """
     parent = values.eval_logdir or loaded.workdir
     if parent is None:
@@ -132,10 +132,10 @@ def _folder(values: flags.FlagValues, loaded: LoadedPredictor) -> pathlib.Path |
 
 
 def _dataset(values: flags.FlagValues, loaded: LoadedPredictor) -> Dataset:
-    """Returns the data set that the flags name, or the run's.
+    """Returns the data set that the flags name, or that of the run.
 
     Raises:
-      UserError: if it is not there, or its classes are not the network's.
+      UserError: if it is absent, or its classes are not the network's.
     """
     if values.data_dir is None and loaded.workdir is not None:
         dataset = dataset_of_run(loaded.workdir)

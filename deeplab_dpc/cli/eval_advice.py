@@ -1,4 +1,4 @@
-"""What advice on an evaluation rests on: the data set's counts, the run's crop and its losses."""
+"""The facts for advice on an evaluation: the data set's counts, the run's crop and its losses."""
 
 import csv
 import pathlib
@@ -17,12 +17,12 @@ TRAIN = "train"
 
 
 def circumstances(loaded: LoadedPredictor, dataset: Dataset, split: str) -> Circumstances:
-    """Returns what is known beside the evaluation.
+    """Returns the facts on the data set, the crops and the losses.
 
     Args:
-      loaded: what predicts.
-      dataset: that it is evaluated on.
-      split: split of it.
+      loaded: predictor that is evaluated.
+      dataset: data set on which it is evaluated.
+      split: split of the data set.
     """
     counts = read_label_counts(dataset)
     shares = class_shares(counts[TRAIN], dataset.info) if counts is not None and TRAIN in counts else None
@@ -39,7 +39,7 @@ def circumstances(loaded: LoadedPredictor, dataset: Dataset, split: str) -> Circ
 
 
 def _losses(path: pathlib.Path) -> list[float]:
-    """Returns the losses of a run's rows; none where they cannot be read, since the table may be another program's."""
+    """Returns the losses of a run's rows; none if they cannot be read, since the table may be from another program."""
     if not path.is_file():
         return []
     with open(path, encoding="utf-8", errors="replace", newline="") as stream:

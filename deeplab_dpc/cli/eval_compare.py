@@ -20,8 +20,8 @@ def compare_runs(values: flags.FlagValues, bootstrap: Bootstrap) -> None:
     """Prints the differences, and writes them to --eval_logdir if that is given.
 
     Raises:
-      UserError: if --compare is not two paths, one has no evaluation of --split, or the two are of different images,
-        labels or classes.
+      UserError: if --compare is not two paths, one has no evaluation of --split, or they have different images, labels
+        or classes.
     """
     paths = values.compare.split(",")
     if len(paths) != 2 or not all(paths):
@@ -44,6 +44,6 @@ def compare_runs(values: flags.FlagValues, bootstrap: Bootstrap) -> None:
 
 
 def _occurring(evaluation: StoredEvaluation) -> tuple[int, int]:
-    """Returns the number of classes that occur in the labels, and of those that can: all but the ignored one."""
+    """Returns the number of classes that occur in the labels, and of all classes except the ignored one."""
     subject, labelled = evaluation.subject, evaluation.measured[0].counts.sums().labelled
     return int((labelled > 0).sum()), len(subject.class_names) - (subject.ignore_label < len(subject.class_names))

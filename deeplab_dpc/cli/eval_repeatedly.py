@@ -29,11 +29,11 @@ NONE = -1  # the step before any checkpoint
 def evaluate_repeatedly(values: flags.FlagValues, evaluate_once: Callable[[], Report]) -> None:
     """Evaluates the newest checkpoint, waits for a newer one, and so on.
 
-    Ends after --max_number_of_evaluations, if that is greater than 0, and with the training's last step.
+    It ends after --max_number_of_evaluations, if that is greater than 0, and with the training's last step.
 
     Args:
       values: the flags of eval.py.
-      evaluate_once: evaluates the newest checkpoint and writes what it found.
+      evaluate_once: function that evaluates the newest checkpoint and writes the results.
 
     Raises:
       UserError: if the flags name no training, or one checkpoint of it.
@@ -82,7 +82,7 @@ def _protocol(workdir: pathlib.Path) -> TrainConfig:
 
 
 def _last_step(workdir: pathlib.Path, protocol: TrainConfig) -> int:
-    """Returns the step at which the training ends, by what its newest checkpoint knows."""
+    """Returns the step at which the training ends, according to its newest checkpoint."""
     if not protocol.early_stopping_patience:
         return protocol.training_number_of_steps
     return last_step(protocol, newest_progress(workdir))
@@ -90,7 +90,7 @@ def _last_step(workdir: pathlib.Path, protocol: TrainConfig) -> int:
 
 @contextlib.contextmanager
 def _stopping(what: str) -> Iterator[None]:
-    """SIGTERM and Ctrl-C raise Stopped, whose message is `what`, wherever the evaluation is."""
+    """Makes SIGTERM and Ctrl-C raise Stopped, with the message `what`, at any point of the evaluation."""
 
     def stop(number: int, frame: types.FrameType | None) -> None:
         raise Stopped(signal.Signals(number), what)

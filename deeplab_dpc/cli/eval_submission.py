@@ -12,15 +12,15 @@ from deeplab_dpc.evaluation.submission import open_submission
 
 
 def write_submission(values: flags.FlagValues, loaded: LoadedPredictor, dataset: Dataset) -> None:
-    """Predicts --split, whose labels, if it has any, are not looked at.
+    """Predicts --split without reading its labels.
 
     Raises:
-      UserError: if no server takes the data set, or as Submission and `predictions`.
+      UserError: if no server accepts the data set, or as raised by Submission and `predictions`.
     """
     server = values.submission_server or dataset.info.name
     if server not in SERVERS:
         raise UserError(
-            f"No test server is known for the data set {server}; say whose form the submission is to have with "
+            f"No test server is known for the data set {server}; choose the form of the submission with "
             f"--submission_server={'|'.join(SERVERS)}."
         )
     num_classes = loaded.predictor.num_classes

@@ -14,7 +14,8 @@ ABSENT, IGNORED = "absent", "ignored"
 
 
 def print_report(report: Report, cell: Cell | None) -> None:
-    """IoU by class, then the metrics of all, each with its interval; categories and the cell's branches in tables.
+    """Prints IoU by class, then the metrics of all, each with its interval; categories and the cell's branches in
+    tables.
 
     Args:
       report: the evaluation.
@@ -45,12 +46,12 @@ def print_report(report: Report, cell: Cell | None) -> None:
 
 
 def print_comparison(title: str, names: tuple[str, str], comparison: Comparison) -> None:
-    """IoU by class, category and so on, then the metrics of all: both, their difference and its interval.
+    """Prints IoU by class, category and so on, then the metrics of all: both, their difference and its interval.
 
     Args:
-      title: above the first table.
-      names: names of the two.
-      comparison: comparison of them.
+      title: title of the first table.
+      names: names of the two evaluations.
+      comparison: comparison of the two.
     """
     for letter, name in zip("AB", names, strict=True):
         console.print(f"{letter}: {name}")

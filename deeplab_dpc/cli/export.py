@@ -41,7 +41,7 @@ Size = tuple[int, int] | tuple[()]
 
 
 def main(values: flags.FlagValues) -> None:
-    """Exports."""
+    """Exports the network."""
     wanted = [name for name in CHECKED if getattr(values, name)]
     if not wanted and not values.export_checkpoint:
         raise UserError(
@@ -110,12 +110,12 @@ class Exports:
     Args:
       values: the flags.
       loaded: the network.
-      inference: how it predicts.
-      options: options of the SavedModel; the size is that of the other formats too.
-      existing: the facts of the exports that are there already, by flag; they are kept, and checked again.
+      inference: configuration of the prediction.
+      options: options of the SavedModel; the size also applies to the other formats.
+      existing: facts of the exports that already exist, by flag; they are kept, and checked again.
 
     Raises:
-      UserError: if what is there is of another network, or predicts in another way.
+      UserError: if an existing export is of another network, or predicts in another way.
     """
 
     def __init__(
@@ -208,7 +208,7 @@ class Exports:
         size: Size,
         threshold: float,
     ) -> None:
-        """Writes and checks under another name, which becomes that of the flag at the end."""
+        """Writes and checks a file under another name, which is finally renamed to that of the flag."""
         target = pathlib.Path(getattr(self.values, flag))
         if self.values.min_agreement is not None:
             threshold = self.values.min_agreement
@@ -230,7 +230,7 @@ class Exports:
     def _compared(
         self, path: pathlib.Path, reference: ImagePredictor, images: list[np.ndarray], threshold: float
     ) -> list[str]:
-        """Returns lines on how far an export predicts as the network does; a UserError if it is not far enough."""
+        """Returns lines on the agreement of an export with the network; raises a UserError if it is too low."""
         if not images:
             return ["not compared with the Keras model (--nocheck)"]
         exported = load_exported_model(path)
@@ -242,7 +242,7 @@ class Exports:
 
 
 def _portable_source(loaded: LoadedModel, values: flags.FlagValues) -> str:
-    """Returns where the weights come from, without the folders of this machine."""
+    """Returns the source of the weights, without the folders of this machine."""
     if loaded.workdir is None and is_name(values.checkpoint_path):
         name: str = values.checkpoint_path
         return name
@@ -253,5 +253,5 @@ def _portable_source(loaded: LoadedModel, values: flags.FlagValues) -> str:
 
 
 def _size(path: pathlib.Path) -> int:
-    """Returns bytes of a file, or of the files of a directory."""
+    """Returns the bytes of a file, or of the files of a directory."""
     return sum(file.stat().st_size for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file())

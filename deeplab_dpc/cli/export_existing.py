@@ -1,4 +1,4 @@
-"""What is at the targets of an export already: kept where it is whole and the same, never overwritten."""
+"""Existing files at the targets of an export: kept if they are complete and equal, never overwritten."""
 
 import pathlib
 from collections.abc import Mapping
@@ -16,10 +16,10 @@ CHECKED = {"export_dir": "", "export_tflite": ".tflite", "export_onnx": ".onnx"}
 
 
 def existing_export(name: str, target: pathlib.Path) -> ModelInfo | None:
-    """Returns the facts of a whole export that is there already, as after a command whose next format failed.
+    """Returns the facts of a complete export that already exists, as after a command whose next format failed.
 
     Raises:
-      UserError: if the name does not fit, or what is there is none.
+      UserError: if the name does not fit, or the file is not an export.
     """
     if target.exists() and target.is_dir() != (name == "export_dir"):
         wanted, found = ("folder", "file") if name == "export_dir" else ("file", "folder")
@@ -37,7 +37,7 @@ def existing_export(name: str, target: pathlib.Path) -> ModelInfo | None:
 
 
 def taken(name: str, target: pathlib.Path, why: str) -> UserError:
-    """Returns the error of a target at which something is that is not to be overwritten, and `why` it is not kept."""
+    """Returns the error of a target that must not be overwritten; `why` is the reason that it is not kept."""
     kind = "directory" if name == "export_dir" else "file"
     return UserError(
         f"--{name}={target} exists; give a new {kind}, so that no model in use is overwritten; what is there "
@@ -46,7 +46,7 @@ def taken(name: str, target: pathlib.Path, why: str) -> UserError:
 
 
 def has_checkpoint(prefix: str, arrays: Mapping[str, np.ndarray]) -> bool:
-    """Returns whether a TensorFlow 1 checkpoint is there that holds these variables; a UserError for any other."""
+    """Returns whether a TensorFlow 1 checkpoint with these variables exists; raises a UserError for any other."""
     if not pathlib.Path(f"{prefix}.index").exists():
         return False
     stored = read_tf1_checkpoint(prefix)

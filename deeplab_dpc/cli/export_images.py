@@ -1,4 +1,4 @@
-"""The real images of an export: those that it is checked on, and those that int8 ranges are measured on."""
+"""The real images of an export: those for its check, and those that calibrate the ranges of int8."""
 
 from collections.abc import Iterator
 
@@ -37,7 +37,7 @@ class ExportImages:
         self._loaded = loaded
 
     def check(self) -> list[NamedImage]:
-        """(name, image uint8 [height, width, 3]) to compare on.
+        """Returns (name, image uint8 [height, width, 3]) for the comparison.
 
         Raises:
           UserError: if there are none.
@@ -48,7 +48,7 @@ class ExportImages:
         return list(spread_images(dataset, self._check_split(dataset), self._values.num_check_images))
 
     def calibration(self) -> Iterator[NamedImage]:
-        """Returns the same for int8.
+        """Returns the images that calibrate int8, in the same form.
 
         Raises:
           UserError: if there are none.
@@ -60,7 +60,7 @@ class ExportImages:
         return spread_images(dataset, split, self._values.num_calibration_images)
 
     def largest(self) -> tuple[int, int]:
-        """(height, width) in pixels that every image of the split that is checked fits into."""
+        """Returns the (height, width) in pixels that contains every image of the split that is checked."""
         dataset = self._dataset("--export_size=HEIGHT,WIDTH (a TFLite model takes images of one size)")
         return dataset.info.max_size[self._check_split(dataset)]
 

@@ -25,7 +25,9 @@ AConfig = TypeVar("AConfig", bound=Config)
 
 
 class _Named(flags.ArgumentParser[str]):
-    """Knows the values of an enumeration, for the help; the configuration checks them, with a sentence of its own."""
+    """A parser that provides the values of an enumeration for the help; the configuration checks them, with its own
+    error message.
+    """
 
     def __init__(self, enum_values: tuple[str, ...]):
         super().__init__()
@@ -38,9 +40,9 @@ def define_config_flags(
     """Defines a flag for each plain field of a configuration class, with its default and its documented meaning.
 
     Args:
-      values: where they are defined.
-      config: the class.
-      only: names of the fields; all if it is empty.
+      values: flags to which they are added.
+      config: class of the configuration.
+      only: names of the fields to define; all if it is empty.
       variants: names of the fields that hold a backbone.
     """
     meanings = attribute_docs(config.__doc__)
@@ -71,7 +73,7 @@ def define_config_flags(
 
 
 def _number_of(hint: Any) -> Callable[[str], Any] | None:
-    """Returns what reads an item of a list of numbers (int or float); None for a field that is no such list."""
+    """Returns the type of the items of a list of numbers (int or float); None for any other field."""
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     items = {item for option in options if typing.get_origin(option) is tuple for item in typing.get_args(option)}
     return next((kind for kind in (int, float) if kind in items), None)
@@ -80,7 +82,7 @@ def _number_of(hint: Any) -> Callable[[str], Any] | None:
 def attribute_docs(docstring: str | None) -> dict[str, str]:
     """Returns the texts of a class docstring's Attributes section, by name; lines may share a text (`a, b: text`).
 
-    Python 3.13 strips the indentation of docstrings and earlier ones keep it, so it is taken away first. Without a
+    Python 3.13 strips the indentation of docstrings and earlier versions keep it, so it is removed first. Without a
     docstring (`python -OO`) there are no texts.
     """
     docs: dict[str, str] = {}
@@ -99,13 +101,13 @@ def attribute_docs(docstring: str | None) -> dict[str, str]:
 
 
 def config_from_flags(config: type[AConfig], values: flags.FlagValues, **given: Any) -> AConfig:
-    """Returns a configuration of that class from the flags of its fields' names; `given` comes first."""
+    """Returns a configuration of that class from the flags with its fields' names; `given` takes precedence."""
     names = [field.name for field in dataclasses.fields(config) if field.name in values and field.name not in given]
     return config(**_fields(config, values, names), **given)
 
 
 def _fields(config: type, values: flags.FlagValues, names: Iterable[str]) -> dict[str, Any]:
-    """Returns the values of the flags of these fields, as the configuration takes them."""
+    """Returns the values of the flags of these fields, in the types of the configuration."""
     hints = typing.get_type_hints(config)
     found: dict[str, Any] = {}
     for name in names:
@@ -119,7 +121,7 @@ def _fields(config: type, values: flags.FlagValues, names: Iterable[str]) -> dic
 
 
 def define_numbers(values: flags.FlagValues, name: str, meaning: str, default: Sequence[float] | None = None) -> None:
-    """A list of numbers: --name=1,2 or --name=1 --name=2."""
+    """Defines a list of numbers: --name=1,2 or --name=1 --name=2."""
     shown = ",".join(map(str, default)) if default else None
     flags.DEFINE_multi_string(name, shown, meaning, flag_values=values)
 
@@ -166,21 +168,22 @@ def model_flags() -> list[str]:
 
 
 def define_model_flags(values: flags.FlagValues) -> None:
-    """The flags of the network, but for the number of classes."""
+    """Defines the flags of the network, except for the number of classes."""
     with concerning(values, "Network"):
         define_config_flags(values, ModelConfig, model_flags(), variants=["model_variant"])
         flags.DEFINE_string(
             "dense_prediction_cell_json",
             None,
-            "Dense prediction cell in place of ASPP: a JSON file, or the name of a shipped cell (dpc_top1, aspp, psp, "
-            "conv1x1).",
+            "Dense prediction cell instead of ASPP: a JSON file, or the name of a shipped cell (dpc_top1, "
+            "aspp, psp, conv1x1).",
             flag_values=values,
         )
         flags.DEFINE_string(
             "genotype_json",
             None,
-            "Cell and path of an Auto-DeepLab: a JSON file, as a search writes it, or the name of a shipped genotype "
-            "(auto_deeplab). --model_variant is then auto_deeplab by default, and --output_stride that of the path.",
+            "Cell and path of an Auto-DeepLab: a JSON file, as a search writes it, or the name of a shipped "
+            "genotype (auto_deeplab). By default --model_variant is then auto_deeplab, and --output_stride "
+            "that of the path.",
             flag_values=values,
         )
 
@@ -207,7 +210,7 @@ def given_model_fields(values: flags.FlagValues) -> dict[str, Any]:
 
 
 def _genotype_fields(values: flags.FlagValues) -> dict[str, Any]:
-    """Returns what --genotype_json sets, and what the genotype of an Auto-DeepLab leaves no choice of.
+    """Returns the fields that --genotype_json sets, and those that the genotype of an Auto-DeepLab determines.
 
     Raises:
       UserError: if the genotype is not valid, or given for another backbone.
@@ -229,11 +232,11 @@ def _genotype_fields(values: flags.FlagValues) -> dict[str, Any]:
 
 
 def define_data_flags(values: flags.FlagValues) -> None:
-    """Where the data is, and how training images are augmented."""
+    """Defines the flags of the data and of the augmentation of training images."""
     with concerning(values, "Data"):
-        flags.DEFINE_string("data_dir", None, "Folder that holds the prepared data set.", flag_values=values)
+        flags.DEFINE_string("data_dir", None, "Folder that contains the prepared data set.", flag_values=values)
         flags.DEFINE_string(
-            "dataset", None, "Name of the data set, where --data_dir holds several.", flag_values=values
+            "dataset", None, "Name of the data set, if --data_dir contains several.", flag_values=values
         )
         other = ("data_dir", "dataset", "train_crop_size")
         names = [field.name for field in dataclasses.fields(DataConfig) if field.name not in other]
@@ -241,14 +244,15 @@ def define_data_flags(values: flags.FlagValues) -> None:
         define_numbers(
             values,
             "train_crop_size",
-            "Height and width in pixels, output_stride * k + 1 (of an Auto-DeepLab its largest stride * k + 1); by "
-            f"default the largest image, at most {MAX_DEFAULT_CROP}.",
+            "Height and width of the training crops in pixels, output_stride * k + 1 (for an Auto-DeepLab "
+            f"its largest stride * k + 1); by default the largest image, at most {MAX_DEFAULT_CROP}.",
         )
 
 
 def data_config(values: flags.FlagValues, dataset: Dataset, alignment: int) -> DataConfig:
-    """Returns the data configuration; the crop defaults to the largest image of the split, with sides alignment * k +
-    1.
+    """Returns the data configuration.
+
+    By default the crop is the largest image of the split, with sides alignment * k + 1.
     """
     dataset.shards(values.train_split)  # raises the clear error if there is no such split
     crop = size(values, "train_crop_size") or default_crop(dataset, values.train_split, alignment)

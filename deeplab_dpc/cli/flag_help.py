@@ -52,11 +52,11 @@ def concerning(values: flags.FlagValues, title: str) -> Iterator[None]:
 
 
 def help_text(module: types.ModuleType, values: flags.FlagValues) -> str:
-    """Returns what --help prints, or with --helpfull, of a command.
+    """Returns the help of a command, as --help or --helpfull prints it.
 
     Args:
       module: the command's, of deeplab_dpc/cli/flags: its docstring, and COMMON if only some flags are common.
-      values: its flags.
+      values: flags of the command.
     """
     sections = flags_by_title(values)
     names = [flag.name for listed in sections.values() for flag in listed]
@@ -90,12 +90,12 @@ def _titled(values: flags.FlagValues) -> dict[str, str]:
 
 @dataclasses.dataclass(frozen=True)
 class FlagText:
-    """What is shown of a flag.
+    """The help of a flag.
 
     Attributes:
-      usage: how it is given, such as `--workdir=VALUE` or `--[no]check`.
-      default: its default as text; empty where there is none, or where it is to be off.
-      meaning: its sentence.
+      usage: usage of the flag, such as `--workdir=VALUE` or `--[no]check`.
+      default: default as text; empty if there is none, or if the flag is off by default.
+      meaning: description of the flag.
     """
 
     usage: str
@@ -104,7 +104,7 @@ class FlagText:
 
 
 def flag_text(flag: flags.Flag[Any]) -> FlagText:
-    """Returns what is shown of a flag."""
+    """Returns the help of a flag."""
     choices = "|".join(getattr(flag.parser, "enum_values", None) or ())
     meaning = str(flag.help or "").split(";\n")[0].removeprefix(f"<{choices}>: ")  # without what absl adds
     default = _default(flag)
@@ -134,7 +134,7 @@ def _default(flag: flags.Flag[Any]) -> str:
 
 
 def _kind(flag: flags.Flag[Any]) -> str:
-    """Returns what stands for a flag's value: a number, a list, or anything."""
+    """Returns the placeholder of a flag's value: for a number, a list, or any text."""
     if isinstance(flag.parser, flags.IntegerParser):
         return "N"
     if isinstance(flag.parser, flags.FloatParser):

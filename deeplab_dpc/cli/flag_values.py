@@ -1,4 +1,4 @@
-"""What a flag's value must be: one sentence for each kind of flag, in the place of Python's words."""
+"""The valid values of flags: one error message for each kind of flag, instead of Python's."""
 
 import re
 from typing import Any
@@ -13,15 +13,15 @@ _SWITCH_WITH_VALUE = re.compile(r"^--no(\w+)(?:=.*)? does not take an argument$"
 
 
 def must_be(name: str, what: str, given: str) -> str:
-    """Returns the sentence on a value that is no such thing."""
+    """Returns the error message for an invalid value."""
     return f"--{name} must be {what}, got {given or 'nothing'}."
 
 
 def wrong_value(error: ValueError | flags.Error, values: flags.FlagValues) -> str:
-    """Returns one sentence on a value that a flag does not take.
+    """Returns the error message, one sentence, for a value that a flag does not accept.
 
     Args:
-      error: that absl raised when it read the flags.
+      error: error that absl raised when it read the flags.
       values: the flags.
     """
     sentence = str(error)
@@ -41,7 +41,7 @@ def wrong_value(error: ValueError | flags.Error, values: flags.FlagValues) -> st
 
 
 def _wanted(flag: flags.Flag[Any]) -> str | None:
-    """Returns what a flag takes; None for any text."""
+    """Returns the values that a flag accepts, in words; None for any text."""
     parser = flag.parser
     if isinstance(parser, flags.BooleanParser):
         return SWITCH

@@ -16,10 +16,10 @@ RECIPES = "recipes"  # the folder of the package, and the one that the documenta
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Arguments that stand together: on the command line, or in one file, without a --flagfile between them.
+    """Consecutive arguments: on the command line, or in one file, without a --flagfile between them.
 
     Attributes:
-      file: the flagfile as the user wrote it; None for the command line.
+      file: flagfile as the user wrote it; None for the command line.
       argv: the arguments.
     """
 
@@ -28,10 +28,10 @@ class Source:
 
 
 def sources(argv: Sequence[str]) -> list[Source]:
-    """Returns the arguments in their order, with each --flagfile replaced by what the file says.
+    """Returns the arguments in their order, with each --flagfile replaced by the contents of the file.
 
     Raises:
-      UserError: for a file that is absent, cannot be read, names itself, or holds a line that is no flag.
+      UserError: for a file that is absent, cannot be read, includes itself, or contains a line that is not a flag.
     """
     return list(_expanded(None, list(argv), ()))
 
@@ -42,7 +42,7 @@ def flattened(parts: Sequence[Source]) -> list[str]:
 
 
 def recipe_names() -> list[str]:
-    """Returns the names of the flagfiles that ship with the package, in their order."""
+    """Returns the names of the flagfiles that ship with the package, sorted."""
     recipes = importlib.resources.files("deeplab_dpc") / RECIPES
     return sorted(item.name for item in recipes.iterdir() if item.name.endswith(".flags"))
 
@@ -73,7 +73,7 @@ def _file(name: str, including: tuple[str, ...]) -> Iterator[Source]:
 
 
 def _arguments(file: str, text: str) -> Iterator[str]:
-    """Yields the arguments of a flagfile: a line each, but for comments and empty lines."""
+    """Yields the arguments of a flagfile: one per line, without comments and empty lines."""
     for number, line in enumerate(text.splitlines(), start=1):
         argument = line.strip()
         if not argument or argument.startswith(COMMENTS):
@@ -88,7 +88,7 @@ def _arguments(file: str, text: str) -> Iterator[str]:
 
 
 def _read(name: str) -> tuple[str, str]:
-    """Returns the text of a flagfile and what tells it from others: the file of that path, else the recipe."""
+    """Returns the text of a flagfile and its identity: the file at that path, or else the recipe."""
     path = pathlib.Path(os.path.expanduser(name))
     try:
         # Opened, not looked for first: it may be a pipe.

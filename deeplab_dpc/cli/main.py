@@ -1,4 +1,6 @@
-"""Entry of every command: parses its flags, runs it, and turns a user's mistake into one sentence and exit status 2."""
+"""Entry point of every command: parses its flags, runs it, and turns a user's mistake into one sentence and exit status
+2.
+"""
 
 import importlib
 import logging
@@ -51,7 +53,7 @@ def run(command: str, argv: Sequence[str] | None = None) -> None:
 
     Args:
       command: a key of COMMANDS.
-      argv: its flags, without the program's name; those of the process if None.
+      argv: flags of the command, without the program's name; those of the process if None.
     """
     sys.exit(execute(command, list(sys.argv[1:] if argv is None else argv)))
 
@@ -79,7 +81,7 @@ def _run(command: str, argv: list[str]) -> None:
 
 
 def _status(command: str, action: Callable[[], None]) -> int:
-    """Returns the exit status of what a command does; a mistake of the user's is printed as one sentence."""
+    """Returns the exit status of a command's action; a user's mistake is printed as one sentence."""
     escape_unwritable_text()
     try:
         action()
@@ -116,7 +118,7 @@ def _status(command: str, action: Callable[[], None]) -> int:
 
 
 def _after_stop(command: str) -> str:
-    """Returns what the same command does after Ctrl-C; a build keeps nothing of a data set that is not whole."""
+    """Returns the effect of the same command after Ctrl-C; a build keeps nothing of an incomplete data set."""
     if command.startswith("build_"):
         return "nothing was kept, and the same command starts again"
     return "the same command continues"
@@ -125,12 +127,12 @@ def _after_stop(command: str) -> str:
 def parse(module: types.ModuleType, command: str, argv: Sequence[str]) -> flags.FlagValues:
     """Returns the flags of a command, in a set of their own; `module` is that of deeplab_dpc.cli.flags.
 
-    What comes later wins, so that a flag after a --flagfile replaces what the file says: a repeated one too, which
-    adds to its value only beside others of the same file, or of the command line without a file between.
+    Later values replace earlier ones, so that a flag after a --flagfile replaces the file's. This also holds for a
+    repeated flag, whose values are combined only within one file, or on the command line without a file between them.
 
     Raises:
-      UserError: for an unknown flag or value, an argument that is no flag, a path on another machine, and for a
-        flagfile that is wrong.
+      UserError: for an unknown flag or value, an argument that is not a flag, a path on another machine, and an invalid
+        flagfile.
     """
     return _parsed(module, command, sources(argv))
 
@@ -159,7 +161,7 @@ def _parsed(module: types.ModuleType, command: str, parts: Sequence[Source]) -> 
 
 
 def _commands_with(flag: str) -> list[str]:
-    """Returns the commands that have a flag of that name, as they are typed."""
+    """Returns the commands with a flag of that name, as they are typed."""
     found = []
     for command in COMMANDS:
         values = flags.FlagValues()
@@ -170,7 +172,7 @@ def _commands_with(flag: str) -> list[str]:
 
 
 def _define_program_flags(values: flags.FlagValues) -> None:
-    """The flags that every command has."""
+    """Defines the flags that every command has."""
     with concerning(values, "Program"):
         flags.DEFINE_bool("help", False, "Show the common flags.", short_name="h", flag_values=values)
         flags.DEFINE_bool("helpfull", False, "Show all flags.", flag_values=values)
@@ -179,7 +181,7 @@ def _define_program_flags(values: flags.FlagValues) -> None:
 
 
 def _refuse_far_paths(values: flags.FlagValues) -> None:
-    """Raises a UserError for a flag whose value is a place on another machine; as a path it would be a local folder."""
+    """Raises a UserError for a flag whose value is on another machine; as a path it would be a local folder."""
     for name in values:
         given = values[name].value
         for text in given if isinstance(given, list) else [given]:
@@ -217,7 +219,7 @@ def _unknown_command(name: str) -> int:
 
 
 def main() -> None:
-    """Entry of the installed program: deeplab-dpc COMMAND --flags."""
+    """Runs the installed program: deeplab-dpc COMMAND --flags."""
     if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help", "--helpfull", "help"):
         status = _status("deeplab-dpc", _list_commands)
         sys.exit(status or (0 if len(sys.argv) > 1 else USER_ERROR))

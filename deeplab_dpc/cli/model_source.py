@@ -1,4 +1,4 @@
-"""Which network a command works on: a run directory's, or a published checkpoint's with its flags."""
+"""The network of a command: that of a run directory, or a published checkpoint with its flags."""
 
 import pathlib
 
@@ -48,18 +48,19 @@ def _from_run(workdir: pathlib.Path, values: flags.FlagValues) -> LoadedModel:
 
 
 def evaluated_network(config: ModelConfig, values: flags.FlagValues) -> ModelConfig:
-    """Returns the network of a run, with what the flags replace: atrous rates are no weights.
+    """Returns the network of a run with the values that the flags replace, since atrous rates are not weights.
 
     Raises:
-      UserError: for a flag that would make it another network.
+      UserError: for a flag that would make it a different network.
     """
     names = ("num_classes", "dense_prediction_cell_json", "genotype_json", *flag_groups.model_flags())
     given = [name for name in names if not values[name].using_default_value]
     for name in given:
         if name not in AS_EVALUATED:
             raise UserError(
-                f"--{name} cannot be given with --workdir; a run keeps the flags of its network, of which only "
-                f"{' and '.join(f'--{each}' for each in AS_EVALUATED)} may be others when it is applied. Leave it out."
+                f"--{name} cannot be given with --workdir; a run has the flags of its network, of which only "
+                f"{' and '.join(f'--{each}' for each in AS_EVALUATED)} may be changed after its training. Leave "
+                "it out."
             )
     replaced = flag_groups.config_from_flags(ModelConfig, values, num_classes=config.num_classes) if given else config
     return as_evaluated(config, {name: getattr(replaced, name) for name in given})

@@ -1,4 +1,4 @@
-"""What a command or flag that there is not was meant to be: a name from elsewhere, or a misspelling."""
+"""Suggestions for an unknown command or flag: a name from other software, or a misspelling."""
 
 import difflib
 from collections.abc import Callable, Iterable, Sequence
@@ -97,12 +97,12 @@ def near_command(name: str, known: Iterable[str]) -> str | None:
 
 
 def unknown_flag(name: str, known: Iterable[str], elsewhere: Callable[[str], Sequence[str]]) -> str:
-    """Returns one sentence on a flag that a command has not: what it is called here, if that can be told.
+    """Returns the error message, one sentence, for an unknown flag, with its name here if it is known.
 
     Args:
-      name: what was given, without dashes.
-      known: the command's flags.
-      elsewhere: returns the other commands that have a flag of that name.
+      name: name that was given, without dashes.
+      known: names of the command's flags.
+      elsewhere: function that returns the other commands with a flag of that name.
     """
     plain = name.lower().replace("-", "_")
     known = set(known)
@@ -117,6 +117,6 @@ def unknown_flag(name: str, known: Iterable[str], elsewhere: Callable[[str], Seq
 
 
 def _alike(name: str, known: Iterable[str]) -> str | None:
-    """Returns the name that begins so, if it is long enough to tell, or the most similar one."""
+    """Returns the name that begins with the given one, if it is long enough, or the most similar name."""
     longer = [each for each in sorted(known) if each.startswith(name) and len(name) > SHORT]
     return next(iter(longer + difflib.get_close_matches(name, sorted(known), n=1, cutoff=ALIKE)), None)

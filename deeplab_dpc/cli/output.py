@@ -1,4 +1,6 @@
-"""Standard output that can no longer be written: its reader has gone (`| head -1`), or its disk is full."""
+"""Standard output that cannot be written any more, because its reader has closed it (`| head -1`), or its disk is
+full.
+"""
 
 import io
 import os
@@ -9,14 +11,14 @@ GONE = select.POLLERR | select.POLLHUP
 
 
 def escape_unwritable_text() -> None:
-    """Lets the output have what its encoding has not, such as bytes of file names that are no text, as escapes."""
+    """Makes the output escape text that its encoding lacks, such as undecodable bytes of file names."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def flush_output() -> None:
-    """Writes what print holds back, so that a failure is met here and not while Python ends.
+    """Writes the buffer of print, so that an error occurs here and not while Python ends.
 
     Raises:
       OSError: if it cannot be written.
@@ -26,7 +28,7 @@ def flush_output() -> None:
 
 
 def reader_has_gone() -> bool:
-    """Returns whether standard output is a pipe or a socket that nobody reads any more."""
+    """Returns whether standard output is a pipe or a socket whose reader has closed it."""
     try:
         output = sys.stdout.fileno()
     except (AttributeError, io.UnsupportedOperation):  # it is closed, or not a file
@@ -37,7 +39,7 @@ def reader_has_gone() -> bool:
 
 
 def drop_unwritable_output() -> None:
-    """Drops what is held back, and all that follows, where standard output does not take it."""
+    """Discards the buffer, and all further output, if standard output does not accept it."""
     try:
         flush_output()
     except OSError:

@@ -20,8 +20,8 @@ def serve(values: flags.FlagValues, loaded: LoadedPredictor) -> None:
     """Serves the page of that predictor until Ctrl-C or SIGTERM.
 
     Raises:
-      UserError: for a limit that is none, flags of what a page does not do, or if the server cannot be bound to --host
-        and --port.
+      UserError: for an invalid limit, flags that a page does not use, or if the server cannot be bound to --host and
+        --port.
     """
     for name in ("images", "data_dir", "output_dir"):
         if values[name].value is not None:
@@ -67,7 +67,7 @@ def _serve_until_a_signal(server: PageServer) -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
     reason = received[0] if received else signal.SIGINT
-    stopped = Stopped(reason, "every image was answered" if is_done else "the image at hand was given up")
+    stopped = Stopped(reason, "every image was predicted" if is_done else "the current image was given up")
     if not is_done:
         _leave(f"\npredict: {stopped}", SIGNALLED + reason)
     if reason != signal.SIGINT:
@@ -76,7 +76,7 @@ def _serve_until_a_signal(server: PageServer) -> None:
 
 
 def _leave(sentence: str, status: int) -> None:
-    """Ends the process under a thread that is at work in a library, where the interpreter's own end would crash."""
+    """Ends the process while a thread runs in a library, where the interpreter's own end would crash."""
     print(sentence, file=sys.stderr)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
@@ -84,9 +84,7 @@ def _leave(sentence: str, status: int) -> None:
 
 
 def model_name(values: flags.FlagValues, loaded: LoadedPredictor) -> str:
-    """Returns what the page calls the model: the name of its directory or file, without the way to it, and its
-    backbone.
-    """
+    """Returns the model's name on the page: the name of its directory or file, without the path, and its backbone."""
     given = values.workdir or values.checkpoint_path or values.exported_model
     name = pathlib.Path(given).resolve().name
     return name if loaded.network is None else f"{name} ({loaded.network.config.model_variant})"

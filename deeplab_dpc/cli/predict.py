@@ -54,7 +54,7 @@ def main(values: flags.FlagValues) -> None:
 
 
 def _remove_partial(output_dir: pathlib.Path) -> None:
-    """Removes what killed processes left in the folders of the outputs, which may have folders of their own."""
+    """Removes incomplete files of killed processes from the folders of the outputs, including subfolders."""
     for output in OUTPUTS:
         for folder, _, _ in os.walk(output_dir / output):
             remove_partial(folder)
@@ -82,7 +82,7 @@ def _predict_images(values: flags.FlagValues) -> None:
 def _pictures(
     values: flags.FlagValues, source: list[ImageFile] | Dataset, writer: PredictionWriter
 ) -> tuple[Iterator[Picture | Unreadable], int | None]:
-    """Returns the images that are to be predicted, and how many they are, if that is known."""
+    """Returns the images to predict, and their number, if it is known."""
     skip = values.skip_existing
     if isinstance(source, Dataset):
         pictures = pictures_of_split(source, values.split)
@@ -153,13 +153,13 @@ def _writer(values: flags.FlagValues, loaded: LoadedPredictor, outputs: Sequence
 
 
 def _check_kept(path: pathlib.Path, targets: Sequence[pathlib.Path]) -> None:
-    """Raises a UserError if what is predicted would be replaced by a prediction."""
+    """Raises a UserError if a prediction would replace its own input."""
     if os.path.realpath(path) in map(os.path.realpath, targets):
         raise UserError(f"--output_dir would have {path} replaced by its prediction; choose another folder.")
 
 
 def _say(outcome: Outcome, writer: PredictionWriter) -> None:
-    """Says what was written, and raises the error about what was not."""
+    """Prints what was written, and raises the error about what was not written."""
     if outcome.predicted:
         console.print(f"Predicted: {outcome.predicted} images; written in {writer.output_dir}")
     if writer.replaced:

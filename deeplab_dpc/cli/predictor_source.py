@@ -1,4 +1,6 @@
-"""What predicts in a command: a run's network, a published checkpoint's, or an exported model; and how it predicts."""
+"""The predictor of a command: the network of a run or a published checkpoint, or an exported model, with its
+options.
+"""
 
 from absl import flags
 
@@ -15,8 +17,8 @@ def load_predictor(values: flags.FlagValues) -> LoadedPredictor:
     """Returns the predictor that the flags name.
 
     Raises:
-      UserError: as load_model; if an exported model is given with a network or with scales, flips or a crop, which it
-        has its own of.
+      UserError: as raised by load_model; if an exported model is combined with a network or with scales, flips or a
+        crop, since it has its own.
     """
     require_address_space(INFERENCE_ADDRESSES)
     config = flag_groups.config_from_flags(InferenceConfig, values)
@@ -33,8 +35,8 @@ def _exported(values: flags.FlagValues, config: InferenceConfig) -> LoadedPredic
     default = InferenceConfig(sliding_window=config.sliding_window, window_overlap=config.window_overlap)
     if config != default:
         raise UserError(
-            "--exported_model predicts as it was exported; of the flags of inference only --sliding_window and "
-            "--window_overlap go with it."
+            "--exported_model predicts as it was exported; of the flags of inference it takes only "
+            "--sliding_window and --window_overlap."
         )
     model = load_exported_model(values.exported_model)
     return LoadedPredictor(

@@ -1,4 +1,4 @@
-"""Quiet while TensorFlow is imported."""
+"""Suppression of TensorFlow's messages while it is imported."""
 
 import contextlib
 import os
@@ -12,10 +12,10 @@ ERRORS_ONLY = "3"
 
 @contextlib.contextmanager
 def quiet_imports() -> Iterator[None]:
-    """Holds back what TensorFlow's C++ code writes to stderr while it loads; shown if loading fails.
+    """Suppresses the messages of TensorFlow's C++ code on stderr while it loads; they are shown if loading fails.
 
-    That code does not heed its log level yet then. Another level that the user has set switches this off,
-    and so does a stderr that is closed.
+    That code does not yet respect its log level at that time. The suppression is off if the user has set another level,
+    or if stderr is closed.
     """
     if os.environ.setdefault(LOG_LEVEL_VARIABLE, ERRORS_ONLY) != ERRORS_ONLY or sys.stderr is None:
         yield

@@ -12,19 +12,19 @@ from deeplab_dpc.run_config import read_section
 
 
 def data_config(workdir: pathlib.Path) -> DataConfig:
-    """Returns the data that a run was trained on, as its configuration has it."""
+    """Returns the data configuration with which a run was trained."""
     return read_section(workdir, "data", DataConfig)
 
 
 def dataset_of_run(workdir: pathlib.Path, instead: str = "--data_dir with the folder where it is now") -> Dataset:
-    """Finds the data set that a run was trained on.
+    """Finds the data set on which a run was trained.
 
     Args:
       workdir: the run directory.
-      instead: what the user can give where it is gone.
+      instead: alternative that the message suggests if it is gone.
 
     Raises:
-      UserError: if it is no longer there, or cannot be read.
+      UserError: if it no longer exists, or cannot be read.
     """
     data = data_config(workdir)
     try:
@@ -36,7 +36,7 @@ def dataset_of_run(workdir: pathlib.Path, instead: str = "--data_dir with the fo
 
 
 def say_if_rebuilt(workdir: pathlib.Path, dataset: Dataset, split: str) -> None:
-    """Prints a line if a split that the run has seen has other records now."""
+    """Prints a line if a split of the run has other records now."""
     if not (workdir / DATASET_FILE).exists():
         return
     digest = read_run_data(workdir).digests.get(split)

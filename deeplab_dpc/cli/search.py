@@ -17,7 +17,7 @@ from deeplab_dpc.search.service.storage import open_storage
 
 
 def main(values: flags.FlagValues) -> None:
-    """Searches, or does the part that --mode names."""
+    """Searches, or runs the part that --mode names."""
     refuse_flags_of_others(values)
     if values.algorithm == AUTO_DEEPLAB:
         with quiet_imports():
@@ -46,7 +46,7 @@ def main(values: flags.FlagValues) -> None:
 
 
 def _with_keras(request: Request) -> None:
-    """The modes that train; what they need is loaded here, since the process that looks after workers does without."""
+    """Runs the modes that train. Their imports are here, since the process that monitors workers does not need them."""
     with quiet_imports():
         import keras
 
@@ -64,7 +64,7 @@ def _with_keras(request: Request) -> None:
 
 
 def _search(request: Request) -> None:
-    """The work of one process; the report and the live view are its parent's, if it has one."""
+    """Runs the search of one process; the report and the live view are its parent's, if it has one."""
     is_child = local_workers.is_child()
     job = request.job(request.cache())
     storage = open_storage(request.service.storage, request.workdir, shared=is_child)  # it may refuse, or not answer

@@ -1,4 +1,4 @@
-"""Which flags of search.py are for which algorithm."""
+"""The flags of search.py by algorithm."""
 
 import dataclasses
 
@@ -32,7 +32,7 @@ FLAGS = {DPC: _OF_DPC - _OF_AUTO_DEEPLAB, AUTO_DEEPLAB: _OF_AUTO_DEEPLAB - _OF_D
 
 
 def refuse_flags_of_others(values: flags.FlagValues) -> None:
-    """Raises a UserError if a flag is given that has no meaning for the algorithm."""
+    """Raises a UserError if a flag is given that does not apply to the algorithm."""
     for algorithm in ALGORITHMS:
         given = sorted(name for name in FLAGS[algorithm] if not values[name].using_default_value)
         if algorithm != values.algorithm and given:

@@ -1,4 +1,4 @@
-"""search.py --algorithm=auto_deeplab."""
+"""The search of search.py --algorithm=auto_deeplab."""
 
 import pathlib
 
@@ -40,7 +40,7 @@ EXTENDABLE = (
 
 
 def search(values: flags.FlagValues) -> None:
-    """Searches to the end, or only says what that would take."""
+    """Searches to the end, or only prints the estimated cost."""
     if keras.backend.backend() not in BACKENDS:
         raise UserError(f"The search runs on --backend={' or '.join(BACKENDS)}, not on {keras.backend.backend()}.")
     require_address_space(TRAINING_ADDRESSES)

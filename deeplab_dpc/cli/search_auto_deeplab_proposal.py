@@ -1,4 +1,6 @@
-"""search.py --algorithm=auto_deeplab --propose_only: the space, the supernet, time and memory; nothing is written."""
+"""The estimate of search.py --algorithm=auto_deeplab --propose_only: the space, the supernet, time and memory; nothing
+is written.
+"""
 
 import datetime
 import math
@@ -19,7 +21,7 @@ TIMED = 3  # calls after the one that compiles
 
 
 def propose(streams: Streams, plan: Plan) -> None:
-    """Prints it, from a few steps of each kind."""
+    """Prints the estimate, from a few steps of each kind."""
     config, info = plan.config, streams.dataset.info
     supernet = program.SearchProgram(config, info.num_classes, info.ignore_label, plan.num_steps)
     state = supernet.initial_state()
@@ -78,7 +80,7 @@ def propose(streams: Streams, plan: Plan) -> None:
 
 
 def _median_seconds(call: Callable[[], object]) -> float:
-    """Of a call, after one that compiles."""
+    """Returns the median seconds of a call, after one that compiles."""
     call()
     seconds = []
     for _ in range(TIMED):

@@ -1,4 +1,4 @@
-"""What can be known to be wrong with a search before features are computed and before anything is written."""
+"""Checks of a search's flags before features are computed and before anything is written."""
 
 from absl import flags
 
@@ -21,7 +21,7 @@ from deeplab_dpc.search.study import check_sampler
 def check_request(
     values: flags.FlagValues, config: SearchConfig, service: ServiceConfig, dataset: Dataset | None
 ) -> None:
-    """Raises a UserError for a flag of the mode that cannot be, or that does not suit the data."""
+    """Raises a UserError for a flag of the mode that is invalid, or that does not suit the data."""
     load_cells(config.warm_starts, "warm_starts")
     check_sampler(config)
     if service.storage:
@@ -31,7 +31,7 @@ def check_request(
     if values.mode == "fidelity":
         read_others(flag_groups.config_from_flags(FidelityConfig, values).fidelity_compare)
         if dataset is None:
-            raise UserError("--data_dir is required with --mode=fidelity: cells are trained end to end too.")
+            raise UserError("--data_dir is required with --mode=fidelity, in which cells are also trained end to end.")
     if dataset is not None:
         require_single_splits(values, dataset)
         one_weight_a_class(config.label_weights, dataset.info.num_classes)
@@ -48,7 +48,7 @@ def require_single_splits(values: flags.FlagValues, dataset: Dataset) -> None:
 
 
 def require_start(flag: str, source: str) -> None:
-    """Raises a UserError, which names the flag, if no network can start from there."""
+    """Raises a UserError, which names the flag, if no network can be initialised from the source."""
     with quiet_imports():  # which loads Keras
         from deeplab_dpc.checkpoint.restore import require_source
     try:
@@ -66,7 +66,7 @@ def _check_scoring(values: flags.FlagValues) -> None:
 
 
 def _check_trainings(values: flags.FlagValues, config: SearchConfig, dataset: Dataset) -> None:
-    """What trainings on images need, of finalists and of cells that are scored end to end."""
+    """Checks the requirements of trainings on images, for finalists and for cells that are scored end to end."""
     has_contest = values.mode == "fidelity" or config.rerank_top_k
     if not has_contest and config.proxy_features != END_TO_END:
         return

@@ -1,4 +1,6 @@
-"""search.py --mode=fidelity: how well the proxy ranks cells, beside real training (arXiv:1809.04184, Fig. 3 and 4)."""
+"""The measurement of search.py --mode=fidelity: how well the proxy ranks cells, compared with real training
+(arXiv:1809.04184, Fig. 3 and 4).
+"""
 
 from absl import flags
 
@@ -16,7 +18,7 @@ from deeplab_dpc.search.service.storage import open_storage
 
 
 def run(values: flags.FlagValues, job: Job) -> None:
-    """Measures, prints the tables, and names what is written."""
+    """Measures, prints the tables, and names the files that it has written."""
     config = flag_groups.config_from_flags(FidelityConfig, values)
     others = read_others(config.fidelity_compare)
     require_same_protocol(others, real_protocol(job))

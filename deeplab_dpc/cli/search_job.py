@@ -1,4 +1,4 @@
-"""What the modes of search.py have in common: the flags, read and checked, and what is made from them."""
+"""The flags that the modes of search.py share, read and checked, and the objects made from them."""
 
 import dataclasses
 import os
@@ -48,7 +48,8 @@ OPTIONS_OF_ASPP = (
 def _fitted(values: flags.FlagValues, config: SearchConfig, dataset: Dataset) -> SearchConfig:
     """Returns the configuration with rates of the space, and of the warm start ASPP, that the training crops can train.
 
-    What is given stays. ASPP stays where the crops are as large as the images, so that training sees the same padding.
+    Values that are given are kept. ASPP is kept if the crops are as large as the images, so that training sees the same
+    padding.
     """
     alignment = flag_groups.model_config(values, dataset.info.num_classes).alignment
     crop = min(flag_groups.data_config(values, dataset, alignment).train_crop_size)
@@ -67,10 +68,10 @@ class Request:
     """The flags of a search.
 
     Attributes:
-      values: all of them.
-      workdir: directory of the search.
-      config, service: what is searched, and by whom.
-      dataset: where --data_dir is given.
+      values: values of all flags.
+      workdir: run directory of the search.
+      config, service: configuration of the search and of its study.
+      dataset: data set, if --data_dir is given.
     """
 
     values: flags.FlagValues
@@ -81,7 +82,7 @@ class Request:
 
     @classmethod
     def from_flags(cls, values: flags.FlagValues) -> Self:
-        """Reads and checks them, as far as can be done without a feature cache."""
+        """Reads and checks the flags, as far as is possible without a feature cache."""
         flag_groups.required(values, "workdir")
         require_folder(values.workdir, "workdir")
         require_kind(pathlib.Path(values.workdir), "search")
@@ -109,12 +110,12 @@ class Request:
         return cls(values, pathlib.Path(values.workdir), config, service, dataset)
 
     def say_what_was_chosen(self) -> None:
-        """Prints which flags of the network change nothing, and what of the search's was fitted to the crops."""
+        """Prints which flags of the network have no effect, and which values of the search were fitted to the crops."""
         given = [f"--{name}" for name in OPTIONS_OF_ASPP if not self.values[name].using_default_value]
         if given:
             console.print(
-                f"{', '.join(given)}: no effect here, since every finalist is a cell in place of DeepLab's ASPP; the "
-                "cell aspp, with rates 6, 12 and 18, stands for it."
+                f"{', '.join(given)}: no effect here, since every finalist has a cell in place of DeepLab's ASPP; "
+                "the cell aspp, with rates 6, 12 and 18, is the equivalent."
             )
         default, config = SearchConfig(), self.config
         fitted = []
@@ -129,25 +130,25 @@ class Request:
             )
 
     def model_config(self, num_classes: int) -> ModelConfig:
-        """Returns the network whose backbone the features are of, and that finalists are trained in, with their own
+        """Returns the network whose backbone computes the features, and in which finalists are trained, with their own
         cells.
         """
         return flag_groups.model_config(self.values, num_classes)
 
     def require_dataset(self) -> Dataset:
-        """Returns the data, which features are to be made of."""
+        """Returns the data set from which features are computed."""
         if self.dataset is None:
             raise UserError("--data_dir is required (or --feature_cache, to search on features cached before).")
         return self.dataset
 
     def cache(self) -> FeatureCache:
-        """Returns the features: those of --feature_cache, or of the data, which are made where they are not there."""
+        """Returns the features of --feature_cache, or those of the data, which are computed if they do not exist."""
         values = self.values
         if values.feature_cache:
             if self.config.proxy_features == ADAPTED:
                 raise UserError(
-                    f"--proxy_features={ADAPTED} caches the features of an adapted backbone, and --feature_cache gives "
-                    "features: leave out one of them."
+                    f"--proxy_features={ADAPTED} caches the features of an adapted backbone, but --feature_cache "
+                    "already has features: leave out one of them."
                 )
             return open_cache(values.feature_cache)
         dataset = self.require_dataset()
@@ -183,9 +184,9 @@ class Request:
         return adapt_backbone(self.workdir, model_config, data, self.config, dataset, *initial)
 
     def split_plans(self, model: "Segmenter") -> "dict[str, SplitPlan]":
-        """Returns what the feature cache holds of the training split and of the one that scores.
+        """Returns the plans of the feature cache for the training split and for the split that scores.
 
-        The images that score are not changed, as in an evaluation.
+        The images that score are not augmented, as in an evaluation.
         """
         with quiet_imports():
             from deeplab_dpc.data.preprocess import Augmentation
@@ -209,7 +210,7 @@ class Request:
         }
 
     def job(self, cache: FeatureCache) -> Job:
-        """Returns what a worker is given."""
+        """Returns the job of a worker."""
         values = self.values
         one_weight_a_class(self.config.label_weights, cache.num_classes)
         model_config = self.model_config(cache.num_classes)
@@ -229,12 +230,12 @@ class Request:
         )
 
     def claimed_job(self, cache: FeatureCache) -> Job:
-        """Returns the same, for a workdir that is claimed for it."""
+        """Returns the job of a worker, with the workdir claimed for it."""
         job = self.job(cache)
         self.claim(job)
         return job
 
     def claim(self, job: Job) -> None:
-        """Writes the job's configuration into the workdir, or compares it with the one that is there."""
+        """Writes the job's configuration to the workdir, or compares it with the existing one."""
         check_space(self.config, job.feature_shape, job.cache.output_stride)
         open_run(self.workdir, {**job.sections(), "data": job.data}, extendable(self.config))

@@ -1,4 +1,6 @@
-"""search.py --propose_only: what would be scored next, and what the rest of the search costs; nothing is written."""
+"""The estimate of search.py --propose_only: the next cells to score, and the cost of the rest of the search; nothing is
+written.
+"""
 
 import dataclasses
 import statistics
@@ -31,7 +33,7 @@ Rows = list[tuple[str, str]]
 
 
 def propose(request: Request) -> None:
-    """Prints it."""
+    """Prints the estimate."""
     service, worker = request.service, Worker.current()
     cache = open_cache(request.values.feature_cache) if request.values.feature_cache else None
     if cache is not None:
@@ -81,7 +83,7 @@ def propose(request: Request) -> None:
 
 
 def _data_section(request: Request) -> dict[str, DataConfig]:
-    """Returns the data, where cells are scored on images."""
+    """Returns the data section, if cells are scored on images."""
     dataset = request.dataset
     if request.config.proxy_features != END_TO_END or dataset is None:
         return {}
@@ -90,7 +92,7 @@ def _data_section(request: Request) -> dict[str, DataConfig]:
 
 
 def _planned_cache(request: Request) -> tuple[tuple[int, int, int], int]:
-    """Returns the shape of the scoring split's features, and the bytes of a cache that is not there."""
+    """Returns the shape of the scoring split's features, and the bytes of a cache that does not exist yet."""
     dataset = request.require_dataset()
     with quiet_imports():
         from deeplab_dpc.models.segmenter import build_segmenter
@@ -142,7 +144,7 @@ def _steps(left: proposal.Remainder) -> str:
 def _device_time(
     request: Request, left: proposal.Remainder, model: CostModel | None, scored: list[Scored], probed: list[Scored]
 ) -> tuple[float, Rows]:
-    """Returns seconds a cell that is left, 0 where not known; and what is said of them."""
+    """Returns the seconds per remaining cell, 0 if unknown, with a remark on them."""
     if not left.cells:
         return 0.0, []
     if model is None:
@@ -158,9 +160,9 @@ def _device_time(
 def _device_time_untimed(
     request: Request, left: proposal.Remainder, scored: list[Scored], probed: list[Scored]
 ) -> tuple[float, Rows]:
-    """Returns the same where it is not known what steps took: by what whole cells of this search took."""
+    """Returns the same if the seconds per step are unknown, from the seconds of whole cells of this search."""
     if not scored:
-        tried = "the steps that were tried have no time" if probed else "with --feature_cache a few steps are tried"
+        tried = "the steps that were tried have no timing" if probed else "with --feature_cache a few steps are tried"
         return 0.0, [("device time", f"not known: nothing was scored yet; {tried}")]
     measured = proposal.seconds_by_worker(scored, request.config)
     each = statistics.mean(measured.values())
@@ -171,7 +173,7 @@ def _device_time_untimed(
         (f"with {words.count(count, 'worker')} like these", words.duration(left.cells * each / count))
         for count in _worker_counts(request)
     ]
-    return each, [*rows, ("a full search", "not known: these scores do not say what a step took")]
+    return each, [*rows, ("a full search", "unknown: these scores do not contain the seconds per step")]
 
 
 def _worker_counts(request: Request) -> list[int]:
@@ -192,8 +194,7 @@ def _print_full_search(model: CostModel, batch_size: int, feature_shape: tuple[i
 
 
 def _probe(request: Request, cache: FeatureCache | None, proposed: list[proposal.ProposedCell]) -> list[Scored]:
-    """Returns what a few steps of two of the cells took; empty where there is nothing to try, or nothing to try it
-    on."""
+    """Returns the scores of a few steps of two of the cells; empty if there are no cells or no features to try."""
     if not proposed or cache is None or request.config.proxy_features == END_TO_END:
         return []
     with quiet_imports():

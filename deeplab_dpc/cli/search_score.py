@@ -1,4 +1,4 @@
-"""search.py --mode=score: given cells by proxy."""
+"""The scores of given cells by proxy, for search.py --mode=score."""
 
 import statistics
 

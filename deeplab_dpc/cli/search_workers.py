@@ -1,12 +1,12 @@
-"""search.py --workers=N: one process that starts workers on this machine, shows what goes on, and writes the report.
+"""search.py --workers=N: one process that starts workers on this machine, shows their progress, and writes the report.
 
-It does without Keras, and so takes no memory of a GPU: the features are cached by a child of it too.
+It does not load Keras, and so takes no memory of a GPU: the features are cached by a child process too.
 
-WORKDIR/workers/features.json  where the features are
-                cache.log      what caching them had to say
-                1.log ...      what each worker says
+WORKDIR/workers/features.json  path of the features
+                cache.log      log of caching them
+                1.log ...      log of each worker
 
-The workers are given the flags that the user gave, but for --storage, which may hold a password: that goes through
+The workers get the user's flags, except --storage, which may contain a password: it is passed in
 their environment, which only the same user can read.
 """
 
@@ -80,7 +80,7 @@ def search(request: Request) -> None:
 
 
 def _look_after(workers: LocalWorkers, interruption: Interruption, reporter: Reporter) -> None:
-    """Until all is done."""
+    """Monitors the workers until all is done."""
     while not workers.is_done:
         if reporter.is_due():
             reporter.write()
@@ -94,7 +94,8 @@ def _look_after(workers: LocalWorkers, interruption: Interruption, reporter: Rep
 
 
 def worker_command(values: flags.FlagValues) -> list[str]:
-    """Returns the command of a worker: the flags that were given, on the command line or in a flagfile, but for some.
+    """Returns the command of a worker: the flags that were given, on the command line or in a flagfile, with some
+    exceptions.
 
     A flag that was not given has its default in the worker too.
     """
@@ -118,19 +119,19 @@ def _arguments(flag: flags.Flag[Any]) -> list[str]:
 
 
 def _cached(command: Sequence[str], folder: pathlib.Path, secrets: Mapping[str, str]) -> str:
-    """Has a child make the features, and returns where they are."""
+    """Makes a child compute the features, and returns their path."""
     run_child([*command, "--mode=cache"], folder / "cache.log", secrets)
     path: str = read_json(folder / FEATURES, "note of the features")["path"]
     return path
 
 
 def tell_parent(request: Request, cache: FeatureCache) -> None:
-    """Says where the features are, to a parent that waits for them."""
+    """Sends the path of the features to a parent that waits for them."""
     write_json(request.workdir / FOLDER / FEATURES, {"path": str(cache.path)})
 
 
 def print_end(workdir: pathlib.Path, result: SearchResult) -> None:
-    """Prints what was found, where it is written, which cell is the best, and in a last line what was given up."""
+    """Prints the result, the written files, the best cell, and in a last line the tasks that were given up."""
     print_result(result)
     console.print(f"Written: {workdir}/report.html, results.json, verdict.json, cells/best.json, best.png")
     console.print(sentence(result), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""SIGTERM ends a command as Ctrl-C does: what is being written is cleared away, and one line says so."""
+"""Handling of SIGTERM like Ctrl-C: incomplete files are removed, and one line is printed."""
 
 import contextlib
 import signal
@@ -9,7 +9,9 @@ from deeplab_dpc.errors import Stopped
 
 @contextlib.contextmanager
 def sigterm_stops(what: str) -> Iterator[None]:
-    """Raises Stopped in the block when SIGTERM comes; `what` is so then (for example 'nothing was written')."""
+    """Raises Stopped in the block when SIGTERM is received; `what` is its message (for example 'nothing was
+    written').
+    """
 
     def stop(number: int, frame: object) -> None:
         raise Stopped(signal.Signals(number), what)

@@ -29,7 +29,7 @@ from deeplab_dpc.training.training_model import build_training_model
 
 
 def main(values: flags.FlagValues) -> None:
-    """Trains."""
+    """Trains the network."""
     require_address_space(TRAINING_ADDRESSES)
     if values.dry_run and not values.data_dir:
         raise UserError("--data_dir is required; describe.py prints a network without data, for --num_classes.")
@@ -54,7 +54,7 @@ def main(values: flags.FlagValues) -> None:
 
 
 def _untrained_taps(model: ModelConfig, crop: tuple[int, int], largest: tuple[int, int]) -> str:
-    """Returns a warning of atrous rates that see hardly more than padding in crops, and features in whole images."""
+    """Returns a warning on atrous rates that see little more than padding in crops, but features in whole images."""
     cell = model.dense_prediction_cell
     stride = model.output_stride if cell is None else STRIDE
     found: set[int] = set()
@@ -79,7 +79,7 @@ def _untrained_taps(model: ModelConfig, crop: tuple[int, int], largest: tuple[in
 
 
 def _steps_of_epochs(values: flags.FlagValues, dataset: Dataset, split: str) -> dict[str, int]:
-    """Returns the number of steps that --training_number_of_epochs stands for; nothing where it is not given."""
+    """Returns the number of steps for --training_number_of_epochs; nothing if it is not given."""
     epochs = values.training_number_of_epochs
     if epochs is None:
         return {}

@@ -1,4 +1,6 @@
-"""--version: of the package, Python, Keras and the backends, read from what is installed; none of them is imported."""
+"""The versions of the package, Python, Keras and the backends for --version, read from the installed metadata without
+importing them.
+"""
 
 import importlib.metadata
 import json
@@ -14,7 +16,7 @@ BUILDS = {"Keras": ("keras",), "TensorFlow": ("tensorflow", "tensorflow-cpu", "t
 
 
 def version_text() -> str:
-    """Returns the versions, a line each."""
+    """Returns the versions, one per line."""
     lines = [f"deeplab-dpc {deeplab_dpc.__version__}", f"Python {platform.python_version()}"]
     for name, builds in BUILDS.items():
         version = _installed(builds)
@@ -35,7 +37,9 @@ def _installed(builds: tuple[str, ...]) -> str | None:
 
 
 def _backend() -> str:
-    """Returns what Keras will run on: as the environment says (--backend sets it), its own file, or by default."""
+    """Returns the backend that Keras will use: that of the environment (--backend sets it), of its own file, or its
+    default.
+    """
     file = pathlib.Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "keras.json"
     if VARIABLE in os.environ:
         return os.environ[VARIABLE]

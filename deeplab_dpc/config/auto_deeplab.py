@@ -1,4 +1,4 @@
-"""A search of Auto-DeepLab."""
+"""The configuration of a search of Auto-DeepLab."""
 
 import dataclasses
 from typing import Any, ClassVar, Self
@@ -15,33 +15,34 @@ STEM_LAYERS = (2, 3)
 class AutoDeepLabConfig(Config):
     """The search by gradient (arXiv:1901.02985, Sec. 4 and 5.1).
 
-    By default the supernet, its optimizers and its epochs are the paper's. What the paper does not have (perturbation,
-    stop_at_skips, rematerialize) is off.
+    By default the supernet, its optimizers and its epochs are the paper's. Options that the paper does not have
+    (perturbation, stop_at_skips, rematerialize) are off.
 
     Attributes:
       num_layers: number of layers of the network that is searched.
       num_blocks: number of blocks of a cell.
-      filter_multiplier: channels of a block at stride 4; they double where the stride does.
+      filter_multiplier: channels of a block at stride 4; they double with the stride.
       stem_filters: channels of the stem at stride 2; at stride 4 it has twice as many.
       stem_layers: 3x3 convolutions of the stem: 2, as in the paper's search, or 3, as in the network that is retrained.
       search_epochs: passes over the first half of the training split.
-      architecture_start_epoch: epoch from which on alphas and betas are trained too.
-      search_batch_size: images a step, of either half.
+      architecture_start_epoch: epoch from which alphas and betas are trained too.
+      search_batch_size: images per step, of either half.
       weight_learning_rate: learning rate of the weights at the start.
       weight_end_learning_rate: learning rate of the weights at the end of its cosine decay.
       weight_momentum: momentum of the weights' SGD.
       weight_decay: factor on half the squared norm of the weights, which is added to the loss.
       architecture_learning_rate: learning rate of Adam on alphas and betas.
       architecture_weight_decay: factor on half the squared norm of alphas and betas, which is added to their loss.
-      stop_at_skips: the search stops when the drawn cell has so many skip operators; 0 for never.
-      operator_choice: alphas (the largest, as in the paper) or perturbation (what the validation loses most without).
-      perturbation_images: images of the second half that an operator is judged on by perturbation.
-      perturbation_tune_steps: steps that tune the weights after each operator that perturbation has chosen.
-      rematerialize: whether activations of cells are computed again for the gradient instead of kept.
+      stop_at_skips: number of skip operators in the drawn cell at which the search stops; 0 for never.
+      operator_choice: alphas (the operator with the largest alpha, as in the paper) or perturbation (the operator whose
+        removal costs the validation most).
+      perturbation_images: images of the second half on which perturbation judges an operator.
+      perturbation_tune_steps: steps that tune the weights after each choice of an operator by perturbation.
+      rematerialize: whether activations of cells are recomputed for the gradient instead of stored, to save memory.
       supernet_precision: float32 or bfloat16 of the activations.
-      search_save_interval_steps: steps between two checkpoints, beside those at the end of an epoch.
-      eval_split: the split that is evaluated each epoch.
-      seed: seed of everything that is drawn.
+      search_save_interval_steps: steps between two checkpoints, in addition to those at the end of an epoch.
+      eval_split: split that is evaluated after each epoch.
+      seed: seed of all random numbers.
     """
 
     CHOICES: ClassVar[Choices] = {

@@ -1,4 +1,4 @@
-"""What all configurations share: JSON both ways, and the checks of their fields."""
+"""The base class of the configurations: conversion from and to JSON, and checks of the fields."""
 
 import contextlib
 import dataclasses
@@ -45,7 +45,7 @@ def no_negative_weight(label_weights: Sequence[float]) -> None:
 
 
 def one_weight_a_class(label_weights: Sequence[float], num_classes: int) -> None:
-    """Raises a UserError if there are label weights, but not one for each class."""
+    """Raises a UserError if there are label weights, but their number is not that of the classes."""
     if label_weights and len(label_weights) != num_classes:
         raise UserError(
             f"--label_weights has {len(label_weights)} weights, but there are {num_classes} classes; "
@@ -59,17 +59,17 @@ def one_of(config: Any, name: str, choices: Iterable[str]) -> None:
 
 
 class Config:
-    """JSON both ways for a frozen dataclass.
+    """The base class of the configurations: a frozen dataclass that converts from and to JSON.
 
     Attributes:
-      CHOICES: the values of fields that are enumerations, by name, for check_choices and for the help of the flags.
+      CHOICES: possible values of enumeration fields, by name, for check_choices and for the help of the flags.
     """
 
     CHOICES: ClassVar[Choices] = {}
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]  # what makes each subclass a dataclass
 
     def check_choices(self) -> None:
-        """Raises a UserError if a field of CHOICES has another value; None is no value."""
+        """Raises a UserError if a field of CHOICES has another value; None is allowed."""
         for name, choices in self.CHOICES.items():
             if getattr(self, name) is not None:
                 one_of(self, name, choices)
@@ -79,10 +79,10 @@ class Config:
 
     @classmethod
     def from_json(cls, value: Any) -> Self:
-        """Returns the configuration that `to_json` gave, with the defaults of fields that it lacks.
+        """Returns the configuration whose `to_json` is given; missing fields have their defaults.
 
         Raises:
-          UserError: if a field is unknown, missing, or of another type than the class says.
+          UserError: if a field is unknown, has no default and is missing, or has another type than the class declares.
         """
         if not isinstance(value, dict):
             raise UserError(f"{cls.__name__} must be an object with a value for each field, got {shown(value)}.")
@@ -98,10 +98,10 @@ class Config:
 
     @classmethod
     def typed_fields(cls, value: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the fields that JSON holds, each as the class has it.
+        """Returns the fields in JSON, with the types that the class declares.
 
         Raises:
-          UserError: if one is of another type than the class says.
+          UserError: if a field has another type than the class declares.
         """
         hints, fields = typing.get_type_hints(cls), {}
         for field in dataclasses.fields(cls):
@@ -124,11 +124,11 @@ def encode(value: Any) -> Any:
 
 
 def _typed(hint: Any, value: Any) -> Any:
-    """Returns a JSON value as what a type hint of a field says.
+    """Returns a JSON value with the type of a field's type hint.
 
     Raises:
-      TypeError: if it is of another type.
-      UserError: from an architecture or a configuration in it.
+      TypeError: if it has another type.
+      UserError: if an architecture or a configuration in it is invalid.
     """
     if isinstance(hint, types.UnionType):
         if value is None and types.NoneType in typing.get_args(hint):

@@ -1,4 +1,4 @@
-"""Records and their augmentation."""
+"""The configuration of records and their augmentation."""
 
 import dataclasses
 from typing import ClassVar
@@ -11,24 +11,24 @@ CACHE_MODES = ("none", "memory", "disk")  # where decoded pictures are kept
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig(Config):
-    """Which records are trained on, and how they are augmented.
+    """The records to train on, and their augmentation.
 
     Attributes:
-      data_dir: folder that holds the prepared data set.
-      dataset: its name, or None if it is the only one there.
-      classes: names, or a file of them, of DeepLab's record files that have no classes.json beside them.
+      data_dir: folder that contains the prepared data set.
+      dataset: name of the data set, or None if it is the only one there.
+      classes: names, or a file of names, for DeepLab's record files without a classes.json beside them.
       train_split: split to train on; several with commas between are one, and `train:3,train_extra` has each image
         of train three times in an epoch. `trainval` is `train,val` where there is no split of that name.
       train_crop_size: (height, width) in pixels, sides output_stride * k + 1 (see ModelConfig.alignment).
       min_scale_factor, max_scale_factor, scale_factor_step_size: range of the random scale and distance between its
         values; 0 draws uniformly from the range.
-      min_resize_value: pixels that the shorter side is resized to before the random scale; by default images keep their
-        size.
-      max_resize_value: most pixels that the longer side may have after that; images that would have more are scaled
+      min_resize_value: length in pixels to which the shorter side is resized before the random scale; by default images
+        keep their size.
+      max_resize_value: largest length in pixels of the longer side after that; images that would exceed it are scaled
         down to it.
-      resize_factor: the resized sides become multiples of it plus 1.
+      resize_factor: number to a multiple of which, plus 1, the resized sides are rounded up.
       photometric_jitter: largest relative change of brightness, contrast and saturation; 0 for none.
-      cache: where decoded pictures are kept: none (decoded each time), memory, or disk (a raw file beside the records).
+      cache: place of the decoded pictures: none (decoded each time), memory, or disk (a raw file beside the records).
     """
 
     CHOICES: ClassVar[Choices] = {"cache": CACHE_MODES}

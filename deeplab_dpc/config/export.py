@@ -1,4 +1,4 @@
-"""What is exported beside the network itself."""
+"""The options of an exported SavedModel."""
 
 import dataclasses
 
@@ -15,14 +15,14 @@ INT8_AGREEMENT = 0.97
 
 @dataclasses.dataclass(frozen=True)
 class SavedModelOptions(Config):
-    """What a SavedModel does beside predicting.
+    """The options of a SavedModel beside those of prediction.
 
     Attributes:
       export_size: height and width in pixels that all images must have; by default they may have any.
-      max_side: images with a longer side are scaled down to it in pixels, and the answer is scaled back.
-      argmax_before_upsampling: whether class ids are upsampled in place of the logits: blocky borders, less work where
-        there are many of them.
-      encoded_signature: whether a signature `encoded` takes JPEG and PNG files, and answers with PNG files.
+      max_side: length in pixels to which images with a longer side are scaled down; the result is scaled back.
+      argmax_before_upsampling: whether class ids are upsampled instead of the logits, which gives blocky borders and
+        takes less work with many classes.
+      encoded_signature: whether a signature `encoded` takes JPEG and PNG files, and returns PNG files.
     """
 
     export_size: tuple[int, int] | tuple[()] = ()
@@ -39,20 +39,20 @@ class SavedModelOptions(Config):
 
     @property
     def approximates(self) -> bool:
-        """Whether the answer is another one than the network's at the size of the image."""
+        """Returns whether the result differs from the network's at the size of the image."""
         return self.max_side is not None or self.argmax_before_upsampling
 
     def check(self, inference: InferenceConfig) -> None:
-        """Raises a UserError if the options cannot be had with this way of predicting."""
+        """Raises a UserError if the options are not possible with this way of predicting."""
         if inference.sliding_window:
             raise UserError(
-                "--sliding_window is for what predicts an exported model, not part of it; give it to predict.py or "
-                "eval.py with --exported_model."
+                "--sliding_window is not part of an exported model; give it to predict.py or eval.py with "
+                "--exported_model."
             )
         if self.argmax_before_upsampling and inference.averages:
             raise UserError(
-                "--argmax_before_upsampling has no probabilities to average; leave it out, or --eval_scales and "
-                "--add_flipped_images."
+                "--argmax_before_upsampling has no probabilities to average; leave it out, or leave out "
+                "--eval_scales and --add_flipped_images."
             )
         crop = inference.eval_crop_size
         if crop and self.export_size and (self.export_size[0] > crop[0] or self.export_size[1] > crop[1]):

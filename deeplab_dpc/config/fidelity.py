@@ -1,4 +1,4 @@
-"""A measurement of how well the proxy ranks."""
+"""The configuration of a measurement of the proxy's fidelity."""
 
 import dataclasses
 
@@ -8,18 +8,19 @@ from deeplab_dpc.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class FidelityConfig(Config):
-    """Which cells are trained by proxy and for real, and how often (arXiv:1809.04184, Sec. 4.1 and 4.2).
+    """The cells that are trained by proxy and for real, and the number of trainings (arXiv:1809.04184, Sec. 4.1 and
+    4.2).
 
     Attributes:
-      fidelity_subsets: whether the 31 sub-sets of ASPP's branches are measured.
-      fidelity_mixed: cells of every kind that are measured: the warm starts, then uniform draws of the space and
+      fidelity_subsets: whether the 31 subsets of ASPP's branches are measured.
+      fidelity_mixed: number of mixed cells that are measured: the warm starts, then uniform draws from the space and
         neighbours of the warm starts in turn; 0 for none.
-      fidelity_top_k: best cells of the search in the workdir, by proxy, that are measured (50 in the paper); 0 for
-        none.
-      fidelity_seeds: how often each cell is trained, by proxy and for real, the first time with --seed; from 2 on the
-        rank correlation between seeds says what a perfect proxy could reach.
-      fidelity_compare: workdirs of earlier measurements by other proxies. A real training that one of them has is not
-        done again, and their proxies stand beside this one in the report.
+      fidelity_top_k: number of the search's best cells by proxy, from the workdir, that are measured (50 in the paper);
+        0 for none.
+      fidelity_seeds: number of trainings of each cell, by proxy and for real, the first one with --seed; from 2 on the
+        rank correlation between seeds shows the best that a proxy could reach.
+      fidelity_compare: workdirs of earlier measurements with other proxies. A real training that one of them contains
+        is not repeated, and their proxies are compared with this one in the report.
     """
 
     fidelity_subsets: bool = True

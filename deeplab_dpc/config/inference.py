@@ -1,4 +1,4 @@
-"""How a trained network is applied."""
+"""The configuration of inference."""
 
 import dataclasses
 from typing import ClassVar
@@ -11,16 +11,18 @@ INFERENCE_DTYPES = ("float32", "bfloat16")
 
 @dataclasses.dataclass(frozen=True)
 class InferenceConfig(Config):
-    """How images are predicted, the same in evaluation, prediction and export.
+    """The options of prediction, which are the same in evaluation, prediction and export.
 
     Attributes:
-      eval_crop_size: height and width in pixels that images are padded to; by default the smallest that fits.
+      eval_crop_size: height and width in pixels to which images are padded; by default the smallest that fits.
       eval_scales: scales of the image; the probabilities of all scales are averaged at the image's size.
-      add_flipped_images: whether each scale is also predicted left-right reversed.
-      sliding_window: height and width in pixels of the windows that larger images are predicted by; by default whole.
-      window_overlap: fraction of a window that the next one covers again, in [0, 1).
+      add_flipped_images: whether each scale is also predicted flipped left to right.
+      sliding_window: height and width in pixels of the windows by which larger images are predicted; by default images
+        are predicted whole.
+      window_overlap: fraction of a window that overlaps the next one, in [0, 1).
       inference_dtype: precision of the network's activations: float32 or bfloat16.
-      fold_batch_norm: whether batch norm is multiplied into the convolutions; equal but for rounding, and faster.
+      fold_batch_norm: whether batch norm is multiplied into the convolutions, which is faster and equal except for
+        rounding.
     """
 
     CHOICES: ClassVar[Choices] = {"inference_dtype": INFERENCE_DTYPES}
@@ -44,9 +46,11 @@ class InferenceConfig(Config):
             raise UserError(f"--window_overlap must be in [0, 1), got {self.window_overlap}.")
         self.check_choices()
         if self.sliding_window and self.eval_crop_size:
-            raise UserError("Give --sliding_window or --eval_crop_size: a window is what the network sees then.")
+            raise UserError(
+                "Give only one of --sliding_window and --eval_crop_size: with the former the network sees windows."
+            )
 
     @property
     def averages(self) -> bool:
-        """Whether several predictions of an image are averaged."""
+        """Returns whether several predictions of an image are averaged."""
         return self.eval_scales != (1.0,) or self.add_flipped_images

@@ -1,4 +1,4 @@
-"""What an evaluation measures."""
+"""The configuration of the metrics of an evaluation."""
 
 import dataclasses
 
@@ -10,13 +10,13 @@ DILATION_RATIO = 0.02  # arXiv:2103.16562, for COCO and LVIS
 
 @dataclasses.dataclass(frozen=True)
 class JudgeConfig(Config):
-    """What is measured beside mIOU and accuracies, and how the confidence intervals are found.
+    """The metrics beside mIOU and accuracies, and the computation of confidence intervals.
 
     Attributes:
       boundary_iou: whether the IoU near contours is measured too (arXiv:2103.16562).
-      boundary_dilation_ratio: how far from a contour that is, as a share of the image's diagonal.
-      trimap_width: pixels on each side of the labels' contours whose mIOU is measured too; 0 for none.
-      bootstrap_resamples: samples of the images that the 95 % intervals come from.
+      boundary_dilation_ratio: largest distance from a contour in boundary IoU, as a fraction of the image's diagonal.
+      trimap_width: pixels on each side of the labels' contours in which the mIOU is measured too; 0 for none.
+      bootstrap_resamples: number of resamples of the images for the 95 % intervals.
     """
 
     boundary_iou: bool = False

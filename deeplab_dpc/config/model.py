@@ -1,4 +1,4 @@
-"""What defines a network, in DeepLab's flag names."""
+"""The configuration of a network, with DeepLab's flag names."""
 
 import dataclasses
 
@@ -27,33 +27,35 @@ MODEL_VARIANTS = (
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig(Config):
-    """What defines a network, in DeepLab's flag names.
+    """The configuration of a network, with DeepLab's flag names.
 
     Attributes:
-      num_classes: channels of the logits.
-      model_variant: the backbone.
-      output_stride: pixels of the image that a cell of the features stands for, along each side.
-      depth_multiplier: factor on the number of channels of a MobileNet.
-      divisible_by: number that MobileNetV2's channels are rounded to a multiple of; by default 8 if the multiplier is
+      num_classes: number of channels of the logits.
+      model_variant: backbone of the network.
+      output_stride: stride of the features in pixels of the image, along each side.
+      depth_multiplier: factor of the number of channels of a MobileNet.
+      divisible_by: number to a multiple of which MobileNetV2's channels are rounded; by default 8 if the multiplier is
         1, else 1 (published).
-      multi_grid: three rates of the last block of an Xception or ResNet, times the block's own; empty for none.
+      multi_grid: three factors of the block's rate in the last block of an Xception or ResNet; empty for none.
       genotype: genotype of an Auto-DeepLab; None for the published one.
       nas_stem_output_num_conv_filters: channels of a block of an Auto-DeepLab at stride 4; they double with the stride.
-      dense_prediction_cell: the cell in place of ASPP, or None. With a cell, the options of ASPP are unused.
+      dense_prediction_cell: dense prediction cell in place of ASPP, or None. With a cell, the options of ASPP are
+        unused.
       atrous_rates: rates of the ASPP branches, in feature-map cells; empty for none.
-      add_image_level_feature: whether ASPP pools over the image.
-      image_pooling_crop_size: (height, width) in pixels that ASPP pools over; empty for the whole image.
+      add_image_level_feature: whether ASPP has an image pooling branch.
+      image_pooling_crop_size: (height, width) in pixels of the window of image pooling; empty for the whole image.
       image_pooling_stride: (vertical, horizontal) steps of that window, in feature-map cells.
-      aspp_with_separable_conv: whether the ASPP branches are separable convolutions, else full ones.
+      aspp_with_separable_conv: whether the ASPP branches are separable convolutions instead of full ones.
       aspp_convs_filters: channels of the ASPP branches.
       aspp_with_concat_projection: whether the ASPP branches are projected after their concatenation.
       aspp_with_squeeze_and_excitation: whether image pooling gates the other branches instead of joining them.
-      image_se_uses_qsigmoid: whether that gate is the piecewise linear sigmoid.
+      image_se_uses_qsigmoid: whether the sigmoid of that gate is piecewise linear.
       decoder_output_stride: strides in pixels of the low-level features, descending; empty for no decoder.
       decoder_filters: channels of the decoder.
-      decoder_use_separable_conv: whether the decoder's convolutions are separable, else full ones.
-      decoder_use_sum_merge: whether the decoder adds its two inputs, else it concatenates them.
-      decoder_output_is_logits: whether the decoder's output is the logits; then decoder_filters is the class count.
+      decoder_use_separable_conv: whether the decoder's convolutions are separable instead of full ones.
+      decoder_use_sum_merge: whether the decoder adds its two inputs instead of concatenating them.
+      decoder_output_is_logits: whether the decoder's output is the logits; then decoder_filters is the number of
+        classes.
     """
 
     num_classes: int
@@ -124,22 +126,23 @@ class ModelConfig(Config):
 
     @property
     def searched(self) -> Genotype | None:
-        """What an Auto-DeepLab is made from; None for other networks."""
+        """Returns the genotype of an Auto-DeepLab; None for other networks."""
         if self.model_variant not in AUTO_DEEPLABS:
             return None
         return self.genotype or published_genotype()
 
     @property
     def alignment(self) -> int:
-        """Images whose sides are a multiple of it plus 1 have features at all strides that align with their pixels.
+        """Returns the stride for sides of images: a multiple of it plus 1 makes features at all strides align with the
+        pixels.
 
-        It is the output stride, but for an Auto-DeepLab, which may be coarser inside.
+        It is the output stride, except for an Auto-DeepLab, which may be coarser inside.
         """
         return self.output_stride if self.searched is None else self.searched.largest_stride
 
     @property
     def logits_stride(self) -> int:
-        """Of the logits, in pixels: the decoder's last stride, or the features' without a decoder."""
+        """Returns the stride of the logits in pixels: the decoder's last stride, or the features' without a decoder."""
         return self.decoder_output_stride[-1] if self.decoder_output_stride else self.output_stride
 
 

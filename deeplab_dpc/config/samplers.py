@@ -1,4 +1,4 @@
-"""The table of the samplers: --sampler, the study, the report and the tests read it."""
+"""The table of the samplers, which --sampler, the study, the report and the tests read."""
 
 import dataclasses
 from typing import Literal
@@ -9,14 +9,14 @@ SamplerName = Literal["paper", "uniform", "evolution", "tpe", "nsga2", "exhausti
 
 @dataclasses.dataclass(frozen=True)
 class Sampler:
-    """A sampler.
+    """An entry of the table of samplers.
 
     Attributes:
-      title: its name in the report of a search.
-      maker: what makes it of (SearchConfig, SearchSpace, multiply-adds of a cell), as MODULE:NAME. It is imported when
-        it is needed.
-      draws: its names of draws, once it draws by scores.
-      multi_objective: whether it reads the multiply-adds of cells beside their scores.
+      title: name of the sampler in the report of a search.
+      maker: function (SearchConfig, SearchSpace, multiply-adds of a cell) -> sampler, as MODULE:NAME. It is imported
+        when it is needed.
+      draws: names of its draws once it draws by scores.
+      multi_objective: bool, whether it reads the multiply-adds of cells beside their scores.
     """
 
     title: str

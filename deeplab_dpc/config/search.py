@@ -1,4 +1,4 @@
-"""A search of dense prediction cells, and how its study is shared between workers."""
+"""The configuration of a search of dense prediction cells, and of the sharing of its study between workers."""
 
 import dataclasses
 from typing import ClassVar
@@ -18,69 +18,71 @@ class SearchConfig(Config):
     """The search, its proxy task and its contest (arXiv:1809.04184, Sec. 3.2, 3.3 and 4.2).
 
     The defaults are for a few hundred images on two cores. The space, the sampler, and the batch and rate of the proxy
-    are the paper's; the numbers of candidates, steps and finalists are far below its, and it has no warm starts among
-    the finalists and no contest of several rounds and seeds. recipes/cityscapes_search.flags has its protocol and
-    names what it leaves open.
+    are the paper's. The numbers of candidates, steps and finalists are far below the paper's, which has no warm starts
+    among the finalists and no contest with several rounds and seeds. recipes/cityscapes_search.flags has the paper's
+    protocol and names what it leaves open.
 
     Attributes:
-      num_candidates: number of cells to score by proxy, beside the warm starts.
+      num_candidates: number of cells to score by proxy, in addition to the warm starts.
       num_branches: number of branches of each cell.
-      cell_rates: atrous rates that the cells may have, in feature-map cells at output stride 16, each for either side;
-        by default those of the paper (1, 3, 6, 9, 12, 15, 18, 21) at which an outer tap sees features, and no padding,
-        in 40 % or more of the places along the shorter side of a training crop.
-      cell_grids: grids of pyramid pooling that the cells may have, each for either side.
-      max_params: most weights and biases of a cell with its projection.
-      max_madds: most multiply-adds of a cell with its projection, on features of the scoring split's size.
-      min_receptive_field: least receptive field of a cell, in cells of the features at their output stride, of its
-        smaller side.
-      max_receptive_field: largest receptive field of a cell, in cells of the features at their output stride, of its
-        larger side.
+      cell_rates: possible atrous rates of the cells, in feature-map cells at output stride 16, for each side; by
+        default those of the paper (1, 3, 6, 9, 12, 15, 18, 21) at which an outer tap sees features, not padding, at 40
+        % or more of the positions along the shorter side of a training crop.
+      cell_grids: possible grids of pyramid pooling of the cells, for each side.
+      max_params: largest number of weights and biases of a cell with its projection.
+      max_madds: largest number of multiply-adds of a cell with its projection, on features of the scoring split's size.
+      min_receptive_field: smallest receptive field of a cell along its smaller side, in cells of the features at their
+        output stride.
+      max_receptive_field: largest receptive field of a cell along its larger side, in cells of the features at their
+        output stride.
       sampler: paper (uniform draws mixed with neighbours of the best), uniform, evolution (regularised), tpe, nsga2 (on
         mIOU and multiply-adds), or exhaustive (every cell of a small space).
       uniform_fraction: share of candidates that the paper's sampler draws uniformly; the others are neighbours of the
         best so far.
-      num_best: how many of the best so far have neighbours drawn.
-      population_size: population of evolution and nsga2.
-      tournament_size: tournament of evolution, at most the population's size.
-      lookahead: a candidate is drawn when the scores of all but the last lookahead - 1 before it are known, and from
-        those alone; so many candidates are scored at a time at most. For the same scores the draws do not depend on the
-        number of workers.
+      num_best: number of the best cells so far whose neighbours are drawn.
+      population_size: population size of evolution and nsga2.
+      tournament_size: tournament size of evolution, at most the population size.
+      lookahead: largest number of candidates that are scored at the same time. A candidate is drawn when the scores of
+        all but the last lookahead - 1 before it are known, and only from those. For the same scores the draws do not
+        depend on the number of workers.
       warm_starts: names or files of cells that are scored first; neighbours of those in the space may be drawn. By
-        default ASPP has smaller rates where training crops have fewer than 21 feature cells a side and images more.
-      proxy_steps: steps of the training on features of the backbone.
-      proxy_batch_size: images a step.
-      proxy_learning_rate: learning rate of the proxy at the start; it decays by poly.
-      proxy_score_points: how often a proxy training on cached features is scored, at equal distances, the last time at
-        its end; the study and results.json keep mIOU and validation cross entropy of each.
-      proxy_signal: score that ranks cells by proxy: miou, cross_entropy (of the held-out labelled pixels, less is
+        default ASPP has smaller rates if training crops have fewer than 21 feature cells per side and images more.
+      proxy_steps: number of training steps on features of the backbone.
+      proxy_batch_size: images per step.
+      proxy_learning_rate: initial learning rate of the proxy; it decays by poly.
+      proxy_score_points: number of times that a proxy training on cached features is scored, at equal distances, the
+        last time at its end; the study and results.json keep mIOU and validation cross entropy of each.
+      proxy_signal: score that ranks cells by proxy: miou, cross_entropy (of the held-out labelled pixels, lower is
         better), or mean_miou (the mean mIOU of the proxy_score_points).
       proxy_loss_nodes: quadrature nodes per axis and feature-map cell in the proxy's loss; 0 for the exact loss.
       label_weights: weight of each class in the cross entropy, of the proxy and of re-ranking; empty for 1.
       proxy_precision: float32 or bfloat16 of the proxy's activations.
-      proxy_features: cached (of the frozen backbone as it is given), adapted (of the backbone after the network was
-        fine-tuned for adapt_steps with a 1x1 convolution for a cell), or end_to_end: the whole network is trained for
+      proxy_features: cached (of the frozen backbone as given), adapted (of the backbone after the network, with a 1x1
+        convolution as its cell, was fine-tuned for adapt_steps), or end_to_end: the whole network is trained for
         proxy_steps.
-      adapt_steps: steps of that fine-tuning; its batch size, rate and precision are those of the real trainings.
-      halving_rungs: early stopping by successive halving: how many budgets there are, the last of them proxy_steps;
-        1 for none.
-      halving_factor: ratio of one budget to the one before, and of the candidates that enter a rung to those that
-        leave it.
-      rerank_top_k: candidates, the best by proxy, that are finalists: they are trained end to end after the search, in
-        a contest with the warm starts; 0 for no contest.
-      rerank_steps: length of that training in steps, at its end.
-      rerank_batch_size: images a step.
-      rerank_learning_rate: learning rate of that training at the start; it decays by poly.
+      adapt_steps: number of steps of that fine-tuning; its batch size, rate and precision are those of the real
+        trainings.
+      halving_rungs: number of rungs of successive halving, which stops weak candidates early; the budget of the last
+        rung is proxy_steps; 1 for none.
+      halving_factor: ratio of a rung's budget to that of the rung before, and of the candidates that enter a rung to
+        those that leave it.
+      rerank_top_k: number of the best candidates by proxy that become finalists: they are trained end to end after the
+        search, in a contest with the warm starts; 0 for no contest.
+      rerank_steps: number of steps at the end of that training.
+      rerank_batch_size: images per step.
+      rerank_learning_rate: initial learning rate of that training; it decays by poly.
       rerank_precision: float32 or bfloat16 of the activations of that training.
-      rerank_warm_starts: whether the warm starts are finalists, whatever their scores.
-      rerank_model_variant: backbone of that training, if it is not the proxy's.
-      rerank_initial_checkpoint: where that training starts, if not from tf_initial_checkpoint.
-      contest_rounds: rounds of the contest, the last of rerank_steps steps, each before it of half as many; after a
-        round those leave that can no longer win, and the others go on from their checkpoints.
-      contest_seeds: trainings of each finalist in the last round, with seed and those after it; the first of several
-        rounds has one.
-      contest_threshold: a finalist leaves if its probability of being the best is below this share of the largest.
-      eval_split: the split that scores.
-      seed: seed of everything that is drawn.
+      rerank_warm_starts: whether the warm starts are finalists, regardless of their scores.
+      rerank_model_variant: backbone of that training, if it differs from the proxy's.
+      rerank_initial_checkpoint: initial checkpoint of that training, if it differs from tf_initial_checkpoint.
+      contest_rounds: number of rounds of the contest, the last of rerank_steps steps, each earlier one of half as many
+        as the next. After a round, finalists that can no longer win are dropped, and the others continue from their
+        checkpoints.
+      contest_seeds: trainings of each finalist in the last round, with seed and the integers after it; with several
+        rounds, the first one has one training each.
+      contest_threshold: share of the largest probability of being the best, below which a finalist is dropped.
+      eval_split: split on which cells are scored.
+      seed: seed of all random numbers.
     """
 
     CHOICES: ClassVar[Choices] = {
@@ -171,33 +173,34 @@ class SearchConfig(Config):
             raise UserError(f"{given} is known on cached features only, not with --proxy_features={END_TO_END}.")
         if self.proxy_signal != MIOU and self.halving_rungs > 1:
             raise UserError(
-                f"{given} does not go with --halving_rungs={self.halving_rungs}: who climbs is judged by mIOU."
+                f"{given} cannot be combined with --halving_rungs={self.halving_rungs}, which compares candidates "
+                "by mIOU."
             )
         if self.proxy_signal == MEAN_MIOU and self.proxy_score_points == 1:
             raise UserError(f"{given} is a mean over several scores: give --proxy_score_points=2 or more.")
 
     @property
     def contest_steps(self) -> tuple[int, ...]:
-        """The steps at the end of each round of the contest; the last are rerank_steps."""
+        """Returns the steps at the end of each round of the contest; the last are rerank_steps."""
         return tuple(self.rerank_steps // 2**later for later in reversed(range(self.contest_rounds)))
 
     @property
     def rung_steps(self) -> tuple[int, ...]:
-        """The budgets in steps that a candidate is trained for in turn, each from scratch; the last is proxy_steps."""
+        """Returns the budgets in steps of a candidate's trainings, each from scratch; the last is proxy_steps."""
         return tuple(self.proxy_steps // self.halving_factor**rung for rung in reversed(range(self.halving_rungs)))
 
 
 @dataclasses.dataclass(frozen=True)
 class ServiceConfig(Config):
-    """Where a study is kept and who works on it; no part of what is searched.
+    """The storage and the workers of a study, which do not affect the search itself.
 
     Attributes:
       storage: journal:FILE, grpc://HOST:PORT (Optuna's proxy), or the URL of a PostgreSQL or MySQL database; by default
-        what DEEPLAB_DPC_STORAGE of the environment says, or the journal study.journal in the workdir.
+        the environment's DEEPLAB_DPC_STORAGE, or the journal study.journal in the workdir.
       study_name: name of the search in that storage.
-      workers: processes to start on this machine; 1 for this one alone.
-      lease_seconds: seconds without a sign of life of its worker, after which a task is given to another.
-      retry_given_up: whether cells are tried again that were given up, since every worker that took them died.
+      workers: number of processes on this machine; 1 for the current process alone.
+      lease_seconds: seconds without a heartbeat of its worker after which a task is given to another worker.
+      retry_given_up: whether cells are tried again that were given up because every worker that scored them died.
     """
 
     storage: str | None = None

@@ -1,4 +1,4 @@
-"""A training."""
+"""The configuration of a training."""
 
 import dataclasses
 from typing import ClassVar
@@ -17,52 +17,57 @@ class TrainConfig(Config):
     """The training protocol (arXiv:1809.04184, Sec. 4): SGD with momentum and the poly rate.
 
     Attributes:
-      training_number_of_steps: length of the training in batches.
-      train_batch_size: images in a batch, on all devices together.
-      gradient_accumulation_steps: number of parts that a batch is computed in, one after another, to save memory.
-      optimizer: momentum (SGD), adam, or adamw (weight decay apart from the gradient).
+      training_number_of_steps: number of training steps.
+      train_batch_size: images per batch, on all devices together.
+      gradient_accumulation_steps: number of parts in which a batch is computed, one after another, to save memory.
+      optimizer: momentum (SGD), adam, or adamw (decoupled weight decay).
       momentum: momentum of SGD.
       adam_epsilon: epsilon of Adam and AdamW.
-      learning_policy: how the learning rate falls: poly, step or cosine.
+      learning_policy: decay of the learning rate: poly, step or cosine.
       base_learning_rate: learning rate at the first step (after the slow start).
       learning_power: exponent of the poly rate.
       end_learning_rate: learning rate at the last step of poly and cosine.
-      learning_rate_decay_step, learning_rate_decay_factor: steps between two falls of the rate and factor of each fall,
-        for the step policy.
-      slow_start_step, slow_start_learning_rate: last step of the slow start, and its learning rate (its first one where
-        it is linear).
-      slow_start_burnin_type: none (the slow start is constant) or linear (it rises to the base rate); by default linear
-        for the cosine policy, else none.
-      weight_decay: factor on half the squared norm of every kernel but the depthwise ones, which is added to the loss.
+      learning_rate_decay_step, learning_rate_decay_factor: steps between two decays and factor of each decay, for the
+        step policy.
+      slow_start_step, slow_start_learning_rate: last step of the slow start, and its learning rate (the first one if it
+        is linear).
+      slow_start_burnin_type: none (a constant slow start) or linear (it rises to the base rate); by default linear for
+        the cosine policy, else none.
+      weight_decay: factor of half the squared norm of every kernel except the depthwise ones, which is added to the
+        loss.
       clip_gradient_norm: largest norm of the gradient of all variables together; 0 for no clipping.
-      last_layer_gradient_multiplier: factor on the gradients of the last layers.
-      last_layers_contain_logits_only: whether the last layers are the logits alone, or context module and decoder too.
-      upsample_logits: whether the loss is at the labels' size, else labels are sampled at the logits' size.
+      last_layer_gradient_multiplier: factor of the gradients of the last layers.
+      last_layers_contain_logits_only: whether the last layers are only the logits, or also the context module and
+        decoder.
+      upsample_logits: whether the loss is at the labels' size; otherwise labels are sampled at the logits' size.
       label_weights: weight of each class in the cross entropy; empty for 1.
-      top_k_percent_pixels: share of the pixels of a batch, the hardest, that make the loss, in (0, 1].
+      top_k_percent_pixels: share of the pixels of a batch, the hardest ones, that count in the loss, in (0, 1].
       hard_example_mining_step: step until which that share falls from 1; 0 to mine from the start.
-      focal_loss_weight, focal_loss_gamma: weight of the focal loss beside the cross entropy, and its exponent.
-      dice_loss_weight: weight of the dice loss beside the cross entropy.
-      loss_quadrature_nodes: per axis and cell between the logits, where the cross entropy is taken in place of every
-        pixel, for less time and memory; 0 for the exact loss.
-      fine_tune_batch_norm: False keeps the batch norm statistics, while gamma and beta train.
-      freeze_backbone: whether only context module, decoder and logits train.
-      drop_path_keep_prob: probability that the backbone's last residual unit is kept, of the others more; 1 for all. Of
-        an Auto-DeepLab an operator of the last cell at the end of the training, of those before and earlier more.
+      focal_loss_weight, focal_loss_gamma: weight of the focal loss added to the cross entropy, and its exponent.
+      dice_loss_weight: weight of the dice loss added to the cross entropy.
+      loss_quadrature_nodes: number of nodes per axis and cell between the logits at which the cross entropy is computed
+        instead of at every pixel, to save time and memory; 0 for the exact loss.
+      fine_tune_batch_norm: whether batch norm uses the statistics of the batch and updates its moving averages; if not,
+        the statistics are frozen, while gamma and beta train.
+      freeze_backbone: whether only the context module, decoder and logits train.
+      drop_path_keep_prob: probability that the backbone's last residual unit is kept, higher for the others; 1 for all.
+        For an Auto-DeepLab it is that of an operator of the last cell at the end of the training, higher in earlier
+        cells and earlier steps.
       precision: float32, bfloat16 or float16 (with loss scaling) of the activations; variables, statistics, logits and
         loss are float32.
-      tf_initial_checkpoint: where to start: prefix or name of a published checkpoint (docs/weights.md), an earlier
+      tf_initial_checkpoint: initial weights: prefix or name of a published checkpoint (docs/weights.md), an earlier
         run, `imagenet` for the MobileNetV2 of Keras, or None for a training from scratch.
-      fork_from: run directory whose weights, optimizer and step this run goes on from with other flags, or None.
-      restore_moving_averages: whether the moving averages of that checkpoint's variables are taken in their place.
-      initialize_last_layer: whether the last layers are restored too, where their shapes agree.
+      fork_from: run directory from whose weights, optimizer and step this run continues with other flags, or None.
+      restore_moving_averages: whether the moving averages of that checkpoint's variables are restored instead of the
+        variables.
+      initialize_last_layer: whether the last layers are restored too, if their shapes agree.
       save_interval_steps: steps between two checkpoints.
       log_steps: steps between two rows of metrics.csv.
       eval_interval_steps: steps between two evaluations (the best checkpoint is kept); by default a tenth of the
         training, 0 for none.
-      eval_split: the split that is evaluated.
-      early_stopping_patience: evaluations in turn without a better mIOU, after which the learning rate falls to 0
-        within a fifth of the steps done so far, and the training ends there; 0 for never.
+      eval_split: split that is evaluated.
+      early_stopping_patience: number of consecutive evaluations without a better mIOU after which the learning rate
+        falls to 0 within a fifth of the steps done so far, and the training ends there; 0 for never.
       seed: seed of initialisation, order, augmentation and dropout.
     """
 
@@ -162,7 +167,7 @@ class TrainConfig(Config):
             self._check_quadrature()
         if self.train_batch_size % self.gradient_accumulation_steps:
             raise UserError(
-                f"--train_batch_size={self.train_batch_size} cannot be worked off in "
+                f"--train_batch_size={self.train_batch_size} cannot be divided into "
                 f"--gradient_accumulation_steps={self.gradient_accumulation_steps} equal parts."
             )
         if self.restore_moving_averages and not self.tf_initial_checkpoint:
@@ -178,6 +183,6 @@ class TrainConfig(Config):
         given = [flag for flag, is_given in pixelwise.items() if is_given]
         if given:
             raise UserError(
-                f"--loss_quadrature_nodes={self.loss_quadrature_nodes} takes the plain cross entropy of upsampled "
-                f"logits, which does not go with {', '.join(given)}; leave one or the other out."
+                f"--loss_quadrature_nodes={self.loss_quadrature_nodes} computes the plain cross entropy of "
+                f"upsampled logits, which cannot be combined with {', '.join(given)}; leave one or the other out."
             )

@@ -1,1 +1,1 @@
-"""Prepared data sets: what is in them, how their records are read, and how batches are made of them."""
+"""Prepared data sets: their contents, the reading of their records, and the batches made of them."""

@@ -1,8 +1,9 @@
-"""Labels that cannot mean what the classes say: a class nowhere and pixels ignored, or a single class. No TensorFlow.
+"""Labels that contradict the classes: a class that never occurs while pixels are ignored, or a single class. No
+TensorFlow.
 
 Masks of 0 and 255 are the usual case: 255 is ignored by default, so that the object is never trained on, and a network
-that predicts the background everywhere has an mIOU of 100 %. They may be all labels, those of a split, or some among
-masks of 0 and 1.
+that predicts the background everywhere has an mIOU of 100 %. Such masks may be all labels, those of a split, or some
+among masks of 0 and 1.
 """
 
 import dataclasses
@@ -24,12 +25,12 @@ _HARDLY = 0.1  # as a share of what it is compared with
 
 
 def absent_class_problem(pixels: Mapping[str, np.ndarray], train_split: str, info: DatasetInfo) -> str | None:
-    """Says what is wrong with the ids that occur, and which flag cures it.
+    """Returns the error in the ids that occur, and the flag that corrects it.
 
     Args:
-      pixels: int64 [256], the pixels of each id, by split, of all labelled splits.
-      train_split: the one of them that is trained on.
-      info: what the ids mean.
+      pixels: number of pixels of each id, int64 [256], by split, of all labelled splits.
+      train_split: split that is trained on.
+      info: classes and ignore label.
 
     Returns:
       A clause without a full stop; None if nothing is wrong, or the data set allows it (`DatasetInfo`).
@@ -51,16 +52,16 @@ def absent_class_problem(pixels: Mapping[str, np.ndarray], train_split: str, inf
     if only is None:
         return None  # ids out of range, which are reported as such
     return (
-        f"all labelled pixels of {train_split} are of the class {only}, from which nothing can be learned; look "
-        "whether the labels hold the ids that the classes say"
+        f"all labelled pixels of {train_split} are of the class {only}, from which nothing can be "
+        "learned; check that the labels contain the ids of the classes"
     )
 
 
 def _absent_in_another(
     pixels: Mapping[str, np.ndarray], train_split: str, ids: list[int], info: DatasetInfo
 ) -> str | None:
-    """Returns names a split without a class of the training split, which ignores pixels as the training split hardly
-    does.
+    """Returns the names of a split without a class of the training split, if it ignores pixels and the training split
+    hardly does.
     """
     trained = pixels[train_split]
     usual = ignored_share(trained, info.ignore_label)
@@ -97,14 +98,14 @@ def _cure(class_id: int, info: DatasetInfo) -> str:
 
 @dataclasses.dataclass
 class MixedMasks:
-    """Finds masks of 0 and 255 among masks of 0 and 1, where there are two classes.
+    """Finds masks of 0 and 255 among masks of 0 and 1, if there are two classes.
 
-    The first kind has ignored pixels and never the second class, the second kind the second class and no ignored pixel.
-    Where pixels are ignored rightly, outlines for example, the class and ignored pixels meet in some labels; where
-    these are no fewer than a tenth of the first kind, nothing is wrong.
+    The first kind has ignored pixels and never the second class; the second kind has the second class and no ignored
+    pixel. If pixels are ignored intentionally, for example outlines, the second class and ignored pixels occur together
+    in some labels; if these labels are at least a tenth of the first kind, nothing is wrong.
 
     Attributes:
-      info: what the ids mean. An ignore label that is a class was chosen by the user, and is never doubted.
+      info: classes and ignore label. An ignore label that is a class was chosen by the user and is always accepted.
     """
 
     info: DatasetInfo
@@ -113,7 +114,7 @@ class MixedMasks:
     _meeting: int = 0
 
     def add(self, title: str, pixels: np.ndarray) -> None:
-        """Looks at a label: how a message calls it, and the pixels of each id, int64 [256]."""
+        """Adds a label: its name in messages, and the number of pixels of each id, int64 [256]."""
         has_background, has_class, has_ignored = (bool(pixels[i]) for i in (0, 1, self.info.ignore_label))
         if has_class and has_ignored:
             self._meeting += 1
@@ -123,7 +124,7 @@ class MixedMasks:
             self._ignoring.append(title)
 
     def problem(self) -> str | None:
-        """Says which labels are of which kind and what cures it, without a full stop; None if nothing is wrong."""
+        """Returns which labels are of which kind and the correction, without a full stop; None if nothing is wrong."""
         info, ignored = self.info, self.info.ignore_label
         is_asked = info.num_classes == 2 and ignored > 1 and not info.allow_absent_classes
         if not is_asked or not self._others or self._meeting >= _HARDLY * len(self._ignoring):
@@ -141,14 +142,14 @@ def _titles(titles: list[str]) -> str:
 
 
 def write_label_counts(path: pathlib.Path, pixels: Mapping[str, np.ndarray]) -> None:
-    """Keeps the pixels of each id, by split, beside the records in `path`."""
+    """Writes the number of pixels of each id, by split, to a file beside the records in `path`."""
     value = {split: {str(i): int(counts[i]) for i in np.flatnonzero(counts)} for split, counts in pixels.items()}
     write_json(path / LABEL_COUNTS_FILE, value)
 
 
 def read_label_counts(dataset: Dataset) -> dict[str, np.ndarray] | None:
-    """Returns the pixels of each id, int64 [256], by labelled split; None where none are kept (records of other
-    software).
+    """Returns the number of pixels of each id, int64 [256], by labelled split; None if there is no such file (records
+    of other software).
 
     Raises:
       UserError: if the file is damaged.

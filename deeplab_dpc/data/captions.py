@@ -8,7 +8,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def caption_font(size: int) -> Font:
-    """Returns a font of the system that has more than ASCII, or Pillow's own; its size in pixels."""
+    """Returns a font of the system with more characters than ASCII, or Pillow's own; the size is in pixels."""
     for name in ("DejaVuSans.ttf", "Arial Unicode.ttf", "arial.ttf"):
         try:
             return ImageFont.truetype(name, size)
@@ -18,7 +18,7 @@ def caption_font(size: int) -> Font:
 
 
 def fitting(text: str, font: Font, width: int) -> str:
-    """Returns the text in one line, or its end where the whole is wider than that many pixels."""
+    """Returns the text in one line, or its end if the whole is wider than that many pixels."""
     text = printable(text)
     if font.getlength(text) <= width:
         return text

@@ -1,4 +1,4 @@
-"""Finding a data set below a directory: prepared by us, converted from TFDS, or DeepLab's record files as they are."""
+"""Search for a data set below a directory: one of this package, one converted from TFDS, or DeepLab's record files."""
 
 import os
 import pathlib
@@ -16,7 +16,7 @@ _TFDS = "tfds:"  # before the name of a TFDS data set
 
 
 class NoDatasetError(UserError):
-    """There is no data set at all in a directory."""
+    """The error of a directory without any data set."""
 
 
 def find_dataset(
@@ -25,13 +25,14 @@ def find_dataset(
     """Finds the one data set below a directory: prepared, or DeepLab's record files beside a classes file.
 
     Args:
-      data_dir: holds <name>/<version>/ as TensorFlow Datasets (TFDS) lays them out, or a folder of record files
-        <split>-00000-of-00010.tfrecord, or is such a folder itself.
-      name: which one, where there are several; tfds:NAME is what build_tfds made of the TFDS data set NAME.
-      classes: the classes file of record files that have none beside them; unused for a prepared data set.
+      data_dir: directory with <name>/<version>/ in the layout of TensorFlow Datasets (TFDS), or with a folder of record
+        files <split>-00000-of-00010.tfrecord, or such a folder itself.
+      name: name of the data set, if there are several; tfds:NAME is the conversion by build_tfds of the TFDS data set
+        NAME.
+      classes: classes file for record files without one beside them; unused for a prepared data set.
 
     Raises:
-      UserError: if there is none (NoDatasetError), or more than one.
+      UserError: if there is no data set (NoDatasetError), or more than one.
     """
     require_unicode(data_dir, "data_dir")
     newest: dict[str, pathlib.Path] = {}
@@ -58,7 +59,7 @@ def find_dataset(
 
 
 def tfds_dataset_name(tfds_name: str) -> str:
-    """Returns what the conversion of a TFDS data set (NAME, NAME/CONFIG, NAME:VERSION) is called."""
+    """Returns the name of the conversion of a TFDS data set (NAME, NAME/CONFIG, NAME:VERSION)."""
     return "tfds_" + re.sub(r"\W", "_", tfds_name)
 
 
@@ -90,7 +91,7 @@ def _open(path: pathlib.Path, classes: str | os.PathLike[str] | None) -> Dataset
 
 
 def _is_foreign(path: pathlib.Path) -> bool:
-    """Returns whether the records in a directory were written by other means."""
+    """Returns whether the records in a directory were written by other software."""
     info = path / INFO_FILE
     if not info.exists():
         return True
@@ -99,7 +100,9 @@ def _is_foreign(path: pathlib.Path) -> bool:
 
 
 def _candidates(data_dir: pathlib.Path) -> list[pathlib.Path]:
-    """Directories with metadata or records at most two levels down, without those of interrupted preparations."""
+    """Returns directories with metadata or records at most two levels down, without those of interrupted
+    preparations.
+    """
     found = [
         file.parent
         for pattern in ("", "*/", "*/*/")

@@ -1,4 +1,4 @@
-"""The ids of Cityscapes: what its label files and test server have, and what records and predictions have.
+"""The ids of Cityscapes: those of its label files and test server, and those of records and predictions.
 
 Source: cityscapesscripts/helpers/labels.py of https://github.com/mcordts/cityscapesScripts.
 """
@@ -15,9 +15,9 @@ class CityscapesClass(NamedTuple):
 
     Attributes:
       name: name of the class.
-      label_id: in the official label files, and in what the test server takes.
-      train_id: in the records and in predictions.
-      category: the group of classes that the category IoU counts as one.
+      label_id: id in the official label files and in submissions to the test server.
+      train_id: id in the records and in predictions.
+      category: group of classes that counts as one in the category IoU.
       color: (red, green, blue) of the official colour pictures.
     """
 
@@ -56,10 +56,10 @@ UNLABELED_ID = 0  # the label id of a pixel without a class
 
 
 def label_ids(train_ids: np.ndarray) -> np.ndarray:
-    """Predicted train ids as the label ids that the Cityscapes test server takes.
+    """Converts predicted train ids to the label ids of the Cityscapes test server.
 
     Args:
-      train_ids: integers of any shape, each 0 to 18, or 255 where nothing is predicted.
+      train_ids: integers of any shape, each 0 to 18, or 255 if nothing is predicted.
 
     Returns:
       uint8 of the same shape; 0 (unlabeled) for 255.

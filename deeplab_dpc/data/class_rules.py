@@ -1,6 +1,6 @@
-"""What names, colours and groups of classes must be, wherever they come from: one sentence for what they are not.
+"""The rules for names, colours and groups of classes from any source, with one error message for each.
 
-Names stand in tables, pictures, JSON and flags, so that they must be text of one line.
+Names appear in tables, pictures, JSON and flags, so they must be text of one line.
 """
 
 import collections
@@ -18,8 +18,8 @@ def check_names(names: Any, where: str) -> None:
     """Checks the names of classes, one per id.
 
     Args:
-      names: what should be a list of two or more distinct names.
-      where: what a message calls their source, at the beginning of a sentence.
+      names: value that should be a list of two or more distinct names.
+      where: name of their source in messages, at the beginning of a sentence.
 
     Raises:
       UserError: if it is anything else.
@@ -71,7 +71,7 @@ def check_categories(categories: Any, num_classes: int, where: str) -> None:
 
 
 def is_byte(value: Any) -> bool:
-    """Returns whether `value` is an integer in 0..255 (true and false are none)."""
+    """Returns whether `value` is an integer in 0..255; true and false do not count as integers."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 255
 
 

@@ -1,4 +1,4 @@
-"""What --classes names: a JSON file, a text file of names, or the names themselves. Needs no TensorFlow."""
+"""The value of --classes: a JSON file, a text file of names, or the names themselves. Needs no TensorFlow."""
 
 import dataclasses
 import os
@@ -22,16 +22,16 @@ _FILES = (".json", ".txt")  # what ends so is a file, though it may hold a comma
 
 @dataclasses.dataclass(frozen=True)
 class ClassesFile:
-    """What a classes file says.
+    """The contents of a classes file.
 
     Attributes:
-      names: one per class id.
-      palette: the colour of each class, the PASCAL VOC colours where the file has none.
-      ignore_label: the id of ignored pixels.
-      ignore_color: their colour in RGB labels, if they have one.
-      has_palette: whether the palette is the file's own.
-      categories: the group of each class, empty text for none; () where the file has no groups.
-      allow_absent_classes: whether a class may occur nowhere though pixels are ignored, see `DatasetInfo`.
+      names: class names, one per class id.
+      palette: colour of each class; the PASCAL VOC colours if the file has none.
+      ignore_label: id of ignored pixels.
+      ignore_color: colour of ignored pixels in RGB labels, or None.
+      has_palette: bool, whether the palette is the file's own.
+      categories: group of each class, empty text for none; () if the file has no groups.
+      allow_absent_classes: bool, whether a class may never occur although pixels are ignored, see `DatasetInfo`.
     """
 
     names: tuple[str, ...]
@@ -50,8 +50,8 @@ def load_classes(given: str | os.PathLike[str]) -> tuple[tuple[str, ...], tuple[
 
 
 def located_classes(given: str) -> str:
-    """Returns the value of --classes so that it holds in any directory: a file's absolute path, or the names as they
-    are.
+    """Returns the value of --classes in a form that holds in any directory: a file's absolute path, or the names
+    themselves.
     """
     return given if _listed_names(given) else os.path.abspath(given)
 
@@ -60,10 +60,10 @@ def read_classes_file(given: str | os.PathLike[str]) -> ClassesFile:
     """Reads a classes file, or the names themselves.
 
     Args:
-      given: names separated by commas; a text file with a name a line; or a JSON file, either a list of names or
-        {"classes": [names], "palette": [[r, g, b], ...], "ignore_label": id, "ignore_color": [r, g, b],
-        "categories": [the group of each class, "" for none], "allow_absent_classes": true}; all but the first are
-        optional (the PASCAL VOC colours, 255, none, none, false).
+      given: names separated by commas; a text file with one name per line; or a JSON file, either a list of names or
+        {"classes": [names], "palette": [[r, g, b], ...], "ignore_label": id, "ignore_color": [r, g, b], "categories":
+        [the group of each class, "" for none], "allow_absent_classes": true}; all but the first are optional (the
+        PASCAL VOC colours, 255, none, none, false).
 
     Raises:
       UserError: if the file cannot be read or breaks one of these rules.
@@ -80,7 +80,7 @@ def read_classes_file(given: str | os.PathLike[str]) -> ClassesFile:
 
 
 def _listed_names(given: str | os.PathLike[str]) -> list[str]:
-    """Returns the names that are given in place of a file; [] for a file."""
+    """Returns the names that are given instead of a file; [] for a file."""
     if not isinstance(given, str) or "," not in given or given.lower().endswith(_FILES) or os.path.exists(given):
         return []
     return [name.strip() for name in given.split(",")]
@@ -99,7 +99,7 @@ def _text(path: pathlib.Path, where: str) -> str:
 
 
 def _lines(text: str, where: str) -> list[str]:
-    """Returns the names of a text file, the line's number being the id."""
+    """Returns the names in a text file; the number of the line is the id."""
     names = [line.strip() for line in text.rstrip().split("\n")]
     if "" in names and len(names) > 1:
         raise UserError(
@@ -149,7 +149,7 @@ def _from_value(value: Any, where: str) -> ClassesFile:
 
 
 def _inside(where: str) -> str:
-    """Returns the same words inside a sentence."""
+    """Returns the same words for use inside a sentence."""
     return where.replace("The classes", "the classes", 1)
 
 

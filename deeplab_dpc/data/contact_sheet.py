@@ -29,8 +29,8 @@ class Tile:
     """An example, scaled down.
 
     Attributes:
-      image: uint8 [height, width, 3], no side above TILE_SIDE.
-      label: class ids, uint8 of the same height and width; None where there is no label that fits.
+      image: image, uint8 [height, width, 3], with no side above TILE_SIDE.
+      label: class ids, uint8 of the same height and width; None if there is no label that fits.
     """
 
     image: np.ndarray
@@ -49,11 +49,11 @@ def make_tile(image: np.ndarray, label: np.ndarray | None) -> Tile:
 
 
 def chosen_indices(splits: dict[str, int], total: int) -> dict[str, set[int]]:
-    """Returns which examples of each split to show: as many of each as there are, spread over it.
+    """Returns the examples of each split to show: the same number of each if possible, spread over the split.
 
     Args:
-      splits: examples per split.
-      total: how many to show of all of them, at most.
+      splits: number of examples per split.
+      total: largest number of examples to show altogether.
     """
     chosen = {}
     splits_left = len(splits)
@@ -77,8 +77,8 @@ def save_contact_sheet(
       path: the file.
       tiles: captions and examples, in the order of the sheet.
       info: names and colours of the classes.
-      shares: float [256], the share of the pixels that has each id; the legend shows it.
-      title: the first line; by default what the data set holds.
+      shares: float [256], share of the pixels with each id; shown in the legend.
+      title: first line; by default a description of the data set.
     """
     canvas = _draw(tiles, info, shares, title or _title(info))
     with atomic_path(path) as partial:
@@ -121,7 +121,7 @@ def _title(info: DatasetInfo) -> str:
 
 
 def _legend(info: DatasetInfo, colors: np.ndarray, shares: np.ndarray) -> list[tuple[Color, str]]:
-    """Colour and text of each class, of ignored pixels and of wrong ids, if there are any."""
+    """Returns colour and text of each class, of ignored pixels and of wrong ids, if there are any."""
     texts = {class_id: f"{class_id} {name}" for class_id, name in enumerate(info.class_names)}
     texts[info.ignore_label] = texts.get(info.ignore_label, str(info.ignore_label)) + " (ignored)"
     entries = [(tuple(colors[i].tolist()), f"{text} {_percent(shares[i])}") for i, text in texts.items()]
@@ -144,7 +144,7 @@ def _color_table(info: DatasetInfo) -> np.ndarray:
 
 
 def _overlay(tile: Tile, colors: np.ndarray, font: Font) -> Image.Image:
-    """Returns the label's colours over the image, or a remark in place of it."""
+    """Returns the label's colours over the image, or a remark if there is no label."""
     height, width = tile.image.shape[:2]
     if tile.label is None:
         remark = Image.new("RGB", (width, height), _BACKGROUND)

@@ -1,4 +1,4 @@
-"""The crop of a training that was not told one."""
+"""The default crop of a training."""
 
 from deeplab_dpc.data.dataset_info import Dataset
 

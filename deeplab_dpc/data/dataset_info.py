@@ -1,4 +1,4 @@
-"""What a prepared data set holds (classes, colours, splits) and where it lies. Needs no TensorFlow."""
+"""Contents (classes, colours, splits) and location of a prepared data set. Needs no TensorFlow."""
 
 import dataclasses
 import hashlib
@@ -25,19 +25,19 @@ Color = tuple[int, int, int]
 
 @dataclasses.dataclass(frozen=True)
 class DatasetInfo:
-    """The facts about a prepared data set.
+    """The metadata of a prepared data set.
 
     Attributes:
       name: the data set's name, also the name of its directory.
       class_names: one name per class id.
       palette: (red, green, blue) per class id, each in 0..255.
-      ignore_label: the id of pixels that count neither in training nor in evaluation.
-      splits: examples per split.
+      ignore_label: id of pixels that count neither in training nor in evaluation.
+      splits: number of examples per split.
       max_size: largest height and largest width per split, in pixels (not necessarily of one image).
-      unlabelled: the splits whose images have no labels.
-      categories: the group of each class (Cityscapes has 7 of 19 classes), empty text for none; () without groups.
-      allow_absent_classes: whether a class may occur nowhere though pixels are ignored. Otherwise that is an error, as
-        it is how masks of 0 and 255 look, whose 255 is meant as a class.
+      unlabelled: splits whose images have no labels.
+      categories: group of each class (Cityscapes has 7 for 19 classes), empty text for none; () without groups.
+      allow_absent_classes: bool, whether a class may never occur although pixels are ignored. Otherwise this is an
+        error, because masks of 0 and 255 in which 255 is meant as a class look the same.
     """
 
     name: str
@@ -56,7 +56,7 @@ class DatasetInfo:
 
     @property
     def labelled_splits(self) -> tuple[str, ...]:
-        """The splits whose images have labels."""
+        """Returns the splits whose images have labels."""
         return tuple(name for name in self.splits if name not in self.unlabelled)
 
     def to_json(self) -> dict[str, Any]:
@@ -64,10 +64,10 @@ class DatasetInfo:
 
     @classmethod
     def from_json(cls, value: Any) -> Self:
-        """Returns the inverse of `to_json`; also takes the lists that JSON makes of tuples.
+        """Returns the inverse of `to_json`; also accepts the lists that JSON makes of tuples.
 
         Raises:
-          UserError: if something is missing or is not what the attributes must be.
+          UserError: if a field is missing or invalid.
         """
         where = "The metadata of the data set"
         if not isinstance(value, dict):
@@ -119,7 +119,9 @@ def _is_size(value: Any) -> bool:
 
 
 def pascal_palette(num_classes: int) -> tuple[Color, ...]:
-    """Returns the PASCAL VOC colour map: the bits of the class id, spread over the high bits of red, green and blue."""
+    """Returns the PASCAL VOC colour map, which spreads the bits of the class id over the high bits of red, green and
+    blue.
+    """
     colors = []
     for class_id in range(num_classes):
         color = [0, 0, 0]
@@ -142,7 +144,7 @@ class Dataset:
 
     Attributes:
       path: the directory with its records and its metadata.
-      info: what the metadata says.
+      info: metadata of the data set.
     """
 
     path: pathlib.Path
@@ -184,14 +186,14 @@ class Dataset:
         return found
 
     def record_files(self, split: str) -> list[pathlib.Path]:
-        """Returns the same, whatever the files hold."""
+        """Returns the record files of a split without checking their contents."""
         return [file for part in self.parts(split) for file in find_record_files(self.path, part.split)]
 
     def index(self, split: str) -> RecordIndex:
         """Finds the records of a split, or of several, in its files.
 
         Raises:
-          UserError: as `shards`, or if there are more or fewer records than the metadata says.
+          UserError: as `shards`, or if the number of records differs from the metadata.
         """
         found = []
         for part in self.parts(split):
@@ -216,7 +218,7 @@ class Dataset:
                 )
 
     def fingerprint(self, split: str) -> str:
-        """SHA-256 over the names and the contents of the record files of a split."""
+        """Returns the SHA-256 of the names and the contents of the record files of a split."""
         digest = hashlib.sha256()
         for shard in self.shards(split):
             digest.update(shard.name.encode())

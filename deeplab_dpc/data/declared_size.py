@@ -1,4 +1,4 @@
-"""The size that the header of an encoded image tells, before memory is taken for its pixels. Needs no TensorFlow."""
+"""The size in the header of an encoded image, read before memory is allocated for its pixels. Needs no TensorFlow."""
 
 import io
 
@@ -8,14 +8,14 @@ from deeplab_dpc.data.image_files import MAX_PIXELS, MAX_SIDE, UNDECODABLE, quie
 
 
 class TooLargeError(ValueError):
-    """An image is larger than any that is decoded; the text is a part of a sentence."""
+    """The error of an image larger than any that is decoded; the text is a part of a sentence."""
 
 
 def declared_size(encoded: bytes) -> tuple[int, int] | None:
     """Returns (height, width) in pixels of an image of any format that Pillow opens; None for other bytes.
 
     Raises:
-      TooLargeError: if that is more than is ever decoded.
+      TooLargeError: if the image is larger than any that is decoded.
     """
     try:
         with quiet_pillow(), Image.open(io.BytesIO(encoded)) as picture:

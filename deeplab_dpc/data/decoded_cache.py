@@ -1,8 +1,8 @@
 """Decoded pictures of a split, in memory or in one raw file, from which windows are read without decoding.
 
-A picture takes four bytes a pixel: its red, green and blue, and after all of them its class ids. The raw file is made
-once for the same record files; it appears whole or not at all. Each picture has a check sum (CRC-32), which is compared
-when a process reads the picture for the first time.
+A picture takes four bytes per pixel: red, green and blue of all pixels, followed by their class ids. The raw file is
+written once for the same record files; it appears complete or not at all. Each picture has a checksum (CRC-32), which
+is compared when a process reads the picture for the first time.
 """
 
 import dataclasses
@@ -38,13 +38,13 @@ MEMORY_SHARE = 0.8  # of what is free, which a cache may take
 
 @dataclasses.dataclass(frozen=True)
 class DecodedCache:
-    """The pictures of a split.
+    """The decoded pictures of a split.
 
     Attributes:
       pixels: uint8 [bytes], all pictures one after the other.
-      sizes: (height, width) of each; int32 [records, 2].
-      offsets: where each starts, in bytes; int64 [records].
-      unchecked: the check sums of the pictures that were not read yet, by record; none of pictures in memory.
+      sizes: (height, width) of each picture; int32 [records, 2].
+      offsets: start of each picture, in bytes; int64 [records].
+      unchecked: checksums of the pictures that were not read yet, by record; empty for pictures in memory.
       path: path of the raw file, for messages.
     """
 
@@ -58,7 +58,7 @@ class DecodedCache:
         """Returns a window of a record: image uint8 [height, width, 3] and label uint8 [height, width].
 
         Raises:
-          UserError: if the picture does not have its check sum.
+          UserError: if the picture does not have its checksum.
         """
         rows, columns = (int(side) for side in self.sizes[record])
         area, start = rows * columns, self.offsets[record]
@@ -82,19 +82,20 @@ def open_cache(
     pictures: Iterable[tuple[np.ndarray, np.ndarray]],
     folder: pathlib.Path,
 ) -> DecodedCache:
-    """Returns the cache of a split; reads and decodes the records unless a raw file of them is there.
+    """Returns the cache of a split; reads and decodes the records unless a raw file of them exists.
 
     Args:
       mode: "memory", or "disk" for a raw file in `folder`.
-      shards: the record files of the split; a raw file is of these as long as their sizes, times and digest stay.
+      shards: the record files of the split; a raw file belongs to them as long as their sizes, times and digest are
+        unchanged.
       digest: digest of the records.
-      split: its name.
-      sizes: gives (height, width) of each picture; int32 [records, 2].
+      split: name of the split.
+      sizes: function that returns (height, width) of each picture; int32 [records, 2].
       pictures: the decoded image uint8 [height, width, 3] and label uint8 [height, width] of each, in order.
-      folder: where raw files are.
+      folder: folder of the raw files.
 
     Raises:
-      UserError: if the pictures fit neither into memory nor onto the disk, whichever is asked for.
+      UserError: if the pictures do not fit into memory or onto the disk, whichever is requested.
     """
     title = f"Decoding {split}"
     if mode == "memory":
@@ -133,10 +134,10 @@ def _write(
 
 
 def _open(path: pathlib.Path) -> DecodedCache:
-    """Returns the raw file and what is known of it.
+    """Returns the raw file and its metadata.
 
     Raises:
-      UserError: if they do not go together.
+      UserError: if they do not match.
     """
     try:
         index = read_json(path / INDEX, "index of decoded pictures")
@@ -160,15 +161,15 @@ def _damaged(path: pathlib.Path, reason: str) -> UserError:
 
 
 def _identity(shards: Sequence[pathlib.Path], digest: str) -> str:
-    """Returns what changes when a record file does; not that of raw files without check sums, which are not used any
-    more.
+    """Returns a digest that changes with any record file, and that differs from the digest of old raw files without
+    checksums.
     """
     facts = [digest, *([shard.name, shard.stat().st_size, shard.stat().st_mtime_ns] for shard in shards)]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
 def _offsets(sizes: np.ndarray) -> np.ndarray:
-    """Returns where each picture starts, in bytes, and the total; int64 [records + 1]."""
+    """Returns the start of each picture, in bytes, and the total; int64 [records + 1]."""
     return np.concatenate([[0], np.cumsum(sizes.astype(np.int64).prod(axis=1) * CHANNELS)])
 
 

@@ -1,4 +1,4 @@
-"""Looks at one record: whether it can be used, which ids its label holds, how large it is."""
+"""Examination of one record: whether it is usable, the ids in its label, and its size."""
 
 import dataclasses
 import enum
@@ -25,7 +25,7 @@ _GREY_8_BIT = bytes([8, 0])
 
 
 class Kind(enum.StrEnum):
-    """What can be wrong; the value is its title in a report. Errors first."""
+    """The kinds of problems of a record; the value is the title in a report. Errors come first."""
 
     MISSING = "record files missing"
     COUNT = "number of records"
@@ -53,15 +53,15 @@ class Kind(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True)
 class Examined:
-    """What a record shows.
+    """The result of examining a record.
 
     Attributes:
-      filename: filename of the image, as the record says; "" if it does not.
+      filename: file name of the image in the record; "" if there is none.
       problems: kind and explanation of each problem.
       size: (height, width) of the image in pixels; None if it cannot be decoded.
-      digest: the same for images of equal pixels; b"" if it cannot be decoded.
-      pixels: int64 [256], the label's pixels of each id; None without a label that fits the image.
-      tile: for the contact sheet, if it was asked for and the image can be decoded.
+      digest: digest of the pixels, equal for images with equal pixels; b"" if the image cannot be decoded.
+      pixels: int64 [256], number of the label's pixels with each id; None without a label that fits the image.
+      tile: tile for the contact sheet, if it was requested and the image can be decoded.
     """
 
     filename: str = ""
@@ -73,14 +73,14 @@ class Examined:
 
 
 def examine(record: bytes | Damage, has_label: bool, num_classes: int, ignore_label: int, with_tile: bool) -> Examined:
-    """Decodes a record, as training does, and looks at it.
+    """Decodes a record as training does, and examines it.
 
     Args:
       record: the serialized record.
-      has_label: whether its split has labels.
-      num_classes: ids below are right.
-      ignore_label: this one is right, too.
-      with_tile: whether to make a tile for the contact sheet.
+      has_label: bool, whether its split has labels.
+      num_classes: number of classes; ids below it are valid.
+      ignore_label: the ignore label, which is valid too.
+      with_tile: bool, whether to make a tile for the contact sheet.
     """
     if isinstance(record, Damage):
         return Examined(problems=((Kind.DAMAGED, record.reason),))
@@ -136,7 +136,7 @@ def _decode_image(encoded: bytes) -> np.ndarray:
 
 
 def _decode_label(encoded: bytes, problems: list[tuple[Kind, str]]) -> np.ndarray | None:
-    """Returns the ids [height, width]; None, and a problem more, if it is no PNG of ids."""
+    """Returns the ids [height, width]; None, and one more problem, if it is not a PNG of ids."""
     if not encoded:
         problems.append((Kind.LABEL, "it has no label"))
         return None
@@ -183,7 +183,7 @@ def _label_problems(
 
 
 def _agreement(label: np.ndarray) -> float:
-    """Returns the share of pixels that have the id of their right or lower neighbour, each pair counted once."""
+    """Returns the share of pixels with the same id as their right or lower neighbour; each pair counts once."""
     across, down = label[:, 1:] == label[:, :-1], label[1:] == label[:-1]
     pairs = across.size + down.size
     return (np.count_nonzero(across) + np.count_nonzero(down)) / pairs if pairs else 1.0

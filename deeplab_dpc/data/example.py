@@ -32,7 +32,7 @@ def parse_example(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
 
 
 def decode_label(features: dict[str, tf.Tensor]) -> tf.Tensor:
-    """Returns the class ids, uint8 [height, width, 1]; NO_LABEL everywhere where a record has none."""
+    """Returns the class ids, uint8 [height, width, 1]; NO_LABEL everywhere if a record has no label."""
     encoded = features["image/segmentation/class/encoded"]
 
     def unlabelled() -> tf.Tensor:
@@ -50,10 +50,10 @@ def decode_image(features: dict[str, tf.Tensor]) -> tf.Tensor:
 def decode_image_window(
     features: dict[str, tf.Tensor], size: tf.Tensor, start: tf.Tensor, window: tf.Tensor
 ) -> tf.Tensor:
-    """Returns a window of the image, uint8 [window height, window width, 3]; of a JPEG only that part is decoded.
+    """Returns a window of the image, uint8 [window height, window width, 3]; only that part of a JPEG is decoded.
 
     Args:
-      features: as `parse_example` returns them.
+      features: features of `parse_example`.
       size: (height, width) that the image must have; int32 [2].
       start: (top, left) of the window; int32 [2].
       window: (height, width) of the window; int32 [2].
@@ -78,7 +78,7 @@ def decode_image_window(
 
 
 def _same_size(features: dict[str, tf.Tensor], image_size: tf.Tensor, label_size: tf.Tensor) -> list[Any]:
-    """Returns the check that both sizes [2] are the same, to be made first."""
+    """Returns the check that both sizes [2] are equal, which must run first."""
     same_size = tf.reduce_all(tf.equal(image_size, label_size))
     message = ["Image and label differ in size: ", features["image/filename"], image_size, label_size]
     check = tf.raw_ops.Assert(condition=same_size, data=message)  # tf.debugging words it otherwise when eager
@@ -89,7 +89,7 @@ def decode_example(features: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     """Decodes image and label.
 
     Args:
-      features: as `parse_example` returns them.
+      features: features of `parse_example`.
 
     Returns:
       image: uint8 [height, width, 3].
@@ -110,7 +110,7 @@ def label_size(features: Mapping[str, Any]) -> tuple[int, int]:
     """Returns (height, width) of the label of a parsed record, from the header of its PNG.
 
     Raises:
-      UserError: if the label is no PNG, or one without an end.
+      UserError: if the label is not a PNG, or is a PNG without an end.
     """
     data = features["image/segmentation/class/encoded"]
     if data[:8] == _PNG_SIGNATURE and len(data) >= _PNG_HEADER_END:
@@ -124,8 +124,8 @@ def label_size(features: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def filename_text(name: bytes) -> str:
-    """Returns the file name of a record as text of one line; what is no UTF-8, or no character to print, as escapes.
+    """Returns the file name of a record as text of one line; bytes that are not UTF-8 or not printable are escaped.
 
-    So names that differ stay different, can be printed and drawn, and be names of files.
+    Different names therefore stay different, can be printed and drawn, and can be names of files.
     """
     return printable(name.decode("utf-8", "surrogateescape"))

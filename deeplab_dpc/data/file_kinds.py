@@ -1,4 +1,4 @@
-"""What lies in a folder of images beside those that are read: pictures of other kinds, and what is none."""
+"""The other contents of a folder of images: pictures of other kinds, and files that are not pictures."""
 
 import os
 import pathlib
@@ -32,19 +32,19 @@ _HIDDEN = (".", "__MACOSX")
 
 
 def is_hidden(name: str) -> bool:
-    """Returns whether a file or a folder of its path is hidden, or of those that macOS adds."""
+    """Returns whether a file or a folder of its path is hidden, or one that macOS adds."""
     return any(part.startswith(_HIDDEN) for part in pathlib.PurePosixPath(name).parts)
 
 
 def broken_link(path: str | os.PathLike[str]) -> str | None:
-    """Returns what is wrong with a link to nothing, as 'is a link to X, which does not exist'; None for all others."""
+    """Returns the error of a broken link, such as 'is a link to X, which does not exist'; None for all other files."""
     if not os.path.islink(path) or os.path.exists(path):
         return None
     return f"is a link to {os.readlink(path)}, which does not exist"
 
 
 def kind_of_contents(head: bytes) -> str | None:
-    """Returns the ending that a file of such first bytes should have, if it is a picture."""
+    """Returns the suffix that a file with these first bytes should have, if it is a picture."""
     for start, suffix in ((b"\xff\xd8\xff", ".jpg"), (b"\x89PNG\r\n\x1a\n", ".png"), (b"GIF8", ".gif")):
         if head.startswith(start):
             return suffix
@@ -56,7 +56,7 @@ def kind_of_contents(head: bytes) -> str | None:
 
 
 def listed(names: Iterable[str], noun: str) -> str:
-    """Returns the first few names and how many there are: 'a.jpg, b.jpg, c.jpg, ...: 12 images'."""
+    """Returns the first few names and their total number: 'a.jpg, b.jpg, c.jpg, ...: 12 images'."""
     names = list(names)
     first = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
     return f"{first}: {len(names)} {noun}{'s' if len(names) > 1 else ''}"

@@ -1,4 +1,4 @@
-"""Examples of a split in batches of one size, each once: for an evaluation that is compiled for that size alone."""
+"""Batches of one size with each example of a split once, for an evaluation that is compiled for that size only."""
 
 import os
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ NO_SEED = 0  # nothing is drawn
 
 
 def fixed_size_view(data: DataConfig, dataset: Dataset, split: str, stride: int) -> Augmentation:
-    """Returns the images as they are, or resized as `data` says, and padded at the bottom and right to one size for
-    all.
+    """Returns the augmentation that leaves images as they are, or resizes them as `data` says, and pads them at the
+    bottom and right to one size for all.
 
     Args:
-      data: its min_resize_value, max_resize_value and resize_factor.
+      data: data configuration; its min_resize_value, max_resize_value and resize_factor are used.
       dataset: the prepared data set.
-      split: whose largest sides count; all its labels are looked at where they are resized.
-      stride: in pixels; the sides become multiples of it plus 1.
+      split: split whose largest sides count; all its labels are read if images are resized.
+      stride: stride in pixels; the sides become multiples of it plus 1.
     """
     resize = Augmentation(
         (1, 1),
@@ -54,14 +54,14 @@ def fixed_size_view(data: DataConfig, dataset: Dataset, split: str, stride: int)
 def fixed_size_batches(
     dataset: Dataset, split: str, view: Augmentation, batch_size: int, records: Sequence[int] | None = None
 ) -> tf.data.Dataset:
-    """Returns each example once.
+    """Returns batches with each example once.
 
     Args:
       dataset: the prepared data set.
-      split: with labels.
-      view: view of fixed_size_view; of a larger image a part is shown, always the same.
-      batch_size: images of each batch; the last one is filled with grey images without labels.
-      records: the only ones that are read, by their places in the split; None for all.
+      split: split with labels.
+      view: augmentation of fixed_size_view; for a larger image a part is shown, always the same.
+      batch_size: number of images in each batch; the last batch is filled with grey images without labels.
+      records: indices of the records to read, in the split; None for all.
 
     Returns:
       Batches of (image float32 [batch_size, height, width, 3] in 0..255, label int32 [batch_size, height, width]).

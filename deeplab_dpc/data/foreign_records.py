@@ -1,6 +1,6 @@
-"""DeepLab's TFRecords as they are: <split>-00000-of-00010.tfrecord beside a classes file, and no metadata.
+"""DeepLab's TFRecords used directly: <split>-00000-of-00010.tfrecord beside a classes file, without metadata.
 
-Their schema is that of example.py. The metadata is found by reading the records once, and kept beside them.
+Their schema is that of example.py. The metadata is computed by reading the records once, and written beside them.
 """
 
 import json
@@ -40,11 +40,12 @@ _GREY, _INDEXED = 0, 3
 def load_records(path: pathlib.Path, classes: str | os.PathLike[str]) -> Dataset:
     """Returns the data set of a directory of record files, and of a classes file or names (`read_classes_file`).
 
-    Splits and counts are those of the files, the largest sizes those in the images' headers. They are kept in the
-    directory, if it can be written, and read again where the files have changed.
+    Splits and counts are those of the files, the largest sizes those in the images' headers. They are written to the
+    directory, if possible, and read again if the files have changed.
 
     Raises:
-      UserError: if the classes file or a shard is missing, a record cannot be read, or its label is no grey 8-bit PNG.
+      UserError: if the classes file or a shard is missing, a record cannot be read, or its label is not a grey 8-bit
+        PNG.
     """
     if classes == path / CLASSES_FILE and not classes.exists():
         raise UserError(
@@ -81,7 +82,7 @@ def load_records(path: pathlib.Path, classes: str | os.PathLike[str]) -> Dataset
 
 
 def _say_changes(path: pathlib.Path, before: Any, now: dict[str, int]) -> None:
-    """Prints the splits that have other records than when they were counted last."""
+    """Prints the splits whose records have changed since they were last counted."""
     if not isinstance(before, dict):
         return
     for split in sorted(before.keys() & now.keys()):
@@ -127,7 +128,7 @@ def _shards(path: pathlib.Path) -> dict[str, list[pathlib.Path]]:
 
 
 def _count(path: pathlib.Path, shards: dict[str, list[pathlib.Path]]) -> DatasetInfo:
-    """Reads all records; the result names no classes."""
+    """Reads all records and returns the metadata without classes."""
     console.print(f"Reading the records in {path} once, to count them and to see how labels are stored.")
     splits, max_size = {}, {}
     unlabelled: tuple[str, ...] = ()
@@ -157,7 +158,7 @@ def _count(path: pathlib.Path, shards: dict[str, list[pathlib.Path]]) -> Dataset
 
 
 def _examples(shards: list[pathlib.Path]) -> Iterator[tuple[pathlib.Path, str, Any]]:
-    """For each record: its file, what messages call it, and its features by key."""
+    """Yields, for each record, its file, its name in messages, and its features by key."""
     for shard in shards:
         index = 0
         try:
@@ -182,7 +183,7 @@ def _integer(features: Any, key: str) -> int:
 
 
 def _image_size(features: Any, title: str) -> tuple[int, int]:
-    """(height, width) of the encoded image; what the record says of them where its header cannot be read."""
+    """Returns the (height, width) of the encoded image; the values of the record if the header cannot be read."""
     try:
         told = declared_size(_bytes(features, "image/encoded"))
         declared_size(_bytes(features, _LABEL))
@@ -195,7 +196,7 @@ def _image_size(features: Any, title: str) -> tuple[int, int]:
 
 
 def _check_stored_as_ids(label: bytes, title: str) -> None:
-    """Refuses labels whose pixels TensorFlow would not decode to the ids that were meant."""
+    """Refuses labels whose pixels TensorFlow would not decode to the intended ids."""
     if not label.startswith(_PNG_SIGNATURE) or len(label) <= _PNG_COLOR_TYPE:
         raise UserError(f"The label of {title} is no PNG; write the records again with class ids as grey 8-bit PNGs.")
     depth, color = label[_PNG_BIT_DEPTH], label[_PNG_COLOR_TYPE]
@@ -213,15 +214,15 @@ def _check_stored_as_ids(label: bytes, title: str) -> None:
 
 
 def check_labels(dataset: Dataset, split: str) -> None:
-    """Looks, before a training, for labels that cannot be what was meant.
+    """Checks, before a training, for labels that cannot be intended.
 
-    That are ids that are neither a class nor the ignore label, and what `absent_class_problem` names. All records are
-    looked at, but of data sets of ours that keep counts of their ids only the first ones, should their metadata have
-    been edited.
+    These are ids that are neither a class nor the ignore label, and the problems of `absent_class_problem`. All records
+    are read, except in data sets of this package, which store counts of their ids: there only the first ones are read,
+    in case their metadata was edited.
 
     Args:
       dataset: any data set.
-      split: with labels.
+      split: split with labels.
 
     Raises:
       UserError: if there are such labels, or a record cannot be read.
@@ -240,12 +241,12 @@ def check_labels(dataset: Dataset, split: str) -> None:
 
 
 def check_evaluable(dataset: Dataset, split: str, instead: str) -> None:
-    """Looks, before a training, whether a split can be evaluated: at the same labels as check_labels.
+    """Checks, before a training, whether a split can be evaluated; it reads the same labels as check_labels.
 
     Args:
       dataset: any data set.
-      split: with labels.
-      instead: what the user can give otherwise.
+      split: split with labels.
+      instead: alternative that the message suggests to the user.
 
     Raises:
       UserError: if a label has an id that is neither a class nor the ignore label, or no pixel is labelled.
@@ -264,7 +265,7 @@ def check_evaluable(dataset: Dataset, split: str, instead: str) -> None:
 
 
 def _count_ids(dataset: Dataset, split: str, at_most: int | None = None) -> np.ndarray:
-    """Returns the pixels of each id in the labels of a split, or of its first records: int64 [256].
+    """Returns the number of pixels with each id in the labels of a split, or of its first records: int64 [256].
 
     Raises:
       UserError: if a label has an id that is neither a class nor the ignore label, or a record cannot be read.

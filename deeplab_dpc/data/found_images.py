@@ -22,7 +22,8 @@ class ImageFile:
 
     Attributes:
       path: path of the file.
-      name: name of what is written of it: its path below the folder or the pattern's fixed part, without the ending.
+      name: name of the outputs for the image: its path below the folder or the pattern's fixed part, without the
+        suffix.
     """
 
     path: pathlib.Path
@@ -34,14 +35,14 @@ def find_images(images: str, without: Sequence[pathlib.Path] = (), flag: str = "
 
     Args:
       images: a file; a folder, of which the files directly in it are taken; or a pattern with *, ? or [...], in which
-        ** stands for any folders. What exists is a path, whatever its characters. Of folders and patterns only files
-        that end in one of SUFFIXES are taken, links to nothing among them, so that reading them is an error. Other
-        pictures, videos, pipes and devices are said; hidden files are left out unless the pattern names them.
-      without: folders that a pattern leaves out.
-      flag: for errors.
+        ** stands for any folders. An existing path is a path, whatever its characters. From folders and patterns only
+        files that end in one of SUFFIXES are taken, including broken links, so that reading them is an error. Other
+        pictures, videos, pipes and devices are reported; hidden files are left out unless the pattern names them.
+      without: folders to exclude from a pattern.
+      flag: name of the flag for errors.
 
     Raises:
-      UserError: if it is none of these, there is no image, or two would be written to one name.
+      UserError: if it is none of these, there is no image, or two images would have outputs of the same name.
     """
     given = pathlib.Path(images)
     if given.is_file():
@@ -76,8 +77,7 @@ def find_images(images: str, without: Sequence[pathlib.Path] = (), flag: str = "
 
 
 def _matching(root: pathlib.Path, pattern: pathlib.Path) -> list[pathlib.Path]:
-    """Returns the files below a folder whose path from there matches a pattern, of which no part matches a hidden
-    name."""
+    """Returns the files below a folder whose relative path matches a pattern, without matching hidden names."""
     if "**" in pattern.parts:
         return [
             path for path in _files_below(root, frozenset()) if _matches(path.relative_to(root).parts, pattern.parts)
@@ -86,7 +86,7 @@ def _matching(root: pathlib.Path, pattern: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _files_below(folder: pathlib.Path, above: frozenset[str]) -> Iterator[pathlib.Path]:
-    """Yields the files in a folder and in those in it, links to a folder that they lie in excepted."""
+    """Yields the files in a folder and its subfolders, except for links to a folder that contains them."""
     above |= {os.path.realpath(folder)}
     for path in folder.iterdir():
         if is_hidden(path.name):
@@ -98,7 +98,7 @@ def _files_below(folder: pathlib.Path, above: frozenset[str]) -> Iterator[pathli
 
 
 def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Returns whether the parts of a path match those of a pattern, in which ** is any number of them."""
+    """Returns whether the parts of a path match those of a pattern, in which ** stands for any number of them."""
     if not pattern or not parts:
         return not parts and all(part == "**" for part in pattern)
     if pattern[0] == "**":
@@ -107,14 +107,14 @@ def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
 
 
 def _say_special(paths: Iterable[pathlib.Path]) -> None:
-    """Prints the pipes, devices and sockets that have names of images: opening one may take forever."""
+    """Prints the pipes, devices and sockets with names of images, since opening one may block forever."""
     if names := sorted(path.name for path in paths):
         what = "a pipe, device or socket is not opened; save the image as a file"
         console.print(f"Left out: {printable(listed(names, 'file'))} ({what}).")
 
 
 def _say_left_out(others: Sequence[pathlib.Path]) -> None:
-    """Prints the pictures and videos among files that are not taken."""
+    """Prints the pictures and videos among the files that are not taken."""
     videos = [path for path in others if path.suffix.lower() in VIDEO_SUFFIXES]
     pictures = [path for path in others if path not in videos and path.suffix.lower() in UNREAD_PICTURES]
     unknown = [path for path in others if path not in videos and path not in pictures]

@@ -1,4 +1,6 @@
-"""What to say of a folder without a data set: what lies there, and what makes it one. Needs no TensorFlow."""
+"""The error message for a folder without a data set: its contents, and how to make a data set of them. Needs no
+TensorFlow.
+"""
 
 import os
 import pathlib
@@ -17,7 +19,7 @@ _TFDS_INFO = "features.json"
 
 
 def no_dataset_there(data_dir: pathlib.Path) -> str:
-    """Returns a sentence for a directory in which there is no data set."""
+    """Returns the error message for a directory without a data set."""
     if not data_dir.exists():
         return f"There is no folder {data_dir}; give that of the data set as --data_dir, or build one{_how(data_dir)}."
     if not data_dir.is_dir():
@@ -48,7 +50,7 @@ def no_dataset_there(data_dir: pathlib.Path) -> str:
 
 
 def record_file_name(name: str) -> str:
-    """Returns what a record file of another name should be called."""
+    """Returns the proper name of a record file that has another name."""
     shard = _SHARD.search(name)
     number, total = (int(shard[1]), int(shard[2])) if shard else (0, 1)
     words = re.findall(r"[A-Za-z][A-Za-z0-9_]*", name)

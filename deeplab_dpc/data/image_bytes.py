@@ -1,7 +1,7 @@
-"""Checks whether the bytes of an image file are whole: the ends that formats mark, and the checksums of a PNG.
+"""Checks whether the bytes of an image file are complete: end markers of formats, and the checksums of a PNG.
 
 A PNG has a checksum for each of its parts and one for its pixels. JPEG, BMP, TIFF and WEBP have none: a changed byte
-that leaves them decodable cannot be noticed. Needs no TensorFlow.
+that leaves them decodable cannot be detected. Needs no TensorFlow.
 """
 
 import re
@@ -21,9 +21,9 @@ _SCAN, _END, _WITHOUT_LENGTH = 0xDA, 0xD9, (0x01, 0xD8)
 
 
 def damage(data: bytes) -> str | None:
-    """Returns what shows that an image file is damaged, or None where nothing does.
+    """Returns the evidence that an image file is damaged, or None if there is none.
 
-    What follows the end of the image (the video of a motion photo, for example) is not looked at.
+    Bytes after the end of the image (the video of a motion photo, for example) are not checked.
 
     Args:
       data: contents of a file of any format; only those of PNG and JPEG are checked.
@@ -36,7 +36,7 @@ def damage(data: bytes) -> str | None:
 
 
 def _has_jpeg_end(data: bytes) -> bool:
-    """Returns whether the end marker is reached, segment by segment, after at least one scan."""
+    """Returns whether the end marker follows at least one scan, read segment by segment."""
     position, has_scan = len(_JPEG_START) - 1, False
     while match := _MARKER.search(data, position):
         marker, position = match[1][0], match.end()
@@ -66,7 +66,7 @@ def _png_damage(data: bytes) -> str | None:
 
 
 def _pixels_damage(header: bytes, pixels: list[bytes]) -> str | None:
-    """Inflates the pixels, of which nothing is kept, as far as the header says that they go, and their checksum."""
+    """Inflates the pixels without keeping them, up to the number that the header states, and checks their checksum."""
     expected = _inflated_bytes(header)
     inflater = zlib.decompressobj()
     inflated = 0

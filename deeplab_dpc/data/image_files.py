@@ -1,4 +1,4 @@
-"""Decodes image files as people have them to 8-bit RGB as people see them. Needs no TensorFlow."""
+"""Decoding of common image files to upright 8-bit RGB. Needs no TensorFlow."""
 
 import contextlib
 import io
@@ -45,7 +45,7 @@ UPRIGHT = {
 
 
 class Undecodable(ValueError):  # noqa: N818 (its text is a part of a sentence)
-    """An image file cannot be decoded; the text is the reason, without a full stop."""
+    """The error of an image file that cannot be decoded; the text is the reason, without a full stop."""
 
 
 def decode_image(
@@ -54,20 +54,21 @@ def decode_image(
     max_pixels: int | None = None,
     formats: tuple[str, ...] = FORMATS,
 ) -> np.ndarray:
-    """Returns an image as uint8 RGB [height, width, 3], the way up that its EXIF orientation says.
+    """Returns an image as uint8 RGB [height, width, 3], turned upright by its EXIF orientation.
 
-    Grey and colour-mapped images become RGB, 16-bit grey keeps its upper 8 bits, and transparent pixels lie on white.
-    Metadata that cannot be read are left alone.
+    Grey and colour-mapped images become RGB, 16-bit grey keeps its upper 8 bits, and transparent pixels are placed on
+    white. Unreadable metadata is ignored.
 
     Args:
-      source: a path, or a stream to read.
-      name: what a message calls the image.
-      max_pixels: larger ones are refused before they are decoded; at most and by default MAX_PIXELS.
-      formats: those of FORMATS that are read.
+      source: path, or stream to read.
+      name: name of the image in messages.
+      max_pixels: largest number of pixels; larger images are refused before they are decoded. At most and by default
+        MAX_PIXELS.
+      formats: names of the formats to read, from FORMATS.
 
     Raises:
-      UserError: if it is no image of these formats, damaged, too large, has several pages or frames, or samples of
-        unknown range.
+      UserError: if it is not an image of these formats, is damaged or too large, or has several pages or frames, or
+        samples of unknown range.
     """
     limit = MAX_PIXELS if max_pixels is None else min(max_pixels, MAX_PIXELS)
     try:
@@ -79,17 +80,17 @@ def decode_image(
 
 
 def decode_picture(data: bytes, formats: tuple[str, ...], max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Decodes an image file, after its size and its checksums were checked.
+    """Decodes an image file after checking its size and its checksums.
 
-    Of a JPEG with further pictures in it (MPO, as telephones write them) the main one is taken.
+    Of a JPEG with further pictures (MPO, as telephones write them) the main one is taken.
 
     Args:
       data: contents of the file.
-      formats: names of the formats that are read, as Pillow has them.
-      max_pixels: larger ones are refused before they are decoded.
+      formats: names of the formats to read, as in Pillow.
+      max_pixels: largest number of pixels; larger images are refused before they are decoded.
 
     Raises:
-      Undecodable: if it is empty, no image of these formats, damaged, too large, or has several pages or frames.
+      Undecodable: if it is empty, not an image of these formats, damaged, too large, or has several pages or frames.
     """
     if not data:
         raise Undecodable("it is empty")
@@ -113,14 +114,14 @@ def decode_picture(data: bytes, formats: tuple[str, ...], max_pixels: int = MAX_
 
 @contextlib.contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Leaves out what Pillow warns of: half the size that it refuses, and broken metadata."""
+    """Suppresses Pillow's warnings of images with half the size that it refuses, and of broken metadata."""
     with _warnings_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def _reason(error: Exception) -> str:
-    """Returns what an exception says, in one line without a full stop."""
+    """Returns the message of an exception, in one line without a full stop."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(text.split()).rstrip(".") or "it is damaged"
 
@@ -136,10 +137,10 @@ def orientation(picture: Image.Image) -> int:
 
 
 def picture_pixels(picture: Image.Image, name: str) -> np.ndarray:
-    """Returns a picture of Pillow as `decode_image` returns a file: uint8 RGB [height, width, 3], turned upright.
+    """Converts a picture of Pillow as `decode_image` does a file: uint8 RGB [height, width, 3], turned upright.
 
     Raises:
-      UserError: if its samples have a range that is not known.
+      UserError: if its samples have an unknown range.
     """
     method = UPRIGHT.get(orientation(picture))
     return _as_rgb(picture if method is None else picture.transpose(method), name)

@@ -1,4 +1,6 @@
-"""What is predicted: image files, the images of a prepared data set, or the frames of a video, one after another."""
+"""The images to predict: image files, the images of a prepared data set, or the frames of a video, one after
+another.
+"""
 
 import dataclasses
 import os
@@ -21,8 +23,8 @@ class Picture:
     """An image to predict.
 
     Attributes:
-      name: name of what is written of it, with its folders and without an ending.
-      source: what a message calls it.
+      name: name of the outputs for the image, with its folders and without a suffix.
+      source: name of the image in messages.
       image: uint8 [height, width, 3].
       time: time of a frame, in units of the video's time base; 0 otherwise.
     """
@@ -35,17 +37,17 @@ class Picture:
 
 @dataclasses.dataclass(frozen=True)
 class Unreadable:
-    """Stands where there is no image.
+    """A source that could not be read, in place of an image.
 
     Attributes:
-      reason: a sentence that names it.
+      reason: sentence that names it.
     """
 
     reason: str
 
 
 def pictures_of_files(files: Sequence[ImageFile]) -> Iterator[Picture | Unreadable]:
-    """Returns the files, decoded."""
+    """Yields the decoded files."""
     for file in files:
         try:
             yield Picture(file.name, str(file.path), decode_image(file.path, str(file.path)))
@@ -54,11 +56,11 @@ def pictures_of_files(files: Sequence[ImageFile]) -> Iterator[Picture | Unreadab
 
 
 def pictures_of_split(dataset: Dataset, split: str) -> Iterator[Picture | Unreadable]:
-    """Returns the images of a split as evaluation sees them, with or without labels; without a file name by their
-    number.
+    """Returns the images of a split as evaluation sees them, with or without labels; images without a file name have
+    their number.
 
     Raises:
-      UserError: if there is no such split, or where a record is damaged.
+      UserError: if there is no such split, or if a record is damaged.
     """
     from deeplab_dpc.data.example import filename_text  # these need TensorFlow
     from deeplab_dpc.data.pipeline import evaluation_dataset, iterate
@@ -83,14 +85,14 @@ def frames_of_video(video: VideoReader) -> Iterator[Picture]:
     """Returns the frames of a video, named VIDEO/000000 and so on.
 
     Raises:
-      UserError: where the file is damaged.
+      UserError: if the file is damaged.
     """
     for number, (time, image) in enumerate(video):
         yield Picture(f"{video.path.stem}/{number:06d}", f"frame {number} of {video.path}", image, time)
 
 
 def _record_name(filename: str) -> str:
-    """Returns a record's file name, below the output folder and without its ending."""
+    """Returns a record's file name, restricted to the output folder and without its suffix."""
     path = pathlib.PurePosixPath(filename)
     inside = pathlib.PurePosixPath(*(part for part in path.parts if part not in ("..", path.anchor)))
     return str(inside.with_suffix("") if inside.suffix.lower() in SUFFIXES else inside) if inside.name else ""

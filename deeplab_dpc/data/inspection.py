@@ -1,4 +1,4 @@
-"""Goes through a prepared data set: what is wrong with it, what it consists of, and which label weights suit it."""
+"""Inspection of a prepared data set: its problems, its contents, and suitable label weights."""
 
 import collections
 import concurrent.futures
@@ -36,10 +36,10 @@ class Finding:
     """A kind of problem in a split.
 
     Attributes:
-      kind: what is wrong.
-      split: where.
-      count: how often.
-      first: sentences about the first of them, LISTED at most.
+      kind: kind of the problem.
+      split: name of the split.
+      count: number of occurrences.
+      first: sentences about the first occurrences, at most LISTED.
     """
 
     kind: Kind
@@ -53,12 +53,12 @@ class Inspection:
     """The result of `check`.
 
     Attributes:
-      dataset: what was inspected.
+      dataset: data set that was inspected.
       splits: counts of each split.
-      findings: errors first.
-      weighted_split: the split that the weights are made for; None if no split has labels.
-      label_weights: one per class.
-      files: what was written.
+      findings: problems, errors first.
+      weighted_split: split for which the weights are computed; None if no split has labels.
+      label_weights: weight of each class.
+      files: files that were written.
     """
 
     dataset: Dataset
@@ -78,18 +78,18 @@ class Inspection:
 
     @property
     def label_weight_flags(self) -> str:
-        """The weights as DeepLab's flag, which is given once for each class."""
+        """Returns the weights as DeepLab's flag, which is given once for each class."""
         return " ".join(f"--label_weights={weight:g}" for weight in self.label_weights)
 
     def labelled_splits(self) -> list[str]:
         return [split for split in self.splits if split not in self.dataset.info.unlabelled]
 
     def ignored_share(self, split: str) -> float:
-        """Returns the share of a split's pixels that do not count."""
+        """Returns the share of a split's pixels that are ignored."""
         return ignored_share(self.splits[split].pixels, self.dataset.info.ignore_label)
 
     def require_no_errors(self) -> None:
-        """Raises a UserError that names the first error, and how many there are."""
+        """Raises a UserError that names the first error and the number of errors."""
         if self.errors:
             count = sum(finding.count for finding in self.errors)
             noun = "error" if count == 1 else "errors"
@@ -149,11 +149,11 @@ def check(dataset: Dataset, output_dir: str | os.PathLike[str], show_progress: b
 
     Args:
       dataset: the prepared data set.
-      output_dir: where to write, made if need be.
-      show_progress: whether to show progress bars.
+      output_dir: directory for the files, created if it is absent.
+      show_progress: bool, whether to show progress bars.
 
     Returns:
-      What was found. Nothing is raised for what is wrong with the records.
+      The result. Errors in the records are reported, not raised.
     """
     collected = _Collected(dataset.info)
     splits = {split: _inspect_split(dataset, split, collected, show_progress) for split in dataset.info.splits}
@@ -171,7 +171,7 @@ def check(dataset: Dataset, output_dir: str | os.PathLike[str], show_progress: b
 
 
 class _Collected:
-    """What the records of all splits add to: problems, digests and tiles."""
+    """The sums over the records of all splits: problems, digests and tiles."""
 
     def __init__(self, info: DatasetInfo):
         self._info = info
@@ -183,13 +183,13 @@ class _Collected:
         self._masks = MixedMasks(info)
 
     def problem(self, kind: Kind, split: str, sentence: str) -> None:
-        """Notes a problem."""
+        """Records a problem."""
         self._count[kind, split] += 1
         if len(self._first[kind, split]) < LISTED:
             self._first[kind, split].append(sentence)
 
     def add(self, split: str, index: int, examined: Examined) -> None:
-        """Notes what one record shows."""
+        """Adds the result of one record."""
         title = f"record {index} of {split}" + (f" ({examined.filename})" if examined.filename else "")
         for kind, text in examined.problems:
             self.problem(kind, split, f"{title}: {text}" if kind != Kind.DAMAGED else f"{title} {text}")
@@ -207,7 +207,7 @@ class _Collected:
             self.tiles.append((f"{split} {index}: {examined.filename}", examined.tile))
 
     def add_sums(self, splits: dict[str, SplitCounts], train_split: str | None) -> None:
-        """Notes what shows only in the sums; `train_split` is the labelled split to train on, if there is one."""
+        """Adds the problems of the sums; `train_split` is the labelled split to train on, if there is one."""
         if train_split is not None:
             pixels = {split: splits[split].pixels for split in self._info.labelled_splits}
             if problem := absent_class_problem(pixels, train_split, self._info) or self._masks.problem():
@@ -260,7 +260,7 @@ def _look(numbered: tuple[int, bytes | Damage], has_label: bool, info: DatasetIn
 
 
 def _in_threads(function: Any, items: Iterator[Any]) -> Iterator[Any]:
-    """`map` on all cores, with few items in memory; decoding lets other threads run."""
+    """Applies `map` on all cores, with few items in memory; decoding releases Python's lock for other threads."""
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
         while chunk := list(itertools.islice(items, _CHUNK)):
             yield from pool.map(function, chunk)

@@ -1,4 +1,4 @@
-"""The classes of published checkpoints, which themselves say only how many there are. Needs no TensorFlow."""
+"""The classes of published checkpoints, which themselves contain only the number of classes. Needs no TensorFlow."""
 
 import dataclasses
 
@@ -49,12 +49,12 @@ ADE20K_CLASS_NAMES = ("other", *" ".join(_ADE20K_CLASSES.split()).split(", "))
 
 @dataclasses.dataclass(frozen=True)
 class KnownClasses:
-    """The classes of a data set that published checkpoints were trained on.
+    """The classes of a data set on which published checkpoints were trained.
 
     Attributes:
-      dataset: its name, for people.
-      names, palette: by class id.
-      ignore_label: the id of unlabelled pixels.
+      dataset: title of the data set.
+      names, palette: names and colours by class id.
+      ignore_label: id of unlabelled pixels.
     """
 
     dataset: str
@@ -71,5 +71,5 @@ _KNOWN = (
 
 
 def known_classes(num_classes: int) -> KnownClasses | None:
-    """Returns the classes of the data set of published checkpoints that has so many; None where there is none."""
+    """Returns the classes of the published checkpoints' data set with that number of classes; None if there is none."""
     return next((known for known in _KNOWN if len(known.names) == num_classes), None)

@@ -1,4 +1,4 @@
-"""Counts of what the examples of a split hold, and label weights from them. Needs no TensorFlow.
+"""Counts of the contents of a split's examples, and label weights from them. Needs no TensorFlow.
 
 Label weights by median frequency balancing (Eigen and Fergus, 2015, arXiv:1411.4734), over labelled pixels.
 """
@@ -16,14 +16,14 @@ MIN_WEIGHT, MAX_WEIGHT = 0.1, 10.0  # beyond, rare classes would drown the other
 
 @dataclasses.dataclass
 class SplitCounts:
-    """What the readable records of a split hold.
+    """The counts of the readable records of a split.
 
     Attributes:
-      records: how many there are, damaged ones too.
-      sizes: images by (height, width) in pixels.
-      pixels: int64 [256], pixels of each id.
-      images: int64 [256], images in which each id occurs.
-      labelled_with: int64 [256], labelled pixels of the images in which each id occurs.
+      records: number of records, damaged ones included.
+      sizes: number of images by (height, width) in pixels.
+      pixels: int64 [256], number of pixels of each id.
+      images: int64 [256], number of images in which each id occurs.
+      labelled_with: int64 [256], number of labelled pixels of the images in which each id occurs.
     """
 
     records: int = 0
@@ -37,8 +37,8 @@ class SplitCounts:
 
         Args:
           size: (height, width) of its image in pixels; None if it is unreadable.
-          pixels: int64 [256], its label's pixels of each id; None if there is no label or it cannot be used.
-          ignore_label: the id of pixels that do not count as labelled.
+          pixels: int64 [256], number of the label's pixels of each id; None if there is no usable label.
+          ignore_label: id of pixels that do not count as labelled.
         """
         self.records += 1
         if size is not None:
@@ -77,7 +77,7 @@ def class_shares(pixels: np.ndarray, info: DatasetInfo) -> list[float]:
 
 
 def label_weights(counts: SplitCounts, info: DatasetInfo) -> tuple[float, ...]:
-    """Returns the weights of the classes by what the examples hold, see `median_frequency_weights`."""
+    """Returns the weights of the classes from the counts, see `median_frequency_weights`."""
     pixels = counts.pixels[: info.num_classes].copy()
     if info.ignore_label < info.num_classes:
         pixels[info.ignore_label] = 0
@@ -85,13 +85,14 @@ def label_weights(counts: SplitCounts, info: DatasetInfo) -> tuple[float, ...]:
 
 
 def median_frequency_weights(pixels: np.ndarray, labelled_with: np.ndarray) -> tuple[float, ...]:
-    """Returns label weights: median(frequency) / frequency, within MIN_WEIGHT and MAX_WEIGHT; 1 for a class never seen.
+    """Returns label weights: median(frequency) / frequency, within MIN_WEIGHT and MAX_WEIGHT; 1 for a class that never
+    occurs.
 
     The frequency of a class is its share of the labelled pixels in the images in which it occurs.
 
     Args:
-      pixels: pixels of each class.
-      labelled_with: for each class, the labelled pixels of the images in which it occurs.
+      pixels: number of pixels of each class.
+      labelled_with: number of labelled pixels of the images in which each class occurs.
     """
     seen = (pixels > 0) & (labelled_with > 0)
     weights = np.ones(len(pixels))

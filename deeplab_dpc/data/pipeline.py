@@ -1,4 +1,6 @@
-"""From the records of a split to batches for training, and to single examples for evaluation and caching."""
+"""The input pipeline: from the records of a split to batches for training, and to single examples for evaluation and
+caching.
+"""
 
 import contextlib
 import itertools
@@ -44,29 +46,31 @@ def training_dataset(
     shard: Shard = WHOLE,
     records: Sequence[int] | None = None,
 ) -> tf.data.Dataset:
-    """Endless augmented batches, the same for the same seed on any machine and any number of parallel calls.
+    """Returns endless augmented batches, the same for the same seed on any machine and with any number of parallel
+    calls.
 
-    What is drawn for a record depends only on the seed and the record's running index, and the order of an epoch only
-    on the seed and the epoch's number; so a stream can be entered at any step, and several processes can share it. The
-    order is a permutation of all records of the split, whatever files they are in; only their places are in memory.
+    The random numbers of a record depend only on the seed and the record's running index, and the order of an epoch
+    only on the seed and the epoch's number. A stream can therefore start at any step, and several processes can share
+    it. The order is a permutation of all records of the split, whatever files they are in; only their indices are in
+    memory.
 
     Args:
       dataset: the prepared data set.
       split: the split to read, with labels; several are read as one (`split_parts`).
-      augmentation: what is done to each example.
-      batch_size: images per batch of this process; a batch may span epochs.
-      seed: decides order and augmentation.
+      augmentation: augmentation of each example.
+      batch_size: number of images per batch of this process; a batch may span epochs.
+      seed: seed of order and augmentation.
       start_step: number of batches to leave out at the start, without decoding them.
       cache: "none"; "memory" or "disk" to decode each picture once, see decoded_cache.
-      shard: which records are for this process.
-      records: the only ones of the split that are read, by their places in it; None for all.
+      shard: share of the records for this process.
+      records: indices of the records to read, in the split; None for all.
 
     Returns:
       Batches of (image float32 [batch, height, width, 3] in 0..255, label int32 [batch, height, width]).
 
     Raises:
       UserError: if the split has no labels, a record file is damaged, or the cache does not fit.
-      ValueError: if `cache` is something else.
+      ValueError: if `cache` has another value.
     """
     if cache not in CACHE_MODES:
         raise ValueError(f"`cache` must be one of {', '.join(CACHE_MODES)}, got {cache}.")
@@ -147,7 +151,7 @@ def evaluation_dataset(
       dataset: the prepared data set.
       split: the split to read.
       crop_size: (height, width) in pixels to pad and crop to; None leaves sizes as they are.
-      seed: with the record's index decides where to crop.
+      seed: seed that together with the record's index decides where to crop.
 
     Returns:
       Dictionaries of image (uint8 [height, width, 3], or float32 if cropped), label (int32 [height, width]) and
@@ -173,11 +177,11 @@ def evaluation_dataset(
 
 
 def iterate(tf_dataset: tf.data.Dataset, description: str, shards: Sequence[pathlib.Path] = ()) -> Iterator[Any]:
-    """Iterates, and turns what TensorFlow says of damaged records into one sentence.
+    """Iterates, and turns TensorFlow's errors for damaged records into a UserError of one sentence.
 
     Args:
-      tf_dataset: tf dataset of this module.
-      description: what is read, for example "The split val of D".
+      tf_dataset: a tf.data.Dataset of this module.
+      description: description of the data for messages, for example "The split val of D".
       shards: the record files behind it, searched for the damaged record once reading has failed.
 
     Raises:
@@ -199,7 +203,9 @@ def _own_error(error: tf.errors.OpError | UnicodeDecodeError) -> UserError | Non
 
 @contextlib.contextmanager
 def damaged_record_named(description: str, shards: Sequence[pathlib.Path]) -> Iterator[None]:
-    """For training: an error of TensorFlow inside becomes a UserError if one of the record files is damaged."""
+    """Turns, in training, an error of TensorFlow inside the context into a UserError if one of the record files is
+    damaged.
+    """
     try:
         yield
     except tf.errors.ResourceExhaustedError:
@@ -224,7 +230,7 @@ def _explain(description: str, shards: Sequence[pathlib.Path], error: tf.errors.
 
 
 def _damaged_record(shard: pathlib.Path) -> tuple[str, str] | None:
-    """Returns the first record of a file that cannot be read or decoded, and why."""
+    """Returns the first record of a file that cannot be read or decoded, and the reason."""
     records = iter(_records([shard]))
     for index in itertools.count():
         filename = ""
@@ -241,7 +247,7 @@ def _damaged_record(shard: pathlib.Path) -> tuple[str, str] | None:
 
 
 def _unlabelled_record(shard: pathlib.Path) -> tuple[str, str] | None:
-    """Returns the first record of a whole file that has no label, as `_damaged_record` has it."""
+    """Returns the first record of an undamaged file that has no label, in the form of `_damaged_record`."""
     for index, features in enumerate(_records([shard]).map(parse_example).as_numpy_iterator()):
         if not features["image/segmentation/class/encoded"]:
             return f"record {index} of {shard} (image {filename_text(features['image/filename'])})", "it has no label"

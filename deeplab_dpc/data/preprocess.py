@@ -1,9 +1,9 @@
-"""DeepLab's augmentation: scale, pad, crop, flip; the window that is needed is found first, and only it is scaled.
+"""DeepLab's augmentation: scale, pad, crop, flip. The required window is found first, and only that window is scaled.
 
 The published order (research/deeplab, preprocess_utils.py) scales the whole image, pads it and crops. Here the same
-draws give the part of the source that the crop shows, rounded to whole pixels, and that part alone is scaled: the same
-distribution of scales, positions and flips, each crop within half a source pixel of the published one, for a fraction
-of the work. Everywhere a seed is an integer tensor [2] that alone decides what is drawn.
+random numbers determine the part of the source that the crop shows, rounded to whole pixels, and only that part is
+scaled: the same distribution of scales, positions and flips, each crop within half a source pixel of the published one,
+for a fraction of the work. A seed is always an integer tensor [2] that alone determines the random numbers.
 """
 
 import dataclasses
@@ -19,17 +19,18 @@ TRAINING_FLIP_PROBABILITY = 0.5
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """How training images are changed.
+    """The augmentation of training images.
 
     Attributes:
       crop_size: (height, width) of the result, in pixels.
-      min_scale_factor, max_scale_factor: min scale factor and max scale factor of the random scale, > 0.
-      scale_factor_step_size: distance between the factors that are drawn from; 0 draws from all in between.
-      min_resize_value: what the smaller side is resized to before the random scale, in pixels; None for as it is.
-      max_resize_value: what the larger side may be at most after that; None for any.
-      resize_factor: the resized sides become multiples of it plus 1; None for any.
+      min_scale_factor, max_scale_factor: limits of the random scale, > 0.
+      scale_factor_step_size: distance between the possible factors; 0 for all values in between.
+      min_resize_value: length in pixels to which the smaller side is resized before the random scale; None for no
+        resize.
+      max_resize_value: largest length of the larger side after that, in pixels; None for any.
+      resize_factor: stride in pixels; the resized sides become multiples of it plus 1; None for any.
       photometric_jitter: largest relative change of brightness, contrast and saturation, in [0, 1); 0 for none.
-      flip_probability: flip probability of the mirror image.
+      flip_probability: probability of the mirror image.
 
     Raises:
       ValueError: if a number is out of its range.
@@ -60,7 +61,7 @@ class Augmentation:
 
     @classmethod
     def from_config(cls, data: DataConfig) -> Self:
-        """Returns what a training does with its images: what `data` says, and every other image mirrored."""
+        """Returns the augmentation of a training: that of `data`, and a mirror image with probability 1/2."""
         return cls(
             crop_size=data.train_crop_size,
             min_scale_factor=data.min_scale_factor,
@@ -76,12 +77,12 @@ class Augmentation:
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-    """What a crop shows of its source.
+    """The part of the source that a crop shows.
 
     Attributes:
       start: (top, left) of the part of the source; int32 [2].
       size: (height, width) of that part; int32 [2].
-      shown: (height, width) that it is scaled to; the rest of the crop is padding; int32 [2].
+      shown: (height, width) to which it is scaled; the rest of the crop is padding; int32 [2].
     """
 
     start: tf.Tensor
@@ -94,7 +95,7 @@ def draw_window(source_size: tf.Tensor, augmentation: Augmentation, seed: tf.Ten
 
     Args:
       source_size: (height, width) of the image; int32 [2].
-      augmentation: the ranges.
+      augmentation: ranges of scale and crop.
       seed: see the module's docstring.
     """
     seeds = tf.random.split(seed, 3)
@@ -115,7 +116,9 @@ def draw_window(source_size: tf.Tensor, augmentation: Augmentation, seed: tf.Ten
 
 
 def random_scale_factor(augmentation: Augmentation, seed: tf.Tensor) -> tf.Tensor:
-    """Returns one of linspace(min, max, (max - min) / step + 1), or with step 0 any between min and max; float32 []."""
+    """Returns a factor of linspace(min, max, (max - min) / step + 1), or with step 0 any value between min and max;
+    float32 [].
+    """
     low, high, step = (
         augmentation.min_scale_factor,
         augmentation.max_scale_factor,
@@ -129,7 +132,7 @@ def random_scale_factor(augmentation: Augmentation, seed: tf.Tensor) -> tf.Tenso
 
 
 def resized_size(size: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
-    """(height, width) after the resize to a range of sides, as DeepLab's resize_to_range computes it; int32 [2]."""
+    """Returns the (height, width) after the resize to a range of sides, as in DeepLab's resize_to_range; int32 [2]."""
     if augmentation.min_resize_value is None:
         return size
     sides = tf.cast(size, tf.float32)
@@ -148,13 +151,13 @@ def _truncated(size: tf.Tensor) -> tf.Tensor:
 
 
 def scaled_image(pixels: tf.Tensor, window: Window) -> tf.Tensor:
-    """Bilinear interpolation of the window's pixels: uint8 [height, width, 3] -> float32 [*shown, 3]."""
+    """Returns the window scaled by bilinear interpolation: uint8 [height, width, 3] -> float32 [*shown, 3]."""
     # The kernels themselves, as only tf.compat.v1 wraps align_corners and that warns.
     return tf.raw_ops.ResizeBilinear(images=pixels[tf.newaxis], size=window.shown, align_corners=True)[0]
 
 
 def scaled_label(pixels: tf.Tensor, window: Window) -> tf.Tensor:
-    """Returns the nearest of the window's ids: uint8 [height, width] -> int32 [*shown]."""
+    """Returns the window of ids scaled by nearest neighbour: uint8 [height, width] -> int32 [*shown]."""
     nearest = tf.raw_ops.ResizeNearestNeighbor(
         images=pixels[tf.newaxis, ..., tf.newaxis], size=window.shown, align_corners=True
     )
@@ -168,8 +171,8 @@ def finish(
 
     Args:
       image: float32 [height, width, 3] in 0..255, at most the crop's size; label: int32 [height, width].
-      augmentation: what to do.
-      ignore_label: ignore label of the padding.
+      augmentation: crop size, jitter and flips.
+      ignore_label: label of the padding.
       seed: see the module's docstring.
 
     Returns:
@@ -191,11 +194,12 @@ def finish(
 
 
 def photometric_jitter(image: tf.Tensor, strength: float, seed: tf.Tensor) -> tf.Tensor:
-    """Brightness, contrast (about the mean) and saturation (about the grey value), each times 1 +- strength at most.
+    """Changes brightness, contrast (about the mean) and saturation (about the grey value), each by a factor of at most
+    1 +- strength.
 
     Args:
       image: float32 [height, width, 3] in 0..255; so is the result.
-      strength: in [0, 1).
+      strength: largest relative change, in [0, 1).
       seed: see the module's docstring.
     """
     brightness, contrast, saturation = tf.unstack(

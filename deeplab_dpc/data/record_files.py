@@ -1,7 +1,7 @@
-"""The record files of a split: whether all are there and hold what the metadata says. Needs no TensorFlow.
+"""The record files of a split: whether all exist and have the contents in the metadata. Needs no TensorFlow.
 
-TensorFlow Datasets (TFDS) keeps the number of files, the records of each and their bytes in dataset_info.json, so that
-whole files are known by their sizes alone.
+TensorFlow Datasets (TFDS) writes the number of files, the records of each and their bytes to dataset_info.json, so that
+complete files can be recognised by their sizes alone.
 """
 
 import glob
@@ -22,7 +22,7 @@ def find_record_files(folder: pathlib.Path, split: str) -> list[pathlib.Path]:
     """Returns the record files of a split in order; other files of the folder do not count.
 
     Raises:
-      UserError: if there is none, one is missing, or one is of another set.
+      UserError: if there is no file, one is missing, or one belongs to another set.
     """
     numbers = {
         file: (int(match[1]), int(match[2]))
@@ -53,13 +53,13 @@ def find_record_files(folder: pathlib.Path, split: str) -> list[pathlib.Path]:
 
 
 def require_whole(folder: pathlib.Path, split: str, shards: Sequence[pathlib.Path], count: int) -> None:
-    """Compares the record files of a split with what TFDS wrote of them, where that is there.
+    """Compares the record files of a split with the metadata of TFDS, if it exists.
 
     Args:
       folder: folder of the data set.
-      split: its name.
-      shards: its record files, as find_record_files returns them.
-      count: count of its records, by our own metadata.
+      split: name of the split.
+      shards: record files of the split, from find_record_files.
+      count: number of its records in our own metadata.
 
     Raises:
       UserError: if a file has another number of records, or both metadata differ.
@@ -86,7 +86,7 @@ def require_whole(folder: pathlib.Path, split: str, shards: Sequence[pathlib.Pat
 
 
 def _shard_lengths(folder: pathlib.Path, split: str) -> list[int] | None:
-    """Returns the number of records of each file, by TFDS; None where it does not say."""
+    """Returns the number of records of each file in the metadata of TFDS; None if it has none."""
     stored = _stored_split(folder, split)
     if stored is None:
         return None
@@ -111,7 +111,7 @@ def _stored_split(folder: pathlib.Path, split: str) -> dict[str, Any] | None:
 
 
 def _integer(folder: pathlib.Path, value: Any) -> int:
-    """Returns a number of dataset_info.json, which holds them as text."""
+    """Returns a number of dataset_info.json, which stores numbers as text."""
     if not isinstance(value, str) or not value.isdecimal() or len(value) > 18:
         raise _damaged(folder)
     return int(value)

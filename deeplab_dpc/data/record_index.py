@@ -1,7 +1,7 @@
-"""Where each record of a split lies in its files, so that records can be read in any order. Needs no TensorFlow.
+"""The position of each record of a split in its files, so that records can be read in any order. Needs no TensorFlow.
 
-A TFRecord is: length (uint64, little-endian), its checksum (uint32), the data, its checksum (uint32). So lengths and
-checksums, which lie beside each other, are a digest of the records that is found without reading them.
+A TFRecord is: length (uint64, little-endian), its checksum (uint32), the data, its checksum (uint32). Lengths and
+checksums are adjacent, so that a digest of the records can be computed without reading the data.
 """
 
 import dataclasses
@@ -26,8 +26,8 @@ class RecordIndex:
 
     Attributes:
       files: the record files.
-      file_of: for each record, the index of its file; int32 [records].
-      offset_of: for each record, where it starts in the file, in bytes; int64 [records].
+      file_of: index of each record's file; int32 [records].
+      offset_of: start of each record in its file, in bytes; int64 [records].
     """
 
     files: tuple[str, ...]
@@ -38,7 +38,9 @@ class RecordIndex:
         return len(self.offset_of)
 
     def digest(self) -> str:
-        """Returns SHA-256 over lengths and checksums of the records, in order, whatever files they are in."""
+        """Returns the SHA-256 of the lengths and checksums of the records, in order, independent of the division into
+        files.
+        """
         digest = hashlib.sha256()
         for number, file in enumerate(self.files):
             offsets = self.offset_of[self.file_of == number].tolist()
@@ -54,7 +56,7 @@ def index_records(shards: Sequence[pathlib.Path]) -> RecordIndex:
     """Finds the records by their lengths, without reading them.
 
     Raises:
-      UserError: if a file ends in the middle of a record, or there is no record at all.
+      UserError: if a file ends in the middle of a record, or there is no record.
     """
     file_of: list[int] = []
     offset_of: list[int] = []
@@ -86,10 +88,10 @@ def _mapped(stream: BinaryIO) -> mmap.mmap:
 
 
 def record_offsets(shard: pathlib.Path) -> list[int]:
-    """Returns where the records of a file start, in bytes.
+    """Returns the starts of the records of a file, in bytes.
 
     Raises:
-      UserError: if it ends in the middle of one.
+      UserError: if the file ends in the middle of a record.
     """
     size = shard.stat().st_size
     if not size:

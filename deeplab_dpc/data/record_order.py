@@ -1,4 +1,4 @@
-"""Where each record of a split, or of a part of it, is in its endless stream: a permutation of them per epoch."""
+"""The order of the records of a split, or of a part of it, in an endless stream: one permutation per epoch."""
 
 import dataclasses
 import os
@@ -17,7 +17,7 @@ PARALLEL_READS = 16  # records asked for at a time; files of a network disk answ
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """Which part of every global batch this process reads: `index` of `count` processes."""
+    """The share of every global batch that this process reads: `index` of `count` processes."""
 
     index: int = 0
     count: int = 1
@@ -27,14 +27,14 @@ WHOLE = Shard()
 
 
 def record_order(records: Sequence[int], seed: int, batch_size: int, step: int, shard: Shard) -> tf.data.Dataset:
-    """Endless (running index, record), both int, from a batch on; in another order each epoch.
+    """Returns endless pairs (running index, record), both int, from a batch on, in another order in each epoch.
 
     Args:
-      records: those of the split that an epoch consists of, in any order.
-      seed: decides the order of each epoch, with its number.
-      batch_size: records in a batch of this process.
-      step: the batch to begin with, from 0 on.
-      shard: which records are for this process.
+      records: indices of the records in an epoch, in any order.
+      seed: seed that together with the number of the epoch decides its order.
+      batch_size: number of records in a batch of this process.
+      step: index of the first batch, from 0 on.
+      shard: share of the records for this process.
     """
     start = step * batch_size * shard.count
     epoch, offset = divmod(start, len(records))
@@ -50,12 +50,12 @@ def record_order(records: Sequence[int], seed: int, batch_size: int, step: int, 
 
 
 def record_seed(seed: int, index: tf.Tensor) -> tf.Tensor:
-    """Returns the seed, an integer tensor [2], of what is drawn for a running index."""
+    """Returns the seed, an integer tensor [2], of the random numbers for a running index."""
     return tf.stack([tf.constant(seed, tf.int64), tf.cast(index, tf.int64)])
 
 
 def with_contents(order: tf.data.Dataset, index: RecordIndex) -> tf.data.Dataset:
-    """(running index, record, serialized record) of (running index, record), read wherever the record is."""
+    """Returns (running index, record, serialized record) for each (running index, record)."""
     files, file_of = tf.constant([os.fsencode(file) for file in index.files]), tf.constant(index.file_of)
     offset_of = tf.constant(index.offset_of)
 
@@ -82,8 +82,8 @@ def record_names(
     ones.
 
     Args:
-      dataset, split, batch_size, seed, shard: as `training_dataset` has them.
-      step: the batch, from 0 on.
+      dataset, split, batch_size, seed, shard: arguments of `training_dataset`.
+      step: index of the batch, from 0 on.
 
     Returns:
       For each, for example "2007_000032.jpg (record 5 of train-00000-of-00004.tfrecord)"; without the image's name if

@@ -1,4 +1,4 @@
-"""The data that a run is bound to: dataset.json with classes, splits, and digests of the records it has seen."""
+"""The data set of a run: dataset.json with classes, splits, and digests of the records that the run has read."""
 
 import dataclasses
 import pathlib
@@ -17,7 +17,7 @@ _SHOWN = 8  # digits of a digest in messages
 
 @dataclasses.dataclass(frozen=True)
 class RunData:
-    """What a run knows of its data.
+    """The data of a run.
 
     Attributes:
       info: classes and splits.
@@ -30,12 +30,12 @@ class RunData:
 
 
 def bind(workdir: pathlib.Path, dataset: Dataset, splits: Iterable[str]) -> RunData:
-    """Returns what dataset.json of a run is to hold, which write_run_data writes.
+    """Returns the contents for dataset.json of a run, which write_run_data writes.
 
     Args:
       workdir: the run directory, which may be new.
-      dataset: that the run is to be trained on.
-      splits: that it reads.
+      dataset: data set on which the run is to be trained.
+      splits: splits that the run reads.
 
     Raises:
       UserError: if the directory holds a run on other data; the message names the differences.
@@ -90,7 +90,7 @@ def read_run_data(workdir: str | pathlib.Path) -> RunData:
     """Reads dataset.json of a run.
 
     Raises:
-      UserError: if it is absent, or not as it was written.
+      UserError: if it is absent or was changed.
     """
     path = pathlib.Path(workdir) / DATASET_FILE
     value = read_json(path, "description of the run's data")

@@ -1,4 +1,4 @@
-"""A few images that stand for a whole split."""
+"""A few images that represent a whole split."""
 
 from collections.abc import Iterator
 
@@ -12,11 +12,11 @@ from deeplab_dpc.data.record_order import with_contents
 
 
 def spread_images(dataset: Dataset, split: str, number: int) -> Iterator[tuple[str, np.ndarray]]:
-    """Returns images evenly spread over the records of a split; the others are not read.
+    """Yields images evenly spread over the records of a split; the other records are not read.
 
     Args:
       dataset: the prepared data set.
-      split: its name, with or without labels.
+      split: name of the split, with or without labels.
       number: number of images, at least 1; all of them if there are fewer.
 
     Yields:

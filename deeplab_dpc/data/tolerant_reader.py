@@ -1,4 +1,4 @@
-"""Reading record files past their damaged records, for saying all that is wrong with them at once."""
+"""Reading of record files past their damaged records, so that all errors can be reported at once."""
 
 import dataclasses
 import os
@@ -19,19 +19,19 @@ _LENGTH_BYTES, _FRAME_BYTES = 8, 16  # a TFRecord is: length, its checksum (4 by
 
 @dataclasses.dataclass(frozen=True)
 class Damage:
-    """Stands where a record, or the rest of a file, cannot be read.
+    """A record, or the rest of a file, that cannot be read.
 
     Attributes:
-      reason: what is wrong, to be read after the record's place.
+      reason: description of the error, to follow the record's position.
     """
 
     reason: str
 
 
 def read_records(shard: pathlib.Path) -> Iterator[bytes | Damage]:
-    """Returns the serialized records of a file, in order, and what stands in place of damaged ones.
+    """Returns the serialized records of a file, in order, with a Damage in place of damaged ones.
 
-    Where two records in a row are damaged, the lengths are not trusted any more and the file is left.
+    If two consecutive records are damaged, the lengths are no longer trusted and the rest of the file is skipped.
     """
     offset = 0
     try:
@@ -43,7 +43,7 @@ def read_records(shard: pathlib.Path) -> Iterator[bytes | Damage]:
 
 
 def first_line(error: tf.errors.OpError | UnicodeDecodeError) -> str:
-    """Returns the first line of TensorFlow's message, without the operations that it passed through."""
+    """Returns the first line of TensorFlow's message, without the names of operations."""
     message = (
         error.object.decode("utf-8", "backslashreplace") if isinstance(error, UnicodeDecodeError) else error.message
     )
@@ -58,7 +58,7 @@ def _intact_records(path: str | pathlib.Path) -> Iterator[bytes]:
 
 
 def _read_one_by_one(shard: pathlib.Path, offset: int) -> Iterator[bytes | Damage]:
-    """Returns the records from `offset` on, by the lengths that the file says."""
+    """Returns the records from `offset` on, by the lengths in the file."""
     size = shard.stat().st_size
     was_damaged = False
     with open(shard, "rb") as stream:
@@ -80,7 +80,7 @@ def _read_one_by_one(shard: pathlib.Path, offset: int) -> Iterator[bytes | Damag
 
 
 def _read_framed(stream: BinaryIO, available: int) -> bytes | None:
-    """Returns a record with its length and checksums; None if it would be longer than what is available."""
+    """Returns a record with its length and checksums; None if it would extend beyond the available data."""
     head = stream.read(_LENGTH_BYTES)
     if len(head) < _LENGTH_BYTES:
         return None
@@ -89,7 +89,7 @@ def _read_framed(stream: BinaryIO, available: int) -> bytes | None:
 
 
 def _check_sum(framed: bytes) -> bytes | None:
-    """Returns the data of a framed record; None if they do not agree with their checksum."""
+    """Returns the data of a framed record; None if data and checksum do not agree."""
     with tempfile.NamedTemporaryFile() as single:  # TensorFlow checks records of files only
         single.write(framed)
         single.flush()

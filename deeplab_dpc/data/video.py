@@ -17,7 +17,7 @@ QUALITY = "20"  # constant rate factor of H.264; 18 can hardly be told from the 
 
 
 def is_video(path: str) -> bool:
-    """Returns whether the name is that of a video."""
+    """Returns whether the file name is that of a video."""
     return pathlib.PurePath(path).suffix.lower() in VIDEO_SUFFIXES
 
 
@@ -29,8 +29,8 @@ class VideoReader:
 
     Attributes:
       rate: frames per second on average.
-      time_base: the unit of the frames' times in seconds.
-      num_frames: by what the file says, or None.
+      time_base: unit of the frames' times, in seconds.
+      num_frames: number of frames in the file's metadata, or None.
 
     Raises:
       UserError: if PyAV is not installed, or the file cannot be opened or has no video.
@@ -64,10 +64,10 @@ class VideoReader:
         self._opened.close()
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Time in units of `time_base`, and pixels uint8 [height, width, 3], of each frame.
+        """Yields the time in units of `time_base`, and pixels uint8 [height, width, 3], of each frame.
 
         Raises:
-          UserError: where the file is damaged, the frames change their size, or there is none at all.
+          UserError: if the file is damaged, the frames change their size, or there are no frames.
         """
         number, size = 0, None
         try:
@@ -98,12 +98,12 @@ class VideoReader:
 class VideoWriter:
     """Writes an MP4 file (H.264); used in a `with` block.
 
-    Sides are made even, which the format needs, by repeating the last row or column.
+    Sides are made even, as the format requires, by repeating the last row or column.
 
     Args:
       path: path of the file.
       rate: frames per second on average.
-      time_base: the unit of the times that are given, in seconds.
+      time_base: unit of the times that are given, in seconds.
     """
 
     def __init__(self, path: pathlib.Path, rate: Fraction, time_base: Fraction):
@@ -127,14 +127,14 @@ class VideoWriter:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is no frame yet."""
+        """Returns whether no frame was written yet."""
         return self._last is None
 
     def add(self, time: int, pixels: np.ndarray) -> None:
         """Writes a frame.
 
         Args:
-          time: in units of the time base, later than the last frame's.
+          time: time in units of the time base, later than that of the last frame.
           pixels: uint8 [height, width, 3], of the first frame's size.
         """
         height, width = pixels.shape[:2]
@@ -150,7 +150,7 @@ class VideoWriter:
 
 
 def _reason(error: Exception) -> str:
-    """Returns what an exception says, in one line without a full stop."""
+    """Returns the message of an exception, in one line without a full stop."""
     text = getattr(error, "strerror", None) or str(error)
     return " ".join(text.split()).rstrip(".") or type(error).__name__
 
@@ -166,5 +166,5 @@ def _pyav() -> ModuleType:
 
 
 def _lenient(av: ModuleType) -> dict[str, str]:
-    """Returns options with which PyAV opens a file whose metadata is no UTF-8: what later versions do by themselves."""
+    """Returns options with which PyAV opens a file whose metadata is not UTF-8, as later versions do by default."""
     return {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < LENIENT_PYAV else {}

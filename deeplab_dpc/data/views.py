@@ -20,16 +20,16 @@ def view_dataset(
 ) -> tf.data.Dataset:
     """Returns `count` views of each image of a split: all images in one view, then all in the next.
 
-    Row `view * images + image` depends on the seed and its own number alone, as in `training_dataset`, so that the
-    rows can be made from any place on.
+    Row `view * images + image` depends only on the seed and its own number, as in `training_dataset`, so that the rows
+    can be generated from any row on.
 
     Args:
       dataset: the prepared data set.
-      split: a split with labels.
-      augmentation: what is drawn for each view.
-      count: views of each image, >= 1.
-      seed: decides what is drawn.
-      start: the row to begin with.
+      split: split with labels.
+      augmentation: augmentation of each view.
+      count: number of views of each image, >= 1.
+      seed: seed of the augmentation.
+      start: index of the first row.
 
     Returns:
       Dictionaries of image (float32 [*crop_size, 3] in 0..255), label (int32 [*crop_size]) and filename (string []).
@@ -50,7 +50,9 @@ def view_dataset(
 
 
 def largest_resized(dataset: Dataset, split: str, augmentation: Augmentation) -> tuple[int, int]:
-    """Returns (height, width) in pixels that hold every image of the split after the resize to a range of sides."""
+    """Returns the (height, width) in pixels that contain every image of the split after the resize to a range of
+    sides.
+    """
     if augmentation.min_resize_value is None:
         height, width = dataset.max_size(split)
         return height, width

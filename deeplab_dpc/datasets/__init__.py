@@ -1,1 +1,1 @@
-"""Builders of data sets: raw pictures and labels in, TFRecords with DeepLab's keys out."""
+"""Builders of data sets: they convert raw pictures and labels to TFRecords with DeepLab's keys."""

@@ -1,6 +1,6 @@
-"""ADE20K as the SceneParsing benchmark publishes it (Zhou et al., CVPR 2017): 150 classes and the unlabelled rest.
+"""ADE20K as the SceneParsing benchmark publishes it (Zhou et al., CVPR 2017): 150 classes and unlabelled pixels.
 
-Ids stay as they are, in DeepLab's convention of 151 classes: 0 is everything outside the 150 classes and is ignored.
+Ids are unchanged, in DeepLab's convention of 151 classes: 0 is everything outside the 150 classes and is ignored.
 """
 
 import dataclasses
@@ -44,13 +44,13 @@ def build_ade20k(
     """Builds the data set `ade20k` with the splits train and val.
 
     Args:
-      ade20k_root: the folder ADEChallengeData2016, the folder that holds it, or ADEChallengeData2016.zip.
-      data_dir: where data sets are written.
-      max_side: in pixels; resizes the images of train, smaller ones too, so that their longer side is that long and
-        their aspect is kept (bilinear, smoothed where it shrinks; labels nearest), as Auto-DeepLab does with 513. 0
-        keeps all as they are. Images of val always stay as they are, since results are measured on those.
-      overwrite: whether to replace a data set that was made from other files.
-      skip_bad: whether pairs that cannot be used are left out.
+      ade20k_root: folder ADEChallengeData2016, the folder that contains it, or ADEChallengeData2016.zip.
+      data_dir: directory in which data sets are written.
+      max_side: length in pixels to which the longer side of the images of train is resized, also of smaller images,
+        with the aspect kept (bilinear, smoothed when shrinking; labels nearest), as Auto-DeepLab does with 513. 0 keeps
+        all sizes. Images of val always keep their size, since results are measured on them.
+      overwrite: bool, whether to replace a data set that was made from other files.
+      skip_bad: bool, whether pairs that cannot be used are left out.
 
     Raises:
       UserError: if files are missing, cannot be used, or `max_side` is negative.
@@ -73,7 +73,7 @@ def _get_it() -> str:
 
 
 def _top(raw: RawFiles) -> str:
-    """Returns the part of all paths above images/ and annotations/."""
+    """Returns the common part of all paths above images/ and annotations/."""
     for top in ("", _TOP):
         if raw.below(f"{top}images/{SPLITS['train']}", (".jpg",)):
             return top
@@ -81,9 +81,7 @@ def _top(raw: RawFiles) -> str:
 
 
 def _class_names(raw: RawFiles, table: str) -> tuple[str, ...]:
-    """Returns the first of each class's synonyms, after the name of id 0; the table's header says which column is
-    which.
-    """
+    """Returns the first synonym of each class, after the name of id 0; the table's header names the columns."""
     if table not in raw.names():
         raise UserError(f"The table of class names {raw.title(table)} is missing; {_get_it()}.")
     data = raw.read(table)
@@ -104,7 +102,7 @@ def _class_names(raw: RawFiles, table: str) -> tuple[str, ...]:
 
 
 def _examples(raw: RawFiles, top: str, split: str, longer_side: int) -> list[RawExample]:
-    """Returns the pairs of a split, by name."""
+    """Returns the pairs of a split, sorted by name."""
     folder = SPLITS[split]
     images = _by_stem(raw, f"{top}images/{folder}", ".jpg")
     labels = _by_stem(raw, f"{top}annotations/{folder}", ".png")
@@ -135,7 +133,7 @@ def _counted(names: list[str]) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class _Pair:
-    """Where an image and its label lie; `longer_side` in pixels, 0 to keep the size."""
+    """The places of an image and its label; `longer_side` in pixels, 0 to keep the size."""
 
     raw: RawFiles
     image: str
@@ -180,6 +178,6 @@ def _label(pair: _Pair) -> tuple[np.ndarray, str]:
 
 
 def _resized(height: int, width: int, longer_side: int) -> tuple[int, int]:
-    """Pillow's (width, height) in pixels."""
+    """Returns the resized (width, height) in pixels, in Pillow's order."""
     scale = longer_side / max(height, width)
     return max(1, round(width * scale)), max(1, round(height * scale))

@@ -1,4 +1,4 @@
-"""Own data whose labels are annotations: which image they are of, and which classes they become."""
+"""Own data whose labels are annotations: the image of each annotation, and the classes of its shapes."""
 
 import collections
 import functools
@@ -45,11 +45,11 @@ def annotated_examples(
 
     Args:
       kind, only, labels, images, skip_bad: see `open_annotations`.
-      given: the classes that were given; None takes those of the annotations, after a background.
-      draw: how val is drawn, where no folders of images say it.
+      given: classes that were given; None takes those of the annotations, after a background.
+      draw: drawing of val, if no folders of images define it.
 
     Raises:
-      UserError: for the first thing that is wrong.
+      UserError: for the first error in the inputs.
     """
     tree = RawTree(images)
     keys = {_parts(name)[-1] for name in tree.files("", IMAGE_SUFFIXES)}
@@ -64,7 +64,7 @@ def annotated_examples(
 
 
 def _classes(source: AnnotationSource, given: ClassesFile | None, where: str) -> tuple[Classes, Meaning]:
-    """Returns the classes and what the names in the annotations become."""
+    """Returns the classes and the meaning of the names in the annotations."""
     names = [name for name in source.names if name != IGNORED]
     ignores = source.can_ignore or IGNORED in source.names
     if given is None:
@@ -96,7 +96,7 @@ def _classes(source: AnnotationSource, given: ClassesFile | None, where: str) ->
 
 
 def _palette(names: tuple[str, ...], colors: dict[str, Color]) -> tuple[Color, ...]:
-    """Returns the annotations' colours where all classes beside the background have one of their own; else VOC's."""
+    """Returns the annotations' colours if all classes except the background have one; otherwise those of PASCAL VOC."""
     plain = pascal_palette(len(names))
     chosen = (plain[BACKGROUND], *(colors.get(name) for name in names[1:]))
     if None in chosen or len(set(chosen)) < len(chosen):
@@ -105,7 +105,7 @@ def _palette(names: tuple[str, ...], colors: dict[str, Color]) -> tuple[Color, .
 
 
 def _splits(source: AnnotationSource, images: RawFiles, tree: RawTree, draw: ValDraw, skip_bad: bool) -> Splits:
-    """Matches images and annotations; a split none of whose images has one is without labels."""
+    """Matches images and annotations; a split without any annotated image is unlabelled."""
     folders = split_folders(tree, draw)
     paths = {folder: tree.files(folder, IMAGE_SUFFIXES) for folder in folders}
     found = _matched(source, [tree.path(folder, name) for folder in folders for name in paths[folder]], images)
@@ -124,7 +124,7 @@ def _splits(source: AnnotationSource, images: RawFiles, tree: RawTree, draw: Val
 
 
 def _labelled(pairs: list[Pair], source: AnnotationSource, where: str, folder: str) -> list[Pair]:
-    """Returns the pairs of a split as the kind of annotations has images without one."""
+    """Returns the pairs of a split; images without an annotation are treated as the kind of annotations requires."""
     alone = [pair for pair in pairs if pair.label is None]
     if len(alone) == len(pairs) and folder not in ("", "train"):
         return pairs
@@ -145,7 +145,7 @@ def _labelled(pairs: list[Pair], source: AnnotationSource, where: str, folder: s
 def _matched(source: AnnotationSource, images: list[str], raw_images: RawFiles) -> dict[str, str]:
     """Returns the annotation of each image that has one.
 
-    Both have the same file name, and the same folders as far as both have some; folders called images, labels and the
+    Both have the same file name, and the same folders if both are in folders; folders called images, labels and the
     like do not count.
     """
     by_stem: dict[str, list[str]] = collections.defaultdict(list)
@@ -182,7 +182,7 @@ def _matched(source: AnnotationSource, images: list[str], raw_images: RawFiles) 
 
 
 def _parts(path: str) -> list[str]:
-    """Returns folders and file name without its suffix, but for folders that are called images or labels."""
+    """Returns folders and file name without its suffix, except for folders that are called images or labels."""
     *folders, name = pathlib.PurePosixPath(unicodedata.normalize("NFC", path)).parts
     stem = name[: -len(pathlib.PurePosixPath(name).suffix)] if name.lower().endswith(IMAGE_SUFFIXES) else name
     return [*(folder for folder in folders if folder.lower() not in FOLDERS), stem]
@@ -222,5 +222,5 @@ def _size(images: RawFiles, name: str) -> Size:
 
 
 def _nothing(images: RawFiles, name: str, meaning: Meaning) -> tuple[np.ndarray, str]:
-    """Returns the label of an image that shows nothing."""
+    """Returns the label of an image without objects."""
     return np.full(_size(images, name), meaning.outside, np.uint8), f"of {images.title(name)}"

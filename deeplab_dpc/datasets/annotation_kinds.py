@@ -1,4 +1,4 @@
-"""Which kind of annotations a folder, file or archive holds, by its contents."""
+"""Detection of the kind of annotations in a folder, file or archive, by its contents."""
 
 import re
 
@@ -18,17 +18,17 @@ _LISTS = (re.compile(rb'"images"\s*:\s*\['), re.compile(rb'"categories"\s*:\s*\[
 
 
 def annotation_kind(labels: RawFiles, labels_as: str, is_shared: bool, only: str | None = None) -> str:
-    """Returns one of LABELS_AS but for AUTO: what the labels are.
+    """Returns the kind of the labels, a value of LABELS_AS other than AUTO.
 
     Args:
-      labels: the folder or archive.
-      labels_as: one of LABELS_AS; all but AUTO are taken as they are.
-      is_shared: whether the images lie there too, so that pictures say nothing.
-      only: the one file of them that is meant; None looks at all.
+      labels: folder or archive of the labels.
+      labels_as: a value of LABELS_AS; all but AUTO are returned unchanged.
+      is_shared: bool, whether the images are in the same folder, so that pictures there are not labels.
+      only: the one file to use; None uses all.
 
     Raises:
-      UserError: for annotations that hold no outlines of images (boxes in PASCAL VOC's layout), and for a single file
-        of a kind that is not known.
+      UserError: for annotations without outlines (boxes in PASCAL VOC's layout), and for a single file of an unknown
+        kind.
     """
     if labels_as not in LABELS_AS:
         raise UserError(f"--labels_as must be one of {', '.join(LABELS_AS)}, got {labels_as!r}.")
@@ -52,7 +52,7 @@ def annotation_kind(labels: RawFiles, labels_as: str, is_shared: bool, only: str
 
 
 def annotation_files(names: list[str], suffix: str) -> list[str]:
-    """Returns the files that may be annotations, of those names."""
+    """Returns the files with those names that may be annotations."""
     return [
         name
         for name in names

@@ -1,4 +1,4 @@
-"""Annotations of all kinds behind one interface: what they name, and the label of each image."""
+"""One interface for all kinds of annotations: the names of their classes, and the label of each image."""
 
 import abc
 import dataclasses
@@ -26,12 +26,12 @@ Size = tuple[int, int]
 
 @dataclasses.dataclass(frozen=True)
 class Meaning:
-    """What the names of classes become.
+    """The meaning of the names of classes.
 
     Attributes:
-      ids: class ids by name; the ignore label of names whose pixels are ignored.
-      outside: id of the pixels that nothing covers.
-      ignored: the ignore label.
+      ids: class ids by name; the ignore label for names whose pixels are ignored.
+      outside: id of the pixels outside all shapes.
+      ignored: ignore label.
     """
 
     ids: dict[str, int]
@@ -43,15 +43,15 @@ class AnnotationSource(abc.ABC):
     """The annotations of some images.
 
     Attributes:
-      raw: where they lie.
-      files: files of `raw`, that hold them.
-      references: the image of each annotation, by the annotation's name: its path, or its path without the suffix.
-      names: names of all classes, in the order of their numbers where they have some.
-      used: those of them that are known to occur.
+      raw: folder or archive of the annotations.
+      files: files of `raw` with annotations.
+      references: image of each annotation, by the annotation's name: its path, or its path without the suffix.
+      names: names of all classes, in the order of their numbers if they have numbers.
+      used: names that are known to occur.
       palette: colours of the classes that have one.
-      can_ignore: whether pixels may be ignored whatever the classes are called.
-      may_lack: whether an image without an annotation shows none of the classes; None leaves such images out, and False
-        is an error.
+      can_ignore: bool, whether pixels may be ignored whatever the names of the classes are.
+      may_lack: True if an image without an annotation shows none of the classes, False if it is an error, None if it is
+        left out.
     """
 
     names: tuple[str, ...] = ()
@@ -71,27 +71,29 @@ class AnnotationSource(abc.ABC):
 
         Args:
           name: name of the annotation.
-          size: returns height and width of the image in pixels, as viewers show it.
+          size: function that returns height and width of the image in pixels, as viewers show it.
           meaning: meaning of the classes.
 
         Returns:
-          Class ids, uint8 [height, width], and what messages call them.
+          Class ids, uint8 [height, width], and their name in messages.
 
         Raises:
           UserError: if the annotation cannot be used.
         """
 
     def identity(self, name: str) -> list[Any]:
-        """Returns what changes when the annotation does, as JSON values."""
+        """Returns JSON values that change when the annotation does."""
         return self.raw.identity(name if name in self.files else self.files[0])
 
     def is_annotation(self, name: str) -> bool:
-        """Returns whether an annotation without an image is one at all, and no text about the data."""
+        """Returns whether a file without an image is an annotation, and not a text about the data."""
         return True
 
 
 class Labelme(AnnotationSource):
-    """A JSON file for each image. All are read once for the names of their classes, and again when they are drawn."""
+    """Labelme: a JSON file for each image. All are read once for the names of their classes, and again when they are
+    drawn.
+    """
 
     def __init__(self, raw: RawFiles, files: list[str], image_keys: set[str], skip_bad: bool):
         super().__init__(raw, files)
@@ -118,7 +120,7 @@ class Labelme(AnnotationSource):
 
 
 class Yolo(AnnotationSource):
-    """A text file for each image that shows something."""
+    """YOLO: a text file for each image with objects."""
 
     may_lack = True
 
@@ -148,7 +150,7 @@ class Yolo(AnnotationSource):
 
 
 class Cvat(AnnotationSource):
-    """XML files that list images with their shapes."""
+    """CVAT: XML files that list images with their shapes."""
 
     may_lack = None
 
@@ -175,7 +177,7 @@ class Cvat(AnnotationSource):
 
 
 class Coco(AnnotationSource):
-    """JSON files of instances in COCO's layout, whose categories go by their names."""
+    """COCO: JSON files of instances, whose categories are identified by their names."""
 
     may_lack = None
 
@@ -224,16 +226,16 @@ def open_annotations(
     skip_bad: bool,
     only: str | None = None,
 ) -> AnnotationSource:
-    """Reads annotations as far as it takes to know their images and classes.
+    """Reads annotations as far as necessary to know their images and classes.
 
     Args:
-      kind: one of SUFFIXES of annotation_kinds.py.
-      raw: where they lie.
-      images: the images.
-      image_keys: the file names of the images, without folders and suffixes.
-      class_names: what YOLO's numbers mean where no file says it; None if it must.
-      skip_bad: whether a damaged file of a single image is left to be skipped later.
-      only: the one file of `raw` that is meant; None takes all.
+      kind: a value of SUFFIXES of annotation_kinds.py.
+      raw: folder or archive of the annotations.
+      images: folder or archive of the images.
+      image_keys: file names of the images, without folders and suffixes.
+      class_names: names for YOLO's numbers if no file defines them; None if a file must.
+      skip_bad: bool, whether a damaged file of a single image is left to be skipped later.
+      only: the one file of `raw` to use; None uses all.
 
     Raises:
       UserError: if there are none, or they are damaged.

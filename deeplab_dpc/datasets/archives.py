@@ -1,4 +1,4 @@
-"""Zip and tar files read as raw files, without trust in what they say of their members."""
+"""Zip and tar files as raw files; what they state about their members is not trusted."""
 
 import abc
 import contextlib
@@ -21,10 +21,10 @@ _END_OF_ZIP, _MAX_END_OF_ZIP, _UNKNOWN_COUNT = b"PK\5\6", 22 + 2**16, 0xFFFF  # 
 
 
 class _Archive(RawFiles):
-    """What zip and tar files share.
+    """The base class of zip and tar files.
 
     Attributes:
-      members: what the archive knows of each visible file, by its path.
+      members: the archive's entry for each visible file, by its path.
     """
 
     def __init__(self, path: pathlib.Path):
@@ -33,7 +33,7 @@ class _Archive(RawFiles):
         self._opened = contextlib.ExitStack()
 
     def _keep(self, members: Iterable[tuple[str, bool, Any]]) -> None:
-        """Checks (path, whether it is a file, description) of all members, and keeps the files."""
+        """Checks the (path, whether it is a file, description) of all members, and keeps the files."""
         for name, is_file, description in members:
             parts = pathlib.PurePosixPath(name.replace("\\", "/")).parts
             if ".." in parts or name.startswith(("/", "\\")) or re.match("[A-Za-z]:", name):
@@ -98,7 +98,7 @@ class Zip(_Archive):
             self._opened = stack.pop_all()
 
     def _check_count(self, count: int) -> None:
-        """Raises an error if the file's end tells another number of members; zipfile does not mind."""
+        """Raises an error if the end of the file states another number of members, which zipfile does not check."""
         with open(self.path, "rb") as stream:
             stream.seek(max(0, stream.seek(0, os.SEEK_END) - _MAX_END_OF_ZIP))
             tail = stream.read()
@@ -131,7 +131,7 @@ class Zip(_Archive):
 
 
 class Tar(_Archive):
-    """A tar file; a compressed one is inflated first, as it can be entered nowhere but at its start."""
+    """A tar file; a compressed one is inflated first, since it can only be read from its start."""
 
     def __init__(self, path: pathlib.Path):
         super().__init__(path)
@@ -146,7 +146,7 @@ class Tar(_Archive):
             self._opened = stack.pop_all()
 
     def _files(self, members: list[tarfile.TarInfo]) -> Iterator[tuple[str, bool, tarfile.TarInfo]]:
-        """Yields what `_keep` takes, links to files of the archive among it."""
+        """Yields the members for `_keep`, including links to files of the archive."""
         by_name = {str(pathlib.PurePosixPath(info.name)): info for info in members}
         for info in members:
             target: tarfile.TarInfo | None = info
@@ -157,7 +157,9 @@ class Tar(_Archive):
             yield info.name, target.isfile(), target
 
     def _check_end(self) -> None:
-        """Raises an error if the file ends without the block of zeros that ends an archive; tarfile does not mind."""
+        """Raises an error if the file ends without the block of zeros that ends an archive, which tarfile does not
+        check.
+        """
         stream = cast(IO[bytes], self._archive.fileobj)
         stream.seek(self._archive.offset)
         if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):

@@ -28,12 +28,12 @@ DOWNLOAD_PAGE = "https://www.cityscapes-dataset.com/downloads/"
 
 @dataclasses.dataclass(frozen=True)
 class _Package:
-    """An official zip file, or what it becomes unpacked.
+    """An official zip file, or its unpacked folder.
 
     Attributes:
-      archive: its file name on the download page.
-      folder: the folder in it that holds the splits.
-      suffix: how the files that are used end, after CITY_SEQ_FRAME.
+      archive: file name on the download page.
+      folder: folder in it that contains the splits.
+      suffix: end of the names of the files that are used, after CITY_SEQ_FRAME.
     """
 
     archive: str
@@ -52,12 +52,12 @@ CORRUPT = "troisdorf/troisdorf_000000_000073"
 
 @dataclasses.dataclass(frozen=True)
 class _Split:
-    """Where a split's files are.
+    """The places of a split's files.
 
     Attributes:
-      images: the package with its images.
-      labels: the package with its labels; None for test, whose official label files are dummies.
-      size: the official number of images, without the corrupt one.
+      images: package with the images.
+      labels: package with the labels; None for test, whose official label files are dummies.
+      size: official number of images, without the corrupt one.
     """
 
     images: _Package
@@ -79,20 +79,20 @@ class _Files:
     """The files of a split in one package.
 
     Attributes:
-      raw: the folder or zip file they are in.
-      name_of: their names in it, by CITY/CITY_SEQ_FRAME, sorted.
+      raw: folder or zip file that contains them.
+      name_of: paths of the files in it, by CITY/CITY_SEQ_FRAME, sorted.
     """
 
     raw: RawFiles
     name_of: dict[str, str]
 
     def read(self, key: str) -> tuple[bytes, str]:
-        """Returns a file's contents and what a message calls it."""
+        """Returns a file's contents and its name in messages."""
         name = self.name_of[key]
         return self.raw.read(name), self.raw.title(name)
 
     def read_train_ids(self, key: str) -> tuple[np.ndarray, str]:
-        """Returns a label's train ids, uint8 [height, width], and what a message calls it."""
+        """Returns a label's train ids, uint8 [height, width], and its name in messages."""
         data, title = self.read(key)
         label = read_label(data, title)
         if label.kind != "grey":
@@ -118,14 +118,14 @@ def build_cityscapes(
 ) -> Dataset:
     """Builds the data set `cityscapes`: 19 classes, everything else ignored; the test split has no labels.
 
-    A split without any image is left out. The console says so, as it does of counts that are not the official ones.
+    A split without any image is left out. This is printed, as are numbers of images that differ from the official ones.
 
     Args:
-      cityscapes_root: the folder with leftImg8bit, gtFine and gtCoarse, or with the official zips.
-      data_dir: where data sets are written.
-      coarse: whether to add the split train_extra, with its coarse labels.
-      overwrite: whether to replace a data set that was made from other inputs.
-      skip_bad: whether images and labels that cannot be used are left out.
+      cityscapes_root: folder with leftImg8bit, gtFine and gtCoarse, or with the official zips.
+      data_dir: directory in which data sets are written.
+      coarse: bool, whether to add the split train_extra, with its coarse labels.
+      overwrite: bool, whether to replace a data set that was made from other inputs.
+      skip_bad: bool, whether images and labels that cannot be used are left out.
 
     Raises:
       UserError: if files are missing, an image or a label is without its counterpart, or one cannot be used.
@@ -152,7 +152,7 @@ def build_cityscapes(
 
 
 def _examples(root: pathlib.Path, split: str, open_once: Callable[[pathlib.Path], RawFiles]) -> list[RawExample]:
-    """Returns the examples of a split, by the names of cities and images; none if there is nothing of its images."""
+    """Returns the examples of a split, sorted by cities and images; none if it has no images."""
     packages = SPLITS[split]
     images = _find(root, split, packages.images, open_once)
     if images is None:
@@ -182,7 +182,7 @@ def _example(images: _Files, labels: _Files | None, key: str) -> RawExample:
 def _find(
     root: pathlib.Path, split: str, package: _Package, open_once: Callable[[pathlib.Path], RawFiles]
 ) -> _Files | None:
-    """Returns the files of a split in its unpacked folder, or else in the zip; None if there are none."""
+    """Returns the files of a split in its unpacked folder, or otherwise in the zip; None if there are none."""
     folder, archive = root / package.folder / split, root / package.archive
     if folder.is_dir():
         raw, prefix = open_once(folder), ""  # not the root, which may hold many more files
@@ -206,7 +206,7 @@ def _check_pairs(split: str, images: _Files, image_package: _Package, labels: _F
 
 
 def _some(keys: Iterable[str], suffix: str, noun: str) -> str:
-    """Returns the first three files and how many there are."""
+    """Returns the first three files and the total number."""
     names = [key + suffix for key in keys]
     listed = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
     return f"{listed}: {len(names)} {noun}{'s' if len(names) > 1 else ''}"
@@ -221,7 +221,7 @@ def _missing(root: pathlib.Path, split: str, package: _Package) -> UserError:
 
 
 def _note_size(root: pathlib.Path, split: str, size: int) -> None:
-    """Says so where a split is not the official one."""
+    """Prints a message if a split does not have its official size."""
     if not size:
         console.print(f"There are no images of the split {split} in {root}; it is left out.")
     elif size != SPLITS[split].size:

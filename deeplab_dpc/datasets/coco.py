@@ -1,10 +1,10 @@
-"""COCO (Lin et al., arXiv:1405.0312) with the classes of PASCAL VOC, to pretrain on as DeepLab did; or with its own.
+"""COCO (Lin et al., arXiv:1405.0312) with the classes of PASCAL VOC, for pretraining as in DeepLab, or with its own.
 
 DeepLabv3 (arXiv:1706.05587, Sec. 4.3) takes the images with annotated regions of more than 1000 pixels, read here as
-the sum over the VOC classes; all other classes of COCO are background. Where instances overlap, the smaller lies on
-top; the paper does not say, and other converters keep the first one listed, or ignore what is covered twice. Regions
-that hold a crowd are ignored, wherever no single instance lies on them. Annotations of the same layout with categories
-of their own (CVAT, Roboflow, Label Studio and others export them) become a data set of these.
+the sum over the VOC classes; all other classes of COCO are background. Where instances overlap, the smaller is on top;
+the paper does not specify this, and other converters keep the first one listed, or ignore pixels that are covered
+twice. Crowd regions are ignored, except where a single instance covers them. Annotations in the same layout with
+categories of their own (exported by CVAT, Roboflow, Label Studio and others) become a data set with these categories.
 """
 
 import contextlib
@@ -40,8 +40,8 @@ class CocoSplit:
 
     Attributes:
       annotations: instances_*.json or panoptic_*.json.
-      images: the folder or archive with the images.
-      panoptic_pngs: the folder or archive with the PNGs of panoptic annotations; None for instances.
+      images: folder or archive with the images.
+      panoptic_pngs: folder or archive with the PNGs of panoptic annotations; None for instances.
     """
 
     annotations: str | os.PathLike[str]
@@ -60,13 +60,13 @@ def build_coco(
     """Builds the data set `coco`.
 
     Args:
-      splits: by name; train, val or both.
-      data_dir: where data sets are written.
-      min_labelled_pixels: images with fewer pixels of the classes are left out; 0 keeps all. None is
-        COCO_MIN_LABELLED_PIXELS for the classes of PASCAL VOC, and 0 for others.
-      overwrite: whether to replace a data set that was made from other files.
-      skip_bad: whether images that cannot be used are left out.
-      categories: which classes, see `choose_classes`.
+      splits: files of each split, by name; train, val or both.
+      data_dir: directory in which data sets are written.
+      min_labelled_pixels: least number of pixels of the classes in an image; images with fewer are left out, and 0
+        keeps all. None means COCO_MIN_LABELLED_PIXELS for the classes of PASCAL VOC, and 0 for others.
+      overwrite: bool, whether to replace a data set that was made from other files.
+      skip_bad: bool, whether images that cannot be used are left out.
+      categories: choice of the classes, see `choose_classes`.
 
     Raises:
       UserError: if files are missing, cannot be used, or no image has that many pixels.
@@ -156,7 +156,7 @@ def _open(path: str | os.PathLike[str], flag: str, archive: str, stack: contextl
 
 
 def _locate(raw: RawFiles, filenames: list[str], archive: str) -> list[str]:
-    """Returns the path of each file, in whatever folder it lies."""
+    """Returns the path of each file, whatever folder contains it."""
     paths: dict[str, str] = {}
     wanted = set(filenames)
     for path in raw.names():
@@ -175,7 +175,9 @@ def _locate(raw: RawFiles, filenames: list[str], archive: str) -> list[str]:
 
 
 def _labelled(split: str, examples: list[RawExample], min_pixels: int, skip_bad: bool, noun: str) -> list[RawExample]:
-    """Returns the examples with enough pixels of the classes; the labels are drawn for this, and again when written."""
+    """Returns the examples with enough pixels of the classes; the labels are drawn to count them, and again when
+    written.
+    """
     if not min_pixels:
         return examples
     counts: Iterable[int] = (_foreground(example, skip_bad, min_pixels) for example in examples)
@@ -191,8 +193,8 @@ def _labelled(split: str, examples: list[RawExample], min_pixels: int, skip_bad:
 
 
 def _foreground(example: RawExample, skip_bad: bool, if_bad: int) -> int:
-    """Returns the pixels of the classes; `if_bad`, so that it is reported with the others, where a bad label is
-    skipped.
+    """Returns the number of pixels of the classes; `if_bad` if bad labels are skipped, so that they are reported with
+    the others.
     """
     if example.label is None:
         return 0
@@ -219,14 +221,14 @@ def instance_ids(
     """Draws the masks of instances: crowds at the bottom, then from the largest to the smallest.
 
     Args:
-      annotations: the file.
-      class_ids: by category id; instances of others are left out.
-      image: one of its images.
+      annotations: file of annotations.
+      class_ids: class ids by category id; instances of other categories are left out.
+      image: image of the file.
       outside: id of the pixels that no instance covers.
       ignored: id of the pixels of crowds.
 
     Returns:
-      Class ids, uint8 [height, width], and what messages call them.
+      Class ids, uint8 [height, width], and their name in messages.
 
     Raises:
       UserError: for an instance that cannot be drawn.
@@ -263,7 +265,9 @@ def _png_names(annotations: CocoAnnotations) -> list[str]:
 
 
 def _panoptic(class_ids: dict[int, int], image: CocoImage, pngs: RawFiles, png: str) -> tuple[np.ndarray, str]:
-    """Class ids from a PNG of segments, whose ids are red + 256 green + 256^2 blue; unlabelled pixels are ignored."""
+    """Returns class ids from a PNG of segments with the ids red + 256 green + 256^2 blue; unlabelled pixels are
+    ignored.
+    """
     data, name = _read_titled(pngs, png)
     label = read_label(data, name)
     if label.kind != "rgb":

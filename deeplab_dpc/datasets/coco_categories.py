@@ -1,4 +1,4 @@
-"""Which classes the categories of COCO annotations become: those of PASCAL VOC, or the annotations' own."""
+"""The classes for the categories of COCO annotations: those of PASCAL VOC, or the annotations' own."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -59,12 +59,12 @@ COCO_CATEGORIES = frozenset(name.strip() for name in _COCO_NAMES.split(","))
 
 @dataclasses.dataclass(frozen=True)
 class Meaning:
-    """What categories become.
+    """The meaning of the categories.
 
     Attributes:
       classes: names and colours of the class ids.
-      is_voc: whether they are those of PASCAL VOC.
-      ids: class id by category id, by split; a category that is not in it is background.
+      is_voc: bool, whether they are those of PASCAL VOC.
+      ids: class id by category id, by split; a category without a class id is background.
     """
 
     classes: Classes
@@ -73,21 +73,22 @@ class Meaning:
 
     @property
     def noun(self) -> str:
-        """What messages call the classes beside the background."""
+        """Returns the name in messages of the classes other than the background."""
         number = len(self.classes.names) - 1
         return f"the {number} classes" if number > 1 else f"the class {self.classes.names[1]}"
 
 
 def choose_classes(annotations: Mapping[str, CocoAnnotations], categories: str = "auto") -> Meaning:
-    """Chooses the classes of the annotations of some splits, and prints what is not COCO's.
+    """Chooses the classes of the annotations of some splits, and prints categories that are not COCO's.
 
     Args:
-      annotations: by split.
-      categories: "voc"; "own", all categories of the annotations, by their ids, after a background; or "auto", the
-        latter where there are categories that COCO does not have.
+      annotations: annotations by split.
+      categories: "voc"; "own", all categories of the annotations, by their ids, after a background; or "auto", which is
+        "own" if there are categories that COCO does not have and "voc" otherwise.
 
     Raises:
-      UserError: if there is no category of VOC's, or the own ones differ between splits or are no names of classes.
+      UserError: if there is no category of VOC, or the own categories differ between splits or are not valid names of
+        classes.
     """
     if categories not in COCO_CLASSES:
         raise UserError(f"--categories must be one of {', '.join(COCO_CLASSES)}, got {categories!r}.")
@@ -108,7 +109,7 @@ def choose_classes(annotations: Mapping[str, CocoAnnotations], categories: str =
 
 
 def _voc_ids(annotations: CocoAnnotations) -> dict[int, int]:
-    """Returns the VOC class id by category id; categories that VOC lacks are not in it."""
+    """Returns the VOC class id by category id; categories that VOC lacks are absent."""
     ids = enumerate(VOC_FROM_COCO.values(), start=1)
     found = {annotations.categories[name]: class_id for class_id, name in ids if name in annotations.categories}
     if not found:

@@ -1,7 +1,7 @@
-"""COCO's annotation files (https://cocodataset.org/#format-data): instances and panoptic, read once and kept small.
+"""COCO's annotation files (https://cocodataset.org/#format-data), instances and panoptic, read once and kept compact.
 
 instances_train2017.json has 450 MB of text, most of it coordinates. They become arrays while the file is parsed, and
-the keys that nothing here needs are dropped then too.
+unused keys are dropped at the same time.
 """
 
 import collections
@@ -31,14 +31,14 @@ _KEPT = {
 
 @dataclasses.dataclass(frozen=True)
 class CocoImage:
-    """An image and what is annotated in it.
+    """An image and its annotations.
 
     Attributes:
-      image_id: as the annotations name it.
-      filename: filename of the image.
-      height, width: in pixels.
-      annotations: its entries of the file's `annotations`; each has an integer "category_id", or, where the file is
-        panoptic, "file_name" and "segments_info".
+      image_id: id of the image in the annotations.
+      filename: file name of the image.
+      height, width: size of the image, in pixels.
+      annotations: entries of the image in the file's `annotations`; each has an integer "category_id", or, if the file
+        is panoptic, "file_name" and "segments_info".
     """
 
     image_id: int
@@ -54,9 +54,9 @@ class CocoAnnotations:
 
     Attributes:
       path: path of the file.
-      images: by file name.
-      categories: id by name.
-      panoptic: whether the masks lie in PNG files of their own.
+      images: images by file name.
+      categories: category ids by name.
+      panoptic: bool, whether the masks are in separate PNG files.
     """
 
     path: pathlib.Path
@@ -90,7 +90,7 @@ def read_annotations(path: str | os.PathLike[str]) -> CocoAnnotations:
 
 
 def _unique(pairs: list[tuple[Any, _Read]], what: str, path: pathlib.Path) -> dict[Any, _Read]:
-    """Returns a dictionary of the pairs; two of one key are an error, since it is not known which one counts."""
+    """Returns a dictionary of the pairs; a repeated key is an error, since it is unknown which value counts."""
     counts = collections.Counter(key for key, _ in pairs)
     if repeated := next((key for key, count in counts.items() if count > 1), None):
         raise UserError(f"The annotations {path} have the {what} {shown(repeated)} more than once.")
@@ -98,7 +98,7 @@ def _unique(pairs: list[tuple[Any, _Read]], what: str, path: pathlib.Path) -> di
 
 
 def _compact(entry: dict[str, Any]) -> dict[str, Any]:
-    """Returns an object of the file without what is not needed, and with arrays for lists of coordinates."""
+    """Returns an object of the file without unused keys, and with arrays for lists of coordinates."""
     kept = {key: value for key, value in entry.items() if key in _KEPT}
     if isinstance(kept.get("segmentation"), list):
         kept["segmentation"] = [_array(polygon) for polygon in kept["segmentation"]]
@@ -108,8 +108,7 @@ def _compact(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _array(numbers: Any) -> Any:
-    """Returns an array of a list of numbers; anything else as it is, to be named with its image when that is
-    converted."""
+    """Returns a list of numbers as an array; other values are unchanged, so that a later error can name their image."""
     try:
         return as_numbers(numbers) if isinstance(numbers, list) else numbers
     except ValueError:
@@ -117,7 +116,7 @@ def _array(numbers: Any) -> Any:
 
 
 def _objects(value: Any, key: str, path: pathlib.Path, read: Callable[[dict[str, Any]], _Read]) -> list[_Read]:
-    """Returns what `read` makes of the objects of a list of the file; where one is malformed, it is named."""
+    """Returns the results of `read` for the objects of a list of the file; an error names the malformed object."""
     if not isinstance(value, dict) or not isinstance(value.get(key), list):
         raise UserError(f"The annotations {path} are not laid out as COCO's: they have no list {key!r}.")
     made = []

@@ -1,7 +1,7 @@
-"""Masks of COCO annotations (Lin et al., arXiv:1405.0312): polygons and run lengths, pixel for pixel as pycocotools.
+"""Masks of COCO annotations (Lin et al., arXiv:1405.0312): polygons and run lengths, pixel for pixel as in pycocotools.
 
-A mask is bool [height, width]. Runs go down the columns, the first counts zeros. What is malformed raises a
-ValueError whose text says what is wrong with the annotation.
+A mask is bool [height, width]. Runs go down the columns, and the first one counts zeros. Malformed annotations raise a
+ValueError with the reason.
 """
 
 from typing import Any
@@ -18,10 +18,10 @@ _CHAR_ZERO, _CHAR_BITS = 48, 5  # of the text form: a character holds 5 bits and
 
 
 def as_numbers(values: Any) -> np.ndarray:
-    """Returns a list of numbers as a float64 array [values]; text and truth values are no numbers.
+    """Returns a list of numbers as a float64 array [values]; text and truth values do not count as numbers.
 
     Raises:
-      ValueError: if it is something else.
+      ValueError: if it is anything else.
     """
     try:
         array = np.asarray(values)
@@ -55,10 +55,10 @@ def segmentation_mask(segmentation: Any, height: int, width: int) -> np.ndarray:
 
 
 def decode_counts(text: str) -> np.ndarray:
-    """Run lengths from COCO's text form.
+    """Decodes run lengths from COCO's text form.
 
-    Each is a little-endian number of 5-bit groups in two's complement, a group as the character of 48 plus its value;
-    from the fourth on, the difference to the length two before.
+    Each is a little-endian number of 5-bit groups in two's complement, with each group as the character of 48 plus its
+    value; from the fourth on, it is the difference from the run length two before.
     """
     counts: list[int] = []
     value = shift = 0
@@ -97,8 +97,8 @@ def runs_mask(counts: Any, height: int, width: int) -> np.ndarray:
 def polygon_mask(polygon: Any, height: int, width: int) -> np.ndarray:
     """Returns the inside of a polygon [x0, y0, x1, y1, ...], in pixels, with (0, 0) the corner of the image.
 
-    The outline is drawn on a grid five times as fine. Where it crosses the middle of a column of pixels, the column
-    changes between outside and inside from the next pixel down.
+    The outline is drawn on a grid that is five times as fine. Where it crosses the middle of a column of pixels, the
+    column changes between outside and inside from the next pixel down.
     """
     points = _points(polygon, height, width)
     x, y = _outline(points)
@@ -119,7 +119,7 @@ def polygon_mask(polygon: Any, height: int, width: int) -> np.ndarray:
 
 
 def _points(polygon: Any, height: int, width: int) -> np.ndarray:
-    """Returns the corners on the finer grid: int64 [corners + 1, (x, y)], the first again at the end."""
+    """Returns the corners on the finer grid: int64 [corners + 1, (x, y)], with the first one repeated at the end."""
     try:
         corners = as_numbers(polygon)
     except ValueError as error:
@@ -133,10 +133,10 @@ def _points(polygon: Any, height: int, width: int) -> np.ndarray:
 
 
 def _outline(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the cells of the finer grid along the outline: x and y, int64 [cells]. The corners are there twice.
+    """Returns the cells of the finer grid along the outline: x and y, int64 [cells]. Corners occur twice.
 
-    An edge has one cell per step along its longer axis, rounded on the other from the end where the former is smaller,
-    so that the edge between two neighbours is the same for both.
+    An edge has one cell per step along its longer axis. The other coordinate is rounded starting from the end at which
+    the coordinate along that axis is smaller, so that the edge between two neighbours is the same for both.
     """
     start, end = points[:-1], points[1:]
     extent = np.abs(end - start)

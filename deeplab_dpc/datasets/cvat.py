@@ -1,7 +1,7 @@
 """Annotations of CVAT for images 1.1 (https://docs.cvat.ai/docs/dataset_management/formats/format-cvat/): an XML file.
 
-It is read in pieces. A document type, and entities with it, which can grow without end or lead to other files, are
-refused.
+The file is read in pieces. A document type is refused, and with it entities, which can grow without limit or refer to
+other files.
 """
 
 import dataclasses
@@ -26,10 +26,10 @@ _MAX_DEPTH = 100
 
 @dataclasses.dataclass(frozen=True)
 class CvatFile:
-    """What a file says.
+    """The contents of a file.
 
     Attributes:
-      images: by the name that the file has for them, with folders.
+      images: annotations of each image, by its name in the file, with folders.
       names: names of the labels, in the order of the file.
       palette: colours of the labels that have one.
     """
@@ -40,11 +40,11 @@ class CvatFile:
 
 
 def read_cvat(data: bytes, title: str) -> CvatFile:
-    """Reads a file; shapes are drawn by z_order, and in the order of the file where that is the same.
+    """Reads a file; shapes are drawn by z_order, and in the order of the file if it is equal.
 
     Args:
-      data: its contents.
-      title: what messages call it.
+      data: contents of the file.
+      title: name of the file in messages.
 
     Raises:
       UserError: if it is not XML, has a document type, is not laid out as CVAT's, or has a shape that covers no area.
@@ -68,13 +68,13 @@ def read_cvat(data: bytes, title: str) -> CvatFile:
 
 
 def root_element(data: bytes) -> str | None:
-    """Returns the name of an XML file's root element; None if there is none at its beginning."""
+    """Returns the name of an XML file's root element; None if it does not begin with one."""
     found = re.search(rb"<([A-Za-z_][\w.-]*)", re.sub(rb"<!--.*?-->|<\?.*?\?>", b"", data[:65_536], flags=re.DOTALL))
     return found[1].decode() if found else None
 
 
 class _Reader:
-    """Collects what the parser finds."""
+    """Collects the results of the parser."""
 
     def __init__(self, title: str):
         self.title = title
@@ -196,7 +196,7 @@ def _number(attributes: Mapping[str, str], key: str, default: str = "") -> float
 
 
 def _color(text: str) -> Color | None:
-    """Returns the colour of '#rrggbb'."""
+    """Returns the colour for '#rrggbb'."""
     if not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
         return None
     red, green, blue = bytes.fromhex(text[1:])

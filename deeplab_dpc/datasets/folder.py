@@ -44,22 +44,22 @@ def build_folder(
     """Builds the data set `folder`.
 
     Args:
-      images: folder, zip or tar file of JPEG, PNG, BMP, TIFF or WebP files, see `find_pairs`; with a list, what its
-        images are relative to (the list's folder if None).
-      labels: the same for lossless labels with the images' names, or a folder, archive or file of annotations; None if
-        there are none, or with a list.
-      classes: classes file, see `read_classes_file`; None takes those that annotations name.
-      data_dir: where data sets are written.
-      val_fraction, group_by: see `ValDraw`, where nothing says which split images are in.
-      label_format: what the labels' pixels are, see `LabelReader`.
-      overwrite: whether to replace a data set that was made from other inputs.
-      pair_list: CSV or TXT file of images, labels and splits, see `read_pair_list`; None goes by folders and names.
-      label_map: class ids by raw ids, see `read_label_map`; None takes ids as they are.
-      skip_bad: whether images and labels that cannot be used are left out, instead of ending the conversion.
-      labels_as: what `labels` are, see `annotation_kind`.
+      images: folder, zip or tar file of JPEG, PNG, BMP, TIFF or WebP files, see `find_pairs`; with a list, the folder
+        or archive to which its images are relative (the list's folder if None).
+      labels: folder, zip or tar file of lossless labels with the images' names, or a folder, archive or file of
+        annotations; None if there are none, or with a list.
+      classes: classes file, see `read_classes_file`; None takes the classes that annotations name.
+      data_dir: directory in which data sets are written.
+      val_fraction, group_by: drawing of val, see `ValDraw`, if nothing defines the splits of the images.
+      label_format: meaning of the labels' pixels, see `LabelReader`.
+      overwrite: bool, whether to replace a data set that was made from other inputs.
+      pair_list: CSV or TXT file of images, labels and splits, see `read_pair_list`; None matches by folders and names.
+      label_map: class ids by raw ids, see `read_label_map`; None leaves ids unchanged.
+      skip_bad: bool, whether unusable images and labels are left out; otherwise they end the conversion.
+      labels_as: kind of `labels`, see `annotation_kind`.
 
     Raises:
-      UserError: for the first thing that is wrong with the inputs.
+      UserError: for the first error in the inputs.
     """
     draw = ValDraw(val_fraction, group_by)
     # What a list names is relative to its own folder where no other is given.
@@ -98,7 +98,7 @@ def build_folder(
 
 
 def labels_kind(images: _Path, labels: _Path, labels_as: str = AUTO) -> str:
-    """Returns what labels are, see `annotation_kind`.
+    """Returns the kind of the labels, see `annotation_kind`.
 
     Raises:
       UserError: if they cannot be opened.
@@ -109,7 +109,7 @@ def labels_kind(images: _Path, labels: _Path, labels_as: str = AUTO) -> str:
 
 
 def _open_labels(path: _Path, stack: contextlib.ExitStack) -> tuple[RawFiles, str | None]:
-    """Returns the folder or archive of the labels, and the file of it that is meant, if it is one of annotations."""
+    """Returns the folder or archive of the labels, and the file in it to use, if it is a single file of annotations."""
     file = pathlib.Path(path)
     if file.is_file() and file.suffix.lower() in SUFFIXES.values():
         return stack.enter_context(_open("labels", file.absolute().parent)), file.name

@@ -1,4 +1,4 @@
-"""Any segmentation data set of TensorFlow Datasets (TFDS) that lies prepared on disk, converted to our records.
+"""Any segmentation data set of TensorFlow Datasets (TFDS) that is prepared on disk, converted to our records.
 
 It is read from its own metadata, without the code that prepared it and without the network.
 """
@@ -33,12 +33,12 @@ _READ_IN_ORDER = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
 
 @dataclasses.dataclass(frozen=True)
 class LabelIds:
-    """How the ids of a TFDS data set become class ids; the ignore label stays unless the table names it.
+    """The map from the ids of a TFDS data set to class ids; the ignore label stays unless the table contains it.
 
     Attributes:
-      offset: added to each id; what falls below 0 becomes the ignore label.
+      offset: number added to each id; results below 0 become the ignore label.
       table: (id, class id) pairs, in place of an offset.
-      others: the class id of all ids that the table does not name; None if there must be none.
+      others: class id of all ids that are not in the table; None if there must be none.
     """
 
     offset: int = 0
@@ -46,7 +46,7 @@ class LabelIds:
     others: int | None = None
 
     def apply(self, values: np.ndarray, ignore_label: int) -> np.ndarray:
-        """Class ids of the same shape, int64; UNNAMED where there is none. They are not checked to be in range."""
+        """Returns class ids of the same shape, int64; UNNAMED for ids without one. Their range is not checked."""
         ids = values.astype(np.int64)
         if self.table:
             mapped = np.full_like(ids, UNNAMED if self.others is None else self.others)
@@ -77,17 +77,17 @@ def build_tfds(
 
     Args:
       tfds_name: NAME, NAME/CONFIG or either with :VERSION, as TFDS writes them.
-      tfds_data_dir: where TFDS prepares data sets.
-      data_dir: where the records are written.
-      image_key: the feature that holds the images, nested ones as outer/inner; found by its type if None.
-      label_key: the feature that holds the label ids; found by its type if None.
-      splits: what TFDS calls each of our splits, with slices if wanted: {"val": "test[:50%]"}; all of them if None.
+      tfds_data_dir: directory of prepared data sets of TFDS.
+      data_dir: directory in which the records are written.
+      image_key: feature with the images, nested ones as outer/inner; found by its type if None.
+      label_key: feature with the label ids; found by its type if None.
+      splits: TFDS split for each of our splits, possibly with slices: {"val": "test[:50%]"}; all splits if None.
       classes: classes file, see `read_classes_file`; the names in the data set's metadata if None.
-      num_classes: names the classes class_0, class_1, ... where nothing else does.
-      label_ids: how ids become class ids.
-      download: whether TFDS may download and prepare the data set if it is not there.
-      overwrite: whether to replace a data set that was made from other inputs.
-      skip_bad: whether examples that cannot be used are left out and listed at the end.
+      num_classes: number of classes, which are called class_0, class_1, ... if nothing else names them.
+      label_ids: map from ids to class ids.
+      download: bool, whether TFDS may download and prepare the data set if it is absent.
+      overwrite: bool, whether to replace a data set that was made from other inputs.
+      skip_bad: bool, whether unusable examples are left out and listed at the end.
 
     Raises:
       UserError: if the data set is not prepared, its features are ambiguous, or an example cannot be used.
@@ -144,7 +144,7 @@ def _plain_classes(names: tuple[str, ...]) -> Classes:
 def _examples(
     builder: tfds.core.DatasetBuilder, theirs: str, ours: str, keys: Keys, label_ids: LabelIds, ignore_label: int
 ) -> list[RawExample]:
-    """Returns the examples of a split; all are read through one stream, in their order."""
+    """Returns the examples of a split; all are read from one stream, in order."""
     if not re.fullmatch(r"[A-Za-z]\w*", ours) or ours == "all":
         raise UserError(f"A split cannot be called {ours!r}; use letters, digits and _, and not 'all'.")
     try:
@@ -178,8 +178,8 @@ class _Stream:
 
     Args:
       builder: builder of the data set.
-      split: as TFDS names and slices them.
-      keys: the features to read.
+      split: split in TFDS' notation, possibly with slices.
+      keys: features to read.
     """
 
     def __init__(self, builder: tfds.core.DatasetBuilder, split: str, keys: Keys):
@@ -197,7 +197,7 @@ class _Stream:
         self._example: dict[str, Any] = {}
 
     def at(self, index: int) -> dict[str, Any]:
-        """Returns an example by its index; cheap where indices ascend.
+        """Returns an example by its index; ascending indices are cheap.
 
         Raises:
           UserError: if the records are damaged or end before.
@@ -216,14 +216,14 @@ class _Stream:
         return self._example
 
     def filename(self, index: int) -> str:
-        """Returns what the data set calls the image, without directories; empty if it does not."""
+        """Returns the data set's name of the image, without directories; empty if it has none."""
         if self.keys.filename is None:
             return ""
         name = _value(self.at(index), self.keys.filename)
         return pathlib.PurePosixPath(name.decode(errors="replace")).name
 
     def title(self, index: int, key: str) -> str:
-        """Returns what a message calls a feature of an example."""
+        """Returns the name in messages of a feature of an example."""
         name = self.filename(index)
         return f"{key} of example {index}{f' ({name})' if name else ''} in {self._title}"
 
@@ -239,7 +239,7 @@ def _image(stream: _Stream, index: int) -> tuple[bytes, str]:
 
 
 def _class_ids(stream: _Stream, index: int, label_ids: LabelIds, ignore_label: int) -> tuple[np.ndarray, str]:
-    """Returns the class ids, uint8 [height, width]; checked against the classes later."""
+    """Returns the class ids, uint8 [height, width]; their range is checked later."""
     title = stream.title(index, stream.keys.label)
     stored = _stored_ids(stream, index, title)
     ids = label_ids.apply(stored, ignore_label)
@@ -259,7 +259,7 @@ def _listed(ids: np.ndarray) -> str:
 
 
 def _stored_ids(stream: _Stream, index: int, title: str) -> np.ndarray:
-    """Returns the ids as TFDS keeps them, [height, width]."""
+    """Returns the ids as TFDS stores them, [height, width]."""
     value = _value(stream.at(index), stream.keys.label)
     if not stream.keys.label_is_encoded:
         ids: np.ndarray = value.reshape(value.shape[:2])
@@ -274,10 +274,10 @@ def _stored_ids(stream: _Stream, index: int, title: str) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class _StreamedExample(RawExample):
-    """An example whose name is known when it is read.
+    """An example whose name becomes known when it is read.
 
     Attributes:
-      stream, index: where it is read.
+      stream, index: stream that contains it, and its index there.
     """
 
     stream: _Stream

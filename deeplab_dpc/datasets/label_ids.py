@@ -1,4 +1,4 @@
-"""From a label file to class ids: what its pixels mean, and which ids they become."""
+"""Class ids from a label file: the meaning of its pixels, and the map to class ids."""
 
 import dataclasses
 import functools
@@ -30,11 +30,11 @@ class LabelReader:
     """Reads labels.
 
     Attributes:
-      classes: what ids and colours mean.
+      classes: meaning of ids and colours.
       label_format: "ids" (grey values), "palette" (the indices of colour-mapped files, or grey values) or "rgb"
         (colours, looked up in the palette of `classes`).
-      id_map: class id by raw id, with OTHER for raw ids it does not name (SAME: they stay); the ignore label stays
-        unless it is named. None leaves ids as they are.
+      id_map: class id by raw id, with OTHER for all other raw ids (SAME: they are unchanged); the ignore label is
+        unchanged unless it is in the map. None leaves ids unchanged.
 
     Raises:
       UserError: if the format is unknown or does not go with the classes.
@@ -63,18 +63,18 @@ class LabelReader:
 
     @property
     def says_what_is_ignored(self) -> bool:
-        """Whether the user said which pixels are ignored: by a colour, or by mapping an id to the ignore label."""
+        """Returns whether the user defined the ignored pixels: by a colour, or by mapping an id to the ignore label."""
         return self.label_format == "rgb" or self.classes.ignore_label in (self.id_map or {}).values()
 
     def identity(self) -> list[Any]:
-        """Returns what the ids depend on beside the file and the classes, as JSON values."""
+        """Returns everything on which the ids depend beside the file and the classes, as JSON values."""
         return [self.label_format, self.classes.ignore_color if self.label_format == "rgb" else None, self.id_map]
 
     def read(self, data: bytes, name: str) -> np.ndarray:
         """Returns the ids, uint8 [height, width], of an encoded label.
 
         Raises:
-          UserError: if it cannot be decoded, is of another format, or has a colour or an id that means nothing.
+          UserError: if it cannot be decoded, has another format, or has a colour or an id without a meaning.
         """
         label = read_label(data, name)
         if self.label_format == "rgb":
@@ -116,7 +116,7 @@ class LabelReader:
         return PaletteCheck(self.classes, self._class_of)
 
     def _class_of(self, raw: int) -> int:
-        """Returns the class id of a raw id; the ignore label for one that the map does not name."""
+        """Returns the class id of a raw id; the ignore label for ids that are not in the map."""
         if self.id_map is None:
             return raw
         target = self.id_map.get(str(raw), self.id_map.get(OTHER, self.classes.ignore_label))
@@ -150,7 +150,7 @@ class LabelReader:
 
     @functools.cached_property
     def _color_table(self) -> np.ndarray:
-        """The id of each colour red << 16 | green << 8 | blue."""
+        """Returns the id of each colour red << 16 | green << 8 | blue."""
         table = np.full(2**24, _NO_CLASS, np.int16)
         for class_id, (red, green, blue) in enumerate(self.classes.palette):
             table[red << 16 | green << 8 | blue] = class_id
@@ -161,7 +161,7 @@ class LabelReader:
 
 
 def _colors(label: LabelPicture, name: str) -> np.ndarray:
-    """Returns the colours that the label shows: uint8 [height, width, 3]."""
+    """Returns the colours of the label: uint8 [height, width, 3]."""
     if label.palette is not None:
         if label.values.size and label.values.max() >= len(label.palette):
             raise UserError(f"The label {name} has palette indices above the {len(label.palette)} colours it defines.")
@@ -173,18 +173,18 @@ def _colors(label: LabelPicture, name: str) -> np.ndarray:
 
 
 def read_label_map(given: str | os.PathLike[str], classes: ClassesFile) -> IdMap:
-    """Class ids by raw ids.
+    """Reads class ids by raw ids.
 
     Args:
-      given: "7:0,8:1,*:255" or "11:255,*:same", or a file: such pairs, separated by commas or line ends, or a JSON
-        object of them.
-      classes: what the class ids must be in.
+      given: "7:0,8:1,*:255" or "11:255,*:same", or a file with such pairs, separated by commas or line ends, or with a
+        JSON object of them.
+      classes: classes to which the class ids must belong.
 
     Returns:
       Class id by raw id; OTHER stands for all other raw ids, which may become SAME.
 
     Raises:
-      UserError: if it cannot be read, or holds what is no raw id (0..255) or no class id.
+      UserError: if it cannot be read, or contains invalid raw ids (0..255 are valid) or class ids.
     """
     if isinstance(given, str) and _INLINE.match(given):
         return _checked_map(_pairs(given), "--label_map", classes)

@@ -1,7 +1,7 @@
-"""Whether the colours in colour-mapped labels go with their indices being class ids.
+"""Check that the colours in colour-mapped labels agree with the use of their indices as class ids.
 
-Programs that choose a palette for each picture (adaptive palettes, optimisers) number the colours anew: then the
-indices mean nothing, and only the colours do.
+Programs that choose a palette for each picture (adaptive palettes, optimisers) renumber the colours: then the indices
+mean nothing, and only the colours do.
 """
 
 from collections.abc import Callable
@@ -21,8 +21,8 @@ class PaletteCheck:
     """Compares the palettes of label files with that of the classes, and with one another.
 
     Args:
-      classes: names and colours.
-      class_of: the class id that an index becomes.
+      classes: names and colours of the classes.
+      class_of: function from an index to its class id.
     """
 
     def __init__(self, classes: ClassesFile, class_of: Callable[[int], int]):
@@ -32,10 +32,10 @@ class PaletteCheck:
         self._is_noted = False
 
     def check(self, label: LabelPicture, name: str) -> None:
-        """Looks at a colour-mapped label.
+        """Checks a colour-mapped label.
 
         Raises:
-          UserError: if an index has no colour or that of another class, or a colour another index than in an earlier
+          UserError: if an index has no colour or that of another class, or if a colour had another index in an earlier
             label.
         """
         palette = label.palette if label.palette is not None else np.zeros((0, 3), np.uint8)
@@ -61,7 +61,7 @@ class PaletteCheck:
                 )
 
     def _compare(self, index: int, color: Color, name: str) -> None:
-        """Compares a colour with that of the class."""
+        """Compares a colour with that of its class."""
         classes, class_id = self._classes, self._class_of(index)
         if class_id == classes.ignore_label or class_id >= len(classes.names):
             return

@@ -1,7 +1,7 @@
-"""Label files as people have them: PNG of any depth, and lossless TIFF, WebP, BMP and GIF; one sentence for the others.
+"""Label files of common formats: PNG of any depth, and lossless TIFF, WebP, BMP and GIF; other formats are errors.
 
-Ids are the samples as they are stored: a grey PNG of 1, 2 or 4 bits holds 0 and 1, 0 to 3 or 0 to 15, though viewers
-show them from black to white.
+Ids are the stored samples: a grey PNG of 1, 2 or 4 bits contains 0 and 1, 0 to 3 or 0 to 15, although viewers show them
+from black to white.
 """
 
 import dataclasses
@@ -28,9 +28,9 @@ class LabelPicture:
     Attributes:
       kind: "grey" or "palette" (values uint8 [height, width]: the samples or the palette's indices) or "rgb" (values
         uint8 [height, width, 3]).
-      values: the pixels.
-      palette: where kind is "palette", its colours: uint8 [colours, 3].
-      white: where kind is "grey", the sample that is shown as white.
+      values: pixels of the label.
+      palette: colours if kind is "palette": uint8 [colours, 3].
+      white: sample that is shown as white if kind is "grey".
     """
 
     kind: str
@@ -103,7 +103,7 @@ def _without_alpha(values: np.ndarray, name: str) -> np.ndarray:
 
 
 def _bytes(values: np.ndarray, name: str) -> np.ndarray:
-    """Samples of more than 8 bits as uint8."""
+    """Returns the samples, of more than 8 bits, as uint8."""
     beyond = np.unique(values[(values < 0) | (values > 255)])
     if beyond.size:
         listed = ", ".join(map(str, beyond[:_SHOWN_IDS].tolist())) + (", ..." if beyond.size > _SHOWN_IDS else "")

@@ -22,12 +22,12 @@ _KEPT = ("shapes", "label", "points", "shape_type", "mask", "imagePath", "imageH
 
 @dataclasses.dataclass(frozen=True)
 class LabelmeFile:
-    """What a file says.
+    """The contents of a file.
 
     Attributes:
-      image_name: the file name of the image, without folders; "" where the file does not say.
-      size: (height, width) of the image in pixels; None where the file does not say.
-      shapes: in the order of the file, the later on top.
+      image_name: file name of the image, without folders; "" if the file has none.
+      size: (height, width) of the image in pixels; None if the file has none.
+      shapes: shapes in the order of the file, later ones on top.
     """
 
     image_name: str
@@ -39,8 +39,8 @@ def read_labelme(data: bytes, title: str) -> LabelmeFile:
     """Reads a file.
 
     Args:
-      data: its contents.
-      title: what messages call it.
+      data: contents of the file.
+      title: name of the file in messages.
 
     Raises:
       UserError: if it is not JSON, not laid out as labelme's, or has a shape that covers no area.
@@ -68,7 +68,7 @@ def read_labelme(data: bytes, title: str) -> LabelmeFile:
 
 
 def _without_image(entry: dict[str, Any]) -> dict[str, Any]:
-    """Returns an object without what is not needed: the image itself, for one."""
+    """Returns an object without its unused values, such as the image itself."""
     return {key: entry[key] for key in _KEPT if key in entry}
 
 
@@ -118,7 +118,7 @@ def _points(value: Any) -> np.ndarray:
 
 
 def _mask(text: Any, title: str) -> np.ndarray:
-    """Returns the pixels of a mask that is a PNG in base64."""
+    """Returns the pixels of a mask stored as a PNG in base64."""
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Files among the raw ones that are not taken: said, or refused where they are pictures that were probably meant."""
+"""Raw files that are not taken: they are printed, or refused if they are pictures that were probably intended."""
 
 import pathlib
 from collections.abc import Collection
@@ -17,12 +17,12 @@ def say_left_out(raw: RawFiles, taken: Collection[str], skip_bad: bool) -> None:
     """Prints the files that are not among the taken ones.
 
     Args:
-      raw: the folder or archive.
-      taken: paths in it.
-      skip_bad: whether pictures of kinds that are not read are printed only.
+      raw: folder or archive.
+      taken: paths of the files that are taken.
+      skip_bad: bool, whether pictures of unsupported kinds are only printed.
 
     Raises:
-      UserError: for pictures of kinds that are not read, or without an ending, unless `skip_bad`.
+      UserError: for pictures of unsupported kinds, or without a suffix, unless `skip_bad`.
     """
     others = [name for name in raw.names() if name not in taken]
     if not others:
@@ -45,7 +45,7 @@ def say_left_out(raw: RawFiles, taken: Collection[str], skip_bad: bool) -> None:
 
 
 def say_empty_folders(raw: RawFiles) -> None:
-    """Prints the folders directly in a folder that hold no file, and so are no splits."""
+    """Prints the subfolders of a folder that contain no file, and are therefore no splits."""
     if not raw.path.is_dir():
         return
     full = {name.partition("/")[0] for name in raw.names()}
@@ -55,5 +55,5 @@ def say_empty_folders(raw: RawFiles) -> None:
 
 
 def _head(raw: RawFiles, name: str) -> bytes:
-    """Returns the first bytes of a file; none of one that is too large for a picture, which is not read."""
+    """Returns the first bytes of a file; none for a file that is too large for a picture, which is not read."""
     return raw.read(name)[:HEAD_BYTES] if raw.identity(name)[0] <= _LARGEST else b""

@@ -1,7 +1,7 @@
-"""Level 5 MAT-files (MathWorks, MAT-File Format), read without trust in any size that they tell.
+"""Level 5 MAT-files (MathWorks, MAT-File Format), read without trusting the sizes that they state.
 
-SciPy's reader ends the process on some damaged files. This one reads what the annotations of PASCAL have (structs,
-cells, texts and real matrices), a level at a time, so that what nobody asks for costs nothing.
+SciPy's reader ends the process on some damaged files. This one reads the types in the annotations of PASCAL (structs,
+cells, texts and real matrices), one level at a time, so that unused values cost nothing.
 """
 
 import dataclasses
@@ -24,11 +24,11 @@ _COMPLEX = 0x0800
 
 
 class DamagedError(ValueError):
-    """The bytes are no whole MAT-file."""
+    """The error of bytes that are not a complete MAT-file."""
 
 
 class OtherVersionError(ValueError):
-    """The file is of version 7.3, which is HDF5."""
+    """The error of a file of version 7.3, which is HDF5."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Struct:
 
     Attributes:
       fields: encoded matrices by name.
-      order: "<" or ">", the byte order.
+      order: byte order, "<" or ">".
     """
 
     fields: dict[str, memoryview]
@@ -53,14 +53,15 @@ class Struct:
 
 @dataclasses.dataclass(frozen=True)
 class Unread:
-    """Stands for a value of a class that is not read (sparse, complex, a function)."""
+    """A value of a class that is not read (sparse, complex, a function)."""
 
 
 def read_variables(data: bytes) -> dict[str, Any]:
     """Returns the variables of a file by name, see `decoded`.
 
     Raises:
-      DamagedError: if it is no whole file. Compressed variables have a checksum; of others only the sizes are checked.
+      DamagedError: if it is not a complete file. Compressed variables have a checksum; of others only the sizes are
+        checked.
       OtherVersionError: if it is of version 7.3.
     """
     order = {b"IM": "<", b"MI": ">"}.get(data[_HEADER_BYTES - 2 : _HEADER_BYTES])
@@ -96,12 +97,12 @@ def _inflated(content: memoryview) -> bytes:
 
 
 def _element(data: memoryview, order: str, padded: bool = True) -> tuple[int, memoryview, memoryview]:
-    """Returns the type and the content of the first element, and what follows it.
+    """Returns the type and the content of the first element, and the bytes after it.
 
     Args:
-      data: begins with the element's tag.
+      data: bytes that begin with the element's tag.
       order: byte order.
-      padded: whether elements begin at multiples of 8 bytes.
+      padded: bool, whether elements begin at multiples of 8 bytes.
     """
     if len(data) < _TAG_BYTES:
         raise DamagedError("it is cut off")
@@ -118,14 +119,14 @@ def _element(data: memoryview, order: str, padded: bool = True) -> tuple[int, me
 
 
 class _Matrix:
-    """The head of an array, and what follows it.
+    """The head of an array, and the elements after it.
 
     Attributes:
       kind: class of the array.
-      is_complex: whether it has an imaginary part.
-      shape: extents.
+      is_complex: bool, whether it has an imaginary part.
+      shape: extents of the array.
       name: name of a variable; empty in a struct or cell.
-      rest: the elements after the name.
+      rest: elements after the name.
     """
 
     def __init__(self, data: memoryview, order: str):
@@ -151,7 +152,7 @@ def decoded(data: memoryview, order: str) -> Any:
       order: byte order.
 
     Returns:
-      A list of `Struct`, or of the values of a cell array; text; an array of the extents that the file tells; or
+      A list of `Struct`, or of the values of a cell array; text; an array of the stated extents; or
       `Unread`.
 
     Raises:
@@ -205,7 +206,7 @@ def _structs(matrix: _Matrix, order: str) -> list[Struct]:
 
 
 def _matrices(data: memoryview, count: int, order: str) -> list[memoryview]:
-    """Returns the content of as many matrices in a row."""
+    """Returns the content of `count` consecutive matrices."""
     if count * _TAG_BYTES > len(data):
         raise DamagedError("it is cut off")
     contents = []
@@ -218,7 +219,7 @@ def _matrices(data: memoryview, count: int, order: str) -> list[memoryview]:
 
 
 def _text(matrix: _Matrix, order: str) -> str:
-    """Returns the text of a row of characters; of several rows, the characters in the order of the file."""
+    """Returns the text of a row of characters; for several rows, the characters in the order of the file."""
     kind, content, _ = _element(matrix.rest, order)
     encoding = _TEXTS.get(kind)
     if encoding is None:

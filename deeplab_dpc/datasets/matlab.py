@@ -1,4 +1,4 @@
-"""Structs of MATLAB files (version 5 to 7, as the PASCAL annotations are), with a sentence for what is wrong."""
+"""Structs of MATLAB files (version 5 to 7, as the PASCAL annotations are), with one-sentence error messages."""
 
 from typing import Any
 
@@ -9,11 +9,11 @@ from deeplab_dpc.errors import UserError
 
 
 def read_struct(data: bytes, title: str, variable: str) -> Struct:
-    """Returns a struct, to be taken apart with `field` and `elements`.
+    """Returns a struct, whose parts `field` and `elements` return.
 
     Args:
       data: contents of the file.
-      title: what messages call the file.
+      title: name of the file in messages.
       variable: name of the struct.
 
     Raises:
@@ -50,7 +50,9 @@ def field(value: Any, name: str, title: str) -> Any:
 
 
 def elements(value: Any) -> list[Any]:
-    """Returns the elements of a struct array or cell array; of anything else, what `field` then says is no struct."""
+    """Returns the elements of a struct array or cell array; other values are returned as they are, and `field` refuses
+    them.
+    """
     if isinstance(value, list):
         return value
     return [] if isinstance(value, np.ndarray) and not value.size else [value]

@@ -1,4 +1,6 @@
-"""How labels are called after their images: alike, or with one constant addition (NAME_mask, NAME_gtFine_labelIds)."""
+"""The names of labels relative to those of images: equal, or with one constant addition (NAME_mask,
+NAME_gtFine_labelIds).
+"""
 
 import collections
 import dataclasses
@@ -17,17 +19,17 @@ _COMPARED = 20  # guesses, the most frequent ones
 
 
 def file_key(name: str) -> str:
-    """Returns the path without the suffix, in one spelling of accented letters (macOS has another)."""
+    """Returns the path without the suffix, with accented letters in one normal form (macOS uses another)."""
     return unicodedata.normalize("NFC", str(pathlib.PurePosixPath(name).with_suffix("")))
 
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Naming:
-    """The rule from an image's key, its path without the ending, to its label's.
+    """The rule from an image's key, its path without the suffix, to its label's.
 
     Attributes:
-      image_end: what images' names end in and labels' do not.
-      before, after: what labels' names have around the rest.
+      image_end: end of the images' names that the labels' names lack.
+      before, after: additions of the labels' names before and after the rest.
     """
 
     image_end: str = ""
@@ -44,7 +46,7 @@ class Naming:
 
     @property
     def is_plain(self) -> bool:
-        """Whether labels are called as their images."""
+        """Returns whether labels have the names of their images."""
         return self == Naming()
 
 
@@ -52,12 +54,12 @@ def find_naming(image_keys: Collection[str], label_keys: Collection[str], where:
     """Guesses the rule by which most images have a label.
 
     Args:
-      image_keys, label_keys: paths without their endings; where they are the same, images and labels lie together, and
-        an image is not its own label.
-      where: the place of the labels, for messages.
+      image_keys, label_keys: paths without their suffixes; if they are the same, images and labels are in one folder,
+        and an image is not its own label.
+      where: place of the labels, for messages.
 
     Returns:
-      The rule; the plain one if at least one label is called as its image, or there is no other.
+      The rule; the plain one if at least one label has the name of its image, or there is no other.
 
     Raises:
       UserError: if two rules fit all images.
@@ -79,7 +81,7 @@ def find_naming(image_keys: Collection[str], label_keys: Collection[str], where:
 
 
 def _image_ends(keys: Iterable[str]) -> list[str]:
-    """Nothing, and the last segment that all names have."""
+    """Returns "" and the last segment that all names share."""
     ends = {found[0] if (found := _LAST_SEGMENT.search(os.path.basename(key))) else "" for key in keys}
     return ["", *ends] if len(ends) == 1 and "" not in ends else [""]
 
@@ -102,7 +104,7 @@ def _candidates(image_keys: list[str], label_keys: set[str], image_ends: list[st
 
 
 def _is_addition(text: str) -> bool:
-    """Returns whether a name goes on so after its end: not at all, by a word, or behind a separator with a letter in
+    """Returns whether a name continues in a permitted way: not at all, by a word, or after a separator with a letter in
     it.
     """
     if not text or text.lower() in _WORDS or text[::-1].lower() in _WORDS:

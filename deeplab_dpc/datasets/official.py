@@ -1,4 +1,4 @@
-"""What flags name of the official data sets and their papers, apart from the converters, which load TensorFlow."""
+"""Names in flags of the official data sets and their papers, apart from the converters, which load TensorFlow."""
 
 ADE20K_PAGE = "http://sceneparsing.csail.mit.edu"
 ADE20K_ARCHIVE = "ADEChallengeData2016.zip"

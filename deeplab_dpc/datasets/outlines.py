@@ -1,8 +1,8 @@
-"""Annotations as shapes with a class each, and the label that they draw.
+"""Annotations as shapes of classes, and the drawing of their labels.
 
 Coordinates are in pixels: (0, 0) is the upper left corner of the image, and (0.5, 0.5) the middle of its first pixel.
-Polygons are drawn as those of COCO (coco_masks.py); an ellipse covers the pixels whose middles lie in it. Where shapes
-overlap, the later one lies on top. What is malformed raises a ValueError whose text says what is wrong with the shape.
+Polygons are drawn like those of COCO (coco_masks.py); an ellipse covers the pixels whose middles are inside it. Where
+shapes overlap, the later one is on top. Malformed shapes raise a ValueError with the reason.
 """
 
 import dataclasses
@@ -20,13 +20,13 @@ class Polygon:
     """The inside of an outline.
 
     Attributes:
-      corners: float64 [corners, (x, y)].
+      corners: corners of the outline, float64 [corners, (x, y)].
     """
 
     corners: np.ndarray
 
     def mask(self, height: int, width: int) -> np.ndarray:
-        """Returns the pixels that it covers, bool [height, width]."""
+        """Returns the covered pixels, bool [height, width]."""
         return polygon_mask(self.corners.ravel(), height, width)
 
 
@@ -35,9 +35,9 @@ class Ellipse:
     """An ellipse, or a circle.
 
     Attributes:
-      center: (x, y).
-      radii: along its own axes, the first of which is horizontal before it is turned.
-      rotation: clockwise, in degrees.
+      center: (x, y) of the centre.
+      radii: radii along its own axes, the first of which is horizontal before the rotation.
+      rotation: rotation clockwise, in degrees.
     """
 
     center: tuple[float, float]
@@ -45,7 +45,7 @@ class Ellipse:
     rotation: float = 0.0
 
     def mask(self, height: int, width: int) -> np.ndarray:
-        """Returns the pixels that it covers, bool [height, width]."""
+        """Returns the covered pixels, bool [height, width]."""
         if not min(self.radii) > 0:
             raise ValueError("its radius is not above 0")
         x = np.arange(width) + 0.5 - self.center[0]
@@ -57,11 +57,11 @@ class Ellipse:
 
 @dataclasses.dataclass(frozen=True)
 class Patch:
-    """A mask that lies somewhere in the image.
+    """A mask at some place in the image.
 
     Attributes:
-      left, top: left and top of its first pixel.
-      pixels: bool [height, width], of the patch.
+      left, top: place of its first pixel.
+      pixels: mask of the patch, bool [height, width].
     """
 
     left: int
@@ -69,7 +69,7 @@ class Patch:
     pixels: np.ndarray
 
     def mask(self, height: int, width: int) -> np.ndarray:
-        """Returns the pixels that it covers, bool [height, width]."""
+        """Returns the covered pixels, bool [height, width]."""
         bottom, right = self.top + self.pixels.shape[0], self.left + self.pixels.shape[1]
         if min(self.left, self.top) < 0 or bottom > height or right > width:
             raise ValueError(f"its mask leaves its image of {width} x {height} pixels")
@@ -84,8 +84,8 @@ class Shape:
 
     Attributes:
       name: name of the class.
-      area: what it covers.
-      title: what a message calls it, as 'shape 3'.
+      area: covered area.
+      title: name of the shape in messages, such as 'shape 3'.
     """
 
     name: str
@@ -98,9 +98,9 @@ class Annotated:
     """The annotations of an image.
 
     Attributes:
-      title: what a message calls them: their file, and their image where the file has several.
-      size: (height, width) of the image in pixels, as the annotations say.
-      shapes: in the order in which they are drawn.
+      title: name of the annotations in messages: their file, and their image if the file has several.
+      size: (height, width) of the image in pixels, according to the annotations.
+      shapes: shapes in the order in which they are drawn.
     """
 
     title: str
@@ -132,12 +132,12 @@ class Annotated:
 
 
 def unknown_name(name: str, where: str, known: Iterable[str]) -> str:
-    """Returns the sentence on a class that is none of those given."""
+    """Returns the error message for an unknown class."""
     return f"{where} is of the class {name!r}, which is none of --classes ({', '.join(known)}); name it there."
 
 
 def box(left: float, top: float, right: float, bottom: float, rotation: float = 0.0) -> Polygon:
-    """Returns a rectangle, turned clockwise about its middle by `rotation` degrees."""
+    """Returns a rectangle, rotated clockwise about its middle by `rotation` degrees."""
     corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float64)
     if rotation:
         cosine, sine = math.cos(math.radians(rotation)), math.sin(math.radians(rotation))

@@ -30,15 +30,15 @@ class _Row:
 def read_pair_list(path: str | os.PathLike[str], images: RawFiles, labels: RawFiles, draw: ValDraw) -> Splits:
     """Returns the pairs of a list with a line for each image: image, label, split.
 
-    The columns are separated by tabs, semicolons, commas or, but in a .csv file, blanks; which of them, the first line
-    tells. That may be a header. A label may be empty. Without splits, labelled images are drawn for train and val, and
+    The columns are separated by tabs, semicolons, commas or, except in a .csv file, blanks; the first line, which may
+    be a header, decides which. A label may be empty. Without splits, labelled images are drawn for train and val, and
     unlabelled ones are the split `test`.
 
     Args:
-      path: the list, in UTF-8.
-      images: what the images' paths are relative to.
-      labels: what the labels' paths are relative to.
-      draw: how val is drawn, where it is.
+      path: list in UTF-8.
+      images: folder or archive to which the images' paths are relative.
+      labels: folder or archive to which the labels' paths are relative.
+      draw: drawing of val, if it is drawn.
 
     Raises:
       UserError: if the list cannot be read or a line of it is wrong; up to five lines are named.
@@ -64,7 +64,7 @@ def read_pair_list(path: str | os.PathLike[str], images: RawFiles, labels: RawFi
 
 
 def _rows(path: pathlib.Path) -> tuple[list[_Row], list[tuple[int, str]]]:
-    """Returns the rows, and (line, problem) for lines that are none."""
+    """Returns the rows, and (line, problem) for invalid lines."""
     try:
         lines = read_text(path).splitlines()
     except OSError as error:
@@ -114,7 +114,7 @@ def _checked_header(path: pathlib.Path, header: tuple[str, ...]) -> tuple[str, .
 
 
 def _problem(row: _Row, first: _Row, images: RawFiles, labels: RawFiles) -> str | None:
-    """Returns what is wrong with a row."""
+    """Returns the error of a row, or None."""
     for noun, name, suffixes, files in (
         ("image", row.image, IMAGE_SUFFIXES, images),
         ("label", row.label, LABEL_SUFFIXES, labels),
@@ -137,7 +137,7 @@ def _problem(row: _Row, first: _Row, images: RawFiles, labels: RawFiles) -> str 
 
 
 def _say_shared_labels(path: pathlib.Path, rows: list[_Row], labels: RawFiles) -> None:
-    """Prints the labels that several images have; that may be meant, of a fixed camera for example."""
+    """Prints the labels that several images share, which may be intended, for example with a fixed camera."""
     lines: dict[str, list[int]] = collections.defaultdict(list)
     for row in rows:
         if row.label:
@@ -172,7 +172,7 @@ def _splits(path: pathlib.Path, rows: list[_Row], draw: ValDraw) -> Splits:
 
 
 def _record_name(image: str) -> str:
-    """Returns the path of the list, without what leads out of its folder."""
+    """Returns the path in the list, without parts that lead out of its folder."""
     parts = pathlib.PurePosixPath(os.path.normpath(image)).parts
     return "/".join(part for part in parts if part not in ("..", "/"))
 

@@ -1,4 +1,4 @@
-"""Which label belongs to which image, and which split they are in, by folders and names."""
+"""Matching of labels to images, and of images to splits, by folders and names."""
 
 import collections
 import os
@@ -27,19 +27,20 @@ from deeplab_dpc.errors import UserError
 def find_pairs(images: RawFiles, labels: RawFiles | None, draw: ValDraw, skip_bad: bool = False) -> Splits:
     """Matches images and labels by their paths.
 
-    The folders directly in `images` are the splits, labelled where `labels` has a folder of that name. Without folders
-    there, or with those of names that no split has, labelled images are drawn for train and val, and unlabelled ones
-    are the split `test`. Labels have the names of their images but for the suffix, or all the same addition to them
-    (`find_naming`), which is printed. They may lie in the same folders as the images.
+    The folders directly in `images` are the splits, labelled if `labels` has a folder of that name. Without such
+    folders, or if no split can have their names, labelled images are drawn for train and val, and unlabelled ones are
+    the split `test`. Labels have the names of their images except for the suffix, or all the same addition to them
+    (`find_naming`), which is printed. They may be in the same folders as the images.
 
     Args:
-      images: files with one of IMAGE_SUFFIXES.
-      labels: files with one of LABEL_SUFFIXES in the same folders, if there are any.
-      draw: how val is drawn, where it is.
-      skip_bad: whether pictures of kinds that are not read are left out, instead of ending the conversion.
+      images: folder or archive of files with a suffix in IMAGE_SUFFIXES.
+      labels: folder or archive of files with a suffix in LABEL_SUFFIXES in the same folders; None if there are none.
+      draw: drawing of val, if it is drawn.
+      skip_bad: bool, whether pictures of unsupported kinds are left out; otherwise they end the conversion.
 
     Raises:
-      UserError: if an image of a labelled split has no label, or the reverse, or there are pictures that are not read.
+      UserError: if an image of a labelled split has no label, or the reverse, or there are pictures of unsupported
+        kinds.
     """
     image_tree, label_tree = RawTree(images), RawTree(labels) if labels is not None else None
     is_shared = labels is not None and os.path.samefile(images.path, labels.path)
@@ -64,10 +65,10 @@ def find_pairs(images: RawFiles, labels: RawFiles | None, draw: ValDraw, skip_ba
 
 
 def split_folders(images: RawTree, draw: ValDraw) -> list[str]:
-    """Returns the folders that are splits; [""], which is all images, where val is to be drawn.
+    """Returns the folders that are splits; [""], which means all images, if val is to be drawn.
 
     Raises:
-      UserError: if a folder cannot be a split, or images lie beside folders.
+      UserError: if a folder cannot be a split, or images are beside folders.
     """
     folders = images.folders()
     if not folders:
@@ -139,7 +140,7 @@ def _matched(images: RawTree, labels: RawTree | None, folder: str, is_shared: bo
 
 
 def _without_label(alone: list[str], where: str, labels: RawTree, folder: str, naming: Naming) -> str:
-    """Returns what to say of images without a label: what lies there, and what it should be called."""
+    """Returns the error message for images without a label: the files in their place, and the proper names."""
     there, example = labels.title(folder), naming.label_key(file_key(alone[0]))
     beside = labels.files(folder, ())
     if jpeg := next(
@@ -157,7 +158,7 @@ def _without_label(alone: list[str], where: str, labels: RawTree, folder: str, n
 
 
 def _by_key(tree: RawTree, folder: str, suffixes: tuple[str, ...], preferred: str = "") -> dict[str, str]:
-    """Returns the files by their keys; of several of the same key the one with the preferred suffix."""
+    """Returns the files by their keys; of several with the same key the one with the preferred suffix."""
     groups: dict[str, list[str]] = collections.defaultdict(list)
     for name in tree.files(folder, suffixes):
         groups[file_key(name)].append(name)

@@ -60,17 +60,17 @@ def build_person_part(
     """Builds the data set `person_part` with the splits train and val.
 
     Args:
-      voc_root: the folder VOC2012 (or VOC2010), or one that holds it or VOCdevkit, or their tar file.
-      data_dir: where data sets are written.
-      annotations: Pascal-Part's folder Annotations_Part, or trainval.tar.gz.
-      masks: instead of annotations, a folder or archive of PNGs with the ids 0 to 6.
-      train_list, val_list: text files of image ids, the published train_id.txt and val_id.txt. Without them the images
-        of VOC's ImageSets/Main/train.txt and val.txt that have a labelled part of a person (or a mask).
-      overwrite: whether to replace a data set that was made from other inputs.
-      skip_bad: whether images and labels that cannot be used are left out.
+      voc_root: folder VOC2012 (or VOC2010), or one that contains it or VOCdevkit, or their tar file.
+      data_dir: directory in which data sets are written.
+      annotations: folder Annotations_Part of Pascal-Part, or trainval.tar.gz.
+      masks: folder or archive of PNGs with the ids 0 to 6, in place of annotations.
+      train_list, val_list: text files of image ids, the published train_id.txt and val_id.txt. By default the images of
+        VOC's ImageSets/Main/train.txt and val.txt that have a labelled part of a person (or a mask).
+      overwrite: bool, whether to replace a data set that was made from other inputs.
+      skip_bad: bool, whether images and labels that cannot be used are left out.
 
     Raises:
-      UserError: for the first thing that is wrong with the inputs.
+      UserError: for the first error in the inputs.
     """
     if annotations is not None and masks is not None:
         raise UserError("--annotations and --masks both give the labels; give one of them.")

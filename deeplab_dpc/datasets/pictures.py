@@ -1,7 +1,7 @@
-"""Reading raw pictures and labels, and checking them: what is accepted, and one sentence for what is not.
+"""Reading and checking of raw pictures and labels, with one-sentence errors.
 
-Images become JPEG or PNG with three 8-bit channels; where they are that already, their bytes are kept. Labels are
-class ids, 8 bits a pixel. `name` is what a message calls the file: its path, or ARCHIVE:MEMBER.
+Images become JPEG or PNG with three 8-bit channels; the bytes of images that are already in this form are kept. Labels
+are class ids, 8 bits per pixel. `name` is the name of the file in messages: its path, or ARCHIVE:MEMBER.
 """
 
 import dataclasses
@@ -23,13 +23,13 @@ _JPEG_QUALITY = 98  # of turned JPEGs
 
 @dataclasses.dataclass(frozen=True)
 class EncodedImage:
-    """An image as a record keeps it.
+    """An image as it is stored in a record.
 
     Attributes:
-      data: the encoded image, three channels of 8 bits.
+      data: encoded image with three channels of 8 bits.
       image_format: "jpeg" or "png".
-      height, width: in pixels.
-      orientation: the EXIF orientation by which it was turned, 2 to 8; 1 where it was upright.
+      height, width: size in pixels.
+      orientation: EXIF orientation by which it was turned, 2 to 8; 1 if it was upright.
     """
 
     data: bytes
@@ -40,13 +40,14 @@ class EncodedImage:
 
 
 def read_image(data: bytes, name: str) -> EncodedImage:
-    """Checks an image file; keeps its bytes if it is an RGB JPEG or PNG that is upright.
+    """Checks an image file; keeps its bytes if it is an upright RGB JPEG or PNG.
 
-    Other formats, grey and colour-mapped images, and an alpha channel that is opaque everywhere, become RGB without
-    loss. An image that its EXIF orientation turns is turned, as viewers show it, and a JPEG encoded again.
+    Other formats, grey and colour-mapped images, and images with an alpha channel that is opaque everywhere, become RGB
+    without loss. An image with another EXIF orientation is turned, as viewers show it, and a JPEG is encoded again.
 
     Raises:
-      UserError: if it cannot be decoded, or is no 8-bit picture that RGB can hold (CMYK, 16 bits, transparency).
+      UserError: if it cannot be decoded, or is not an 8-bit picture that RGB can represent (CMYK, 16 bits,
+        transparency).
     """
     picture = decode(data, name, FORMATS)
     if picture.mode.startswith(("I", "F")) or _bits(picture, data) > 8:
@@ -71,14 +72,15 @@ def read_image(data: bytes, name: str) -> EncodedImage:
 
 
 def turned_with(image: EncodedImage, ids: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Turns a label that was drawn on its image as it is stored, and not as viewers show it.
+    """Turns a label that was drawn on the stored image, not on the upright one that viewers show.
 
     Args:
-      image: as it was turned.
-      ids: uint8 [height, width].
+      image: image, with the orientation by which it was turned.
+      ids: class ids, uint8 [height, width].
 
     Returns:
-      The ids, turned where they have the size of the stored image and not that of the turned one; whether they were.
+      The ids, turned if they have the size of the stored image and not that of the turned one; whether they were
+      turned.
     """
     is_on_its_side = image.orientation in _ON_ITS_SIDE and image.height != image.width
     if not is_on_its_side or ids.shape != (image.width, image.height):
@@ -87,7 +89,7 @@ def turned_with(image: EncodedImage, ids: np.ndarray) -> tuple[np.ndarray, bool]
 
 
 def _bits(picture: Image.Image, data: bytes) -> int:
-    """Returns the bits per channel; 8 where the format has no others."""
+    """Returns the bits per channel; 8 if the format has no others."""
     if picture.format == "PNG":
         return data[PNG_BIT_DEPTH]
     depths = getattr(picture, "tag_v2", {}).get(_TIFF_BITS, 8) if picture.format == "TIFF" else 8
@@ -118,7 +120,7 @@ def check_ids(ids: np.ndarray, num_classes: int, ignore_label: int, name: str) -
 
 
 def remap_ids(ids: np.ndarray, table: dict[int, int], other: int) -> np.ndarray:
-    """Ids by a table: uint8 of the same shape; ids that the table lacks become `other`."""
+    """Returns ids mapped by a table: uint8 of the same shape; ids that are not in the table become `other`."""
     lookup = np.full(256, other, np.uint8)
     for source, target in table.items():
         lookup[source] = target
@@ -127,7 +129,7 @@ def remap_ids(ids: np.ndarray, table: dict[int, int], other: int) -> np.ndarray:
 
 
 def encode_png(picture: Image.Image | np.ndarray, turn: int = 1) -> bytes:
-    """Returns the picture, or an array of uint8 pixels, as the bytes of a PNG file, of an EXIF orientation if it has
+    """Returns the picture, or an array of uint8 pixels, as the bytes of a PNG file, with its EXIF orientation if it has
     one.
     """
     stream = io.BytesIO()

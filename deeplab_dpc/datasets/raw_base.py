@@ -1,4 +1,4 @@
-"""What folders and archives of raw files share."""
+"""The base class of folders and archives of raw files."""
 
 import abc
 import contextlib
@@ -16,7 +16,7 @@ class RawFiles(contextlib.AbstractContextManager["RawFiles"]):
     """Files by their path inside a folder or an archive, with forward slashes; `with` closes the archive.
 
     Attributes:
-      path: the folder or archive.
+      path: path of the folder or archive.
     """
 
     def __init__(self, path: pathlib.Path):
@@ -35,12 +35,12 @@ class RawFiles(contextlib.AbstractContextManager["RawFiles"]):
         """Returns the contents of a file.
 
         Raises:
-          UserError: if there is none of that path, or the archive is damaged there.
+          UserError: if there is no file of that path, or the archive is damaged there.
         """
 
     @abc.abstractmethod
     def identity(self, name: str) -> list[int]:
-        """Returns what changes when the file's contents do, without reading them.
+        """Returns numbers that change when the file's contents do, without reading them.
 
         Raises:
           UserError: if there is no file of that path.
@@ -50,7 +50,7 @@ class RawFiles(contextlib.AbstractContextManager["RawFiles"]):
         """Closes the archive, if there is one."""
 
     def title(self, name: str) -> str:
-        """Returns what a message calls the file."""
+        """Returns the name of the file in messages."""
         return str(self.path / name)
 
     def below(self, folder: str, suffixes: tuple[str, ...] = ()) -> list[str]:
@@ -64,7 +64,7 @@ class RawFiles(contextlib.AbstractContextManager["RawFiles"]):
         ]
 
     def absence(self, name: str) -> str:
-        """Says of a file that is not there what is wrong with it: 'does not exist'."""
+        """Returns the reason why a file is absent, such as 'does not exist'."""
         return "does not exist"
 
     def _missing(self, name: str) -> UserError:
@@ -72,6 +72,6 @@ class RawFiles(contextlib.AbstractContextManager["RawFiles"]):
 
 
 def require_image_size(title: str, size: int) -> None:
-    """Raises a UserError if a file has more bytes than any image, which is more than is read of it."""
+    """Raises a UserError if a file has more bytes than any image may have; such files are not read."""
     if size > MAX_BYTES:
         raise UserError(f"{title} has {size:,} bytes, more than any image takes ({MAX_BYTES:,}); leave it out.")

@@ -1,7 +1,8 @@
-"""The raw files of a data set, read alike from a folder, a zip file or a tar file; archives are never unpacked.
+"""The raw files of a data set, read in the same way from a folder, a zip file or a tar file; archives are never
+unpacked.
 
-Hidden files, and what macOS adds to the archives it makes, are left out. What only one of several programs would read
-(a name that occurs twice, a link out of the archive) is refused.
+Hidden files, and files that macOS adds to archives, are left out. Members that programs interpret differently (a name
+that occurs twice, a link out of the archive) are refused.
 """
 
 import os
@@ -74,7 +75,7 @@ class _Folder(RawFiles):
 def _walk(top: pathlib.Path) -> Iterator[pathlib.Path]:
     """Yields the visible files below a folder; linked folders too, but none twice on the way down.
 
-    Links to nothing are among the files, so that reading them is an error.
+    Broken links are among the files, so that reading them is an error.
     """
     on_the_way = {str(top): {os.path.realpath(top)}}
     for folder, subfolders, files in os.walk(top, onerror=_raise, followlinks=True):
@@ -87,5 +88,5 @@ def _walk(top: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def _raise(error: OSError) -> None:
-    """Ends a walk at a folder that cannot be listed."""
+    """Ends a walk with an error at a folder that cannot be listed."""
     raise error

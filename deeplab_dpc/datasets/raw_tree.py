@@ -6,8 +6,8 @@ from deeplab_dpc.datasets.raw_files import RawFiles
 class RawTree:
     """Raw files below their top folder.
 
-    That is the only folder of an archive if it is called images, labels or like the archive, as it is where the folder
-    itself was packed and not what lies in it.
+    The top folder is the only folder of an archive if it is called images, labels or like the archive, since then the
+    folder itself was packed and not its contents.
     """
 
     def __init__(self, raw: RawFiles):
@@ -20,12 +20,12 @@ class RawTree:
                 self._top = f"{first}/"
 
     def folders(self) -> list[str]:
-        """Returns the folders directly in it, sorted; empty ones are not seen."""
+        """Returns the folders directly in it, sorted, without empty ones."""
         inside = (name.removeprefix(self._top) for name in self._raw.names())
         return sorted({name.partition("/")[0] for name in inside if "/" in name})
 
     def files(self, folder: str, suffixes: tuple[str, ...]) -> list[str]:
-        """Returns the files anywhere below a folder, by their paths in there."""
+        """Returns the files anywhere below a folder, by their paths relative to it."""
         prefix = self.path(folder, "")
         return [name.removeprefix(prefix) for name in self._raw.below(prefix, suffixes)]
 
@@ -34,6 +34,6 @@ class RawTree:
         return self._top + (f"{folder}/" if folder else "") + name
 
     def title(self, folder: str) -> str:
-        """Returns what a message calls a folder."""
+        """Returns the name of a folder in messages."""
         path = self.path(folder, "").rstrip("/")
         return self._raw.title(path) if path else str(self._raw.path)

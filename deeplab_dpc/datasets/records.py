@@ -1,4 +1,4 @@
-"""From lists of raw examples to a prepared data set; what the builders of the named data sets share."""
+"""Building of a prepared data set from lists of raw examples, used by the builders of the named data sets."""
 
 import dataclasses
 import functools
@@ -22,13 +22,14 @@ SHOWN_SKIPPED = 10
 
 @dataclasses.dataclass(frozen=True)
 class RawExample:
-    """An image and its label as they lie on disk.
+    """An image and its label on disk.
 
     Attributes:
-      filename: what the record calls the image.
-      image: reads the encoded image and names it for messages: () -> (bytes, name).
-      label: reads the class ids, uint8 [height, width], and names them: () -> (ids, name); None where there are none.
-      identity: what changes when one of the files does, as JSON values.
+      filename: file name of the image in the record.
+      image: function that reads the encoded image and returns its name in messages: () -> (bytes, name).
+      label: function that reads the class ids, uint8 [height, width], and returns their name: () -> (ids, name); None
+        without a label.
+      identity: JSON values that change when one of the files does.
     """
 
     filename: str
@@ -40,7 +41,7 @@ class RawExample:
         """Returns the checked record.
 
         Raises:
-          UserError: if image or label are not what they should be, or differ in size.
+          UserError: if image or label are invalid, or differ in size.
         """
         data, image_name = self.image()
         image = read_image(data, image_name)
@@ -69,7 +70,7 @@ class RawExample:
 
 
 def _turned(image: EncodedImage) -> str:
-    """Returns what a message says of the size of an image that was turned."""
+    """Returns the remark in messages on the size of an image that was turned."""
     if image.orientation == 1:
         return ""
     return f" when it is turned as its EXIF orientation {image.orientation} says"
@@ -79,9 +80,9 @@ class RecordsBuilder(SegmentationBuilder):
     """The builder of a data set that is given as lists of raw examples.
 
     Args:
-      dataset_name: becomes the data set's name.
-      examples: by split, in the order of the records.
-      skip_bad: whether examples that cannot be used are left out, instead of ending the conversion.
+      dataset_name: name of the data set.
+      examples: examples by split, in the order of the records.
+      skip_bad: bool, whether unusable examples are left out; otherwise they end the conversion.
       classes, data_dir: see SegmentationBuilder.
     """
 
@@ -129,18 +130,18 @@ def build_records(
     overwrite: bool = False,
     skip_bad: bool = False,
 ) -> Dataset:
-    """Builds data_dir/<name>/<version>/ from raw examples, whole or not at all; nothing where it is up to date.
+    """Builds data_dir/<name>/<version>/ from raw examples, completely or not at all; does nothing if it is up to date.
 
     Args:
       name: name of the data set.
-      classes: what label ids mean.
-      examples: by split, in the order of the records; a split without examples is left out.
-      data_dir: where data sets are written.
-      overwrite: whether to replace a data set that was made from other inputs.
-      skip_bad: whether examples that cannot be used are left out and listed at the end.
+      classes: meaning of the label ids.
+      examples: examples by split, in the order of the records; a split without examples is left out.
+      data_dir: directory in which data sets are written.
+      overwrite: bool, whether to replace a data set that was made from other inputs.
+      skip_bad: bool, whether unusable examples are left out and listed at the end.
 
     Raises:
-      UserError: for the first example that cannot be used, without skip_bad; if there are none at all.
+      UserError: for the first unusable example, without skip_bad; if there are no examples.
     """
     examples = {split: members for split, members in examples.items() if members}
     if not examples:

@@ -1,4 +1,4 @@
-"""What all data sets share: pictures in, TFRecords with DeepLab's keys out, through TensorFlow Datasets (TFDS)."""
+"""The base of all data sets: it writes pictures to TFRecords with DeepLab's keys, using TensorFlow Datasets (TFDS)."""
 
 import abc
 import dataclasses
@@ -27,12 +27,12 @@ INPUTS_FILE = "inputs.json"
 
 @dataclasses.dataclass(frozen=True)
 class Classes:
-    """What label ids mean; see `DatasetInfo`.
+    """The meaning of label ids; see `DatasetInfo`.
 
     Attributes:
       names, palette, ignore_label, categories: see `DatasetInfo`.
-      are_own: whether the user says what the ids mean. The ids of the named data sets are known.
-      allow_absent_classes: whether a class of the user's may occur nowhere though pixels are ignored.
+      are_own: bool, whether the user defines the meaning of the ids. That of the named data sets is known.
+      allow_absent_classes: bool, whether a class of the user's may never occur although pixels are ignored.
     """
 
     names: tuple[str, ...]
@@ -49,8 +49,8 @@ class Classes:
         return cls(found.names, found.palette, found.ignore_label, found.categories, True, allowed)
 
     def identity(self) -> dict[str, Any]:
-        """Returns what the records and their metadata depend on, as JSON values; what is left at its default is not in
-        it.
+        """Returns everything on which the records and their metadata depend, as JSON values, without values left at
+        their default.
         """
         value = dataclasses.asdict(self)
         del value["are_own"]
@@ -59,18 +59,18 @@ class Classes:
 
 @dataclasses.dataclass(frozen=True)
 class SegmentedImage:
-    """One record.
+    """An image of a record, with its label.
 
     Attributes:
-      filename: filename of the image, without directories.
-      image: the encoded image, three channels.
+      filename: file name of the image, without directories.
+      image: encoded image with three channels.
       image_format: "jpeg" or "png".
-      label: class ids as a PNG with one 8-bit channel; empty where there are none.
-      height: height of both, in pixels.
-      width: width of both, in pixels.
-      pixels: int64 [256], the label's pixels of each id; None where there is no label.
-      is_turned: whether the image was turned as its EXIF orientation says.
-      label_is_turned: whether the label was turned with it.
+      label: class ids as a PNG with one 8-bit channel; empty if there is no label.
+      height: height of image and label, in pixels.
+      width: width of image and label, in pixels.
+      pixels: int64 [256], number of the label's pixels of each id; None if there is no label.
+      is_turned: bool, whether the image was turned by its EXIF orientation.
+      label_is_turned: bool, whether the label was turned with it.
     """
 
     filename: str
@@ -92,7 +92,7 @@ class _LocalInfo(tfds.core.DatasetInfo):
 
 
 class _RepeatableWriter(tfds.core.ExampleWriter):
-    """Writes the same bytes for the same examples, whatever order protocol buffers give the keys this time."""
+    """Writes the same bytes for the same examples, independent of the varying order of keys in protocol buffers."""
 
     def write(self, path: Any, examples: Iterable[tuple[Any, bytes]]) -> Any:
         return super().write(path, ((key, _in_key_order(serialized)) for key, serialized in examples))
@@ -107,14 +107,14 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
     """Writes records with DeepLab's keys, in the order in which a subclass yields them.
 
     Args:
-      data_dir: where to write <name>/<version>/.
-      classes: what label ids mean.
+      data_dir: directory in which <name>/<version>/ is written.
+      classes: meaning of the label ids.
     """
 
     VERSION = tfds.core.Version(VERSION)
 
     def __init_subclass__(cls, **kwargs: Any):
-        """Keeps the builders, which need arguments, out of the names that `tfds.load` knows."""
+        """Keeps the builders, which need arguments, out of the registry of `tfds.load`."""
         super().__init_subclass__(skip_registration=True, **kwargs)
 
     def __init__(self, *, data_dir: str | os.PathLike[str], classes: Classes):
@@ -133,7 +133,7 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
 
     @abc.abstractmethod
     def segmented_images(self, split: str) -> Iterator[SegmentedImage]:
-        """Returns the examples of a split, in an order that depends on the inputs alone."""
+        """Returns the examples of a split, in an order that depends on the inputs only."""
 
     def _info(self) -> tfds.core.DatasetInfo:
         text = tfds.features.Text()
@@ -156,7 +156,7 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
         return template.replace(template="{SPLIT}-{SHARD_X_OF_Y}.{FILEFORMAT}")
 
     def _log_download_bytes(self) -> None:
-        """Nothing is downloaded, so nothing is said about it."""
+        """Suppresses the message on downloads, since nothing is downloaded."""
 
     _log_download_done = _log_download_bytes
 
@@ -227,15 +227,15 @@ def prepare(
     overwrite: bool,
     alike: dict[str, Any] | None = None,
 ) -> Dataset:
-    """Builds data_dir/<name>/<version>/ whole or not at all; does nothing where it was built from the same inputs.
+    """Builds data_dir/<name>/<version>/ completely or not at all; does nothing if it was built from the same inputs.
 
     Args:
-      make_builder: makes the builder for the data_dir it is given.
-      name: the builder's name.
+      make_builder: function that returns the builder for a data_dir.
+      name: name of the builder.
       data_dir: the user's directory of data sets.
-      inputs: what the records depend on, as JSON values.
-      overwrite: whether to replace an existing data set.
-      alike: other inputs; a data set that was built from them is the one wanted, too.
+      inputs: everything on which the records depend, as JSON values.
+      overwrite: bool, whether to replace an existing data set.
+      alike: other inputs; a data set that was built from them is accepted, too.
 
     Raises:
       UserError: if the data set exists, was made from other inputs, and must not be replaced, or the disk is full.

@@ -1,8 +1,8 @@
-"""Drawn scenes for trying things out: what an object is shows only at the scale of its whole outline.
+"""Drawn scenes for trying things out, in which an object can be recognised only at the scale of its whole outline.
 
-The colour of a surface tells round objects, straight objects and scenery apart, and no more. A disk is small or large,
-a ring is a disk with a hole, a rectangle a thin bar or a block, and the ground is told from the background by stripes
-alone: a small window sees the same surface in all of a group, and several scales of context have to come together.
+The colour of a surface distinguishes round objects, straight objects and scenery, and nothing else. A disk is small or
+large, a ring is a disk with a hole, a rectangle is a thin bar or a block, and the ground differs from the background
+only by stripes: a small window sees the same surface for all of a group, so that context at several scales is needed.
 """
 
 import dataclasses
@@ -101,12 +101,12 @@ def build_shapes(
     """Builds the data set `shapes`.
 
     Args:
-      data_dir: where data sets are written.
-      num_train: images in train.
-      num_val: images in val.
+      data_dir: directory in which data sets are written.
+      num_train: number of images in train.
+      num_val: number of images in val.
       image_size: (height, width) in pixels.
-      seed: the same seed draws the same pictures.
-      overwrite: whether to replace a data set that was made with other values.
+      seed: seed of the pictures.
+      overwrite: bool, whether to replace a data set that was made with other values.
     """
     if num_train < 1 or num_val < 1:
         raise UserError(f"--num_train and --num_val must be at least 1, got {num_train} and {num_val}.")
@@ -148,7 +148,7 @@ def _color(rng: np.random.Generator, kind: int) -> np.ndarray:
 def _paint(
     rng: np.random.Generator, image: np.ndarray, label: np.ndarray, kind: int, mask: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Covers the mask with a surface of the kind's colours, and labels it."""
+    """Covers the mask with a surface in the colours of the kind, and labels it."""
     surface = np.broadcast_to(_color(rng, kind), image.shape)
     if kind == GROUND:
         surface = _stripes(rng, surface)
@@ -156,7 +156,7 @@ def _paint(
 
 
 def _stripes(rng: np.random.Generator, surface: np.ndarray) -> np.ndarray:
-    """Returns every other stripe darker."""
+    """Returns the surface with every other stripe darkened."""
     rows, columns = np.mgrid[: surface.shape[0], : surface.shape[1]]
     angle, period = rng.uniform(-0.6, 0.6), rng.uniform(6, 11)
     phase = (rows * np.cos(angle) + columns * np.sin(angle)) / period
@@ -204,7 +204,7 @@ def _rectangle(rng: np.random.Generator, draw: Draw, center: np.ndarray, length:
 
 
 def _photograph(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Uneven light, blotches and noise over the whole picture: uint8 of the same shape."""
+    """Returns the picture with uneven light, blotches and noise: uint8 of the same shape."""
     height, width, _ = image.shape
     rows, columns = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     slope = rng.uniform(-0.25, 0.25, 2)

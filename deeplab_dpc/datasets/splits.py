@@ -1,4 +1,4 @@
-"""The splits of own data: which folders are some, and which images are drawn for val where there are none."""
+"""The splits of own data: the folders that are splits, and the images that are drawn for val if there are none."""
 
 import collections
 import dataclasses
@@ -22,9 +22,9 @@ class Pair:
     """An image and its label.
 
     Attributes:
-      name: what the record calls the image: its path inside its split's folder.
-      image: the image's path in the raw images.
-      label: the label's path in the raw labels, or the name of its annotations; None where there is none.
+      name: name of the image in the record: its path inside its split's folder.
+      image: path of the image in the raw images.
+      label: path of the label in the raw labels, or the name of its annotations; None if there is none.
     """
 
     name: str
@@ -37,15 +37,15 @@ Splits = dict[str, list[Pair]]
 
 @dataclasses.dataclass(frozen=True)
 class ValDraw:
-    """How images are drawn for val.
+    """The drawing of images for val.
 
     Attributes:
       fraction: share of the images, or of their groups, in (0, 1).
-      group_by: "folder": images of one folder stay together; or a regular expression: those in whose names it finds the
-        same text, of its first bracket if it has one. None draws each image by itself.
+      group_by: "folder": images of one folder stay together; or a regular expression: images in whose names it matches
+        the same text (of its first group if it has one) stay together. None draws each image by itself.
 
     Raises:
-      UserError: if the fraction or the regular expression is none.
+      UserError: if the fraction or the regular expression is invalid.
     """
 
     fraction: float = 0.2
@@ -62,9 +62,10 @@ class ValDraw:
             ) from error
 
     def splits(self, pairs: list[Pair]) -> Splits:
-        """Splits into train and val; where a group goes depends on its name alone, but for the ends.
+        """Splits into train and val; the split of a group depends only on its name, except that neither split may be
+        empty.
 
-        Each split gets one group at least, given two; a single one is for training.
+        Each split gets at least one group if there are two; a single one is for training.
 
         Raises:
           UserError: if the regular expression is not found in a name.
@@ -104,10 +105,10 @@ class ValDraw:
 
 
 def are_groups(folders: Sequence[str], draw: ValDraw) -> bool:
-    """Returns whether folders of images are no splits.
+    """Returns whether folders of images are not splits.
 
-    That is where all have names that no split can have, as 0000, or, where images stay together in groups, none is
-    called train, val or test.
+    This is the case if no split can have any of their names, such as 0000, or, if images stay together in groups, none
+    is called train, val or test.
     """
     if draw.group_by is not None and not any(name.lower() in SPLITS for name in folders):
         return True
@@ -115,7 +116,7 @@ def are_groups(folders: Sequence[str], draw: ValDraw) -> bool:
 
 
 def grouped_by_folder(draw: ValDraw, folders: Sequence[str], where: str) -> ValDraw:
-    """Returns the draw for folders that are no splits: by folder unless the user said otherwise, which is printed."""
+    """Returns the draw for folders that are not splits: by folder unless the user chose otherwise, which is printed."""
     if draw.group_by is not None or len(folders) < 2:
         return draw
     first = ", ".join(folders[:3]) + (", ..." if len(folders) > 3 else "")
@@ -124,12 +125,12 @@ def grouped_by_folder(draw: ValDraw, folders: Sequence[str], where: str) -> ValD
 
 
 def is_split_name(name: str) -> bool:
-    """Returns whether TensorFlow Datasets takes it as a split's name."""
+    """Returns whether TensorFlow Datasets accepts it as the name of a split."""
     return re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) is not None and name != "all"
 
 
 def meant_split(name: str) -> str | None:
-    """Returns the split that a name means which differs from it only in capitals; None if there is none such."""
+    """Returns the split that a name means if it differs only in capitals; None if there is none."""
     lower = name.lower()
     return lower if lower in SPLITS and name != lower else None
 
@@ -143,7 +144,7 @@ def check_split(name: str, title: str) -> None:
 
 
 def renamed(splits: Splits) -> Splits:
-    """Returns the splits with those that other programs call valid or training under the names that they have here."""
+    """Returns the splits with common names such as valid or training replaced by the names used here."""
     called = {}
     for name in splits:
         meant = _ELSEWHERE.get(name, name)
@@ -154,5 +155,5 @@ def renamed(splits: Splits) -> Splits:
 
 
 def _position(group: str) -> float:
-    """Returns a number in [0, 1) that looks random."""
+    """Returns a pseudo-random number in [0, 1)."""
     return int.from_bytes(hashlib.sha256(os.fsencode(group)).digest()[:8]) / 2**64

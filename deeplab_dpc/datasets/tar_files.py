@@ -1,4 +1,4 @@
-"""Tar files from anywhere: opened without trust in the sizes that they tell, inflated to a file where compressed."""
+"""Tar files from any source: their stated sizes are not trusted, and compressed ones are inflated to a file."""
 
 import bz2
 import contextlib
@@ -23,7 +23,7 @@ _MAX_LINKS = 40  # from a member to the next, as Linux has it
 
 
 def is_tar(path: pathlib.Path) -> bool:
-    """Returns whether a file begins as a tar file, compressed or not."""
+    """Returns whether a file begins like a tar file, compressed or not."""
     try:
         tarfile.open(path, tarinfo=Header).close()
     except tarfile.TarError:
@@ -32,7 +32,7 @@ def is_tar(path: pathlib.Path) -> bool:
 
 
 def inflated(path: pathlib.Path) -> IO[bytes] | None:
-    """Returns the inflated tar file, or None where it is not compressed.
+    """Returns the inflated tar file, or None if it is not compressed.
 
     Raises:
       UserError: if a member is larger than any image, or the disk of temporary files is too small.
@@ -56,7 +56,7 @@ def inflated(path: pathlib.Path) -> IO[bytes] | None:
 
 
 class _Copying:
-    """Reads a stream, and writes what was read to a temporary file."""
+    """Reads a stream, and copies the bytes to a temporary file."""
 
     def __init__(self, source: IO[bytes], copy: IO[bytes], path: pathlib.Path):
         self._source, self._copy, self._path = source, copy, path
@@ -77,7 +77,7 @@ class _Copying:
 
 
 def followed(info: tarfile.TarInfo, by_name: Mapping[str, tarfile.TarInfo]) -> tarfile.TarInfo | None:
-    """Returns the file that a member is or, as a link, leads to; None if that is no file of the archive."""
+    """Returns the file that a member is or links to; None if that is not a file of the archive."""
     for _ in range(_MAX_LINKS):
         if not (info.issym() or info.islnk()):
             return info if info.isfile() else None

@@ -1,4 +1,4 @@
-"""Where TFDS keeps a data set that it has prepared."""
+"""The directory in which TFDS has prepared a data set."""
 
 import pathlib
 import re
@@ -12,15 +12,15 @@ _VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 
 def open_prepared(tfds_name: str, root: pathlib.Path, download: bool) -> tfds.core.DatasetBuilder:
-    """Returns the data set as it lies on disk, read without the code that made it.
+    """Returns the data set on disk, read without the code that made it.
 
     Args:
       tfds_name: NAME, NAME/CONFIG or either with :VERSION.
-      root: where TFDS prepares data sets.
-      download: whether TFDS may download and prepare it if it is not there.
+      root: directory of prepared data sets of TFDS.
+      download: bool, whether TFDS may download and prepare it if it is absent.
 
     Raises:
-      UserError: if it is not there, or has several configurations and none is named.
+      UserError: if it is absent, or has several configurations and none is named.
     """
     directory = _prepared_directory(tfds_name, root)
     if directory is None and download:
@@ -45,7 +45,7 @@ def open_prepared(tfds_name: str, root: pathlib.Path, download: bool) -> tfds.co
 
 
 def _prepared_directory(tfds_name: str, root: pathlib.Path) -> pathlib.Path | None:
-    """root/NAME[/CONFIG]/VERSION, of the newest version if none is given."""
+    """Returns root/NAME[/CONFIG]/VERSION, of the newest version if none is given."""
     match = _NAME.fullmatch(tfds_name)
     if match is None:
         raise UserError(f"--tfds_name must be NAME, NAME/CONFIG or NAME:VERSION, got {tfds_name!r}.")

@@ -1,4 +1,4 @@
-"""Which features of a TFDS data set hold the images, the label ids, the names of files and classes."""
+"""Choice of the features of a TFDS data set with the images, the label ids, and the names of files and classes."""
 
 import dataclasses
 from typing import Any
@@ -19,10 +19,10 @@ class Keys:
     """Names of features, nested ones as outer/inner.
 
     Attributes:
-      image: an Image; its encoded bytes are read.
-      label: an Image of ids, also read as bytes, or a Tensor.
-      label_is_encoded: which of both.
-      filename: a Text, or None.
+      image: name of an Image; its encoded bytes are read.
+      label: name of an Image of ids, also read as bytes, or of a Tensor.
+      label_is_encoded: bool, whether the label is an Image; otherwise it is a Tensor.
+      filename: name of a Text, or None.
     """
 
     image: str
@@ -31,7 +31,7 @@ class Keys:
     filename: str | None
 
     def decoding(self) -> tfds.decode.PartialDecoding:
-        """For `as_dataset`: these features only, images as bytes."""
+        """Returns the decoding for `as_dataset`: these features only, images as bytes."""
         encoded = [self.image] + [self.label] * self.label_is_encoded
         names = [name for name in (self.image, self.label, self.filename) if name is not None]
         return tfds.decode.PartialDecoding(
@@ -55,11 +55,11 @@ def choose_keys(builder: tfds.core.DatasetBuilder, image_key: str | None, label_
 
     Args:
       builder: builder of the data set.
-      image_key: given, or None for the Image with 3 channels.
-      label_key: given, or None for the Image or integer Tensor with one channel.
+      image_key: name of the feature, or None for the Image with 3 channels.
+      label_key: name of the feature, or None for the Image or integer Tensor with one channel.
 
     Raises:
-      UserError: if a given one is not there or of another type, or there is not exactly one that fits.
+      UserError: if a given feature is absent or has another type, or not exactly one feature fits.
     """
     features = _flat(builder.info.features)
     image = _choose(builder, "image", image_key, [name for name in features if _is_image(features[name])], IMAGE_NAMES)
@@ -77,7 +77,7 @@ def choose_keys(builder: tfds.core.DatasetBuilder, image_key: str | None, label_
 
 
 def label_names(builder: tfds.core.DatasetBuilder, keys: Keys) -> tuple[str, ...] | None:
-    """Returns the names of the label ids, where the data set keeps them."""
+    """Returns the names of the label ids, if the data set has them."""
     feature = _flat(builder.info.features)[keys.label]
     if not isinstance(feature, tfds.features.LabeledImage) or not feature.num_classes:
         return None
@@ -113,7 +113,7 @@ def _is_integer(feature: Any) -> bool:
 def _choose(
     builder: tfds.core.DatasetBuilder, role: str, given: str | None, fitting: list[str], known: tuple[str, ...]
 ) -> str:
-    """Returns the given feature, the only fitting one, or the only fitting one of a known name."""
+    """Returns the given feature, the only fitting one, or the only fitting one with a known name."""
     features = _flat(builder.info.features)
     if given is not None:
         if given not in features:

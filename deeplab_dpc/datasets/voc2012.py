@@ -48,23 +48,23 @@ def build_voc2012(
     overwrite: bool = False,
     skip_bad: bool = False,
 ) -> Dataset:
-    """Builds the data set `voc2012`: the official splits train, val and trainval, and where given test and train_aug.
+    """Builds the data set `voc2012`: the official splits train, val and trainval, and if given test and train_aug.
 
     A split is a set of record files of its own, so trainval repeats the records of train and val, and train_aug those
     of train.
 
     Args:
-      voc_root: the folder VOC2012, or one that holds it or VOCdevkit, or VOCtrainval_11-May-2012.tar.
-      data_dir: where data sets are written.
-      sbd_root: the folder benchmark_RELEASE (or its dataset), or benchmark.tgz: train_aug is then VOC's train and all
-        images of SBD but for VOC's val; labelled by VOC where VOC has labels.
-      aug_labels: instead of sbd_root, a folder or archive of PNGs with ids, SegmentationClassAug.
-      voc_test_root: as voc_root, or VOC2012test.tar; not needed where voc_root has the test images too.
-      overwrite: whether to replace a data set that was made from other inputs.
-      skip_bad: whether images and labels that cannot be used are left out.
+      voc_root: folder VOC2012, or one that contains it or VOCdevkit, or VOCtrainval_11-May-2012.tar.
+      data_dir: directory in which data sets are written.
+      sbd_root: folder benchmark_RELEASE (or its dataset), or benchmark.tgz: train_aug is then VOC's train and all
+        images of SBD except VOC's val; labelled by VOC where VOC has labels.
+      aug_labels: folder or archive of PNGs with ids, SegmentationClassAug, in place of sbd_root.
+      voc_test_root: folder like voc_root, or VOC2012test.tar; not needed if voc_root contains the test images too.
+      overwrite: bool, whether to replace a data set that was made from other inputs.
+      skip_bad: bool, whether images and labels that cannot be used are left out.
 
     Raises:
-      UserError: for the first thing that is wrong with the inputs.
+      UserError: for the first error in the inputs.
     """
     if sbd_root is not None and aug_labels is not None:
         raise UserError("--sbd_root and --aug_labels both give the labels of train_aug; give one of them.")
@@ -111,7 +111,7 @@ def _sbd_ids(sbd: Tree) -> list[str]:
 
 
 def _train_aug(voc: Tree, ids: dict[str, list[str]], labels: dict[str, TreeFile], skip_bad: bool) -> list[RawExample]:
-    """VOC's train and the further labelled images, without VOC's val, in the order of their names."""
+    """Returns VOC's train and the further labelled images, without VOC's val, sorted by name."""
     wanted = (set(ids["train"]) | set(labels)) - set(ids["val"])
     own = set(ids["train"]) | set(ids["trainval"])
     examples = []
@@ -125,7 +125,7 @@ def _train_aug(voc: Tree, ids: dict[str, list[str]], labels: dict[str, TreeFile]
 
 
 def _read_ids(file: TreeFile) -> np.ndarray:
-    """Returns the ids of a PNG, or of one of SBD's files (the field Segmentation of the struct GTcls)."""
+    """Returns the ids of a PNG, or of a file of SBD (the field Segmentation of the struct GTcls)."""
     if not file.name.endswith(".mat"):
         return read_png_ids(file)
     struct = matlab.read_struct(file.read(), file.title, "GTcls")
@@ -133,7 +133,7 @@ def _read_ids(file: TreeFile) -> np.ndarray:
 
 
 def _test(voc: Tree, skip_bad: bool) -> list[RawExample]:
-    """Returns the test images, without labels; none where VOC's trainval files hold no test images."""
+    """Returns the test images, without labels; none if VOC's trainval files contain no test images."""
     if voc.source == VOC:
         if not voc.exists(f"{SEGMENTATION_SETS}/test.txt"):
             return []

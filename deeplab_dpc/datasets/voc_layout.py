@@ -1,4 +1,4 @@
-"""What the data sets made of PASCAL VOC images share: folders found in folders or archives, lists of image ids."""
+"""The base of the data sets of PASCAL VOC images: folders in folders or archives, and lists of image ids."""
 
 import contextlib
 import dataclasses
@@ -23,12 +23,12 @@ VOC_IMAGES = "JPEGImages"
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Where the files behind a flag come from.
+    """The origin of the files that a flag names.
 
     Attributes:
-      flag: the flag, without dashes.
-      archive: the name of the published archive.
-      page: the web page that offers it.
+      flag: name of the flag, without dashes.
+      archive: name of the published archive.
+      page: web page that offers it.
     """
 
     flag: str
@@ -46,7 +46,7 @@ class Tree(contextlib.AbstractContextManager["Tree"]):
     """A folder in a folder or an archive; `with` closes the archive.
 
     Attributes:
-      source: where the user gets its files from.
+      source: origin of its files, for the user.
     """
 
     def __init__(self, files: RawFiles, folder: str, source: Source):
@@ -62,15 +62,15 @@ class Tree(contextlib.AbstractContextManager["Tree"]):
         return self._files.exists(self._folder + name)
 
     def title(self, name: str) -> str:
-        """Returns what a message calls the file."""
+        """Returns the name of the file in messages."""
         return self._files.title(self._folder + name)
 
     def identity(self, name: str) -> list[Any]:
-        """Returns what changes when the file does, or comes or goes."""
+        """Returns JSON values that change when the file changes, appears or disappears."""
         return [name, *self._files.identity(self._folder + name)] if self.exists(name) else [name]
 
     def require(self, name: str) -> None:
-        """Raises a UserError that says where to get the file, if it is missing."""
+        """Raises a UserError that names the source of the file, if it is missing."""
         if not self.exists(name):
             raise UserError(f"The file {self.title(name)} is missing; {self.source}.")
 
@@ -103,13 +103,13 @@ class Tree(contextlib.AbstractContextManager["Tree"]):
 def open_tree(
     path: str | os.PathLike[str], source: Source, folders: Iterable[str] = ("",), marker: str | None = None
 ) -> Tree:
-    """Opens the first of some folders, inside a folder or an archive, that holds a certain folder.
+    """Opens the first of some folders, inside a folder or an archive, that contains a certain folder.
 
     Args:
-      path: the folder or archive that the user gave.
-      source: what it should be.
-      folders: relative to `path`, "" or with a slash at the end.
-      marker: the folder that must be there; without it the first of `folders` is taken.
+      path: folder or archive that the user gave.
+      source: origin of its files, for messages.
+      folders: folders relative to `path`, "" or with a slash at the end.
+      marker: folder that must exist in it; without it the first of `folders` is taken.
 
     Raises:
       UserError: if `path` does not exist, is damaged, or has no such folder.
@@ -132,11 +132,11 @@ def open_tree(
 
 
 def parse_ids(data: bytes, title: str) -> list[str]:
-    """Returns the image ids of a list: one a line, or paths of an image and its label, of which the first file's name
+    """Returns the image ids of a list: one per line, or paths of an image and its label, of which the first file's name
     counts.
 
     Raises:
-      UserError: if it is not text, has no line, or has an image twice.
+      UserError: if it is not text, has no line, or lists an image twice.
     """
     try:
         lines = data.decode("utf-8-sig").splitlines()
@@ -170,7 +170,7 @@ def read_png_ids(file: TreeFile) -> np.ndarray:
     """Returns the ids of a label PNG, its grey values or its palette's indices: uint8 [height, width].
 
     Raises:
-      UserError: if it is no such PNG.
+      UserError: if it is not such a PNG.
     """
     label = read_label(file.read(), file.title)
     if label.kind == "rgb":
@@ -184,10 +184,10 @@ def raw_example(
     """Returns an image and its label, read when the record is written.
 
     Args:
-      image: a JPEG; its name without folders becomes the record's.
-      label: None where there is none.
-      read_ids: reads the label's class ids.
-      skip_bad: whether a missing file is an example to skip, instead of an error now.
+      image: a JPEG; its name without folders is that of the record.
+      label: file of the label; None if there is none.
+      read_ids: function that reads the label's class ids.
+      skip_bad: bool, whether a missing file makes an example to skip, instead of an error now.
 
     Raises:
       UserError: if a file is missing, without skip_bad.
@@ -213,7 +213,7 @@ def _read_ids(file: TreeFile, read_ids: Callable[[TreeFile], np.ndarray]) -> tup
 
 
 def note_counts(counts: dict[str, int], official: dict[str, int]) -> None:
-    """Says which splits have another number of images than published."""
+    """Prints the splits whose number of images differs from the published one."""
     for split, expected in official.items():
         if split in counts and counts[split] != expected:
             console.print(f"Note: {split} has {counts[split]} images; the published one has {expected}.")

@@ -1,7 +1,7 @@
 """Annotations of YOLO for segmentation (https://docs.ultralytics.com/datasets/segment/): a text file for each image.
 
-A line is a class number and the corners of a polygon, x and y in shares of the image's width and height. The names of
-the classes stand in data.yaml (`names`), classes.txt or obj.names.
+A line is a class number and the corners of a polygon, x and y as fractions of the image's width and height. The names
+of the classes are in data.yaml (`names`), classes.txt or obj.names.
 """
 
 import os
@@ -29,13 +29,13 @@ def read_yolo(data: bytes, title: str, names: list[str], height: int, width: int
     """Reads a file; an empty one has no shapes.
 
     Args:
-      data: its contents.
-      title: what messages call it.
+      data: contents of the file.
+      title: name of the file in messages.
       names: names of the classes, by number.
       height, width: height and width of the image, in pixels.
 
     Raises:
-      UserError: for the first line that is no polygon of a class.
+      UserError: for the first line that is not a polygon of a class.
     """
     try:
         lines = data.decode("utf-8-sig").splitlines()
@@ -57,13 +57,13 @@ def read_yolo(data: bytes, title: str, names: list[str], height: int, width: int
 
 
 def looks_like_yolo(text: str) -> bool:
-    """Returns whether the first line that is not empty could be one of YOLO's."""
+    """Returns whether the first line that is not empty could be a line of YOLO."""
     fields = next((line.split() for line in text.splitlines() if line.strip()), [])
     return len(fields) > 4 and fields[0].isdecimal() and all(map(_NUMBER.fullmatch, fields))
 
 
 def _line(fields: list[str]) -> tuple[int, np.ndarray]:
-    """Returns the class and the corners, float64 [corners, (x, y)] in shares of the image."""
+    """Returns the class and the corners, float64 [corners, (x, y)] as fractions of the image."""
     if wrong := next((field for field in fields if not _NUMBER.fullmatch(field)), None):
         raise ValueError(f"{shown(wrong)} is no number")
     first, *rest = fields
@@ -81,10 +81,10 @@ def _line(fields: list[str]) -> tuple[int, np.ndarray]:
 
 
 def find_names(folders: Iterable[pathlib.Path]) -> tuple[list[str], pathlib.Path] | None:
-    """Returns the names of the classes, and the file that has them; None where there is none.
+    """Returns the names of the classes, and the file that contains them; None if there is none.
 
     Args:
-      folders: where it may lie, the likeliest first.
+      folders: folders to search, the likeliest first.
 
     Raises:
       UserError: if the file is damaged.
@@ -109,7 +109,7 @@ def _text(path: pathlib.Path) -> str:
 
 
 def _names_of_yaml(path: pathlib.Path) -> list[str] | None:
-    """Returns `names` of a YAML file, a list or names by number; None if it has none, whatever else it holds."""
+    """Returns `names` of a YAML file, a list or names by number; None if it has none, whatever else it contains."""
     if not path.is_file() or path.stat().st_size > _MAX_YAML:
         return None
     try:
@@ -133,6 +133,6 @@ def _names_of_yaml(path: pathlib.Path) -> list[str] | None:
 
 
 def places(*paths: str | os.PathLike[str]) -> list[pathlib.Path]:
-    """Returns the folders in which the names of classes are looked for: each path and the two folders above it."""
+    """Returns the folders that are searched for the names of classes: each path and the two folders above it."""
     absolute = [pathlib.Path(path).absolute() for path in paths]
     return [folder for level in range(3) for path in absolute for folder in [path, *path.parents][level : level + 1]]

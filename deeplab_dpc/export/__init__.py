@@ -1,1 +1,1 @@
-"""Models for serving."""
+"""Exports of networks for serving."""

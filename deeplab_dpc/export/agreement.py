@@ -1,4 +1,4 @@
-"""How far an exported model predicts what the Keras model predicts, on real images."""
+"""The agreement between the predictions of an exported model and of the Keras model, on real images."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -11,13 +11,13 @@ from deeplab_dpc.models.image_predictor import ImagePredictor
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """Pixels of the same class in two predictions.
+    """The agreement of two predictions: pixels of the same class.
 
     Attributes:
-      images: that were compared.
-      pixels: pixels of all of them.
-      different: pixels with another class.
-      worst: the smallest share of equal pixels of an image.
+      images: number of images that were compared.
+      pixels: number of pixels of all images.
+      different: number of pixels with different classes.
+      worst: smallest share of equal pixels in an image.
     """
 
     images: int
@@ -27,7 +27,7 @@ class Agreement:
 
     @property
     def share(self) -> float:
-        """Of equal pixels, over all images."""
+        """Returns the share of equal pixels, over all images."""
         return 1.0 - self.different / self.pixels
 
     def __str__(self) -> str:
@@ -41,9 +41,9 @@ def measure_agreement(reference: ImagePredictor, exported: ImagePredictor, image
     """Compares class ids.
 
     Args:
-      reference: what is right.
-      exported: what is compared with it.
-      images: one or more, uint8 [height, width, 3].
+      reference: predictor whose predictions are right.
+      exported: predictor to compare with it.
+      images: one or more images, uint8 [height, width, 3].
 
     Raises:
       ValueError: if there is no image, or the predictions differ in shape.
@@ -65,7 +65,7 @@ def measure_agreement(reference: ImagePredictor, exported: ImagePredictor, image
 def check_agreement(
     reference: ImagePredictor, exported: ImagePredictor, images: Iterable[np.ndarray], threshold: float
 ) -> Agreement:
-    """As measure_agreement.
+    """Compares class ids as measure_agreement does, with a threshold.
 
     Raises:
       UserError: if the share of equal pixels is less than `threshold`.
@@ -73,7 +73,7 @@ def check_agreement(
     agreement = measure_agreement(reference, exported, images)
     if agreement.share < threshold:
         raise UserError(
-            f"The exported model is too far from the Keras model: {agreement}, and --min_agreement is {threshold:g}; "
-            "nothing was written; choose a more precise export, or a lower --min_agreement."
+            f"The exported model disagrees too much with the Keras model: {agreement}, and --min_agreement is "
+            f"{threshold:g}; nothing was written; choose a more precise export, or a lower --min_agreement."
         )
     return agreement

@@ -1,4 +1,4 @@
-"""What export.py wrote, as a predictor: a SavedModel directory, a .tflite file or an .onnx file."""
+"""An export of export.py as a predictor: a SavedModel directory, a .tflite file or an .onnx file."""
 
 import os
 import pathlib
@@ -15,10 +15,10 @@ PAD_VALUE = 128  # the byte nearest to what the network pads with, 127.5
 
 
 class Runtime(Protocol):
-    """What runs one format.
+    """The runtime of one format.
 
     Attributes:
-      info: the facts in the file.
+      info: facts in the file.
       size: (height, width) in pixels that images must have; None for any.
     """
 
@@ -26,27 +26,28 @@ class Runtime(Protocol):
     size: tuple[int, int] | None
 
     def class_ids(self, images: np.ndarray) -> np.ndarray:
-        """uint8 [batch, height, width, 3] -> int32 [batch, height, width]."""
+        """Predicts class ids: uint8 [batch, height, width, 3] -> int32 [batch, height, width]."""
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Returns the same -> float32 [batch, height, width, num_classes]; a UserError where the format has none."""
+        """Predicts probabilities: the same images -> float32 [batch, height, width, num_classes]; raises a UserError if
+        the format has none.
+        """
 
 
 class ExportedModel:
-    """An ImagePredictor.
+    """An exported model as an ImagePredictor.
 
-    A model of one size takes smaller images too: they are padded at the bottom and right, as --eval_crop_size does, but
-    with 128, since 127.5 is no byte.
+    A model with a fixed size accepts smaller images too: they are padded at the bottom and right, as with
+    --eval_crop_size, but with 128, since 127.5 is not a byte.
 
     Attributes:
-      num_classes, class_names, palette, ignore_label: number of classes, class names, palette and ignore label of the
-        classes.
-      source: where the weights come from, in words.
+      num_classes, class_names, palette, ignore_label: number, names and colours of the classes, and ignore label.
+      source: source of the weights, in words.
       size: (height, width) in pixels that images must not exceed; None for any.
 
     Args:
-      path: for errors, which the web page may show: they have its name alone.
-      runtime: what runs it.
+      path: path for errors; they contain only its name, since the web page may show them.
+      runtime: runtime of the format.
     """
 
     def __init__(self, path: pathlib.Path, runtime: Runtime):
@@ -62,23 +63,23 @@ class ExportedModel:
         self.size = runtime.size or ((crop[0], crop[1]) if crop else None)
 
     def predict_batch(self, images: np.ndarray) -> np.ndarray:
-        """Class ids int32 [batch, height, width] of images uint8 [batch, height, width, 3]."""
+        """Predicts class ids int32 [batch, height, width] of images uint8 [batch, height, width, 3]."""
         self.check_size(images[0], "The image")
         height, width = images.shape[1:3]
         return self._runtime.class_ids(self._padded(images))[:, :height, :width]
 
     def predict_probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities float32 [batch, height, width, num_classes] of the same.
+        """Predicts probabilities float32 [batch, height, width, num_classes] of the same images.
 
         Raises:
-          CannotPredict: if the model has class ids only.
+          CannotPredict: if the model has only class ids.
         """
         self.check_size(images[0], "The image")
         height, width = images.shape[1:3]
         return self._runtime.probabilities(self._padded(images))[:, :height, :width]
 
     def check_size(self, image: np.ndarray, name: str) -> None:
-        """Raises a UserError if the image is larger than the model takes."""
+        """Raises a UserError if the image is larger than the model's size."""
         height, width = image.shape[:2]
         if self.size and (height > self.size[0] or width > self.size[1]):
             raise UserError(
@@ -96,13 +97,13 @@ class ExportedModel:
 
 
 def load_exported_model(path: str | os.PathLike[str]) -> ExportedModel:
-    """Loads what export.py wrote.
+    """Loads an export of export.py.
 
     Args:
-      path: the directory of a SavedModel, or a file that ends with .tflite or .onnx.
+      path: directory of a SavedModel, or file that ends with .tflite or .onnx.
 
     Raises:
-      UserError: if there is no such model, it is damaged or somebody else's, or what runs it is not installed.
+      UserError: if there is no such model, it is damaged or not from export.py, or its runtime is not installed.
     """
     path = pathlib.Path(path)
     if path.suffix not in (".tflite", ".onnx") and not path.is_dir():
@@ -124,10 +125,10 @@ def load_exported_model(path: str | os.PathLike[str]) -> ExportedModel:
 
 
 def read_exported_info(path: pathlib.Path) -> ModelInfo:
-    """Returns the facts of what export.py wrote, which is checked to be whole, but not loaded.
+    """Returns the facts of an export, which is checked for damage, but not loaded.
 
     Raises:
-      UserError: if it is damaged, or somebody else's.
+      UserError: if it is damaged, or not from export.py.
     """
     if path.is_dir():
         from deeplab_dpc.export.saved_model_runtime import read_saved_model_info
@@ -143,14 +144,14 @@ def read_exported_info(path: pathlib.Path) -> ModelInfo:
 
 
 def not_loaded(runtime: str, path: pathlib.Path, error: Exception) -> UserError:
-    """Returns the error of a runtime that does not take a file, which is as it was exported."""
+    """Returns the error of a runtime that does not accept an undamaged file."""
     reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
     return UserError(f"{runtime} cannot load {path}: {reason}; export it again with the versions installed here.")
 
 
 def no_probabilities(kind: str) -> CannotPredict:
-    """Returns the error of a format that has class ids only, as in 'An ONNX file'."""
+    """Returns the error of a format with only class ids, such as 'An ONNX file'."""
     return CannotPredict(
-        f"{kind} answers with class ids alone; take a SavedModel, or the network, for probabilities "
-        "(they are what --sliding_window averages too)."
+        f"{kind} predicts only class ids; use a SavedModel, or the network, for probabilities (which "
+        "--sliding_window needs too)."
     )

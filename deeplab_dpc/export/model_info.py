@@ -1,4 +1,4 @@
-"""The facts that travel with an exported model: what its class ids mean, and where it comes from."""
+"""The facts in an exported model: the meaning of its class ids, and its source."""
 
 import dataclasses
 import datetime
@@ -24,21 +24,21 @@ Color = tuple[int, int, int]
 
 @dataclasses.dataclass(frozen=True)
 class ModelInfo:
-    """What is known of an exported model. It names no path of the machine that wrote it.
+    """The facts about an exported model. They contain no path of the machine that wrote it.
 
     Attributes:
-      class_names: one per class id.
+      class_names: class names, one per class id.
       palette: (red, green, blue) per class id, each in 0..255.
-      ignore_label: the id of pixels that count neither in training nor in evaluation.
-      source: the run and its step, or the published checkpoint.
+      ignore_label: id of pixels that count neither in training nor in evaluation.
+      source: run and its step, or published checkpoint.
       model: ModelConfig as JSON; kept as it was written, so that another version can load the export.
       inference: InferenceConfig as JSON.
-      weights: SHA-256 over the names and values of the network's variables.
-      export: what the format was told beside that, as JSON.
-      git_revision: git revision of the code that wrote it, with "-dirty" for one with changes; None for an installed
+      weights: SHA-256 of the names and values of the network's variables.
+      export: options of the format, as JSON.
+      git_revision: git revision of the code that wrote it, with "-dirty" if it has changes; None for an installed
         package.
       version: version of that package.
-      created: when, in UTC (ISO 8601).
+      created: time of the export, in UTC (ISO 8601).
     """
 
     class_names: tuple[str, ...]
@@ -57,15 +57,15 @@ class ModelInfo:
         return dataclasses.asdict(self)
 
     def same_model(self, other: Self) -> bool:
-        """Returns whether both are of one network that predicts in one way, whenever and by whatever code it was
-        exported.
+        """Returns whether both are exports of one network with the same prediction, regardless of time and code
+        version.
         """
         mine, others = (json.loads(json.dumps(info.to_json())) for info in (self, other))
         return all(mine[name] == others[name] for name in mine if name not in ("git_revision", "version", "created"))
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """Returns the inverse of `to_json`; also takes the lists that JSON makes of tuples."""
+        """Returns the inverse of `to_json`; also accepts the lists that JSON makes of tuples."""
         known = {field.name: value[field.name] for field in dataclasses.fields(cls)}
         return cls(
             **known
@@ -103,7 +103,7 @@ def describe_model(
 
 
 def weights_digest(arrays: Mapping[str, np.ndarray]) -> str:
-    """Returns the SHA-256 over variables by name."""
+    """Returns the SHA-256 of variables by name."""
     digest = hashlib.sha256()
     for name, array in sorted(arrays.items()):
         digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
@@ -112,7 +112,7 @@ def weights_digest(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def read_model_info(path: pathlib.Path) -> ModelInfo:
-    """Reads such a JSON file.
+    """Reads the JSON file of the facts.
 
     Raises:
       UserError: if it is absent or incomplete.
@@ -125,9 +125,10 @@ def read_model_info(path: pathlib.Path) -> ModelInfo:
 
 
 def git_revision(folder: pathlib.Path = PACKAGE) -> str | None:
-    """Returns the commit of the checkout that holds the package, with "-dirty" if the package differs from it.
+    """Returns the commit of the checkout that contains the package, with "-dirty" if the package differs from it.
 
-    None where git is not installed or does not know the package, as for one installed inside another project.
+    The result is None if git is not installed or does not track the package, as for one installed inside another
+    project.
     """
     if _git(folder, "ls-files", "--error-unmatch", "__init__.py") is None:
         return None
@@ -137,7 +138,7 @@ def git_revision(folder: pathlib.Path = PACKAGE) -> str | None:
 
 
 def _git(folder: pathlib.Path, *arguments: str) -> str | None:
-    """Returns what git prints; None where it fails."""
+    """Returns the output of git; None if it fails."""
     try:
         result = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""An ONNX file, for ONNX Runtime and whatever else reads the format: images to class ids. Needs the extra `onnx`."""
+"""Export of an ONNX file, for ONNX Runtime and other software: from images to class ids. Needs the extra `onnx`."""
 
 import json
 import logging
@@ -25,13 +25,13 @@ def export_onnx(
 ) -> None:
     """Writes an ONNX file: `image` uint8 [batch, height, width, 3] -> `semantic` int32 [batch, height, width].
 
-    Padding, normalisation, upsampling and argmax are inside. `info` is in the file as JSON, in metadata_props under
-    `deeplab_dpc`; the last of them is the SHA-256 of all that is before it.
+    It includes padding, normalisation, upsampling and argmax. `info` is in the file as JSON, in metadata_props under
+    `deeplab_dpc`; the last entry of metadata_props is the SHA-256 of everything before it.
 
     Args:
       predictor: the network with its padding and scales.
-      path: the file. This function may leave it incomplete where it fails.
-      info: kept in the file.
+      path: path of the file. If this function fails, the file may be incomplete.
+      info: facts to store in the file.
       size: (height, width) in pixels that all images must have, which may be faster; None for any.
 
     Raises:
@@ -56,7 +56,7 @@ def export_onnx(
 def with_digest(model: bytes) -> bytes:
     """Returns a serialized ModelProto whose metadata_props end with its digest.
 
-    What is appended to a message in protocol buffers' wire format belongs to it: here tag and length of an entry
+    In the wire format of protocol buffers, bytes appended to a message belong to it: here tag and length of an entry
     (field 14), of its key (1) and of its value (2).
     """
     key = DIGEST_KEY.encode("ascii")
@@ -79,10 +79,10 @@ def onnx_packages() -> tuple[Any, Any]:
 
 
 def _resize_align_corners(graph: Any, node: Any, name: str, args: Any) -> None:
-    """Writes a ResizeBilinear with aligned corners, the only one here, to the size that it has.
+    """Writes a ResizeBilinear with aligned corners, the only kind here, to the size that it has.
 
-    tf2onnx would write a factor where it knows both sizes; 32-bit factors times a side fall short of the side wanted,
-    and ONNX cuts that to one pixel less (9 to 129, 17 to 33).
+    tf2onnx would write a factor if it knows both sizes; a 32-bit factor times a side can be less than the required
+    side, which ONNX rounds down by one pixel (9 to 129, 17 to 33).
     """
     del name, args
     shapes, dtypes = node.output_shapes, node.output_dtypes

@@ -14,10 +14,10 @@ from deeplab_dpc.export.seal import read_sealed
 
 
 class OnnxRuntime:
-    """A Runtime.
+    """The Runtime of ONNX files.
 
     Args:
-      path: the file.
+      path: path of the file.
 
     Raises:
       UserError: if ONNX Runtime is not installed, the file is damaged, or export.py did not write it.
@@ -60,5 +60,5 @@ class OnnxRuntime:
         return ids
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Raises a UserError."""
+        """Raises a UserError, since an ONNX file has only class ids."""
         raise no_probabilities("An ONNX file")

@@ -1,4 +1,6 @@
-"""What TFLite and ONNX files compute: class ids of images, in operations that every runtime of those formats has."""
+"""The computation of TFLite and ONNX files: class ids of images, in operations that every runtime of those formats
+has.
+"""
 
 from typing import Any
 
@@ -16,13 +18,13 @@ INPUT, OUTPUT = "image", "semantic"
 def portable_function(predictor: Predictor, spec: tf.TensorSpec, file_format: str) -> Any:
     """Returns a tf.function: `image` [batch, height, width, 3] -> {`semantic`: class ids int32 [batch, height, width]}.
 
-    The weights are constants. All logits are upsampled: the predictor's own way, which interpolates at borders only,
+    The weights are constants. All logits are upsampled: the predictor's own method, which interpolates only at borders,
     needs operations and sizes that mobile runtimes do not have.
 
     Args:
       predictor: the network with its padding and scales.
       spec: shape and type of the images, whose values are 0..255.
-      file_format: for errors.
+      file_format: name of the format in errors.
 
     Raises:
       UserError: on another backend than TensorFlow, or for bfloat16.

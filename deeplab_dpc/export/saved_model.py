@@ -1,4 +1,4 @@
-"""A SavedModel for TensorFlow Serving, or for any program with TensorFlow; docs/serving.md shows how it is used."""
+"""Export of a SavedModel for TensorFlow Serving, or for any program with TensorFlow; docs/serving.md shows its use."""
 
 import json
 import os
@@ -36,17 +36,18 @@ def export_saved_model(
 ) -> None:
     """Writes a SavedModel.
 
-    Its signatures: `serving_default`, `image` uint8 [batch, height, width, 3] -> `semantic` int32 [batch, height,
-    width]; `probabilities`, the same -> `probabilities` float32 [batch, height, width, classes], a signature of its own
-    since they are many times as much to compute and to send; `encoded` on request, `image_bytes` [batch] ->
-    `semantic_bytes` [batch] (the ending tells TensorFlow Serving that its JSON has them in base 64).
+    It has the signatures `serving_default`, `image` uint8 [batch, height, width, 3] -> `semantic` int32 [batch, height,
+    width]; `probabilities`, the same images -> `probabilities` float32 [batch, height, width, classes], a signature of
+    its own since they are many times as large to compute and to send; and on request `encoded`, `image_bytes` [batch]
+    -> `semantic_bytes` [batch] (from the suffix TensorFlow Serving knows that its JSON has them in base 64).
 
     Args:
       predictor: the network with its padding and upsampling.
-      export_dir: a directory that does not exist yet. This function may leave it incomplete where it fails.
-      info: kept in assets.extra/model_info.json; assets.extra/SHA256SUMS beside it has the digests of the files.
+      export_dir: directory that does not exist yet. If this function fails, it may be incomplete.
+      info: facts to store in assets.extra/model_info.json; assets.extra/SHA256SUMS beside it has the digests of the
+        files.
       options: sizes and signatures.
-      warmup_size: (height, width) in pixels of the image in the warm-up requests, where the model takes any size.
+      warmup_size: (height, width) in pixels of the image in the warm-up requests, if the model accepts any size.
 
     Raises:
       UserError: on another backend than TensorFlow, or if the files cannot be written.
@@ -70,9 +71,9 @@ def export_saved_model(
 
 
 def seal_saved_model(folder: pathlib.Path, info: ModelInfo) -> None:
-    """Writes assets.extra/model_info.json, and the digests of all files that are there beside it.
+    """Writes assets.extra/model_info.json, and the digests of all existing files beside it.
 
-    Warm-up requests come later: they are the server's, and may be replaced.
+    Warm-up requests are added later: they belong to the server, and may be replaced.
     """
     extra = folder / ASSETS_EXTRA
     extra.mkdir()
@@ -81,10 +82,9 @@ def seal_saved_model(folder: pathlib.Path, info: ModelInfo) -> None:
 
 
 def expected_agreement() -> float:
-    """Returns the share of pixels that a SavedModel has from the Keras model: all of them, with the same operations.
+    """Returns the expected agreement of a SavedModel with the Keras model: 1 with the same operations.
 
-    A GPU's library tries several algorithms for each convolution and keeps the fastest, which may be another one the
-    next time.
+    A GPU's library tries several algorithms for each convolution and uses the fastest, which may differ between runs.
     """
     return 0.999 if tf.config.list_physical_devices("GPU") else 1.0
 

@@ -17,13 +17,13 @@ SAVED_MODEL = "saved_model.pb"
 
 
 class SavedModelRuntime:
-    """A Runtime.
+    """The Runtime of SavedModels, with TensorFlow.
 
     Args:
-      path: the directory.
+      path: path of the directory.
 
     Raises:
-      UserError: if it holds no SavedModel, a damaged one, or one that export.py did not write.
+      UserError: if it contains no SavedModel, a damaged one, or one that is not from export.py.
     """
 
     def __init__(self, path: pathlib.Path):
@@ -53,10 +53,10 @@ class SavedModelRuntime:
 
 
 def read_saved_model_info(path: pathlib.Path) -> ModelInfo:
-    """Returns the facts of a SavedModel, all of whose files are as they were exported.
+    """Returns the facts of a SavedModel, whose files are all checked for changes.
 
     Raises:
-      UserError: if it is no SavedModel of export.py, or a file is missing or another.
+      UserError: if it is not a SavedModel of export.py, or a file is missing or was changed.
     """
     if not (path / SAVED_MODEL).is_file() and not (path / ASSETS_EXTRA / SHA256SUMS).is_file():
         raise UserError(f"{path} is not a SavedModel: it holds no {SAVED_MODEL}; give the directory of --export_dir.")

@@ -1,7 +1,7 @@
-"""Digests that an export carries, so that a damaged or exchanged file is found before anything reads it.
+"""Digests in an export, by which a damaged or exchanged file is found before it is read.
 
-The runtimes trust their files: one flipped bit may give other class ids, or end the process. A TFLite and an ONNX file
-end with the SHA-256 of all that is before it, in 64 hexadecimal digits; a SavedModel has a file for sha256sum --check.
+The runtimes trust their files: one flipped bit may change class ids, or end the process. A TFLite and an ONNX file end
+with the SHA-256 of everything before it, in 64 hexadecimal digits; a SavedModel has a file for sha256sum --check.
 """
 
 import hashlib
@@ -24,11 +24,11 @@ def read_sealed(path: pathlib.Path, what: str) -> bytes:
     """Returns a file that ends with its digest.
 
     Args:
-      path: the file.
-      what: it is, for errors (for example 'ONNX file').
+      path: path of the file.
+      what: kind of the file, for errors (for example 'ONNX file').
 
     Raises:
-      UserError: if the digest is missing or another.
+      UserError: if the digest is missing or differs.
     """
     content = path.read_bytes()
     if sealed(content[:-DIGITS]) == content:
@@ -39,8 +39,8 @@ def read_sealed(path: pathlib.Path, what: str) -> bytes:
             "it again."
         )
     raise UserError(
-        f"The {what} {path} is no whole file of this export.py: it does not end with the SHA-256 that this writes, "
-        "without which damage cannot be told; copy or export it again."
+        f"The {what} {path} is not a complete file of this export.py: it does not end with its SHA-256, "
+        "without which damage cannot be detected; copy or export it again."
     )
 
 
@@ -55,20 +55,20 @@ def check_sums(sums: pathlib.Path, folder: pathlib.Path, needed: Collection[str]
     """Compares the files of a folder with their digests.
 
     Args:
-      sums: what write_sums wrote.
-      folder: which it was given.
-      needed: files, by their path below the folder, that must be among them.
-      what: the folder is, for errors (for example 'SavedModel').
+      sums: file that write_sums wrote.
+      folder: folder of the files.
+      needed: files that must be among them, by their path below the folder.
+      what: kind of the folder, for errors (for example 'SavedModel').
 
     Raises:
-      UserError: if the digests are missing, incomplete or damaged, or a file is missing or another.
+      UserError: if the digests are missing, incomplete or damaged, or a file is missing or was changed.
     """
     try:
         lines = sums.read_text(encoding="ascii").splitlines()
     except FileNotFoundError as error:
         raise UserError(
-            f"The {what} {folder} was written by another program or an older version: it has no {sums.name}, without "
-            "which damage cannot be told; export it again."
+            f"The {what} {folder} was written by another program or an older version: it has no {sums.name}, "
+            "without which damage cannot be detected; export it again."
         ) from error
     except ValueError:
         lines = [""]

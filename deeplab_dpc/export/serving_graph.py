@@ -1,4 +1,4 @@
-"""What a SavedModel computes: from uint8 images, or JPEG and PNG files, to class ids and probabilities."""
+"""The computation of a SavedModel: from uint8 images, or JPEG and PNG files, to class ids and probabilities."""
 
 import functools
 from collections.abc import Callable
@@ -15,9 +15,9 @@ from deeplab_dpc.models.segmenter import Segmenter
 
 
 class FrozenNetwork:
-    """A network whose weights are constants of one function that all its calls share; it stands in for a Segmenter.
+    """A network whose weights are constants of one function that all its calls share; it replaces a Segmenter.
 
-    A SavedModel of it needs no variables to be kept alive by who loads it, and holds the weights once, however many
+    A SavedModel of it needs no variables that its user keeps alive, and contains the weights once, however many
     signatures, scales and flips use them.
     """
 
@@ -34,11 +34,11 @@ class FrozenNetwork:
 
 
 class ServingGraph:
-    """Class ids and probabilities as a SavedModel computes them; an ImagePredictor.
+    """Class ids and probabilities computed as in a SavedModel; an ImagePredictor.
 
     Args:
       predictor: the network with its scales, flips and padding.
-      options: what is done beside that.
+      options: options of the SavedModel.
     """
 
     def __init__(self, predictor: Predictor, options: SavedModelOptions):
@@ -51,7 +51,7 @@ class ServingGraph:
         self._predict_probabilities = tf.function(self.probabilities, reduce_retracing=True)
 
     def class_ids(self, image: tf.Tensor) -> tf.Tensor:
-        """uint8 [batch, height, width, 3] -> class ids int32 [batch, height, width]."""
+        """Predicts class ids: uint8 [batch, height, width, 3] -> int32 [batch, height, width]."""
         predict = self._coarse_class_ids if self.options.argmax_before_upsampling else self.predictor.class_ids
         # Class ids cannot be interpolated; the published export takes the nearest too (export_model.py).
         return self._at_most_max_side(image, lambda x: tf.cast(predict(x), tf.int32)[..., tf.newaxis], "nearest")[
@@ -59,14 +59,14 @@ class ServingGraph:
         ]
 
     def probabilities(self, image: tf.Tensor) -> tf.Tensor:
-        """uint8 [batch, height, width, 3] -> float32 [batch, height, width, num_classes]."""
+        """Predicts probabilities: uint8 [batch, height, width, 3] -> float32 [batch, height, width, num_classes]."""
         return self._at_most_max_side(image, self.predictor.probabilities, "bilinear")
 
     def encoded(self, image_bytes: tf.Tensor) -> tf.Tensor:
-        """JPEG or PNG files [batch] -> their class ids as PNG files of one channel [batch].
+        """Predicts JPEG or PNG files [batch]: their class ids as PNG files with one channel [batch].
 
-        One after another, so that images of a batch may differ in size: a server puts the requests of several clients
-        into one batch. An EXIF orientation is ignored, as tf.io.decode_image does.
+        Images are predicted one after another, so that images of a batch may differ in size: a server combines the
+        requests of several clients into one batch. An EXIF orientation is ignored, as in tf.io.decode_image.
         """
 
         def answer(file: tf.Tensor) -> tf.Tensor:
@@ -78,17 +78,19 @@ class ServingGraph:
         return tf.map_fn(answer, image_bytes, fn_output_signature=tf.string, parallel_iterations=1)
 
     def predict_batch(self, images: np.ndarray) -> np.ndarray:
-        """As class_ids."""
+        """Predicts class ids, see class_ids."""
         ids: np.ndarray = self._predict_batch(tf.constant(images)).numpy()
         return ids
 
     def predict_probabilities(self, images: np.ndarray) -> np.ndarray:
-        """As probabilities."""
+        """Predicts probabilities, see probabilities."""
         probabilities: np.ndarray = self._predict_probabilities(tf.constant(images)).numpy()
         return probabilities
 
     def _coarse_class_ids(self, image: tf.Tensor) -> tf.Tensor:
-        """Returns the largest logit where the network has one; pixels between take the nearest, corners on corners."""
+        """Returns the class of the largest logit at the logits' size; pixels in between take the nearest, with aligned
+        corners.
+        """
         padded = self.predictor.class_ids.pad(image)
         ids = kernels.argmax(self.predictor.segmenter(padded, training=False))
         sides, (height, width) = tf.shape(padded)[1:3], tf.unstack(tf.shape(image)[1:3])
@@ -96,7 +98,9 @@ class ServingGraph:
         return upsampled[:, :height, :width, 0]
 
     def _at_most_max_side(self, image: tf.Tensor, answer: Callable[[Any], Any], method: str) -> tf.Tensor:
-        """`answer` [batch, height, width, channels] for the image, which is scaled down for it if it is too large."""
+        """Returns `answer` [batch, height, width, channels] for the image, which is scaled down first if it is too
+        large.
+        """
         if self.options.max_side is None:
             return answer(image)
         size = tf.shape(image)[1:3]

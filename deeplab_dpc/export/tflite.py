@@ -1,7 +1,8 @@
-"""A TensorFlow Lite (LiteRT) file for phones and boards: images of one size to class ids, by builtin operations alone.
+"""Export of a TensorFlow Lite (LiteRT) file for phones and boards: from images of one size to class ids, with builtin
+operations only.
 
-Numbers: float32; float16 weights, computed in float32 where the hardware has no half precision; or int8 throughout,
-with the scheme of Jacob et al., 2018 (arXiv:1712.05877): weights by channel, activations by tensor.
+Types: float32; float16 weights, computed in float32 if the hardware has no half precision; or int8 throughout, with the
+scheme of Jacob et al., 2018 (arXiv:1712.05877): weights by channel, activations by tensor.
 """
 
 import io
@@ -33,18 +34,18 @@ def export_tflite(
 ) -> None:
     """Writes a TFLite file: `image` uint8 [1, height, width, 3] -> `semantic` int32 [1, height, width].
 
-    Padding, normalisation, upsampling and argmax are inside. `info` is in the file, as model_info.json of a zip archive
-    at its end, where TFLite's metadata has its files: unzip reads it, runtimes ignore it. The archive's comment is the
-    SHA-256 of all that is before it.
+    It includes padding, normalisation, upsampling and argmax. `info` is in the file, as model_info.json of a zip
+    archive at its end, the place of files of TFLite's metadata: unzip reads it, runtimes ignore it. The archive's
+    comment is the SHA-256 of everything before it.
 
     Args:
       predictor: the network with its padding and scales.
-      path: the file. This function may leave it incomplete where it fails.
-      info: kept in the file.
+      path: path of the file. If this function fails, the file may be incomplete.
+      info: facts to store in the file.
       tflite_type: float32, float16 or int8.
       size: (height, width) of the images in pixels.
-      representative: images uint8 [height, width, 3] of that size, which show int8 the range of each activation; about
-        a hundred.
+      representative: images uint8 [height, width, 3] of that size, which calibrate the activations' ranges for int8;
+        about a hundred.
 
     Raises:
       ValueError: if there is no such type, or a representative image has another size.
@@ -78,9 +79,7 @@ def export_tflite(
 
 
 def _calibration(images: Iterable[np.ndarray], size: tuple[int, int]) -> list[np.ndarray]:
-    """Returns the images, checked; a pixel of the first is changed so that the input's range is 0..255, whatever is in
-    them.
-    """
+    """Returns the checked images; a pixel of the first one is changed so that the input's range is always 0..255."""
     checked = []
     for image in images:
         if image.shape != (*size, 3):

@@ -18,11 +18,11 @@ from deeplab_dpc.export.seal import read_sealed
 
 
 class TFLiteRuntime:
-    """A Runtime; images of a batch are predicted one after another.
+    """The Runtime of TFLite files; images of a batch are predicted one after another.
 
     Args:
-      path: the file.
-      threads: threads of the CPU; by default all.
+      path: path of the file.
+      threads: number of threads of the CPU; by default all.
 
     Raises:
       UserError: if the file is damaged, or export.py did not write it.
@@ -55,7 +55,7 @@ class TFLiteRuntime:
         return ids
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Raises a UserError."""
+        """Raises a UserError, since a TFLite file has only class ids."""
         raise no_probabilities("A TFLite file")
 
 
@@ -63,8 +63,8 @@ def read_tflite_info(model: bytes, path: pathlib.Path) -> ModelInfo:
     """Returns the facts at the end of a TFLite file.
 
     Args:
-      model: the file's content.
-      path: for errors.
+      model: contents of the file.
+      path: path of the file, for errors.
 
     Raises:
       UserError: if there are none.

@@ -1,4 +1,4 @@
-"""Requests that TensorFlow Serving answers when it loads a model, so that no client waits for the first one.
+"""Warm-up requests, which TensorFlow Serving runs when it loads a model, so that no client waits for the first one.
 
 The file is assets.extra/tf_serving_warmup_requests: a TFRecord file of at most 1000 PredictionLog messages
 (tensorflow/serving, g3doc/saved_model_warmup.md). Their classes are not part of TensorFlow, so the few fields are
@@ -25,8 +25,8 @@ def write_warmup_requests(
 
     Args:
       folder: the model's assets.extra.
-      requests: the inputs by name, of each signature by name.
-      model_name: which the requests carry; the server runs them on the model that it loads, whatever its name.
+      requests: inputs by name, of each signature by name.
+      model_name: name of the model in the requests; the server runs them on the model that it loads, whatever its name.
     """
     with tf.io.TFRecordWriter(str(folder / WARMUP_FILE)) as writer:
         for signature, inputs in requests.items():
@@ -49,7 +49,7 @@ def _field(number: int, content: bytes) -> bytes:
 
 
 def _varint(value: int) -> bytes:
-    """Seven bits a byte, the lowest first; the eighth says that more follow."""
+    """Returns a number with seven bits per byte, lowest first; the eighth bit means that more follow."""
     result = bytearray()
     while value > 0x7F:
         result.append(value & 0x7F | 0x80)

@@ -1,4 +1,6 @@
-"""Layers of the segmentation networks, in keras.ops: the same on TensorFlow and JAX, and for any functional model."""
+"""Layers of the segmentation networks, in keras.ops: the same on TensorFlow and JAX, and usable in any functional
+model.
+"""
 
 from typing import TYPE_CHECKING
 

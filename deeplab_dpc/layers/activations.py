@@ -10,7 +10,7 @@ QUANTIZED_SIGMOID_SLOPE = 0.16667  # one sixth to the digits that the published 
 
 
 def quantized_sigmoid(x: Any) -> Any:
-    """relu6(x + 3) / 6, with the published constant."""
+    """Returns relu6(x + 3) / 6, with the published constant."""
     return ops.relu6(x + 3.0) * QUANTIZED_SIGMOID_SLOPE
 
 

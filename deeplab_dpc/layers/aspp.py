@@ -31,15 +31,15 @@ class ASPP(Composite):
 
     Args:
       atrous_rates: rates in feature-map cells, one 3x3 branch each; empty for none (the published MobileNetV2 models).
-      add_image_level_feature: whether the image is pooled.
+      add_image_level_feature: bool, whether image pooling is added.
       filters: channels of each branch and of the projection.
-      image_pooling_window, image_pooling_strides: image pooling window and image pooling strides of the image pooling,
-        see ImageWindow.
-      separable: whether the 3x3 branches are separable convolutions, else full ones.
-      concat_projection: whether the concatenation is projected; without, the output has filters * branches channels.
-      squeeze_and_excitation: whether the pooled image gates the output instead of being a branch.
-      quantized_sigmoid: whether the gate is piecewise linear.
-      dropout: fraction dropped after the projection, in [0, 1).
+      image_pooling_window, image_pooling_strides: window and strides of the image pooling, see ImageWindow.
+      separable: bool, whether the 3x3 branches are separable convolutions; otherwise full ones.
+      concat_projection: bool, whether the concatenation is projected; otherwise the output has filters * branches
+        channels.
+      squeeze_and_excitation: bool, whether the pooled image gates the output instead of being a branch.
+      quantized_sigmoid: bool, whether the sigmoid of the gate is piecewise linear.
+      dropout: fraction of values dropped after the projection, in [0, 1).
       batch_norm_decay, batch_norm_epsilon: see BatchNorm.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What layers made of other layers share: their parts in order, and what follows from them."""
+"""The base class of layers made of other layers: their parts in order, and what is derived from them."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from deeplab_dpc.layers.types import Shape
 
 
 class Composite(keras.layers.Layer):
-    """A layer made of layers that are normalised alike; `steps` is all that building and counting need.
+    """A layer made of layers that share their normalisation; building and counting need only its `steps`.
 
     Args:
       batch_norm_decay, batch_norm_epsilon: see BatchNorm.
@@ -24,7 +24,7 @@ class Composite(keras.layers.Layer):
 
     @property
     def shared_arguments(self) -> dict[str, Any]:
-        """Arguments that the convolutions of this layer have in common."""
+        """Returns the arguments that the convolutions of this layer have in common."""
         return {
             "batch_norm_decay": self.batch_norm_decay,
             "batch_norm_epsilon": self.batch_norm_epsilon,
@@ -40,7 +40,7 @@ class Composite(keras.layers.Layer):
             layer.build(shape)
 
     def cost(self, input_shape: Any) -> Cost:
-        """Parameters and multiply-adds for an input of that shape [batch, height, width, channels]."""
+        """Returns the parameters and multiply-adds for an input of that shape, [batch, height, width, channels]."""
         return total_cost(layer.cost(shape) for layer, shape in self.steps(input_shape))
 
     def get_config(self) -> dict[str, Any]:
@@ -52,7 +52,7 @@ class Composite(keras.layers.Layer):
 
 
 def chained(layers: list[Any], input_shape: Shape) -> list[tuple[Any, Shape]]:
-    """Returns the steps of layers that each read the one before."""
+    """Returns the steps of a chain of layers, each of which reads the output of the one before."""
     steps = []
     for layer in layers:
         steps.append((layer, input_shape))
@@ -61,7 +61,7 @@ def chained(layers: list[Any], input_shape: Shape) -> list[tuple[Any, Shape]]:
 
 
 def chain_output_shape(layers: list[Any], input_shape: Shape) -> Shape:
-    """Returns shape of the last output of layers that each read the one before."""
+    """Returns the output shape of a chain of layers, each of which reads the output of the one before."""
     for layer in layers:
         input_shape = layer.compute_output_shape(input_shape)
     return input_shape

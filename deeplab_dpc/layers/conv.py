@@ -1,6 +1,7 @@
-"""Convolution blocks of DeepLab: convolution, batch norm, activation; variables carry the published names' structure.
+"""Convolution blocks of DeepLab: convolution, batch norm, activation. The variables' structure is that of the published
+names.
 
-Source of unequal rates: arXiv:1809.04184, Sec. 3.1. Separable convolutions are in separable_conv.py.
+Unequal rates come from arXiv:1809.04184, Sec. 3.1. Separable convolutions are in separable_conv.py.
 """
 
 from typing import Any
@@ -23,14 +24,14 @@ def _require_positive(**values: int) -> None:
 
 
 def multiply_kernel(kernel: keras.Variable, scale: np.ndarray) -> None:
-    """Multiplies a kernel in place, in float64."""
+    """Multiplies a kernel by factors in place, in float64."""
     kernel.assign(ops.convert_to_numpy(kernel).astype("float64") * scale)
 
 
 class NormalizedConv(keras.layers.Layer):
-    """What the convolution blocks share: padding, no bias, batch norm, an activation by its name.
+    """The base class of the convolution blocks: padding, no bias, batch norm, and an activation given by name.
 
-    The batch norm's variables are below `batch_norm_scope`; one that begins with two dots is beside the block's own
+    The batch norm's variables are below `batch_norm_scope`; a scope that begins with two dots is beside the block's own
     scope in published checkpoints (checkpoint/names.py).
     """
 
@@ -69,7 +70,7 @@ class NormalizedConv(keras.layers.Layer):
         )
 
     def _padded(self, inputs: Tensor) -> tuple[Tensor, str]:
-        """Returns the inputs and the padding mode that is left to do."""
+        """Returns the inputs, padded where necessary, and the padding mode that remains for the convolution."""
         if self.strides == 1 or not self.explicit_padding:
             return inputs, "same"
         before = (self.kernel_size - 1) // 2
@@ -80,7 +81,7 @@ class NormalizedConv(keras.layers.Layer):
         return self._activate(self.batch_norm(x, training=training))
 
     def fold_batch_norm(self) -> None:
-        """Multiplies batch norm into the kernel, for inference only: equal but for rounding."""
+        """Multiplies batch norm into the kernel, for inference only; the result is equal except for rounding."""
         raise NotImplementedError
 
     def _output_side(self, side: Side) -> Side:
@@ -103,16 +104,16 @@ class NormalizedConv(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
 class ConvBN(NormalizedConv):
-    """[batch, height, width, channels] -> convolution -> batch norm -> activation -> [batch, h, w, filters].
+    """Convolution, batch norm and activation: [batch, height, width, channels] -> [batch, h, w, filters].
 
     Args:
       filters: output channels, >= 1.
       kernel_size: side of the square kernel.
-      strides: strides of the convolution, both axes.
+      strides: strides of the convolution along both axes.
       rate: (rate_h, rate_w) in feature-map cells, each >= 1; only 1 with strides > 1.
       activation: 'relu', 'relu6', ... (see layers.activations), or None.
-      explicit_padding: with strides > 1, pad (kernel_size - 1) / 2 on each side, as ResNet and Xception do; SAME
-        padding differs from it where a side is even.
+      explicit_padding: bool, whether strides > 1 pad (kernel_size - 1) / 2 on each side, as ResNet and Xception do;
+        SAME padding differs from it where a side is even.
       batch_norm_decay, batch_norm_epsilon: see BatchNorm.
       initializer: initializer of the kernel.
       batch_norm_scope: see NormalizedConv.
@@ -144,7 +145,7 @@ class ConvBN(NormalizedConv):
         multiply_kernel(self.kernel, self.batch_norm.fold())
 
     def cost(self, input_shape: Any) -> Cost:
-        """Parameters and multiply-adds for an input of that shape."""
+        """Returns the parameters and multiply-adds for an input of that shape."""
         _, height, width, _ = self.compute_output_shape(input_shape)
         return conv_cost(self.kernel_size, input_shape[-1], self.filters, height, width)
 
@@ -154,7 +155,8 @@ class ConvBN(NormalizedConv):
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
 class DepthwiseConvBN(NormalizedConv):
-    """[batch, height, width, channels] -> atrous depthwise convolution -> batch norm -> activation.
+    """Atrous depthwise convolution, batch norm and activation: [batch, height, width, channels] -> [batch, h, w,
+    channels].
 
     The arguments are those of ConvBN, but for the filters.
 
@@ -186,19 +188,19 @@ class DepthwiseConvBN(NormalizedConv):
         multiply_kernel(self.depthwise_kernel, self.batch_norm.fold()[:, np.newaxis])
 
     def cost(self, input_shape: Any) -> Cost:
-        """Parameters and multiply-adds for an input of that shape."""
+        """Returns the parameters and multiply-adds for an input of that shape."""
         _, height, width, channels = self.compute_output_shape(input_shape)
         return depthwise_cost(self.kernel_size, channels, height, width)
 
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
 class BiasedConv(keras.layers.Layer):
-    """[batch, height, width, channels] -> convolution with bias, SAME padding -> activation; no batch norm.
+    """Convolution with bias, SAME padding and activation: [batch, height, width, channels] -> [batch, h, w, filters].
 
     Args:
       filters: output channels, >= 1.
       kernel_size: side of the square kernel.
-      activation: as for ConvBN.
+      activation: name of the activation, see ConvBN.
       initializer: initializer of the kernel.
 
     Raises:
@@ -233,7 +235,7 @@ class BiasedConv(keras.layers.Layer):
         return (*input_shape[:-1], self.filters)
 
     def cost(self, input_shape: Any) -> Cost:
-        """Parameters and multiply-adds for an input of that shape."""
+        """Returns the parameters and multiply-adds for an input of that shape."""
         _, height, width, channels = input_shape
         return conv_cost(self.kernel_size, channels, self.filters, height, width, batch_norm=False)
 

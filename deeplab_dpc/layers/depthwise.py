@@ -1,9 +1,10 @@
-"""Atrous depthwise convolution whose rate is known only when it runs: one compiled program takes every rate.
+"""Atrous depthwise convolution whose rate is known only at run time: one compiled program serves every rate.
 
 Each tap (i, j) of the kernel reads the features `rate * (i - centre)` rows and columns away. The rows and columns are
-gathered at clipped indices and the outside is masked, so that nothing is padded and XLA makes one loop of all taps.
-The gradients are written by hand: that of the features is the same form with the kernel turned by half a turn; that of
-the kernel runs over the rows with the partial sums of every column in the cache. Sums are in float32.
+gathered at clipped indices and positions outside are masked, so that nothing is padded and XLA makes one loop of all
+taps. The gradients are written by hand. The gradient of the features is the same convolution with the kernel turned by
+half a turn; the gradient of the kernel runs over the rows with the partial sums of every column in the cache. Sums are
+in float32.
 """
 
 from typing import Any
@@ -25,16 +26,16 @@ ROWS_OF_A_TURN = 4
 
 
 def any_rate(x: Tensor, kernel: Tensor, rate: Tensor) -> Tensor:
-    """Depthwise convolution with stride 1 and zeros outside ('same'), compiled by XLA on either backend.
+    """Computes a depthwise convolution with stride 1 and zeros outside ('same'), compiled by XLA on either backend.
 
     Args:
-      x: [batch, height, width, channels], any floating dtype.
+      x: features [batch, height, width, channels], any floating dtype.
       kernel: [kernel_h, kernel_w, channels, 1], any floating dtype; both sides odd.
       rate: int32 [2], (rate_h, rate_w) >= 1 in feature-map cells; may be a tensor known only at run time.
 
     Returns:
-      [batch, height, width, channels] in the dtype of `x`. The gradients have the dtypes of what they belong to; the
-      one of `x` is not computed where only the kernel's is used.
+      [batch, height, width, channels] in the dtype of `x`. The gradients have the dtypes of `x` and `kernel`; the
+      one of `x` is not computed if only the kernel's is used.
 
     Raises:
       ValueError: if a side of the kernel is even.
@@ -45,15 +46,15 @@ def any_rate(x: Tensor, kernel: Tensor, rate: Tensor) -> Tensor:
 
 
 def _take(x: Tensor, indices: Tensor, axis: int) -> Tensor:
-    """Returns rows of `x` along an axis; `indices` must be inside (keras.ops.take would test them again)."""
+    """Returns the rows of `x` along an axis; `indices` must be valid (keras.ops.take would check them again)."""
     return jax.numpy.take(x, indices, axis, mode="clip") if tf is None else tf.gather(x, indices, axis=axis)
 
 
 def _shifts(first: Any, count: Any, size: Any, taps: int, rate: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Returns what each tap along an axis of `size` reads for the places first, ..., first + count - 1.
+    """Returns the indices that each tap along an axis of `size` reads from position `first` on.
 
     Returns:
-      For each tap the index, clipped, and whether it lies inside; both [count].
+      For each tap the clipped index, and whether it is inside; both [count].
     """
     places = ops.arange(count, dtype="int32") + first
     read = [places + (tap - taps // 2) * rate for tap in range(taps)]
@@ -61,7 +62,7 @@ def _shifts(first: Any, count: Any, size: Any, taps: int, rate: Tensor) -> list[
 
 
 def _masked(tap: Tensor, row_inside: Tensor, column_inside: Tensor) -> Tensor:
-    """`tap` [batch, height, width, channels], zero where its row or its column is outside."""
+    """Returns `tap` [batch, height, width, channels], set to zero where its row or its column is outside."""
     return ops.where((row_inside[:, None] & column_inside)[None, :, :, None], tap, 0.0)
 
 
@@ -84,8 +85,9 @@ def _rows_of_output(x: Tensor, kernel: Tensor, rate: Tensor, first: Any, count: 
 def _conv(x: Tensor, kernel: Tensor, rate: Tensor) -> Tensor:
     """Returns the convolution, in the dtype of `x`; on the CPU in a loop over two halves of the rows.
 
-    The loop is there to end the fusion: XLA would compute nine times what precedes the convolution, and that again for
-    each thing that follows (two convolutions in a row took 4 to 6 times as long). Two turns are no slower than none.
+    The loop ends XLA's fusion, which would otherwise compute the input of the convolution nine times, once more for
+    each consumer of the output (two convolutions in a row took 4 to 6 times as long). A loop of two turns is no slower
+    than none.
     """
     height = ops.shape(x)[1]
     if not _with_loops():
@@ -104,18 +106,21 @@ def _turned(kernel: Tensor) -> Tensor:
 
 
 def _kernel_gradient(x: Tensor, upstream: Tensor, kernel: Tensor, rate: Tensor) -> Tensor:
-    """Returns gradient of the kernel, in its shape and dtype, from that of the output (`upstream`, like `x`)."""
+    """Returns the gradient of the kernel, in its shape and dtype, from the gradient of the output (`upstream`, like
+    `x`).
+    """
     sums = (_sums_by_rows if _with_loops() else _sums_at_once)(x, upstream, kernel.shape[:2], rate)
     return ops.cast(ops.reshape(ops.stack(sums), kernel.shape), kernel.dtype)
 
 
 def _with_loops() -> bool:
-    """Returns whether the programs have loops: where one CPU runs them. This is the one choice of forms.
+    """Returns whether the programs use loops, which they do on a single CPU. This is the only choice between the two
+    forms.
 
     Measured on 2 CPU cores (benchmarks/depthwise.py): XLA does not vectorise a sum over all but the last axis there,
-    and nine of them take 5 to 15 times as long as the loop over rows; why the convolution has one says _conv. On a GPU
-    each turn of a loop would be a kernel of its own, and XLA is expected to make one kernel of the nine sums and to
-    fuse with more care: that is not measured.
+    and nine of them take 5 to 15 times as long as the loop over rows; _conv explains why the convolution has a loop. On
+    a GPU each turn of a loop would be a kernel of its own, and XLA is expected to make one kernel of the nine sums and
+    to fuse more carefully; this is not measured.
     """
     if tf is not None:
         return not tf.config.list_physical_devices("GPU")
@@ -124,7 +129,7 @@ def _with_loops() -> bool:
 
 
 def _sums_at_once(x: Tensor, upstream: Tensor, taps: tuple[int, int], rate: Tensor) -> list[Tensor]:
-    """Returns sum of features times upstream gradient for each tap [channels], row by row of the kernel."""
+    """Returns the sum of features times upstream gradient for each tap, [channels], row by row of the kernel."""
     _, height, width, _ = ops.shape(x)
     wide, wide_upstream = ops.cast(x, "float32"), ops.cast(upstream, "float32")
     return [
@@ -135,7 +140,7 @@ def _sums_at_once(x: Tensor, upstream: Tensor, taps: tuple[int, int], rate: Tens
 
 
 def _sums_by_rows(x: Tensor, upstream: Tensor, taps: tuple[int, int], rate: Tensor) -> list[Tensor]:
-    """Returns the same, where the partial sums of all columns stay in the cache while the rows of all images pass."""
+    """Returns the same sums; partial sums of all columns stay in the cache while the rows of all images are read."""
     batch, height, width, channels = ops.shape(x)
     count = batch * height
     columns = _shifts(0, width, width, taps[1], rate[1])

@@ -1,4 +1,4 @@
-"""Drop path, or stochastic depth (Huang et al., 2016, arXiv:1603.09382): whole residual branches are left out."""
+"""Drop path, or stochastic depth (Huang et al., 2016, arXiv:1603.09382), which drops whole residual branches."""
 
 from typing import Any
 
@@ -10,27 +10,28 @@ from deeplab_dpc.layers.types import Shape, Tensor
 
 
 def keep_probabilities(last: float, count: int) -> list[float]:
-    """p_l = 1 - l / L * (1 - p_L) for the residual units l = 1, ..., L (arXiv:1603.09382, Eq. 4)."""
+    """Returns p_l = 1 - l / L * (1 - p_L) for the residual units l = 1, ..., L (arXiv:1603.09382, Eq. 4)."""
     return [1.0 - unit / count * (1.0 - last) for unit in range(1, count + 1)]
 
 
 def scheduled(keep_prob: float, progress: Any) -> Any:
-    """1 - progress * (1 - keep_prob), float32: all is kept at first, and `keep_prob` of it at the end.
+    """Returns 1 - progress * (1 - keep_prob), float32: 1 at the beginning of the training and `keep_prob` at its end.
 
-    Scheduled drop path (Zoph et al., 2018, arXiv:1707.07012), as Auto-DeepLab is trained (arXiv:1901.02985, Table 3).
+    Scheduled drop path (Zoph et al., 2018, arXiv:1707.07012) is how Auto-DeepLab is trained (arXiv:1901.02985, Table
+    3).
 
     Args:
-      progress: steps over all steps of the training, in [0, 1].
+      progress: fraction of all training steps that are done, in [0, 1].
     """
     return 1.0 - ops.cast(progress, "float32") * (1.0 - keep_prob)
 
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
 class DropPath(keras.layers.Layer):
-    """In training, y = x / keep_prob with probability keep_prob for each example, else 0; otherwise y = x.
+    """Drop path: in training, y = x / keep_prob with probability keep_prob for each example, else 0; otherwise y = x.
 
-    Dividing in training keeps the expectation, so that nothing is left to do in inference. Where the call is told the
-    progress of the training, the probability falls to keep_prob with it (see scheduled).
+    The division in training keeps the expectation, so that inference needs no correction. If the call is given the
+    progress of the training, the probability falls to keep_prob as it advances (see scheduled).
 
     Args:
       keep_prob: probability that an example keeps the branch, in (0, 1].

@@ -9,13 +9,13 @@ from deeplab_dpc.layers.types import Tensor
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
 class Dropout(keras.layers.Dropout):
-    """In training, y = x / (1 - rate) with probability 1 - rate for each value, else 0; otherwise y = x.
+    """Dropout: in training, y = x / (1 - rate) with probability 1 - rate for each value, else 0; otherwise y = x.
 
-    Keras' own layer drops the same values in each replica of tf.distribute; here a replica drops those that one device
-    with the global batch would drop.
+    Keras' own layer drops the same values in each replica of tf.distribute; here a replica drops the values that one
+    device with the global batch would drop.
 
     Args:
-      rate: fraction dropped, in [0, 1).
+      rate: fraction of values dropped, in [0, 1).
     """
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:

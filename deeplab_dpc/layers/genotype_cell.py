@@ -1,6 +1,6 @@
 """The cell of a retrained Auto-DeepLab (Liu et al., CVPR 2019, arXiv:1901.02985, Sec. 3.1), as published.
 
-Names of layers are those of the published variables (tensorflow/models, research/deeplab/core/nas_cell.py).
+Layers have the names of the published variables (tensorflow/models, research/deeplab/core/nas_cell.py).
 """
 
 from typing import Any
@@ -33,12 +33,12 @@ _BY_NAME: dict[str, Operator] = {operator.name: operator for operator in OPERATO
 
 
 def kernel_initializer() -> keras.initializers.Initializer:
-    """Uniform in +-1 / sqrt(fan_in), the published initialisation."""
+    """Returns the published initialisation, uniform in +-1 / sqrt(fan_in)."""
     return keras.initializers.VarianceScaling(scale=1 / 3, mode="fan_in", distribution="uniform")
 
 
 def named_conv(filters: int, kernel_size: int, name: str, batch_norm: str, **kwargs: Any) -> ConvBN:
-    """Convolution and batch norm without activation, in scopes beside each other as published."""
+    """Returns a convolution with batch norm and without activation, in scopes beside each other as published."""
     return ConvBN(
         filters,
         kernel_size,
@@ -54,13 +54,13 @@ def named_conv(filters: int, kernel_size: int, name: str, batch_norm: str, **kwa
 class EdgeOperator(Composite):
     """An operator of a cell: [batch, height, width, filters] -> [batch, ceil(height / strides), ..., filters].
 
-    Separable: twice ReLU, depthwise and pointwise convolution, batch norm. Atrous: ReLU, convolution of rate 2, batch
-    norm; strided, the features are resized first and the rate is 1. Skip: the input, or where it is strided ReLU, 1x1
-    convolution, batch norm. Drop path follows, but for a skip.
+    Separable: ReLU, depthwise and pointwise convolution and batch norm, twice. Atrous: ReLU, convolution of rate 2,
+    batch norm; if strided, the features are resized first and the rate is 1. Skip: the input, or if strided ReLU, 1x1
+    convolution, batch norm. Drop path follows every operator except a skip.
 
     Args:
       operator: operator of OPERATORS, or its name; not zero.
-      filters: channels.
+      filters: number of channels.
       strides: 1 or 2.
       drop_path_keep_prob: see DropPath.
       batch_norm_decay, batch_norm_epsilon: see BatchNorm.
@@ -153,18 +153,18 @@ class EdgeOperator(Composite):
 class GenotypeCell(Composite):
     """The concatenation of blocks, each the sum of two operators on earlier states.
 
-    (H(l-1), H(l-2)), both [batch, height, width, channels] -> [batch, h, w, len(blocks) * filters]. Coming from a
-    coarser level H(l-1) is upsampled first, to 2 * side - 1; coming from a finer one the operators on the two inputs
-    are strided. H(l-2) is resized to what H(l-1) has before. Then both get `filters` channels by ReLU, a 1x1
-    convolution and batch norm; H(l-2) stays as it is where it has them already.
+    (H(l-1), H(l-2)), both [batch, height, width, channels] -> [batch, h, w, len(blocks) * filters]. If H(l-1) comes
+    from a coarser level, it is first upsampled to 2 * side - 1; if it comes from a finer one, the operators on the two
+    inputs are strided. H(l-2) is resized to the size of H(l-1) before that. Then ReLU, a 1x1 convolution and batch norm
+    give both `filters` channels; H(l-2) is left unchanged if it already has them.
 
     Args:
-      genotype: whose blocks these are, or its JSON; its path is unused.
+      genotype: genotype whose blocks are used, or its JSON; its path is not used.
       filters: channels of a block.
       before_previous_channels: channels of H(l-2).
-      level_change: the cell's level less that of H(l-1): -1, 0 or 1.
-      resizes_before_previous: whether H(l-2) may have another size than H(l-1).
-      drop_path_keep_prob: drop path keep prob of each operator, see DropPath.
+      level_change: the cell's level minus that of H(l-1): -1, 0 or 1.
+      resizes_before_previous: bool, whether H(l-2) may differ in size from H(l-1).
+      drop_path_keep_prob: keep probability of each operator, see DropPath.
       batch_norm_decay, batch_norm_epsilon: see BatchNorm.
     """
 
@@ -202,7 +202,7 @@ class GenotypeCell(Composite):
         )
 
     def _entry_shape(self, previous_shape: Any) -> Any:
-        """Of H(l-1), once it is upsampled."""
+        """Returns the shape of H(l-1) after it is upsampled."""
         batch, height, width, channels = previous_shape
         if self.level_change == -1:
             height, width = (None if side is None else 2 * side - 1 for side in (height, width))

@@ -1,8 +1,8 @@
 """Dropout (Srivastava et al., 2014, JMLR 15) whose random numbers are a hash of the position: one pass over memory.
 
 The backends' generators take longer for the values of a cell's concatenated branches than its largest matrix product
-(see benchmarks/proxy.py). The hash is the 32-bit finaliser of C. Wellons ("Prospecting for Hash Functions", 2018); it
-is used twice, with the seed in between, so that streams of different seeds are not shifted copies of each other.
+(see benchmarks/proxy.py). The hash is the 32-bit finaliser of C. Wellons ("Prospecting for Hash Functions", 2018). It
+is applied twice, with the seed in between, so that streams of different seeds are not shifted copies of each other.
 """
 
 from typing import Any
@@ -14,12 +14,12 @@ from deeplab_dpc.layers.types import Tensor
 
 
 def hashed_dropout(x: Any, rate: float, seed: Any) -> Any:
-    """y = x / (1 - rate) with probability 1 - rate for each value, else 0.
+    """Returns y = x / (1 - rate) with probability 1 - rate for each value, else 0.
 
     Args:
-      x: any floating tensor of static shape, of less than 2 ** 32 values.
-      rate: fraction dropped, in [0, 1).
-      seed: an integer scalar tensor; equal seeds drop equal positions.
+      x: tensor of any floating dtype and static shape, with less than 2 ** 32 values.
+      rate: fraction of values dropped, in [0, 1).
+      seed: integer scalar tensor; equal seeds drop equal positions.
     """
     shape, keep = x.shape, 1.0 / (1.0 - rate)
 

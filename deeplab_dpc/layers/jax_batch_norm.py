@@ -17,9 +17,9 @@ def batch_norm(x: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> tuple[
     """Normalises [batch, height, width, channels] over all axes but the last; sums are in float32.
 
     Args:
-      x: any floating dtype.
-      gamma, beta: float32 [channels].
-      epsilon: added to the variance, > 0.
+      x: features, any floating dtype.
+      gamma, beta: scale and offset, float32 [channels].
+      epsilon: number added to the variance, > 0.
 
     Returns:
       The normalised `x` in its dtype, and the mean and the biased variance, float32 [channels].

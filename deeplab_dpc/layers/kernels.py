@@ -1,8 +1,8 @@
-"""The operations whose fastest correct form depends on the backend; the only layer code that knows it.
+"""The operations whose fastest correct form depends on the backend, the only layer code that depends on it.
 
-On TensorFlow the native kernels are used: the fused batch norm, the atrous depthwise convolution (which XLA makes
-20 to 100 times slower on the CPU), the align-corners resize of version 1. Elsewhere they are written in keras.ops. Sums
-are in float32 whatever the inputs' dtype. What depends on the whole batch is the same on one device and on several.
+On TensorFlow the native kernels are used: the fused batch norm, the atrous depthwise convolution (which XLA makes 20 to
+100 times slower on the CPU), the align-corners resize of version 1. Elsewhere they are written in keras.ops. Sums are
+in float32 whatever the inputs' dtype. Results that depend on the whole batch are the same on one device and on several.
 """
 
 import functools
@@ -30,9 +30,9 @@ JIT_COMPILE = tf is None
 
 
 def fused(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Returns the same function of tensors of static shape, computed in as few passes over memory as XLA makes of it.
+    """Returns the same function of tensors of static shape, computed in as few passes over memory as XLA allows.
 
-    On TensorFlow it becomes a cluster of XLA in its graph; elsewhere the whole step is compiled anyway.
+    On TensorFlow it becomes an XLA cluster in the graph; elsewhere the whole step is compiled anyway.
     """
     return function if tf is None else tf.function(function, jit_compile=True, autograph=False)
 
@@ -41,15 +41,16 @@ KEPT = "kept"
 
 
 def kept(x: Tensor) -> Tensor:
-    """`x`, which a gradient through `switch` keeps instead of computing it again."""
+    """Returns `x`, marked so that a gradient through `switch` stores it instead of computing it again."""
     return x if tf is not None else checkpoint_name(x, KEPT)
 
 
 def switch(index: Tensor, cases: Sequence[Callable[[], Any]]) -> Any:
     """Returns the result of one of the cases.
 
-    JAX keeps for the gradient what any of the cases needs, filled with zeros for those that are not taken: here its
-    cases compute again all but what they mark as `kept`. TensorFlow keeps what the case that is taken needs.
+    For the gradient, JAX stores the intermediate values of all cases, filled with zeros for those that are not taken.
+    Its cases here therefore recompute everything except what is marked as `kept`. TensorFlow stores the values of the
+    case that is taken.
     """
     if tf is not None:
         return ops.switch(index, cases)
@@ -64,7 +65,7 @@ if tf is not None:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Returns whether one of MEMORY_ERRORS says that the memory of the device, or of the process, is exhausted."""
+    """Returns whether one of MEMORY_ERRORS means that the memory of the device, or of the process, is exhausted."""
     return not isinstance(error, RuntimeError) or "RESOURCE_EXHAUSTED" in str(error)
 
 
@@ -75,7 +76,7 @@ ASSUMED_ACCELERATOR_MEMORY = 2**33
 
 
 def to_device(array: np.ndarray) -> Tensor:
-    """Returns the array as a tensor on the device; on a CPU it shares the memory of an aligned one, also of a mapped
+    """Returns the array as a tensor on the device; on a CPU it shares the memory of an aligned array, also of a mapped
     file.
     """
     array = np.asarray(array)  # neither backend knows np.memmap
@@ -86,7 +87,7 @@ def to_device(array: np.ndarray) -> Tensor:
 
 
 def free_accelerator_memory() -> int | None:
-    """Returns free bytes of the accelerator that computes; None where the CPU does."""
+    """Returns the free memory of the accelerator that computes, in bytes; None if the CPU computes."""
     if tf is not None:
         if not tf.config.list_logical_devices("GPU"):
             return None
@@ -100,9 +101,9 @@ def free_accelerator_memory() -> int | None:
 
 
 def _replica() -> Any:
-    """Returns the replica that this code runs in, where a tf.distribute strategy has several; else None.
+    """Returns the replica in which this code runs if a tf.distribute strategy has several; otherwise None.
 
-    JAX needs none of it: a step over several devices computes what one device would.
+    JAX does not need it: a step over several devices computes what one device would.
     """
     if tf is None:
         return None
@@ -111,8 +112,9 @@ def _replica() -> Any:
 
 
 def batch_uniform(shape: tuple[Any, ...], seed: keras.random.SeedGenerator) -> Tensor:
-    """Returns random numbers [batch, ...] in [0, 1), float32; each replica gets its rows of those of the global
-    batch."""
+    """Returns float32 random numbers [batch, ...] in [0, 1); each replica gets its rows of the global batch's
+    numbers.
+    """
     replica = _replica()
     if replica is None:
         return keras.random.uniform(shape, seed=seed, dtype="float32")
@@ -126,8 +128,8 @@ def batch_norm_training(x: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) 
     """Normalises with the statistics of the batch; with several replicas, those of the global batch.
 
     Args:
-      x: [batch, height, width, channels], any floating dtype, as large in each replica; gamma and beta are float32
-        [channels].
+      x: features [batch, height, width, channels], any floating dtype, of equal size in each replica; gamma and beta
+        are float32 [channels].
 
     Returns:
       The normalised `x`, the batch mean, and the unbiased batch variance (n / (n - 1)), as the published moving
@@ -168,7 +170,9 @@ def batch_norm_inference(
 
 
 def add_bias(x: Tensor, bias: Tensor) -> Tensor:
-    """[batch, height, width, channels] + [channels] in the dtype of `x`; TensorFlow fuses it into a convolution."""
+    """Returns [batch, height, width, channels] + [channels] in the dtype of `x`; TensorFlow fuses it into a
+    convolution.
+    """
     bias = ops.cast(bias, x.dtype)
     return x + bias if tf is None else tf.nn.bias_add(x, bias)
 
@@ -176,12 +180,12 @@ def add_bias(x: Tensor, bias: Tensor) -> Tensor:
 def depthwise_conv(
     x: Tensor, kernel: Tensor, strides: int = 1, rate: tuple[int, int] = (1, 1), padding: str = "same"
 ) -> Tensor:
-    """Depthwise convolution with an atrous rate (rate_h, rate_w) in feature-map cells.
+    """Computes a depthwise convolution with an atrous rate (rate_h, rate_w) in feature-map cells.
 
     Args:
-      x: [batch, height, width, channels].
+      x: features [batch, height, width, channels].
       kernel: [kernel_h, kernel_w, channels, 1], both sides odd.
-      padding: 'same', or 'valid' where `x` is padded already.
+      padding: 'same', or 'valid' if `x` is already padded.
     """
     if tf is not None or strides != 1 or padding == "valid":
         return ops.depthwise_conv(x, kernel, strides=strides, padding=padding, dilation_rate=rate)
@@ -189,7 +193,7 @@ def depthwise_conv(
 
 
 def interpolation_matrix(size_in: int, size_out: int) -> np.ndarray:
-    """Weights [size_out, size_in] of bilinear interpolation with aligned corners along one axis."""
+    """Returns the weights [size_out, size_in] of bilinear interpolation with aligned corners along one axis."""
     matrix = np.zeros((size_out, size_in), "float32")
     position = np.arange(size_out) * ((size_in - 1) / max(size_out - 1, 1))
     low = np.minimum(position.astype("int64"), max(size_in - 2, 0))
@@ -200,7 +204,7 @@ def interpolation_matrix(size_in: int, size_out: int) -> np.ndarray:
 
 
 def resize_align_corners(x: Tensor, height: Any, width: Any) -> Tensor:
-    """Bilinear resize of [batch, h, w, channels] to [batch, height, width, channels], corners on corners."""
+    """Resizes [batch, h, w, channels] bilinearly to [batch, height, width, channels], with aligned corners."""
     if tf is not None:
         # The kernel computes in float32 and returns that whatever it is given.
         resized = tf.raw_ops.ResizeBilinear(images=x, size=ops.stack([height, width]), align_corners=True)
@@ -210,23 +214,25 @@ def resize_align_corners(x: Tensor, height: Any, width: Any) -> Tensor:
 
 
 def argmax(x: Tensor) -> Tensor:
-    """Returns index of the largest of the last axis, int32 (Keras' own costs three times as much to tell -0.0 from
-    0.0).
+    """Returns the index of the largest value along the last axis, int32.
+
+    Keras' own function takes three times as long, because it distinguishes -0.0 from 0.0.
     """
     return ops.cast(ops.argmax(x, axis=-1), "int32") if tf is None else tf.argmax(x, axis=-1, output_type="int32")
 
 
 def upsampled_argmax(x: Tensor, factor: int, height: Any, width: Any) -> Tensor:
-    """argmax(resize_align_corners(x)), where every cell between four points becomes factor x factor pixels; cut.
+    """Returns argmax(resize_align_corners(x)), where every cell between four points becomes factor x factor pixels,
+    cropped.
 
-    Where a channel is the largest at all four corners of a cell, it is so in the whole cell, since interpolation is a
-    weighted mean. On TensorFlow only the other cells are interpolated, and the result is exactly that of the whole.
-    Elsewhere all are (interpolated_argmax).
+    If a channel is the largest at all four corners of a cell, it is the largest in the whole cell, since interpolation
+    is a weighted mean. On TensorFlow only the other cells are interpolated, and the result is exactly that of
+    interpolating all. Elsewhere all cells are interpolated (interpolated_argmax).
 
     Args:
-      x: [batch, h, w, channels].
-      factor: >= 1.
-      height, width: that are cut out of (h - 1) * factor + 1 and (w - 1) * factor + 1, at the top left.
+      x: logits [batch, h, w, channels].
+      factor: pixels per cell along each axis, >= 1.
+      height, width: size of the crop from the top left of (h - 1) * factor + 1 by (w - 1) * factor + 1 pixels.
 
     Returns:
       int32 [batch, height, width].
@@ -251,17 +257,17 @@ def upsampled_argmax(x: Tensor, factor: int, height: Any, width: Any) -> Tensor:
 
 
 def interpolated_argmax(image: Tensor, factor: int) -> Tensor:
-    """Returns what upsampled_argmax gives for an image, in operations that XLA fuses; slow without it.
+    """Returns the upsampled_argmax of an image, in operations that XLA fuses; it is slow without XLA.
 
-    Class by class in one loop, so that no logits are kept at the size of the result. The order of additions is that of
-    TensorFlow's resize, along rows first.
+    The classes are compared one by one in a loop, so that no logits are stored at the size of the result. The order of
+    additions is that of TensorFlow's resize, along rows first.
 
     Args:
-      image: [h, w, channels], of static shape.
-      factor: >= 1.
+      image: logits [h, w, channels], of static shape.
+      factor: pixels per cell along each axis, >= 1.
 
     Returns:
-      int32 [h * factor, w * factor]; what is beyond the last row and column repeats them.
+      int32 [h * factor, w * factor]; values beyond the last row and column repeat them.
     """
     best, top = None, None
     for channel, value in enumerate(_interpolated_channels(image, factor)):
@@ -276,12 +282,12 @@ def interpolated_argmax(image: Tensor, factor: int) -> Tensor:
 def interpolated_cross_entropy(image: Tensor, labels: Tensor, factor: int) -> Tensor:
     """Returns -log softmax of an image's interpolated logits at the labels, in operations that XLA fuses.
 
-    The logits are those that `interpolated_argmax` compares; none are kept at the size of the result.
+    The logits are those that `interpolated_argmax` compares; none are stored at the size of the result.
 
     Args:
       image: logits [h, w, channels], of static shape.
-      labels: int32 [h * factor, w * factor]; where a label is no channel, the result has no meaning.
-      factor: >= 1.
+      labels: int32 [h * factor, w * factor]; if a label is not a channel, the result is undefined.
+      factor: pixels per cell along each axis, >= 1.
 
     Returns:
       float32 [h * factor, w * factor], in nats.
@@ -310,15 +316,16 @@ def _interpolated_channels(image: Tensor, factor: int) -> list[Tensor]:
 
 
 def count_values(x: Tensor, size: int) -> Tensor:
-    """Returns how often each of 0 .. size - 1 is among the int32 `x` [n], int32 [size]; larger values are not
-    counted."""
+    """Returns int32 [size]: how often each of 0 .. size - 1 occurs in the int32 `x` [n]; larger values are not
+    counted.
+    """
     if tf is not None:
         return tf.math.bincount(x, minlength=size, maxlength=size)
     return ops.segment_sum(ops.ones(x.shape, "int32"), x, num_segments=size)
 
 
 def after(x: Tensor, other: Tensor) -> Tensor:
-    """`x`, available when `other` is computed; XLA orders computations by the memory they need itself."""
+    """Returns `x`, available only once `other` is computed; XLA itself orders computations by the memory they need."""
     if tf is None:
         return x
     with tf.control_dependencies([other]):
@@ -326,7 +333,7 @@ def after(x: Tensor, other: Tensor) -> Tensor:
 
 
 def cross_entropy(labels: Tensor, logits: Tensor) -> Tensor:
-    """-log softmax(logits)[labels] in float32: int labels [...], logits [..., classes] -> [...]."""
+    """Returns -log softmax(logits)[labels] in float32: int labels [...], logits [..., classes] -> [...]."""
     logits = ops.cast(logits, "float32")
     if tf is not None:
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)

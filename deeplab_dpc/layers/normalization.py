@@ -1,6 +1,6 @@
 """Batch normalisation (Ioffe and Szegedy, 2015, arXiv:1502.03167) as DeepLab uses it.
 
-Keras' own layer does not use TensorFlow's fused kernel, and ties frozen statistics to frozen gamma and beta.
+Keras' own layer does not use TensorFlow's fused kernel, and freezes the statistics only together with gamma and beta.
 """
 
 from typing import Any
@@ -15,16 +15,16 @@ from deeplab_dpc.layers.types import Shape, Tensor
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
 class BatchNorm(keras.layers.Layer):
-    """y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, over all axes but the last.
+    """Batch norm: y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, over all axes but the last.
 
-    In training the statistics are those of the batch, and moving averages are updated with
-    moving = decay * moving + (1 - decay) * batch (the variance unbiased). In inference, when `frozen_statistics` is set
-    (`fine_tune_batch_norm=False`: gamma and beta still train) and when the layer is not trainable, they are the
-    moving averages. Where a batch is spread over several devices, the statistics are those of the whole batch.
+    In training the statistics are those of the batch, and the moving averages are updated with moving = decay * moving
+    + (1 - decay) * batch (with the unbiased variance). The moving averages are used in inference, when
+    `frozen_statistics` is set (`fine_tune_batch_norm=False`: gamma and beta still train) and when the layer is not
+    trainable. If a batch is spread over several devices, the statistics are those of the whole batch.
 
     Args:
       decay: decay of the moving averages, in [0, 1).
-      epsilon: added to the variance, > 0.
+      epsilon: number added to the variance, > 0.
 
     Raises:
       ValueError: if decay or epsilon is out of its range.
@@ -61,10 +61,11 @@ class BatchNorm(keras.layers.Layer):
         )
 
     def fold(self) -> np.ndarray:
-        """Returns what a kernel before this layer is multiplied with, float64 [channels]; this layer only adds a bias
-        then.
+        """Returns the factors, float64 [channels], for the kernel before this layer; after that this layer only adds a
+        bias.
 
-        Its variables are those of the same function: gamma 1, mean 0, variance 1 - epsilon. It is for inference only.
+        Its variables are replaced by those of the remaining function: gamma 1, mean 0, variance 1 - epsilon. This is
+        for inference only.
         """
         gamma, beta, mean, variance = (
             ops.convert_to_numpy(variable).astype("float64")

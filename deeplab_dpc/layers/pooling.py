@@ -1,4 +1,4 @@
-"""Average pooling over the image, over windows and over a grid, each with a convolution and upsampled back.
+"""Average pooling over the image, over windows and over a grid, each followed by a convolution and upsampling.
 
 Sources: image-level features, arXiv:1706.05587, Sec. 3.3; the grid, arXiv:1809.04184, Sec. 3.1 and arXiv:1612.01105,
 Sec. 3.2. The grid follows the paper: the mean of each grid cell. The published code instead slides a window of the
@@ -29,15 +29,15 @@ def grid_pool(x: Any, grid: tuple[int, int]) -> Any:
 def window_pool(x: Any, window: tuple[int, int], strides: tuple[int, int]) -> Any:
     """Returns means over sliding windows without padding: [batch, height, width, channels] -> [batch, h, w, channels].
 
-    A window larger than the features is cut to their size. Sizes may be known only when the graph runs, which is why
-    this is not keras.ops.average_pool.
+    A window larger than the features is cropped to their size. Sizes may be known only when the graph runs, so that
+    keras.ops.average_pool cannot be used.
     """
     height, width = ops.shape(x)[1:3]
     return _pool(x, _window_means(height, window[0], strides[0]), _window_means(width, window[1], strides[1]))
 
 
 def _pool(x: Any, vertical: Any, horizontal: Any) -> Any:
-    """Returns weighted sums along both axes, in float32 whatever the dtype of `x`, which is returned."""
+    """Returns weighted sums along both axes, computed in float32 and returned in the dtype of `x`."""
     return ops.cast(ops.einsum("gh,bhwc,kw->bgkc", vertical, ops.cast(x, "float32"), horizontal), x.dtype)
 
 
@@ -55,7 +55,7 @@ def _window_means(size: Any, window: int, stride: int) -> Any:
 
 
 def _range_means(start: Any, end: Any, size: Any) -> Any:
-    """Weights [ranges, size] that average the positions start <= i < end; start and end are [ranges, 1]."""
+    """Returns weights [ranges, size] that average the positions start <= i < end; start and end are [ranges, 1]."""
     position = ops.arange(size, dtype="int32")[None, :]
     inside = ops.logical_and(position >= start, position < end)
     return ops.cast(inside, "float32") / ops.cast(end - start, "float32")
@@ -89,7 +89,7 @@ class GridPyramidPooling(ConvBN):
         return kernels.resize_align_corners(pooled, height, width)
 
     def cost(self, input_shape: Any) -> Cost:
-        """Parameters and multiply-adds; the convolution runs at the grid's points only."""
+        """Returns the parameters and multiply-adds; the convolution runs at the grid's points only."""
         return conv_cost(1, input_shape[-1], self.filters, *self.grid)
 
     def get_config(self) -> dict[str, Any]:
@@ -115,13 +115,13 @@ class ImageWindow:
         self.strides = (int(strides[0]), int(strides[1]))
 
     def pool(self, x: Any) -> Any:
-        """[batch, height, width, channels] -> [batch, h, w, channels]."""
+        """Pools [batch, height, width, channels] -> [batch, h, w, channels]."""
         if self.size is None:
             return ops.mean(x, axis=(1, 2), keepdims=True)
         return window_pool(x, self.size, self.strides)
 
     def count(self, height: int, width: int) -> tuple[int, int]:
-        """Returns how many windows there are (vertically, horizontally) on features of that size."""
+        """Returns the number of windows (vertically, horizontally) on features of that size."""
         if self.size is None:
             return 1, 1
         down, across = (
@@ -135,7 +135,7 @@ class ImageWindow:
 
 
 class _WindowPooled(keras.layers.Layer):
-    """Pools over a window before the convolution of the class beside it, and upsamples what that gives.
+    """Pools over a window before the convolution of the other base class, and upsamples its output.
 
     Args:
       filters: output channels.
@@ -158,7 +158,7 @@ class _WindowPooled(keras.layers.Layer):
         return kernels.resize_align_corners(pooled, height, width)
 
     def cost(self, input_shape: Any) -> Cost:
-        """Parameters and multiply-adds; the convolution runs once a window."""
+        """Returns the parameters and multiply-adds; the convolution runs once per window."""
         batch, height, width, channels = input_shape
         cost: Cost = super().cost((batch, *self.window.count(height, width), channels))
         return cost

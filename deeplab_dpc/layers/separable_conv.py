@@ -1,4 +1,6 @@
-"""Separable convolutions: split, with batch norm inside (arXiv:1802.02611, Sec. 3.1), and in one step (1901.02985)."""
+"""Separable convolutions: split, with batch norm inside (arXiv:1802.02611, Sec. 3.1), and in one step
+(arXiv:1901.02985).
+"""
 
 from typing import Any
 
@@ -28,10 +30,10 @@ class SplitSeparableConvBN(Composite):
     Args:
       filters: output channels.
       rate: (rate_h, rate_w) in feature-map cells.
-      strides, explicit_padding: strides and explicit padding of the depthwise convolution, see ConvBN.
-      activation: after both; None for none.
-      depthwise_stddev, pointwise_stddev: depthwise stddev and pointwise stddev of the truncated normal initialisation;
-        the defaults are those of ASPP, the cell and the decoder.
+      strides, explicit_padding: strides and padding of the depthwise convolution, see ConvBN.
+      activation: activation after each of the two convolutions; None for none.
+      depthwise_stddev, pointwise_stddev: standard deviations of the truncated normal initialisation; the defaults are
+        those of ASPP, the cell and the decoder.
       batch_norm_decay, batch_norm_epsilon: see BatchNorm.
 
     Raises:
@@ -97,9 +99,10 @@ class SplitSeparableConvBN(Composite):
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
 class SeparableConvBN(NormalizedConv):
-    """[batch, height, width, channels] -> depthwise -> pointwise convolution -> batch norm -> activation.
+    """Separable convolution in one step: depthwise and pointwise convolution, batch norm, activation.
 
-    Both kernels are decayed in training, as published; the depthwise one of DepthwiseConvBN is not.
+    [batch, height, width, channels] -> [batch, h, w, filters]. Weight decay applies to both kernels in training, as
+    published; it does not apply to the depthwise kernel of DepthwiseConvBN.
 
     Args:
       filters: output channels, >= 1.
@@ -143,7 +146,7 @@ class SeparableConvBN(NormalizedConv):
         multiply_kernel(self.pointwise_kernel, self.batch_norm.fold())
 
     def cost(self, input_shape: Any) -> Cost:
-        """Parameters and multiply-adds for an input of that shape."""
+        """Returns the parameters and multiply-adds for an input of that shape."""
         _, height, width, _ = self.compute_output_shape(input_shape)
         channels = input_shape[-1]
         depthwise = depthwise_cost(self.kernel_size, channels, height, width, batch_norm=False)

@@ -1,1 +1,1 @@
-"""Backbones and the segmentation networks built on them."""
+"""Backbones and the segmentation networks that are built on them."""

@@ -18,7 +18,7 @@ LOW_LEVEL_FILTERS = 48  # arXiv:1802.02611, Sec. 4.1
 class DecoderStage(Composite):
     """Merges features with the low-level features of one stride.
 
-    The arguments are those of Decoder; `index` counts the stages from 0 and enters the published names.
+    The arguments are those of Decoder; `index` counts the stages from 0 and is part of the published names.
     """
 
     def __init__(
@@ -98,10 +98,10 @@ class Decoder(Composite):
     Args:
       strides: strides of the low-level features in pixels, descending.
       filters: channels of the output.
-      separable: whether the 3x3 convolutions are separable, else full ones.
-      sum_merge: whether the inputs are added, else concatenated.
-      output_is_logits: whether the output is the logits: the convolutions are then full, with bias, in float32, and
-        have neither batch norm nor activation; the merging one is 1x1.
+      separable: bool, whether the 3x3 convolutions are separable; otherwise full ones.
+      sum_merge: bool, whether the inputs are added; otherwise they are concatenated.
+      output_is_logits: bool, whether the output is the logits: the convolutions are then full, with bias, in float32,
+        and have neither batch norm nor activation; the merging one is 1x1.
       batch_norm_decay, batch_norm_epsilon: see BatchNorm.
     """
 
@@ -133,7 +133,7 @@ class Decoder(Composite):
     def call(
         self, inputs: tuple[Tensor, Sequence[Tensor]], image_size: Sequence[Tensor], training: bool = False
     ) -> Tensor:
-        """Refines; `image_size` is (height, width) of the images in pixels."""
+        """Returns the refined features; `image_size` is the (height, width) of the images in pixels."""
         features, low_levels = inputs
         for stage, low_level in zip(self.stages, low_levels, strict=True):
             features = stage((features, low_level), image_size=image_size, training=training)

@@ -1,4 +1,6 @@
-"""What evaluation, prediction and the web page need of whatever predicts: a network, its windows, an exported model."""
+"""The interface of a predictor (a network, its sliding window, an exported model) for evaluation, prediction and the
+web page.
+"""
 
 from typing import Protocol
 
@@ -8,11 +10,11 @@ from deeplab_dpc.errors import UserError
 
 
 class CannotPredict(UserError):  # noqa: N818 (its text is for users)
-    """What is asked for cannot be predicted, whatever the image."""
+    """The error of a prediction that is not possible for any image."""
 
 
 class ImagePredictor(Protocol):
-    """Class ids and probabilities of uint8 RGB images.
+    """A predictor of class ids and probabilities of uint8 RGB images.
 
     Attributes:
       num_classes: number of classes of the probabilities.
@@ -21,13 +23,13 @@ class ImagePredictor(Protocol):
     num_classes: int
 
     def predict_batch(self, images: np.ndarray) -> np.ndarray:
-        """Class ids int32 [batch, height, width] of images uint8 [batch, height, width, 3]."""
+        """Predicts class ids int32 [batch, height, width] of images uint8 [batch, height, width, 3]."""
 
     def predict_probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities float32 [batch, height, width, num_classes] of images uint8 [batch, height, width, 3].
+        """Predicts probabilities float32 [batch, height, width, num_classes] of images uint8 [batch, height, width, 3].
 
         Raises:
-          CannotPredict: if there are class ids only.
+          CannotPredict: if only class ids are available.
         """
 
     def check_size(self, image: np.ndarray, name: str) -> None:

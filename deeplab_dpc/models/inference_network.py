@@ -7,7 +7,9 @@ from deeplab_dpc.models.segmenter import Segmenter, build_segmenter
 
 
 def inference_network(segmenter: Segmenter, config: InferenceConfig) -> Segmenter:
-    """Returns the network as `config` wants it for inference: a copy, or itself where nothing changes."""
+    """Returns the network with the changes for inference that `config` asks for: a copy, or itself if nothing
+    changes.
+    """
     if config.inference_dtype == "float32" and not config.fold_batch_norm:
         return segmenter
     with precision_policy(config.inference_dtype):

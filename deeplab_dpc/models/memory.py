@@ -1,7 +1,7 @@
-"""Memory on a CPU: what is left for this process, and what a network takes, estimated from its layers' shapes.
+"""Memory on a CPU: the memory available to this process, and estimates of what a network takes from its layers' shapes.
 
-The factors are measured on MobileNetV2, Xception and ResNet-v1-beta. They are meant to refuse what cannot work, before
-the system ends the process without a word.
+The factors are measured on MobileNetV2, Xception and ResNet-v1-beta. They serve to refuse what cannot work, before the
+system ends the process without a message.
 """
 
 import contextlib
@@ -32,10 +32,10 @@ _CGROUPS = pathlib.Path("/sys/fs/cgroup")
 
 
 def available_memory() -> int | None:
-    """Returns bytes that this process can still take: the least that the system, its control group and its limits
-    leave.
+    """Returns the bytes that this process can still take: the minimum over the system, its control group and its
+    limits.
 
-    None where nobody says, and on an accelerator, where exhausted memory is an error.
+    The result is None if none of them is known, and on an accelerator, where exhausted memory is an error.
     """
     if kernels.free_accelerator_memory() is not None:
         return None
@@ -45,13 +45,13 @@ def available_memory() -> int | None:
 
 
 def require_address_space(needed: int) -> None:
-    """Checks that `ulimit -v` leaves what the libraries' threads and compiled programs take whatever the network.
+    """Checks that `ulimit -v` leaves enough for the libraries' threads and compiled programs, which any network needs.
 
     Args:
-      needed: bytes, TRAINING_ADDRESSES or INFERENCE_ADDRESSES; the libraries themselves are in memory already.
+      needed: required bytes, TRAINING_ADDRESSES or INFERENCE_ADDRESSES; the libraries themselves are already in memory.
 
     Raises:
-      UserError: if it leaves less; then the process would end in the middle without a word.
+      UserError: if the limit leaves less; the process would otherwise end midway without a message.
     """
     left = free_address_space()
     if left is not None and left < needed:
@@ -70,7 +70,7 @@ def _system() -> int | None:
 
 
 def free_address_space() -> int | None:
-    """Returns the bytes that `ulimit -v` leaves; None where there is no limit."""
+    """Returns the bytes that `ulimit -v` leaves; None if there is no limit."""
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit == resource.RLIM_INFINITY or not _STATM.exists():
         return None
@@ -79,7 +79,9 @@ def free_address_space() -> int | None:
 
 
 def _control_groups() -> Iterator[int]:
-    """Yields what containers leave: limits of version 2 of the process's group and those above it, or of version 1."""
+    """Yields the memory limits of containers: of version 2 for the process's group and those above it, or of version
+    1.
+    """
     own = pathlib.Path("/proc/self/cgroup")
     path = own.read_text().rpartition("0::/")[2].strip() if own.exists() else ""
     group = _CGROUPS / path
@@ -120,7 +122,7 @@ def layer_sizes(network: Any, size: tuple[int, int]) -> list[tuple[int, int]]:
 
 
 def _values(shape: Any) -> int:
-    """Returns the number of values of a tensor's shape, or of several tensors'."""
+    """Returns the number of values in a tensor's shape, or in the shapes of several tensors."""
     if shape and isinstance(shape[0], (tuple, list)):
         return sum(map(_values, shape))
     return math.prod(side for side in shape if side is not None)
@@ -129,14 +131,14 @@ def _values(shape: Any) -> int:
 def training_memory(
     network: Any, size: tuple[int, int], batch_size: int, value_bytes: int = FLOAT32_BYTES, frozen: Any = None
 ) -> int:
-    """Returns the bytes that a training step is estimated to take beside the weights.
+    """Returns an estimate of the bytes that a training step takes in addition to the weights.
 
     Args:
       network: a Segmenter.
       size: (height, width) of the crops in pixels.
-      batch_size: images at a time.
-      value_bytes: value bytes of an activation.
-      frozen: the part of it at its beginning that is not trained, whose activations are not kept; None for none.
+      batch_size: number of images in a batch.
+      value_bytes: bytes per value of an activation.
+      frozen: frozen part at the beginning of the network, whose activations are not kept; None for none.
     """
     written = sum(written for _, written in layer_sizes(network, size))
     if frozen is not None:
@@ -145,17 +147,17 @@ def training_memory(
 
 
 def _factor(measured: float) -> float:
-    """Returns a factor that was measured on TensorFlow; XLA fuses layers, and keeps less."""
+    """Returns a factor that was measured on TensorFlow; under XLA, which fuses layers and keeps less, it is smaller."""
     return measured / 2 if kernels.JIT_COMPILE else measured
 
 
 def inference_memory(network: Any, size: tuple[int, int], num_probabilities: int = 0) -> int:
-    """Returns the bytes that the prediction of one image is estimated to take.
+    """Returns an estimate of the bytes that the prediction of one image takes.
 
     Args:
       network: a Segmenter.
-      size: (height, width) in pixels that the network sees.
-      num_probabilities: pixels whose probabilities are in memory at once.
+      size: (height, width) of the network's input in pixels.
+      num_probabilities: number of pixels whose probabilities are in memory at once.
     """
     largest = max(read + written for read, written in layer_sizes(network, size))
     probabilities = PROBABILITY_COPIES * num_probabilities * network.config.num_classes

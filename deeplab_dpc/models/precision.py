@@ -1,6 +1,7 @@
-"""Mixed precision (Micikevicius et al., 2018, arXiv:1710.03740): activations of half the size, all else in float32.
+"""Mixed precision (Micikevicius et al., 2018, arXiv:1710.03740): activations of half the size, everything else in
+float32.
 
-The layers keep what needs it in float32 under any policy: variables, batch norm statistics, sums over pixels, logits.
+Under any policy the layers keep in float32 what needs it: variables, batch norm statistics, sums over pixels, logits.
 """
 
 import contextlib
@@ -14,10 +15,11 @@ POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixe
 
 @contextlib.contextmanager
 def precision_policy(precision: str) -> Iterator[None]:
-    """Networks that are constructed inside compute in `precision`: float32, bfloat16 or float16 (TrainConfig).
+    """Makes networks that are constructed inside the context compute in `precision`: float32, bfloat16 or float16
+    (TrainConfig).
 
     Raises:
-      ValueError: if there is no such precision.
+      ValueError: if the precision is unknown.
     """
     if precision not in POLICIES:
         raise ValueError(f"`precision` must be one of {', '.join(POLICIES)}, got {precision!r}.")
@@ -27,7 +29,9 @@ def precision_policy(precision: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def dtype_policy(policy: Any) -> Iterator[None]:
-    """Layers that are constructed inside have that dtype policy of Keras, or the one of that name, by default."""
+    """Makes a dtype policy of Keras, or the policy of that name, the default of layers constructed inside the
+    context.
+    """
     previous = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:

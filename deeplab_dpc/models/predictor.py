@@ -1,6 +1,6 @@
-"""Prediction for images of any size: the one path that evaluation, prediction and export share.
+"""Prediction for images of any size, shared by evaluation, prediction and export.
 
-Several scales and flips: the softmax of each, at the image's size, is averaged (arXiv:1706.05587, Sec. 4).
+With several scales and flips, the softmax of each is resized to the image and averaged (arXiv:1706.05587, Sec. 4).
 """
 
 import contextlib
@@ -22,11 +22,11 @@ PAD_VALUE = 127.5  # zero after normalisation
 
 
 class _PixelModel(keras.Model):
-    """What the two models of a predictor share: from images [batch, height, width, 3] to logits of their size.
+    """The base class of the two models of a predictor: from images [batch, height, width, 3] to logits of their size.
 
     Images are padded with 127.5 at the bottom and right to the next sides of alignment * k + 1 (so that features and
-    pixels align; see ModelConfig), or to `eval_crop_size` as the published evaluation does. Logits are upsampled with
-    aligned corners and the padding is cut off.
+    pixels align; see ModelConfig), or to `eval_crop_size` as in the published evaluation. Logits are upsampled with
+    aligned corners and the padding is removed.
     """
 
     def __init__(self, segmenter: Segmenter, config: InferenceConfig, **kwargs: Any):
@@ -49,7 +49,9 @@ class _PixelModel(keras.Model):
         return total / (len(self.config.eval_scales) * (2 if self.config.add_flipped_images else 1))
 
     def logits(self, images: Tensor, padded: Tensor | None = None, scale: float = 1.0, flipped: bool = False) -> Tensor:
-        """Logits [batch, height, width, num_classes] at the size of the images, whose padded form may be given."""
+        """Returns logits [batch, height, width, num_classes] at the size of the images, whose padded form may be
+        given.
+        """
         padded = self.pad(images) if padded is None else padded
         sides = ops.shape(padded)[1:3]
         if scale != 1.0:
@@ -64,7 +66,7 @@ class _PixelModel(keras.Model):
         return logits[:, :height, :width]
 
     def pad(self, images: Tensor) -> Tensor:
-        """Returns the images as float32 with the sides that the network sees, see above."""
+        """Returns the images as float32, padded to the network's input size (see the class)."""
         height, width = ops.shape(images)[1:3]
         padding = [[0, 0], [0, self._padded(height, 0) - height], [0, self._padded(width, 1) - width], [0, 0]]
         return ops.pad(ops.cast(images, "float32"), padding, constant_values=PAD_VALUE)
@@ -74,19 +76,20 @@ class _PixelModel(keras.Model):
         return min(config.decoder_output_stride or (config.output_stride,))
 
     def _is_aligned(self) -> bool:
-        """Returns whether padded sides are alignment * k + 1, so that the pixels between two logits are a whole
-        number."""
+        """Returns whether padded sides are alignment * k + 1, so that the distance between two logits is a whole number
+        of pixels.
+        """
         return all((side - 1) % self.segmenter.config.alignment == 0 for side in self.config.eval_crop_size)
 
     def _padded(self, side: Any, axis: int) -> Any:
-        """Returns the side that the network sees, along axis 0 (height) or 1 (width)."""
+        """Returns the padded side along axis 0 (height) or 1 (width)."""
         if self.config.eval_crop_size:
             return self.config.eval_crop_size[axis]
         return padded_side(side, self.segmenter.config.alignment)
 
 
 class ClassIds(_PixelModel):
-    """Images [batch, height, width, 3], values 0..255 -> class ids [batch, height, width]."""
+    """The model that maps images [batch, height, width, 3], values 0..255, to class ids [batch, height, width]."""
 
     def call(self, images: Tensor) -> Tensor:
         if self.config.averages:
@@ -100,21 +103,21 @@ class ClassIds(_PixelModel):
 
 
 class Probabilities(_PixelModel):
-    """The same images -> probabilities float32 [batch, height, width, num_classes]."""
+    """The model that maps the same images to probabilities float32 [batch, height, width, num_classes]."""
 
     def call(self, images: Tensor) -> Tensor:
         return self.average(images)
 
 
 class Predictor:
-    """Class ids and probabilities of images of any size; an ImagePredictor.
+    """A predictor of class ids and probabilities of images of any size; an ImagePredictor.
 
     Attributes:
-      class_ids, probabilities: the models, which share the network; each is compiled when it is first used.
+      class_ids, probabilities: the two models, which share the network; each is compiled at its first use.
 
     Args:
       segmenter: the network.
-      config: scales, flips and crop; windows are SlidingWindow's part.
+      config: scales, flips and crop; its windows are used by SlidingWindow only.
     """
 
     def __init__(self, segmenter: Segmenter, config: InferenceConfig | None = None):
@@ -126,19 +129,19 @@ class Predictor:
         self._memory: dict[tuple[int, int, bool], int] = {}  # bytes for an image of (height, width)
 
     def predict_batch(self, images: np.ndarray) -> np.ndarray:
-        """Class ids int32 [batch, height, width] of images [batch, height, width, 3] with values 0..255."""
+        """Predicts class ids int32 [batch, height, width] of images [batch, height, width, 3] with values 0..255."""
         self._require_memory(images, with_probabilities=self.config.averages)
         with _exhausted_memory_named(images):
             return np.asarray(self.class_ids.predict_on_batch(images), np.int32)
 
     def predict_probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities float32 [batch, height, width, num_classes] of the same."""
+        """Predicts probabilities float32 [batch, height, width, num_classes] of the same images."""
         self._require_memory(images, with_probabilities=True)
         with _exhausted_memory_named(images):
             return np.asarray(self.probabilities.predict_on_batch(images))
 
     def check_size(self, image: np.ndarray, name: str) -> None:
-        """Raises a UserError if the image is larger than the crop it is padded to, or than the memory allows."""
+        """Raises a UserError if the image is larger than the crop to which it is padded, or than the memory allows."""
         height, width = image.shape[:2]
         crop = self.config.eval_crop_size
         if crop and (height > crop[0] or width > crop[1]):
@@ -149,7 +152,7 @@ class Predictor:
         self._require_memory(image[np.newaxis], self.config.averages, name)
 
     def _require_memory(self, images: np.ndarray, with_probabilities: bool, name: str = "") -> None:
-        """Raises a UserError if the images cannot be predicted at once in the memory that is left."""
+        """Raises a UserError if the images cannot be predicted at once in the available memory."""
         batch, height, width = images.shape[:3]
         key = (height, width, with_probabilities)
         if key not in self._memory:
@@ -169,7 +172,7 @@ class Predictor:
 
 @contextlib.contextmanager
 def _exhausted_memory_named(images: np.ndarray) -> Iterator[None]:
-    """Turns the backends' errors for exhausted memory into a UserError that says what needs less."""
+    """Turns the backends' errors for exhausted memory into a UserError that names options that need less."""
     try:
         yield
     except kernels.MEMORY_ERRORS as error:
@@ -188,7 +191,7 @@ def padded_side(side: Any, alignment: int) -> Any:
 
 
 def _scaled(side: Any, scale: float) -> Any:
-    """Returns the side of a scaled image whose corners lie on those of the original (scale_dimension of the published
+    """Returns the side of a scaled image whose corners lie on those of the original (scale_dimension in the published
     code).
     """
     if isinstance(side, int):

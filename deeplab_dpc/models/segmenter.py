@@ -91,17 +91,18 @@ def _build_decoder(config: ModelConfig, training_steps: int | None) -> Decoder |
 
 
 class Segmenter(keras.Model):
-    """Images [batch, height, width, 3], values 0..255 -> logits [batch, h, w, num_classes].
+    """The segmentation network: images [batch, height, width, 3], values 0..255 -> logits [batch, h, w, num_classes].
 
     The logits are at the decoder's last stride, or at the output stride without a decoder.
 
     Args:
       config: the model's configuration.
-      training_steps: length of the training, to limit the batch norm decay of short ones; None where not training.
+      training_steps: number of training steps, which limits the batch norm decay of short trainings; None outside
+        training.
       drop_path_keep_prob: probability that the backbone's last residual unit is kept in training, see the backbone.
 
     Raises:
-      UserError: if the backbone does not have what the configuration asks for.
+      UserError: if the backbone does not support what the configuration asks for.
     """
 
     def __init__(
@@ -144,11 +145,11 @@ class Segmenter(keras.Model):
         return self._backbone_outputs(images, training)[0]
 
     def features_shape(self, input_shape: Any) -> Any:
-        """Returns shape of the backbone's features for images of that shape."""
+        """Returns the shape of the backbone's features for images of that shape."""
         return self.backbone.compute_output_shape(input_shape)[0]
 
     def logits_shape(self, input_shape: Any) -> Any:
-        """Returns shape of the logits for images of that shape."""
+        """Returns the shape of the logits for images of that shape."""
         last, shape = self.steps(input_shape)[-1]
         return last.compute_output_shape(shape)
 
@@ -160,8 +161,8 @@ class Segmenter(keras.Model):
         return outputs
 
     def call(self, images: Tensor, training: bool = False, progress: Tensor | None = None) -> Tensor:
-        """Returns the logits; `progress` is steps over all steps of the training, in [0, 1], where drop path goes by
-        it.
+        """Returns the logits; `progress` is the fraction of the training that is done, in [0, 1], for scheduled drop
+        path.
         """
         features, low_level = self._backbone_outputs(images, training, progress)
         x = self.head(features, training=training)
@@ -173,7 +174,7 @@ class Segmenter(keras.Model):
 def build_segmenter(
     config: ModelConfig, training_steps: int | None = None, drop_path_keep_prob: float = 1.0
 ) -> Segmenter:
-    """Returns a Segmenter whose variables exist, for images of any size; see there."""
+    """Returns a Segmenter with its variables, for images of any size; see Segmenter."""
     model = Segmenter(config, training_steps, drop_path_keep_prob)
     model.build((None, None, None, 3))
     return model

@@ -1,4 +1,4 @@
-"""Prediction of large images in bounded memory: overlapping windows, whose probabilities are averaged."""
+"""Prediction of large images in bounded memory, by overlapping windows whose probabilities are averaged."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,8 +16,8 @@ class SlidingWindow:
     """Predicts an image window by window; an ImagePredictor.
 
     Windows cover the image evenly, the last ones end at its border, and each overlaps the one before by
-    `window_overlap` or more. A pixel's probabilities are the mean of those of the windows that show it. Only the rows
-    under the windows of one row are held, whatever the height of the image. A side that is shorter than the window's is
+    `window_overlap` or more. A pixel's probabilities are the mean over the windows that contain it. Only the rows under
+    the windows of one row are kept, whatever the height of the image. A side that is shorter than the window's is
     predicted whole.
 
     Args:
@@ -37,7 +37,7 @@ class SlidingWindow:
         self.overlap = config.window_overlap
 
     def predict_batch(self, images: np.ndarray) -> np.ndarray:
-        """Class ids int32 [batch, height, width] of images uint8 [batch, height, width, 3]."""
+        """Predicts class ids int32 [batch, height, width] of images uint8 [batch, height, width, 3]."""
         semantic = np.empty(images.shape[:3], np.int32)
 
         def take(top: int, rows: np.ndarray) -> None:
@@ -47,7 +47,7 @@ class SlidingWindow:
         return semantic
 
     def predict_probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities float32 [batch, height, width, num_classes] of the same, which this holds as a whole."""
+        """Predicts probabilities float32 [batch, height, width, num_classes] of the same, which are kept as a whole."""
         probabilities = np.empty((*images.shape[:3], self.num_classes), np.float32)
 
         def take(top: int, rows: np.ndarray) -> None:
@@ -57,11 +57,11 @@ class SlidingWindow:
         return probabilities
 
     def check_size(self, image: np.ndarray, name: str) -> None:
-        """As the predictor of the windows."""
+        """Checks the size of an image as the predictor of the windows does."""
         self.predictor.check_size(image[: self.window[0], : self.window[1]], name)
 
     def _predict(self, images: np.ndarray, take: TakeRows) -> None:
-        """Calls `take` with the rows of the images, from the top, as soon as no window that is left shows them."""
+        """Calls `take` with the rows of the images, from the top, as soon as no remaining window contains them."""
         batch, height, width, _ = images.shape
         window_height, window_width = min(self.window[0], height), min(self.window[1], width)
         tops, lefts = _starts(height, window_height, self.overlap), _starts(width, window_width, self.overlap)
@@ -85,7 +85,7 @@ class SlidingWindow:
 
 
 def _starts(side: int, window: int, overlap: float) -> list[int]:
-    """Returns where the windows along a side begin: from 0 to side - window, evenly, at most (1 - overlap) * window
+    """Returns the starts of the windows along a side: evenly from 0 to side - window, at most (1 - overlap) * window
     apart.
     """
     stride = max(1, int(window * (1 - overlap)))

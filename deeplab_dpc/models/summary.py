@@ -1,4 +1,4 @@
-"""A network by part: output shapes, parameters and multiply-adds, by formula (arch/cost.py)."""
+"""Summary of a network by part: output shapes, parameters and multiply-adds, by formula (arch/cost.py)."""
 
 import dataclasses
 from typing import Any
@@ -13,10 +13,10 @@ class Part:
     """A part of a network.
 
     Attributes:
-      name: as in published checkpoints.
-      output_shape: (height, width, channels).
+      name: name of the part in published checkpoints.
+      output_shape: (height, width, channels) of the output.
       cost: cost of the part.
-      parts: what it is made of, in order; empty for the finest.
+      parts: parts of this part, in order; empty for the finest.
     """
 
     name: str
@@ -37,10 +37,11 @@ class Part:
 
 
 def summarize(model: Segmenter, input_size: tuple[int, int]) -> Part:
-    """Returns the network on one image of that size: the whole, its parts (backbone, context module, ...) and theirs.
+    """Returns the network for one image of that size: the whole, its parts (backbone, context module, ...) and their
+    parts.
 
     Args:
-      model: need not have its variables yet.
+      model: a Segmenter, whose variables need not exist yet.
       input_size: (height, width) in pixels.
     """
     parts = tuple(_part(layer, shape, depth=1) for layer, shape in model.steps((1, *input_size, 3)))

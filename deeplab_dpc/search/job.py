@@ -1,4 +1,4 @@
-"""What a worker of a search is given, and what all of its workers must agree on."""
+"""The job of a search's workers, and the configuration on which all of them must agree."""
 
 import dataclasses
 import pathlib
@@ -13,16 +13,16 @@ from deeplab_dpc.search.service.membership import BACKBONE_ALONE, START
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What a worker of a search is given.
+    """The job of a worker of a search.
 
     Attributes:
-      workdir: for its report, and for the runs of finalists.
+      workdir: directory for its report, and for the runs of finalists.
       cache: features of the frozen backbone.
       config: configuration of the search.
-      service: where the study is kept.
-      model: the network that finalists are trained in, with decoder; its cell is replaced.
-      data, dataset: for the contest; None where there is none.
-      tf_initial_checkpoint, restore_moving_averages: where the backbones of finalists start.
+      service: storage and workers of the study.
+      model: network in which finalists are trained, with decoder; its cell is replaced.
+      data, dataset: data configuration and data set of the contest; None if there is no contest.
+      tf_initial_checkpoint, restore_moving_averages: initial weights of the finalists' backbones.
     """
 
     workdir: pathlib.Path
@@ -37,26 +37,26 @@ class Job:
 
     @property
     def feature_shape(self) -> tuple[int, int, int]:
-        """(height, width, channels) of the features that candidates are scored on."""
+        """Returns the (height, width, channels) of the features on which candidates are scored."""
         return self.cache.split(self.config.eval_split).features.shape[1:]
 
     @property
     def train_split(self) -> str:
-        """The split that cells are trained on."""
+        """Returns the split on which cells are trained."""
         return self.data.train_split if self.data else "train"
 
     @property
     def has_contest(self) -> bool:
-        """Whether there are finalists, and data to train them on."""
+        """Returns whether there are finalists, and data to train them on."""
         return bool(self.config.rerank_top_k) and self.data is not None and self.dataset is not None
 
     def sections(self) -> dict[str, Any]:
-        """Returns the configuration that all workers share; with the data, where cells are scored on images."""
+        """Returns the configuration that all workers share; it includes the data if cells are scored on images."""
         sections = shared_sections(self.config, self.model, self.cache.path.name)
         return {**sections, "data": self.data} if self.config.proxy_features == END_TO_END else sections
 
     def records(self) -> dict[str, Any]:
-        """Returns a section with the digests of the records, where cells are scored on images."""
+        """Returns a section with the digests of the records, if cells are scored on images."""
         if self.config.proxy_features != END_TO_END or self.data is None or self.dataset is None:
             return {}
         splits = dict.fromkeys([self.data.train_split, self.config.eval_split])

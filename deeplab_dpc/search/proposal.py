@@ -1,4 +1,4 @@
-"""What a search would do next, and what the rest of it costs; nothing is claimed, and nothing is written."""
+"""The next cells of a search, and the cost of the rest of it, without claiming a task or writing anything."""
 
 import dataclasses
 import pathlib
@@ -47,13 +47,13 @@ class ProposedCell:
 
 @dataclasses.dataclass(frozen=True)
 class Remainder:
-    """What is left of the search.
+    """The remaining work of a search.
 
     Attributes:
-      cells: without a score, warm starts included; at most, where constraints leave fewer.
+      cells: number of cells without a score, warm starts included; an upper bound, since constraints may leave fewer.
       plan: plan of those cells.
-      finalists: cells that are in the contest; 0 if there is none, or it is over.
-      contest_steps: steps that it still takes at most, if nobody leaves before its end.
+      finalists: number of cells in the contest; 0 if there is none, or it is over.
+      contest_steps: number of remaining steps of the contest if nobody leaves before its end.
     """
 
     cells: int
@@ -63,18 +63,18 @@ class Remainder:
 
     @property
     def most_steps(self) -> int:
-        """Of the proxy, if no cell is stopped early."""
+        """Returns the number of steps of the proxy if no cell is stopped early."""
         return self.cells * sum(self.plan.rung_steps)
 
 
 def copy_of_study(location: str | None, workdir: pathlib.Path, names: list[str]) -> BaseStorage:
-    """Returns the studies of those names in memory; those that are absent are left out.
+    """Returns copies in memory of the studies with those names; absent ones are left out.
 
-    A journal is read from a copy, so that not even a torn end of it is repaired. A database without Optuna's tables is
-    given them by Optuna; SQLite's file is not made.
+    A journal is read from a copy, so that not even a torn end of it is repaired. In a database without Optuna's tables,
+    Optuna creates them; a file of SQLite is not created.
 
     Raises:
-      UserError: if the location is no storage.
+      UserError: if the location is not a storage.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     copy = InMemoryStorage()
@@ -98,7 +98,7 @@ def copy_of_study(location: str | None, workdir: pathlib.Path, names: list[str])
 
 
 def next_cells(study: SearchStudy) -> list[ProposedCell]:
-    """Returns the cells that may be scored now and that nobody scores, in their order."""
+    """Returns the cells that may be scored now and that no worker scores, in their order."""
     study.ledger.refresh()
     feature_shape = study.feature_shape
     proposed = []
@@ -110,12 +110,12 @@ def next_cells(study: SearchStudy) -> list[ProposedCell]:
 
 
 def remainder(study: SearchStudy, contest: ContestOutcome | None, has_contest: bool) -> Remainder:
-    """Returns what is left.
+    """Returns the remaining work.
 
     Args:
-      study: as `next_cells` has left it.
-      contest: what came of it so far; None before its first training.
-      has_contest: whether there are data for it.
+      study: study after `next_cells`.
+      contest: result of the contest so far; None before its first training.
+      has_contest: bool, whether there is data for a contest.
     """
     config = study.config
     space = SearchSpace(config.num_branches, config.cell_rates, config.cell_grids)
@@ -132,8 +132,9 @@ def remainder(study: SearchStudy, contest: ContestOutcome | None, has_contest: b
 
 
 def _contest_steps(config: SearchConfig, finalists: int, contest: ContestOutcome | None) -> int:
-    """Returns the steps that are left at most: those of every finalist that has not left, to the end with every
-    seed."""
+    """Returns the largest possible number of remaining steps: every finalist that has not left, to the end with every
+    seed.
+    """
     if contest is None:
         return most_steps(config, finalists)
     others = max(0, finalists - len(contest.rounds[0].entrants))
@@ -143,8 +144,8 @@ def _contest_steps(config: SearchConfig, finalists: int, contest: ContestOutcome
 
 
 def seconds_by_worker(scored: list[Scored], config: SearchConfig) -> dict[str, float]:
-    """Returns what a cell typically took each worker: the median, or with early stopping the mean, since cells differ
-    then.
+    """Returns the typical seconds of a cell by worker: the median, or with early stopping the mean, since cells then
+    differ.
     """
     found: dict[str, list[float]] = {}
     for one in scored:
@@ -154,9 +155,9 @@ def seconds_by_worker(scored: list[Scored], config: SearchConfig) -> dict[str, f
 
 
 def probed_cells(proposed: list[ProposedCell]) -> tuple[ProposedCell, ProposedCell]:
-    """Returns the dearest and the cheapest by multiply-adds, of one cell or more.
+    """Returns the most expensive and the cheapest cell by multiply-adds, of one cell or more.
 
-    Of drawn cells, if there are two: a warm start such as a 1x1 convolution is no typical one.
+    Drawn cells are preferred if there are two, since a warm start such as a 1x1 convolution is not typical.
     """
     drawn = [one for one in proposed if one.draw != GIVEN]
     ranked = sorted(drawn if len(drawn) > 1 else proposed, key=lambda one: one.cost.multiply_adds)
@@ -164,20 +165,20 @@ def probed_cells(proposed: list[ProposedCell]) -> tuple[ProposedCell, ProposedCe
 
 
 def probe(score: Callable[[Cell], ProxyScore], dearest: ProposedCell, cheapest: ProposedCell) -> list[Scored]:
-    """Returns what a few steps of two cells took, in turn, as of one worker: the first of the three pays for
+    """Returns the scores of a few steps of two cells in order, as of one worker: the first of the three includes
     compilation.
 
-    The second training of the dearest cell is measured, and the only one of the cheapest: so what an evaluator may do
-    anew for each cell is in one of the two.
+    The second training of the most expensive cell is measured, and the only one of the cheapest, so that work that an
+    evaluator repeats for each cell is in one of the two.
 
     Args:
-      score: trains a cell for PROBE_STEPS steps, and scores it.
-      dearest, cheapest: dearest and cheapest of the proposed; see probed_cells.
+      score: function that trains a cell for PROBE_STEPS steps, and scores it.
+      dearest, cheapest: most expensive and cheapest of the proposed cells; see probed_cells.
     """
     tried = [dearest, dearest, cheapest] if cheapest is not dearest else [dearest, dearest]
     return [Scored(one.name, one.cell, one.draw, score(one.cell), "this machine") for one in tried]
 
 
 def journal_bytes(cells: int, seconds: float, lease_seconds: float) -> float:
-    """Returns what a journal grows by for so many cells of so many seconds each."""
+    """Returns the bytes by which a journal grows for that number of cells with that many seconds each."""
     return cells * (JOURNAL_BYTES_PER_CELL + JOURNAL_BYTES_PER_RENEWAL * seconds * RENEWALS / lease_seconds)

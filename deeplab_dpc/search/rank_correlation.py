@@ -22,15 +22,15 @@ Values = Sequence[float] | np.ndarray
 
 @dataclasses.dataclass(frozen=True)
 class Correlation:
-    """How well one score ranks as another does.
+    """The rank correlation between two scores.
 
     Attributes:
-      n: how many points.
-      rho: Spearman's, in [-1, 1]; nan if it is undefined.
-      rho_interval: 95 % of the resamples.
+      n: number of points.
+      rho: Spearman's rho, in [-1, 1]; nan if it is undefined.
+      rho_interval: 95 % interval of the resamples.
       tau: Kendall's tau-b, in [-1, 1]; nan if it is undefined.
-      tau_interval: 95 % of the resamples.
-      left_out: resamples in which all points tie in one of the scores.
+      tau_interval: 95 % interval of the resamples.
+      left_out: number of resamples in which all points tie in one of the scores.
     """
 
     n: int
@@ -42,19 +42,19 @@ class Correlation:
 
     @property
     def undefined(self) -> str | None:
-        """Why there are no figures, in words; None if there are."""
+        """Returns why the coefficients are undefined, in words; None if they are defined."""
         return _undefined(self.n, self.rho)
 
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """By how much Spearman's rho of one predictor is above that of another, on the same points.
+    """The difference of Spearman's rho between two predictors, on the same points.
 
     Attributes:
-      n: how many points.
-      value: rho of the first less rho of the second; nan if one is undefined.
-      interval: 95 % of the resamples, each of which has the same points for both.
-      left_out: resamples in which all points tie in one of the three scores.
+      n: number of points.
+      value: rho of the first minus rho of the second; nan if one is undefined.
+      interval: 95 % interval of the resamples, each of which has the same points for both.
+      left_out: number of resamples in which all points tie in one of the three scores.
     """
 
     n: int
@@ -64,32 +64,33 @@ class Difference:
 
     @property
     def undefined(self) -> str | None:
-        """Why there are no figures, in words; None if there are."""
+        """Returns why the difference is undefined, in words; None if it is defined."""
         return _undefined(self.n, self.value)
 
 
 def spearman(x: Values, y: Values) -> float:
-    """Spearman's rho, float in [-1, 1]; nan for fewer than 3 points, or where all tie in x or in y."""
+    """Returns Spearman's rho, a float in [-1, 1]; nan for fewer than 3 points, or if all tie in x or in y."""
     signs_x, signs_y = _signs(x, y)
     return float(_spearman(signs_x, signs_y, np.ones((1, len(signs_x))))[0])
 
 
 def kendall(x: Values, y: Values) -> float:
-    """Kendall's tau-b, float in [-1, 1]; nan for fewer than 3 points, or where all tie in x or in y."""
+    """Returns Kendall's tau-b, a float in [-1, 1]; nan for fewer than 3 points, or if all tie in x or in y."""
     signs_x, signs_y = _signs(x, y)
     return float(_kendall(signs_x, signs_y, np.ones((1, len(signs_x))))[0])
 
 
 def correlate(x: Values, y: Values, resamples: int = 1000, seed: int = 0) -> Correlation:
-    """Both coefficients with their intervals.
+    """Returns both coefficients with their intervals.
 
     Args:
-      x, y: a score of each point; infinite values rank first or last.
-      resamples: resamples of the points, drawn with replacement.
-      seed: seed of the resamples; the same for as many points, so that two predictors can be compared in pairs.
+      x, y: scores of each point; infinite values rank first or last.
+      resamples: number of resamples of the points, drawn with replacement.
+      seed: seed of the resamples; they are the same for the same number of points, so that two predictors can be
+        compared in pairs.
 
     Raises:
-      ValueError: if x and y are not as long as each other, or one has a nan.
+      ValueError: if x and y differ in length, or one has a nan.
     """
     signs = _signs(x, y)
     weights = _resample(len(x), resamples, seed)
@@ -99,15 +100,15 @@ def correlate(x: Values, y: Values, resamples: int = 1000, seed: int = 0) -> Cor
 
 
 def rho_difference(first: Values, second: Values, y: Values, resamples: int = 1000, seed: int = 0) -> Difference:
-    """Spearman's rho of `first` with y less that of `second` with y.
+    """Returns Spearman's rho of `first` with y minus that of `second` with y.
 
     Args:
-      first, second, y: a score of each point; infinite values rank first or last.
-      resamples: resamples of the points, drawn with replacement.
+      first, second, y: scores of each point; infinite values rank first or last.
+      resamples: number of resamples of the points, drawn with replacement.
       seed: seed of the resamples.
 
     Raises:
-      ValueError: if the scores are not as long as each other, or one has a nan.
+      ValueError: if the scores differ in length, or one has a nan.
     """
     weights = _resample(len(y), resamples, seed)
     samples = _spearman(*_signs(first, y), weights) - _spearman(*_signs(second, y), weights)
@@ -123,7 +124,7 @@ def _undefined(n: int, value: float) -> str | None:
 
 
 def _signs(x: Values, y: Values) -> tuple[np.ndarray, np.ndarray]:
-    """sign(x[i] - x[j]) and the same of y, float64 [n, n] each."""
+    """Returns sign(x[i] - x[j]) and the same of y, float64 [n, n] each."""
     arrays = [np.asarray(values, dtype=np.float64) for values in (x, y)]
     if arrays[0].ndim != 1 or arrays[0].shape != arrays[1].shape:
         raise ValueError(f"Both scores must have one value a point, got shapes {arrays[0].shape}, {arrays[1].shape}.")
@@ -137,20 +138,20 @@ def _signs(x: Values, y: Values) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _resample(n: int, resamples: int, seed: int) -> np.ndarray:
-    """Returns how often each point is in each resample, float64 [resamples, n]."""
+    """Returns the number of times that each point is in each resample, float64 [resamples, n]."""
     if n == 0:
         return np.zeros((resamples, 0))
     return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), resamples).astype(np.float64)
 
 
 def _spearman(signs_x: np.ndarray, signs_y: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """rho of each resample, [resamples]."""
+    """Returns the rho of each resample, [resamples]."""
     x, y = weights @ signs_x.T, weights @ signs_y.T  # twice the centred ranks, [resamples, n]
     return _cosine((weights * x * y).sum(1), (weights * x * x).sum(1), (weights * y * y).sum(1), len(signs_x))
 
 
 def _kendall(signs_x: np.ndarray, signs_y: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """tau-b of each resample, [resamples]."""
+    """Returns the tau-b of each resample, [resamples]."""
 
     def over_pairs(terms: np.ndarray) -> np.ndarray:
         sums: np.ndarray = (weights @ terms * weights).sum(1)
@@ -160,14 +161,14 @@ def _kendall(signs_x: np.ndarray, signs_y: np.ndarray, weights: np.ndarray) -> n
 
 
 def _cosine(product: np.ndarray, square_x: np.ndarray, square_y: np.ndarray, n: int) -> np.ndarray:
-    """product / sqrt(square_x * square_y), nan where that is 0 / 0 or the points are too few."""
+    """Returns product / sqrt(square_x * square_y), nan for 0 / 0 or too few points."""
     norm = np.sqrt(square_x * square_y)
     defined = (norm > 0) & (n >= LEAST_POINTS)
     return np.where(defined, product / np.where(norm > 0, norm, 1), np.nan)
 
 
 def _interval(samples: np.ndarray) -> Interval:
-    """Returns the middle 95 % of those samples that are not nan; (nan, nan) if none is left."""
+    """Returns the middle 95 % of the samples that are not nan; (nan, nan) if there are none."""
     kept = samples[~np.isnan(samples)]
     if not len(kept):
         return (math.nan, math.nan)

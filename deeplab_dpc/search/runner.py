@@ -1,4 +1,4 @@
-"""One search from start to winner, by one worker or many; started again, it goes on where it stopped."""
+"""A whole search, by one worker or many; started again, it continues."""
 
 import dataclasses
 import fcntl
@@ -43,14 +43,14 @@ def run_search(
     reporting: bool = True,
     further_sections: Callable[[], Sequence[ReportSection]] = tuple,
 ) -> SearchResult:
-    """Returns scores warm starts and candidates by proxy, holds the contest, and writes the report and cells/best.json.
+    """Scores warm starts and candidates by proxy, holds the contest, and writes the report and cells/best.json.
 
     Args:
-      job: what to do.
+      job: configuration and data of the search.
       storage: storage of the study.
-      watch: is told what happens, and ends the work.
-      reporting: whether this process writes the report; another one does where several work in one directory.
-      further_sections: gives the last parts of the report, each time that it is written.
+      watch: display of the work, which can also stop it.
+      reporting: bool, whether this process writes the report; if several processes work in one directory, one does.
+      further_sections: function that returns the last sections of the report, called each time that it is written.
     """
     if job.has_contest:
         contest_network(job)  # so that a wrong flag is known before the search and not after it
@@ -81,13 +81,13 @@ def run_search(
 
 
 class Reporter:
-    """Writes the report of a search, while it runs too.
+    """Writes the report of a search, also while it runs.
 
     Args:
       job: job of the search.
-      study: the scores by proxy.
-      contest: the ledger of the contest.
-      further_sections: gives the last parts of the report, each time that it is written.
+      study: study with the scores by proxy.
+      contest: ledger of the contest.
+      further_sections: function that returns the last sections of the report, called each time that it is written.
     """
 
     def __init__(
@@ -104,16 +104,16 @@ class Reporter:
         self._written = time.monotonic()
 
     def is_due(self) -> bool:
-        """Returns whether the last report is so old that another is to be written."""
+        """Returns whether the last report is old enough for another one."""
         return time.monotonic() - self._written > REPORT_SECONDS
 
     def result(self) -> SearchResult:
-        """Returns all that is known."""
+        """Returns the present result."""
         self._study.refresh()
         return search_result(self._study, self._contest, self._job.feature_shape, self._job.has_contest)
 
     def write(self) -> None:
-        """Writes report and cells; of several processes that do so in one directory at once, one after another."""
+        """Writes report and cells; processes that share a directory take turns."""
         sections = self._further_sections()
         result = self.result()
         with open(self._job.workdir / ".report.lock", "w", encoding="utf-8") as stream:
@@ -124,10 +124,10 @@ class Reporter:
 
 
 def open_study(job: Job, storage: BaseStorage, worker: Worker) -> SearchStudy:
-    """Joins the study of the search, or begins it.
+    """Joins the study of the search, or creates it.
 
     Raises:
-      UserError: if the study is of another configuration.
+      UserError: if the study has another configuration.
     """
     name, lease = job.service.study_name, job.service.lease_seconds
     study = SearchStudy(storage, name, job.config, job.feature_shape, worker, lease, job.cache.output_stride)
@@ -137,7 +137,7 @@ def open_study(job: Job, storage: BaseStorage, worker: Worker) -> SearchStudy:
 
 
 def observer(job: Job, storage: BaseStorage, study: SearchStudy) -> StudyObserver:
-    """Looks at the study, which must be there, for whoever wants to see how it goes."""
+    """Returns an observer of an existing study, for displays of its progress."""
     worker = Worker.current()
     ledger = Ledger(storage, job.service.study_name, worker, job.service.lease_seconds)
     stages = [Stage("Cells", ledger, study.total)]
@@ -152,14 +152,14 @@ def observer(job: Job, storage: BaseStorage, study: SearchStudy) -> StudyObserve
 def search_result(
     study: SearchStudy, ledger: Ledger, feature_shape: tuple[int, int, int], has_contest: bool
 ) -> SearchResult:
-    """Returns all that is known so far.
+    """Returns the present result of a search.
 
     Args:
-      study: the scores by proxy.
-      ledger: ledger of the contest. Whoever was trained for real stays a finalist, though a search that goes on with
+      study: study with the scores by proxy.
+      ledger: ledger of the contest. A cell that was trained for real stays a finalist, even if a search continued with
         more candidates has found better ones by proxy.
       feature_shape: (height, width, channels) of the scoring split's features.
-      has_contest: whether there is to be one.
+      has_contest: bool, whether a contest is configured.
     """
     ledger.refresh()
     warm_starts, candidates = study.warm_starts(), study.candidates()
@@ -176,7 +176,7 @@ def search_result(
 
 
 def make_evaluator(job: Job) -> Evaluator:
-    """Returns what scores the cells of a job by proxy.
+    """Returns the evaluator that scores the cells of a job by proxy.
 
     Raises:
       UserError: if it needs data, and the job has none.
@@ -194,7 +194,7 @@ def make_evaluator(job: Job) -> Evaluator:
 
 
 class _Scoring:
-    """Scores one cell after another by proxy."""
+    """Scores open cells by proxy, one after another."""
 
     def __init__(self, job: Job, study: SearchStudy, watch: SearchWatch):
         self._job = job

@@ -1,4 +1,4 @@
-"""What a search knows of its cells."""
+"""Cells with their scores."""
 
 import dataclasses
 import math
@@ -15,20 +15,20 @@ MIOU, CROSS_ENTROPY, MEAN_MIOU = PROXY_SIGNALS
 
 @dataclasses.dataclass(frozen=True)
 class ProxyScore:
-    """What the proxy says of a cell.
+    """The result of scoring a cell by proxy.
 
     Attributes:
-      miou: on the held-out features, in [0, 1], after the last rung that the cell was trained for; 0 if it diverged.
+      miou: mIOU on the held-out features, in [0, 1], after the last rung of the cell; 0 if it diverged.
       loss: mean training loss over the last tenth of that rung's steps; infinite if it diverged.
-      seconds: that training and scoring took, of all rungs.
-      loss_sum: loss sum of that rung's training losses over its steps (a signal that costs nothing).
-      steps: steps of that rung; less than the full budget if the cell was stopped early.
-      rungs: (steps, miou) of each rung in turn.
-      step_seconds: what a step of the last rung took; 0 where that is not known.
+      seconds: seconds of training and scoring, of all rungs.
+      loss_sum: sum of that rung's training losses over its steps (a signal without extra cost).
+      steps: number of steps of that rung; fewer than the full budget if the cell was stopped early.
+      rungs: (steps, miou) of each rung in order.
+      step_seconds: seconds per step of the last rung; 0 if unknown.
       cross_entropy: cross entropy of the held-out features at the end of the last rung, the exact mean over the
-        labelled pixels, in nats; infinite if it diverged or is not known.
+        labelled pixels, in nats; infinite if it diverged or is unknown.
       points: (step, mIOU, cross entropy) at several steps of the last rung, the last at its end.
-      signal: what ranks: 'miou', 'cross_entropy' (less is better), or 'mean_miou' of the points.
+      signal: score that ranks: 'miou', 'cross_entropy' (less is better), or 'mean_miou' of the points.
     """
 
     miou: float
@@ -43,7 +43,7 @@ class ProxyScore:
     signal: str = MIOU
 
     def to_json(self) -> dict[str, Any]:
-        """JSON has no infinity: such a loss is null."""
+        """Returns the score as JSON, in which an infinite loss is null."""
         losses = {name: getattr(self, name) if math.isfinite(getattr(self, name)) else None for name in LOSSES}
         points = [[step, miou, entropy if math.isfinite(entropy) else None] for step, miou, entropy in self.points]
         return {**dataclasses.asdict(self), **losses, "rungs": [list(rung) for rung in self.rungs], "points": points}
@@ -59,19 +59,21 @@ class ProxyScore:
 
     @property
     def rank_key(self) -> tuple[int, float]:
-        """Larger is better: a cell that was trained for longer is before one that was stopped."""
+        """Returns the key of the rank, larger for better cells: a cell that was trained for longer is before one that
+        was stopped.
+        """
         return self.steps, self.rank_value
 
     @property
     def rank_value(self) -> float:
-        """The signal as a figure of which more is better."""
+        """Returns the signal as a number of which more is better."""
         if self.signal == CROSS_ENTROPY:
             return -self.cross_entropy
         return self.mean_miou if self.signal == MEAN_MIOU else self.miou
 
     @property
     def mean_miou(self) -> float:
-        """The mean mIOU of the points; the mIOU where there are none, and 0 if the training diverged."""
+        """Returns the mean mIOU of the points; the mIOU if there are none, and 0 if the training diverged."""
         return statistics.fmean(miou for _, miou, _ in self.points) if self.points else self.miou
 
 
@@ -81,9 +83,9 @@ class Scored:
 
     Attributes:
       name: name of a warm start, or `cell NUMBER`.
-      draw: how it came about: 'given', 'uniform', 'neighbour', 'mutation', ...
-      worker: who scored it.
-      finished: when, in seconds since the epoch; 0 where unknown.
+      draw: kind of draw: 'given', 'uniform', 'neighbour', 'mutation', ...
+      worker: name of the worker that scored it.
+      finished: time when it was scored, in seconds since the epoch; 0 if unknown.
     """
 
     name: str

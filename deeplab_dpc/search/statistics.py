@@ -1,4 +1,4 @@
-"""Intervals and running figures of the report."""
+"""Intervals and running values of the report."""
 
 import math
 
@@ -20,14 +20,15 @@ def mean_interval(values: np.ndarray, seed: int = 0) -> Interval:
 
 
 def difference_interval(values: np.ndarray, others: np.ndarray, seed: int = 0) -> Interval:
-    """Returns the 95 % bootstrap interval of mean(values) - mean(others), both resampled; each has one value or
-    more."""
+    """Returns the 95 % bootstrap interval of mean(values) - mean(others), both resampled; each has at least one
+    value.
+    """
     rng = np.random.default_rng(seed)
     return _middle(_bootstrap_means(values, rng) - _bootstrap_means(others, rng))
 
 
 def share_interval(share: float, n: int) -> Interval:
-    """Wilson's 95 % interval of a share of n (Wilson, 1927, doi:10.1080/01621459.1927.10502953); n >= 1."""
+    """Returns Wilson's 95 % interval of a share of n (Wilson, 1927, doi:10.1080/01621459.1927.10502953); n >= 1."""
     spread = NORMAL_QUANTILE**2 / n
     centre = (share + spread / 2) / (1 + spread)
     half = NORMAL_QUANTILE * math.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
@@ -35,8 +36,8 @@ def share_interval(share: float, n: int) -> Interval:
 
 
 def pareto_front(cost: np.ndarray, score: np.ndarray) -> np.ndarray:
-    """Returns the places where no other point is at least as cheap and as good, and one of them more so; cheapest
-    first.
+    """Returns the indices of the Pareto front, cheapest first: no other point is at least as cheap and as good, and
+    better in one.
 
     Of equal points the first is kept; a point whose score is nan is never on the front.
     """

@@ -1,4 +1,4 @@
-"""The study of a search: candidates drawn in their order, scored by whichever worker takes them, kept by Optuna."""
+"""The study of a search: candidates are drawn in their order, scored by any worker, and stored by Optuna."""
 
 import math
 from collections.abc import Sequence
@@ -34,16 +34,16 @@ class SearchStudy:
     """Warm starts and candidates of one search, with their scores.
 
     Args:
-      storage: where the study is kept.
+      storage: storage of the study.
       name: name of the study there.
       config: configuration of the search.
-      feature_shape: (height, width, channels) of the scoring split's features, which costs are counted for.
-      worker: this one.
-      lease_seconds: lease seconds of tasks.
-      output_stride: output stride of the features, which receptive fields depend on.
+      feature_shape: (height, width, channels) of the scoring split's features, for which costs are computed.
+      worker: worker of this process.
+      lease_seconds: seconds of a lease without renewal.
+      output_stride: output stride of the features, on which receptive fields depend.
 
     Raises:
-      UserError: if the space or the constraints do not fit each other, or a warm start is no cell.
+      UserError: if the space and the constraints contradict each other, or a warm start is not a cell.
     """
 
     def __init__(
@@ -86,19 +86,19 @@ class SearchStudy:
 
     @property
     def total(self) -> int:
-        """Warm starts and candidates together, as many as the space has."""
+        """Returns the number of warm starts and candidates together, limited by the space."""
         return self._sequence.limit(len(self._warm_starts) + self._num_candidates)
 
     def _multiply_adds(self, cell: Cell) -> int:
         return cell_cost(cell, *self.feature_shape).multiply_adds
 
     def refresh(self) -> None:
-        """Reads what has happened."""
+        """Reads the storage."""
         self.ledger.refresh()
         self._listen()
 
     def open_tasks(self) -> list[Task]:
-        """Returns cells that may be scored now and that nobody scores, by what the ledger has read."""
+        """Returns the cells that may be scored now and that no worker scores, as far as the ledger has read."""
         self._listen()
         tasks: list[Task] = []
         for number in self._sequence.drawable(self.total):
@@ -133,20 +133,20 @@ class SearchStudy:
 
     @property
     def finished(self) -> int:
-        """How many cells have their scores, as far as was read."""
+        """Returns the number of cells with scores, as far as was read."""
         return len(self._scored)
 
     def values(self, cell: Cell, score: ProxyScore) -> list[float]:
-        """Returns what Optuna is told: mIOU, and multiply-adds where they are an objective too."""
+        """Returns the values for Optuna: mIOU, and multiply-adds if they are an objective too."""
         return [score.miou, *([float(self._multiply_adds(cell))] if self._is_multi_objective else [])]
 
     def visible_scores(self, number: int) -> list[ProxyScore]:
-        """Returns the scores that were known when a cell was drawn: what it may be compared with."""
+        """Returns the scores that were known when a cell was drawn, with which it may be compared."""
         scores = (self._sequence.score(earlier) for earlier in range(self._sequence.visible(number)))
         return [score for score in scores if score is not None]
 
     def _listen(self) -> None:
-        """Tells the sequence what the ledger has read."""
+        """Passes the results that the ledger has read to the sequence."""
         for key, trial in [*self.ledger.running.items(), *self.ledger.finished.items()]:
             if key not in self._drawn:
                 self._drawn.add(key)
@@ -164,16 +164,16 @@ class SearchStudy:
             self._sequence.record(int(key), None)
 
     def warm_starts(self) -> list[Scored]:
-        """Returns those that are scored, in their order."""
+        """Returns the scored warm starts, in their order."""
         return [scored for _, scored in sorted(self._scored.items()) if scored.draw == GIVEN]
 
     def candidates(self) -> list[Scored]:
-        """Returns those that are scored, in the order they were drawn."""
+        """Returns the scored candidates, in the order they were drawn."""
         return [scored for _, scored in sorted(self._scored.items()) if scored.draw != GIVEN]
 
 
 def check_space(config: SearchConfig, feature_shape: tuple[int, int, int], output_stride: int) -> None:
-    """Raises a UserError if space, limits and sampler do not go together; for before anything is written.
+    """Raises a UserError if space, limits and sampler contradict each other; to be called before anything is written.
 
     Args:
       config: configuration of the search.
@@ -185,7 +185,7 @@ def check_space(config: SearchConfig, feature_shape: tuple[int, int, int], outpu
 
 
 def check_sampler(config: SearchConfig) -> None:
-    """Raises a UserError if the sampler does not suit the space, which is known before there are features."""
+    """Raises a UserError if the sampler does not suit the space; it can be called before there are features."""
     make_strategy(config, SearchSpace(config.num_branches, config.cell_rates, config.cell_grids), lambda cell: 0)
 
 

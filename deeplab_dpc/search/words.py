@@ -1,4 +1,4 @@
-"""Figures as the report writes them."""
+"""Numbers in the words of the report."""
 
 import math
 
@@ -29,7 +29,7 @@ def interval(bounds: Interval, signed: bool = False) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Returns a time in the unit that suits it."""
+    """Returns a duration in a suitable unit."""
     for unit, name, limit in ((1, "s", 120), (60, "min", 120), (3600, "h", 72), (86400, "days", 730)):
         if seconds < limit * unit:
             return f"{seconds / unit:.1f} {name}"
@@ -37,12 +37,12 @@ def duration(seconds: float) -> str:
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
-    """1 cell, 2 cells."""
+    """Returns a number with its noun, such as '1 cell' or '2 cells'."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def large(number: float) -> str:
-    """Returns a number of things that nobody counts, such as 4.2e+11."""
+    """Returns a very large number, such as 4.2e+11."""
     return f"{number:,}" if number < 1e6 else f"{number:.2g}"
 
 
@@ -55,7 +55,7 @@ def billions(number: float) -> str:
 
 
 def correlation_words(correlation: Correlation) -> tuple[str, ...]:
-    """Returns how many points, rho with its interval, and tau with its."""
+    """Returns the number of points, rho with its interval, and tau with its interval."""
     rho = correlation_parts(correlation.rho, correlation.rho_interval)
     return (str(correlation.n), *rho, *correlation_parts(correlation.tau, correlation.tau_interval))
 

@@ -1,1 +1,1 @@
-"""The web page that predicts the images dropped on it."""
+"""The web page that predicts images dropped on it."""

@@ -1,8 +1,8 @@
-"""The open connections of the page's server: how many there may be, how long they may take, and who gives way.
+"""The open connections of the page's server: their number, their deadlines, and which of them are closed for others.
 
-Whoever is quick is served, also while others hold connections open on purpose. Where all are taken, a new one takes the
-place of the client that has most, of that the one that has been slow for longest; only those give way whose client the
-server waits for, never one whose image is being predicted.
+Fast clients are served even while others hold connections open on purpose. If all connections are taken, a new one
+replaces a connection of the client with the most connections, namely the one that has been slow for longest. Only
+connections whose client the server waits for are replaced, never one whose image is being predicted.
 """
 
 import collections
@@ -23,17 +23,17 @@ GONE_SECONDS = 1  # after which a client that has closed its side does not wait 
 
 @dataclasses.dataclass(eq=False)
 class Connection:
-    """A client's connection.
+    """The connection of a client.
 
     Attributes:
-      client: the client's address.
-      socket: to it.
-      began: when it was opened, in seconds of time.monotonic.
-      upload: bytes that are kept for what it sends.
-      working: whether the client waits for the server, not the server for the client.
-      answering: whether it is being answered, and nothing more has to be read.
-      ended: whether it gave way.
-      closed: when its client was first seen to have closed its side.
+      client: address of the client.
+      socket: socket of the connection.
+      began: time when it was opened, in seconds of time.monotonic.
+      upload: number of bytes that are reserved for its upload.
+      working: bool, whether the client waits for the server, not the server for the client.
+      answering: bool, whether it is being answered, and nothing more has to be read.
+      ended: bool, whether it was replaced by another connection.
+      closed: time when its client was first seen to have closed its side.
     """
 
     client: str
@@ -46,7 +46,7 @@ class Connection:
     closed: float | None = None
 
     def end(self) -> None:
-        """Lets whoever waits for its client go on at once; one that reads may still answer."""
+        """Interrupts the wait for the client at once; a connection that is being read may still be answered."""
         self.ended = True
         with contextlib.suppress(OSError):  # it is closed already
             self.socket.shutdown(socket.SHUT_RDWR if self.answering else socket.SHUT_RD)
@@ -54,7 +54,7 @@ class Connection:
     def is_gone(self) -> bool:
         """Returns whether the client has closed the connection, or its side of it for GONE_SECONDS.
 
-        A client that has sent all that it will may close its side and wait for the answer; few do.
+        A client that has sent everything may close its side and wait for the answer; few do.
         """
         try:
             self.socket.settimeout(0)
@@ -69,11 +69,11 @@ class Connection:
 
 
 class Connections:
-    """Those that are open.
+    """The open connections.
 
     Args:
-      limit: limit of connections.
-      max_upload_bytes: most bytes of all uploads that are being sent, together.
+      limit: largest number of connections.
+      max_upload_bytes: largest number of bytes of all current uploads together.
     """
 
     def __init__(self, limit: int, max_upload_bytes: int) -> None:
@@ -91,7 +91,7 @@ class Connections:
             return self._open[of]
 
     def admit(self, of: socket.socket, client: str) -> bool:
-        """Adds a connection, for which another may have to give way; False if none can."""
+        """Adds a connection, for which another may be closed; returns False if none can be."""
         with self._changed:
             here = [connection for connection in self._open.values() if not connection.ended]
             if len(here) >= self._limit and not self._end_one(here):
@@ -100,13 +100,15 @@ class Connections:
             return True
 
     def remove(self, of: socket.socket) -> None:
-        """Takes note of a connection that is closed."""
+        """Removes a connection that is closed."""
         with self._changed:
             self._open.pop(of, None)
             self._changed.notify_all()
 
     def keep(self, connection: Connection, size: int) -> bool:
-        """Keeps memory for an upload, for which others may have to give way; False if there is not enough."""
+        """Reserves memory for an upload, for which other connections may be closed; returns False if there is not
+        enough.
+        """
         with self._changed:
             while True:
                 sending = [one for one in self._open.values() if one.upload and not one.ended]
@@ -118,7 +120,7 @@ class Connections:
 
     @contextlib.contextmanager
     def working(self, connection: Connection) -> Iterator[None]:
-        """The time in which the client waits for the server."""
+        """Marks, as a context, the time in which the client waits for the server."""
         with self._changed:
             connection.working = True
         try:
@@ -128,7 +130,9 @@ class Connections:
                 connection.working, connection.upload, connection.began = False, 0, time.monotonic()
 
     def end_all(self, seconds: float) -> bool:
-        """Ends those that send, and waits for the others; returns whether all are closed by then."""
+        """Closes the connections that are being read, and waits for the others; returns whether all are closed by
+        then.
+        """
         with self._changed:
             for connection in self._open.values():
                 if not connection.working:
@@ -148,12 +152,12 @@ class TimedReader(io.RawIOBase):
     """Reads from a connection until a deadline, however slowly the client sends.
 
     Attributes:
-      deadline: in seconds of time.monotonic.
+      deadline: time of the deadline, in seconds of time.monotonic.
 
     Args:
-      connection: to be read.
-      seconds: until the deadline.
-      silence: seconds that a client may send nothing.
+      connection: connection to read.
+      seconds: seconds until the deadline.
+      silence: seconds for which a client may send nothing.
     """
 
     def __init__(self, connection: Connection, seconds: float, silence: float) -> None:
@@ -163,14 +167,14 @@ class TimedReader(io.RawIOBase):
         self.deadline = time.monotonic() + seconds
 
     def readable(self) -> bool:
-        """It is."""
+        """Returns True."""
         return True
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
-        """Reads what is there, once something is.
+        """Reads the available bytes, once there are some.
 
         Raises:
-          TimeoutError: at the deadline, after the silence, or where the connection has to give way.
+          TimeoutError: at the deadline, after the silence, or if the connection was replaced.
         """
         left = self.deadline - time.monotonic()
         if left <= 0 or self._connection.ended:

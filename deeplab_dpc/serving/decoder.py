@@ -1,4 +1,4 @@
-"""Decodes uploaded images in a process of its own, which may take as long as it may, or crash."""
+"""Decoding of uploaded images in a process of its own, which is ended if it takes too long, and may crash."""
 
 import io
 import json
@@ -30,16 +30,16 @@ decode_all(Connection(int(sys.argv[1])), *json.loads(sys.argv[2]))
 
 
 class Unwanted(Exception):  # noqa: N818 (no error of ours)
-    """Nobody waits for the image any more."""
+    """The error of an image for which no client waits any more."""
 
 
 class Decoder:
-    """Decodes one image at a time. Its process starts with the first, and anew where it had to be ended.
+    """Decodes one image at a time. Its process starts with the first image, and again if it had to be ended.
 
     Args:
-      max_pixels: max pixels of an image; larger ones are refused before they are decoded.
-      formats: that are read.
-      seconds: an image may take.
+      max_pixels: largest number of pixels of an image; larger images are refused before they are decoded.
+      formats: formats to read.
+      seconds: largest number of seconds for an image.
     """
 
     def __init__(self, max_pixels: int, formats: tuple[str, ...], seconds: float) -> None:
@@ -52,11 +52,11 @@ class Decoder:
         """Returns the image, uint8 [height, width, 3].
 
         Args:
-          encoded: the file.
-          is_unwanted: asked now and then; where it says yes, the work is given up.
+          encoded: contents of the file.
+          is_unwanted: function called repeatedly; if it returns True, the work is given up.
 
         Raises:
-          UserError: if it is no image, or it takes too long.
+          UserError: if it is not an image, or it takes too long.
           Unwanted: if it was given up.
         """
         try:
@@ -72,7 +72,7 @@ class Decoder:
             raise UserError(f"{NAME} cannot be read as an image: the decoder broke off; save it anew.") from error
 
     def close(self) -> None:
-        """Ends the process, whatever it does."""
+        """Ends the process, even while it works."""
         if self._process is None or self._pipe is None:
             return
         self._process.kill()
@@ -110,7 +110,7 @@ class Decoder:
 
 
 def decode_all(pipe: multiprocessing.connection.Connection, max_pixels: int, formats: tuple[str, ...]) -> None:
-    """Answers each file by its shape and its pixels, or by a sentence, until the server has ended."""
+    """Sends for each file its shape and its pixels, or an error message, until the server has ended."""
     pipe.send_bytes(b"started")
     while True:
         try:

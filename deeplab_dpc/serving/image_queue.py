@@ -1,4 +1,4 @@
-"""Predictions of uploaded images, one at a time, and the answer that the web page draws from."""
+"""Predictions of uploaded images, one at a time, and the data from which the web page draws."""
 
 import base64
 import contextlib
@@ -26,11 +26,11 @@ DECODE_SECONDS = 10  # far more than an image of any allowed size takes that was
 
 @dataclasses.dataclass(frozen=True)
 class ServedModel:
-    """What the page shows of the model.
+    """The description of the model on the page.
 
     Attributes:
-      name: name of the model, free of paths.
-      class_names, palette: by class id.
+      name: name of the model, without paths.
+      class_names, palette: names and colours by class id.
     """
 
     name: str
@@ -39,18 +39,18 @@ class ServedModel:
 
 
 class Busy(Exception):  # noqa: N818 (no error of ours)
-    """As many images wait as may, or the server is about to end."""
+    """The error of a full queue, or of a server that is about to end."""
 
 
 class ImageQueue:
-    """Predicts images one at a time, so that the memory needed is that of one.
+    """Predicts images one at a time, so that only the memory for one image is needed.
 
     Args:
-      predictor: what predicts.
-      num_classes: that have a name.
-      max_pixels: max pixels of an image; larger ones are refused before they are decoded.
-      max_waiting: images that may wait while one is predicted.
-      decode_seconds: that an image may take to decode.
+      predictor: predictor of the images.
+      num_classes: number of classes with a name.
+      max_pixels: largest number of pixels of an image; larger images are refused before they are decoded.
+      max_waiting: number of images that may wait while one is predicted.
+      decode_seconds: largest number of seconds for decoding an image.
     """
 
     def __init__(
@@ -70,10 +70,10 @@ class ImageQueue:
 
     @contextlib.contextmanager
     def place(self) -> Iterator[None]:
-        """A place in the queue.
+        """Reserves a place in the queue, as a context.
 
         Raises:
-          Busy: if there is none.
+          Busy: if the queue is full.
         """
         if not self._places.acquire(timeout=PLACE_SECONDS):
             raise Busy
@@ -85,15 +85,15 @@ class ImageQueue:
     def predict(self, encoded: bytes, is_unwanted: Callable[[], bool]) -> dict[str, Any]:
         """Returns the prediction of an encoded image, as JSON: its size, the time it took and the class of each pixel.
 
-        `pixels` counts each class. The classes are there twice: `class_ids` are the bytes [height * width] compressed
-        by zlib, which a script reads exactly, and `class_ids_png` is the PNG file to keep; both in base64.
+        `pixels` counts each class. The classes are contained twice: `class_ids` are the bytes [height * width]
+        compressed by zlib, for exact use in a script, and `class_ids_png` is a PNG file to save; both in base64.
 
         Args:
-          encoded: the file.
-          is_unwanted: asked now and then until the network is at work; where it says yes, the image is given up.
+          encoded: contents of the file.
+          is_unwanted: function called repeatedly until the network starts; if it returns True, the image is given up.
 
         Raises:
-          UserError: if it is no image of FORMATS, or it does not fit.
+          UserError: if it is not an image of FORMATS, or it does not fit.
           Unwanted: if it was given up.
           Busy: if the queue was closed before its turn.
         """
@@ -122,7 +122,7 @@ class ImageQueue:
         }
 
     def close(self) -> None:
-        """Lets no other image begin; the one at hand goes on only if the network has it."""
+        """Starts no further image; the current one continues only if the network is predicting it."""
         self._is_closed = True
 
     def end(self) -> None:
@@ -131,7 +131,7 @@ class ImageQueue:
 
     @contextlib.contextmanager
     def _turn(self, is_unwanted: Callable[[], bool]) -> Iterator[None]:
-        """The time in which no other image is predicted."""
+        """Waits, as a context, until no other image is predicted."""
         while not self._one_at_a_time.acquire(timeout=POLL_SECONDS):
             if is_unwanted():
                 raise Unwanted

@@ -1,4 +1,4 @@
-"""Answers one request of the page's server: the page, what it shows of the model, or a prediction."""
+"""The handler of one request to the page's server: for the page, the description of the model, or a prediction."""
 
 import contextlib
 import http.server
@@ -25,12 +25,12 @@ ANSWER_SECONDS = 30  # for a client to take its answer
 DRAIN_SECONDS = 2  # for the rest of an upload that is refused
 CHUNK = 1 << 16  # bytes
 BUSY = "Other images are waiting already; try again in a moment."
-SLOW = "The upload was slow while others waited, and gave way to them; try again in a moment."
+SLOW = "The upload was slow while others waited, and was ended for them; try again in a moment."
 JSON = "application/json"
 
 
 class Refusal(Exception):  # noqa: N818 (an answer)
-    """A request that is answered by a status and a sentence."""
+    """The error of a request that is answered by a status and a sentence."""
 
     def __init__(self, status: HTTPStatus, sentence: str) -> None:
         super().__init__(sentence)
@@ -38,14 +38,14 @@ class Refusal(Exception):  # noqa: N818 (an answer)
 
 
 class PageHandler(http.server.BaseHTTPRequestHandler):
-    """One request of one connection."""
+    """Handles one request of one connection."""
 
     server: "PageServer"
     protocol_version = "HTTP/1.1"
     default_request_version = "HTTP/1.0"  # the base class has 0.9, whose answers have no status
 
     def setup(self) -> None:
-        """Puts a deadline on all that is read."""
+        """Sets a deadline for reading."""
         super().setup()
         self.rfile.close()
         self.client = self.server.connections[self.connection]
@@ -53,7 +53,7 @@ class PageHandler(http.server.BaseHTTPRequestHandler):
         self.rfile = io.BufferedReader(self.timed, CHUNK)
 
     def do_GET(self) -> None:
-        """Sends a document; of a HEAD request its headers."""
+        """Sends a document, or only its headers for a HEAD request."""
         try:
             self._check_host()
             if self.path not in self.server.documents:
@@ -65,7 +65,7 @@ class PageHandler(http.server.BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815 (the name that http.server looks for)
 
     def do_POST(self) -> None:
-        """Answers an image by its prediction."""
+        """Sends the prediction of an image."""
         try:
             self._check_host()
             self._check_origin()
@@ -139,7 +139,9 @@ class PageHandler(http.server.BaseHTTPRequestHandler):
         return bytes(content)
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Answers by an error, and reads on for a moment: a connection closed while a client sends loses the answer."""
+        """Sends an error, and reads on for a moment: if a connection is closed while a client sends, the answer is
+        lost.
+        """
         self._send(refusal.status, JSON, json.dumps({"error": str(refusal)}).encode())
         deadline = time.monotonic() + DRAIN_SECONDS
         self.connection.settimeout(DRAIN_SECONDS)
@@ -162,17 +164,17 @@ class PageHandler(http.server.BaseHTTPRequestHandler):
             self.wfile.flush()
 
     def handle_expect_100(self) -> bool:
-        """Leaves it to _read to ask for the upload, after the checks."""
+        """Leaves the request for the upload to _read, which sends it after the checks."""
         return True
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Answers what is no request for a document or a prediction, such as an unknown method."""
+        """Sends the error of a request that is not for a document or a prediction, such as an unknown method."""
         sentence = HTTPStatus(code).description or HTTPStatus(code).phrase
         self._refuse(Refusal(HTTPStatus(code), f"{sentence}."))
 
     def version_string(self) -> str:
-        """Returns what the Server header says: no versions."""
+        """Returns the Server header, without versions."""
         return "deeplab_dpc"
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing is printed per request."""
+        """Prints nothing per request."""

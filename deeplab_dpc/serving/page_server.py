@@ -1,9 +1,9 @@
 """The server of the web page.
 
-It answers three requests and no other: the page (GET /), what the page shows of the model (GET /model) and the
-prediction of an uploaded image (POST /predict). No path that is asked for reaches the file system: the page is read
-once, at the start, and nothing is written. What is asked for is refused where another web site could be behind it:
-a Host that is not this server's (DNS rebinding), or an Origin other than the page.
+It answers only three requests: the page (GET /), the description of the model on the page (GET /model) and the
+prediction of an uploaded image (POST /predict). No requested path reaches the file system: the page is read once, at
+the start, and nothing is written. Requests that another web site could have caused are refused: those with a Host other
+than this server's (DNS rebinding), or an Origin other than the page.
 """
 
 import base64
@@ -40,18 +40,18 @@ class PageServer(http.server.ThreadingHTTPServer):
       url: url of the page.
 
     Args:
-      host: name or address to be bound to.
-      port: to be bound to, 0 for any free one.
-      predictor: what predicts.
-      model: what the page shows of it.
-      max_upload_bytes: max upload bytes of an encoded image.
-      max_image_pixels: most pixels of a decoded image.
-      allowed_hosts: names of the server, beside those that this machine knows.
-      header_seconds: for all headers of a request.
-      decode_seconds: that an image may take to decode.
+      host: name or address to which it is bound.
+      port: port to which it is bound, 0 for any free one.
+      predictor: predictor of the images.
+      model: description of the model on the page.
+      max_upload_bytes: largest number of bytes of an encoded image.
+      max_image_pixels: largest number of pixels of a decoded image.
+      allowed_hosts: names of the server, in addition to those that this machine knows.
+      header_seconds: largest number of seconds for all headers of a request.
+      decode_seconds: largest number of seconds for decoding an image.
 
     Raises:
-      UserError: if the server cannot be bound to that host and port, or an allowed host is none.
+      UserError: if the server cannot be bound to that host and port, or an allowed host is invalid.
     """
 
     daemon_threads = True
@@ -115,17 +115,17 @@ class PageServer(http.server.ThreadingHTTPServer):
 
     @property
     def is_local(self) -> bool:
-        """Whether only this machine reaches it."""
+        """Returns whether only this machine can reach the page."""
         return is_loopback(str(self.server_address[0]))
 
     def close(self, seconds: float = CLOSE_SECONDS) -> bool:
         """Stops listening, gives up the images that wait, and waits for the one that is being predicted.
 
         Args:
-          seconds: to wait.
+          seconds: seconds to wait.
 
         Returns:
-          Whether it was answered, and nothing is under way any more.
+          Whether it was answered, and no work is left.
         """
         self.server_close()
         self.queue.close()
@@ -134,12 +134,12 @@ class PageServer(http.server.ThreadingHTTPServer):
         return is_done
 
     def server_bind(self) -> None:
-        """Binds, without asking for the host's name on the network as the base class does."""
+        """Binds without looking up the host's name on the network as the base class does."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        """Returns whether one more connection may be open."""
+        """Returns whether another connection may be open."""
         return self.connections.admit(request, str(client_address[0]))
 
     def shutdown_request(self, request: Any) -> None:
@@ -148,7 +148,7 @@ class PageServer(http.server.ThreadingHTTPServer):
         self.connections.remove(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Prints what went wrong here, and tells the client only that something did."""
+        """Prints the error here, and tells the client only that there was one."""
         if isinstance(sys.exception(), ConnectionError | TimeoutError):
             return  # the client went away
         super().handle_error(request, client_address)
@@ -161,7 +161,9 @@ class PageServer(http.server.ThreadingHTTPServer):
 
 
 def _content_policy(page: str) -> str:
-    """Allows the page its own style and script, requests to this server and pictures made in it; nothing else."""
+    """Returns the policy that allows the page its own style and script, requests to this server and pictures made in
+    it, and nothing else.
+    """
     hashes = {}
     for tag in ("style", "script"):
         parts = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)

@@ -1,4 +1,4 @@
-"""Claiming a directory for a run: its configuration and its data are written once and compared at every start."""
+"""Claiming of a run directory: its configuration and data set are written once and compared at every start."""
 
 import pathlib
 from collections.abc import Iterable
@@ -16,18 +16,18 @@ def claim(
     dataset: Dataset,
     splits: Iterable[str],
 ) -> None:
-    """Writes config.json and dataset.json, or compares those that are there.
+    """Writes config.json and dataset.json, or compares them with those that exist.
 
-    A data set that was moved goes on under its new --data_dir, since its records are known by their digests.
+    A data set that was moved is accepted under its new --data_dir, since its records are identified by their digests.
 
     Args:
-      workdir: the run directory, made if it is absent.
-      sections, extendable: see open_run.
-      dataset: that the run reads.
-      splits: that it reads.
+      workdir: the run directory, created if it is absent.
+      sections, extendable: sections of the configuration, and the fields that a later start may change; see open_run.
+      dataset: data set that the run reads.
+      splits: splits that the run reads.
 
     Raises:
-      UserError: if the directory holds a run of another configuration or on other data.
+      UserError: if the directory holds a run with another configuration or on other data.
     """
     is_bound = (workdir / DATASET_FILE).exists() and bool(read_run_data(workdir).digests)
     run_data = bind(workdir, dataset, splits)

@@ -1,4 +1,4 @@
-"""What a run directory shows of a training: metrics.csv, validation.csv, curves.png and predictions.png."""
+"""The files of a run directory that show a training: metrics.csv, validation.csv, curves.png and predictions.png."""
 
 import csv
 import pathlib
@@ -25,12 +25,14 @@ Row = dict[str, Any]
 
 
 def write_metrics(workdir: pathlib.Path, rows: Sequence[Row], validations: Sequence[Row]) -> None:
-    """Writes metrics.csv of the rows, validation.csv of the validations, and curves.png of both; of what there is.
+    """Writes metrics.csv of the rows, validation.csv of the validations, and curves.png of both; empty ones are left
+    out.
 
     Args:
       workdir: the run directory.
-      rows: rows of the training, each with `step`, `loss` and what else is known, for example `learning_rate`.
-      validations: each with `step` and scores in [0, 1], for example `miou`; a `remark` is shown beside them.
+      rows: rows of the training, each with `step`, `loss` and any further values, for example `learning_rate`.
+      validations: evaluations, each with `step` and scores in [0, 1], for example `miou`; a `remark` is shown beside
+        them.
     """
     if rows:
         _write_csv(workdir / "metrics.csv", rows)
@@ -44,7 +46,7 @@ def write_metrics(workdir: pathlib.Path, rows: Sequence[Row], validations: Seque
 
 
 def write_panels(workdir: pathlib.Path, step: int, panels: np.ndarray) -> None:
-    """Writes predictions.png: the step, and below it pictures, uint8 [number, height, width, 3], one per row."""
+    """Writes predictions.png: the step, and below it the pictures, uint8 [number, height, width, 3], one per row."""
     number, height, width, _ = panels.shape
     canvas = Image.new("RGB", (width, TITLE_HEIGHT + number * height), TITLE_BACKGROUND)
     ImageDraw.Draw(canvas).text((6, 4), f"step {step:,}", TITLE_INK, ImageFont.load_default(15))
@@ -67,7 +69,9 @@ def _write_csv(path: pathlib.Path, rows: Sequence[Row]) -> None:
 
 
 def draw_curves(rows: Sequence[Row], validations: Sequence[Row]) -> Figure:
-    """Loss (with its parts), rate, gradient norm and scores over the steps, of what the rows have."""
+    """Draws loss (with its parts), learning rate, gradient norm and scores over the steps, as far as the rows have
+    them.
+    """
     known = set(_columns(rows))
     draw: list[Callable[[Axes], None]] = []
     if "loss" in known:
@@ -148,7 +152,7 @@ def _series(rows: Sequence[Row], name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _limits(values: np.ndarray) -> tuple[float, float | None]:
-    """From 0, and up to where nearly all values are: a few outliers must not flatten the rest."""
+    """Returns axis limits from 0 to a value above nearly all values, so that a few outliers do not flatten the rest."""
     finite = values[np.isfinite(values)]
     if len(finite) <= SMOOTHED_ABOVE:
         return 0, None
@@ -157,7 +161,7 @@ def _limits(values: np.ndarray) -> tuple[float, float | None]:
 
 
 def _plot_smoothed(axes: Axes, steps: np.ndarray, values: np.ndarray, color: str, label: str | None) -> None:
-    """The points as a line; where they are many, faintly, with a smoothed line over it."""
+    """Draws the points as a line; if they are many, faintly and with a smoothed line on top."""
     if len(values) <= SMOOTHED_ABOVE:
         axes.plot(steps, values, color=color, label=label, marker="." if len(values) < FEW_POINTS else None)
         return
@@ -166,7 +170,7 @@ def _plot_smoothed(axes: Axes, steps: np.ndarray, values: np.ndarray, color: str
 
 
 def smoothed(values: np.ndarray) -> np.ndarray:
-    """Returns the mean of each value's neighbours in Gaussian weights; at the ends, of those that there are.
+    """Returns the mean of each value's neighbours with Gaussian weights; at the ends, of the neighbours that exist.
 
     Values that are not finite are left out.
     """

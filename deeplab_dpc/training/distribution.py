@@ -1,4 +1,4 @@
-"""Where a training runs: one device, the devices of a host, or those of several processes and hosts.
+"""The devices of a training: one device, the devices of a host, or those of several processes and hosts.
 
 TensorFlow: tf.distribute.MirroredStrategy on one host. JAX: keras.distribution.DataParallel, and jax.distributed for
 several processes. Keras fit does not work under TensorFlow's strategies for several hosts and for TPUs.
@@ -25,11 +25,12 @@ class Devices:
     """The devices of a training.
 
     Attributes:
-      count: devices of all processes together; a batch is shared evenly between them.
-      process, num_processes: which process this is, and of how many.
-      strategy: what variables are made under: a tf.distribute strategy, a keras.distribution, or None for one device.
-      agreed_to_stop: says after each step, the same in all processes, whether one of several was asked to stop; None
-        for one process.
+      count: number of devices of all processes together; a batch is shared evenly between them.
+      process, num_processes: index of this process, and number of processes.
+      strategy: scope in which variables are created: a tf.distribute strategy, a keras.distribution, or None for one
+        device.
+      agreed_to_stop: function that returns after each step whether any process was asked to stop, with the same result
+        in all processes; None for one process.
     """
 
     count: int = 1
@@ -40,11 +41,11 @@ class Devices:
 
     @property
     def is_chief(self) -> bool:
-        """Whether this process writes what the training leaves."""
+        """Returns whether this process writes the files of the training."""
         return self.process == 0
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
-        """In which the network is made and trained."""
+        """Returns the scope in which the network is created and trained."""
         return contextlib.nullcontext() if self.strategy is None else self.strategy.scope()
 
     def check_batch(self, config: TrainConfig) -> None:
@@ -65,18 +66,19 @@ ONE_DEVICE = Devices()
 def open_devices(
     num_clones: int | None = None, num_replicas: int | None = None, task: int | None = None, master: str | None = None
 ) -> Devices:
-    """Finds the devices to train on; with several processes, waits until all of them are there.
+    """Finds the devices to train on; with several processes, waits until all of them are connected.
 
-    It comes before anything is computed: the devices of a process cannot be changed then.
+    It must be called before anything is computed, since the devices of a process cannot be changed afterwards.
 
     Args:
-      num_clones: devices of this process; by default all its GPUs or TPUs, or the one CPU.
+      num_clones: number of devices of this process; by default all its GPUs or TPUs, or the one CPU.
       num_replicas: number of processes.
-      task: which of them this is, from 0 on.
-      master: HOST:PORT of process 0, or "auto" for what started the processes to say all three; None for one process.
+      task: index of this process, from 0 on.
+      master: HOST:PORT of process 0, or "auto" if the launcher of the processes provides all three; None for one
+        process.
 
     Raises:
-      UserError: if these do not go together, or there are no such devices.
+      UserError: if these arguments contradict each other, or there are no such devices.
     """
     backend = keras.backend.backend()
     if backend not in ("tensorflow", "jax"):
@@ -139,15 +141,15 @@ def _mirrored_strategy(names: tuple[str, ...]) -> tf.distribute.Strategy:
 def _let_tensorflow_see(gpus: list[Any]) -> None:
     """Keeps TensorFlow from taking the memory of the other GPUs.
 
-    It is too late for that if TensorFlow is in use, where several commands run in one process; the devices that are
-    trained on are the same.
+    If TensorFlow is already in use, because several commands run in one process, this has no effect; the devices used
+    for training are the same.
     """
     with contextlib.suppress(RuntimeError):
         tf.config.set_visible_devices(gpus, "GPU")
 
 
 def _join(num_replicas: int | None, task: int | None, master: str) -> None:
-    """Makes this process one of several."""
+    """Makes this process one of several by connecting it to the others."""
     import jax
 
     # Has no effect but on CPUs, where there is no communication between processes without it.
@@ -162,7 +164,7 @@ def _join(num_replicas: int | None, task: int | None, master: str) -> None:
         jax.distributed.initialize()
     except ValueError as error:  # The others are of connections, and say it.
         raise UserError(
-            f"--master={AUTO} found no Slurm, Open MPI or TPU pod to ask ({error}); give --master=HOST:PORT, "
+            f"--master={AUTO} found no Slurm, Open MPI or TPU pod ({error}); give --master=HOST:PORT, "
             "--num_replicas and --task."
         ) from error
 
@@ -189,7 +191,7 @@ def _jax_devices(num_clones: int | None) -> Devices:
 
 
 def _chosen(num_clones: int | None, available: int, kind: str) -> int:
-    """Returns how many of the devices of this process are used."""
+    """Returns the number of devices of this process that are used."""
     if num_clones is None:
         return 1 if kind == "CPU" else available
     if num_clones > available:

@@ -1,4 +1,4 @@
-"""A loss or gradient that is not finite: what is saved to look at, and what is said of where, what and why."""
+"""Report of a loss or gradient that is not finite: the batch that is saved, and where, what and why in words."""
 
 import dataclasses
 import math
@@ -29,10 +29,10 @@ _NUM_IDS = 256
 
 
 class DivergedError(UserError):
-    """The loss or a gradient of a training is not finite; the message is a report of several lines.
+    """The error of a training whose loss or gradient is not finite; the message is a report of several lines.
 
     Attributes:
-      step: whose it is, from 1 on.
+      step: step with the loss or gradient that is not finite, from 1 on.
     """
 
     def __init__(self, message: str, step: int):
@@ -43,12 +43,12 @@ class DivergedError(UserError):
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """The examples of a step.
+    """The examples of a training step.
 
     Attributes:
-      images: float32 [batch, height, width, 3].
-      labels: int32 [batch, height, width].
-      records: where each is from.
+      images: image values, float32 [batch, height, width, 3].
+      labels: class ids, int32 [batch, height, width].
+      records: source of each example.
       info: description of their data set.
     """
 
@@ -58,14 +58,14 @@ class Batch:
     info: DatasetInfo
 
     def pixels(self) -> np.ndarray:
-        """Returns how many pixels have each id; int64 [256]."""
+        """Returns the number of pixels with each id, int64 [256]."""
         return np.bincount(self.labels.ravel(), minlength=_NUM_IDS)
 
     def labelled_pixels(self) -> int:
         return int(np.sum(self.labels != self.info.ignore_label))
 
     def with_wrong_values(self) -> list[str]:
-        """Returns the records whose image is not finite."""
+        """Returns the records whose image has values that are not finite."""
         return self._records_where(~np.isfinite(self.images).all(axis=-1))
 
     def with_wrong_ids(self) -> list[str]:
@@ -77,7 +77,7 @@ class Batch:
 
 
 def check_initial_weights(network: keras.Model) -> None:
-    """For before the first step.
+    """Checks the variables of a network before the first step.
 
     Raises:
       UserError: if variables of the network hold nan or inf; it names the first.
@@ -92,13 +92,13 @@ def check_initial_weights(network: keras.Model) -> None:
 
 
 def remade_batch(dataset: Dataset, data: DataConfig, config: TrainConfig, step: int) -> Batch:
-    """Returns the batch of a step, of all processes together; it depends on the configuration and the step only.
+    """Returns the batch of a step, of all processes together; it depends only on the configuration and the step.
 
-    With `cache` memory, pixels of JPEGs may differ from those that were trained on by the rounding of their decoder.
+    With `cache` memory, pixels of JPEGs may differ from those used in training by the rounding of their decoder.
 
     Args:
-      dataset, data, config: dataset, data and configuration of the training.
-      step: from 1 on.
+      dataset, data, config: data set, data configuration and training configuration.
+      step: number of the step, from 1 on.
     """
     split, batch_size = data.train_split, config.train_batch_size
     batches = training_dataset(
@@ -125,15 +125,15 @@ def report_divergence(
     config: TrainConfig,
     shard: Shard = WHOLE,
 ) -> DivergedError:
-    """Saves the batch of the step and what is known of it in WORKDIR/diverged_step_XXXXXXXX.
+    """Saves the batch of the step and a report in WORKDIR/diverged_step_XXXXXXXX.
 
     Args:
       workdir: the run directory.
-      step: whose loss or gradient norm is not finite, from 1 on.
-      values: loss, its parts and gradient_norm, of that step or their means up to it; learning_rate if it is known.
-      network: as the step left it.
-      dataset, data, config: dataset, data and configuration of the training.
-      shard: which process this is; the first one writes the whole batch, whichever shares it was trained in.
+      step: step whose loss or gradient norm is not finite, from 1 on.
+      values: loss, its parts and gradient_norm of that step, or their means up to it; learning_rate if it is known.
+      network: the network after the step.
+      dataset, data, config: data set, data configuration and training configuration.
+      shard: share of this process; the first process writes the whole batch, whatever shares it was trained in.
 
     Returns:
       The error to raise, of several lines.
@@ -201,7 +201,7 @@ def _save(
 
 
 def _save_picture(path: pathlib.Path, batch: Batch, step: int) -> None:
-    """The images and, beside them, the same under their labels' colours."""
+    """Writes the images with, beside each, the same image under its labels' colours."""
     shown = np.nan_to_num(batch.images).clip(0, 255).astype(np.uint8)  # nan is black, inf is white
     tiles = [
         (name, make_tile(image, label.astype(np.uint8)))
@@ -226,19 +226,22 @@ def _is_sound(checkpoint: RunCheckpoint) -> bool:
 def _continuation(workdir: pathlib.Path, checkpoints: list[RunCheckpoint], sound: RunCheckpoint | None) -> str:
     if sound is None:
         return (
-            f"There is no checkpoint to go on from: change flags and give another --workdir, or remove {workdir}; "
-            "the same command would come to the same batch from the beginning."
+            "There is no checkpoint to continue from: change flags and give another --workdir, or remove "
+            f"{workdir}; the same command would reach the same batch from the beginning."
         )
-    again = f"the same command continues from step {sound.step}, and comes to the same batch"
+    again = f"the same command continues from step {sound.step}, and reaches the same batch"
     if newer := [checkpoint.path for checkpoint in checkpoints if checkpoint.step > sound.step]:
         first = f"Remove {_listed(newer, len(newer))}, which cannot be read or is not finite; then {again}"
     else:
         first = again.capitalize()
-    return f"{first}; to go on from there with other flags, add --fork_from={workdir} and give another --workdir."
+    return f"{first}; to continue from there with other flags, add --fork_from={workdir} and give another "
+
+
+"--workdir."
 
 
 def _causes(values: dict[str, float], batch: Batch, config: TrainConfig) -> list[str]:
-    """Returns what may have led there: what is certainly wrong comes before what often is."""
+    """Returns possible causes: certain errors come before frequent ones."""
     causes = []
     if names := batch.with_wrong_values():
         causes.append(f"The images of {_listed(names, LISTED_RECORDS)} hold nan or inf; build the data set again.")
@@ -284,6 +287,6 @@ def _rate_cause(values: dict[str, float], config: TrainConfig) -> str:
 
 
 def _listed(items: list[Any], limit: int) -> str:
-    """Returns the first of them, and how many there are where that is not all."""
+    """Returns the first items, and the total number if not all are listed."""
     shown = ", ".join(map(str, items[:limit]))
     return shown if len(items) <= limit else f"{shown}, ... ({len(items)} in all)"

@@ -1,4 +1,6 @@
-"""SIGTERM and Ctrl-C while training: they are noted, so that the step can be finished and saved first."""
+"""Handling of SIGTERM and Ctrl-C in training: they are recorded, so that the current step is finished and saved
+first.
+"""
 
 import signal
 import threading
@@ -10,14 +12,14 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Interruption:
-    """A context in which the first SIGTERM or SIGINT is only noted; the second acts as it would without.
+    """A context in which the first SIGTERM or SIGINT is only recorded; a second one has its usual effect.
 
     Args:
-      agreed_to_stop: with several processes, says after each step whether one of them has received SIGTERM, the same in
-        all of them; then the signals are not handled here. None for one process.
+      agreed_to_stop: function of a training with several processes that returns after each step whether any of them has
+        received SIGTERM, with the same result in all of them; signals are then not handled here. None for one process.
 
     Attributes:
-      received: the signal, or None so far.
+      received: signal that was received, or None.
     """
 
     def __init__(self, agreed_to_stop: Callable[[int], bool] | None = None) -> None:
@@ -26,7 +28,7 @@ class Interruption:
         self._before: dict[signal.Signals, Any] = {}
 
     def after(self, step: int) -> signal.Signals | None:
-        """Returns the signal that the training is to stop for after this step; to be asked once after each."""
+        """Returns the signal for which the training must stop after this step; to be called once after each step."""
         if self._agreed_to_stop is not None and self._agreed_to_stop(step):
             self.received = signal.SIGTERM
         return self.received

@@ -1,4 +1,4 @@
-"""A training step on JAX; with a keras.distribution its batch is the one of all devices and processes."""
+"""The training step on JAX; with a keras.distribution its batch is that of all devices and processes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,12 +12,10 @@ Tensors = list[Tensor]  # one for each variable
 
 
 class JaxStep(keras.Model):
-    """The step of TrainingModel, which has the arithmetic."""
+    """The JAX train step of TrainingModel, which defines the arithmetic."""
 
     def train_step(self, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
-        """Returns one update of the state from a batch (images, labels); returns the means of the metrics, and the
-        state.
-        """
+        """Updates the state with a batch (images, labels); returns the means of the metrics, and the state."""
         trainable, non_trainable, optimizer_variables, metrics_variables = state
         images, labels = data[:2]  # fit leaves out what is None, train_on_batch does not
         with keras.StatelessScope(_mapping(self.optimizer.variables, optimizer_variables)):
@@ -59,7 +57,7 @@ class JaxStep(keras.Model):
         return logs, (trainable, non_trainable, optimizer_variables, metrics_variables)
 
     def _pieces(self, batch: Tensor) -> Tensor:
-        """[batch, ...] -> [pieces, batch / pieces, ...]; every device keeps its examples."""
+        """Reshapes [batch, ...] -> [pieces, batch / pieces, ...]; every device keeps its examples."""
         split = batch.reshape(batch.shape[0] // self.num_pieces, self.num_pieces, *batch.shape[1:])
         return jax.numpy.moveaxis(split, 1, 0)
 

@@ -1,4 +1,4 @@
-"""The published loss: cross entropy over labelled pixels, or over the hardest of them; focal and dice loss beside it.
+"""The published loss: cross entropy over all labelled pixels or over the hardest of them, plus focal and dice loss.
 
 Source: DeepLab (arXiv:1706.05587, Sec. 4, and tensorflow/models, research/deeplab/utils/train_utils.py); focal loss of
 Lin et al. (arXiv:1708.02002, Eq. 4), dice loss of Milletari et al. (arXiv:1606.04797, Sec. 3).
@@ -26,20 +26,20 @@ class SegmentationLoss:
         focal_loss    = sum((1 - p) ** gamma * CE) / labelled pixels
         dice_loss     = 1 - mean over classes c in the labels of 2 sum(p_c y_c) / (sum(p_c ** 2) + sum(y_c))
 
-    k is a share of all pixels of the batch, unlabelled ones included. With quadrature nodes the cross entropy alone is
-    taken, at fewer points than pixels (separated_loss.py); what needs the loss of each pixel does not go with them.
+    k is a share of all pixels of the batch, unlabelled ones included. With quadrature nodes only the cross entropy is
+    computed, at fewer points than pixels (separated_loss.py); options that need the loss of each pixel cannot be used.
 
     Args:
-      ignore_label: the id of unlabelled pixels.
+      ignore_label: id of unlabelled pixels.
       label_weights: weight of each class in the cross entropy; empty for 1.
-      upsample_logits: whether logits are upsampled to the labels, else labels are sampled at the logits' size; corners
-        are aligned in both.
+      upsample_logits: bool, whether logits are upsampled to the labels; otherwise labels are sampled at the logits'
+        size. Corners are aligned in both cases.
       top_k_percent_pixels: share of the pixels that are mined, in (0, 1]; 1 for no mining.
-      hard_example_mining_step: until which that share falls from 1 linearly; 0 to mine from the start.
-      focal_loss_weight: focal loss weight of the focal loss, 0 to leave it out.
-      focal_loss_gamma: its exponent.
-      dice_loss_weight: dice loss weight of the dice loss, 0 to leave it out.
-      quadrature_nodes: per axis and cell between the logits; 0 for the loss of each pixel.
+      hard_example_mining_step: step until which that share falls linearly from 1; 0 to mine from the start.
+      focal_loss_weight: weight of the focal loss, 0 to leave it out.
+      focal_loss_gamma: exponent of the focal loss.
+      dice_loss_weight: weight of the dice loss, 0 to leave it out.
+      quadrature_nodes: number of nodes per axis and cell between the logits; 0 to compute the loss of each pixel.
     """
 
     def __init__(
@@ -66,20 +66,20 @@ class SegmentationLoss:
 
     @property
     def part_names(self) -> tuple[str, ...]:
-        """The names of the parts."""
+        """Returns the names of the parts."""
         weights = {"cross_entropy": 1.0, "focal_loss": self.focal_loss_weight, "dice_loss": self.dice_loss_weight}
         return tuple(name for name, weight in weights.items() if weight)
 
     def check_classes(self, num_classes: int) -> None:
-        """Raises a UserError if there are label weights, but not one for each class."""
+        """Raises a UserError if there are label weights, but their number is not that of the classes."""
         one_weight_a_class(self.label_weights, num_classes)
 
     def __call__(self, labels: Any, logits: Any, step: Any = 0) -> Any:
-        """Returns the loss of a whole batch; for the arguments see `parts`."""
+        """Returns the loss of a whole batch; see `parts` for the arguments."""
         return sum(self.parts(labels, logits, step).values())
 
     def labelled_pixels(self, labels: Any, logits_size: tuple[Any, Any]) -> Any:
-        """Returns how many pixels count in the loss, float32.
+        """Returns the number of pixels that count in the loss, float32.
 
         Args:
           labels: integers [batch, height, width].
@@ -90,21 +90,21 @@ class SegmentationLoss:
     def parts(
         self, labels: Any, logits: Any, step: Any, labelled_pixels: Any = None, share: float = 1.0
     ) -> dict[str, Any]:
-        """Returns the parts of the loss by name, weighted: its value is their sum.
+        """Returns the weighted parts of the loss by name; the loss is their sum.
 
-        When a batch is worked off in pieces (replicas, gradient accumulation), the sum over the pieces is the loss of
-        the batch for all that is a sum over pixels. The mined cross entropy and the dice loss are computed on each
-        piece and averaged; so does the published code, which mines on each device.
+        If a batch is processed in pieces (replicas, gradient accumulation), the sum over the pieces is the loss of the
+        batch for every part that is a sum over pixels. The mined cross entropy and the dice loss are computed on each
+        piece and averaged, as in the published code, which mines on each device.
 
         Args:
           labels: integers [batch, height, width].
-          logits: [batch, h, w, classes] of any floating dtype.
-          step: step of the training, for mining.
-          labelled_pixels: labelled pixels of the whole batch, where this is a piece of it.
-          share: share of the whole batch that this piece is, in (0, 1].
+          logits: logits [batch, h, w, classes] of any floating dtype.
+          step: number of the training step, for mining.
+          labelled_pixels: number of labelled pixels of the whole batch, if this is a piece of it.
+          share: share of this piece in the whole batch, in (0, 1].
 
         Raises:
-          UserError: if the label weights are not one for each class.
+          UserError: if the number of label weights is not that of the classes.
         """
         self.check_classes(logits.shape[-1])
         size = ops.shape(logits)[1:3]
@@ -137,7 +137,7 @@ class SegmentationLoss:
         return parts
 
     def _labels(self, labels: Any, logits_size: tuple[Any, Any]) -> Any:
-        """int32 labels at the size that the loss is computed at."""
+        """Returns int32 labels at the size at which the loss is computed."""
         labels = ops.cast(labels, "int32")
         if self.upsample_logits:
             return labels
@@ -146,7 +146,7 @@ class SegmentationLoss:
         return labels
 
     def _by_quadrature(self, labels: Any, logits: Any) -> Any:
-        """Returns sum of w * CE; not a number where a label is no class."""
+        """Returns the sum of w * CE; NaN if a label is not a class."""
         labels = ops.cast(labels, "int32")
         is_class = (labels >= 0) & (labels < logits.shape[-1])
         classes = ops.where(is_class, labels, 0)
@@ -158,7 +158,7 @@ class SegmentationLoss:
         return summed_cross_entropy(classes, logits, pixel_weights, self.quadrature_nodes)
 
     def _hardest(self, losses: Any, step: Any) -> Any:
-        """Returns mean of the largest losses that are not 0."""
+        """Returns the mean of the largest losses that are not 0."""
         losses = ops.reshape(losses, (-1,))
         pixels = ops.shape(losses)[0]
         fraction = ops.convert_to_tensor(self.top_k_percent_pixels, "float32")
@@ -172,7 +172,7 @@ class SegmentationLoss:
         return ops.sum(chosen) / ops.maximum(present, 1.0)
 
     def _focal(self, cross_entropy: Any) -> Any:
-        """Returns sum of the focal loss; a pixel of cross entropy 0 has none."""
+        """Returns the sum of the focal loss; a pixel with cross entropy 0 has none."""
         missing = ops.maximum(-ops.expm1(-cross_entropy), SMALLEST)  # 1 - p
         return ops.sum(missing**self.focal_loss_gamma * cross_entropy)
 
@@ -185,7 +185,7 @@ def _nearest(size_in: Any, size_out: Any) -> Any:
 
 
 def _dice(labels: Any, logits: Any, mask: Any) -> Any:
-    """Returns the dice loss over the classes that labelled pixels have; `mask` is 1 there, and 0 elsewhere."""
+    """Returns the dice loss over the classes of the labelled pixels; `mask` is 1 at those pixels and 0 elsewhere."""
     mask = mask[..., None]
     probabilities = ops.softmax(logits, axis=-1) * mask
     truth = ops.one_hot(labels, logits.shape[-1], dtype="float32") * mask

@@ -1,4 +1,4 @@
-"""The memory of the device that computes: how much was used and is free, and what is said where it is not enough."""
+"""The memory of the device that computes: how much is used and free, and the error if it is not enough."""
 
 import contextlib
 import pathlib
@@ -28,7 +28,7 @@ def exhausted_memory_said(sentence: str) -> Iterator[None]:
 
 
 def exhausted_memory_named(config: TrainConfig, crop_size: tuple[int, int]) -> contextlib.AbstractContextManager[None]:
-    """Returns the same with the flags of a training that need less.
+    """Turns such errors into a UserError that names the flags of a training that need less memory.
 
     Args:
       config: configuration of the training.
@@ -38,16 +38,16 @@ def exhausted_memory_named(config: TrainConfig, crop_size: tuple[int, int]) -> c
 
 
 def require_memory(network: Any, config: TrainConfig, crop_size: tuple[int, int], devices: int = 1) -> None:
-    """Checks beforehand what would end the process: that a step fits into the memory of a CPU's process.
+    """Checks that a step fits into the memory of a CPU's process, since the system would otherwise end it.
 
     Args:
       network: a Segmenter.
       config: configuration of the training.
       crop_size: (height, width) in pixels.
-      devices: devices of all processes together, which share a batch.
+      devices: number of devices of all processes together, which share a batch.
 
     Raises:
-      UserError: if it is estimated not to.
+      UserError: if the estimate does not fit.
     """
     available, addresses = available_memory(), free_address_space()
     if available is not None and addresses is not None:
@@ -68,13 +68,13 @@ def _what_needs_less(config: TrainConfig, crop_size: tuple[int, int]) -> str:
     less = [] if config.precision == "bfloat16" else ["--precision=bfloat16"]
     less += [f"--gradient_accumulation_steps={n}" for n in range(parts + 1, batch + 1) if batch % n == 0][:1]
     return (
-        f"for {batch // parts} image(s) of {crop_size[0]} x {crop_size[1]} "
-        f"at a time; what needs less: {', '.join([*less, 'a smaller --train_crop_size', 'more devices'])}."
+        f"for {batch // parts} image(s) of {crop_size[0]} x {crop_size[1]} at a time; options that need "
+        f"less: {', '.join([*less, 'a smaller --train_crop_size', 'more devices'])}."
     )
 
 
 def peak_memory() -> int:
-    """Returns the most bytes so far: of the first accelerator, or of the process where the CPU computes."""
+    """Returns the peak memory in bytes: of the first accelerator, or of the process if the CPU computes."""
     accelerator = _accelerator_peak()
     if accelerator is not None:
         return accelerator
@@ -86,15 +86,15 @@ def peak_memory() -> int:
 
 
 def free_memory() -> int | None:
-    """Returns bytes that the CPU's process can still take before the system would end it.
+    """Returns the bytes that the CPU's process can still take before the system would end it.
 
-    None where the system does not say, and on an accelerator, where exhausted memory is an error.
+    The result is None if the system does not report it, and on an accelerator, where exhausted memory is an error.
     """
     return available_memory()
 
 
 def _kilobytes(path: pathlib.Path, field: str) -> int:
-    """Returns a field of a file of the proc file system that is given in kilobytes, in bytes."""
+    """Returns, in bytes, a field of a proc file that is given in kilobytes."""
     fields = dict(line.split(":", 1) for line in path.read_text().splitlines())
     return 1024 * int(fields[field].split()[0])
 

@@ -1,4 +1,4 @@
-"""The optimizers of the published training, and how it scales the gradients of single variables.
+"""The optimizers of the published training, and its scaling of the gradients of single variables.
 
 Source: tensorflow/models, research/deeplab (train.py and utils/train_utils.py).
 """
@@ -28,8 +28,8 @@ class MomentumSGD(keras.optimizers.Optimizer):
     A falling rate therefore also shortens the steps that earlier gradients left, unlike in keras.optimizers.SGD.
 
     Args:
-      learning_rate: a number or a schedule.
-      momentum: in [0, 1).
+      learning_rate: number or schedule.
+      momentum: decay of the accumulator, in [0, 1).
 
     Raises:
       ValueError: if the momentum is out of that range.
@@ -61,12 +61,13 @@ def build_optimizer(
 ) -> keras.optimizers.Optimizer:
     """Returns the optimizer of a training configuration; with float16 it scales the loss.
 
-    AdamW decays by itself, and only the variables that `is_decayed` names; the others leave that to the gradient.
+    AdamW applies weight decay itself, only to the variables that `is_decayed` selects; with the other optimizers the
+    decay is part of the gradient.
 
     Args:
-      config: the protocol.
+      config: training configuration.
       schedule: schedule of the learning rate.
-      variables: that are trained.
+      variables: variables that are trained.
     """
     optimizer: keras.optimizers.Optimizer
     if config.optimizer == "adamw":
@@ -80,22 +81,24 @@ def build_optimizer(
 
 
 def is_decayed(variable: keras.Variable) -> bool:
-    """Returns whether the published weight decay holds for a variable: every kernel, but not all depthwise ones."""
+    """Returns whether the published weight decay applies to a variable: to every kernel, but not to all depthwise
+    ones.
+    """
     return variable.path.rsplit("/", 1)[-1] in ("kernel", "pointwise_kernel", "decayed_depthwise_kernel")
 
 
 def gradient_multipliers(
     network: Segmenter, last_layer_gradient_multiplier: float, last_layers_contain_logits_only: bool
 ) -> list[float]:
-    """Returns what the gradient of each of network.trainable_variables, weight decay included, is multiplied by.
+    """Returns the factor of the gradient of each of network.trainable_variables, weight decay included.
 
     It is 2 for biases, times `last_layer_gradient_multiplier` in the last layers, batch norm included.
 
     Args:
-      network: whose variables exist.
-      last_layer_gradient_multiplier: last layer gradient multiplier of the last layers.
-      last_layers_contain_logits_only: whether these are the logits alone, or the context module and decoder too. A
-        decoder whose output is the logits is the logits.
+      network: network whose variables exist.
+      last_layer_gradient_multiplier: factor for the last layers.
+      last_layers_contain_logits_only: bool, whether the last layers are only the logits, or also the context module and
+        decoder. A decoder whose output is the logits counts as the logits.
     """
 
     multipliers = []

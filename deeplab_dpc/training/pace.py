@@ -1,12 +1,12 @@
-"""How fast a training is: seconds of a step, without compilation and evaluations."""
+"""Measurement of the seconds per training step, without compilation and evaluations."""
 
 import time
 
 
 class Pace:
-    """Seconds a step since the last reading.
+    """Measures the seconds per step since the last reading.
 
-    The first step of a process, which traces and compiles, counts only where it is the only one.
+    The first step of a process, which traces and compiles, counts only if it is the only one.
     """
 
     def __init__(self) -> None:
@@ -15,25 +15,25 @@ class Pace:
         self._is_first = True
 
     def step(self) -> None:
-        """A step has ended."""
+        """Counts a step that has ended."""
         self._steps += 1
 
     def leave_out(self, seconds: float) -> None:
-        """Time that was no step's."""
+        """Excludes time that does not belong to a step, in seconds."""
         self._since += seconds
 
     def seconds_per_step(self) -> float:
-        """So far, since the last reading."""
+        """Returns the mean seconds per step since the last reading."""
         return max(time.monotonic() - self._since, 1e-9) / max(self._steps, 1)
 
     def read(self) -> float:
-        """Returns the seconds of a step; the next reading starts here."""
+        """Returns the seconds per step and starts the next reading."""
         seconds = self.seconds_per_step()
         self._restart()
         return seconds
 
     def started(self) -> None:
-        """The first step is done and others follow before the next reading."""
+        """Restarts the measurement after the first step, if further steps follow before the next reading."""
         if self._is_first:
             self._restart()
 

@@ -1,4 +1,4 @@
-"""When a training that no longer improves ends."""
+"""Early stopping: the end of a training that no longer improves."""
 
 import dataclasses
 import math
@@ -15,9 +15,9 @@ class Ending:
     """The early end of a training.
 
     Attributes:
-      start: the step of the evaluation that exhausted the patience; from here on the learning rate falls.
-      end: the last step, at which the rate is zero.
-      best_step: the step of the best evaluation until then.
+      start: step of the evaluation that exhausted the patience, from which the learning rate falls.
+      end: last step, at which the learning rate is zero.
+      best_step: step of the best evaluation until then.
     """
 
     start: int
@@ -26,19 +26,19 @@ class Ending:
 
 
 def last_step(config: TrainConfig, progress: Progress) -> int:
-    """Returns the step at which a training ends, by its evaluations so far."""
+    """Returns the step at which a training ends, given its evaluations so far."""
     ending = early_ending(config, progress)
     return config.training_number_of_steps if ending is None else ending.end
 
 
 def early_ending(config: TrainConfig, progress: Progress) -> Ending | None:
-    """Returns when a training ends early; None if it goes on to its last step.
+    """Returns when a training ends early; None if it runs to its last step.
 
-    It depends on nothing but the evaluations, so that a training that is started again ends at the same step.
+    The result depends only on the evaluations, so that a training that is started again ends at the same step.
 
     Args:
-      config: the training configuration, with its patience.
-      progress: the training so far. Evaluations until the step at which the run was forked do not count.
+      config: training configuration, with its patience.
+      progress: state of the training. Evaluations until the step at which the run was forked do not count.
     """
     if not config.early_stopping_patience:
         return None

@@ -23,8 +23,9 @@ class AxisNodes:
     """The nodes along one axis.
 
     Attributes:
-      cells: between the points of the axis; 1 for an axis of a single point, along which nothing varies.
-      mix: weights of a cell's points in its nodes, [nodes, points]; 2 points, or 1 where there is no more.
+      cells: number of cells between the points of the axis; 1 for an axis with a single point, along which nothing
+        varies.
+      mix: weights of a cell's points in its nodes, [nodes, points]; 2 points, or 1 if the axis has only one.
       to_pixels: F, the values at pixels of the polynomial through the nodes of their cell, [length, cells * nodes].
     """
 
@@ -34,7 +35,7 @@ class AxisNodes:
 
     @classmethod
     def of(cls, size: int, length: int, nodes: int) -> "AxisNodes":
-        """For `size` points, upsampled to `length` pixels, with so many nodes a cell."""
+        """Returns the nodes for `size` points that are upsampled to `length` pixels, with `nodes` nodes per cell."""
         if size == 1:
             return cls(1, np.ones((1, 1), "float32"), np.ones((length, 1), "float32"))
         offsets = _gauss_nodes(size, length, nodes)
@@ -73,12 +74,12 @@ def _lagrange(nodes: np.ndarray, places: np.ndarray) -> np.ndarray:
 
 
 class Quadrature:
-    """The nodes of a size of logits and one of labels.
+    """The nodes for one size of logits and one size of labels.
 
     Args:
       feature_size: (h, w) of the logits.
       label_size: (height, width) of the labels in pixels.
-      nodes: k, per axis and cell, >= 1.
+      nodes: number of nodes k per axis and cell, >= 1.
 
     Attributes:
       rows, columns: the nodes along the axes.
@@ -98,15 +99,15 @@ class Quadrature:
         )
 
     def node_weights(self, pixel_weights: Any) -> Any:
-        """W [..., node rows, node columns] of pixel weights [..., height, width], float32 arrays or tensors."""
+        """Returns W [..., node rows, node columns] of pixel weights [..., height, width], float32 arrays or tensors."""
         return self.rows.to_pixels.T @ (pixel_weights @ self.columns.to_pixels)
 
     def log_normalizer(self, logits: Any, node_weights: Any) -> Any:
-        """sum_n W_n logsumexp((N z)_n), a float32 scalar.
+        """Returns sum_n W_n logsumexp((N z)_n), a float32 scalar.
 
-        Classes come before positions, since a reduction over the last of [..., 19] is slow on CPUs; and nodes are made
-        from the corners of their cell by one product with a small matrix, not by one with a matrix for each axis,
-        which are almost empty.
+        Classes come before positions, since a reduction over the last axis of [..., 19] is slow on CPUs. Nodes are
+        computed from the corners of their cell by one product with a small matrix, not by one product per axis with a
+        matrix that is almost empty.
 
         Args:
           logits: z, [batch, h, w, classes] of any floating dtype.

@@ -1,4 +1,4 @@
-"""What happens between the steps of a training: rows, checkpoints, evaluations; stopping for signals and divergence."""
+"""The callback between the steps of a training: rows, checkpoints, evaluations; stops for signals and divergence."""
 
 import datetime
 import math
@@ -27,7 +27,7 @@ BAR_INTERVAL = 10  # steps between two changes of the rate in the progress bar
 
 
 class Validation(Protocol):
-    """What an evaluation says: scalars by name, a remark on them, and pictures uint8 [number, height, width, 3]."""
+    """The result of an evaluation: scalars by name, a remark on them, and pictures uint8 [number, height, width, 3]."""
 
     @property
     def scalars(self) -> dict[str, float]: ...
@@ -46,18 +46,18 @@ OnStep = Callable[[int, float], None]
 
 
 class Recorder(keras.callbacks.Callback):
-    """Leaves what a run leaves, and ends it where it must end.
+    """Writes the files of a run, and stops the training for signals, divergence and exhausted patience.
 
     Args:
       workdir: the run directory.
-      config: the protocol.
-      progress: so far; it grows.
-      is_chief: whether this process writes.
-      validator: evaluates arrays by published name; None for no evaluation.
-      on_divergence: makes the error for a step whose loss or gradient is not finite.
-      interruption: signals that were received.
-      on_step: called after each step, before anything of it is saved.
-      images: images of the training split, which an epoch has.
+      config: training configuration.
+      progress: state of the training, which is extended.
+      is_chief: bool, whether this process writes.
+      validator: function that evaluates arrays given by published name; None for no evaluation.
+      on_divergence: function that returns the error for a step whose loss or gradient is not finite.
+      interruption: record of received signals.
+      on_step: function called after each step, before anything of it is saved.
+      images: number of images of the training split, which make an epoch.
     """
 
     def __init__(
@@ -173,7 +173,7 @@ class Recorder(keras.callbacks.Callback):
             )
 
     def _validate_or_save(self, step: int) -> None:
-        """Validates; the step is saved first if that fails, so that nothing is lost and the same command goes on."""
+        """Evaluates; if that fails, the step is saved first, so that nothing is lost and the same command continues."""
         try:
             self._validate(step)
         except Exception as error:
@@ -181,8 +181,8 @@ class Recorder(keras.callbacks.Callback):
             if not isinstance(error, UserError):
                 raise
             raise UserError(
-                f"Step {step} is saved, but its evaluation on --eval_split={self.config.eval_split} failed: {error} "
-                "The same command goes on after it; --eval_interval_steps=0 trains without evaluations."
+                f"Step {step} is saved, but its evaluation on --eval_split={self.config.eval_split} failed: "
+                f"{error} The same command continues after it; --eval_interval_steps=0 trains without evaluations."
             ) from error
 
     def _validate(self, step: int) -> None:

@@ -1,4 +1,4 @@
-"""A dry run: one batch forward and backward, its memory and time, and how long the whole training will take."""
+"""A dry run: one batch forward and backward, its memory and time, and an estimate for the whole training."""
 
 import dataclasses
 import statistics
@@ -20,17 +20,17 @@ Batch = tuple[np.ndarray, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Rehearsal:
-    """What a dry run found.
+    """The result of a dry run.
 
     Attributes:
-      batch_size: images of the steps that were timed; 1 where the whole batch would not fit.
+      batch_size: number of images in the timed steps; 1 if the whole batch would not fit.
       values: loss, its parts and the gradient norm of the first step.
-      seconds_per_step: median of a few steps, without the compilation.
-      input_seconds_per_batch: what the input pipeline takes for a batch.
-      total_seconds: estimated for the whole training, without evaluations.
-      peak_memory: in bytes, while a batch is worked off; of the process, or of the accelerator where there is one.
-      memory_needed: estimated for the batch in bytes; equal to the peak where the whole batch was run.
-      memory_available: bytes that were free, or None on an accelerator and where the system does not say.
+      seconds_per_step: median over a few steps, without the compilation.
+      input_seconds_per_batch: seconds that the input pipeline takes for a batch.
+      total_seconds: estimate for the whole training, without evaluations.
+      peak_memory: peak memory of a batch in bytes, of the process, or of the accelerator if there is one.
+      memory_needed: estimate for the batch in bytes; equal to the peak if the whole batch was run.
+      memory_available: bytes that were free, or None on an accelerator and if the system does not report it.
     """
 
     batch_size: int
@@ -44,22 +44,22 @@ class Rehearsal:
 
     @property
     def fits(self) -> bool:
-        """Whether the whole batch was run."""
+        """Returns whether the whole batch was run."""
         return self.memory_needed <= self.peak_memory
 
     def to_json(self) -> dict[str, Any]:
-        """For --json."""
+        """Returns the values for --json."""
         return {**dataclasses.asdict(self), "fits": self.fits}
 
 
 def rehearse(model: TrainingModel, batches: Iterator[Batch], config: TrainConfig) -> Rehearsal:
     """Trains a few steps on the first batches; the model's weights change.
 
-    A single image is run first. If the whole batch (or the part of it that is worked off at a time) cannot fit into the
-    free memory by its measure, it is not run, since the system would end the process.
+    A single image is run first. If the estimate for the whole batch (or for the part of it that is processed at a time)
+    exceeds the free memory, the batch is not run, since the system would end the process.
 
     Args:
-      model: what is to be trained.
+      model: model to be trained.
       batches: batches of images float32 [batch, height, width, 3] and labels int32 [batch, height, width].
       config: configuration of the training.
     """
@@ -86,7 +86,7 @@ def rehearse(model: TrainingModel, batches: Iterator[Batch], config: TrainConfig
 
 
 def _timed_steps(model: TrainingModel, batch: Batch, count: int) -> tuple[float, dict[str, float]]:
-    """Returns the median seconds of a step after the first, and the first one's values."""
+    """Returns the median seconds of the steps after the first, and the values of the first step."""
     model.reset_metrics()
     values = {name: float(value) for name, value in model.train_on_batch(*batch, return_dict=True).items()}
     seconds = []

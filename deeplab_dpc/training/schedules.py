@@ -1,6 +1,6 @@
 """The published learning rates: poly (arXiv:1606.00915, Sec. 4.1), step and cosine, after a slow start.
 
-A training that is stopped early ends with a rate that falls to zero, as the published ones do.
+A training that is stopped early ends with a rate that falls to zero, as the published schedules do.
 
 Source: tensorflow/models, research/deeplab/utils/train_utils.py.
 """
@@ -20,13 +20,13 @@ SMALLEST = 1e-12  # Under XLA 0 ** 0.9 is not finite, and 1 - step / steps may b
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
 class PolySchedule(LearningRateSchedule):
-    """rate = end + (base - end) * (1 - step / steps) ** power, and `end` from the last step on.
+    """Poly schedule: rate = end + (base - end) * (1 - step / steps) ** power, and `end` from the last step on.
 
     Args:
-      base_learning_rate: at step 0.
-      training_number_of_steps: until the end, >= 1.
+      base_learning_rate: learning rate at step 0.
+      training_number_of_steps: number of steps until the end, >= 1.
       learning_power: exponent of the share of steps that remain.
-      end_learning_rate: at the end.
+      end_learning_rate: learning rate at the end.
 
     Raises:
       ValueError: if there are no steps.
@@ -65,17 +65,18 @@ class PolySchedule(LearningRateSchedule):
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
 class StepSchedule(LearningRateSchedule):
-    """rate = base * factor ** (step // decay_step).
+    """Step schedule: rate = base * factor ** (step // decay_step).
 
-    The division is of integers: that of numbers in keras' ExponentialDecay falls a step late under XLA now and then.
+    The division is one of integers: the floating-point division in keras' ExponentialDecay sometimes falls a step late
+    under XLA.
 
     Args:
-      base_learning_rate: at step 0.
-      learning_rate_decay_step: steps between falls, >= 1.
-      learning_rate_decay_factor: that the rate falls by.
+      base_learning_rate: learning rate at step 0.
+      learning_rate_decay_step: number of steps between decays, >= 1.
+      learning_rate_decay_factor: factor of each decay.
 
     Raises:
-      ValueError: if there are no steps between falls.
+      ValueError: if there are no steps between decays.
     """
 
     def __init__(
@@ -101,13 +102,13 @@ class StepSchedule(LearningRateSchedule):
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
 class SlowStart(LearningRateSchedule):
-    """A low rate until `slow_start_step`, from where `schedule` begins at its step 0.
+    """A low rate until `slow_start_step`, at which `schedule` begins with its step 0.
 
     Args:
-      schedule: what follows.
-      slow_start_step: steps of the slow start, >= 1.
-      slow_start_learning_rate: the rate at step 0.
-      linear: whether the rate rises to the first of `schedule`; else it is constant.
+      schedule: schedule that follows.
+      slow_start_step: number of steps of the slow start, >= 1.
+      slow_start_learning_rate: learning rate at step 0.
+      linear: bool, whether the rate rises linearly to the first rate of `schedule`; otherwise it is constant.
 
     Raises:
       ValueError: if the slow start has no step.
@@ -150,12 +151,12 @@ class SlowStart(LearningRateSchedule):
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
 class EarlyEnd(LearningRateSchedule):
-    """A schedule until a step, from where its rate there falls to zero in a straight line.
+    """A schedule until a step, from which its rate falls linearly to zero.
 
     Args:
       schedule: the schedule until `start`.
-      start: the step from which the rate falls.
-      end: the step at which it is zero, > start.
+      start: step from which the rate falls.
+      end: step at which the rate is zero, > start.
 
     Raises:
       ValueError: if the end is not after the start.
@@ -190,7 +191,7 @@ def build_schedule(config: TrainConfig, ending: Ending | None = None) -> Learnin
 
     Args:
       config: the training configuration.
-      ending: the early end of the training; None where it has none.
+      ending: early end of the training; None if it has none.
     """
     schedule = _whole_schedule(config)
     return schedule if ending is None else EarlyEnd(schedule, ending.start, ending.end)

@@ -27,11 +27,12 @@ IDS = 256  # of uint8 labels
 
 @dataclasses.dataclass(frozen=True)
 class Targets:
-    """What the loss needs of labels.
+    """The values of labels that the loss needs.
 
     Attributes:
       label_term: T, float32 [images, h, w, classes].
-      node_weights: float32 [images, k * (h - 1), k * (w - 1)]; 1 for a side of the logits that is 1.
+      node_weights: weights of the nodes, float32 [images, k * (h - 1), k * (w - 1)]; a side is 1 if that of the logits
+        is 1.
       labelled: number of labelled pixels, float32 [images].
     """
 
@@ -40,7 +41,7 @@ class Targets:
     labelled: np.ndarray
 
     def rows(self, rows: np.ndarray | slice) -> dict[str, np.ndarray]:
-        """Returns those of some images, as the loss takes them."""
+        """Returns the targets of some images, as the loss takes them."""
         return {
             "label_term": self.label_term[rows],
             "node_weights": self.node_weights[rows],
@@ -55,8 +56,8 @@ class SeparatedLoss:
       feature_size: (h, w) of the logits.
       label_size: (height, width) of the labels in pixels.
       num_classes: channels of the logits.
-      ignore_label: the id of unlabelled pixels, in 0..255.
-      nodes: k, per axis and coarse cell, >= 1.
+      ignore_label: id of unlabelled pixels, in 0..255.
+      nodes: number of nodes k per axis and coarse cell, >= 1.
       label_weights: weight of each class; empty for 1.
 
     Raises:
@@ -86,7 +87,7 @@ class SeparatedLoss:
 
     @property
     def target_shapes(self) -> Mapping[str, tuple[int, ...]]:
-        """The shapes of an image's targets, by the names of Targets."""
+        """Returns the shapes of an image's targets, by the names of Targets."""
         rows, columns = self.quadrature.rows.to_pixels, self.quadrature.columns.to_pixels
         return {
             "label_term": (*self.feature_size, self.num_classes),
@@ -129,8 +130,8 @@ class SeparatedLoss:
         return targets
 
     def __call__(self, targets: Mapping[str, Any], logits: Any) -> Any:
-        """Returns the loss of logits [batch, h, w, classes] of any floating dtype; `targets` as Targets.rows gives
-        them.
+        """Returns the loss of logits [batch, h, w, classes] of any floating dtype; `targets` are those of
+        Targets.rows.
         """
         normalizer = self.quadrature.log_normalizer(logits, targets["node_weights"])
         label_term = ops.sum(targets["label_term"] * ops.cast(logits, "float32"))
@@ -138,13 +139,13 @@ class SeparatedLoss:
 
 
 def summed_cross_entropy(labels: Any, logits: Any, pixel_weights: Any, nodes: int) -> Any:
-    """sum_p w_p CE_p by the same split, with all that it needs of the labels computed here, on the device.
+    """Returns sum_p w_p CE_p by the same split; everything that depends on the labels is computed here, on the device.
 
     Args:
       labels: integers [batch, height, width], all of them classes.
-      logits: [batch, h, w, classes] of any floating dtype.
+      logits: logits [batch, h, w, classes] of any floating dtype.
       pixel_weights: w, float32 [batch, height, width].
-      nodes: k, per axis and coarse cell, >= 1.
+      nodes: number of nodes k per axis and coarse cell, >= 1.
     """
     feature_size, label_size = logits.shape[1:3], labels.shape[1:3]
     quadrature = Quadrature(feature_size, label_size, nodes)
@@ -165,15 +166,16 @@ def summed_cross_entropy(labels: Any, logits: Any, pixel_weights: Any, nodes: in
 
 @dataclasses.dataclass(frozen=True)
 class RowBins:
-    """Where a pixel of a class is added up: to the two points of its row between which it lies.
+    """The places at which pixels of a class are summed: each pixel adds to the two points of its row between which it
+    lies.
 
-    The sums of an image are U' onehot(classes) along its rows; a product with the vertical upsampling does the rest.
-    Nothing has a channel for each class at the size of the image.
+    The sums of an image are U' onehot(classes) along its rows; a product with the vertical upsampling completes them.
+    No array has a channel for each class at the size of the image.
 
     Attributes:
       shape: shape of the sums, [height, points, classes].
-      firsts: the place of class 0 in them, for the left and the right point of each pixel, int32 [height, width].
-      shares: shares of the pixel, that they get, float32 [width].
+      firsts: index of class 0 in the sums, for the left and the right point of each pixel, int32 [height, width].
+      shares: shares of the pixel that the two points get, float32 [width].
     """
 
     shape: tuple[int, int, int]
@@ -182,7 +184,7 @@ class RowBins:
 
     @classmethod
     def of(cls, upsampling: np.ndarray, height: int, num_classes: int) -> "RowBins":
-        """For rows that are upsampled by a matrix [width, points]."""
+        """Returns the places for rows that are upsampled by a matrix [width, points]."""
         width, points = upsampling.shape
         left = np.minimum(np.argmax(upsampling != 0.0, axis=1), max(points - 2, 0))
         right = np.minimum(left + 1, points - 1)

@@ -1,4 +1,4 @@
-"""Scalars and pictures of a training as event files that TensorBoard reads; needs no TensorFlow."""
+"""Event files with scalars and pictures of a training for TensorBoard; they do not need TensorFlow."""
 
 import io
 import os
@@ -20,12 +20,12 @@ FILE_VERSION = "brain.Event:2"  # of event files in which a session's start disc
 class Summaries:
     """Writes one event file, beside those of earlier starts of the same run.
 
-    Of what an earlier start wrote, TensorBoard forgets the steps after `step`: this training repeats them. Every call
-    hands its events to the operating system before it returns, so that a killed process loses none.
+    Of the events of an earlier start, TensorBoard discards the steps after `step`, which this training repeats. Every
+    call passes its events to the operating system before it returns, so that a killed process loses none.
 
     Args:
-      folder: folder of the run's event files, made if it is absent.
-      step: steps that are done.
+      folder: folder of the run's event files, created if it is absent.
+      step: number of steps that are done.
     """
 
     def __init__(self, folder: str | os.PathLike[str], step: int = 0):

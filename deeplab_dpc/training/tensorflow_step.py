@@ -1,4 +1,4 @@
-"""A training step on TensorFlow, on one device or in the replicas of a tf.distribute strategy."""
+"""The training step on TensorFlow, on one device or in the replicas of a tf.distribute strategy."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ import tensorflow as tf
 
 
 class TensorFlowStep(keras.Model):
-    """The step of TrainingModel, which has the arithmetic."""
+    """The TensorFlow train step of TrainingModel, which defines the arithmetic."""
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        """Returns one update from a batch (images, labels); returns the means of the metrics."""
+        """Updates the variables with a batch (images, labels); returns the means of the metrics."""
         images, labels = data[:2]  # fit leaves out what is None, train_on_batch does not
         context = tf.distribute.get_replica_context()
         replicas = context.num_replicas_in_sync

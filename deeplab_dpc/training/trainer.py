@@ -1,4 +1,4 @@
-"""Training of a segmentation network with Keras fit, in a run directory that continues by itself."""
+"""Training of a segmentation network with Keras fit, in a run directory from which it can be continued."""
 
 import contextlib
 import dataclasses
@@ -64,24 +64,24 @@ def train(
     Args:
       workdir: the run directory: config.json, dataset.json, cell.json, genotype.json, checkpoints/, best/, metrics.csv,
         validation.csv, curves.png, predictions.png, summaries/ (TensorBoard).
-      model_config: the network.
-      data: records and augmentation.
-      config: the protocol.
-      dataset: the prepared data set that `data` names.
-      validator: evaluates the weights every `eval_interval_steps`; None for never.
-      devices: where.
-      on_step: called after each step, before anything of it is saved; then the caller shows the progress. What it
-        raises ends the training, which continues from its last checkpoint when it is started again.
-      callbacks: Keras callbacks, called after what the run directory keeps of a step; their model is a
-        TrainingModel, whose `network` is trained. A start of the training is one epoch for them.
+      model_config: configuration of the network.
+      data: configuration of records and augmentation.
+      config: training configuration.
+      dataset: prepared data set that `data` names.
+      validator: function that evaluates the weights every `eval_interval_steps`; None for no evaluation.
+      devices: devices to train on.
+      on_step: function called after each step, before anything of it is saved; the caller then shows the progress. An
+        error that it raises ends the training, which continues from its last checkpoint when it is started again.
+      callbacks: Keras callbacks, called after the run directory has recorded a step; their model is a TrainingModel,
+        whose `network` is trained. Each start of the training is one epoch for them.
 
     Returns:
       The trained network.
 
     Raises:
-      UserError: if another process has the directory, it holds a run of another configuration or on other data, the
-        split has no labels, the crop does not suit the output stride, or the loss is no longer finite (DivergedError).
-      Stopped: if a signal asked to stop; then the step is saved.
+      UserError: if another process uses the directory, it holds a run with another configuration or on other data, the
+        split has no labels, the crop does not fit the output stride, or the loss is no longer finite (DivergedError).
+      Stopped: if a signal asked to stop; the step is then saved.
     """
     with only_process(workdir, "workdir") if devices.is_chief else contextlib.nullcontext():
         return train_in_shared_directory(
@@ -100,7 +100,7 @@ def train_in_shared_directory(
     on_step: OnStep | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Segmenter:
-    """Trains as `train` does, for callers that keep other processes out themselves, as a search does by its leases."""
+    """Trains as `train` does, for callers that exclude other processes themselves, as a search does with its leases."""
     workdir = pathlib.Path(workdir)
     check_crop(data.train_crop_size, model_config)
     devices.check_batch(config)
@@ -143,7 +143,9 @@ def train_in_shared_directory(
 
 
 def _end_early(model: TrainingModel, config: TrainConfig, progress: Progress) -> None:
-    """Gives the optimizer the learning rate that ends the training, if its evaluations have exhausted the patience."""
+    """Sets the learning rate that ends the training on the optimizer, if its evaluations have exhausted the
+    patience.
+    """
     ending = early_ending(config, progress)
     if ending is None:
         return
@@ -159,10 +161,10 @@ def _end_early(model: TrainingModel, config: TrainConfig, progress: Progress) ->
 def initialize(
     model: TrainingModel, model_config: ModelConfig, data: DataConfig, config: TrainConfig, dataset: Dataset
 ) -> Progress:
-    """Gives a fresh model what --fork_from or --tf_initial_checkpoint names, and prints what that was.
+    """Initialises a fresh model from --fork_from or --tf_initial_checkpoint, and prints the source.
 
     Raises:
-      UserError: if it is absent, damaged, or does not fit; if --fork_from has other classes.
+      UserError: if the source is absent, damaged, or does not fit; if --fork_from has other classes.
     """
     if config.fork_from:
         difference = _other_classes(config.fork_from, dataset)
@@ -200,7 +202,7 @@ def initialize(
 def _other_classes(source: str, dataset: Dataset) -> str | None:
     """Returns how the classes of a run or of a published checkpoint differ from the data set's.
 
-    None where they do not, and where a checkpoint does not say its classes.
+    The result is None if they are equal, and if a checkpoint does not name its classes.
     """
     if is_name(source):
         published = CHECKPOINTS.get(source)
@@ -219,7 +221,9 @@ def _open(
     dataset: Dataset,
     evaluated: Sequence[str] = (),
 ) -> None:
-    """Claims the directory for this configuration and data; `evaluated`: splits beside the one that is trained on."""
+    """Claims the directory for this configuration and data; `evaluated` are the splits beside the one that is trained
+    on.
+    """
     sections = {"model": model_config, "data": data, "train": config}
     claim(workdir, sections, EXTENDABLE, dataset, [data.train_split, *evaluated])
     if model_config.dense_prediction_cell is not None:

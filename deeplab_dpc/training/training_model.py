@@ -1,4 +1,4 @@
-"""The network with its loss and optimizer: what fit trains, by the published protocol (arXiv:1809.04184, Sec. 4)."""
+"""The network with its loss and optimizer, trained by fit with the published protocol (arXiv:1809.04184, Sec. 4)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,15 +25,15 @@ else:
 class TrainingModel(Step):
     """Trains a network on batches (images [batch, height, width, 3] in 0..255, labels [batch, height, width]).
 
-    The gradient is that of the loss and of weight_decay / 2 * |w|^2, multiplied by variable (biases by 2), and clipped
-    on request. A batch may be worked off in pieces (gradient accumulation) and in replicas; the loss is the one of the
-    whole batch in either case, but for what is no plain sum over pixels (see SegmentationLoss), and batch norm
-    statistics are those of a piece on all replicas.
+    The gradient is that of the loss plus weight_decay / 2 * |w|^2, multiplied per variable (biases by 2), and
+    optionally clipped. A batch may be processed in pieces (gradient accumulation) and in replicas. The loss is that of
+    the whole batch in either case, except for parts that are not a plain sum over pixels (see SegmentationLoss), and
+    batch norm statistics are those of a piece on all replicas.
 
     Args:
-      network: what is trained; its trainable variables are taken as they are now.
-      loss: loss of labels and logits.
-      config: the protocol.
+      network: network to train; its trainable variables are taken at construction.
+      loss: loss function of labels and logits.
+      config: training configuration.
     """
 
     def __init__(self, network: Segmenter, loss: SegmentationLoss, config: TrainConfig, **kwargs: Any):
@@ -63,13 +63,13 @@ class TrainingModel(Step):
         return self.network(images, training=training)
 
     def labelled_pixels(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Returns how many pixels of a batch count in the loss."""
+        """Returns the number of pixels of a batch that count in the loss."""
         return self._loss.labelled_pixels(labels, self.network.logits_shape(images.shape)[1:3])
 
     def piece_parts(
         self, images: Tensor, labels: Tensor, step: Tensor, labelled_pixels: Tensor, share: float
     ) -> dict[str, Tensor]:
-        """Returns the parts of the loss on a share of the batch, by name; their sum is its loss."""
+        """Returns the parts of the loss on a share of the batch, by name; their sum is the loss."""
         progress = ops.minimum(ops.cast(step, "float32") / self._steps, 1.0) if self._drops_paths else None
         logits = self.network(images, training=True, progress=progress)
         return self._loss.parts(labels, logits, step, labelled_pixels, share)
@@ -77,7 +77,9 @@ class TrainingModel(Step):
     def complete(
         self, gradients: Sequence[Tensor], parts: dict[str, Tensor], variables: Sequence[Tensor], scale: Tensor
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
-        """From summed gradients of the scaled loss and summed parts: the gradients to apply, and what is tracked."""
+        """Returns the gradients to apply and the tracked values, from the summed gradients of the scaled loss and the
+        summed parts.
+        """
         values = dict(parts)
         if any(self._decays):
             values["weight_decay"] = sum(

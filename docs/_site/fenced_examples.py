@@ -1,4 +1,4 @@
-"""Shows the `Example:` sections of docstrings as code; Griffe takes them for text."""
+"""Shows the `Example:` sections of docstrings as code, since Griffe treats them as text."""
 
 import re
 import textwrap
@@ -10,7 +10,7 @@ EXAMPLE = re.compile(r"^( *)Example:\n((?:\1 {2,}.*\n|\n)+)", re.MULTILINE)
 
 
 class FencedExamples(griffe.Extension):
-    """Puts fences around them before docstrings are parsed."""
+    """Puts fences around the examples before docstrings are parsed."""
 
     def on_object(self, *, obj: griffe.Object, **kwargs: Any) -> None:
         """Changes the docstring of each module, class, function and attribute."""

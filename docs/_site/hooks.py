@@ -1,4 +1,4 @@
-"""What the site adds to the pages of docs/: pages of the checkout's root, and references made from the code.
+"""Additions of the site to the pages of docs/: pages of the checkout's root, and references generated from the code.
 
 MkDocs calls the functions that begin with on_ (https://www.mkdocs.org/dev-guide/plugins/#events). Nothing here needs
 Keras or TensorFlow.
@@ -55,7 +55,7 @@ def on_files(files: Files, config: MkDocsConfig) -> None:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Leads the links of a page to the pages of the site, and puts references in the place of their markers."""
+    """Changes the links of a page to those of the site, and replaces the markers of references."""
     place = page.file.src_uri
     source = next((name for name, target in ROOT_PAGES.items() if target == place), f"docs/{place}")
     if place == COMMANDS_PAGE:
@@ -66,7 +66,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def _leads(source: str) -> Callable[[re.Match[str]], str]:
-    """Returns what turns a link of a file into the link of its page."""
+    """Returns the function that changes a link in a file to the link of its page."""
 
     def lead(match: re.Match[str]) -> str:
         target = posixpath.normpath(posixpath.join(posixpath.dirname(source), match[1]))
@@ -80,7 +80,7 @@ def _leads(source: str) -> Callable[[re.Match[str]], str]:
 
 
 def _outside_code(markdown: str, change: Callable[[str], str]) -> str:
-    """Returns the page with all that is no code changed."""
+    """Returns the page with everything but code changed."""
     parts, end = [], 0
     for code in CODE.finditer(markdown):
         parts += [change(markdown[end : code.start()]), code[0]]
@@ -101,7 +101,7 @@ def _shown(command: str) -> str:
 
 
 def _command_page(command: str) -> str:
-    """Returns the page of a command: what it does, and all its flags by what they concern."""
+    """Returns the page of a command: its description, and all its flags by title."""
     module = importlib.import_module(f"deeplab_dpc.cli.flags.{command}")
     paragraphs = [f"# {_shown(command)}", f"`deeplab-dpc {_shown(command)} --flags`", _plain(module.__doc__ or "")]
     common = set(getattr(module, "COMMON", ()))
@@ -119,7 +119,7 @@ def _command_page(command: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Returns text in which Markdown reads no signs but those of code."""
+    """Returns text without special characters of Markdown, except in code."""
     return re.sub(r"`[^`]*`|[*<_\[]", lambda match: match[0] if len(match[0]) > 1 else f"\\{match[0]}", text.strip())
 
 

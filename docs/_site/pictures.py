@@ -1,4 +1,4 @@
-"""Makes the pictures of docs/images by what the package itself draws: python docs/_site/pictures.py."""
+"""Draws the pictures of docs/images with the package itself: python docs/_site/pictures.py."""
 
 import pathlib
 import tempfile
@@ -19,7 +19,7 @@ COLORS = 48  # of a drawing
 
 
 def main() -> None:
-    """Writes all of them."""
+    """Writes all pictures."""
     with tempfile.TemporaryDirectory() as folder:
         _save_contact_sheet(pathlib.Path(folder))
         genotype = published_genotype()
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def _save_contact_sheet(folder: pathlib.Path) -> None:
-    """Saves what `check-data` draws of four training and four validation images of the embedded data set."""
+    """Saves the contact sheet of `check-data` for four training and four validation images of the embedded data set."""
     for command, *flags in (("build_shapes", "--num_train=4", "--num_val=4"), ("check_data",)):
         if execute(command, [f"--data_dir={folder / 'data'}", *flags]):
             raise SystemExit(f"{command} failed.")

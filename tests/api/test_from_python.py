@@ -110,7 +110,9 @@ def test_export_that_is_too_far_from_the_network_is_not_left(run, dataset, tmp_p
             return np.full(images.shape[:3], 1000)
 
     monkeypatch.setattr(exporting, "load_exported_model", lambda path: Other())
-    with pytest.raises(UserError, match="is too far from the Keras model: .* and `min_agreement` is 1; nothing was"):
+    with pytest.raises(
+        UserError, match="disagrees too much with the Keras model: .* and `min_agreement` is 1; nothing was"
+    ):
         export_model(run, tmp_path / "saved_model", images=dataset)
     assert list(tmp_path.iterdir()) == []
 

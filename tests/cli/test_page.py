@@ -73,7 +73,7 @@ def _terminated(self):
 def test_sigterm_ends_it_with_a_line(monkeypatch):
     monkeypatch.setattr(PageServer, "serve_forever", _terminated)
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(Stopped, match="stopped by SIGTERM; every image was answered") as stopped:
+    with pytest.raises(Stopped, match="stopped by SIGTERM; every image was predicted") as stopped:
         serve(_flags(workdir="run", port=0), _loaded())
     assert stopped.value.signal == signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) == before
@@ -111,7 +111,7 @@ def test_process_ends_by_sigterm_while_an_image_is_predicted():
         assert process.stdout.readline() == "predicting\n"
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 128 + signal.SIGTERM
-        sentence = "predict: stopped by SIGTERM; the image at hand was given up, and the same command continues."
+        sentence = "predict: stopped by SIGTERM; the current image was given up, and the same command continues."
         assert process.stderr.read().rstrip().endswith(f"\n{sentence}")
         with pytest.raises(OSError, match="without response|reset"):
             upload.result()
@@ -124,7 +124,7 @@ def test_image_that_takes_too_long_at_the_end_is_given_up(monkeypatch):
     monkeypatch.setattr(page, "_leave", lambda *arguments: left.append(arguments))
     with pytest.raises(Stopped):
         serve(_flags(workdir="run", port=0), _loaded())
-    sentence = "\npredict: stopped by SIGTERM; the image at hand was given up, and the same command continues."
+    sentence = "\npredict: stopped by SIGTERM; the current image was given up, and the same command continues."
     assert left == [(sentence, 128 + signal.SIGTERM)]
 
 

@@ -275,7 +275,7 @@ def test_cell_whose_workers_died_is_said_in_the_last_line_and_tried_again_on_req
     assert "RuntimeError: no kernel image" in pathlib.Path("S/report.html").read_text(encoding="utf-8")
     status, said, scored = search(drawn=True, retry_given_up=True)
     assert (status, len(scored)) == (0, 1)
-    assert "Tried again, of what was given up: 1 task." in said
+    assert "Trying 1 task again that had been given up." in said
     assert "Given up" not in said
     assert {row["given_up"] for row in _results()} == {None}
 

@@ -97,7 +97,7 @@ def test_what_is_too_far_from_the_keras_model_is_not_left(run, photographs, writ
     target = tmp_path / "exports" / "model"
     assert _export(workdir="w", export_dir=target, check_images=photographs) == 2
     error = capsys.readouterr().err
-    assert error.startswith("export: The exported model is too far from the Keras model")
+    assert error.startswith("export: The exported model disagrees too much with the Keras model")
     assert "of 4,480 differ" in error  # 2 x 40 x 56
     assert "--min_agreement is 1;" in error
     assert written["warmup_size"] == (40, 56)
@@ -210,7 +210,7 @@ def test_a_data_set_that_moved_is_named(run, tmp_path, capsys):
         ({"export_tflite": "{tmp}/photographs"}, "photographs is a folder that exists, and must be a file"),
         (
             {"export_onnx": "{tmp}/taken.onnx"},
-            "taken.onnx is no whole file of this export.py: it does not",
+            "taken.onnx is not a complete file of this export.py: it does not",
         ),
         ({"export_onnx": "{tmp}/taken.onnx"}, "taken.onnx exists; give a new file"),
         ({"export_tflite": "{tmp}/m.lite"}, "m.lite must end with .tflite"),
@@ -218,7 +218,7 @@ def test_a_data_set_that_moved_is_named(run, tmp_path, capsys):
         ({"export_dir": "{tmp}/m", "check_images": "{tmp}/nowhere"}, "nowhere is not a folder"),
         ({"export_dir": "{tmp}/m", "num_check_images": 0}, "--num_check_images must be at least 1, got 0"),
         ({"export_dir": "{tmp}/m", "min_agreement": 97}, "--min_agreement must be in [0, 1], got 97"),
-        ({"export_dir": "{tmp}/m", "sliding_window": "65,65"}, "--sliding_window is for what predicts"),
+        ({"export_dir": "{tmp}/m", "sliding_window": "65,65"}, "--sliding_window is not part of an exported model"),
         ({"export_onnx": "{tmp}/m.onnx", "tflite_type": "int8"}, "--tflite_type is of a TensorFlow Lite file"),
         ({"export_onnx": "{tmp}/m.onnx", "max_side": 9}, "are of a SavedModel; give --export_dir"),
         ({"export_dir": "{tmp}/m", "check_images": "{tmp}/photographs", "eval_crop_size": "49,49"}, "than --eval_crop"),

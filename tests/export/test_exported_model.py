@@ -152,7 +152,7 @@ def test_path_with_brackets_and_bytes_that_are_not_utf8_is_a_path(saved_model, p
 @pytest.mark.parametrize("name", ["model.tflite", "model.onnx"])
 def test_file_without_a_digest_is_refused_unread(name, tmp_path):
     (tmp_path / name).write_bytes(b"\x1c\x00\x00\x00TFL3" + bytes(100))
-    with pytest.raises(UserError, match=f"{name} is no whole file of this export.py"):
+    with pytest.raises(UserError, match=f"{name} is not a complete file of this export.py"):
         load_exported_model(tmp_path / name)
 
 

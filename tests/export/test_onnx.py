@@ -59,13 +59,13 @@ def test_facts_are_in_the_metadata(exported, info):
 
 
 def test_probabilities_are_refused(exported):
-    with pytest.raises(UserError, match="An ONNX file answers with class ids alone"):
+    with pytest.raises(UserError, match="An ONNX file predicts only class ids"):
         load_exported_model(exported).predict_probabilities(np.zeros((1, 33, 33, 3), np.uint8))
 
 
 def test_damaged_file_is_one_sentence(exported, tmp_path):
     (tmp_path / "half.onnx").write_bytes(exported.read_bytes()[:20000])
-    with pytest.raises(UserError, match="half.onnx is no whole file of this export.py"):
+    with pytest.raises(UserError, match="half.onnx is not a complete file of this export.py"):
         load_exported_model(tmp_path / "half.onnx")
 
 

@@ -74,7 +74,7 @@ def test_impossible_options_are_refused(options, message):
 @pytest.mark.parametrize(
     ("options", "inference", "message"),
     [
-        ({}, {"sliding_window": (65, 65)}, "--sliding_window is for what predicts an exported model"),
+        ({}, {"sliding_window": (65, 65)}, "--sliding_window is not part of an exported model"),
         ({"argmax_before_upsampling": True}, {"add_flipped_images": True}, "has no probabilities to average"),
         ({"export_size": (33, 66)}, {"eval_crop_size": (65, 65)}, "must not be larger than --eval_crop_size"),
     ],

@@ -90,7 +90,7 @@ def test_facts_are_a_file_in_the_file(float32, info):
 
 
 def test_probabilities_are_refused(float32):
-    with pytest.raises(UserError, match="A TFLite file answers with class ids alone; take a SavedModel"):
+    with pytest.raises(UserError, match="A TFLite file predicts only class ids; use a SavedModel"):
         load_exported_model(float32).predict_probabilities(np.zeros((1, *SIZE, 3), np.uint8))
 
 

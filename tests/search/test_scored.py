@@ -44,7 +44,7 @@ def test_the_signal_is_kept_and_is_miou_in_scores_of_earlier_versions():
         ),
         (
             {"proxy_signal": "cross_entropy", "halving_rungs": 2},
-            "--proxy_signal=cross_entropy does not go with --halving_rungs=2",
+            "--proxy_signal=cross_entropy cannot be combined with --halving_rungs=2",
         ),
     ],
 )

@@ -322,7 +322,7 @@ def test_slow_uploads_give_way_to_one_that_is_there(server):
         assert _request(server, "POST", "/predict", IMAGE)[0] == 200
         answers = [_answer(connection) for connection in slow[:1]]
     assert answers[0].startswith("HTTP/1.1 503 ")
-    assert "gave way to them; try again in a moment." in answers[0]
+    assert "was ended for them; try again in a moment." in answers[0]
 
 
 def test_client_that_does_not_take_its_answer_gives_way():

@@ -133,7 +133,7 @@ def test_message_says_where_what_and_how_to_go_on(reported, shapes, batch):
         "Training stopped at step 7: the loss is nan (cross_entropy nan, weight_decay 0.0125), the gradient norm inf.",
         f"The batch, of the split train in {shapes.path}: {', '.join(batch.records)}.",
         f"Saved in {workdir}/diverged_step_00000007: batch.png to look at, batch.npz and report.json.",
-        "The same command continues from step 6, and comes to the same batch; to go on from there with other flags, "
+        "The same command continues from step 6, and reaches the same batch; to continue from there with other flags, "
         f"add --fork_from={workdir} and give another --workdir.",
     ]
 
@@ -172,7 +172,7 @@ def test_checkpoint_that_is_broken_or_not_finite_is_to_be_removed(shapes, tmp_pa
 
 def test_without_a_checkpoint_another_start_is_advised(shapes, tmp_path, use):
     use()
-    assert "There is no checkpoint to go on from: change flags and give another --workdir" in str(
+    assert "There is no checkpoint to continue from: change flags and give another --workdir" in str(
         report(tmp_path, shapes)
     )
 

@@ -22,13 +22,13 @@ def _exhausted():
         (
             _exhausted(),
             {"train_batch_size": 9, "gradient_accumulation_steps": 1},
-            "for 9 image.s. of 769 x 513 at a time; what needs less: --precision=bfloat16, "
+            "for 9 image.s. of 769 x 513 at a time; options that need less: --precision=bfloat16, "
             "--gradient_accumulation_steps=3, a smaller --train_crop_size, more devices",
         ),
         (
             RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 12345 bytes."),
             {"train_batch_size": 8, "gradient_accumulation_steps": 8, "precision": "bfloat16"},
-            "for 1 image.s. of 769 x 513 at a time; what needs less: a smaller --train_crop_size, more devices",
+            "for 1 image.s. of 769 x 513 at a time; options that need less: a smaller --train_crop_size, more devices",
         ),
     ],
 )

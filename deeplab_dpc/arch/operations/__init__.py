@@ -1,7 +1,7 @@
 """The table of the operations of the search space.
 
-Each has a module of its own beside this one, which says all of it (base.py); what computes it with Keras is the module
-that its RUNTIME names.
+Each operation has a module of its own in this folder, which describes it completely (see base.py). Its RUNTIME names
+the module that computes it with Keras.
 """
 
 import typing

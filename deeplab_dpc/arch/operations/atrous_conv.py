@@ -39,7 +39,9 @@ class AtrousConv(BaseOperation):
         check_pair("rate", self.rate)
 
     def rate_at(self, output_stride: int) -> tuple[int, int]:
-        """Returns (rate_h, rate_w) in cells of features at that output stride: times 16 / output_stride, at least 1."""
+        """Returns (rate_h, rate_w) in cells of features at that output stride: the rate times 16 / output_stride, at
+        least 1.
+        """
         rate_h, rate_w = (max(1, rate * RATE_OUTPUT_STRIDE // output_stride) for rate in self.rate)
         return rate_h, rate_w
 

@@ -1,4 +1,4 @@
-"""What every operation of a dense prediction cell says of itself."""
+"""The base class of the operations of a dense prediction cell."""
 
 import abc
 from collections.abc import Callable, Sequence
@@ -16,14 +16,14 @@ Axes = tuple[bool, bool]  # whether features are constant along their (height, w
 class BaseOperation(abc.ABC):
     """An operation of a cell: [height, width, channels] -> [height, width, filters].
 
-    A subclass is a frozen dataclass. Nothing has a default that a subclass could inherit unawares.
+    A subclass is a frozen dataclass. No attribute has a default, so that a subclass cannot inherit one unnoticed.
 
     Attributes:
-      OP: name in a cell's JSON; operations that share one differ in KERNEL.
-      KERNEL: side of the convolution kernel, as a cell's JSON has it.
+      OP: name in a cell's JSON; operations with the same name differ in KERNEL.
+      KERNEL: side of the convolution kernel in a cell's JSON.
       KEYS: keys that a cell's JSON may have beside "op" and "input".
       TITLE: name of the kind in reports.
-      ASPECTS: tests of an operation by the words that follow TITLE in reports, such as "of the whole image".
+      ASPECTS: predicates of an operation by the words that follow TITLE in reports, such as "of the whole image".
       COLOR: background of the operation in drawings, #rrggbb.
       RUNTIME: module whose RUNTIME (layers/operations/runtime.py) computes the operation. It imports Keras.
     """
@@ -39,12 +39,12 @@ class BaseOperation(abc.ABC):
     @classmethod
     @abc.abstractmethod
     def choices(cls, rates: Sequence[int], grids: Sequence[int]) -> list[Self]:
-        """Returns the operations of this kind in the search space of these rates and grids, in the space's order."""
+        """Returns the operations of this kind in the search space with these rates and grids, in the space's order."""
 
     @classmethod
     @abc.abstractmethod
     def from_json(cls, entry: dict[str, Any]) -> Self:
-        """Returns the operation of a branch's JSON, whose "op", kernel and keys are those of this kind.
+        """Returns the operation of a branch's JSON whose "op", kernel and keys are those of this kind.
 
         Raises:
           UserError: if a value is missing or out of range.
@@ -65,11 +65,11 @@ class BaseOperation(abc.ABC):
     @property
     @abc.abstractmethod
     def sort_key(self) -> tuple[int, ...]:
-        """The place among the operations of a canonical form; different for different operations."""
+        """Returns the operation's place in the order of a canonical form; it differs for different operations."""
 
     @abc.abstractmethod
     def convolved_size(self, height: int, width: int) -> tuple[int, int]:
-        """Returns (rows, columns) at which the operation's 1x1 convolution is computed on features of that size."""
+        """Returns the (rows, columns) at which the operation's 1x1 convolution is computed on features of that size."""
 
     @abc.abstractmethod
     def cost(self, height: int, width: int, channels: int, filters: int) -> Cost:
@@ -77,7 +77,7 @@ class BaseOperation(abc.ABC):
 
     @abc.abstractmethod
     def receptive_field_growth(self, height: int, width: int, output_stride: int) -> tuple[int, int]:
-        """Returns by how many cells (vertically, horizontally) the receptive field of what it reads grows.
+        """Returns the number of cells (vertically, horizontally) by which the receptive field grows.
 
         Args:
           height, width: height and width of the feature map, in cells, >= 1.
@@ -90,12 +90,14 @@ class BaseOperation(abc.ABC):
 
     @abc.abstractmethod
     def simplified(self, constant: Axes) -> "Operation":
-        """Returns the representative of what does the same to an input that is constant along `constant`."""
+        """Returns the representative of all operations with the same effect on inputs that are constant along
+        `constant`.
+        """
 
     @property
     @abc.abstractmethod
     def grid_side(self) -> int:
-        """The larger side of the grid that the operation averages over; 0 for an operation without one."""
+        """Returns the larger side of the grid over which the operation averages; 0 for an operation without a grid."""
 
 
 def required(entry: dict[str, Any], key: str) -> Any:

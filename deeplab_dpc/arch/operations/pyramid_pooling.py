@@ -81,11 +81,12 @@ class PyramidPooling(BaseOperation):
 
 
 def pooled_extent(side: int, grid: int) -> int:
-    """Returns the most cells of a side of the map that one output of pooling over `grid` cells of it depends on.
+    """Returns the largest number of cells along a side of the map on which one output of pooling over `grid` cells
+    depends.
 
-    Bilinear interpolation reads the means of one grid cell or of two beside each other, and cell i of n covers
-    floor(i side / n) to ceil((i + 1) side / n) of the side, as in layers/pooling.py. The widest of all positions
-    counts; for one cell it is the whole side.
+    Bilinear interpolation reads the means of one grid cell or of two adjacent ones, and cell i of n covers floor(i side
+    / n) to ceil((i + 1) side / n) of the side, as in layers/pooling.py. The widest of all positions counts; for one
+    cell it is the whole side.
     """
     extents = []
     for position in range(side):

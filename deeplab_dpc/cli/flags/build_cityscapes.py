@@ -6,7 +6,7 @@ from deeplab_dpc.cli.flags.shared import define_build_flags
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """The flags of datasets/build_cityscapes.py."""
+    """Defines the flags of datasets/build_cityscapes.py."""
     flags.DEFINE_string(
         "cityscapes_root",
         None,

@@ -10,7 +10,7 @@ from deeplab_dpc.datasets.official import COCO_CLASSES, COCO_MIN_LABELLED_PIXELS
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """The flags of datasets/build_coco.py."""
+    """Defines the flags of datasets/build_coco.py."""
     for split in COCO_SPLITS:
         flags.DEFINE_string(
             f"{split}_annotations",
@@ -24,22 +24,23 @@ def define_flags(values: flags.FlagValues) -> None:
         flags.DEFINE_string(
             f"{split}_panoptic_pngs",
             None,
-            f"panoptic_{split}2017.zip, or the folder unpacked from it, where the annotations are panoptic.",
+            f"panoptic_{split}2017.zip, or the folder unpacked from it, for panoptic annotations.",
             flag_values=values,
         )
     flags.DEFINE_enum(
         "categories",
         COCO_CLASSES[0],
         COCO_CLASSES,
-        "The classes: voc, PASCAL VOC's; own, all categories of the annotations by their ids; auto, own where some are "
-        "none of COCO's.",
+        "Classes of the data set: voc, those of PASCAL VOC; own, all categories of the annotations by "
+        "their ids; auto, own if some are not categories of COCO, otherwise voc.",
         flag_values=values,
     )
     flags.DEFINE_integer(
         "min_labelled_pixels",
         None,
-        "Images with fewer pixels of the classes beside the background are left out, in both splits; 0 keeps all. By "
-        f"default {COCO_MIN_LABELLED_PIXELS} with PASCAL VOC's (DeepLab: more than 1000), 0 with others.",
+        "Least number of pixels of the classes other than the background in an image; images with fewer "
+        f"are left out, in both splits, and 0 keeps all. By default {COCO_MIN_LABELLED_PIXELS} with the "
+        "classes of PASCAL VOC (DeepLab: more than 1000), 0 with others.",
         flag_values=values,
     )
     define_build_flags(values)

@@ -9,7 +9,7 @@ from deeplab_dpc.datasets.label_ids import LABEL_FORMATS
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """The flags of datasets/build_folder.py."""
+    """Defines the flags of datasets/build_folder.py."""
     flags.DEFINE_string(
         "images",
         None,
@@ -19,8 +19,9 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "labels",
         None,
-        "The same for label PNGs, with the same names and sub-folders; a split without one here has no labels. Or "
-        "annotations: a file or folder of COCO's JSON or CVAT's XML, a folder of labelme's JSON or YOLO's text files.",
+        "Folder, zip or tar file of label PNGs with the same names and sub-folders; a split without a "
+        "sub-folder here has no labels. Or annotations: a file or folder of COCO's JSON or CVAT's XML, a "
+        "folder of labelme's JSON or YOLO's text files.",
         flag_values=values,
     )
     flags.DEFINE_string(
@@ -34,41 +35,41 @@ def define_flags(values: flags.FlagValues) -> None:
         "labels_as",
         LABELS_AS[0],
         LABELS_AS,
-        "What --labels are; auto tells by their contents.",
+        "Kind of the --labels; auto detects it from their contents.",
         flag_values=values,
     )
     flags.DEFINE_string(
         "classes",
         None,
-        f"{CLASSES_HELP} Without it annotations have their own classes, after a background.",
+        f"{CLASSES_HELP} By default annotations have their own classes, after a background.",
         flag_values=values,
     )
     flags.DEFINE_float(
         "val_fraction",
         0.2,
-        "Share of the images in the val split, where neither sub-folders nor a list tell.",
+        "Share of the images in the val split, if neither sub-folders nor a list define the splits.",
         flag_values=values,
     )
     flags.DEFINE_string(
         "group_by",
         None,
-        "Images that stay together where val is drawn: folder, those of one folder; or a regular expression, those in "
-        "whose names it (or its first bracket) finds the same.",
+        "Groups of images that stay together when val is drawn: folder, the images of one folder; or a "
+        "regular expression, the images in whose names it (or its first group) matches the same text.",
         flag_values=values,
     )
     flags.DEFINE_enum(
         "label_format",
         "ids",
         LABEL_FORMATS,
-        "ids: pixel values are class ids; palette: the palette indices of colour-mapped PNGs are; rgb: colours are "
-        "those of the palette in --classes.",
+        "Meaning of the labels' pixels: ids, values are class ids; palette, palette indices of "
+        "colour-mapped PNGs are class ids; rgb, colours are those of the palette in --classes.",
         flag_values=values,
     )
     flags.DEFINE_string(
         "label_map",
         None,
-        "Class ids by the ids in the labels, 7:0,8:1,*:255, or a file of them; * is all others (*:same leaves them as "
-        "they are), and the ignore label stays what it is unless it is named.",
+        "Class ids by the ids in the labels, 7:0,8:1,*:255, or a file of them; * is all others (*:same "
+        "leaves them unchanged), and the ignore label is unchanged unless it is in the map.",
         flag_values=values,
     )
     define_build_flags(values)

@@ -4,9 +4,9 @@ from absl import flags
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """The flags of datasets/build_shapes.py."""
-    flags.DEFINE_string("data_dir", None, "Where the data set is written.", flag_values=values)
-    flags.DEFINE_integer("num_train", 240, "Training images.", lower_bound=1, flag_values=values)
-    flags.DEFINE_integer("num_val", 60, "Validation images.", lower_bound=1, flag_values=values)
-    flags.DEFINE_integer("seed", 0, "Of the scenes.", flag_values=values)
+    """Defines the flags of datasets/build_shapes.py."""
+    flags.DEFINE_string("data_dir", None, "Folder in which the data set is written.", flag_values=values)
+    flags.DEFINE_integer("num_train", 240, "Number of training images.", lower_bound=1, flag_values=values)
+    flags.DEFINE_integer("num_val", 60, "Number of validation images.", lower_bound=1, flag_values=values)
+    flags.DEFINE_integer("seed", 0, "Seed of the scenes.", flag_values=values)
     flags.DEFINE_bool("overwrite", False, "Replace a data set that was made with other flags.", flag_values=values)

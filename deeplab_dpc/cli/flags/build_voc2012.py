@@ -6,26 +6,30 @@ from deeplab_dpc.cli.flags.shared import define_build_flags
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """The flags of datasets/build_voc2012.py."""
+    """Defines the flags of datasets/build_voc2012.py."""
     flags.DEFINE_string(
         "voc_root",
         None,
-        "Folder VOC2012, or the one that holds VOCdevkit, or VOCtrainval_11-May-2012.tar.",
+        "Folder VOC2012, or the one that contains VOCdevkit, or VOCtrainval_11-May-2012.tar.",
         flag_values=values,
     )
     flags.DEFINE_string(
-        "sbd_root", None, "SBD's folder benchmark_RELEASE or benchmark.tgz; makes train_aug.", flag_values=values
+        "sbd_root",
+        None,
+        "SBD's folder benchmark_RELEASE or benchmark.tgz; adds the split train_aug.",
+        flag_values=values,
     )
     flags.DEFINE_string(
         "aug_labels",
         None,
-        "Instead of --sbd_root: folder or archive of label PNGs, SegmentationClassAug; makes train_aug.",
+        "Folder or archive of label PNGs, SegmentationClassAug, instead of --sbd_root; adds the split train_aug.",
         flag_values=values,
     )
     flags.DEFINE_string(
         "voc_test_root",
         None,
-        "Folder or VOC2012test.tar with the test images, where --voc_root lacks them; makes test, without labels.",
+        "Folder or VOC2012test.tar with the test images, if --voc_root lacks them; adds the split test, "
+        "without labels.",
         flag_values=values,
     )
     define_build_flags(values)

@@ -11,24 +11,24 @@ from deeplab_dpc.data.classes_file import CLASSES_HELP
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """The flags of datasets/check_data.py."""
+    """Defines the flags of datasets/check_data.py."""
     with concerning(values, "Data"):
-        flags.DEFINE_string("data_dir", None, "Folder that holds the prepared data set.", flag_values=values)
+        flags.DEFINE_string("data_dir", None, "Folder that contains the prepared data set.", flag_values=values)
         flags.DEFINE_string(
-            "dataset", None, "Name of the data set, where --data_dir holds several.", flag_values=values
+            "dataset", None, "Name of the data set, if --data_dir contains several.", flag_values=values
         )
         flags.DEFINE_string(
             "classes",
             None,
-            f"For DeepLab's record files that have no classes.json beside them. {CLASSES_HELP}",
+            f"For DeepLab's record files without a classes.json beside them. {CLASSES_HELP}",
             flag_values=values,
         )
     with concerning(values, "Output"):
         flags.DEFINE_string(
             "output_dir",
             None,
-            "Where the report and the contact sheet are written; by default check/ in the data set's own folder, or "
-            "check_NAME/ in the current one where that is read-only.",
+            "Folder for the report and the contact sheet; by default check/ in the data set's own folder, or "
+            "check_NAME/ in the current one if that is read-only.",
             flag_values=values,
         )
     define_json_flag(values)

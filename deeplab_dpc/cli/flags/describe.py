@@ -22,18 +22,20 @@ COMMON = (
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """The flags of describe.py."""
-    flags.DEFINE_string("workdir", None, "Run directory of train.py, instead of the model's flags.", flag_values=values)
+    """Defines the flags of describe.py."""
+    flags.DEFINE_string(
+        "workdir", None, "Run directory of train.py, instead of the flags of a model.", flag_values=values
+    )
     flags.DEFINE_string(
         "checkpoint_path",
         None,
-        "Published TensorFlow 1 checkpoint whose network is described, by its prefix or its name (docs/weights.md); "
-        "the model's flags come before what its variables tell.",
+        "Published TensorFlow 1 checkpoint whose network is described, by its prefix or its name "
+        "(docs/weights.md); the flags of the model take precedence over its variables.",
         flag_values=values,
     )
-    flags.DEFINE_integer("num_classes", 21, "Channels of the logits.", flag_values=values)
+    flags.DEFINE_integer("num_classes", 21, "Number of channels of the logits.", flag_values=values)
     flag_groups.define_numbers(
-        values, "input_size", "Height and width in pixels of the image that is counted for.", DEFAULT_SIZE
+        values, "input_size", "Height and width in pixels of the image for which costs are counted.", DEFAULT_SIZE
     )
     define_json_flag(values)
     flag_groups.define_model_flags(values)

@@ -39,45 +39,52 @@ COMMON = (
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """The flags of eval.py."""
+    """Defines the flags of eval.py."""
     define_predictor_flags(values)
     with concerning(values, "Data"):
         flags.DEFINE_string("split", "val", "Split to evaluate.", flag_values=values)
         flags.DEFINE_string("data_dir", None, "Prepared data set; by default the run's.", flag_values=values)
-        flags.DEFINE_string("dataset", None, "Its name, where --data_dir holds several.", flag_values=values)
+        flags.DEFINE_string(
+            "dataset", None, "Name of the data set, if --data_dir contains several.", flag_values=values
+        )
     flags.DEFINE_string(
-        "eval_logdir", None, "Where eval_SPLIT is written; by default the run directory.", flag_values=values
+        "eval_logdir", None, "Folder in which eval_SPLIT is written; by default the run directory.", flag_values=values
     )
     with concerning(values, "Evaluation"):
         flag_groups.define_config_flags(values, JudgeConfig)
-    flags.DEFINE_integer("worst_images", 8, "Images in worst.png; 0 for none.", flag_values=values)
+    flags.DEFINE_integer("worst_images", 8, "Number of images in worst.png; 0 for none.", flag_values=values)
     flags.DEFINE_string(
         "compare",
         None,
-        "RUN_A,RUN_B: how two runs that have been evaluated on --split differ, instead of an evaluation; also two "
-        "directories that hold an evaluation. Writes comparison.json if --eval_logdir is given.",
+        "RUN_A,RUN_B: print the differences between two runs that have been evaluated on --split, "
+        "instead of an evaluation; two directories with an evaluation can also be given. Writes "
+        "comparison.json if --eval_logdir is given.",
         flag_values=values,
     )
     flags.DEFINE_bool(
         "check_class_names",
         True,
-        "Whether the data set must have the network's classes by name; without, only their number counts.",
+        "Whether the data set must have the network's classes by name; otherwise only their number must agree.",
         flag_values=values,
     )
     define_submission_flags(values)
     flags.DEFINE_integer(
         "max_number_of_evaluations",
         1,
-        "Evaluations, one of each new checkpoint of --workdir, until its training is complete; 0 for any number.",
+        "Number of evaluations, one for each new checkpoint of --workdir, until its training is "
+        "complete; 0 for any number.",
         flag_values=values,
     )
     flags.DEFINE_integer(
-        "eval_interval_secs", 300, "Seconds between looks for a new checkpoint, with several.", flag_values=values
+        "eval_interval_secs",
+        300,
+        "Seconds between checks for a new checkpoint, with several evaluations.",
+        flag_values=values,
     )
 
 
 def define_submission_flags(values: flags.FlagValues) -> None:
-    """--submission and where it is sent to."""
+    """Defines --submission and the flags of its destination."""
     with concerning(values, "Output"):
         flags.DEFINE_string(
             "submission",
@@ -87,12 +94,16 @@ def define_submission_flags(values: flags.FlagValues) -> None:
             flag_values=values,
         )
         flags.DEFINE_enum(
-            "submission_server", None, SERVERS, "That server; by default the data set's.", flag_values=values
+            "submission_server",
+            None,
+            SERVERS,
+            "Official test server; by default that of the data set.",
+            flag_values=values,
         )
         flags.DEFINE_enum(
             "voc_competition",
             "comp6",
             VOC_COMPETITIONS,
-            "Of PASCAL VOC 2012: comp5 (trained on its data alone) or comp6 (on any).",
+            "Competition of PASCAL VOC 2012: comp5 (trained only on its data) or comp6 (on any data).",
             flag_values=values,
         )

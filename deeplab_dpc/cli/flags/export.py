@@ -38,7 +38,7 @@ COMMON = (
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """The flags of export.py."""
+    """Defines the flags of export.py."""
     define_source_flags(values)
     with concerning(values, "Prediction"):
         flag_groups.define_config_flags(values, InferenceConfig)
@@ -53,28 +53,29 @@ def define_flags(values: flags.FlagValues) -> None:
         ("export_onnx", "ONNX file to write."),
         ("export_checkpoint", "Prefix of the TensorFlow 1 checkpoint, as in FOLDER/model.ckpt."),
     ):
-        kept = "What is there already is kept if it is whole and of the same network and flags, and refused otherwise."
+        kept = "An existing export is kept if it is complete and of the same network and flags, and refused otherwise."
         flags.DEFINE_string(name, None, f"{meaning} {kept}", flag_values=values)
     flags.DEFINE_enum(
         "tflite_type",
         FLOAT32,
         TFLITE_TYPES,
-        "Numbers in the TFLite file: float32, float16 (half the size), or int8 (a quarter, integers throughout).",
+        "Type of the numbers in the TFLite file: float32, float16 (half the size), or int8 (a quarter, "
+        "integers throughout).",
         flag_values=values,
     )
     define_image_flags(values)
     flags.DEFINE_float(
         "min_agreement",
         None,
-        "Share of pixels on which each export must equal the Keras model, in [0, 1]; by default 1 for a SavedModel "
-        f"(on a GPU 0.999), {FLOAT_AGREEMENT} for ONNX and TFLite, {INT8_AGREEMENT} for int8, {BFLOAT16_AGREEMENT} for "
-        "bfloat16.",
+        "Share of pixels on which each export must agree with the Keras model, in [0, 1]; by default 1 "
+        f"for a SavedModel (on a GPU 0.999), {FLOAT_AGREEMENT} for ONNX and TFLite, {INT8_AGREEMENT} for "
+        f"int8, {BFLOAT16_AGREEMENT} for bfloat16.",
         flag_values=values,
     )
 
 
 def define_image_flags(values: flags.FlagValues) -> None:
-    """Which images, and how many of a data set."""
+    """Defines the flags of the images, and of their number in a data set."""
     with concerning(values, "Images"):
         flags.DEFINE_bool(
             "check", True, "Whether each export is compared with the Keras model on real images.", flag_values=values
@@ -82,19 +83,25 @@ def define_image_flags(values: flags.FlagValues) -> None:
         flags.DEFINE_string(
             "check_images",
             None,
-            "Images to compare on, as predict.py's --images; by default images of the run's data set.",
+            "Images for the comparison, as --images of predict.py; by default images of the run's data set.",
             flag_values=values,
         )
         flags.DEFINE_integer(
-            "num_check_images", 8, f"How many of the {CHECK_SPLIT} split are compared without it.", flag_values=values
+            "num_check_images",
+            8,
+            f"Number of images of the {CHECK_SPLIT} split that are compared by default.",
+            flag_values=values,
         )
         flags.DEFINE_string(
             "calibration_images",
             None,
-            "Images that show int8 the range of each activation, as predict.py's --images; by default images of the "
-            "run's data set.",
+            "Images that calibrate the activations' ranges for int8, as --images of predict.py; by default "
+            "images of the run's data set.",
             flag_values=values,
         )
         flags.DEFINE_integer(
-            "num_calibration_images", 100, "How many of the train split are used without it.", flag_values=values
+            "num_calibration_images",
+            100,
+            "Number of images of the train split that are used by default.",
+            flag_values=values,
         )

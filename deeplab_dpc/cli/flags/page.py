@@ -6,7 +6,7 @@ from deeplab_dpc.cli.flag_help import concerning
 
 
 def define_page_flags(values: flags.FlagValues) -> None:
-    """--serve, where, and its limits."""
+    """Defines --serve, and the flags of its address and its limits."""
     with concerning(values, "Web page"):
         flags.DEFINE_bool(
             "serve", False, "Serve a web page to drop images on, instead of predicting --images.", flag_values=values
@@ -17,8 +17,9 @@ def define_page_flags(values: flags.FlagValues) -> None:
         flags.DEFINE_list(
             "allowed_hosts",
             [],
-            "Names by which browsers may ask for the page, beside this machine's own and its addresses: any other "
-            "could be another web site's trick.",
+            "Host names that browsers may use for the page, in addition to this machine's own and its "
+            "addresses; requests with any other name are refused, since they can be an attack by another web "
+            "site.",
             flag_values=values,
         )
         flags.DEFINE_integer("port", 8080, "Port of --serve; 0 for any free one.", flag_values=values)

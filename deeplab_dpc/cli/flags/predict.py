@@ -35,7 +35,7 @@ COMMON = (
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """The flags of predict.py."""
+    """Defines the flags of predict.py."""
     define_predictor_flags(values)
     with concerning(values, "Data"):
         flags.DEFINE_string(
@@ -45,20 +45,30 @@ def define_flags(values: flags.FlagValues) -> None:
             flag_values=values,
         )
         flags.DEFINE_string("data_dir", None, "Prepared data set, instead of --images.", flag_values=values)
-        flags.DEFINE_string("dataset", None, "Its name, where --data_dir holds several.", flag_values=values)
-        flags.DEFINE_string("split", None, "Its split; one without labels too.", flag_values=values)
+        flags.DEFINE_string(
+            "dataset", None, "Name of the data set, if --data_dir contains several.", flag_values=values
+        )
+        flags.DEFINE_string("split", None, "Split of the data set, with or without labels.", flag_values=values)
     with concerning(values, "Output"):
         flags.DEFINE_string(
-            "output_dir", None, "Where OUTPUT/NAME.png is written; what is there is replaced.", flag_values=values
+            "output_dir",
+            None,
+            "Folder in which OUTPUT/NAME.png is written; existing files are replaced.",
+            flag_values=values,
         )
         flags.DEFINE_list(
             "outputs",
             None,
-            f"Which of {', '.join(OUTPUTS)} are written; by default {' and '.join(DEFAULT_OUTPUTS)}, of a video the "
-            "overlays.",
+            f"Outputs to write, of {', '.join(OUTPUTS)}; by default {' and '.join(DEFAULT_OUTPUTS)}, of a "
+            "video the overlays.",
             flag_values=values,
         )
         flags.DEFINE_bool("legend", True, "Whether overlays have a legend of their classes.", flag_values=values)
-    flags.DEFINE_integer("batch_size", 1, "Consecutive images of one size that go together.", flag_values=values)
-    flags.DEFINE_bool("skip_existing", False, "Leave out images whose outputs are all there.", flag_values=values)
+    flags.DEFINE_integer(
+        "batch_size",
+        1,
+        "Largest number of consecutive images of one size that are predicted together.",
+        flag_values=values,
+    )
+    flags.DEFINE_bool("skip_existing", False, "Skip images whose outputs all exist.", flag_values=values)
     define_page_flags(values)

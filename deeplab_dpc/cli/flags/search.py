@@ -49,8 +49,8 @@ COMMON = (
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """The flags of search.py."""
-    flags.DEFINE_string("workdir", None, "Directory of the search; an interrupted one continues.", flag_values=values)
+    """Defines the flags of search.py."""
+    flags.DEFINE_string("workdir", None, "Run directory; an interrupted search continues.", flag_values=values)
     flags.DEFINE_enum(
         "algorithm",
         DPC,
@@ -69,32 +69,36 @@ def define_flags(values: flags.FlagValues) -> None:
     )
     flags.DEFINE_list("cells", [], "Names or files of the cells that --mode=score scores.", flag_values=values)
     flags.DEFINE_integer(
-        "num_seeds", 1, "How often --mode=score trains each cell, with --seed and those after it.", flag_values=values
+        "num_seeds",
+        1,
+        "Number of trainings of each cell by --mode=score, with --seed and the integers after it.",
+        flag_values=values,
     )
     flags.DEFINE_string(
         "feature_cache",
         None,
-        "Complete feature cache to search on; then --data_dir is needed for re-ranking only.",
+        "Complete feature cache to search on; --data_dir is then needed only for re-ranking.",
         flag_values=values,
     )
     flags.DEFINE_integer(
         "feature_views",
         0,
-        "Augmented views of each training image in the feature cache, drawn as training draws them; each step of the "
-        "proxy takes one of an image's views at random. 0: each image once, as it is (the paper's).",
+        "Number of augmented views of each training image in the feature cache, augmented as in "
+        "training; each step of the proxy takes one of an image's views at random. 0: each image once, "
+        "without augmentation (as in the paper).",
         flag_values=values,
     )
     flags.DEFINE_string(
         "tf_initial_checkpoint",
         None,
-        "Where the backbone starts: prefix or name of a published checkpoint (docs/weights.md), an earlier run, or "
-        "imagenet, the MobileNetV2 of Keras.",
+        "Initial weights of the backbone: prefix or name of a published checkpoint (docs/weights.md), an "
+        "earlier run, or imagenet, the MobileNetV2 of Keras.",
         flag_values=values,
     )
     flags.DEFINE_bool(
         "restore_moving_averages",
         False,
-        "Whether the moving averages of that checkpoint's variables are taken in their place.",
+        "Whether the moving averages of that checkpoint's variables are restored instead of the variables.",
         flag_values=values,
     )
     flag_groups.define_data_flags(values)
@@ -108,14 +112,14 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_bool(
         "propose_only",
         False,
-        "Only print which cells would be scored next and what the rest of the search costs; of Auto-DeepLab the space, "
-        "the supernet, and time and memory of its steps.",
+        "Only print which cells would be scored next and the cost of the rest of the search; for "
+        "Auto-DeepLab the space, the supernet, and time and memory of its steps.",
         flag_values=values,
     )
 
 
 def define_search_flags(values: flags.FlagValues) -> None:
-    """The flags of SearchConfig; the first words of their names say what they concern."""
+    """Defines the flags of SearchConfig; the first words of their names decide their titles."""
     titles = {"proxy": "Proxy", "adapt": "Proxy", "halving": "Proxy", "rerank": "Contest", "contest": "Contest"}
     for field in dataclasses.fields(SearchConfig):
         with concerning(values, titles.get(field.name.partition("_")[0], "Search")):

@@ -10,55 +10,58 @@ from deeplab_dpc.data.classes_file import CLASSES_HELP
 
 
 def define_json_flag(values: flags.FlagValues) -> None:
-    """--json, of the commands that describe a network."""
+    """Defines --json, for the commands that describe a network."""
     with concerning(values, "Output"):
         flags.DEFINE_bool("json", False, "Print JSON instead of a table.", flag_values=values)
 
 
 def define_source_flags(values: flags.FlagValues) -> None:
-    """--workdir with --run_checkpoint, or --checkpoint_path with the flags of its model."""
+    """Defines --workdir with --run_checkpoint, and --checkpoint_path with the flags of its model."""
     with concerning(values, "Network"):
         flags.DEFINE_string("workdir", None, "Run directory of train.py.", flag_values=values)
         flags.DEFINE_string(
             "run_checkpoint",
             LATEST,
-            f"Checkpoint of --workdir: {LATEST}, {BEST} (of the evaluations while it trained) or a step.",
+            f"Checkpoint of --workdir: {LATEST}, {BEST} (of the evaluations during the training) or a step.",
             flag_values=values,
         )
         flags.DEFINE_string(
             "checkpoint_path",
             None,
-            "Published TensorFlow 1 checkpoint, instead of --workdir: the prefix before .index, or the name by which "
-            "it is downloaded (docs/weights.md). Its variables tell the flags of the network.",
+            "Published TensorFlow 1 checkpoint, instead of --workdir: the prefix before .index, or the name "
+            "by which it is downloaded (docs/weights.md). Its variables determine the flags of the network.",
             flag_values=values,
         )
         flags.DEFINE_bool(
             "restore_moving_averages",
             False,
-            "Whether the moving averages of the variables in --checkpoint_path are taken in their place.",
+            "Whether the moving averages of the variables in --checkpoint_path are restored instead of the variables.",
             flag_values=values,
         )
         flags.DEFINE_integer(
-            "num_classes", None, "Classes of the checkpoint; by default as its variables tell.", flag_values=values
+            "num_classes",
+            None,
+            "Number of classes of the checkpoint; by default that of its variables.",
+            flag_values=values,
         )
         flags.DEFINE_string(
             "classes",
             None,
-            f"Names and colours of the classes, with --checkpoint_path; by default those of PASCAL VOC, "
-            f"Cityscapes or ADE20K if there are as many. {CLASSES_HELP}",
+            "Names and colours of the classes, with --checkpoint_path; by default those of PASCAL VOC, "
+            f"Cityscapes or ADE20K if the number agrees. {CLASSES_HELP}",
             flag_values=values,
         )
     flag_groups.define_model_flags(values)
 
 
 def define_predictor_flags(values: flags.FlagValues) -> None:
-    """The flags of the network or exported model, and of InferenceConfig."""
+    """Defines the flags of the network or exported model, and of InferenceConfig."""
     define_source_flags(values)
     with concerning(values, "Network"):
         flags.DEFINE_string(
             "exported_model",
             None,
-            "What export.py wrote, instead of --workdir: the directory of a SavedModel, or a .tflite or .onnx file.",
+            "Export of export.py, instead of --workdir: the directory of a SavedModel, or a .tflite or .onnx file.",
             flag_values=values,
         )
     with concerning(values, "Prediction"):
@@ -66,15 +69,14 @@ def define_predictor_flags(values: flags.FlagValues) -> None:
 
 
 def define_build_flags(values: flags.FlagValues) -> None:
-    """--data_dir, --overwrite, --skip_bad and --check."""
+    """Defines --data_dir, --overwrite, --skip_bad and --check."""
     with concerning(values, "Output"):
-        flags.DEFINE_string("data_dir", None, "Where the data set is written.", flag_values=values)
+        flags.DEFINE_string("data_dir", None, "Folder in which the data set is written.", flag_values=values)
         flags.DEFINE_bool("overwrite", False, "Replace a data set that was made from other files.", flag_values=values)
         flags.DEFINE_bool(
             "skip_bad",
             False,
-            "Leave out images and labels that cannot be used, and list them at the end, instead of stopping at the "
-            "first.",
+            "Leave out unusable images and labels, and list them at the end, instead of stopping at the first.",
             flag_values=values,
         )
         flags.DEFINE_bool(

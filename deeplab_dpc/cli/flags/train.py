@@ -75,7 +75,7 @@ COMMON = (
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """The flags of train.py."""
+    """Defines the flags of train.py."""
     flags.DEFINE_string("workdir", None, "Run directory; an interrupted run continues.", flag_values=values)
     flag_groups.define_data_flags(values)
     flag_groups.define_model_flags(values)
@@ -84,14 +84,15 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_bool(
         "dry_run",
         False,
-        "Only print the network by part, and run a batch on one device: loss, memory, time of the whole training.",
+        "Only print the network by part, and run one batch on one device, to estimate loss, memory and "
+        "time of the whole training.",
         flag_values=values,
     )
     define_json_flag(values)
 
 
 def define_training_flags(values: flags.FlagValues) -> None:
-    """The flags of TrainConfig."""
+    """Defines the flags of TrainConfig."""
     titled = {**dict.fromkeys(OF_OPTIMIZER, "Optimizer"), **dict.fromkeys(OF_LOSS, "Loss")}
     for field in dataclasses.fields(TrainConfig):
         with concerning(values, titled.get(field.name, "Training")):
@@ -100,22 +101,24 @@ def define_training_flags(values: flags.FlagValues) -> None:
         flags.DEFINE_float(
             "training_number_of_epochs",
             None,
-            "Passes over the training split, in place of --training_number_of_steps.",
+            "Number of passes over the training split, instead of --training_number_of_steps.",
             flag_values=values,
         )
 
 
 def define_device_flags(values: flags.FlagValues) -> None:
-    """--num_clones, --num_replicas, --task and --master."""
+    """Defines --num_clones, --num_replicas, --task and --master."""
     with concerning(values, "Devices"):
         flags.DEFINE_integer(
             "num_clones",
             None,
-            "Devices of this process that train together; by default all its GPUs or TPUs, or the one CPU.",
+            "Number of devices of this process that train together; by default all its GPUs or TPUs, or the one CPU.",
             flag_values=values,
         )
-        flags.DEFINE_integer("num_replicas", None, "Processes that train together (--backend=jax).", flag_values=values)
-        flags.DEFINE_integer("task", None, "Which of the processes this is, from 0 on.", flag_values=values)
+        flags.DEFINE_integer(
+            "num_replicas", None, "Number of processes that train together (--backend=jax).", flag_values=values
+        )
+        flags.DEFINE_integer("task", None, "Index of this process, from 0 on.", flag_values=values)
         flags.DEFINE_string(
             "master",
             None,

@@ -1,4 +1,4 @@
-"""What computes the operations of a dense prediction cell: a module for each, named by the table in arch/operations."""
+"""The computation of the operations of a dense prediction cell: one module per operation, listed in arch/operations."""
 
 import functools
 import importlib
@@ -10,7 +10,7 @@ from deeplab_dpc.layers.operations.runtime import OperationRuntime
 
 @functools.cache
 def runtime_of(kind: type[Operation]) -> OperationRuntime[Any]:
-    """Returns what computes the operations of a kind."""
+    """Returns the runtime of the operations of a kind."""
     runtime = importlib.import_module(kind.RUNTIME).RUNTIME
     if not isinstance(runtime, OperationRuntime):
         raise TypeError(f"RUNTIME of {kind.RUNTIME} must be an OperationRuntime, got {runtime!r}.")

@@ -1,4 +1,4 @@
-"""What computes 3x3 atrous separable convolutions."""
+"""The runtime of 3x3 atrous separable convolutions."""
 
 from typing import Any
 
@@ -61,7 +61,7 @@ class AtrousConvRuntime(OperationRuntime[AtrousConv]):
 
 
 def _cut(values: Tensors | None, channels: int) -> Any:
-    """Returns what belongs to the depthwise convolution's batch norm, for the first channels."""
+    """Returns the values of the depthwise convolution's batch norm, for the first channels."""
     if values is None:
         return None
     names = {f"depthwise_{part}" for part in ("gamma", "beta", "mean", "variance")}

@@ -1,4 +1,4 @@
-"""What computes 1x1 convolutions."""
+"""The runtime of 1x1 convolutions."""
 
 from typing import Any
 

@@ -11,19 +11,21 @@ Tensors = dict[str, Any]
 
 
 def pointwise(x: Any, kernel: Any) -> Any:
-    """1x1 convolution of [batch, h, w, channels] with as many rows of [channels, filters] as `x` has channels."""
+    """Computes a 1x1 convolution of [batch, h, w, channels] with the first `channels` rows of a kernel [rows,
+    filters].
+    """
     *sizes, channels = x.shape
     y = kernels.kept(ops.matmul(ops.reshape(x, (-1, channels)), ops.cast(kernel[:channels], x.dtype)))
     return ops.reshape(y, (*sizes, kernel.shape[-1]))
 
 
 def batch_norm(x: Any, weights: Tensors, known: Tensors | None, prefix: str = "") -> tuple[Any, Any, Any]:
-    """Normalises over all axes but the last; returns mean and variance too.
+    """Normalises over all axes but the last; also returns mean and variance.
 
     Args:
-      x: [batch, h, w, channels].
-      weights: gamma and beta, float32 [channels], their names after the prefix.
-      known: mean and variance to normalise with, their names after the prefix; None for those of the batch.
+      x: features [batch, h, w, channels].
+      weights: gamma and beta, float32 [channels], by name after the prefix.
+      known: mean and variance to normalise with, by name after the prefix; None for those of the batch.
       prefix: prefix of the names.
     """
     gamma, beta = weights[f"{prefix}gamma"], weights[f"{prefix}beta"]
@@ -34,8 +36,7 @@ def batch_norm(x: Any, weights: Tensors, known: Tensors | None, prefix: str = ""
 
 
 def masked_batch_norm(x: Any, points: Any, weights: Tensors, known: Tensors | None) -> tuple[Any, Any, Any]:
-    """Returns the same over some points alone: x float32 [batch, grid, grid, channels], points [grid, grid] of 0 and
-    1."""
+    """Normalises over some points only: x float32 [batch, grid, grid, channels], points [grid, grid] of 0 and 1."""
     if known is not None:
         scale = ops.rsqrt(known["variance"] + EPSILON) * weights["gamma"]
         return (x - known["mean"]) * scale + weights["beta"], known["mean"], known["variance"]
@@ -48,5 +49,5 @@ def masked_batch_norm(x: Any, points: Any, weights: Tensors, known: Tensors | No
 
 
 def resized(x: Any, rows: Any, columns: Any) -> Any:
-    """[batch, h, w, channels] -> [batch, H, W, channels] by [H, h] and [W, w], in float32."""
+    """Resizes [batch, h, w, channels] -> [batch, H, W, channels] with matrices [H, h] and [W, w], in float32."""
     return ops.einsum("Hh,bhwc,Ww->bHWc", rows, ops.cast(x, "float32"), columns)

@@ -1,4 +1,4 @@
-"""What computes pooling over a grid."""
+"""The runtime of pooling over a grid."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""How an operation is computed: as a layer, and as a function that the proxy's network can switch to."""
+"""The interface that computes an operation, as a layer and as a function to which the proxy's network can switch."""
 
 import abc
 from typing import Any, Generic, TypeVar
@@ -15,12 +15,13 @@ Tensors = dict[str, Any]
 
 
 class OperationRuntime(abc.ABC, Generic[AnOperation]):
-    """Computes the operations of a kind, twice, with the same result (tests/search/test_operations.py).
+    """Computes the operations of a kind in two ways with the same result (tests/search/test_operations.py).
 
     The layer is built for one operation. In the proxy's network (search/proxy/cell_network.py) the operation is data:
-    what `wiring` gives, `apply` reads, so that one compiled program has all operations. Every branch has the weights
-    "kernel" [width, filters], "gamma" and "beta" [filters], and the statistics "mean" and "variance" [filters], where
-    width is the largest number of input channels. An operation may add further ones, by names of its own.
+    `apply` reads the arrays that `wiring` returns, so that one compiled program contains all operations. Every branch
+    has the weights "kernel" [width, filters], "gamma" and "beta" [filters], and the statistics "mean" and "variance"
+    [filters], where width is the largest number of input channels. An operation may add further ones, under names of
+    its own.
     """
 
     @abc.abstractmethod
@@ -36,10 +37,10 @@ class OperationRuntime(abc.ABC, Generic[AnOperation]):
 
     @abc.abstractmethod
     def blank_wiring(self, grid: int, size: tuple[int, int]) -> Arrays:
-        """Returns what `wiring` does, for a branch with an operation of another kind.
+        """Returns the arrays of `wiring` for a branch with an operation of another kind.
 
         Args:
-          grid: the largest side of a grid that the network takes.
+          grid: largest side of a grid that the network supports.
           size: (h, w) of the features.
         """
 
@@ -48,27 +49,29 @@ class OperationRuntime(abc.ABC, Generic[AnOperation]):
         """Returns the arrays that `apply` reads, of the shapes and types of `blank_wiring`.
 
         Args:
-          operation: the operation, with a grid of at most that side.
-          grid: the largest side of a grid that the network takes.
+          operation: operation whose grid, if any, has at most that side.
+          grid: largest side of a grid that the network supports.
           size: (h, w) of the features.
           output_stride: output stride of the features, in pixels.
         """
 
     @abc.abstractmethod
     def further_weights(self, width: int) -> Arrays:
-        """Returns the float32 weights beside the common ones, as they are in branches that do not use them."""
+        """Returns the float32 weights beside the common ones, with the values they have in branches that do not use
+        them.
+        """
 
     @abc.abstractmethod
     def further_statistics(self, width: int) -> Arrays:
-        """Returns the float32 statistics beside the common ones, before the first step."""
+        """Returns the float32 statistics beside the common ones, with their values before the first step."""
 
     @abc.abstractmethod
     def drawn_weights(self, draws: SeededDraws, branch: int, channels: int, width: int, filters: int) -> Arrays:
-        """Returns the weights that are drawn, distributed as the layer's; rows beyond the input's channels are 0.
+        """Returns the random initial weights, distributed as the layer's; rows beyond the input's channels are 0.
 
         Args:
           draws: random numbers by name.
-          branch: index of the branch, a part of those names.
+          branch: index of the branch, which is part of those names.
           channels: channels of the branch's input.
           width: rows of the kernel.
           filters: output channels.
@@ -79,8 +82,8 @@ class OperationRuntime(abc.ABC, Generic[AnOperation]):
         """Returns the output, in the dtype of `x`, and the statistics of the operation's batch norms by name.
 
         Args:
-          x: [b, h, w, channels], channels <= width.
+          x: features [b, h, w, channels], channels <= width.
           weights: weights of the branch.
           wiring: wiring of the branch.
-          known: statistics to normalise with and to return; None to normalise with those of the batch.
+          known: statistics to normalise with and to return; None for those of the batch.
         """

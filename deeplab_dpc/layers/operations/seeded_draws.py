@@ -1,4 +1,4 @@
-"""Random numbers by name, drawn with NumPy: the same on every backend."""
+"""Random numbers by name, drawn with NumPy: they are the same on every backend."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 class SeededDraws:
-    """Draws the numbers of a name and shape once, and gives them again.
+    """Draws the numbers for a name and shape once, and returns them again on later calls.
 
     Args:
       seed: seed of all draws, >= 0.
@@ -23,7 +23,7 @@ class SeededDraws:
         return self._drawn[name]
 
     def normal(self, name: str, *shape: int) -> np.ndarray:
-        """Returns standard normal float32 numbers, drawn again beyond two standard deviations."""
+        """Returns standard normal float32 numbers, truncated at two standard deviations."""
         if name not in self._drawn:
             rng = self._rng(name)
             values = rng.standard_normal(shape)
@@ -33,7 +33,9 @@ class SeededDraws:
         return self._drawn[name]
 
     def glorot_kernel(self, name: str, channels: int, width: int, filters: int) -> np.ndarray:
-        """Returns float32 [width, filters]: Glorot's uniform distribution for that many input channels, then zeros."""
+        """Returns float32 [width, filters]: Glorot's uniform distribution for that number of input channels, then
+        zeros.
+        """
         kernel = np.zeros((width, filters), "float32")
         kernel[:channels] = math.sqrt(6.0 / (channels + filters)) * self.uniform(name, width, filters)[:channels]
         return kernel

@@ -1,4 +1,4 @@
-"""Auto-DeepLab, retrained (Liu et al., CVPR 2019, arXiv:1901.02985, Sec. 4.1 and Table 2), any cell and path.
+"""Auto-DeepLab, retrained (Liu et al., CVPR 2019, arXiv:1901.02985, Sec. 4.1 and Table 2), with any cell and path.
 
 The published code (tensorflow/models, research/deeplab/core/nas_network.py) has one genotype and one path.
 """
@@ -23,19 +23,20 @@ STEM_STRIDE = 4
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
 class AutoDeepLab(Backbone):
-    """See Backbone; a stem to stride 4, then a cell for each level of the path.
+    """The backbone of Auto-DeepLab: a stem to stride 4, then a cell for each level of the path.
 
-    A cell reads the two outputs before it, neither after a ReLU; for the first these are the stem's second convolution,
-    at stride 2, and its third. The features are the last cell's output after a ReLU. The low-level features of a stride
-    are the output of the last cell there, before the ReLU and without the very last cell; at stride 4 they are the
-    stem's output where there is no such cell. Of the published path that is the third cell, as published.
+    A cell reads the outputs of the two cells before it, without a ReLU. For the first cell these are the outputs of the
+    stem's second convolution, at stride 2, and its third. The features are the last cell's output after a ReLU. The
+    low-level features of a stride are the output of the last cell at that stride, before the ReLU and excluding the
+    very last cell; at stride 4 they are the stem's output if there is no such cell. For the published path this is the
+    third cell, as published.
 
     Args:
-      genotype: blocks and path, or their JSON; None for the published one.
+      genotype: blocks and path, or their JSON; None for the published genotype.
       nas_stem_output_num_conv_filters: channels of a block at stride 4; they double with the stride.
-      output_stride: None for that of the path, the only one that there is.
-      drop_path_keep_prob: probability that an operator of the last cell is kept at the end of the training; in cells
-        before it and earlier in the training more.
+      output_stride: output stride of the path, in pixels; None for the same. No other value is possible.
+      drop_path_keep_prob: probability that an operator of the last cell is kept at the end of the training; it is
+        higher in earlier cells and earlier in the training.
 
     The other arguments are those of Backbone.
     """
@@ -112,7 +113,7 @@ class AutoDeepLab(Backbone):
         return list(zip(self.layers, [*before, *pairs], strict=True))
 
     def _output_shapes(self, input_shape: Any) -> list[Any]:
-        """Of each layer."""
+        """Returns the output shape of each layer."""
         shapes = [input_shape]
         for conv in self.stem:
             shapes.append(conv.compute_output_shape(shapes[-1]))
@@ -149,20 +150,20 @@ class _Sized(AutoDeepLab):
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
 class AutoDeepLabS(_Sized):
-    """20 filters; see AutoDeepLab."""
+    """Auto-DeepLab-S, with 20 filters; see AutoDeepLab."""
 
     FILTERS = 20
 
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
 class AutoDeepLabM(_Sized):
-    """32 filters; see AutoDeepLab."""
+    """Auto-DeepLab-M, with 32 filters; see AutoDeepLab."""
 
     FILTERS = 32
 
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
 class AutoDeepLabL(_Sized):
-    """48 filters; see AutoDeepLab."""
+    """Auto-DeepLab-L, with 48 filters; see AutoDeepLab."""
 
     FILTERS = 48

@@ -1,4 +1,4 @@
-"""What every backbone is: a chain of layers, some of which also give low-level features for the decoder."""
+"""The base class of the backbones: a chain of layers, some of which also return low-level features for the decoder."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ BACKBONE_OPTIONS = {
 
 
 def atrous_rates(strides: Sequence[int], output_stride: int, stride_so_far: int) -> list[tuple[int, int]]:
-    """(stride, rate) of each unit when the whole network may not stride beyond `output_stride`.
+    """Returns the (stride, rate) of each unit such that the whole network does not stride beyond `output_stride`.
 
     Once the output stride is reached, units keep stride 1 and use the current rate, which is then multiplied by the
     stride that was left out (arXiv:1706.05587, Sec. 3.1).
@@ -32,7 +32,7 @@ def atrous_rates(strides: Sequence[int], output_stride: int, stride_so_far: int)
     Args:
       strides: strides of the units of the plain network.
       output_stride: output stride of the features, in pixels.
-      stride_so_far: stride so far of the unit's input, before the first.
+      stride_so_far: stride of the first unit's input, in pixels.
     """
     rate = 1
     result = []
@@ -51,10 +51,10 @@ def _shown(value: Any) -> Any:
 
 
 class Unit(Composite):
-    """A unit of a backbone; a tapped one returns (output, low-level features), any other its output.
+    """A unit of a backbone; a tapped unit returns (output, low-level features), any other unit its output.
 
     Args:
-      tapped: whether the low-level features are returned too.
+      tapped: bool, whether the low-level features are returned too.
       drop_path_keep_prob: probability that the residual branch is kept in training, in (0, 1].
     """
 
@@ -66,7 +66,7 @@ class Unit(Composite):
         self.set_drop_path(drop_path_keep_prob)
 
     def set_drop_path(self, keep_prob: float) -> None:
-        """Has the residual branch kept with that probability; for units that are not built yet."""
+        """Sets the probability that the residual branch is kept; for units that are not built yet."""
         self.drop_path_keep_prob = keep_prob
         self.drop_path = DropPath(keep_prob, name="drop_path", dtype=self.dtype_policy) if keep_prob < 1 else None
 
@@ -75,7 +75,7 @@ class Unit(Composite):
         return residual if self.drop_path is None else self.drop_path(residual, training=training)
 
     def low_level_shape(self, input_shape: Any) -> Any:
-        """Returns shape of the low-level features."""
+        """Returns the shape of the low-level features."""
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
@@ -83,20 +83,22 @@ class Unit(Composite):
 
 
 class Backbone(Composite):
-    """[batch, height, width, 3] in [-1, 1] -> (features at the output stride, low-level features).
+    """The base class of the backbones: [batch, height, width, 3] in [-1, 1] -> (features at the output stride,
+    low-level features).
 
-    The low-level features are a tuple, one for each of `low_level_strides`. A subclass gives its layers to `assemble`
-    in its constructor and names its published scope; its options are constructor arguments named like the fields of
-    ModelConfig.
+    The low-level features are a tuple, one item for each of `low_level_strides`. A subclass passes its layers to
+    `assemble` in its constructor and names its published scope; its options are constructor arguments named like the
+    fields of ModelConfig.
 
     Args:
       output_stride: output stride of the features, 8, 16 or 32 pixels.
-      low_level_strides: low level strides of the low-level features, in pixels.
-      batch_norm_decay: batch norm decay of the moving averages; by default the published one.
-      drop_path_keep_prob: probability that the last residual unit is kept in training; of those before it more.
+      low_level_strides: strides of the low-level features, in pixels.
+      batch_norm_decay: decay of the moving averages; by default the published one.
+      drop_path_keep_prob: probability that the last residual unit is kept in training; it is higher for the units
+        before it.
 
     Raises:
-      UserError: if a stride or an option is not one that the backbone has.
+      UserError: if the backbone does not support a stride or an option.
     """
 
     SCOPE: ClassVar[str]  # of its variables in published checkpoints
@@ -136,7 +138,7 @@ class Backbone(Composite):
             raise UserError(f"--output_stride must be one of {OUTPUT_STRIDES}, got {output_stride}.")
 
     def low_level_layers(self) -> dict[int, int]:
-        """Returns where low-level features are: stride in pixels -> index of what gives them."""
+        """Returns the layers of the low-level features: stride in pixels -> index of the layer."""
         return self.LOW_LEVEL
 
     @classmethod
@@ -166,10 +168,10 @@ class Backbone(Composite):
         )
 
     def assemble(self, layers: list[Any]) -> None:
-        """Takes the layers of the chain, in order, and sets their residual units to be dropped.
+        """Stores the layers of the chain, in order, and sets the drop path of their residual units.
 
         Raises:
-          ValueError: if low-level features are not at the stride that LOW_LEVEL says.
+          ValueError: if low-level features do not have the stride that LOW_LEVEL states.
         """
         self.layers = layers
         units = [unit for unit in self.units() if unit.has_residual]
@@ -192,7 +194,7 @@ class Backbone(Composite):
                 )
 
     def tapped_units(self) -> list[int]:
-        """Returns indices of the units that give the low-level features, in the order of `low_level_strides`."""
+        """Returns the indices of the units with low-level features, in the order of `low_level_strides`."""
         return [self.LOW_LEVEL[stride] for stride in self.low_level_strides]
 
     def steps(self, input_shape: Shape) -> list[tuple[Any, Shape]]:
@@ -201,8 +203,9 @@ class Backbone(Composite):
     def call(
         self, inputs: Tensor, training: bool = False, progress: Tensor | None = None
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Returns the outputs; `progress` of the training, in [0, 1], is for drop path that is scheduled, as not
-        here."""
+        """Returns the outputs; `progress` of the training, in [0, 1], is for scheduled drop path, which this class does
+        not use.
+        """
         x = inputs
         tapped = {}
         for layer in self.layers:

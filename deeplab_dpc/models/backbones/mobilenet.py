@@ -1,4 +1,4 @@
-"""What MobileNetV2 (arXiv:1801.04381) and MobileNetV3 (arXiv:1905.02244) share: inverted residuals after a stem."""
+"""The base of MobileNetV2 (arXiv:1801.04381) and MobileNetV3 (arXiv:1905.02244): inverted residuals after a stem."""
 
 import dataclasses
 from typing import Any, ClassVar
@@ -29,7 +29,8 @@ def _initializer() -> keras.initializers.Initializer:
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
 class SqueezeExcite(Composite):
-    """x * gate(mean(x)), with two 1x1 convolutions for the gate (Hu et al., 2018, arXiv:1709.01507).
+    """Squeeze and excitation: x * gate(mean(x)), with two 1x1 convolutions for the gate (Hu et al., 2018,
+    arXiv:1709.01507).
 
     [batch, height, width, channels] -> the same shape
 
@@ -69,11 +70,11 @@ class InvertedResidual(Unit):
     Args:
       filters: output channels.
       channels: channels of the input.
-      expanded: channels in between; no expansion where they are not more than the input's.
+      expanded: channels of the depthwise convolution; there is no expansion if they are not more than the input's.
       strides, rate: strides and rate of the depthwise convolution.
-      kernel_size: kernel size of the depthwise convolution.
-      activation: activation of expansion and depthwise convolution.
-      squeeze_excite: whether the depthwise output is gated (arXiv:1905.02244, Sec. 5.3).
+      kernel_size: side of the depthwise kernel.
+      activation: activation of the expansion and the depthwise convolution.
+      squeeze_excite: bool, whether the depthwise output is gated (arXiv:1905.02244, Sec. 5.3).
     """
 
     def __init__(
@@ -146,7 +147,7 @@ class BlockSpec:
     """A row of the papers' tables.
 
     Attributes:
-      expansion: factor of the input's channels.
+      expansion: factor by which the input's channels are multiplied.
       filters: output channels at depth multiplier 1.
       stride: stride of the depthwise convolution in the plain network.
       kernel_size, activation, squeeze_excite: see InvertedResidual.
@@ -161,10 +162,10 @@ class BlockSpec:
 
 
 class MobileNet(Backbone):
-    """A 3x3 stem of stride 2, inverted residuals, and where LAST_FILTERS is set a last 1x1 convolution.
+    """A 3x3 stem of stride 2, inverted residuals, and, if LAST_FILTERS is set, a final 1x1 convolution.
 
     Args:
-      depth_multiplier: depth multiplier of the channels, > 0.
+      depth_multiplier: factor of the number of channels, > 0.
 
     The other arguments are those of Backbone.
     """
@@ -185,7 +186,7 @@ class MobileNet(Backbone):
         self.assemble(self._chain())
 
     def _filters(self, filters: int) -> int:
-        """Channels at the depth multiplier."""
+        """Returns the number of channels at the depth multiplier."""
         return make_divisible(filters * self.depth_multiplier, 8, 8)
 
     def _chain(self) -> list[Any]:

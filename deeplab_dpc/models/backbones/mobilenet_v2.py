@@ -11,11 +11,12 @@ PUBLISHED_DIVISOR = 8  # of the channels at depth multiplier 1
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
 class MobileNetV2(MobileNet):
-    """See Backbone; the low-level features are depthwise outputs.
+    """The MobileNetV2 backbone, see Backbone; the low-level features are depthwise outputs.
 
     Args:
-      depth_multiplier: depth multiplier of the channels, > 0.
-      divisible_by: what channels are rounded to; by default 8 if the multiplier is 1, else 1, as published.
+      depth_multiplier: factor of the number of channels, > 0.
+      divisible_by: number to a multiple of which channels are rounded; by default 8 if the multiplier is 1, else 1, as
+        published.
 
     The other arguments are those of Backbone.
     """

@@ -1,7 +1,7 @@
 """ResNet-v1 "beta" (He et al., 2015, arXiv:1512.03385, Table 1): a stem of three 3x3 convolutions, and a multi-grid.
 
-The multi-grid is that of DeepLabv3 (arXiv:1706.05587, Sec. 3.2.1). As published, the stride of a block sits on its last
-unit.
+The multi-grid is that of DeepLabv3 (arXiv:1706.05587, Sec. 3.2.1). As published, the last unit of a block has its
+stride.
 """
 
 from typing import Any, ClassVar
@@ -24,7 +24,7 @@ def _initializer() -> keras.initializers.Initializer:
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
 class Bottleneck(Unit):
-    """relu(shortcut + 1x1, 3x3, 1x1): the bottleneck unit, batch norm after each convolution.
+    """The bottleneck unit: relu(shortcut + 1x1, 3x3, 1x1), with batch norm after each convolution.
 
     [batch, height, width, channels] -> [batch, ceil(height / strides), ceil(width / strides), 4 * depth]; the low-level
     features are the last convolution's output, before the sum.
@@ -97,11 +97,11 @@ class _StemPooling(keras.layers.MaxPooling2D):
 
 
 class ResNetBeta(Backbone):
-    """See Backbone; the low-level features are outputs of last convolutions of units.
+    """The ResNet-v1 "beta" backbone, see Backbone; low-level features are the last convolutions' outputs of units.
 
     Args:
-      multi_grid: three rates of the last block's units, times the block's rate; empty for none. The published weights
-        want 1, 2, 4.
+      multi_grid: three factors of the block's rate, one for each unit of the last block; empty for none. The published
+        weights require 1, 2, 4.
 
     The other arguments are those of Backbone.
     """
@@ -156,7 +156,7 @@ class ResNetBeta(Backbone):
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
 class ResNet50Beta(ResNetBeta):
-    """3, 4, 6 and 3 units; see ResNetBeta."""
+    """ResNet-50, with 3, 4, 6 and 3 units; see ResNetBeta."""
 
     SCOPE = "resnet_v1_50"
     UNITS = (3, 4, 6, 3)
@@ -165,7 +165,7 @@ class ResNet50Beta(ResNetBeta):
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
 class ResNet101Beta(ResNetBeta):
-    """3, 4, 23 and 3 units; see ResNetBeta."""
+    """ResNet-101, with 3, 4, 23 and 3 units; see ResNetBeta."""
 
     SCOPE = "resnet_v1_101"
     UNITS = (3, 4, 23, 3)

@@ -23,11 +23,12 @@ class XceptionModule(Unit):
     features are the second separable convolution's output, before the third one's ReLU.
 
     Args:
-      depths: output channels of the three.
+      depths: output channels of the three convolutions.
       shortcut: 'conv' (1x1 with the stride), 'sum' (identity), or 'none'.
-      strides: strides of the third; rate: of all.
+      strides: strides of the third convolution; rate: atrous rate of all three.
       unit_rates: factors of the rate, one for each convolution (the multi-grid).
-      activation_inside: ReLU after each depthwise and pointwise convolution, instead of before each separable one.
+      activation_inside: bool, whether a ReLU follows each depthwise and pointwise convolution instead of preceding each
+        separable one.
     """
 
     def __init__(
@@ -108,7 +109,7 @@ class XceptionModule(Unit):
 
 @dataclasses.dataclass(frozen=True)
 class FlowSpec:
-    """A block of Fig. 4: `units` modules of these depths, each with the stride."""
+    """A block of Fig. 4: `units` modules with these depths, each with the stride."""
 
     scope: str
     depths: tuple[int, int, int]
@@ -134,10 +135,10 @@ SHALLOW_ENTRY = ((128, 2), (256, 2), (728, 2))
 
 
 class Xception(Backbone):
-    """See Backbone; the low-level features are outputs of second separable convolutions.
+    """The Xception backbone, see Backbone; low-level features are outputs of second separable convolutions.
 
     Args:
-      multi_grid: three rates of the last block's convolutions, times the block's rate; empty for none.
+      multi_grid: three factors of the block's rate, one for each convolution of the last block; empty for none.
 
     The other arguments are those of Backbone.
     """
@@ -184,7 +185,7 @@ class Xception(Backbone):
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
 class Xception41(Xception):
-    """Eight units in the middle flow; see Xception."""
+    """Xception-41, with eight units in the middle flow; see Xception."""
 
     SCOPE = "xception_41"
     BLOCKS = _blocks(SHALLOW_ENTRY, middle_units=8)
@@ -193,7 +194,7 @@ class Xception41(Xception):
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
 class Xception65(Xception):
-    """Sixteen units in the middle flow; see Xception."""
+    """Xception-65, with sixteen units in the middle flow; see Xception."""
 
     SCOPE = "xception_65"
     BLOCKS = _blocks(SHALLOW_ENTRY, middle_units=16)
@@ -202,7 +203,9 @@ class Xception65(Xception):
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
 class Xception71(Xception):
-    """Sixteen units in the middle flow and five blocks in the entry flow (arXiv:1809.04184, Sec. 4.1); see Xception."""
+    """Xception-71, with sixteen units in the middle flow and five blocks in the entry flow (arXiv:1809.04184, Sec.
+    4.1); see Xception.
+    """
 
     SCOPE = "xception_71"
     BLOCKS = _blocks(((128, 2), (256, 1), (256, 2), (728, 1), (728, 2)), middle_units=16)

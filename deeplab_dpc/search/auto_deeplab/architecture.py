@@ -1,4 +1,4 @@
-"""Alphas and betas: their raw values, and the probabilities that they stand for (arXiv:1901.02985, Eq. 3 and 7)."""
+"""Alphas and betas: their raw values, and the probabilities computed from them (arXiv:1901.02985, Eq. 3 and 7)."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ ALPHAS, BETAS = "alphas", "betas"
 
 
 def initial_architecture(supernet: Supernet, seed: int) -> dict[str, np.ndarray]:
-    """Raw alphas [edges, operators] and betas [layers, levels, 3]: 1e-3 times normal numbers, 0 for what is absent.
+    """Returns raw alphas [edges, operators] and betas [layers, levels, 3]: 1e-3 times normal numbers, 0 where absent.
 
     The beta [l, k, i] is of the connection from level k of layer l, where layer 0 is the stem, to level k + i - 1 of
     layer l + 1.
@@ -29,12 +29,12 @@ def initial_architecture(supernet: Supernet, seed: int) -> dict[str, np.ndarray]
 
 
 def mixtures(architecture: dict[str, Any], exists: np.ndarray) -> dict[str, Any]:
-    """Returns the probabilities: of the operators of each edge, and of the connections that leave each node.
+    """Returns the probabilities of the operators of each edge, and of the connections that leave each node.
 
     Args:
       architecture: raw alphas and betas.
-      exists: bool [layers, levels, 3], see decoding.edge_mask; what is absent has probability 0, and so has all that
-        leaves a node which does not exist.
+      exists: bool [layers, levels, 3], see decoding.edge_mask; absent connections have probability 0, and so have all
+        that leave a node which does not exist.
     """
     raw = ops.where(exists, architecture[BETAS], ABSENT)
     return {

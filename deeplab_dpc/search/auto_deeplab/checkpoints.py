@@ -49,12 +49,12 @@ Row = dict[str, Any]
 
 @dataclasses.dataclass
 class EpochSums:
-    """Of the steps of an epoch so far.
+    """The losses and seconds of the steps of an epoch so far.
 
     Attributes:
-      weight_losses: weight losses of each weight step.
-      architecture_losses: architecture losses of each architecture step.
-      seconds: that they took.
+      weight_losses: loss of each weight step.
+      architecture_losses: loss of each architecture step.
+      seconds: seconds that the steps took.
     """
 
     weight_losses: list[float] = dataclasses.field(default_factory=list)
@@ -64,13 +64,13 @@ class EpochSums:
 
 @dataclasses.dataclass
 class Standing:
-    """How far a search is.
+    """The progress of a search.
 
     Attributes:
       state: state of the program.
-      step: weight steps that are done.
-      epoch: what is known of the epoch that is not evaluated yet.
-      history: a row for each evaluated epoch.
+      step: number of weight steps that are done.
+      epoch: losses and seconds of the epoch that is not evaluated yet.
+      history: one row for each evaluated epoch.
     """
 
     state: State
@@ -80,7 +80,7 @@ class Standing:
 
 
 def flatten(state: State) -> dict[str, Any]:
-    """Returns the tensors by the keys that lead to them, as in "weights/stem/0/kernel"."""
+    """Returns the tensors by the keys that lead to them, such as "weights/stem/0/kernel"."""
     flat: dict[str, Any] = {}
     for key, value in state.items():
         if isinstance(value, dict):
@@ -91,7 +91,7 @@ def flatten(state: State) -> dict[str, Any]:
 
 
 def unflatten(flat: dict[str, np.ndarray], template: State, prefix: str = "") -> State:
-    """Tensors of those arrays, nested as the template is."""
+    """Returns the arrays as tensors, nested like the template."""
     return {
         key: unflatten(flat, value, f"{prefix}{key}/")
         if isinstance(value, dict)
@@ -101,7 +101,7 @@ def unflatten(flat: dict[str, np.ndarray], template: State, prefix: str = "") ->
 
 
 def save(workdir: pathlib.Path, standing: Standing) -> None:
-    """Writes what a search needs to continue; keeps the last two checkpoints."""
+    """Writes the state that a search needs to continue; keeps the last two checkpoints."""
     tensors = flatten(standing.state)
     folder = training_folder(workdir)
     require_space(folder, sum(4 * math.prod(tensor.shape) for tensor in tensors.values()) + FILE_OVERHEAD)
@@ -114,14 +114,14 @@ def save(workdir: pathlib.Path, standing: Standing) -> None:
 
 
 def restore(workdir: pathlib.Path, initial_state: State) -> Standing:
-    """Returns the newest checkpoint that is whole; damaged ones after it are set aside, each with a printed line.
+    """Returns the newest undamaged checkpoint; damaged ones after it are set aside, each with a printed line.
 
     Args:
-      workdir: workdir of the search.
-      initial_state: initial state of the program; where there is no checkpoint, the search begins with it.
+      workdir: run directory of the search.
+      initial_state: initial state of the program, with which the search begins if there is no checkpoint.
 
     Raises:
-      UserError: if all checkpoints are damaged, or the newest whole one does not fit the program.
+      UserError: if all checkpoints are damaged, or the newest undamaged one does not fit the program.
     """
     checkpoints = list_checkpoints(workdir)
     damaged: list[tuple[RunCheckpoint, str]] = []

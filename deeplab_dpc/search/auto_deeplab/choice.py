@@ -1,4 +1,4 @@
-"""The genotype at the end of a search: of the largest alphas (arXiv:1901.02985, Sec. 4.3) or by perturbation."""
+"""The genotype at the end of a search, by the largest alphas (arXiv:1901.02985, Sec. 4.3) or by perturbation."""
 
 import pathlib
 import random
@@ -27,9 +27,9 @@ CHOICE_FIELDS = ("operator_choice", "perturbation_images", "perturbation_tune_st
 
 
 def set_other_choice_aside(workdir: pathlib.Path, config: AutoDeepLabConfig) -> pathlib.Path | None:
-    """Renames the genotype of a finished search that was chosen otherwise than `config` says; returns the new path.
+    """Renames the genotype of a finished search if it was chosen by another operator_choice; returns the new path.
 
-    The search may then choose again, from the alphas and betas that it ended with.
+    The search can then choose again, from its final alphas and betas.
     """
     path = workdir / DECIDED
     if not path.exists():
@@ -41,10 +41,10 @@ def set_other_choice_aside(workdir: pathlib.Path, config: AutoDeepLabConfig) -> 
 
 
 def found_genotype(workdir: pathlib.Path) -> Genotype | None:
-    """Returns the genotype of a search that is over; None before.
+    """Returns the genotype of a finished search; None before the end.
 
     Raises:
-      UserError: if its file is none of a genotype.
+      UserError: if the file is not a genotype.
     """
     path = workdir / DECIDED
     return Genotype.from_json(read_json(path, "genotype")) if path.exists() else None
@@ -53,7 +53,7 @@ def found_genotype(workdir: pathlib.Path) -> Genotype | None:
 def choose_genotype(
     workdir: pathlib.Path, program: Program, streams: Streams, plan: Plan, standing: Standing
 ) -> Genotype:
-    """Decides as --operator_choice says, and writes the report and, last, genotype.json.
+    """Chooses the genotype by --operator_choice, and writes the report and, last, genotype.json.
 
     The path is the most probable one by the betas in both cases.
     """
@@ -68,7 +68,9 @@ def choose_genotype(
 
 
 class _Perturbation:
-    """What the choice by perturbation asks of the supernet; killed, it begins again with the same draws."""
+    """The evaluations and tuning of the supernet for the choice by perturbation; after an interruption it repeats the
+    same draws.
+    """
 
     def __init__(
         self, program: Program, streams: Streams, plan: Plan, standing: Standing, edge_mixture: np.ndarray
@@ -82,7 +84,7 @@ class _Perturbation:
         self._weights = streams.weights(standing.step)
 
     def blocks(self, probabilities: np.ndarray) -> tuple[Block, ...]:
-        """Of the cell that the supernet misses most the parts of."""
+        """Returns the blocks of the cell without whose parts the supernet scores worst."""
         rng = random.Random(self._plan.config.seed)
         with progress_bar() as bar:
             task = bar.add_task("perturbation", total=None, note="")

@@ -1,10 +1,11 @@
-"""A cell of the supernet with what brings its two inputs to its size and channels (arXiv:1901.02985, Sec. 5.1).
+"""A cell of the supernet with the convolutions that bring its two inputs to its size and channels (arXiv:1901.02985,
+Sec. 5.1).
 
-The layer before comes by a 3x3 convolution of stride 2 going down, by a 1x1 convolution at the same stride, by a
-bilinear resize and a 1x1 convolution going up; the one before that by a 1x1 convolution. ReLU comes before, batch norm
-after each. The paper's convolution of stride 2 doubles the channels of the concatenation, which each cell then reduces
-to those of a block; here one convolution does both. Where sH^(l-2) does not exist, which are the first layers of a
-stride, the level of that layer next to s is given, and resized.
+The output of the previous layer passes a 3x3 convolution of stride 2 going down, a 1x1 convolution at the same stride,
+or a bilinear resize and a 1x1 convolution going up; the output of the layer before that passes a 1x1 convolution. ReLU
+comes before, batch norm after each. The paper's convolution of stride 2 doubles the channels of the concatenation,
+which each cell then reduces to those of a block; here one convolution does both. If sH^(l-2) does not exist, which is
+the case in the first layers of a stride, the output of the neighbouring level of that layer is used, and resized.
 """
 
 import dataclasses
@@ -24,10 +25,9 @@ class ConnectedCell:
     """A cell on a connection.
 
     Attributes:
-      cell: that is computed at the connection's target.
-      previous_channels, before_channels: previous channels and before channels of what it reads, from the layer before
-        and the one before that.
-      down: whether the connection doubles the stride.
+      cell: cell that is computed at the connection's target.
+      previous_channels, before_channels: channels of the two inputs, from the previous layer and the one before that.
+      down: bool, whether the connection doubles the stride.
     """
 
     cell: MixedCell
@@ -36,7 +36,7 @@ class ConnectedCell:
     down: bool
 
     def weight_shapes(self) -> dict[str, Shape]:
-        """Of the weights by name."""
+        """Returns the shapes of the weights by name."""
         filters = self.cell.filters
         return {
             **conv_shapes(PREVIOUS, 3 if self.down else 1, self.previous_channels, filters),
@@ -45,7 +45,7 @@ class ConnectedCell:
         }
 
     def normalized(self) -> dict[str, int]:
-        """Returns the channels of what is normalised, by name."""
+        """Returns the number of channels at each batch norm, by name."""
         return {PREVIOUS: self.cell.filters, BEFORE: self.cell.filters, **self.cell.normalized()}
 
     def __call__(
@@ -60,10 +60,10 @@ class ConnectedCell:
         """Returns the output [batch, height, width, num_blocks * filters].
 
         Args:
-          previous, before: [batch, h, w, channels] of any size, before ReLU.
+          previous, before: inputs [batch, h, w, channels] of any size, before ReLU.
           shares: see MixedCell.shares.
-          weights: by name.
-          normalize: normalize of all convolutions.
+          weights: weights by name.
+          normalize: batch norm of all convolutions.
           size: (height, width) of the output.
         """
         newer = ops.relu(previous if self.down else resized(previous, size))

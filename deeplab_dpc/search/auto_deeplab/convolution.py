@@ -11,7 +11,7 @@ Shape = tuple[int, ...]
 
 
 def conv_shapes(name: str, kernel_size: int, channels: int, filters: int) -> dict[str, Shape]:
-    """Of what `conv_bn` reads."""
+    """Returns the shapes of the weights of `conv_bn`."""
     return {
         f"{name}/kernel": (kernel_size, kernel_size, channels, filters),
         f"{name}/gamma": (filters,),
@@ -20,17 +20,17 @@ def conv_shapes(name: str, kernel_size: int, channels: int, filters: int) -> dic
 
 
 def conv_bn(weights: dict[str, Any], name: str, x: Any, normalize: Normalizer, strides: int = 1, rate: int = 1) -> Any:
-    """Convolution and batch norm: [batch, height, width, channels] -> [batch, h, w, filters].
+    """Computes convolution and batch norm: [batch, height, width, channels] -> [batch, h, w, filters].
 
-    A strided one is padded with (kernel_size - 1) / 2 on each side, so that odd sides 2k + 1 become k + 1 with aligned
-    corners.
+    A strided convolution is padded with (kernel_size - 1) / 2 on each side, so that odd sides 2k + 1 become k + 1 with
+    aligned corners.
     """
     y = conv(x, weights[f"{name}/kernel"], strides, rate)
     return normalize(name, y, weights[f"{name}/gamma"], weights[f"{name}/beta"])
 
 
 def conv(x: Any, kernel: Any, strides: int = 1, rate: int = 1) -> Any:
-    """Returns the convolution alone."""
+    """Computes the convolution without batch norm."""
     kernel = ops.cast(kernel, x.dtype)
     size = kernel.shape[0]
     if size == 1 and strides == 1:
@@ -42,12 +42,12 @@ def conv(x: Any, kernel: Any, strides: int = 1, rate: int = 1) -> Any:
 
 
 def pointwise(x: Any, matrix: Any) -> Any:
-    """1x1 convolution of [batch, height, width, channels] with [channels, filters]."""
+    """Computes a 1x1 convolution of [batch, height, width, channels] with [channels, filters]."""
     *sizes, channels = x.shape
     y = ops.matmul(ops.reshape(x, (-1, channels)), ops.cast(matrix, x.dtype))
     return ops.reshape(y, (*sizes, matrix.shape[-1]))
 
 
 def resized(x: Any, size: tuple[int, int]) -> Any:
-    """Bilinear with aligned corners, where the size differs."""
+    """Resizes bilinearly with aligned corners, if the size differs."""
     return x if tuple(x.shape[1:3]) == tuple(size) else kernels.resize_align_corners(x, *size)

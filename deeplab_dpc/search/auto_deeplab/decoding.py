@@ -1,4 +1,4 @@
-"""From alphas and betas to a genotype (Liu et al., 2019, arXiv:1901.02985, Sec. 4.1 and 4.3)."""
+"""Decoding of alphas and betas into a genotype (Liu et al., 2019, arXiv:1901.02985, Sec. 4.1 and 4.3)."""
 
 import dataclasses
 import math
@@ -26,17 +26,16 @@ LARGEST_ALPHA_ENTROPY = math.log(len(OPERATORS))  # in nats
 
 @dataclasses.dataclass(frozen=True)
 class Uncertainty:
-    """How far alphas and betas are from a decision.
+    """The uncertainty of alphas and betas.
 
     Attributes:
-      alpha_entropy: alpha entropy of the operators of an edge in nats, mean over the edges; ln 8 = 2.08 where nothing
-        is decided.
-      beta_entropy: beta entropy of the edges that leave a node in nats, mean over the nodes.
-      alpha_entropy_share: `alpha_entropy` as a share of the largest that it can be, in [0, 1].
-      beta_entropy_share: `beta_entropy` likewise.
+      alpha_entropy: entropy of the operators of an edge in nats, mean over the edges; at most ln 8 = 2.08.
+      beta_entropy: entropy of the edges that leave a node in nats, mean over the nodes.
+      alpha_entropy_share: `alpha_entropy` as a fraction of its maximum, in [0, 1].
+      beta_entropy_share: `beta_entropy` as a fraction of its maximum, in [0, 1].
       skip_share: probability of the skip operator, mean over the edges.
-      path_probability: path probability of the most probable path.
-      runner_up_probability: runner up probability of the best path but that one.
+      path_probability: probability of the most probable path.
+      runner_up_probability: probability of the second most probable path.
     """
 
     alpha_entropy: float
@@ -52,7 +51,7 @@ def operator_probabilities(alphas: np.ndarray) -> np.ndarray:
     """Returns the softmax over the operators, float64 [edges, 8].
 
     Raises:
-      ValueError: if the shape is none that a cell has, or a value is not finite.
+      ValueError: if no cell has this shape, or a value is not finite.
     """
     _num_blocks(alphas)
     probabilities: np.ndarray = np.exp(_log_softmax(alphas, np.ones(alphas.shape, bool), "alphas"))
@@ -60,7 +59,7 @@ def operator_probabilities(alphas: np.ndarray) -> np.ndarray:
 
 
 def edge_mask(num_layers: int) -> np.ndarray:
-    """Returns which betas exist, bool [L, 4, 3]: those of nodes that can be reached, within the levels."""
+    """Returns the mask of existing betas, bool [L, 4, 3]: those of nodes that can be reached, within the levels."""
     mask = np.zeros((num_layers, NUM_LEVELS, len(STEPS)), bool)
     for layer in range(num_layers):
         for level in reachable_levels(layer):
@@ -72,7 +71,7 @@ def log_edge_probabilities(betas: np.ndarray) -> np.ndarray:
     """Returns the log-softmax over the edges that leave a node, float64 [L, 4, 3]; -inf where there is no edge.
 
     Raises:
-      ValueError: if the shape is no [L, 4, 3], or the value of an edge is not finite.
+      ValueError: if the shape is not [L, 4, 3], or the value of an edge is not finite.
     """
     if betas.ndim != 3 or betas.shape[1:] != (NUM_LEVELS, len(STEPS)) or not len(betas):
         raise ValueError(f"`betas` must be [layers, {NUM_LEVELS}, {len(STEPS)}], got shape {list(betas.shape)}.")
@@ -86,26 +85,26 @@ def edge_probabilities(betas: np.ndarray) -> np.ndarray:
 
 
 def decode(alphas: np.ndarray, betas: np.ndarray) -> Genotype:
-    """Returns the genotype that alphas and betas stand for.
+    """Returns the genotype that alphas and betas encode.
 
     Args:
-      alphas: [edges, 8], before the softmax.
-      betas: [L, 4, 3], before the softmax.
+      alphas: values before the softmax, [edges, 8].
+      betas: values before the softmax, [L, 4, 3].
     """
     return Genotype(decode_cell(operator_probabilities(alphas)), decode_path(betas))
 
 
 def decode_path(betas: np.ndarray) -> tuple[int, ...]:
-    """Returns the most probable path; of several the first in the order of levels."""
+    """Returns the most probable path; of tied paths the first in the order of levels."""
     return viterbi(log_edge_probabilities(betas).tolist())
 
 
 def decode_cell(probabilities: np.ndarray) -> tuple[Block, ...]:
     """Returns the two strongest predecessors of each block, each with its strongest operator.
 
-    A predecessor is as strong as the most probable of its operators but zero. Where predecessors tie, the lower states
-    are kept, and where operators tie, the first. The left edge is the one of the lower state, so that two genotypes are
-    equal if they are the same network.
+    The strength of a predecessor is that of its most probable operator other than zero. If predecessors tie, the lower
+    states are kept, and if operators tie, the first. The left edge is the one of the lower state, so that two genotypes
+    are equal if they are the same network.
 
     Args:
       probabilities: probabilities of the operators of each edge, [edges, 8].
@@ -126,12 +125,12 @@ def decode_cell(probabilities: np.ndarray) -> tuple[Block, ...]:
 
 
 def num_skips(blocks: Sequence[Block]) -> int:
-    """Returns how many edges of a cell are the skip operator."""
+    """Returns the number of a cell's edges with the skip operator."""
     return sum(isinstance(edge.operator, Skip) for block in blocks for edge in block.edges)
 
 
 def uncertainty(alphas: np.ndarray, betas: np.ndarray) -> Uncertainty:
-    """Returns how far raw alphas and betas are from a decision."""
+    """Returns the uncertainty of raw alphas and betas."""
     operators, edges, logs = operator_probabilities(alphas), edge_probabilities(betas), log_edge_probabilities(betas)
     nodes = edge_mask(len(betas)).any(axis=2)
     alpha_entropy, beta_entropy = float(_entropies(operators).mean()), float(_entropies(edges)[nodes].mean())
@@ -148,13 +147,13 @@ def uncertainty(alphas: np.ndarray, betas: np.ndarray) -> Uncertainty:
 
 
 def largest_beta_entropy(num_layers: int) -> float:
-    """In nats: the mean over the nodes of ln 2 at the border and ln 3 inside."""
+    """Returns the largest beta entropy in nats: the mean over the nodes of ln 2 at the border and ln 3 inside."""
     choices = edge_mask(num_layers).sum(axis=2)
     return float(np.log(choices[choices > 0]).mean())
 
 
 def _num_blocks(values: np.ndarray) -> int:
-    """Returns the number of blocks of a cell with so many edges."""
+    """Returns the number of blocks of a cell with that number of edges."""
     num_blocks = math.isqrt(2 * len(values) + 2) - 1  # 2 edges + 2 = (B + 1)(B + 2)
     if values.ndim != 2 or values.shape[1] != len(OPERATORS) or num_blocks < 1:
         raise ValueError(f"alphas must be [edges, {len(OPERATORS)}], got shape {list(values.shape)}.")
@@ -174,7 +173,7 @@ def _log_softmax(values: np.ndarray, mask: np.ndarray, name: str) -> np.ndarray:
 
 
 def _entropies(probabilities: np.ndarray) -> np.ndarray:
-    """In nats, over the last axis."""
+    """Returns the entropies over the last axis, in nats."""
     logs = np.log(np.where(probabilities > 0, probabilities, 1))
     entropies: np.ndarray = -(probabilities * logs).sum(axis=-1)
     return entropies

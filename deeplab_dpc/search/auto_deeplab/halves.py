@@ -1,4 +1,6 @@
-"""The two halves of the training split: weights learn from A, alphas and betas from B (arXiv:1901.02985, Sec. 4.2)."""
+"""The two halves of the training split: weights are trained on A, alphas and betas on B (arXiv:1901.02985, Sec.
+4.2).
+"""
 
 import dataclasses
 
@@ -9,7 +11,7 @@ from deeplab_dpc.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Halves:
-    """Records of the training split by their places in it, in random order.
+    """Indices of the records of the training split, in random order.
 
     Attributes:
       weights: half A.
@@ -21,12 +23,12 @@ class Halves:
 
 
 def draw_halves(num_records: int, batch_size: int, seed: int) -> Halves:
-    """Draws them.
+    """Draws the two halves of the training split.
 
     Args:
       num_records: number of records of the training split.
-      batch_size: images a step, which each half must have.
-      seed: decides which records are in which half.
+      batch_size: number of images per step, which each half must have.
+      seed: seed of the division into halves.
 
     Raises:
       UserError: if a half is smaller than a batch.

@@ -1,4 +1,4 @@
-"""What follows the last layer at each stride: an ASPP of three branches, and logits (arXiv:1901.02985, Sec. 5.1)."""
+"""The heads after the last layer at each stride: an ASPP of three branches, and logits (arXiv:1901.02985, Sec. 5.1)."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ RATE_TIMES_STRIDE = 96  # of the 3x3 branch
 
 
 def weight_shapes(channels: int, num_classes: int) -> dict[str, Shape]:
-    """Of what `aspp` reads; each branch has as many channels as its input."""
+    """Returns the shapes of the weights of `aspp`; each branch has as many channels as its input."""
     return {
         **conv_shapes("conv1x1", 1, channels, channels),
         **conv_shapes("atrous", 3, channels, channels),
@@ -22,15 +22,15 @@ def weight_shapes(channels: int, num_classes: int) -> dict[str, Shape]:
 
 
 def normalized(channels: int) -> dict[str, int]:
-    """Returns the channels of what is normalised, by name."""
+    """Returns the number of channels at each batch norm, by name."""
     return dict.fromkeys(("conv1x1", "atrous", "image_pooling"), channels)
 
 
 def aspp(x: Any, weights: dict[str, Any], normalize: Normalizer, stride: int) -> Any:
-    """Returns features [batch, height, width, channels] before ReLU -> logits [batch, height, width, classes] in
-    float32.
+    """Computes logits [batch, height, width, classes] in float32 from features [batch, height, width, channels] before
+    ReLU.
 
-    The branches are a 1x1 convolution, a 3x3 one of rate 96 / stride, and the pooled image.
+    The branches are a 1x1 convolution, a 3x3 convolution of rate 96 / stride, and the pooled image.
     """
     x = ops.relu(x)
     pooled = ops.mean(x, axis=(1, 2), keepdims=True)  # [batch, 1, 1, channels]

@@ -1,4 +1,4 @@
-"""Initial weights of the supernet, drawn with NumPy: the same on every backend."""
+"""Initial weights of the supernet, drawn with NumPy: they are the same on every backend."""
 
 import math
 import zlib

@@ -1,4 +1,4 @@
-"""Many arrays as one vector: one tensor to pass to a compiled step, to update and to write."""
+"""Many arrays as one vector, a single tensor to pass to a compiled step, to update and to write."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,7 @@ Shape = tuple[int, ...]
 
 
 class Layout:
-    """Where each array is in the vector.
+    """The place of each array in the vector.
 
     Args:
       shapes: shapes of the arrays by name, in their order.
@@ -28,15 +28,15 @@ class Layout:
         return {name: ops.reshape(part, shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
 
     def joined(self, arrays: Mapping[str, Any]) -> Any:
-        """Returns the vector [size] of those arrays, which may come in another order."""
+        """Returns the vector [size] of those arrays, which may be in another order."""
         return ops.concatenate([ops.reshape(arrays[name], (-1,)) for name in self.shapes])
 
 
 def prefixed(prefix: str, names: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what is named NAME, by PREFIX/NAME."""
+    """Returns the values with the keys PREFIX/NAME instead of NAME."""
     return {f"{prefix}/{name}": value for name, value in names.items()}
 
 
 def merged(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Returns all of them in one."""
+    """Returns the union of the mappings."""
     return {name: value for part in parts for name, value in part.items()}

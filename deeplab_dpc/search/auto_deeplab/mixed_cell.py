@@ -3,9 +3,9 @@
     H_i = sum over j < i of O_bar_ji(H_j)               H_0, H_1: the layer before, and the one before that
     O_bar_ji(x) = sum over k of alpha_kji * O_kji(x)
 
-All edges that leave a state are computed together: their weights lie side by side, [targets * filters] channels. No
-operator's batch norm has a scale or offset that is learnt, which would make up for an alpha (as arXiv:1806.09055, Sec.
-A.1.1, has it); the alphas stand in the place of the scale.
+All edges that leave a state are computed together: their weights are concatenated, [targets * filters] channels. No
+operator's batch norm has a learnt scale or offset, which would compensate an alpha (as in arXiv:1806.09055, Sec.
+A.1.1); the alphas replace the scale.
 """
 
 import dataclasses
@@ -41,7 +41,7 @@ Tensors = dict[str, Any]
 
 
 def edge_rows(num_blocks: int) -> dict[tuple[int, int], int]:
-    """Returns the row of the alphas of each edge (state, block): by block, and then by state."""
+    """Returns the row in the alphas of each edge (state, block): by block, and then by state."""
     return {(state, block): row for row, (block, state) in enumerate(cell_edges(num_blocks))}
 
 
@@ -50,7 +50,7 @@ class MixedCell:
     """A cell of the supernet.
 
     Attributes:
-      num_blocks: whose outputs are concatenated.
+      num_blocks: number of blocks whose outputs are concatenated.
       filters: channels of a block.
     """
 
@@ -63,11 +63,11 @@ class MixedCell:
 
     @property
     def states(self) -> list[int]:
-        """The states that a block reads; the last block is none of them."""
+        """Returns the states that blocks read; the last block is not one of them."""
         return list(range(NUM_INPUTS + self.num_blocks - 1))
 
     def weight_shapes(self) -> dict[str, Shape]:
-        """Of the weights by name."""
+        """Returns the shapes of the weights by name."""
         shapes: dict[str, Shape] = {}
         for state in self.states:
             targets, filters = len(self.targets(state)), self.filters
@@ -83,7 +83,7 @@ class MixedCell:
         return shapes
 
     def normalized(self) -> dict[str, int]:
-        """Returns the channels of what is normalised, by name."""
+        """Returns the number of channels at each batch norm, by name."""
         channels: dict[str, int] = {}
         for state in self.states:
             wide = len(self.targets(state)) * self.filters
@@ -98,11 +98,11 @@ class MixedCell:
         """Returns the concatenated blocks [batch, height, width, num_blocks * filters].
 
         Args:
-          weights: by name.
-          previous, before: outputs of the layer before and of the one before that, brought to [batch, height, width,
+          weights: weights by name.
+          previous, before: outputs of the previous layer and of the one before that, brought to [batch, height, width,
             filters].
-          shares: what `shares` gives.
-          normalize: normalize of the operators.
+          shares: shares of the operators, from `shares`.
+          normalize: batch norm of the operators.
         """
         states = [previous, before]
         sums: list[Any] = [None] * self.num_blocks
@@ -118,7 +118,7 @@ class MixedCell:
     def shares(self, alphas: Any) -> list[Tensors]:
         """Returns the probabilities of the operators in the form that the edges leaving each state need.
 
-        They are common to all cells of as many filters.
+        They are common to all cells with that number of filters.
 
         Args:
           alphas: probabilities float32 [edges, operators], see `edge_rows`.
@@ -141,7 +141,9 @@ class MixedCell:
         return result
 
     def _mixed(self, state: int, weights: Tensors, x: Any, shares: Tensors, normalize: Normalizer) -> Any:
-        """Returns what the edges that leave a state give to their blocks: [batch, height, width, targets * filters]."""
+        """Returns the contributions of the edges that leave a state to their blocks: [batch, height, width, targets *
+        filters].
+        """
         targets = len(self.targets(state))
         activated = ops.relu(x)
         repeated = ops.concatenate([activated] * targets, axis=-1) if targets > 1 else activated
@@ -168,7 +170,7 @@ class MixedCell:
         return x
 
     def _without_weights(self, state: int, x: Any, matrix: Any, normalize: Normalizer) -> Any:
-        """Returns the poolings and the skip of all edges: one product with a matrix."""
+        """Computes the poolings and the skip of all edges by one product with a matrix."""
         average = ops.average_pool(x, POOLING_SIZE, strides=1, padding="same")
         largest = ops.max_pool(x, POOLING_SIZE, strides=1, padding="same")
         average = normalize(f"state{state}/{AveragePooling.name}", average)
@@ -177,7 +179,7 @@ class MixedCell:
 
 
 def block_diagonal(matrices: Any) -> Any:
-    """[groups, channels, filters] -> [groups * channels, groups * filters], 0 outside the blocks.
+    """Returns [groups * channels, groups * filters] from [groups, channels, filters], with 0 outside the blocks.
 
     With the few channels of a search the product with zeros is faster than a product by groups.
     """

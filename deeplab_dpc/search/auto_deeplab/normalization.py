@@ -1,4 +1,4 @@
-"""Batch norm as a function: with the statistics of the batch, which are collected, or with known ones."""
+"""Batch norm as a function, with the collected statistics of the batch or with known ones."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ class Normalizer:
 
     Args:
       known: means and variances by "NAME/mean" and "NAME/variance"; None for those of the batch, which are then in
-        `found` under these names, the variances unbiased.
+        `found` under these names, with unbiased variances.
     """
 
     def __init__(self, known: dict[str, Any] | None = None):
@@ -23,12 +23,12 @@ class Normalizer:
         self.found: dict[str, Any] = {}
 
     def __call__(self, name: str, x: Any, gamma: Any = None, beta: Any = None) -> Any:
-        """gamma * (x - mean) / sqrt(variance + epsilon) + beta for [batch, height, width, channels].
+        """Returns gamma * (x - mean) / sqrt(variance + epsilon) + beta for [batch, height, width, channels].
 
         Args:
           name: name of the statistics.
-          x: that is normalised.
-          gamma, beta: float32 [channels]; None for 1 and 0.
+          x: values to normalise.
+          gamma, beta: scale and offset, float32 [channels]; None for 1 and 0.
         """
         channels = x.shape[-1]
         gamma = np.ones(channels, "float32") if gamma is None else gamma
@@ -42,5 +42,5 @@ class Normalizer:
 
 
 def statistics_shapes(channels: dict[str, int]) -> dict[str, tuple[int, ...]]:
-    """Returns shapes of the statistics by name, for what is normalised under those names."""
+    """Returns the shapes of the statistics by name, for the batch norms with those names."""
     return {f"{name}/{part}": (count,) for name, count in channels.items() for part in (MEAN, VARIANCE)}

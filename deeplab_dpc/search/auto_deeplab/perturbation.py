@@ -1,11 +1,12 @@
-"""Choice of a cell by what the supernet loses without its parts (Wang et al., 2021, arXiv:2108.04392).
+"""Choice of a cell by the supernet's loss of accuracy without its parts (Wang et al., 2021, arXiv:2108.04392).
 
-An alpha says how much an operator contributes to the mixture, not how well the network does with it. Here an operator
-is as good as what the supernet loses without it: edge after edge, in random order, each operator is masked, the one
-that is missed most is fixed, and the weights are tuned before the next edge is decided (Algorithm 1, operators). Then,
-block after block in random order, each of its edges is removed, and the two that are missed most stay (topology).
+An alpha measures how much an operator contributes to the mixture, not how well the network performs with it. Here the
+quality of an operator is the drop of the supernet's score without it. Edge by edge, in random order, each operator is
+masked, the one with the largest drop is fixed, and the weights are tuned before the next edge is decided (Algorithm 1,
+operators). Then, block by block in random order, each of its edges is removed, and the two with the largest drop stay
+(topology).
 
-Masking is the published code's: the operator's probability becomes 0, and the others stay as they are; they are not
+Masking is that of the published code: the operator's probability becomes 0, and the others are unchanged; they are not
 scaled to a sum of 1. Zero is never chosen, as in decoding by alphas; while an edge is undecided, its share of zero
 stays.
 """
@@ -32,21 +33,22 @@ def choose(
     rng: random.Random,
     decided: Callable[[str], None] = lambda line: None,
 ) -> tuple[Block, ...]:
-    """Returns the blocks of the cell whose operators and edges the supernet misses most; the same for the same
-    arguments.
+    """Returns the blocks of the cell without whose operators and edges the supernet scores worst.
 
-    It scores 7 mixtures an edge and one an edge of each block that has more than two: 158 for 5 blocks.
+    The result is the same for the same arguments. `score` is called for 7 mixtures per edge and one per edge of each
+    block that has more than two: 158 for 5 blocks.
 
     Args:
       probabilities: softmax of the alphas.
-      score: score of the supernet with a mixture, higher is better (a validation accuracy, or the loss with a minus
-        sign).
-      tune: trains the supernet's weights for some steps with a mixture, before each decision but the first.
-      rng: draws the order of edges and of blocks.
-      decided: is told each decision in words.
+      score: function that returns the supernet's score with a mixture, higher is better (a validation accuracy, or the
+        negative loss).
+      tune: function that trains the supernet's weights for some steps with a mixture, before each decision but the
+        first.
+      rng: random numbers for the order of edges and of blocks.
+      decided: function called with each decision in words.
 
     Raises:
-      ValueError: if `score` gives what is not finite.
+      ValueError: if `score` returns a value that is not finite.
     """
     edges = cell_edges(len(decode_cell(probabilities)))
     mixture = probabilities.astype("float64")
@@ -75,9 +77,9 @@ def _most_missed(
     count: int,
     score: Callable[[Mixture], float],
 ) -> list[int]:
-    """Returns the indices of the `count` masks, each a row and columns of it, with which the supernet scores least.
+    """Returns the indices of the `count` masks, each a row and columns of it, with the lowest scores of the supernet.
 
-    Of equal scores the larger probability that is masked counts as missed more, then the first.
+    Of equal scores the mask with the larger probability comes first, then the first one.
     """
     ranked = []
     for index, (row, columns) in enumerate(masks):

@@ -1,4 +1,4 @@
-"""What a search does at which step (arXiv:1901.02985, Sec. 5.1): all of it follows from the number of steps done."""
+"""The schedule of a search (arXiv:1901.02985, Sec. 5.1), which depends only on the number of steps done."""
 
 import dataclasses
 import math
@@ -8,11 +8,11 @@ from deeplab_dpc.config import AutoDeepLabConfig
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """Counts weight steps from 0; an architecture step follows each from an epoch on.
+    """The schedule, in weight steps from 0; from a certain epoch on an architecture step follows each weight step.
 
     Attributes:
       config: configuration of the search.
-      half_size: records of half A, that the weights learn from.
+      half_size: number of records in half A, on which the weights are trained.
     """
 
     config: AutoDeepLabConfig
@@ -20,25 +20,25 @@ class Plan:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Whole batches of half A."""
+        """Returns the number of whole batches of half A."""
         return self.half_size // self.config.search_batch_size
 
     @property
     def num_steps(self) -> int:
-        """Of the weights, in all epochs."""
+        """Returns the number of weight steps in all epochs."""
         return self.steps_per_epoch * self.config.search_epochs
 
     @property
     def num_architecture_steps(self) -> int:
-        """In all epochs."""
+        """Returns the number of architecture steps in all epochs."""
         return self.architecture_steps_before(self.num_steps)
 
     def architecture_steps_before(self, step: int) -> int:
-        """Returns how many there are before weight step `step`."""
+        """Returns the number of architecture steps before weight step `step`."""
         return max(0, step - self.config.architecture_start_epoch * self.steps_per_epoch)
 
     def trains_architecture(self, step: int) -> bool:
-        """Returns whether weight step `step` is followed by one of the architecture."""
+        """Returns whether an architecture step follows weight step `step`."""
         return step >= self.config.architecture_start_epoch * self.steps_per_epoch
 
     def weight_rate(self, step: int) -> float:

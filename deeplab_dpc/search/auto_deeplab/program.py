@@ -1,6 +1,8 @@
-"""The compiled steps of the search: weights by one batch, alphas and betas by another (arXiv:1901.02985, Sec. 4.2).
+"""The compiled steps of the search: one batch trains the weights, another one alphas and betas (arXiv:1901.02985, Sec.
+4.2).
 
-First order: the gradient of alphas and betas is that of the loss at the present weights (arXiv:1806.09055, Sec. 2.3).
+The search is of first order: the gradient of alphas and betas is that of the loss at the present weights
+(arXiv:1806.09055, Sec. 2.3).
 """
 
 from typing import Any
@@ -34,17 +36,17 @@ ADAM_EPSILON = 1e-8
 
 
 class SearchProgram:
-    """The supernet with its two optimizers, compiled once for each size of a batch.
+    """The supernet with its two optimizers, compiled once for each batch size.
 
     The state is a dictionary of tensors on the device: `weights`, `statistics` and `accumulators` (of SGD) are vectors;
-    `architecture`, `first_moments` and `second_moments` (of Adam) are dictionaries of alphas [edges, operators] and
-    betas [layers, levels, 3], raw.
+    `architecture`, `first_moments` and `second_moments` (of Adam) are dictionaries of raw alphas [edges, operators] and
+    betas [layers, levels, 3].
 
     Args:
-      config: what is searched, and how.
+      config: configuration of the search.
       num_classes: number of classes of the labels.
-      ignore_label: ignore label of pixels without one.
-      num_steps: number of steps of the weights in the whole search, which limit how far the moving averages reach back.
+      ignore_label: label of unlabelled pixels.
+      num_steps: number of weight steps in the whole search, which limits the span of the moving averages.
     """
 
     def __init__(self, config: AutoDeepLabConfig, num_classes: int, ignore_label: int, num_steps: int):
@@ -69,7 +71,7 @@ class SearchProgram:
         self._confusion = compiled(self._counted)
 
     def initial_state(self) -> State:
-        """Before the first step; the same on every backend."""
+        """Returns the state before the first step, which is the same on every backend."""
         seed = self.config.seed
         weights = initial_weights(named_shapes(self.supernet.weight_shapes), seed)
         architecture = initial_architecture(self.supernet, seed)
@@ -86,7 +88,7 @@ class SearchProgram:
         return placed
 
     def mixtures(self, state: State) -> dict[str, Any]:
-        """Returns the probabilities that the state's alphas and betas stand for."""
+        """Returns the probabilities for the state's alphas and betas."""
         return mixtures(state["architecture"], self._exists)
 
     def train_weights(
@@ -95,11 +97,11 @@ class SearchProgram:
         """Returns the state after a step of SGD on the weights, and the loss, a float32 scalar without weight decay.
 
         Args:
-          state: before it, whose weights, statistics and accumulators must not be read afterwards.
-          images: float32 [batch, height, width, 3] in 0..255.
-          labels: int32 [batch, height, width].
-          rate: rate of learning.
-          mixtures: probabilities in place of those of the state.
+          state: state before the step; its weights, statistics and accumulators must not be read afterwards.
+          images: images, float32 [batch, height, width, 3] in 0..255.
+          labels: class ids, int32 [batch, height, width].
+          rate: learning rate.
+          mixtures: probabilities to use instead of those of the state.
         """
         mixed = self.mixtures(state) if mixtures is None else mixtures
         rate = ops.convert_to_tensor(rate, dtype="float32")
@@ -113,9 +115,9 @@ class SearchProgram:
         """Returns the state after a step of Adam on alphas and betas, and the loss.
 
         Args:
-          state: before it.
-          images, labels: as for the weights.
-          step: how many there were before.
+          state: state before the step.
+          images, labels: batch of half B, in the format of `train_weights`.
+          step: number of architecture steps before this one.
         """
         own = {name: state[name] for name in ("architecture", "first_moments", "second_moments")}
         count = ops.convert_to_tensor(step + 1, dtype="float32")
@@ -124,12 +126,13 @@ class SearchProgram:
         return {**state, **updated}, loss
 
     def confusion(self, state: State, images: Any, labels: Any, mixtures: dict[str, Any] | None = None) -> np.ndarray:
-        """Labelled pixels by label and prediction, int64 [classes, classes], with the moving statistics.
+        """Returns the number of labelled pixels by label and prediction, int64 [classes, classes], with the moving
+        statistics.
 
         Args:
-          state: whose weights are scored.
-          images, labels: as for the weights.
-          mixtures: probabilities in place of those of the state.
+          state: state whose weights are scored.
+          images, labels: batch in the format of `train_weights`.
+          mixtures: probabilities to use instead of those of the state.
         """
         mixed = self.mixtures(state) if mixtures is None else mixtures
         batch = (ops.convert_to_tensor(images), ops.convert_to_tensor(labels))
@@ -176,5 +179,5 @@ class SearchProgram:
 
 
 def on_device(state: Any) -> Any:
-    """Returns the same state of arrays, as tensors of their own memory."""
+    """Returns the state of arrays as tensors with memory of their own."""
     return keras.tree.map_structure(lambda array: ops.convert_to_tensor(np.asarray(array)), state)

@@ -1,4 +1,4 @@
-"""What a search leaves of each epoch: a row, a printed line, metrics.csv and the report."""
+"""The records of each epoch of a search: a row, a printed line, metrics.csv and the report."""
 
 import csv
 import pathlib
@@ -23,7 +23,7 @@ NOT_IN_METRICS = ("genotype",)
 
 
 def architecture_of(state: State) -> tuple[np.ndarray, np.ndarray]:
-    """Raw alphas [edges, 8] and betas [L, 4, 3]."""
+    """Returns raw alphas [edges, 8] and betas [L, 4, 3]."""
     architecture = state["architecture"]
     return keras.ops.convert_to_numpy(architecture["alphas"]), keras.ops.convert_to_numpy(architecture["betas"])
 
@@ -31,7 +31,7 @@ def architecture_of(state: State) -> tuple[np.ndarray, np.ndarray]:
 def epoch_row(plan: Plan, standing: Standing, confusion: ConfusionMatrix) -> Row:
     """Returns the row of the epoch that has just been evaluated.
 
-    Its `stopped` says why the search ends there, before all epochs are done; it is empty where it goes on.
+    Its `stopped` is the reason if the search ends there, before all epochs are done, and otherwise empty.
     """
     alphas, betas = architecture_of(standing.state)
     decoded, found, losses = decode(alphas, betas), uncertainty(alphas, betas), standing.epoch
@@ -56,14 +56,14 @@ def epoch_row(plan: Plan, standing: Standing, confusion: ConfusionMatrix) -> Row
 
 
 def _stopped(config: AutoDeepLabConfig, skips: int, is_trained: bool) -> str:
-    """Why the search ends early; skips drive out what must learn first (arXiv:1909.06035)."""
+    """Returns why the search ends early; skips displace operators that must learn first (arXiv:1909.06035)."""
     if not is_trained or not config.stop_at_skips or skips < config.stop_at_skips:
         return ""
     return f"{skips} of {2 * config.num_blocks} operators are skip (--stop_at_skips={config.stop_at_skips})"
 
 
 def line(row: Row, plan: Plan) -> str:
-    """Returns what is printed of an epoch."""
+    """Returns the printed line of an epoch."""
     genotype = Genotype.from_json(row["genotype"])
     loss = row["architecture_loss"]
     parts = [
@@ -82,7 +82,7 @@ def line(row: Row, plan: Plan) -> str:
 def write(
     workdir: pathlib.Path, config: AutoDeepLabConfig, standing: Standing, genotype: Genotype | None = None
 ) -> None:
-    """Writes metrics.csv and the report of the epochs so far; `genotype` is the one that was decided on at the end."""
+    """Writes metrics.csv and the report of the epochs so far; `genotype` is the one chosen at the end."""
     _write_metrics(workdir / METRICS_FILE, standing.history)
     write_report(workdir, standing.history, *architecture_of(standing.state), config, genotype)
 

@@ -1,7 +1,7 @@
-"""What a search by gradient leaves after each epoch: the genotype so far, and how it came about.
+"""The files of a search by gradient after each epoch: the genotype so far, and its report.
 
-genotype_so_far.json   as train.py takes it; genotype.json, which is decided at the end, is not written here
-cell.png               its cell
+genotype_so_far.json   for train.py; genotype.json, which is decided at the end, is not written here
+cell.png               the genotype's cell
 path.png               its path through the trellis of resolutions, with the probabilities of all edges
 report.html            all of it in one file; report/ has its pictures
 """
@@ -45,16 +45,17 @@ def write_report(
     config: AutoDeepLabConfig,
     genotype: Genotype | None = None,
 ) -> None:
-    """Writes what the module's docstring lists, each file whole.
+    """Writes the files that the module's docstring lists, each atomically.
 
-    Args: workdir: of the search. history: a row for each epoch that is done, with `epoch` (1 for the first),
-      `weight_loss`, `architecture_loss` (None
-        where alphas and betas were not trained), `miou`, `pixel_accuracy`, `alpha_entropy`, `beta_entropy`,
-        `skip_share`, `num_skips`, `seconds`, `stopped` (why the search ends with it; empty) and `genotype` (as JSON).
-      alphas: now, before the softmax, [edges, 8].
-      betas: now, before the softmax, [L, 4, 3].
+    Args:
+      workdir: run directory of the search.
+      history: a row for each epoch that is done, with `epoch` (1 for the first), `weight_loss`, `architecture_loss`
+        (None if alphas and betas were not trained), `miou`, `pixel_accuracy`, `alpha_entropy`, `beta_entropy`,
+        `skip_share`, `num_skips`, `seconds`, `stopped` (why the search ends there, or empty) and `genotype` (JSON).
+      alphas: present alphas before the softmax, [edges, 8].
+      betas: present betas before the softmax, [L, 4, 3].
       config: configuration of the search.
-      genotype: what was decided on at the end; None before.
+      genotype: genotype that was chosen at the end; None before.
     """
     drawn = genotype or decode(alphas, betas)
     if genotype is None:
@@ -76,7 +77,7 @@ def write_report(
 def _summary(
     file: pathlib.Path, history: Sequence[Mapping[str, Any]], config: AutoDeepLabConfig, genotype: Genotype
 ) -> ReportSection:
-    """`file` has the genotype."""
+    """Returns the summary section; `file` contains the genotype."""
     text = f"{_progress(history, config)}\n\n{_caveats(history, config, genotype)}"
     command = f"python train.py --data_dir=D --workdir=T --genotype_json={shlex.quote(str(file))}"
     rows = [
@@ -104,7 +105,7 @@ def _progress(history: Sequence[Mapping[str, Any]], config: AutoDeepLabConfig) -
 
 
 def _caveats(history: Sequence[Mapping[str, Any]], config: AutoDeepLabConfig, genotype: Genotype) -> str:
-    """Returns what the genotype does not stand for."""
+    """Returns the caveats on the genotype."""
     epochs = sum(row["architecture_loss"] is not None for row in history)
     if not epochs:
         return (
@@ -125,7 +126,7 @@ def _caveats(history: Sequence[Mapping[str, Any]], config: AutoDeepLabConfig, ge
 
 
 def _operator_counts(genotype: Genotype) -> list[str]:
-    """Returns the operators of the cell, how often each."""
+    """Returns the operators of the cell, each with its number of occurrences."""
     counts = Counter(edge.operator.name for block in genotype.blocks for edge in block.edges)
     return [f"{count} {name}" for name, count in counts.most_common()]
 

@@ -1,4 +1,4 @@
-"""What alphas and betas say: the cell, the path, and how both changed."""
+"""The sections of the report on alphas and betas: the cell, the path, and the changes of both."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -49,7 +49,7 @@ def alphas_section(alphas: np.ndarray, genotype: Genotype) -> ReportSection:
 
 
 def heat_map(probabilities: np.ndarray, genotype: Genotype) -> Figure:
-    """Edges x operators; the drawn ones have a frame."""
+    """Draws edges x operators; the drawn ones have a frame."""
     from matplotlib.patches import Rectangle
 
     edges = cell_edges(len(genotype.blocks))
@@ -82,7 +82,7 @@ def heat_map(probabilities: np.ndarray, genotype: Genotype) -> Figure:
 
 
 def path_section(betas: np.ndarray, genotype: Genotype, drawing: bytes) -> ReportSection:
-    """Returns the path through the trellis, and the probabilities that it was chosen by."""
+    """Returns the section with the path through the trellis, and the probabilities by which it was chosen."""
     known = uncertainty(np.zeros((2, len(OPERATORS))), betas)
     text = [
         "A line is the wider the more probable its edge is among those that leave the node; the most probable one is "
@@ -99,8 +99,9 @@ def path_section(betas: np.ndarray, genotype: Genotype, drawing: bytes) -> Repor
 
 
 def changes_section(history: Sequence[Mapping[str, Any]]) -> ReportSection | None:
-    """Returns the epochs in which the genotype of the largest alphas and betas changed; None before the first is
-    done."""
+    """Returns the epochs in which the genotype of the largest alphas and betas changed; None before the first epoch
+    ends.
+    """
     if not history:
         return None
     rows: list[list[str]] = []
@@ -133,7 +134,7 @@ def _difference(before: Genotype | None, now: Genotype) -> str:
 
 
 def _drawn(genotype: Genotype) -> dict[int, int]:
-    """Returns the column of the operator that is drawn, by the row of its edge in the alphas."""
+    """Returns the column of the drawn operator, by the row of its edge in the alphas."""
     rows = {edge: row for row, edge in enumerate(cell_edges(len(genotype.blocks)))}
     return {
         rows[index, edge.state]: OPERATORS.index(edge.operator)

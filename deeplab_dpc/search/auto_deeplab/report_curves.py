@@ -1,4 +1,4 @@
-"""How the search by gradient went, epoch by epoch (mIOU as in arXiv:1901.02985, Fig. 4)."""
+"""The curves of the search by gradient over the epochs (mIOU as in arXiv:1901.02985, Fig. 4)."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ LEAST_RANGE = 0.1  # of the y axis, so that what hardly changes looks so
 
 
 def curves_section(history: History, config: AutoDeepLabConfig) -> ReportSection | None:
-    """None before the first epoch is done."""
+    """Returns the section of curves; None before the first epoch is done."""
     if not history:
         return None
     text = (
@@ -38,7 +38,7 @@ def curves_section(history: History, config: AutoDeepLabConfig) -> ReportSection
 
 
 def measured(history: History, config: AutoDeepLabConfig) -> list[tuple[str, list[Curve], str]]:
-    """(caption, curves, name of the y axis) of each picture."""
+    """Returns (caption, curves, name of the y axis) for each picture."""
     edges = EDGES_PER_BLOCK * config.num_blocks
     accuracy = [("mIOU", _column(history, "miou")), ("pixel accuracy", _column(history, "pixel_accuracy"))]
     losses = [
@@ -62,7 +62,7 @@ def measured(history: History, config: AutoDeepLabConfig) -> list[tuple[str, lis
 
 
 def epochs_section(history: History) -> ReportSection | None:
-    """Returns every figure of every epoch; None before the first is done."""
+    """Returns a table of all values of every epoch; None before the first epoch is done."""
     if not history:
         return None
     columns = (
@@ -113,5 +113,5 @@ def curves(history: History, config: AutoDeepLabConfig, series: Sequence[Curve],
 
 
 def _column(history: History, name: str) -> np.ndarray:
-    """Returns a value for each epoch; nan for none."""
+    """Returns a value for each epoch; nan for missing values."""
     return np.array([math.nan if row[name] is None else row[name] for row in history], float)

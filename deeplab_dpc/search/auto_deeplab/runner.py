@@ -30,21 +30,21 @@ OnStep = Callable[[int], None]
 
 
 class GradientSearch:
-    """A search from its newest checkpoint on.
+    """A search that continues from its newest checkpoint.
 
     Args:
-      workdir: its directory.
-      program: the compiled steps.
-      streams: the batches.
-      plan: what is done at which step.
-      on_step: called after each step, before anything of it is saved. What it raises ends the search, which continues
-        from its last checkpoint when it is started again.
+      workdir: run directory of the search.
+      program: compiled steps.
+      streams: batches of images.
+      plan: schedule of the steps.
+      on_step: function called after each step, before anything of it is saved. An error that it raises ends the search,
+        which continues from its last checkpoint when it is started again.
 
     Attributes:
-      standing: how far it is.
+      standing: progress of the search.
 
     Raises:
-      UserError: if no checkpoint of those that there are is whole, or it does not fit.
+      UserError: if all existing checkpoints are damaged, or the newest undamaged one does not fit.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class GradientSearch:
 
     @property
     def is_over(self) -> bool:
-        """Whether all epochs are done, or the search has stopped."""
+        """Returns whether all epochs are done, or the search has stopped early."""
         history = self.standing.history
         return len(history) == self._plan.config.search_epochs or bool(history and history[-1]["stopped"])
 
@@ -71,7 +71,7 @@ class GradientSearch:
 
         Raises:
           UserError: if a loss is not finite, or a record is damaged.
-          Stopped: if a signal asked to stop; then the step is saved.
+          Stopped: if a signal asked to stop; the step is then saved.
         """
         standing, plan = self.standing, self._plan
         if standing.step:
@@ -97,7 +97,7 @@ class GradientSearch:
         return standing
 
     def _step(self, weights: Iterator[Batch], architecture: Iterator[Batch]) -> None:
-        """One step of the weights, and one of the architecture where it is its turn."""
+        """Runs one weight step, and one architecture step if it is due."""
         standing, plan, losses = self.standing, self._plan, self.standing.epoch
         step = standing.step
         images, labels = next(weights)

@@ -35,12 +35,12 @@ def weight_shapes(layers: int, stem_filters: int) -> dict[str, Shape]:
 
 
 def normalized(layers: int, stem_filters: int) -> dict[str, int]:
-    """Returns the channels of what is normalised, by name."""
+    """Returns the number of channels at each batch norm, by name."""
     return {f"conv{i}": filters for i, filters in enumerate(_filters(layers, stem_filters))}
 
 
 def stem(layers: int, images: Any, weights: dict[str, Any], normalize: Normalizer) -> tuple[Any, Any]:
-    """Returns images [batch, height, width, 3] in [-1, 1] -> outputs at strides 2 and 4, both before ReLU."""
+    """Computes outputs at strides 2 and 4, both before ReLU, from images [batch, height, width, 3] in [-1, 1]."""
     outputs: list[Any] = []
     x = images
     for i, strides in enumerate(STRIDES[layers]):

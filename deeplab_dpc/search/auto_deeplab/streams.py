@@ -1,4 +1,4 @@
-"""The batches of a search: of either half of the training split from any step on, and of what is evaluated."""
+"""The batches of a search: those of either half of the training split from any step on, and those for evaluation."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -30,14 +30,14 @@ def check_crop(crop_size: tuple[int, int]) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Streams:
-    """Where the batches come from; a stream is the same for the same seed and step.
+    """The source of the batches; a stream is the same for the same seed and step.
 
     Attributes:
       config: configuration of the search.
-      data: records and augmentation.
+      data: configuration of records and augmentation.
       dataset: the prepared data set that `data` names.
       halves: halves of its training split.
-      view: what evaluation makes of an image.
+      view: augmentation that evaluation applies to an image.
     """
 
     config: AutoDeepLabConfig
@@ -47,11 +47,11 @@ class Streams:
     view: Augmentation
 
     def weights(self, start_step: int) -> Iterator[Batch]:
-        """Endless batches of half A, without the first `start_step`."""
+        """Returns endless batches of half A, without the first `start_step`."""
         return self._training(self.halves.weights, 2 * self.config.seed, start_step)
 
     def architecture(self, start_step: int) -> Iterator[Batch]:
-        """Endless batches of half B, without the first `start_step`."""
+        """Returns endless batches of half B, without the first `start_step`."""
         return self._training(self.halves.architecture, 2 * self.config.seed + 1, start_step)
 
     def _training(self, records: Sequence[int], seed: int, start_step: int) -> Iterator[Batch]:
@@ -73,7 +73,7 @@ class Streams:
         return self._fixed_size(self.config.eval_split, None)
 
     def held_out(self) -> list[Batch]:
-        """Returns the first perturbation_images of half B, which operators are judged on."""
+        """Returns the first perturbation_images of half B, on which operators are judged."""
         return list(
             self._fixed_size(self.data.train_split, self.halves.architecture[: self.config.perturbation_images])
         )
@@ -84,7 +84,7 @@ class Streams:
 
 
 def open_streams(config: AutoDeepLabConfig, data: DataConfig, dataset: Dataset) -> Streams:
-    """Divides the training split, and finds the size that images are evaluated at.
+    """Divides the training split, and finds the size at which images are evaluated.
 
     Raises:
       UserError: if a split is absent or has no labels, the training split is too small, or the crop does not align.

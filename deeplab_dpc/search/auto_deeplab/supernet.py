@@ -33,7 +33,9 @@ STEM = "stem"
 
 @dataclasses.dataclass(frozen=True)
 class Connection:
-    """From the node at level `source` of the layer before to the node at level `target` of layer `layer`, from 1 on."""
+    """A connection from the node at level `source` of the previous layer to the node at level `target` of layer
+    `layer`, from 1 on.
+    """
 
     layer: int
     source: int
@@ -46,15 +48,16 @@ class Connection:
 
 @dataclasses.dataclass(frozen=True)
 class Supernet:
-    """Images [batch, height, width, 3] in 0..255 -> logits [batch, h, w, num_classes] at stride 4, in float32.
+    """The supernet: images [batch, height, width, 3] in 0..255 -> logits [batch, h, w, num_classes] at stride 4, in
+    float32.
 
-    Weights and moving averages are one vector each, cut as `weight_shapes` and `statistics_shapes` say.
+    Weights and moving averages are one vector each, divided according to `weight_shapes` and `statistics_shapes`.
 
     Attributes:
       num_classes: number of classes of the logits.
       num_layers, num_blocks, filter_multiplier, stem_filters, stem_layers: see AutoDeepLabConfig.
       dtype: dtype of the activations; weights, statistics and logits are in float32.
-      rematerialize: whether a cell is computed again for its gradient, so that only its inputs and output are kept.
+      rematerialize: bool, whether a cell is recomputed for its gradient, so that only its inputs and output are stored.
     """
 
     num_classes: int
@@ -68,7 +71,7 @@ class Supernet:
 
     @functools.cached_property
     def connections(self) -> list[Connection]:
-        """All of them, layer by layer, those that enter the same node together."""
+        """Returns all connections, layer by layer, with those that enter the same node together."""
         return [
             Connection(layer, source, target)
             for layer in range(1, self.num_layers + 1)
@@ -78,7 +81,7 @@ class Supernet:
         ]
 
     def channels(self, layer: int, level: int) -> int:
-        """Channels of a node's output; layer 0 is the stem at stride 4, layer -1 the one at stride 2."""
+        """Returns the channels of a node's output; layer 0 is the stem at stride 4, layer -1 the one at stride 2."""
         if layer < 1:
             return stem.channels(layer, self.stem_filters)
         channels: int = self.num_blocks * self.filter_multiplier * 2**level
@@ -95,7 +98,7 @@ class Supernet:
 
     @functools.cached_property
     def weight_shapes(self) -> dict[str, dict[str, Shape]]:
-        """Of the weights, by part (the stem, each connection, each head) and name."""
+        """Returns the shapes of the weights, by part (the stem, each connection, each head) and name."""
         shapes = {STEM: stem.weight_shapes(self.stem_layers, self.stem_filters)}
         shapes |= {connection.name: self.cell(connection).weight_shapes() for connection in self.connections}
         for level in reachable_levels(self.num_layers):
@@ -104,7 +107,7 @@ class Supernet:
 
     @functools.cached_property
     def statistics_shapes(self) -> dict[str, dict[str, Shape]]:
-        """Of the moving averages of batch norm, by part and name."""
+        """Returns the shapes of the moving averages of batch norm, by part and name."""
         normalized = {STEM: stem.normalized(self.stem_layers, self.stem_filters)}
         normalized |= {connection.name: self.cell(connection).normalized() for connection in self.connections}
         normalized |= {
@@ -117,7 +120,7 @@ class Supernet:
         """Returns the logits, and the statistics of the batch.
 
         Args:
-          weights: float32 vector.
+          weights: weights of the network, as one float32 vector.
           alphas: probabilities [edges, operators], see mixed_cell.edge_rows.
           betas: probabilities [layers, levels, 3], see architecture.py.
           images: images of static shape.
@@ -169,8 +172,9 @@ class Supernet:
         return MixedCell(self.num_blocks, self.filter_multiplier * 2**level)
 
     def _level_before(self, connection: Connection) -> int:
-        """Returns the level of layer l - 2 that a cell reads: its own, or the next one that exists; layer -1 has
-        one."""
+        """Returns the level of layer l - 2 that a cell reads: its own, or the nearest existing one; layer -1 has one
+        level.
+        """
         return min(connection.target, len(reachable_levels(max(connection.layer - 2, 0))) - 1)
 
 
@@ -181,12 +185,12 @@ def named_shapes(parts: dict[str, dict[str, Shape]]) -> dict[str, Shape]:
 
 @functools.cache
 def cell_program(cell: ConnectedCell, size: tuple[int, int], rematerialize: bool) -> Callable[..., tuple[Any, Any]]:
-    """Returns what a connection computes, traced once for all connections alike.
+    """Returns the computation of a connection, traced once for all connections alike.
 
     Args:
       cell: cell of the connection.
       size: (height, width) of its target.
-      rematerialize: see Supernet.
+      rematerialize: bool, see Supernet.
     """
     normalized = statistics_shapes(cell.normalized())
     program = subprogram(_applied(cell.weight_shapes(), normalized, functools.partial(cell, size=size)))
@@ -208,7 +212,7 @@ def cell_program(cell: ConnectedCell, size: tuple[int, int], rematerialize: bool
 def _applied(
     weight_shapes: dict[str, Shape], statistics: dict[str, Shape], function: Callable[..., Any]
 ) -> Callable[..., tuple[Any, Any]]:
-    """Returns the function of inputs, named weights and a normalizer as one of inputs and vectors, see
+    """Returns the function of inputs, named weights and a normalizer as a function of inputs and vectors, see
     Supernet.__call__.
     """
     weight_layout, statistics_layout = Layout(weight_shapes), Layout(statistics)
@@ -223,7 +227,7 @@ def _applied(
 
 
 def _cut(shapes: dict[str, dict[str, Shape]], vector: Any) -> dict[str, Any]:
-    """Returns the part of the vector that belongs to each part of the network."""
+    """Returns the section of the vector for each part of the network."""
     return Layout({part: (Layout(own).size,) for part, own in shapes.items()}).split(vector)
 
 

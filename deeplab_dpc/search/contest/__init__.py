@@ -1,4 +1,5 @@
-"""The contest: the best cells by proxy and all warm starts are trained for real, and whoever wins is the search's best.
+"""The contest: the best cells by proxy and all warm starts are trained for real, and the winner is the search's best
+cell.
 
 rounds.py     the budgets: steps and seeds of each round
 decision.py   who can still win, as functions of arrays

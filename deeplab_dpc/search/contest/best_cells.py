@@ -1,9 +1,9 @@
-"""The product of a search: its best cell, the best by proxy, and what makes the best one the best.
+"""The product of a search: its best cell, the best cells by proxy, and the comparison that decided.
 
-cells/best.json, best.png          the best cell, whoever drew it
+cells/best.json, best.png          the best cell, drawn or given
 cells/rank_01.json, ...            the best candidates by proxy
 cells/worst.json, worst.png        the worst candidate by proxy
-verdict.json                       the sentence that a search ends with, and its figures
+verdict.json                       the sentence at the end of a search, and its numbers
 """
 
 import pathlib
@@ -21,7 +21,7 @@ KEPT_CELLS = 10  # the best cells by proxy that are written as files, beside the
 
 
 def kept_cells(result: SearchResult) -> dict[str, Scored]:
-    """Returns the cells that are written, by the stem of their files."""
+    """Returns the cells that are written, by the stem of their file names."""
     winner = result.winner()
     if winner is None:
         return {}
@@ -31,7 +31,7 @@ def kept_cells(result: SearchResult) -> dict[str, Scored]:
 
 
 def write_cells(workdir: pathlib.Path, result: SearchResult) -> None:
-    """Writes the files above; without any score nothing but the verdict."""
+    """Writes the files above; without any score only the verdict."""
     for stem, scored in kept_cells(result).items():
         write_json(workdir / CELLS_FOLDER / f"{stem}.json", scored.cell.to_json())
         draw_cell(scored.cell, workdir / CELLS_FOLDER / f"{stem}.png")
@@ -39,9 +39,9 @@ def write_cells(workdir: pathlib.Path, result: SearchResult) -> None:
 
 
 def verdict(result: SearchResult) -> dict[str, Any]:
-    """Returns the sentence and its figures as JSON.
+    """Returns the verdict's sentence and its values as JSON.
 
-    `run` is the run directory of the best seed of the winner, which is a normal run, and None without real trainings.
+    `run` is the run directory of the winner's best seed, which is a normal run, and None without real trainings.
     """
     contest, winner = result.contest, result.winner()
     found: dict[str, Any] = {"sentence": sentence(result), "best": None}

@@ -1,6 +1,6 @@
 """The network that re-ranking trains: the proxy's, or one with another backbone (arXiv:1809.04184, Fig. 3a).
 
-The paper's proxy runs on a MobileNetV2, and what it finds is trained for real on an Xception.
+The paper's proxy runs on a MobileNetV2, and the cells that it finds are trained for real on an Xception.
 """
 
 import dataclasses
@@ -14,12 +14,13 @@ from deeplab_dpc.models.backbones.backbone import BACKBONE_OPTIONS
 
 @dataclasses.dataclass(frozen=True)
 class RerankNetwork:
-    """A network and where it starts.
+    """A network and its initial checkpoint.
 
     Attributes:
-      config: without the cell.
+      config: configuration of the network without the cell.
       initial_checkpoint: published checkpoint or earlier run, or None.
-      moving_averages: whether the moving averages of that checkpoint's variables are taken in their place.
+      moving_averages: bool, whether the moving averages of that checkpoint's variables are restored instead of the
+        variables.
     """
 
     config: ModelConfig
@@ -30,21 +31,21 @@ class RerankNetwork:
 def rerank_network(
     config: SearchConfig, model_config: ModelConfig, tf_initial_checkpoint: str | None, restore_moving_averages: bool
 ) -> RerankNetwork:
-    """Returns the network of re-ranking; to be asked for before a search begins, so that a wrong flag is known then.
+    """Returns the network of re-ranking; to be called before a search begins, so that wrong flags are reported early.
 
-    Another backbone than the proxy's has its published form: depth multiplier, rounding, multi-grid rates, genotype and
-    its filters are what the proxy's backbone was given, and mean something else, or nothing, for another. Output
-    stride, context module and decoder stay.
+    A backbone other than the proxy's has its published form: depth multiplier, rounding, multi-grid rates, genotype and
+    its filters were given for the proxy's backbone, and mean something else, or nothing, for another. Output stride,
+    context module and decoder are the same.
 
     Args:
-      config: rerank_model_variant and rerank_initial_checkpoint.
-      model_config: the proxy's network.
-      tf_initial_checkpoint, restore_moving_averages: where the proxy's backbone comes from. Moving averages are read
-        from that checkpoint only, not from rerank_initial_checkpoint.
+      config: configuration of the search, with rerank_model_variant and rerank_initial_checkpoint.
+      model_config: configuration of the proxy's network.
+      tf_initial_checkpoint, restore_moving_averages: initial weights of the proxy's backbone. Moving averages are
+        restored from that checkpoint only, not from rerank_initial_checkpoint.
 
     Raises:
-      UserError: if there is no such backbone, it has no such output stride, or the proxy's checkpoint would have to fit
-        another.
+      UserError: if there is no such backbone, it does not support the output stride, or the proxy's checkpoint would
+        have to fit another backbone.
     """
     variant, checkpoint = config.rerank_model_variant, config.rerank_initial_checkpoint
     network, moving_averages = model_config, restore_moving_averages and checkpoint is None

@@ -1,4 +1,4 @@
-"""What came of a round of a contest, and of the whole contest: standings, winner, differences."""
+"""The result of a round of a contest, and of the whole contest: standings, winner, differences."""
 
 import dataclasses
 import functools
@@ -19,21 +19,21 @@ from deeplab_dpc.search.contest.trained import Trained
 from deeplab_dpc.search.scored import Scored
 
 DIVERGED = "its training diverged"
-GIVEN_UP = "its workers died again and again"
+GIVEN_UP = "its workers died repeatedly"
 BEHIND = "it could no longer win"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RoundOutcome:
-    """A round, finished or not.
+    """A round, complete or not.
 
     Attributes:
-      round: its budget.
-      entrants: those that are in it.
-      trained: by the cell's digest and the place of the seed.
-      given_up: digests of those of whom a training cannot be done.
-      threshold: see decision.can_still_win.
-      is_last: whether no round follows, so that nobody leaves.
+      round: budget of the round.
+      entrants: finalists in the round.
+      trained: trainings by the cell's digest and the index of the seed.
+      given_up: digests of the finalists with a training that cannot be done.
+      threshold: share of the largest probability, see decision.can_still_win.
+      is_last: bool, whether no round follows, so that nobody leaves.
     """
 
     round: Round
@@ -44,15 +44,15 @@ class RoundOutcome:
     is_last: bool
 
     def mious(self, digest: str) -> np.ndarray:
-        """Returns the scores of a finalist by seed, as far as there are any, float64 [seeds]."""
+        """Returns the existing scores of a finalist by seed, float64 [seeds]."""
         return np.array([one.miou for _, one in sorted(self.trained.get(digest, {}).items())])
 
     def is_ruled_out(self, digest: str) -> bool:
-        """Returns whether a finalist leaves whatever its scores."""
+        """Returns whether a finalist leaves regardless of its scores."""
         return digest in self.given_up or any(one.is_diverged for one in self.trained.get(digest, {}).values())
 
     def is_finished(self, digest: str) -> bool:
-        """Returns whether nothing is left to be trained of a finalist."""
+        """Returns whether all trainings of a finalist are done."""
         return self.is_ruled_out(digest) or len(self.trained.get(digest, {})) == self.round.seeds
 
     @property
@@ -61,7 +61,7 @@ class RoundOutcome:
 
     @functools.cached_property
     def compared(self) -> list[str]:
-        """The digests of those whose scores count, in the order of the entrants."""
+        """Returns the digests of the finalists whose scores count, in the order of the entrants."""
         digests = [scored.cell.digest() for scored in self.entrants]
         return [one for one in digests if self.is_finished(one) and not self.is_ruled_out(one)]
 
@@ -71,8 +71,8 @@ class RoundOutcome:
         images = {one.images for digest in self.compared for one in self.trained[digest].values()}
         if len(images) > 1:
             raise UserError(
-                "The finalists of the contest were evaluated on different images or labels: the data set was changed "
-                "while it went on; search in another --workdir, or give another --study_name."
+                "The finalists of the contest were evaluated on different images or labels: the data set was "
+                "changed during the contest; search in another --workdir, or give another --study_name."
             )
         samples = [
             np.stack([one.samples for _, one in sorted(self.trained[digest].items())]) for digest in self.compared
@@ -81,14 +81,14 @@ class RoundOutcome:
 
     @functools.cached_property
     def probabilities(self) -> dict[str, float]:
-        """Of being the best of this round, by digest; of those that are compared."""
+        """Returns the probability of being the best of this round, by digest, of the finalists whose scores count."""
         if not self.compared:
             return {}
         return dict(zip(self.compared, probability_of_best(self.draws).tolist(), strict=True))
 
     @functools.cached_property
     def survivors(self) -> tuple[Scored, ...]:
-        """Those that go on, or were in the race to the end, once the round is complete."""
+        """Returns the finalists that go on, or that were in the last round, once the round is complete."""
         digests = [scored.cell.digest() for scored in self.entrants]
         alive = np.array([not self.is_ruled_out(digest) for digest in digests], dtype=bool)
         stays = alive
@@ -107,12 +107,12 @@ class RoundOutcome:
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """How much better one finalist is than another, in the last round that both finished.
+    """The difference between two finalists in the last round that both finished.
 
     Attributes:
-      value: value of their mean mIOU.
-      low, high: low and high of the 95 % interval over images and seeds.
-      steps: steps of that round.
+      value: difference of their mean mIOU.
+      low, high: bounds of the 95 % interval over images and seeds.
+      steps: number of steps of that round.
     """
 
     value: float
@@ -122,22 +122,22 @@ class Difference:
 
     @property
     def is_clear(self) -> bool:
-        """Whether the interval excludes 0."""
+        """Returns whether the interval excludes 0."""
         return self.low > 0 or self.high < 0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Standing:
-    """How a finalist did.
+    """The standing of a finalist.
 
     Attributes:
-      scored: the cell, with its score by proxy.
-      rounds: places of the rounds that it was in and in which something of it is trained.
-      mious: by seed, of the last of them.
-      steps: steps of the last of them.
-      probability: that it is the best of all finalists, as far as was decided.
-      left: why it left; empty if it did not.
-      trained: its trainings of the last round, by the place of the seed.
+      scored: cell, with its score by proxy.
+      rounds: indices of the rounds with trainings of the finalist.
+      mious: mIOU by seed, of the last of these rounds.
+      steps: number of steps of the last of these rounds.
+      probability: probability that it is the best of all finalists, as far as it is decided.
+      left: reason why it left; empty if it did not.
+      trained: trainings of its last round, by the index of the seed.
     """
 
     scored: Scored
@@ -151,27 +151,27 @@ class Standing:
 
     @property
     def miou(self) -> float:
-        """The mean over the seeds of the last round that it was in."""
+        """Returns the mean over the seeds of its last round."""
         return float(np.mean(self.mious))
 
     @property
     def seconds(self) -> float:
-        """That its trainings took, of all seeds and rounds."""
+        """Returns the seconds of its trainings, of all seeds and rounds."""
         return sum(one.seconds for one in self.trained.values())
 
     @property
     def run(self) -> str:
-        """The run directory of the best of its seeds in that round."""
+        """Returns the run directory of the best of its seeds in that round."""
         return max(self.trained.values(), key=lambda one: one.miou).run
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ContestOutcome:
-    """A contest, finished or not.
+    """A contest, complete or not.
 
     Attributes:
-      rounds: those that are complete, in turn, and the one at hand.
-      is_complete: whether there is nothing left to train.
+      rounds: complete rounds, in order, and the current one.
+      is_complete: bool, whether there is nothing left to train.
     """
 
     rounds: tuple[RoundOutcome, ...]
@@ -179,9 +179,9 @@ class ContestOutcome:
 
     @functools.cached_property
     def standings(self) -> list[Standing]:
-        """Every finalist of whom something is trained, best first: who came further, then who has the higher mean.
+        """Returns every finalist with a training, best first: by the last round, then by the mean.
 
-        Of equal ones the first finalist comes first, which is a warm start where there is one.
+        Of tied finalists the first comes first, which is a warm start if there is one.
         """
         ranked = []
         for order, scored in enumerate(self.rounds[0].entrants):
@@ -213,7 +213,9 @@ class ContestOutcome:
         )
 
     def _probability(self, digest: str) -> float:
-        """That a finalist is the best of all: one that left keeps what it had then, the others share the rest."""
+        """Returns the probability that a finalist is the best of all; one that left keeps its last value, the others
+        share the rest.
+        """
         share, found = 1.0, 0.0
         for one in self.rounds:
             if not one.is_complete or digest not in one.probabilities:
@@ -226,13 +228,14 @@ class ContestOutcome:
         return found
 
     def winner(self) -> Standing | None:
-        """Returns the best; None if nothing was trained, or every training diverged."""
+        """Returns the best finalist; None if nothing was trained, or every training diverged."""
         best = self.standings[0] if self.standings else None
         return None if best is None or best.left not in ("", BEHIND) else best
 
     def difference(self, first: Cell, second: Cell) -> Difference | None:
-        """Returns how much better the first is than the second; None if there is no complete round that both
-        finished."""
+        """Returns the difference between the first and the second; None if there is no complete round that both
+        finished.
+        """
         digests = first.digest(), second.digest()
         for one in reversed(self.rounds):
             if one.is_complete and set(digests) <= set(one.compared):

@@ -1,4 +1,4 @@
-"""What a search has found, finished or not."""
+"""The result of a search, finished or not."""
 
 import dataclasses
 
@@ -15,15 +15,15 @@ from deeplab_dpc.search.service.given_up import GivenUp
 
 @dataclasses.dataclass(frozen=True)
 class SearchResult:
-    """Scores of a search.
+    """The scores of a search.
 
     Attributes:
       config: configuration of the search.
-      feature_shape: (height, width, channels) of the scoring split's features, which costs are counted for.
-      warm_starts, candidates: scored by proxy, in the order they were drawn.
-      contest: what came of the real trainings; None if there are none.
-      given_up: what has no score, since every worker that took it died.
-      output_stride: output stride of the features, which receptive fields depend on.
+      feature_shape: (height, width, channels) of the scoring split's features, for which costs are computed.
+      warm_starts, candidates: cells scored by proxy, in the order they were drawn.
+      contest: result of the real trainings; None if there are none.
+      given_up: tasks without a result, since every worker that tried them died.
+      output_stride: output stride of the features, on which receptive fields depend.
     """
 
     config: SearchConfig
@@ -35,11 +35,11 @@ class SearchResult:
     output_stride: int = RATE_OUTPUT_STRIDE
 
     def best(self, count: int) -> list[Scored]:
-        """Returns the best candidates by proxy, best first; those that were stopped early come after the others."""
+        """Returns the best candidates by proxy, best first; cells that were stopped early come after the others."""
         return sorted(self.candidates, key=lambda scored: scored.score.rank_key, reverse=True)[:count]
 
     def ranked_by_proxy(self) -> list[Scored]:
-        """Warm starts and candidates, best first by proxy; of equal ones a warm start comes first."""
+        """Returns warm starts and candidates, best first by proxy; of tied cells a warm start comes first."""
         return sorted(self.warm_starts + self.candidates, key=lambda scored: scored.score.rank_key, reverse=True)
 
     def finalists(self) -> list[Scored]:
@@ -48,9 +48,9 @@ class SearchResult:
         return given + self.best(self.config.rerank_top_k)
 
     def winner(self) -> Scored | None:
-        """Returns the best cell, whoever drew it: of those that were trained for real, or by proxy if none was.
+        """Returns the best cell, drawn or given: of those trained for real, or by proxy if there are none.
 
-        None if nothing is scored.
+        The result is None if nothing is scored.
         """
         best = self.contest.winner() if self.contest is not None else None
         if best is not None:
@@ -60,11 +60,11 @@ class SearchResult:
 
     @property
     def standings(self) -> list[Standing]:
-        """Those that were trained for real, best first."""
+        """Returns the finalists that were trained for real, best first."""
         return [] if self.contest is None else self.contest.standings
 
     def standing(self, cell: Cell) -> Standing | None:
-        """Returns how a cell did in the contest; None if it was not trained for real."""
+        """Returns the standing of a cell in the contest; None if it was not trained for real."""
         return next((one for one in self.standings if one.scored.cell == cell), None)
 
     def real_miou(self, cell: Cell) -> float | None:
@@ -77,5 +77,5 @@ class SearchResult:
         return receptive_field(cell, *self.feature_shape[:2], self.output_stride)
 
     def cost(self, cell: Cell) -> Cost:
-        """Parameters and multiply-adds of a cell with its projection."""
+        """Returns the parameters and multiply-adds of a cell with its projection."""
         return cell_cost(cell, *self.feature_shape)

@@ -1,11 +1,11 @@
 """The budgets of a contest.
 
-Each round has twice the steps of the one before it, and the last has `rerank_steps`; the seeds rise evenly from one to
-`contest_seeds`. A run that goes on to the next round is continued from its last checkpoint with the learning rate of a
-poly schedule over the longer budget: at the start of a round the rate rises to where that schedule is by then, 0.54 of
-the base rate for twice the steps, and falls to 0 again. So every round is judged at the end of a finished schedule, and
-the second half of the last training has the rates of a plain one. A seed that joins in a later round climbs the same
-rounds, so that all trainings that are compared have had the same schedule.
+Each round has twice the steps of the one before it, and the last has `rerank_steps`; the number of seeds rises evenly
+from one to `contest_seeds`. A run that goes on to the next round continues from its last checkpoint with the learning
+rate of a poly schedule over the longer budget: at the start of a round the rate rises to the value of that schedule,
+0.54 of the base rate for twice the steps, and falls to 0 again. So every round is judged at the end of a finished
+schedule, and the second half of the last training has the rates of a plain one. A seed that joins in a later round goes
+through the same rounds, so that all compared trainings have the same schedule.
 """
 
 import dataclasses
@@ -15,11 +15,11 @@ from deeplab_dpc.config import SearchConfig
 
 @dataclasses.dataclass(frozen=True)
 class Round:
-    """What each finalist is trained for in a round.
+    """The trainings of each finalist in a round.
 
     Attributes:
-      ladder: steps at the end of each round up to this one, rising; the last are this round's.
-      seeds: how many trainings a finalist has.
+      ladder: numbers of steps at the end of each round up to this one, ascending.
+      seeds: number of trainings of a finalist.
     """
 
     ladder: tuple[int, ...]
@@ -27,12 +27,12 @@ class Round:
 
     @property
     def steps(self) -> int:
-        """The steps of a training at the end of this round, counted from its beginning."""
+        """Returns the steps of a training at the end of this round, counted from its beginning."""
         return self.ladder[-1]
 
 
 def contest_rounds(config: SearchConfig) -> tuple[Round, ...]:
-    """Returns the rounds in turn."""
+    """Returns the rounds in order."""
     ladder, count = config.contest_steps, config.contest_rounds
     rounds = []
     for place in range(count):
@@ -43,5 +43,5 @@ def contest_rounds(config: SearchConfig) -> tuple[Round, ...]:
 
 
 def most_steps(config: SearchConfig, finalists: int) -> int:
-    """Returns the steps that the contest takes if nobody leaves before its end."""
+    """Returns the number of steps of the contest if nobody leaves before its end."""
     return finalists * config.contest_seeds * config.rerank_steps

@@ -1,4 +1,4 @@
-"""Holds the contest of a search: one worker of it, or one of many; started again, it goes on where it stopped."""
+"""Runs the contest of a search, as its only worker or one of many; started again, it continues."""
 
 from typing import TYPE_CHECKING
 
@@ -26,12 +26,12 @@ CONTEST_FOLDER = "contest"  # of the workdir: the run directories of finalists
 
 
 def contest_name(study_name: str) -> str:
-    """Returns the name of the contest's study."""
+    """Returns the name of the contest's Optuna study."""
     return f"{study_name}/contest"
 
 
 def say_what_is_not_used(job: Job, storage: BaseStorage, ledger: Ledger) -> None:
-    """Prints, before the first training, that an earlier version has trained cells that do not count here."""
+    """Prints, before the first training, that trainings of an earlier version do not count here."""
     earlier = f"{job.service.study_name}/rerank"
     if ledger.finished or earlier not in {study.study_name for study in storage.get_all_studies()}:
         return
@@ -39,8 +39,9 @@ def say_what_is_not_used(job: Job, storage: BaseStorage, ledger: Ledger) -> None
     done = [trial for trial in storage.get_all_trials(study_id, deepcopy=False) if trial.state == TrialState.COMPLETE]
     if done:
         console.print(
-            f"Not used: the real training of {words.count(len(done), 'cell')} by an earlier version. A cell could "
-            "start with more of the checkpoint than its backbone then, so that those scores cannot stand beside others."
+            f"Not used: the real training of {words.count(len(done), 'cell')} by an earlier version, which "
+            "could initialise more than the backbone of a cell from the checkpoint, so that its scores are "
+            "not comparable."
         )
 
 
@@ -68,11 +69,11 @@ def hold_contest(job: Job, storage: BaseStorage, ledger: Ledger, result: SearchR
       job: job of the search.
       storage: storage of the study.
       ledger: ledger of the contest.
-      result: what the search has found by proxy, with the finalists.
-      watch: is told what happens, and ends the work.
+      result: result of the search by proxy, with the finalists.
+      watch: display of the work, which can also stop it.
 
     Raises:
-      UserError: if the contest was begun with another configuration, or there are no data.
+      UserError: if the contest was begun with another configuration, or there is no data.
     """
     # Here, since it needs TensorFlow for the records, and the search up to here does not.
     from deeplab_dpc.search.contest.training import train_finalist

@@ -1,4 +1,4 @@
-"""The result of a search in one sentence: what is best, by how much over what, and how sure that is."""
+"""The result of a search in one sentence: the best cell, its advantage, and the certainty of both."""
 
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.fitting import ASPP_PREFIX
@@ -15,7 +15,7 @@ LEAST_PROBABILITY, MOST_PROBABILITY = 0.01, 0.99  # that a finite number of draw
 
 
 def sentence(result: SearchResult) -> str:
-    """Returns what a search says at its end, or has to say so far."""
+    """Returns the sentence at the end of a search, or on its present state."""
     contest = result.contest
     winner = contest.winner() if contest is not None else None
     if contest is None or winner is None:
@@ -39,7 +39,7 @@ def sentence(result: SearchResult) -> str:
 
 
 def title(scored: Scored) -> str:
-    """Returns what a cell is called: a warm start by its known name, a found one by its number and its branches."""
+    """Returns the title of a cell: a warm start's known name, or the number and the branches of a found one."""
     known = name_of_cell(scored.cell)
     if known is not None:
         found = "" if scored.name == known else f", found as {scored.name}"
@@ -59,7 +59,7 @@ def _is_aspp(cell: Cell) -> bool:
 
 
 def _over(contest: ContestOutcome, winner: Standing) -> list[str]:
-    """By how much over ASPP and over the runner-up, in words, as far as a complete round says so."""
+    """Returns the advantage over ASPP and over the runner-up in words, as far as a complete round shows it."""
     others = [standing for standing in contest.standings if standing is not winner]
     aspp = next((one for one in others if _is_aspp(one.scored.cell)), None)
     runner_up = others[0] if others else None

@@ -1,7 +1,7 @@
-"""A contest as tasks that workers share: each finalist with each seed once for each budget.
+"""A contest as tasks that workers share: one for each finalist, seed and budget.
 
-Who goes on follows from the results in the ledger alone, so all workers agree on it, and a contest that was killed goes
-on with the same finalists.
+The finalists of the next round follow from the results in the ledger alone, so all workers agree on them, and a contest
+that was killed continues with the same finalists.
 """
 
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ FINALIST = "finalist"  # the draw of its tasks
 
 
 class Contest:
-    """What is to be trained, and what came of it.
+    """The tasks of a contest, and its result.
 
     Args:
       ledger: ledger of the tasks.
-      finalists: the cells, which of equal ones the first is taken of.
-      config: configuration of the search: rounds, seeds, the threshold, and the first seed.
+      finalists: cells; of equal ones the first is taken.
+      config: configuration of the search, with rounds, seeds, the threshold, and the first seed.
     """
 
     def __init__(self, ledger: Ledger, finalists: Sequence[Scored], config: SearchConfig):
@@ -39,7 +39,7 @@ class Contest:
         self._complete: dict[tuple[str, ...], RoundOutcome] = {}  # by steps and entrants
 
     def outcome(self) -> ContestOutcome:
-        """Returns what came of it, by what the ledger has read."""
+        """Returns the result according to what the ledger has read."""
         entrants, outcomes = self.finalists, []
         for one in self._rounds:
             if not entrants:
@@ -81,7 +81,7 @@ class Contest:
         return f"{digest} seed {self._config.seed + place} steps {one.steps}"
 
     def open_tasks(self) -> list[Task]:
-        """Returns those of the round at hand that nobody does; each finalist once before any twice."""
+        """Returns the tasks of the current round that no worker does; each finalist once before any twice."""
         outcome = self.outcome()
         if outcome.is_complete:
             return []

@@ -1,4 +1,4 @@
-"""What the training of a finalist gave, as the ledger keeps it."""
+"""The result of a finalist's training, as the ledger stores it."""
 
 import dataclasses
 import math
@@ -15,17 +15,18 @@ PRECISION = 1_000_000  # samples are kept as integers of so many parts
 class Trained:
     """A training of a finalist with one seed, up to the end of a round.
 
-    The samples are kept and not the counts of each image, which stay in the run: they are small enough for an attribute
+    The samples are stored, not the counts of each image, which stay in the run: they are small enough for an attribute
     of a trial in any of Optuna's storages, and workers that share no directory decide alike.
 
     Attributes:
-      miou: in [0, 1]; 0 if the training diverged.
-      seconds: that training and evaluation took, from the beginning.
-      run: the run directory, where it was made.
-      samples: mIOU of drawn images, float64 [resamples], drawn alike for all trainings; nan where none has labels.
+      miou: mIOU in [0, 1]; 0 if the training diverged.
+      seconds: seconds of training and evaluation, from the beginning.
+      run: run directory, on the machine that trained it.
+      samples: mIOU of resampled images, float64 [resamples], with the same resamples for all trainings; nan where no
+        image has labels.
       images: digest of the images and their labels.
       num_images: number of images of the split.
-      is_diverged: whether the training diverged.
+      is_diverged: bool, whether the training diverged.
     """
 
     miou: float
@@ -38,7 +39,7 @@ class Trained:
 
     @classmethod
     def diverged(cls, run: str | os.PathLike[str], seconds: float = 0.0) -> Self:
-        """Returns a training of which no network came."""
+        """Returns the result of a training that diverged."""
         return cls(0.0, seconds, os.fspath(run), np.zeros(0), is_diverged=True)
 
     def to_json(self) -> dict[str, Any]:

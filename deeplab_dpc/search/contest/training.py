@@ -4,8 +4,8 @@
     ROOT/CELL/seed_0_steps_100_200      the second, forked from it
         eval_val/metrics.json, per_image.npz    as eval.py writes them, so that eval.py --compare takes two of them
 
-Every finalist starts from the backbone alone: context module, decoder and logits start fresh, whatever the checkpoint
-has, so that none is ahead because the checkpoint happens to fit it.
+For every finalist only the backbone is initialised: context module, decoder and logits start fresh, whatever the
+checkpoint has, so that none has an advantage because the checkpoint happens to fit it.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ from deeplab_dpc.training.trainer import train_in_shared_directory as train  # a
 
 
 def run_directory(root: pathlib.Path, cell: Cell, seed: int, ladder: tuple[int, ...]) -> pathlib.Path:
-    """Returns where a finalist's run of a round is; `ladder` has the steps of the rounds up to it."""
+    """Returns the directory of a finalist's run in a round; `ladder` has the steps of the rounds up to it."""
     return root / cell.digest() / f"seed_{seed}_steps_{'_'.join(map(str, ladder))}"
 
 
@@ -50,19 +50,20 @@ def train_finalist(
 ) -> Trained:
     """Trains the network with this cell up to the end of a round, from its run of the round before, and evaluates it.
 
-    What of the rounds before is not in this directory is trained here first. A training that diverges has mIOU 0: the
-    others go on, and what its loss was is printed and kept in the run.
+    Earlier rounds that are missing in this directory are trained first. A training that diverges has mIOU 0: the others
+    continue, and its loss is printed and kept in the run.
 
     Args:
       root: directory of the runs.
-      cell: the cell that takes the place of the network's context module.
+      cell: cell that replaces the network's context module.
       seed: seed of the fresh weights, order, augmentation and dropout.
-      ladder: steps at the end of each round up to this one.
-      network: the network and where its backbone starts.
-      data: records and augmentation.
-      config: batch size, rate, precision and the split that scores.
+      ladder: numbers of steps at the end of each round up to this one.
+      network: network and its initial checkpoint.
+      data: configuration of records and augmentation.
+      config: configuration of the search, with batch size, rate, precision and the split that scores.
       dataset: the prepared data set.
-      on_step: called after each step; what it raises ends the training, which continues when it is started again.
+      on_step: function called after each step; an error that it raises ends the training, which continues when it is
+        started again.
     """
     whole = dataclasses.replace(network.config, dense_prediction_cell=cell)
     places = range(len(ladder))
@@ -96,7 +97,9 @@ def _protocol(
     network: RerankNetwork,
     config: SearchConfig,
 ) -> TrainConfig:
-    """Returns the protocol of a round's run: the first starts from the backbone, the others from the run before."""
+    """Returns the training configuration of a round's run: the first starts from the backbone, the others from the run
+    before.
+    """
     is_first = place == 0
     return TrainConfig(
         training_number_of_steps=ladder[place],
@@ -133,7 +136,7 @@ def _write_evaluation(workdir: pathlib.Path, run: CellRun, dataset: Dataset, spl
 
 
 def _digest(counts: ImageCounts) -> str:
-    """Of the images and their labels, which must be the same for trainings that are compared."""
+    """Returns a digest of the images and their labels, which must be equal for trainings that are compared."""
     digester = hashlib.sha256("\n".join(counts.names).encode("utf-8", "surrogateescape"))
     digester.update(np.ascontiguousarray(counts.labelled, dtype="<i8").tobytes())
     return digester.hexdigest()[:16]

@@ -1,8 +1,7 @@
 """A backbone that is fine-tuned once on the data, with a plain head, before its features are cached.
 
 The paper caches the features of a backbone as it is published (arXiv:1809.04184, Sec. 3.3). On data that differ from
-what that backbone has seen, cells are then ranked by how well they make do with features that real training would
-change first.
+that backbone's training data, cells are then ranked by features that a real training would change first.
 """
 
 import dataclasses
@@ -27,18 +26,20 @@ def adapt_backbone(
     tf_initial_checkpoint: str | None,
     restore_moving_averages: bool,
 ) -> pathlib.Path:
-    """Fine-tunes the whole network with a 1x1 convolution in the place of the cell, as a resumable run.
+    """Fine-tunes the whole network with a 1x1 convolution in place of the cell, as a resumable run.
 
-    Of several processes that need it, on one file system, one trains and the others wait.
+    If several processes on one file system need it, one trains and the others wait.
 
     Args:
       workdir: directory of the search.
-      model_config: the network; its cell is replaced.
-      data: records and augmentation.
-      config: steps (`adapt_steps`); batch size, rate and precision are those of the real trainings.
+      model_config: configuration of the network; its cell is replaced.
+      data: configuration of records and augmentation.
+      config: configuration of the search, with the number of steps (`adapt_steps`); batch size, rate and precision are
+        those of the real trainings.
       dataset: the prepared data set.
-      tf_initial_checkpoint: where the backbone starts, or None.
-      restore_moving_averages: whether the moving averages of that checkpoint's variables are taken in their place.
+      tf_initial_checkpoint: initial weights of the backbone, or None.
+      restore_moving_averages: bool, whether the moving averages of that checkpoint's variables are restored instead of
+        the variables.
 
     Returns:
       The run directory.

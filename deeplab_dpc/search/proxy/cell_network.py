@@ -1,8 +1,8 @@
 """The network of the proxy task as a function of its weights and of its wiring (arXiv:1809.04184, Sec. 3.3).
 
-A cell and the logits on the features of a frozen backbone, equal to DensePredictionCell and Logits. Here the cell is
-data (wiring.py): a branch switches between the operations and between the earlier outputs, so one compiled program
-takes every cell. Weights have the shapes of what needs most of them; the rest of them is 0 and stays so.
+It is a cell and the logits on the features of a frozen backbone, equal to DensePredictionCell and Logits. Here the cell
+is data (wiring.py): a branch switches between the operations and between the earlier outputs, so that one compiled
+program serves every cell. Weights have the largest shape that is needed; unused entries are 0 and stay 0.
 """
 
 import dataclasses
@@ -28,14 +28,15 @@ Tensors = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class CellNetwork:
-    """Features [batch, h, w, channels] -> logits [batch, h, w, num_classes] in float32, for any wiring.
+    """The proxy's network: features [batch, h, w, channels] -> logits [batch, h, w, num_classes] in float32, for any
+    wiring.
 
     Attributes:
       channels: channels of the features.
       num_classes: number of classes of the logits.
       capacity: capacity of the wiring.
       dtype: dtype of the activations; weights, statistics and logits are in float32.
-      filters: filters of every convolution.
+      filters: number of filters of every convolution.
       dropout: fraction of the branches' outputs that is dropped before the projection.
     """
 
@@ -48,12 +49,12 @@ class CellNetwork:
 
     @property
     def width(self) -> int:
-        """Channels of the weights that read an input of either kind."""
+        """Returns the number of rows of weights that read either the features or a branch."""
         return max(self.channels, self.filters)
 
     @property
     def initial_statistics(self) -> dict[str, np.ndarray]:
-        """Statistics of a branch before the first step, float32."""
+        """Returns the statistics of a branch before the first step, float32."""
         found = {"mean": np.zeros(self.filters, "float32"), "variance": np.ones(self.filters, "float32")}
         for kind in OPERATIONS:
             found |= runtime_of(kind).further_statistics(self.width)
@@ -65,9 +66,9 @@ class CellNetwork:
         """Returns the logits, and the statistics of the batch.
 
         Args:
-          weights: as initial_weights gives them.
+          weights: weights in the structure of initial_weights.
           wiring: wiring of the cell, for features of this size.
-          features: [batch, h, w, channels], any floating dtype.
+          features: features [batch, h, w, channels], any floating dtype.
           statistics: moving averages to normalise with; None in training, to normalise with those of the batch.
           seed: int32 scalar of the dropout; None for no dropout.
 
@@ -119,8 +120,7 @@ class CellNetwork:
     def _chosen(
         self, i: int, operations: Sequence[Callable[..., Any]], wiring: Tensors, features: Any, outputs: Sequence[Any]
     ) -> Any:
-        """Returns the result of branch i: one of the operations, by its kind, on the features or on an earlier
-        output."""
+        """Returns the result of branch i: of its kind of operation, on the features or on an earlier output."""
         absent, *others = operations
         kind = wiring["kind"]
         cases: list[Callable[[], Any]] = [absent, *(functools.partial(operation, features) for operation in others)]
@@ -133,7 +133,7 @@ class CellNetwork:
         return kernels.switch(kind, cases)
 
     def _projected(self, x: Any, kernel: Any, kind: Any, seed: Any) -> Any:
-        """Returns the part of the projection that reads one branch, summed up in float32."""
+        """Returns the part of the projection that reads one branch, summed in float32."""
 
         def absent() -> Any:
             return ops.zeros(x.shape, "float32")

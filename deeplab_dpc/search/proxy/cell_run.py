@@ -1,4 +1,4 @@
-"""One cell trained end to end, as a resumable run of the normal trainer, and evaluated."""
+"""The end-to-end training of one cell, as a resumable run of the normal trainer, with its evaluation."""
 
 import dataclasses
 import math
@@ -26,14 +26,14 @@ from deeplab_dpc.training.trainer import train_in_shared_directory as train  # a
 
 @dataclasses.dataclass(frozen=True)
 class CellRun:
-    """What a finished run says.
+    """The result of a finished run.
 
     Attributes:
-      steps: that were trained; less than asked for if the training diverged.
-      confusion: confusion of the evaluation; None if the training diverged.
-      rows: (steps, mean loss over them) in turn, of the whole training.
-      seconds: that the steps took, in all starts of the run, and the evaluation.
-      measured: the counts of each image, those by class first; empty if the training diverged.
+      steps: number of steps that were trained; fewer than requested if the training diverged.
+      confusion: confusion matrix of the evaluation; None if the training diverged.
+      rows: (steps, mean loss over them) in order, of the whole training.
+      seconds: seconds of the steps, in all starts of the run, and of the evaluation.
+      measured: counts of each image, those by class first; empty if the training diverged.
     """
 
     steps: int
@@ -48,16 +48,16 @@ class CellRun:
 
     @property
     def miou(self) -> float:
-        """In [0, 1]; 0 if the training diverged, since no network came of it."""
+        """Returns the mIOU in [0, 1]; 0 if the training diverged, since it has no network."""
         return 0.0 if self.confusion is None else self.confusion.mean_iou()
 
     @property
     def loss_sum(self) -> float:
-        """Of the training losses of all steps."""
+        """Returns the sum of the training losses of all steps."""
         return math.fsum(steps * loss for steps, loss in self.rows)
 
     def last_loss(self, steps: int) -> float:
-        """Returns the mean training loss over the last steps, so many of them or up to a row more."""
+        """Returns the mean training loss over that number of last steps, or up to a row more."""
         total, count = 0.0, 0
         for number, loss in reversed(self.rows):
             if count >= steps:
@@ -79,8 +79,9 @@ def train_cell(
 
     Args:
       workdir, network, data, config, dataset: see `train`.
-      eval_split: the split that scores, each image at its own size.
-      on_step: called after each step; what it raises comes through, and the run continues when it is started again.
+      eval_split: split that scores, with each image at its own size.
+      on_step: function called after each step; its errors are passed on, and the run continues when it is started
+        again.
     """
     keras.utils.clear_session()
     start = time.monotonic()

@@ -1,7 +1,7 @@
-"""Initial weights of the proxy's network, drawn with NumPy: the same on every backend, and whatever runs the network.
+"""Initial weights of the proxy's network, drawn with NumPy: they do not depend on the backend.
 
-The distributions are those of the layers: those of the operations as these say (OperationRuntime.drawn_weights), a
-truncated normal for the logits, Glorot's uniform for the projection.
+The distributions are those of the layers: those of the operations from OperationRuntime.drawn_weights, a truncated
+normal for the logits, Glorot's uniform for the projection.
 """
 
 import math
@@ -18,10 +18,10 @@ from deeplab_dpc.search.proxy.cell_network import CellNetwork
 
 
 class InitialWeights:
-    """Draws once, and gives each cell what it needs of it; what a cell does not use is 0.
+    """Draws once, and returns for each cell the weights that it uses; the other weights are 0.
 
     Args:
-      network: that the weights are for.
+      network: network of the weights.
       seed: seed of the draws.
     """
 
@@ -30,7 +30,7 @@ class InitialWeights:
         self._draws = SeededDraws(seed)
 
     def of(self, cell: Cell) -> dict[str, Any]:
-        """float32 arrays in the structure that the network reads."""
+        """Returns float32 arrays in the structure that the network reads."""
         network = self.network
         filters, branches = network.filters, network.capacity.branches
         projection = np.zeros((branches, filters, filters), "float32")
@@ -60,7 +60,7 @@ class InitialWeights:
 
 
 def initial_statistics(network: CellNetwork) -> dict[str, Any]:
-    """Moving averages before the first step: mean 0 and variance 1."""
+    """Returns the moving averages before the first step: mean 0 and variance 1."""
     branches = [dict(network.initial_statistics) for _ in range(network.capacity.branches)]
     filters = network.filters
     projection = {"mean": np.zeros(filters, "float32"), "variance": np.ones(filters, "float32")}

@@ -9,30 +9,30 @@ from deeplab_dpc.layers.types import Tensor
 
 
 def check_labels(labels: np.ndarray, num_classes: int, ignore_label: int) -> None:
-    """Checks once, on the host, what `confusion` does not: every label is a class or the ignore label.
+    """Checks once, on the host, what `confusion` does not check: every label is a class or the ignore label.
 
     Args:
-      labels: integers [images, height, width]; read image by image.
-      num_classes: >= 1.
-      ignore_label: ignore label of pixels that are not counted.
+      labels: integers [images, height, width], read image by image.
+      num_classes: number of classes, >= 1.
+      ignore_label: label of pixels that are not counted.
 
     Raises:
-      UserError: if a label is neither, as ConfusionMatrix says it.
+      UserError: if a label is neither, with the message of ConfusionMatrix.
     """
     for image in labels:
         ConfusionMatrix(num_classes, ignore_label).update(image, np.zeros_like(image))
 
 
 def confusion(logits: Tensor, labels: Tensor, num_classes: int, ignore_label: int) -> Tensor:
-    """Labelled pixels by label and predicted class, as ConfusionMatrix counts them.
+    """Returns the number of labelled pixels by label and predicted class, as ConfusionMatrix counts them.
 
     The predicted class is the largest of the logits interpolated with aligned corners.
 
     Args:
-      logits: [batch, h, w, num_classes].
-      labels: integers [batch, height, width]; images that are to be left out have the ignore label throughout.
-      num_classes: >= 1.
-      ignore_label: ignore label of pixels that are not counted.
+      logits: logits [batch, h, w, num_classes].
+      labels: integers [batch, height, width]; images to leave out have the ignore label everywhere.
+      num_classes: number of classes, >= 1.
+      ignore_label: label of pixels that are not counted.
 
     Returns:
       int32 [num_classes, num_classes]; rows are labels, columns predictions.
@@ -42,7 +42,7 @@ def confusion(logits: Tensor, labels: Tensor, num_classes: int, ignore_label: in
     factor = max(height - 1, 1) // max(h - 1, 1)
 
     def cells(classes: Tensor, labels: Tensor) -> Tensor:
-        """Returns the places of pixels in the flattened matrix, or its size for those that are not counted."""
+        """Returns the indices of pixels in the flattened matrix, or its size for pixels that are not counted."""
         labels = ops.cast(labels, "int32")
         return ops.where(labels == ignore_label, num_classes**2, labels * num_classes + classes)
 
@@ -61,12 +61,12 @@ def confusion(logits: Tensor, labels: Tensor, num_classes: int, ignore_label: in
 def cross_entropy(logits: Tensor, labels: Tensor, ignore_label: int) -> Tensor:
     """Returns the exact cross entropy of each image, summed over its labelled pixels, float32 [batch], in nats.
 
-    The logits are interpolated with aligned corners, image by image: those of one image are in memory at a time.
+    The logits are interpolated with aligned corners, one image at a time to save memory.
 
     Args:
-      logits: [batch, h, w, num_classes].
+      logits: logits [batch, h, w, num_classes].
       labels: integers [batch, height, width].
-      ignore_label: ignore label of pixels that are not counted.
+      ignore_label: label of pixels that are not counted.
     """
     h, w = logits.shape[1:3]
     height, width = labels.shape[1:]

@@ -1,6 +1,6 @@
 """The proxy without a feature cache: the whole network is trained for the proxy's steps (arXiv:1809.04184, Fig. 3b).
 
-The paper compares the two: with cached features a step costs a fraction, and the backbone cannot follow the cell.
+The paper compares the two: with cached features a step costs a fraction, but the backbone cannot adapt to the cell.
 """
 
 import dataclasses
@@ -21,17 +21,17 @@ ROWS = 20  # of losses that a training keeps; the last tenth is the last two
 class EndToEndEvaluator:
     """Scores cells by training the whole network from the initial backbone, each in a run directory of its own.
 
-    The directory is ROOT/DIGEST_STEPS, so that a training that was killed goes on where it was saved; it is removed
-    when the cell has its score.
+    The directory is ROOT/DIGEST_STEPS, so that a training that was killed continues from its last checkpoint; it is
+    removed when the cell has its score.
 
     Args:
       root: directory of the runs.
-      model_config: the network; its cell is replaced.
-      data: records and augmentation.
-      config: rungs, batch size, rate, precision, seed and the split that scores.
+      model_config: configuration of the network; its cell is replaced.
+      data: configuration of records and augmentation.
+      config: configuration of the search, with rungs, batch size, rate, precision, seed and the split that scores.
       dataset: the prepared data set.
-      tf_initial_checkpoint, restore_moving_averages: where the backbone of every training starts; context module,
-        decoder and logits start fresh, so that no cell is ahead because the checkpoint happens to fit it.
+      tf_initial_checkpoint, restore_moving_averages: initial weights of the backbone in every training; context module,
+        decoder and logits start fresh, so that no cell has an advantage because the checkpoint happens to fit it.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class EndToEndEvaluator:
     def evaluate(self, candidates: Iterable[Candidate], budgets: Sequence[int]) -> Iterator[ProxyScore]:
         """Trains the network with each cell from the initial backbone on each of the rungs; see Evaluator.
 
-        What `on_step` raises leaves the run directory, so that the training goes on when it is started again.
+        An error raised by `on_step` keeps the run directory, so that the training continues when it is started again.
         """
         for candidate in candidates:
             train = functools.partial(self._train, candidate.cell, candidate.on_step)

@@ -1,8 +1,8 @@
-"""What scores a cell, and the rungs that it may be scored on in turn.
+"""The interface that scores a cell, and the rungs on which it is scored in turn.
 
 A rung is a training of its own, from scratch, with a rate that falls to 0 within the rung: its score is that of a
-finished schedule, not of one that was broken off. With halving_factor eta, a cell that climbs them all pays for the
-rungs before the last at most 1 / (eta - 1) of the last one's steps more (the sum of eta ** -k), a third with eta 4.
+finished schedule, not of an interrupted one. With halving_factor eta, the rungs before the last cost a cell that climbs
+them all at most 1 / (eta - 1) of the last one's steps (the sum of eta ** -k), a third with eta 4.
 """
 
 import dataclasses
@@ -22,12 +22,13 @@ KeepGoing = Callable[[int, int, float], bool]
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """A cell to score, and who is to know of it.
+    """A cell to score, with its callbacks.
 
     Attributes:
-      cell: to train.
-      on_step: called for each step in turn, when it is done or soon after; what it raises comes through.
-      keep_going: asked after each rung but the last; by default all are climbed.
+      cell: cell to train.
+      on_step: function called for each step in turn, when it is done or soon after; its errors are passed on.
+      keep_going: function called after each rung but the last to decide whether to continue; by default all rungs are
+        climbed.
     """
 
     cell: Cell
@@ -42,24 +43,23 @@ class Evaluator(Protocol):
         """Trains each cell from scratch on one rung after another and scores it; the scores come in the cells' order.
 
         Args:
-          candidates: the next is taken as soon as there is room for it.
-          budgets: steps of each rung, rising (SearchConfig.rung_steps).
+          candidates: candidates; the next one is taken as soon as there is room for it.
+          budgets: numbers of steps of each rung, ascending (SearchConfig.rung_steps).
         """
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Rung:
-    """What one training said.
+    """The result of one training.
 
     Attributes:
-      steps: that were trained.
-      miou: in [0, 1].
+      steps: number of steps that were trained.
+      miou: mIOU in [0, 1].
       loss: mean training loss over the last tenth of the steps.
-      loss_sum: loss sum of the training losses of all steps.
-      step_seconds: what a step took; 0 where that is not known.
-      cross_entropy: cross entropy of the held-out images at its end, in nats a labelled pixel; infinite where that is
-        not known.
+      loss_sum: sum of the training losses of all steps.
+      step_seconds: seconds per step; 0 if unknown.
+      cross_entropy: cross entropy of the held-out images at its end, in nats per labelled pixel; infinite if unknown.
       points: (step, mIOU, cross entropy) at several steps; the last is at its end.
     """
 
@@ -77,8 +77,9 @@ class Rung:
 
 
 def diverged_rung(steps: int) -> Rung:
-    """Returns a training whose loss was no longer finite after so many steps: no network came of it, so its mIOU is
-    0."""
+    """Returns the result of a training whose loss was not finite after that many steps: it has no network, so its mIOU
+    is 0.
+    """
     return Rung(steps, 0.0, math.inf, math.inf)
 
 
@@ -86,8 +87,8 @@ def climb(budgets: Sequence[int], train: Callable[[int], Rung], keep_going: Keep
     """Returns the score of a cell that is trained on one rung after another until it is stopped, diverges or is done.
 
     Args:
-      budgets: steps of each rung, rising.
-      train: trains for so many steps from scratch.
+      budgets: numbers of steps of each rung, ascending.
+      train: function that trains for that number of steps from scratch.
       keep_going: see Candidate.
     """
     start = time.monotonic()

@@ -1,4 +1,4 @@
-"""Reading the cache of backbone features; NumPy alone (arXiv:1809.04184, Sec. 3.3).
+"""Reading the cache of backbone features, with NumPy only (arXiv:1809.04184, Sec. 3.3).
 
 CACHE/manifest.json          the fingerprint, the splits and checksums; present only when the cache is complete
       train/features.npy     float16 [rows, h, w, channels]
@@ -32,9 +32,9 @@ class CachedSplit:
     """Memory-mapped features and labels of a split.
 
     Attributes:
-      features: float16 [views * images, h, w, channels].
-      labels: uint8 [views * images, height, width].
-      views: augmented views of each image, >= 1.
+      features: features, float16 [views * images, h, w, channels].
+      labels: labels, uint8 [views * images, height, width].
+      views: number of augmented views of each image, >= 1.
     """
 
     features: np.ndarray
@@ -50,11 +50,11 @@ class FeatureCache:
     """A complete cache.
 
     Attributes:
-      path: its directory.
-      fingerprint: what the features depend on: backbone, weights, records, crops.
-      class_names: class names of the labels.
-      ignore_label: ignore label of unlabelled and padded pixels.
-      splits: by name.
+      path: directory of the cache.
+      fingerprint: everything on which the features depend: backbone, weights, records, crops.
+      class_names: names of the labels' classes.
+      ignore_label: label of unlabelled and padded pixels.
+      splits: splits by name.
     """
 
     path: pathlib.Path
@@ -84,12 +84,12 @@ class FeatureCache:
 
 
 def digest(fingerprint: dict[str, Any]) -> str:
-    """Returns a short name for a fingerprint."""
+    """Returns a short name derived from a fingerprint."""
     return hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def checksum(path: pathlib.Path) -> int:
-    """Returns the CRC-32 of a file; it finds damage, not intent."""
+    """Returns the CRC-32 of a file, which detects damage, not manipulation."""
     value = 0
     with open(path, "rb") as stream:
         while chunk := stream.read(CHUNK):
@@ -109,9 +109,9 @@ def write_manifest(
 
     Args:
       path: directory of the cache, with the arrays of each split.
-      fingerprint: what the features depend on.
-      class_names: class names of the labels.
-      ignore_label: ignore label of unlabelled and padded pixels.
+      fingerprint: everything on which the features depend.
+      class_names: names of the labels' classes.
+      ignore_label: label of unlabelled and padded pixels.
       images: number of images of each split.
       views: number of augmented views of each image, for splits that have them.
     """
@@ -134,7 +134,7 @@ def open_cache(path: str | pathlib.Path) -> FeatureCache:
     """Opens a complete cache; its files are read once, to compare their checksums.
 
     Raises:
-      UserError: if it is absent, incomplete, of another version, or its arrays do not fit its manifest.
+      UserError: if it is absent, incomplete, of another version, or its arrays do not match its manifest.
     """
     path = pathlib.Path(path)
     if not (path / MANIFEST).exists():

@@ -1,4 +1,4 @@
-"""Caching the features of a frozen backbone: streamed to disk, resumable, never taken for what they are not."""
+"""Caching of the features of a frozen backbone: streamed to disk, resumable, and identified by a fingerprint."""
 
 import dataclasses
 import hashlib
@@ -33,7 +33,7 @@ BATCHES_PER_SAVE = 4
 
 
 class _Features(keras.Model):
-    """The backbone alone, in inference mode."""
+    """The backbone in inference mode."""
 
     def __init__(self, segmenter: Segmenter):
         super().__init__(name="features")
@@ -47,13 +47,13 @@ class _Features(keras.Model):
 
 @dataclasses.dataclass(frozen=True)
 class SplitPlan:
-    """What the cache holds of a split.
+    """The contents of the cache for a split.
 
     Attributes:
-      size: (height, width) in pixels of what the backbone sees.
-      images: images of the split.
-      views: augmented views of each image; 0 if each image is cached once, as it is.
-      augmentation: what is drawn for each view, or None for images as they are. With `views` 0 it only resizes.
+      size: (height, width) in pixels of the backbone's input.
+      images: number of images of the split.
+      views: number of augmented views of each image; 0 if each image is cached once, without augmentation.
+      augmentation: augmentation of each view, or None for unchanged images. With `views` 0 it only resizes.
     """
 
     size: tuple[int, int]
@@ -75,11 +75,11 @@ class SplitPlan:
 
         Args:
           dataset: the prepared data set.
-          split: a split with labels.
-          alignment: sides are `alignment` * k + 1.
+          split: split with labels.
+          alignment: alignment of the sides, which are `alignment` * k + 1.
           crop_size: (height, width) in pixels, or None for the largest image of the split.
-          views: augmented views of each image; 0 for the image as it is.
-          augmentation: the training's; without views only its resize to a range of sides is done.
+          views: number of augmented views of each image; 0 for the image without augmentation.
+          augmentation: augmentation of the training; without views only its resize to a range of sides is applied.
 
         Raises:
           UserError: if the split is absent or has no labels.
@@ -95,7 +95,7 @@ class SplitPlan:
 
     @property
     def rows(self) -> int:
-        """Rows of the split's arrays."""
+        """Returns the number of rows of the split's arrays."""
         return self.images * max(self.views, 1)
 
     def nbytes(self, features_shape: tuple[int, ...]) -> int:
@@ -103,7 +103,9 @@ class SplitPlan:
         return 2 * math.prod(features_shape) + self.rows * math.prod(self.size)
 
     def fingerprint(self, records: str) -> dict[str, Any]:
-        """Returns what the cached rows depend on; without views the same as in caches that know none."""
+        """Returns everything on which the cached rows depend; without views it is the same as in caches without
+        views.
+        """
         drawn = {}
         if self.augmentation is not None:
             drawn = {"views": self.views, "augmentation": dataclasses.asdict(self.augmentation)}
@@ -111,7 +113,7 @@ class SplitPlan:
 
 
 def _only_resized(augmentation: Augmentation) -> Augmentation | None:
-    """Returns the resize to a range of sides alone; None if there is none."""
+    """Returns only the resize to a range of sides; None if there is none."""
     if augmentation.min_resize_value is None:
         return None
     return dataclasses.replace(
@@ -131,19 +133,19 @@ def cache_features(
     plans: Mapping[str, SplitPlan],
     seed: int,
 ) -> FeatureCache:
-    """Returns the cache for this backbone and data below `root`; makes or finishes it where it is not complete.
+    """Returns the cache for this backbone and data below `root`; creates or completes it if necessary.
 
-    Of several processes that need the same one, on one file system, one makes it and the others wait.
+    If several processes on one file system need the same cache, one makes it and the others wait.
 
     Args:
       root: directory of caches; each fingerprint has its own.
-      model: whose backbone is frozen.
+      model: network whose backbone is frozen.
       dataset: the prepared data set.
-      plans: by split. Smaller images are padded with 127.5 and the ignore label.
-      seed: seed of what is drawn: views, and the positions of crops.
+      plans: plans by split. Smaller images are padded with 127.5 and the ignore label.
+      seed: seed of the views and the positions of crops.
 
     Raises:
-      UserError: if features are not finite, a crop does not suit the output stride, or the disk has no room.
+      UserError: if features are not finite, a crop does not fit the output stride, or the disk is full.
     """
     fingerprint = {
         "version": VERSION,
@@ -205,7 +207,7 @@ def _hash_weights(model: Segmenter) -> str:
 def _write_split(
     path: pathlib.Path, model: _Features, dataset: Dataset, split: str, plan: SplitPlan, seed: int
 ) -> None:
-    """Writes the rows that are not yet there; progress.json counts those known to be on disk."""
+    """Writes the missing rows; progress.json counts those known to be on disk."""
     count, size = plan.rows, plan.size
     folder = path / split
     folder.mkdir(parents=True, exist_ok=True)
@@ -257,7 +259,7 @@ def _half(features: Any, batch: list[dict[str, Any]]) -> np.ndarray:
 
 
 def _open_rows(path: pathlib.Path, dtype: str, shape: tuple[int, ...], done: int) -> np.memmap:
-    """Returns the array file, made at its full size so that a full disk is an error here and not a crash later."""
+    """Returns the array file, created at its full size so that a full disk is an error here and not a crash later."""
     if done == 0:
         rows = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
         if hasattr(os, "posix_fallocate"):

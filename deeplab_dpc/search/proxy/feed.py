@@ -1,11 +1,11 @@
 """Batches of images for a compiled training loop: the arrays on the device once, or streamed in windows.
 
-A loop takes several steps a call. It is given tensors whose first axis is the image, and the rows of each step's batch;
-the gather is the device's. Two ways to have the tensors there:
+A loop takes several steps per call. It gets tensors whose first axis is the image, and the rows of each step's batch,
+which the device gathers. There are two kinds of feeds:
 
 * resident: all images once. A CPU shares the memory of an array, and so the page cache of a memory-mapped file: any
-  number of processes on a machine read one copy. What it cannot share, it copies.
-* windows: the images of the next steps alone. A thread reads them while the device works on the window before.
+  number of processes on a machine read one copy. Arrays that cannot be shared are copied.
+* windows: only the images of the next steps. A thread reads them while the device works on the previous window.
 """
 
 import concurrent.futures
@@ -32,13 +32,13 @@ WINDOW_BYTES = 2**28
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-    """What one call of a training loop takes.
+    """The input of one call of a training loop.
 
     Attributes:
-      arrays: tensors by name, of one shape in all windows of a feed; not to be donated or changed, since the memory
-        may be a file's.
-      rows: int32 [window_steps, batch], of the images in `arrays`; 0 beyond `steps`.
-      steps: how many of the rows are batches, in [1, window_steps].
+      arrays: tensors by name, with the same shapes in all windows of a feed; not to be donated or changed, since the
+        memory may be a file's.
+      rows: int32 [window_steps, batch], indices of the images in `arrays`; 0 beyond `steps`.
+      steps: number of rows that are batches, in [1, window_steps].
     """
 
     arrays: dict[str, Any]
@@ -47,13 +47,13 @@ class Window:
 
 
 class BatchOrder:
-    """The endless order of images: every one once per pass, the passes shuffled one after another.
+    """The endless order of images: every image once per pass, the passes shuffled one after another.
 
-    Each time an image comes, one of its views is drawn; view v of image i is row v * count + i.
+    Each time an image occurs, one of its views is drawn; view v of image i is row v * count + i.
 
     Args:
       count: number of images.
-      batch_size: images a step; may be more than `count`.
+      batch_size: images per step; may be more than `count`.
       seed: seed of the order and of the views.
       views: number of views of each image.
 
@@ -87,20 +87,20 @@ class BatchOrder:
 
 
 class Feed:
-    """Windows of a data set in an order that begins anew with each training.
+    """Windows of a data set in an order that restarts with each training.
 
     Attributes:
-      resident: whether all images are on the device.
-      window_steps: steps of a window; of a streamed one no more than fit into WINDOW_BYTES.
+      resident: bool, whether all images are on the device.
+      window_steps: number of steps in a window; a streamed window has no more than fit into WINDOW_BYTES.
 
     Args:
-      arrays: by name, with the same first axis; may be memory-mapped. They are not to be changed afterwards.
-      batch_size: images a step.
+      arrays: arrays by name, with the same first axis; may be memory-mapped. They must not be changed afterwards.
+      batch_size: images per step.
       seed: seed of the order.
-      window_steps: the most steps of a window.
-      dtypes: on the device, by name; of the others it is that of the array.
-      resident: whether all images are to be on the device; None decides by their size (`fits`).
-      views: views of each image in the arrays' first axis; see BatchOrder.
+      window_steps: largest number of steps in a window.
+      dtypes: dtypes on the device, by name; by default that of the array.
+      resident: bool, whether all images are kept on the device; None decides by their size (`fits`).
+      views: number of views of each image in the arrays' first axis; see BatchOrder.
 
     Raises:
       ValueError: if the arrays have different numbers of images or no whole number of views of each, or
@@ -141,9 +141,9 @@ class Feed:
     def windows(self, steps: int) -> Iterator[Window]:
         """Returns the windows of the first `steps` steps of the order.
 
-        Of a streamed feed two are in memory: the one given, until the next is asked for, and the next; more where the
-        caller asks before its device is done with the one given. Closing the iterator ends its thread; what the thread
-        raises is raised here.
+        Two windows of a streamed feed are in memory: the current one, until the next is requested, and the next; more
+        if the caller requests windows before its device has finished. Closing the iterator ends its thread; errors of
+        the thread are raised here.
         """
         order = BatchOrder(self._count // self._views, self._batch_size, self._seed, self._views)
         lengths = [min(self.window_steps, steps - first) for first in range(0, steps, self.window_steps)]
@@ -160,8 +160,8 @@ class Feed:
                 yield window
 
     def _read(self, rows: np.ndarray) -> Window:
-        """Returns a window of the images of `rows` alone; its tensors have the size that the most different images
-        need.
+        """Returns a window with only the images of `rows`; its tensors have the size for the largest number of
+        different images.
         """
         images, places = np.unique(rows, return_inverse=True)
         size = min(self._count, self.window_steps * self._batch_size)
@@ -182,13 +182,13 @@ class Feed:
 def fits(arrays: Mapping[str, np.ndarray], dtypes: Mapping[str, str]) -> bool:
     """Returns whether arrays are to be on the device as a whole.
 
-    On an accelerator, if they take no more than ACCELERATOR_SHARE of its free memory. On a CPU, if they take no more
-    than CPU_SHARE of the machine's, and what cannot be shared, because it has another dtype there or is not aligned,
-    no more than CPU_COPY_LIMIT.
+    On an accelerator they are if they take no more than ACCELERATOR_SHARE of its free memory. On a CPU they are if they
+    take no more than CPU_SHARE of the machine's memory, and arrays that cannot be shared, because of another dtype or
+    missing alignment, no more than CPU_COPY_LIMIT.
 
     Args:
-      arrays: by name.
-      dtypes: on the device, by name.
+      arrays: arrays by name.
+      dtypes: dtypes on the device, by name.
     """
     total = sum(array.nbytes for array in arrays.values())
     free = kernels.free_accelerator_memory()
@@ -200,5 +200,5 @@ def fits(arrays: Mapping[str, np.ndarray], dtypes: Mapping[str, str]) -> bool:
 
 
 def _is_shared(array: np.ndarray, dtype: str) -> bool:
-    """Returns whether a CPU's tensor can have the memory of the array; the .npy files of a cache are aligned."""
+    """Returns whether a CPU's tensor can share the memory of the array; the .npy files of a cache are aligned."""
     return str(array.dtype) == dtype and array.flags.c_contiguous and array.ctypes.data % kernels.ALIGNMENT == 0

@@ -1,4 +1,4 @@
-"""Functions compiled, and their gradients, on JAX; tensorflow_gradient.py has the same on TensorFlow."""
+"""Compiled functions and their gradients on JAX; tensorflow_gradient.py has the same on TensorFlow."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ def compiled(function: Callable[..., Any], reused: tuple[int, ...] = ()) -> Call
 
     Args:
       function: function of tensors.
-      reused: arguments whose memory is used again, which the caller must not read afterwards.
+      reused: indices of arguments whose memory is reused, which the caller must not read afterwards.
     """
     return jax.jit(function, donate_argnums=reused)
 
@@ -22,5 +22,7 @@ def subprogram(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def value_and_gradient(function: Callable[..., tuple[Any, Any]]) -> Callable[..., tuple[tuple[Any, Any], Any]]:
-    """((value, others), gradient of the value by the first argument) for a function that returns (value, others)."""
+    """Returns ((value, others), gradient of the value by the first argument) for a function that returns (value,
+    others).
+    """
     return jax.value_and_grad(function, has_aux=True)

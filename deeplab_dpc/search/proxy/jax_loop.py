@@ -1,4 +1,4 @@
-"""Several steps of the proxy's training in one call on JAX, compiled once; the host does nothing between them."""
+"""Several steps of the proxy's training in one call on JAX, compiled once; the host is idle between them."""
 
 from typing import Any
 
@@ -23,16 +23,17 @@ def training_loop(step: TrainingStep) -> Any:
         first: Any,
         count: Any,
     ) -> tuple[Tensors, Any]:
-        """Returns the state after some of the steps, and their losses float32 [steps]; those of the others are 0.
+        """Returns the state after some of the steps, and their losses float32 [steps]; the losses of the other steps
+        are 0.
 
         Args:
-          state: before them; its memory is used again.
+          state: state before the steps; its memory is reused.
           wiring: wiring of the cell.
-          arrays: tensors with an image a row.
-          rows: int32 [steps, batch] of them.
-          rates, seeds: float32 and int32 [steps], of learning and of dropout.
+          arrays: tensors with one image per row.
+          rows: indices of rows, int32 [steps, batch].
+          rates, seeds: learning rates and dropout seeds, float32 and int32 [steps].
           decay: decay of the moving averages.
-          first, count: int32, which steps are taken: those from `first` on.
+          first, count: int32 range of the steps to take: `count` steps from `first` on.
         """
 
         def take(i: Any, carry: Any) -> Any:

@@ -1,4 +1,6 @@
-"""What is compiled for the proxy: once a process for a network and a loss, whatever cell, seed and budget."""
+"""The compiled program of the proxy: compiled once per process for a network and a loss, for any cell, seed and
+budget.
+"""
 
 import dataclasses
 import functools
@@ -31,9 +33,9 @@ class ProxyLoss:
 
     Attributes:
       feature_size, label_size: (height, width) of the logits and of the labels.
-      num_classes: channels of the logits.
-      ignore_label: ignore label of unlabelled pixels.
-      nodes: nodes of the separated loss, per axis and cell; 0 for the exact loss.
+      num_classes: number of channels of the logits.
+      ignore_label: label of unlabelled and padded pixels.
+      nodes: number of nodes of the separated loss, per axis and cell; 0 for the exact loss.
       label_weights: weight of each class; empty for 1.
     """
 
@@ -45,15 +47,15 @@ class ProxyLoss:
     label_weights: tuple[float, ...]
 
     def separated(self) -> SeparatedLoss:
-        """Returns where there are nodes."""
+        """Returns the separated loss; to be called only if there are nodes."""
         sizes = self.feature_size, self.label_size
         return SeparatedLoss(*sizes, self.num_classes, self.ignore_label, self.nodes, self.label_weights)
 
     def function(self) -> Callable[[Tensors, Any], Any]:
-        """Of (targets, logits).
+        """Returns the loss as a function of (targets, logits).
 
         Raises:
-          UserError: if the label weights are not one for each class.
+          UserError: if the number of label weights is not that of the classes.
         """
         if self.nodes:
             return self.separated()
@@ -64,13 +66,13 @@ class ProxyLoss:
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """What is compiled.
+    """The compiled functions.
 
     Attributes:
       network: network of any cell that fits its capacity.
-      run: some steps of a training, see jax_loop.py.
-      score: score of (weights, statistics, wiring, features, labels): the confusion matrix, int32 [classes, classes],
-        and the cross entropy of each image, summed over its labelled pixels, float32 [batch].
+      run: function that takes some steps of a training, see jax_loop.py.
+      score: function of (weights, statistics, wiring, features, labels) that returns the confusion matrix, int32
+        [classes, classes], and the cross entropy of each image, summed over its labelled pixels, float32 [batch].
     """
 
     network: CellNetwork
@@ -80,7 +82,7 @@ class Program:
 
 @functools.lru_cache(maxsize=KEPT_PROGRAMS)
 def program(network: CellNetwork, loss: ProxyLoss) -> Program:
-    """Returns the program, which is compiled when it is first called."""
+    """Returns the program, which is compiled at its first call."""
 
     def score(weights: Any, statistics: Any, wiring: Tensors, features: Any, labels: Any) -> tuple[Any, Any]:
         logits, _ = network(weights, wiring, features, statistics)

@@ -34,19 +34,20 @@ CALL_SECONDS = 4.0  # that a call should take: each allocates its memory anew, a
 
 
 class ProxyEvaluator:
-    """Scores cells on a feature cache; the same seed, data order and budget for every cell.
+    """Scores cells on a feature cache, with the same seed, data order and budget for every cell.
 
-    One program for all cells is compiled when the first of a process is scored (program.py). A training whose loss is
-    no longer finite ends there, with mIOU 0 and an infinite loss: all cells have the same data, order and rate, and the
-    same training would diverge again.
+    One program for all cells is compiled when the first cell of a process is scored (program.py). A training whose loss
+    is not finite ends at that step, with mIOU 0 and an infinite loss: all cells have the same data, order and rate, and
+    the same training would diverge again.
 
     Args:
-      cache: the features.
-      config: batch size, rate, loss, precision, seed and the split that scores.
-      train_split: the split to train on.
+      cache: cache of the features.
+      config: configuration of the search, with batch size, rate, loss, precision, seed and the split that scores.
+      train_split: split to train on.
 
     Raises:
-      UserError: if a label is neither a class nor the ignore label, or the class weights are not one a class.
+      UserError: if a label is neither a class nor the ignore label, or the number of class weights is not that of the
+        classes.
     """
 
     def __init__(self, cache: FeatureCache, config: SearchConfig, train_split: str = "train"):
@@ -104,7 +105,9 @@ class ProxyEvaluator:
     def _calls(
         self, compiled: Program, cell: Cell, steps: int, stops: Sequence[int], pace: "_Pace"
     ) -> Iterator[tuple[dict[str, Any], list[float]]]:
-        """Trains; gives the state after each call of the device and the losses of its steps. No call passes a stop."""
+        """Trains, and yields the state after each call of the device and the losses of its steps. No call extends
+        beyond a stop.
+        """
         config, size = self.config, self._feed.window_steps
         state = self._initial_state(cell, compiled.network)
         wiring = self._wired(cell, compiled.network, self.train_split)
@@ -129,7 +132,7 @@ class ProxyEvaluator:
             done += window.steps
 
     def _program(self, cell: Cell) -> Program:
-        """Returns the compiled program; another one where the cell does not fit those before."""
+        """Returns the compiled program; another one if the cell does not fit the existing program."""
         self._capacity = self._capacity.including(cell)
         network = CellNetwork(
             channels=self.train_split.features.shape[-1],
@@ -149,7 +152,7 @@ class ProxyEvaluator:
         return {name: ops.convert_to_tensor(values) for name, values in arrays.items()}
 
     def _scores(self, compiled: Program, cell: Cell, state: dict[str, Any]) -> tuple[float, float]:
-        """Returns the mIOU on the split that scores, and its cross entropy in nats a labelled pixel."""
+        """Returns the mIOU on the split that scores, and its cross entropy in nats per labelled pixel."""
         features, labels = self.eval_split.features, self.eval_split.labels
         wiring = self._wired(cell, compiled.network, self.eval_split)
         counted = ConfusionMatrix(self.cache.num_classes, self.cache.ignore_label)
@@ -167,12 +170,14 @@ class ProxyEvaluator:
 
 
 def score_steps(steps: int, points: int) -> tuple[int, ...]:
-    """Returns the steps after which a training is scored: `points` of them at equal distances; fewer of a short one."""
+    """Returns the steps after which a training is scored: `points` of them at equal distances; fewer for a short
+    training.
+    """
     return tuple(sorted({math.ceil(steps * place / points) for place in range(1, points + 1)}))
 
 
 class _Pace:
-    """How long steps take; the first call of a training, which may compile, does not count where there are others."""
+    """The speed of the steps; the first call of a training, which may compile, does not count if there are others."""
 
     def __init__(self) -> None:
         self._calls: list[tuple[float, int]] = []
@@ -182,10 +187,10 @@ class _Pace:
 
     @property
     def step_seconds(self) -> float:
-        """On average; 0 where it is not known."""
+        """Returns the mean seconds per step; 0 if unknown."""
         seconds, steps = map(sum, zip(*self._calls[1:], strict=True)) if len(self._calls) > 1 else (0.0, 1)
         return seconds / steps
 
     def count(self) -> int:
-        """Returns steps that a call should have."""
+        """Returns the number of steps for the next call."""
         return max(1, int(CALL_SECONDS / self.step_seconds)) if self.step_seconds else 1

@@ -1,4 +1,4 @@
-"""Given cells scored by proxy, outside of any study, with several seeds if wanted."""
+"""Scoring of given cells by proxy, outside of any study, optionally with several seeds."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ def score_cells(
     """Returns the scores of each cell, by its name or file, one for each of the seeds config.seed, config.seed + 1, ...
 
     Raises:
-      UserError: if one is neither a cell that ships nor a file of a cell.
+      UserError: if one is neither a cell that ships with the package nor a file of a cell.
     """
     cells = dict(load_cells(names, "cells"))
     scores: dict[str, list[ProxyScore]] = {name: [] for name in cells}

@@ -1,13 +1,13 @@
-"""The targets of the separated loss, computed once for a split of a feature cache and kept beside it; NumPy alone.
+"""The targets of the separated loss, computed once for a split of a feature cache and stored beside it, with NumPy.
 
 CACHE/train/targets_DIGEST/label_term.npy      float32, see Targets
                           /node_weights.npy
                           /labelled.npy
                           /checksums.json      CRC-32 of each
 
-The digest is of all that the targets depend on beside the labels: sizes, classes, ignore label, nodes, class weights.
-The directory is there when it is whole. Of several processes that need it, one makes it and the others wait; where the
-cache cannot be written, each computes the targets in memory.
+The digest covers everything on which the targets depend except the labels: sizes, classes, ignore label, nodes, class
+weights. The directory appears when it is complete. If several processes need it, one makes it and the others wait; if
+the cache cannot be written, each computes the targets in memory.
 """
 
 import errno
@@ -34,12 +34,12 @@ NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def cached_targets(split_path: str | pathlib.Path, labels: np.ndarray, loss: SeparatedLoss) -> Targets:
-    """Returns the targets of a split, memory-mapped; computed here if they are not there yet.
+    """Returns the targets of a split, memory-mapped; computes them if they do not exist.
 
     Args:
       split_path: directory of the split in its feature cache.
       labels: labels of the split, uint8 [images, height, width].
-      loss: whose targets.
+      loss: loss for which the targets are.
 
     Raises:
       UserError: if the stored targets are damaged, there is no room for them, or a label is neither a class nor the
@@ -99,9 +99,7 @@ def _in_memory(labels: np.ndarray, loss: SeparatedLoss) -> Targets:
 
 
 def _computed(labels: np.ndarray, loss: SeparatedLoss) -> Iterator[tuple[slice, Targets]]:
-    """Returns the targets of some images after another, so that memory does not grow; progress is shown where it takes
-    long.
-    """
+    """Returns the targets, computed for some images at a time to bound memory; progress is shown if it takes long."""
     slices = [slice(first, first + SLICE) for first in range(0, len(labels), SLICE)]
     start = time.monotonic()
     for rows in slices[:1]:

@@ -1,4 +1,4 @@
-"""Functions compiled, and their gradients, on TensorFlow; jax_gradient.py has the same on JAX."""
+"""Compiled functions and their gradients on TensorFlow; jax_gradient.py has the same on JAX."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,12 +7,11 @@ import tensorflow as tf
 
 
 def compiled(function: Callable[..., Any], reused: tuple[int, ...] = ()) -> Callable[..., Any]:
-    """Returns the function as a graph, traced once for each shape; XLA is asked for where it helps only
-    (kernels.fused).
+    """Returns the function as a graph, traced once for each shape; XLA is used only where it helps (kernels.fused).
 
     Args:
       function: function of tensors.
-      reused: arguments whose memory may be used again; without effect here.
+      reused: indices of arguments whose memory may be reused; without effect here.
     """
     del reused
     graph: Callable[..., Any] = tf.function(function, autograph=False)
@@ -20,15 +19,15 @@ def compiled(function: Callable[..., Any], reused: tuple[int, ...] = ()) -> Call
 
 
 def subprogram(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns the function for use in compiled ones: traced and optimised once for all calls with arguments of equal
-    shapes.
-    """
+    """Returns the function for use in compiled ones: traced and optimised once for all calls with equal shapes."""
     graph: Callable[..., Any] = tf.function(function, autograph=False, experimental_attributes={"_noinline": True})
     return graph
 
 
 def value_and_gradient(function: Callable[..., tuple[Any, Any]]) -> Callable[..., tuple[tuple[Any, Any], Any]]:
-    """((value, others), gradient of the value by the first argument) for a function that returns (value, others)."""
+    """Returns ((value, others), gradient of the value by the first argument) for a function that returns (value,
+    others).
+    """
 
     def computed(variables: Any, *arguments: Any) -> tuple[tuple[Any, Any], Any]:
         flat = tf.nest.flatten(variables)

@@ -1,4 +1,4 @@
-"""Several steps of the proxy's training in one call on TensorFlow: traced once, the host does nothing between them."""
+"""Several steps of the proxy's training in one call on TensorFlow, traced once; the host is idle between them."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from deeplab_dpc.search.proxy.training_step import TrainingStep
 
 
 def training_loop(step: TrainingStep) -> Any:
-    """Returns a function that takes some steps; for its arguments see jax_loop.py."""
+    """Returns a function that takes some steps; see jax_loop.py for its arguments."""
 
     def run(
         state: Tensors,

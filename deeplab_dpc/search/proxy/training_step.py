@@ -23,11 +23,11 @@ FEATURES = "features"  # among the tensors of a batch; the others are the loss's
 
 @dataclasses.dataclass(frozen=True)
 class TrainingStep:
-    """What one step computes; how the steps follow each other is the backend's (jax_loop.py, tensorflow_loop.py).
+    """The computation of one step; the loop over steps depends on the backend (jax_loop.py, tensorflow_loop.py).
 
     Attributes:
-      network: that is trained.
-      loss: loss of (targets, logits), float32 scalar.
+      network: network that is trained.
+      loss: loss of (targets, logits), a float32 scalar.
     """
 
     network: CellNetwork
@@ -38,7 +38,7 @@ class TrainingStep:
 
         Args:
           weights, wiring: see CellNetwork.
-          batch: features and what the loss needs.
+          batch: features and the inputs of the loss.
           seed: seed of the dropout; None for none.
         """
         targets = {name: values for name, values in batch.items() if name != FEATURES}
@@ -53,10 +53,10 @@ class TrainingStep:
         """Returns the state {weights, statistics, accumulators} after a step.
 
         Args:
-          state: before it.
+          state: state before the step.
           gradients: gradients of the weights.
           statistics: statistics of the batch.
-          rate: rate of learning.
+          rate: learning rate.
           decay: decay of the moving averages.
         """
         tree = keras.tree
@@ -71,7 +71,7 @@ class TrainingStep:
 
 
 def initial_state(weights: Any, statistics: Any) -> Tensors:
-    """Before the first step."""
+    """Returns the state before the first step."""
     tree = keras.tree
     on_device = [tree.map_structure(ops.convert_to_tensor, part) for part in (weights, statistics)]
     accumulators = tree.map_structure(ops.zeros_like, on_device[0])

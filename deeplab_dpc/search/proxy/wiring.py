@@ -1,6 +1,6 @@
 """The architecture of a cell as data: small arrays of one shape for every cell.
 
-A network that reads them instead of being built from the cell is traced and compiled once, and takes any cell.
+A network that reads them, instead of being built from the cell, is traced and compiled once, and accepts any cell.
 """
 
 import dataclasses
@@ -17,10 +17,10 @@ ABSENT = 0  # what a branch does that is not there; kind_of gives the other numb
 
 @dataclasses.dataclass(frozen=True)
 class Capacity:
-    """What cells fit.
+    """The limits of cells that a wiring can represent.
 
     Attributes:
-      branches: at most so many.
+      branches: largest number of branches.
       grid: largest side of a grid of pyramid pooling, >= 1.
     """
 
@@ -28,29 +28,29 @@ class Capacity:
     grid: int
 
     def including(self, *cells: Cell) -> "Capacity":
-        """That takes these cells too."""
+        """Returns the capacity that also fits these cells."""
         sides = [branch.operation.grid_side for cell in cells for branch in cell.branches]
         return Capacity(max([self.branches, *(len(cell.branches) for cell in cells)]), max([self.grid, *sides]))
 
 
 def kind_of(kind: type[Operation]) -> int:
-    """Returns the number of a kind of operations: its place in the table, from 1."""
+    """Returns the number of a kind of operations: its index in the table, from 1."""
     return OPERATIONS.index(kind) + 1
 
 
 def wire(cell: Cell, capacity: Capacity, size: tuple[int, int], output_stride: int) -> dict[str, np.ndarray]:
-    """Returns the arrays of a cell, a row a branch; rows that are left over are ABSENT.
+    """Returns the arrays of a cell, with one row per branch; remaining rows are ABSENT.
 
     Args:
-      cell: that fits the capacity.
+      cell: cell that fits the capacity.
       capacity: capacity of the network.
       size: (h, w) of the features.
       output_stride: output stride of the features; rates are multiplied by 16 / output_stride, and are at least 1.
 
     Returns:
-      kind: int32 [branches], ABSENT or what kind_of gives.
+      kind: int32 [branches], ABSENT or a number of kind_of.
       source: int32 [branches], 0 for the backbone, i + 1 for branch i.
-      Beside these what the operations read (OperationRuntime.wiring), each [branches, ...].
+      In addition the arrays of the operations (OperationRuntime.wiring), each [branches, ...].
 
     Raises:
       ValueError: if the cell does not fit.

@@ -1,4 +1,6 @@
-"""How well cheap signals rank the cells: proxy against re-ranked scores (arXiv:1809.04184, Fig. 4b), losses, sizes."""
+"""The section on how well cheap signals rank the cells: proxy against re-ranked scores (arXiv:1809.04184, Fig. 4b),
+losses, sizes.
+"""
 
 import dataclasses
 import functools
@@ -19,13 +21,13 @@ COLUMNS = ("rank", "by proxy", "name", "re-ranked mIOU", "proxy mIOU", "paramete
 
 @dataclasses.dataclass(frozen=True)
 class Signal:
-    """A number for each cell that may tell how good it is.
+    """A number for each cell that may indicate its quality.
 
     Attributes:
-      name: with its unit.
-      against: what it is compared with.
-      x, y: the values of both, float64 [n].
-      less_is_better: whether a smaller number is hoped to mean a better cell.
+      name: name of the signal, with its unit.
+      against: name of the number with which it is compared.
+      x, y: values of both, float64 [n].
+      less_is_better: bool, whether smaller numbers are expected to mean better cells.
     """
 
     name: str
@@ -36,7 +38,7 @@ class Signal:
 
     @functools.cached_property
     def correlation(self) -> Correlation:
-        """Rank correlation of all points, or of MOST_POINTS drawn of them; of -x where less is hoped for."""
+        """Returns the rank correlation of all points, or of MOST_POINTS drawn from them; of -x if less is better."""
         chosen = np.arange(len(self.x))
         if len(chosen) > MOST_POINTS:
             chosen = np.random.default_rng(0).choice(chosen, MOST_POINTS, replace=False)
@@ -45,7 +47,7 @@ class Signal:
 
 
 def agreement(population: Population) -> ReportSection | None:
-    """None without candidates."""
+    """Returns the section; None without candidates."""
     if not len(population):
         return None
     reranked = population.result.standings
@@ -73,7 +75,7 @@ def agreement(population: Population) -> ReportSection | None:
 
 
 def scatter(signal: Signal) -> Figure:
-    """Returns one point a cell."""
+    """Draws one point per cell."""
     figure, axes = style.new_figure()
     style.points(axes, signal.x, signal.y, style.point_size(len(signal.x)), style.BLUE)
     axes.set(xlabel=signal.name, ylabel=signal.against)
@@ -81,7 +83,9 @@ def scatter(signal: Signal) -> Figure:
 
 
 def _signals(population: Population, reranked: list[Standing]) -> list[Signal]:
-    """Proxy against re-ranked scores of candidates; losses at the last budget; sizes at the first, which all have."""
+    """Returns the signals: proxy against re-ranked scores of candidates; losses at the last budget; sizes at the first
+    one, which all have.
+    """
     full = np.isfinite(population.miou)
     last = "proxy mIOU" if full.all() else f"proxy mIOU after {population.budget:,} steps"
     first = "proxy mIOU" if full.all() else f"proxy mIOU after {population.budgets[0]:,} steps"
@@ -106,7 +110,7 @@ def _signals(population: Population, reranked: list[Standing]) -> list[Signal]:
 
 
 def _rho(correlation: Correlation) -> str:
-    """Spearman's rho in words, or why there is none."""
+    """Returns Spearman's rho in words, or why it is undefined."""
     if correlation.undefined:
         return f"no rank correlation ({correlation.undefined})"
     low, high = correlation.rho_interval

@@ -1,4 +1,4 @@
-"""The best cells and the worst, drawn (in the manner of arXiv:1809.04184, Fig. 6)."""
+"""The section with drawings of the best and the worst cells (in the manner of arXiv:1809.04184, Fig. 6)."""
 
 import pathlib
 
@@ -10,7 +10,7 @@ from deeplab_dpc.search.scored import Scored
 
 
 def cells(folder: pathlib.Path, population: Population) -> ReportSection | None:
-    """Shows the pictures of `best_cells.write_cells`, which are in that folder; None if nothing is scored."""
+    """Returns the section with the pictures of `best_cells.write_cells` from that folder; None if nothing is scored."""
     kept = kept_cells(population.result)
     if not kept:
         return None

@@ -1,4 +1,6 @@
-"""The contest: every round with its scores, who left it and why, and how sure the winner is."""
+"""The section on the contest: every round with its scores, the finalists that left and why, and the winner's
+certainty.
+"""
 
 import numpy as np
 
@@ -14,14 +16,14 @@ COLUMNS = ("finalist", "mIOU", "by seed", "95 % interval", "probability of being
 
 
 def contest(population: Population) -> ReportSection | None:
-    """None if nothing was trained for real."""
+    """Returns the section; None if nothing was trained for real."""
     result = population.result
     outcome = result.contest
     if outcome is None or not result.standings:
         return None
     text = [
         "Finalists are the best candidates by proxy and the warm starts. Each is trained end to end from the backbone "
-        "alone. After each round those leave that can no longer win: their probability of being the best is below "
+        "alone. After each round, finalists that can no longer win leave: their probability of being the best is below "
         f"{result.config.contest_threshold:g} times that of the most probable. The two most probable always go on. "
         "Intervals and probabilities come from draws of the images, the same for all, and of the spread between seeds."
     ]
@@ -30,7 +32,7 @@ def contest(population: Population) -> ReportSection | None:
     if deviation:
         text.append(deviation)
     if not outcome.is_complete:
-        text.append("The contest is not over: the last table shows what is trained of its round.")
+        text.append("The contest is not over: the last table shows the trainings of its round so far.")
     return ReportSection("Contest", "\n\n".join(text), tables=tables)
 
 

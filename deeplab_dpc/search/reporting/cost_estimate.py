@@ -1,4 +1,4 @@
-"""What the search took, and what more of its candidates would take."""
+"""The section on the cost of the search, and of more candidates like its own."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,7 +12,7 @@ MORE = 10  # times as many candidates
 
 
 def cost(population: Population) -> ReportSection | None:
-    """None if nothing was scored."""
+    """Returns the section; None if nothing was scored."""
     result = population.result
     scored = result.warm_starts + result.candidates
     if not scored:
@@ -34,7 +34,7 @@ def cost(population: Population) -> ReportSection | None:
 
 
 def seconds_by_candidate(population: Population) -> Figure:
-    """Returns seconds against multiply-adds, by budget."""
+    """Draws seconds against multiply-adds, by budget."""
     figure, axes = style.new_figure()
     reached = np.array([scored.score.steps for scored in population.candidates])
     for index, steps in enumerate(np.unique(reached)):
@@ -75,7 +75,7 @@ def _by_worker(population: Population) -> Table:
 
 
 def _more(population: Population) -> str:
-    """Device time of more candidates at the mean of these."""
+    """Returns the device time of more candidates at the mean of these."""
     candidates = MORE * len(population)
     seconds = candidates * population.seconds.mean()
     workers = len({scored.worker for scored in population.candidates})

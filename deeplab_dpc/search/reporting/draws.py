@@ -1,4 +1,4 @@
-"""Do neighbours of good cells score better than uniform draws?"""
+"""The section that compares the scores of neighbours of good cells with those of uniform draws."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -15,7 +15,7 @@ COLUMNS = ("draw", "n", "mean mIOU", "95 % interval", "median", "best", "in the 
 
 
 def draws(population: Population) -> ReportSection | None:
-    """None without candidates."""
+    """Returns the section; None without candidates."""
     if not len(population):
         return None
     text = [
@@ -36,7 +36,7 @@ def draws(population: Population) -> ReportSection | None:
 
 
 def distributions(population: Population) -> Figure:
-    """Returns a histogram for each draw, as shares of its candidates."""
+    """Draws a histogram for each kind of draw, as shares of its candidates."""
     figure, axes = style.new_figure()
     values = population.common_miou
     edges = np.histogram_bin_edges(values, num_bins(len(values)))
@@ -53,7 +53,7 @@ def distributions(population: Population) -> Figure:
 
 
 def means(population: Population) -> Figure:
-    """Returns the mean of each draw with its interval."""
+    """Returns the mean of each kind of draw with its interval."""
     kinds = population.draw_kinds
     figure, axes = style.new_figure(1.6 + 0.5 * len(kinds))
     for index, kind in enumerate(kinds):
@@ -90,7 +90,7 @@ def _table(population: Population) -> Table:
 
 
 def _difference(population: Population, kind: str) -> str:
-    """Returns what the means say of a draw beside uniform ones."""
+    """Returns a sentence that compares the mean of a kind of draw with that of uniform ones."""
     values = population.common_miou[population.draws == kind]
     others = population.common_miou[population.draws == UNIFORM]
     difference = values.mean() - others.mean()

@@ -1,4 +1,4 @@
-"""What a full search would cost, by the cells of this one."""
+"""The section on the cost of a full search, estimated from the cells of this one."""
 
 from collections.abc import Sequence
 
@@ -25,13 +25,13 @@ HALVING_RUNGS = 4
 HOUR = 3600.0
 DAY = 24 * HOUR
 UNKNOWN = (
-    "Not known: no cell here says what a step of it took. Scores from before steps were timed do not, nor do those of "
-    "--proxy_features=end_to_end, nor cells whose training diverged."
+    "Unknown: no cell here has the seconds per step. They are missing in scores from earlier "
+    "versions, in those of --proxy_features=end_to_end, and for cells whose training diverged."
 )
 
 
 def full_search(population: Population) -> ReportSection | None:
-    """None if nothing was scored."""
+    """Returns the section; None if nothing was scored."""
     result = population.result
     scored = result.warm_starts + result.candidates
     if not scored:
@@ -44,8 +44,8 @@ def full_search(population: Population) -> ReportSection | None:
     text = [
         f"By {words.count(len(model.cells), 'cell')} of this search: a rung of n steps takes its overhead (starting "
         "weights, scoring) and n times a step. Device hours are by the mean step of these cells and their median "
-        "overhead; between: if all cells were like the cheapest tenth of these, or like the dearest tenth. N workers "
-        "need --lookahead=N at least.",
+        "overhead; between: if all cells were like the cheapest tenth of these, or like the most expensive tenth. N "
+        "workers need --lookahead=N at least.",
         *notes(model),
         holds_for(config.proxy_batch_size, result.feature_shape),
     ]
@@ -54,7 +54,7 @@ def full_search(population: Population) -> ReportSection | None:
 
 
 def notes(model: CostModel) -> list[str]:
-    """Returns what is to be known of the figures, a sentence or two each."""
+    """Returns the notes on the estimates, one or two sentences each."""
     plan = paper_plan(HALVING_RUNGS)
     rungs = ", ".join(f"{steps:,}" for steps in plan.rung_steps)
     fewer = PAPER_STEPS / plan.steps_of_candidate
@@ -69,7 +69,7 @@ def notes(model: CostModel) -> list[str]:
 
 
 def holds_for(batch_size: int, feature_shape: Sequence[int]) -> str:
-    """Returns where the figures hold."""
+    """Returns the conditions under which the estimates hold."""
     return (
         f"This holds for batches of {batch_size} and features of {_sides(feature_shape)} with their labels; another "
         "batch or size costs otherwise (the paper's: 8, 49 x 49 x 320, labels of 769 x 769)."
@@ -77,7 +77,7 @@ def holds_for(batch_size: int, feature_shape: Sequence[int]) -> str:
 
 
 def projection_table(model: CostModel, plans: Sequence[tuple[str, Plan]] = ()) -> Table:
-    """Device hours and days of some plans, of the paper's protocol, and of the paper's own search."""
+    """Returns device hours and days of some plans, of the paper's protocol, and of the paper's own search."""
     paper = f"{PAPER_CANDIDATES:,} cells of {PAPER_STEPS:,} steps"
     known = [*plans, (paper, paper_plan()), (f"the same, {HALVING_RUNGS} rungs", paper_plan(HALVING_RUNGS))]
     rows = [_projected(model, name, plan) for name, plan in known]
@@ -90,7 +90,7 @@ def projection_table(model: CostModel, plans: Sequence[tuple[str, Plan]] = ()) -
 
 
 def measured_table(model: CostModel) -> Table:
-    """Returns what a step took each worker, and the overhead of a rung."""
+    """Returns the seconds per step by worker, and the overhead of a rung."""
     rows = []
     for name, cells in model.by_worker.items():
         step = np.array([1000 * cell.step_seconds for cell in cells])
@@ -104,7 +104,7 @@ def measured_table(model: CostModel) -> Table:
 
 
 def figure(value: float) -> str:
-    """With three digits, or all of those before the point."""
+    """Returns a number with three digits, or all of those before the point."""
     return f"{value:,.0f}" if value >= 99.95 else f"{value:#.3g}"
 
 

@@ -1,4 +1,4 @@
-"""The tasks that were given up."""
+"""The section on the tasks that were given up."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from deeplab_dpc.search.service.given_up import AGAIN, GivenUp
 
 
 def given_up(tasks: Sequence[GivenUp]) -> ReportSection | None:
-    """Returns the report's section, None where nothing was given up."""
+    """Returns the section; None if nothing was given up."""
     if not tasks:
         return None
     columns = ("name", "draw", "attempts", "before the first step", "last worker", "last error", "cell")
@@ -23,5 +23,5 @@ def given_up(tasks: Sequence[GivenUp]) -> ReportSection | None:
         )
         for task in tasks
     ]
-    text = f"These have no score: every worker that took them died. The same command with {AGAIN}."
+    text = f"These have no score: every worker that tried them died. The same command with {AGAIN}."
     return ReportSection("Given up", text, tables=[("Tasks without a result", columns, rows)])

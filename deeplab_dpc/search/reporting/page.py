@@ -1,4 +1,4 @@
-"""report.html: one file without scripts that needs nothing beside itself."""
+"""The file report.html, a page without scripts that needs no other file."""
 
 import base64
 import html
@@ -38,7 +38,7 @@ def write_page(
 
 
 def slug(title: str) -> str:
-    """Returns a title as part of a file's name: what good cells use -> what_good_cells_use."""
+    """Returns a title as part of a file name: what good cells use -> what_good_cells_use."""
     return re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")
 
 

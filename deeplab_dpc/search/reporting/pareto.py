@@ -1,4 +1,4 @@
-"""Which cells are the best for what they cost: the Pareto front of mIOU against multiply-adds."""
+"""The section on the cells that are best for their cost: the Pareto front of mIOU against multiply-adds."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,7 +13,7 @@ COLUMNS = ("name", "proxy mIOU", "re-ranked mIOU", "multiply-adds", "parameters"
 
 
 def pareto(population: Population) -> ReportSection | None:
-    """None without candidates."""
+    """Returns the section; None without candidates."""
     if not len(population):
         return None
     height, width, _ = population.result.feature_shape
@@ -42,7 +42,7 @@ def pareto(population: Population) -> ReportSection | None:
 
 
 def front_figure(population: Population, front: np.ndarray) -> Figure:
-    """Returns all candidates, the front as steps, and the warm starts."""
+    """Draws all candidates, the front as steps, and the warm starts."""
     figure, axes = style.new_figure()
     cost = population.multiply_adds / 1e9
     size = style.point_size(int(np.isfinite(population.miou).sum()))

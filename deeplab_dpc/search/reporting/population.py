@@ -1,4 +1,4 @@
-"""The candidates of a search as arrays, so that thousands of them are looked at quickly."""
+"""The candidates of a search as arrays, for reports on thousands of them."""
 
 import dataclasses
 import functools
@@ -37,49 +37,55 @@ class Population:
 
     @functools.cached_property
     def order(self) -> np.ndarray:
-        """The places of the candidates, best first by proxy; those that were stopped early come after the others."""
+        """Returns the indices of the candidates, best first by proxy; those that were stopped early come after the
+        others.
+        """
         keys = [scored.score.rank_key for scored in self.candidates]
         return np.array(sorted(range(len(keys)), key=keys.__getitem__, reverse=True), dtype=np.int64)
 
     @functools.cached_property
     def ranks(self) -> np.ndarray:
-        """The rank by proxy of each candidate; 1 is the best."""
+        """Returns the rank by proxy of each candidate; 1 is the best."""
         ranks = np.empty(len(self), dtype=np.int64)
         ranks[self.order] = np.arange(1, len(self) + 1)
         return ranks
 
     @property
     def num_top(self) -> int:
-        """How many the best tenth are, at least one if there is any."""
+        """Returns the size of the best tenth, at least one if there are candidates."""
         return -(-len(self) // TOP_SHARE)
 
     @property
     def is_top(self) -> np.ndarray:
-        """Whether each candidate is in the best tenth by proxy, bool."""
+        """Returns whether each candidate is in the best tenth by proxy, bool."""
         return self.ranks <= self.num_top
 
     @functools.cached_property
     def budgets(self) -> list[int]:
-        """The numbers of steps after which candidates were scored, ascending; one without successive halving."""
+        """Returns the numbers of steps after which candidates were scored, ascending; one without successive
+        halving.
+        """
         return sorted({steps for scored in self.candidates for steps in _scores(scored.score)})
 
     @property
     def budget(self) -> int:
-        """The largest number of steps that a candidate was trained for; 0 if there is none."""
+        """Returns the largest number of steps for which a candidate was trained; 0 if there is none."""
         return self.budgets[-1] if self.budgets else 0
 
     def miou_at(self, steps: int) -> np.ndarray:
-        """Returns the proxy scores after so many steps, float64; nan where a candidate was not scored then."""
+        """Returns the proxy scores after that number of steps, float64; nan for candidates that were not scored
+        then.
+        """
         return np.array([score_at(scored, steps) for scored in self.candidates], dtype=np.float64)
 
     @functools.cached_property
     def miou(self) -> np.ndarray:
-        """The proxy scores after the largest number of steps; nan for those that were stopped before."""
+        """Returns the proxy scores after the largest number of steps; nan for candidates that were stopped earlier."""
         return self.miou_at(self.budget)
 
     @functools.cached_property
     def common_miou(self) -> np.ndarray:
-        """The proxy scores after the smallest number of steps, which every candidate has."""
+        """Returns the proxy scores after the smallest number of steps, which every candidate has."""
         return self.miou_at(self.budgets[0]) if self.budgets else np.zeros(0)
 
     @functools.cached_property
@@ -96,32 +102,32 @@ class Population:
 
     @functools.cached_property
     def receptive_fields(self) -> np.ndarray:
-        """The area of each candidate's receptive field, in feature-map cells."""
+        """Returns the area of each candidate's receptive field, in feature-map cells."""
         sides = [self.result.receptive_field(scored.cell) for scored in self.candidates]
         return np.array([field_h * field_w for field_h, field_w in sides], dtype=np.int64)
 
     @functools.cached_property
     def draws(self) -> np.ndarray:
-        """How each candidate came about, str."""
+        """Returns the kind of draw of each candidate, str."""
         return np.array([scored.draw for scored in self.candidates], dtype=str)
 
     @property
     def draw_kinds(self) -> list[str]:
-        """The ways of drawing that occur, uniform draws first."""
+        """Returns the kinds of draws that occur, uniform draws first."""
         return sorted(set(self.draws.tolist()), key=lambda draw: (draw != "uniform", draw))
 
     def comparable_warm_starts(self) -> list[Scored]:
-        """Returns the warm starts that were trained for as many steps as the candidates at most."""
+        """Returns the warm starts that were trained for at most as many steps as the candidates."""
         return [scored for scored in self.result.warm_starts if not len(self) or scored.score.steps == self.budget]
 
 
 def score_at(scored: Scored, steps: int) -> float:
-    """Returns the proxy score of a cell after so many steps; nan if it was not scored then."""
+    """Returns the proxy score of a cell after that number of steps; nan if it was not scored then."""
     return _scores(scored.score).get(steps, np.nan)
 
 
 def steps_taken(score: ProxyScore) -> int:
-    """Returns the steps of all rungs, each of which trains from scratch."""
+    """Returns the total steps of all rungs, each of which trains from scratch."""
     return sum(_scores(score))
 
 

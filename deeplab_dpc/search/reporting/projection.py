@@ -1,14 +1,14 @@
-"""What a search would cost, by what cells have cost.
+"""The estimated cost of a search, from the cost of scored cells.
 
 A cell that is trained on rungs of n_1, n_2, ... steps, each from scratch, takes
 
     sum over its rungs of (overhead_seconds + n_i * step_seconds):
 
-steps, and whatever is beside them, such as starting weights and scoring. Both are known of each cell (ProxyScore); the
-cell that a worker scores first, which pays for compilation, tells what a worker's start costs.
+the steps, and the remaining work, such as initial weights and scoring. Both are known for each cell (ProxyScore); the
+first cell of a worker, which includes compilation, shows the cost of a worker's start.
 
-Cells are not told apart by their multiply-adds: these explained 3 % and 21 % of the variance of the seconds of 48 cells
-in two searches on CamVid, and the cells that are still to be drawn are drawn like those that were.
+Cells are not distinguished by their multiply-adds: these explained 3 % and 21 % of the variance of the seconds of 48
+cells in two searches on CamVid, and the remaining cells are drawn like the earlier ones.
 """
 
 import dataclasses
@@ -29,13 +29,13 @@ ENOUGH_DRAWN = 3  # measured candidates; with fewer, warm starts count as well
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """Cells that are to be scored.
+    """The cells to score.
 
     Attributes:
-      candidates: candidates of them the best 1 / halving_factor climb each rung.
-      rung_steps: budgets, rising (SearchConfig.rung_steps).
-      halving_factor: eta.
-      given: warm starts, which climb all rungs.
+      candidates: number of candidates, of which the best 1 / halving_factor climb each rung.
+      rung_steps: budgets, ascending (SearchConfig.rung_steps).
+      halving_factor: eta, the ratio of budgets.
+      given: number of warm starts, which climb all rungs.
     """
 
     candidates: int
@@ -45,32 +45,32 @@ class Plan:
 
     @classmethod
     def of(cls, config: SearchConfig) -> Self:
-        """Returns all of a search."""
+        """Returns the plan of a whole search."""
         return cls(config.num_candidates, config.rung_steps, config.halving_factor, len(config.warm_starts))
 
     @property
     def steps_of_candidate(self) -> float:
-        """Expected: n_1 + n_2 / eta + n_3 / eta ** 2 + ..."""
+        """Returns the expected steps of a candidate: n_1 + n_2 / eta + n_3 / eta ** 2 + ..."""
         return sum(steps * share for steps, share in zip(self.rung_steps, self._shares, strict=True))
 
     @property
     def steps(self) -> float:
-        """Expected, of all cells."""
+        """Returns the expected steps of all cells."""
         return self.candidates * self.steps_of_candidate + self.given * sum(self.rung_steps)
 
     @property
     def rungs(self) -> float:
-        """Expected trainings of all cells."""
+        """Returns the expected number of trainings of all cells."""
         return self.candidates * sum(self._shares) + self.given * len(self.rung_steps)
 
     @property
     def _shares(self) -> list[float]:
-        """Of the candidates that are trained on each rung."""
+        """Returns the share of the candidates that are trained on each rung."""
         return [float(self.halving_factor) ** -rung for rung in range(len(self.rung_steps))]
 
 
 def paper_plan(halving_rungs: int = 1) -> Plan:
-    """Returns the paper's 28,000 candidates of 30,000 steps, or the same with successive halving by 4."""
+    """Returns the paper's plan of 28,000 candidates of 30,000 steps, or the same with successive halving by 4."""
     config = SearchConfig(
         num_candidates=PAPER_CANDIDATES, proxy_steps=PAPER_STEPS, halving_rungs=halving_rungs, halving_factor=4
     )
@@ -79,12 +79,13 @@ def paper_plan(halving_rungs: int = 1) -> Plan:
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """Seconds.
+    """An estimate in seconds.
 
     Attributes:
-      typical: with the mean step of the cells measured, since a search pays for all cells, dear and cheap, on fast
-        workers and slow ones; and with their median overhead, since a worker that is held up counts there.
-      low, high: if all cells were like the cheapest tenth of those measured, or like the dearest tenth.
+      typical: estimate with the mean step of the measured cells, since a search includes cheap and expensive cells, and
+        fast and slow workers; and with their median overhead, since the mean would include delays of workers.
+      low, high: estimates if all cells were like the cheapest tenth of those measured, or like the most expensive
+        tenth.
     """
 
     typical: float
@@ -92,18 +93,18 @@ class Estimate:
     high: float
 
     def map(self, scale: float, offset: float = 0.0) -> "Estimate":
-        """scale * seconds + offset."""
+        """Returns scale * seconds + offset."""
         return Estimate(*(scale * value + offset for value in dataclasses.astuple(self)))
 
 
 @dataclasses.dataclass(frozen=True)
 class CellCost:
-    """What a cell took.
+    """The cost of a cell.
 
     Attributes:
-      worker: who trained it.
-      step_seconds: step seconds of a step.
-      overhead_seconds: seconds of a rung, beside its steps.
+      worker: worker that trained it.
+      step_seconds: seconds per step.
+      overhead_seconds: seconds per rung in addition to its steps.
     """
 
     worker: str
@@ -112,7 +113,7 @@ class CellCost:
 
     @classmethod
     def of(cls, scored: Scored) -> Self:
-        """Returns the last rung's step stands for those of all."""
+        """Returns the cost of a scored cell, in which the last rung's steps represent those of all rungs."""
         score = scored.score
         rungs = score.rungs or ((score.steps, score.miou),)
         beside = score.seconds - score.step_seconds * sum(steps for steps, _ in rungs)
@@ -121,13 +122,13 @@ class CellCost:
 
 @dataclasses.dataclass(frozen=True)
 class CostModel:
-    """What cells cost on the devices that have scored some.
+    """The cost of cells on the devices that have scored some.
 
     Attributes:
-      cells: those measured, one or more. The first of each worker is left out where there are others, and so are warm
-        starts where there are candidates enough: a 1x1 convolution is no typical cell.
-      start_seconds: that a worker's first cell takes more than its others; 0 where only first cells are known.
-      has_only_first_cells: whether the cells pay for their workers' starts.
+      cells: measured cells, one or more. The first cell of each worker is left out if there are others, and so are warm
+        starts if there are enough candidates: a 1x1 convolution is not typical.
+      start_seconds: additional seconds of a worker's first cell; 0 if only first cells are known.
+      has_only_first_cells: bool, whether the cells include their workers' starts.
     """
 
     cells: tuple[CellCost, ...]
@@ -136,7 +137,8 @@ class CostModel:
 
     @classmethod
     def of(cls, scored: Iterable[Scored]) -> Self | None:
-        """None if no cell has a known step: results from before it was kept, and proxies that train end to end.
+        """Returns the model; None if no cell has a known step time: results from before it was stored, and proxies that
+        train end to end.
 
         Args:
           scored: warm starts and candidates.
@@ -165,14 +167,14 @@ class CostModel:
 
     @property
     def by_worker(self) -> dict[str, list[CellCost]]:
-        """The cells of each worker, by name."""
+        """Returns the cells of each worker, by name."""
         found: dict[str, list[CellCost]] = {}
         for cell in sorted(self.cells, key=lambda cell: cell.worker):
             found.setdefault(cell.worker, []).append(cell)
         return found
 
     def seconds(self, steps: float, rungs: float) -> Estimate:
-        """Device time of so many steps in so many rungs, without any worker's start."""
+        """Returns the device time of that number of steps in that number of rungs, without any worker's start."""
         step = np.array([cell.step_seconds for cell in self.cells])
         overhead = np.array([cell.overhead_seconds for cell in self.cells])
         typical = float(steps * step.mean() + rungs * np.median(overhead))
@@ -181,22 +183,24 @@ class CostModel:
 
 
 def tenths(values: np.ndarray) -> tuple[float, float]:
-    """Returns the 10th and the 90th percentile, each a value; of ten values or fewer the extremes."""
+    """Returns the 10th and the 90th percentile, each one of the values; for ten values or fewer the extremes."""
     return float(np.percentile(values, 10, method="lower")), float(np.percentile(values, 90, method="higher"))
 
 
 def is_timed(score: ProxyScore) -> bool:
-    """Returns whether it is known what a step took."""
+    """Returns whether the seconds per step are known."""
     return score.step_seconds > 0.0
 
 
 def device_seconds(model: CostModel, plan: Plan) -> Estimate:
-    """Of all workers together, beside the start of each."""
+    """Returns the device time of all workers together, without their starts."""
     return model.seconds(plan.steps, plan.rungs)
 
 
 def wall_seconds(model: CostModel, plan: Plan, workers: int) -> Estimate:
-    """Of so many workers like those measured: no less than a cell that climbs all rungs takes one of them."""
+    """Returns the wall time with that number of workers like those measured: at least the time of a cell that climbs
+    all rungs on one of them.
+    """
     shared = device_seconds(model, plan).map(1.0 / workers)
     longest = model.seconds(sum(plan.rung_steps), len(plan.rung_steps))
     return Estimate(*map(max, dataclasses.astuple(shared), dataclasses.astuple(longest))).map(1.0, model.start_seconds)

@@ -1,4 +1,4 @@
-"""The scores of the candidates, and the best so far (arXiv:1809.04184, Fig. 4a)."""
+"""The section on the scores of the candidates, and the best so far (arXiv:1809.04184, Fig. 4a)."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,7 +11,7 @@ SECONDS_PER_HOUR = 3600
 
 
 def scores(population: Population) -> ReportSection | None:
-    """None without candidates."""
+    """Returns the section; None without candidates."""
     if not len(population):
         return None
     known = int(np.isfinite(population.miou).sum())
@@ -32,7 +32,7 @@ def scores(population: Population) -> ReportSection | None:
 
 
 def distribution(population: Population) -> Figure:
-    """Returns a histogram of the scores with the warm starts marked."""
+    """Draws a histogram of the scores with the warm starts marked."""
     figure, axes = style.new_figure()
     values = population.miou[np.isfinite(population.miou)]
     axes.hist(values, bins=num_bins(len(values)), color=style.SKY, edgecolor="white", linewidth=0.5)
@@ -43,7 +43,7 @@ def distribution(population: Population) -> Figure:
 
 
 def over_trials(population: Population) -> Figure:
-    """Returns every score by its number, coloured by draw, with the best so far."""
+    """Draws every score by its number, coloured by the kind of draw, with the best so far."""
     figure, axes = style.new_figure()
     numbers = np.arange(1, len(population) + 1)
     for index, draw in enumerate(population.draw_kinds):
@@ -61,7 +61,7 @@ def over_trials(population: Population) -> Figure:
 
 
 def over_hours(population: Population) -> Figure:
-    """Returns the best so far by the device time spent until then."""
+    """Draws the best so far over the device time spent until then."""
     figure, axes = style.new_figure()
     order = finishing_order(population)
     before = sum(scored.score.seconds for scored in population.result.warm_starts)
@@ -77,20 +77,22 @@ def over_hours(population: Population) -> Figure:
 
 
 def best_so_far(values: np.ndarray) -> np.ndarray:
-    """Returns the largest of the values up to each; nan until there is one."""
+    """Returns the largest of the values up to each one; nan until there is one."""
     return np.fmax.accumulate(values)
 
 
 def finishing_order(population: Population) -> np.ndarray:
-    """Returns the places of the candidates in the order they were finished; in that of the draws if times are not
-    known.
+    """Returns the indices of the candidates in the order they were finished, or in that of the draws if times are
+    unknown.
     """
     finished = np.array([scored.finished for scored in population.candidates])
     return np.argsort(finished, kind="stable") if finished.all() else np.arange(len(population))
 
 
 def num_bins(count: int) -> int:
-    """Bins of a histogram of so many values: twice the cube root (Rice's rule), more than a few and not too fine."""
+    """Returns the number of bins of a histogram: twice the cube root of the number of values (Rice's rule), within
+    limits.
+    """
     return int(np.clip(2 * count ** (1 / 3), 6, 40))
 
 

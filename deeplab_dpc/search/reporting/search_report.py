@@ -1,8 +1,8 @@
-"""What a search leaves to be read: the table, results.json, and report.html with its pictures.
+"""The readable results of a search: the table, results.json, and report.html with its pictures.
 
-results.json    a row a cell, warm starts first, then the candidates, best first by proxy, then what was given up
-scores.png      the candidates in their order with the best so far
-report.html     all that the sections in reporting/ show, in one file; report/ has its pictures
+results.json    one row per cell: warm starts, then the candidates, best first by proxy, then cells that were given up
+scores.png      scores of the candidates in their order, with the best so far
+report.html     all sections of reporting/ in one file; report/ has its pictures
 """
 
 import json
@@ -37,11 +37,11 @@ from deeplab_dpc.search.service.given_up import GivenUp
 
 
 def write_report(workdir: pathlib.Path, result: SearchResult, sections: Sequence[ReportSection] = ()) -> None:
-    """Writes what the module's docstring lists; a search that is not finished, or has no candidate, has a report too.
+    """Writes the files that the module's docstring lists; a search without candidates, or unfinished, has a report too.
 
     Args:
-      workdir: a directory, with the pictures of best_cells.write_cells.
-      sections: further ones of report.html, before that of tasks that were given up.
+      workdir: run directory, with the pictures of best_cells.write_cells.
+      sections: further sections of report.html, before that of tasks that were given up.
     """
     population = Population.of(result)
     _write_results(workdir / "results.json", population)
@@ -64,7 +64,7 @@ def write_report(workdir: pathlib.Path, result: SearchResult, sections: Sequence
 
 
 def _write_results(path: pathlib.Path, population: Population) -> None:
-    """A row a line: thousands of cells stay readable, and are written quickly."""
+    """Writes one row per line, so that thousands of cells are readable and quickly written."""
     result = population.result
     ranked: list[tuple[Scored, int | None]] = [(scored, None) for scored in result.warm_starts]
     ranked += [(population.candidates[place], rank) for rank, place in enumerate(population.order, start=1)]
@@ -106,7 +106,7 @@ def _row(
 
 
 def _row_given_up(task: GivenUp) -> dict[str, Any]:
-    """Returns what is known of a cell without a score; the other keys are null."""
+    """Returns the row of a cell without a score; the other keys are null."""
     return {"name": task.name, "draw": task.draw, "cell": task.cell, "given_up": task.to_json()}
 
 
@@ -125,7 +125,7 @@ def _contest_row(standing: Standing) -> dict[str, Any]:
 def print_result(result: SearchResult, shown: int = 10) -> None:
     """Prints a table of finalists, warm starts and the best candidates by proxy.
 
-    Finalists come first, best first; the best of all, wherever it ranks by proxy, has a star.
+    Finalists come first, best first; the best cell of all, whatever its rank by proxy, has a star.
     """
     winner = result.winner()
     cells = [standing.scored for standing in result.standings]

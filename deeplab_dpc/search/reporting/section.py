@@ -1,4 +1,4 @@
-"""A part of the report: text, pictures and tables under a title."""
+"""A section of the report: text, pictures and tables under a title."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ Picture = tuple[str, bytes]
 
 @dataclasses.dataclass(frozen=True)
 class ReportSection:
-    """A part of report.html.
+    """A section of report.html.
 
     Attributes:
-      title: its heading, also the name of its files.
+      title: heading, also used for the names of its files.
       text: paragraphs, with an empty line between them.
       figures: (caption, PNG file as bytes) of each picture.
-      tables: (title, columns, rows) of each table; the first column and one named `cell` are text, the others figures.
+      tables: (title, columns, rows) of each table; the first column and one named `cell` are text, the others numbers.
     """
 
     title: str

@@ -1,4 +1,6 @@
-"""What successive halving stopped, and whether its early scores rank as the last one does."""
+"""The section on the candidates that successive halving stopped, and the agreement of early scores with the last
+one.
+"""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -23,7 +25,7 @@ COLUMNS = (
 
 
 def stopping(population: Population) -> ReportSection | None:
-    """None where all candidates were trained for the same number of steps."""
+    """Returns the section; None if all candidates were trained for the same number of steps."""
     if len(population.budgets) < 2:
         return None
     taken = sum(steps_taken(scored.score) for scored in population.candidates)
@@ -45,7 +47,7 @@ def stopping(population: Population) -> ReportSection | None:
 
 
 def rung_distributions(population: Population) -> Figure:
-    """Returns a histogram for each budget, as shares of the candidates scored at it."""
+    """Draws a histogram for each budget, as shares of the candidates scored at it."""
     figure, axes = style.new_figure()
     values = [_known(population.miou_at(steps)) for steps in population.budgets]
     edges = np.histogram_bin_edges(np.concatenate(values), num_bins(len(population)))
@@ -60,7 +62,7 @@ def rung_distributions(population: Population) -> Figure:
 
 
 def rung_scatter(population: Population, steps: int) -> Figure:
-    """Returns the score after so many steps against that after the most."""
+    """Draws the score after that number of steps against that after the largest."""
     figure, axes = style.new_figure()
     size = 2 * style.point_size(int(np.isfinite(population.miou).sum()))
     style.points(axes, population.miou_at(steps), population.miou, size, style.BLUE)

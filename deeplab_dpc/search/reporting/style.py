@@ -1,4 +1,4 @@
-"""How the report's pictures look: sizes, and colours that colour-blind readers can tell apart (Okabe and Ito, 2008)."""
+"""The style of the report's pictures: sizes, and colours for colour-blind readers (Okabe and Ito, 2008)."""
 
 import io
 from collections.abc import Sequence
@@ -40,12 +40,12 @@ def png(figure: Figure) -> bytes:
 
 
 def series(index: int) -> tuple[str, str]:
-    """(colour, marker) of the series of this number."""
+    """Returns the (colour, marker) of the series with this number."""
     return SERIES[index % len(SERIES)]
 
 
 def point_size(count: int) -> float:
-    """Returns the area in square points of a mark among so many."""
+    """Returns the area in square points of a mark, which depends on the number of marks."""
     return 28 if count < 100 else 12 if count < 2000 else 4
 
 
@@ -58,14 +58,14 @@ def points(
     marker: str = "o",
     label: str | None = None,
 ) -> None:
-    """Marks that show where they lie on each other; none where x or y is nan."""
+    """Draws marks whose overlaps are visible; none where x or y is nan."""
     known = np.isfinite(x) & np.isfinite(y)
     x, y = x[known], y[known]
     axes.scatter(x, y, s=size, c=color, marker=marker, alpha=0.6 if len(x) < CROWD else 0.3, linewidths=0, label=label)
 
 
 def mark_warm_starts(axes: Axes, warm_starts: Sequence[Scored], vertical: bool = False) -> None:
-    """A broken line at the score of each warm start."""
+    """Draws a broken line at the score of each warm start."""
     for index, scored in enumerate(warm_starts):
         line = axes.axvline if vertical else axes.axhline
         color, style = SERIES[(index + 2) % len(SERIES)][0], LINES[index % len(LINES)]
@@ -73,7 +73,7 @@ def mark_warm_starts(axes: Axes, warm_starts: Sequence[Scored], vertical: bool =
 
 
 def legend_above(figure: Figure, axes: Axes, columns: int = 3) -> None:
-    """The legend over the axes, where it hides no point; none without labels."""
+    """Draws the legend above the axes, where it hides no point; none without labels."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
         figure.legend(handles, labels, loc="outside upper center", ncols=columns, fontsize=9, frameon=False)

@@ -1,4 +1,4 @@
-"""What was searched, what came out, and what that cannot show."""
+"""The section with the search's setting, its result, and the limits of the result."""
 
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
@@ -38,7 +38,9 @@ def _outcome(population: Population) -> str:
 
 
 def _beside_warm_starts(population: Population) -> list[str]:
-    """How the best candidate by proxy stands to the best warm start, a paragraph; none if they cannot be compared."""
+    """Returns a paragraph that compares the best candidate by proxy with the best warm start; none if they cannot be
+    compared.
+    """
     warm_starts = population.comparable_warm_starts()
     if not (warm_starts and len(population)):
         return []
@@ -53,15 +55,15 @@ def _beside_warm_starts(population: Population) -> list[str]:
 
 
 def _limits(population: Population) -> str:
-    """Returns what the figures cannot show, in plain words."""
+    """Returns the limits of the results, in plain words."""
     config = population.result.config
     size = _space(config).size
     share = f"{len(population):,} of the space's {words.large(size)} cells"
     return (
         f"What these figures cannot show: this is one search with one seed ({config.seed}), and every cell was trained "
-        "once by proxy; which cells another seed would have drawn and sent to the contest cannot be told from here. "
-        "The winner was chosen for its score on the same images that the score is from, so its margin is flattered, "
-        f"the more so the more cells were tried. And {share} were tried: what was not drawn may well be better."
+        "once by proxy; which cells another seed would have drawn and sent to the contest is not known. "
+        "The winner was chosen by its score on the same images, so its margin is too optimistic, "
+        f"the more so the more cells were tried. And {share} were tried: cells that were not drawn may well be better."
     )
 
 

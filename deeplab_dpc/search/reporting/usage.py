@@ -1,7 +1,7 @@
-"""Which operations, rates, grids and inputs the best tenth of the cells use, beside all cells.
+"""The section on the operations, rates, grids and inputs of the best tenth of the cells, compared with all cells.
 
 The share of a feature is the mean over cells of the share of their branches. Branches of a cell are not independent of
-each other, so an interval counts cells, not branches; it is wide rather than narrow.
+each other, so an interval counts cells, not branches; it is rather too wide than too narrow.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ SMALL = 30  # best cells; below, what follows is a hint at most
 
 @dataclasses.dataclass(frozen=True)
 class PairCounts:
-    """How often pairs (of a rate or a grid) occur, float64 [height, width] in the order of `values`."""
+    """The counts of pairs (of a rate or a grid), float64 [height, width] in the order of `values`."""
 
     values: tuple[int, ...]
     top: np.ndarray
@@ -35,26 +35,26 @@ class PairCounts:
 
     @property
     def expected(self) -> np.ndarray:
-        """How often each pair would occur among the best if they used it as all cells do."""
+        """Returns the expected count of each pair among the best if they used it as all cells do."""
         occurrences: np.ndarray = self.everywhere * self.top.sum() / max(1.0, float(self.everywhere.sum()))
         return occurrences
 
     @property
     def ratio(self) -> np.ndarray:
-        """Of the share among the best to that among all; nan where too few are expected for one."""
+        """Returns the ratio of the share among the best to that among all; nan if the expected count is too small."""
         enough = self.expected >= LEAST_EXPECTED
         return np.where(enough, self.top / np.where(enough, self.expected, 1), np.nan)
 
 
 def usage(population: Population) -> ReportSection | None:
-    """None without candidates."""
+    """Returns the section; None without candidates."""
     if not len(population):
         return None
     n = population.num_top
     text = [
         f"The best tenth by proxy ({words.count(n, 'cell')}) beside all {len(population):,}. Shares are of a cell's "
-        "branches. Neighbours of the best repeat what those have, so that part of a ratio is the sampler's own doing; "
-        "and what good cells share need not be what makes them good.",
+        "branches. Neighbours of the best repeat what those have, so that part of a ratio is caused by the sampler; "
+        "and features that good cells share need not be what makes them good.",
     ]
     if n < SMALL:
         text.append(f"{words.count(n, 'cell')} in the best tenth: too few to conclude anything from this section.")
@@ -81,7 +81,7 @@ def usage(population: Population) -> ReportSection | None:
 
 
 def heat_map(counts: PairCounts, what: str) -> Figure:
-    """Returns the ratio of each pair; `what` is 'rate' or 'grid'."""
+    """Draws the ratio of each pair; `what` is 'rate' or 'grid'."""
     from matplotlib import colormaps
     from matplotlib.colors import LogNorm
 
@@ -110,7 +110,7 @@ def heat_map(counts: PairCounts, what: str) -> Figure:
 def pair_counts(
     population: Population, kind: type[AtrousConv] | type[PyramidPooling], values: Sequence[int]
 ) -> PairCounts:
-    """Returns counts of the rates of atrous convolutions, or the grids of poolings."""
+    """Returns the counts of the rates of atrous convolutions, or of the grids of poolings."""
     places = {value: place for place, value in enumerate(sorted(values))}
     counts = np.zeros((2, len(places), len(places)))
     for scored, is_top in zip(population.candidates, population.is_top, strict=True):
@@ -127,7 +127,7 @@ def branch_share(test: Callable[[Branch], bool], cell: Cell) -> float:
 
 
 def depth(cell: Cell) -> int:
-    """Returns how many branches the longest chain from the backbone has."""
+    """Returns the number of branches in the longest chain from the backbone."""
     depths: list[int] = []
     for branch in cell.branches:
         depths.append(1 if branch.input == BACKBONE else depths[branch.input] + 1)
@@ -145,7 +145,9 @@ def _pair(operation: AtrousConv | PyramidPooling) -> tuple[int, int]:
 
 
 def _branch_tests() -> dict[str, Callable[[Branch], bool]]:
-    """Tests of a branch by their rows of the table: each kind of operation, its aspects, and what the branch reads."""
+    """Returns the tests of a branch by their rows of the table: each kind of operation, its aspects, and the branch's
+    input.
+    """
     tests: dict[str, Callable[[Branch], bool]] = {}
     for kind in OPERATIONS:
         tests[kind.TITLE] = functools.partial(_is_of, kind, None)
@@ -165,7 +167,9 @@ _OPERATION = {AtrousConv: "atrous", PyramidPooling: "pooling"}
 
 
 def _table(population: Population) -> Table:
-    """Returns the share of each feature among all and among the best, and, for what chains of branches, of cells."""
+    """Returns the share of each feature among all and among the best; for chains of branches it is the share of
+    cells.
+    """
     cells = [scored.cell for scored in population.candidates]
     features = {name: [branch_share(test, cell) for cell in cells] for name, test in _branch_tests().items()}
     depths = [depth(cell) for cell in cells]

@@ -1,6 +1,6 @@
-"""The samplers: what draws the next cell.
+"""The samplers, which draw the next cell.
 
-Owns the order of draws (sequence.py), what a sampler is (strategy.py), the limits of what is drawn (constraints.py),
-and the samplers of config/samplers.py, a file each. Gives `make_strategy` (factory.py). A draw depends on the seed, its
-number and the scores so far alone.
+Contains the order of draws (sequence.py), the interface of a sampler (strategy.py), the constraints on candidates
+(constraints.py), and the samplers of config/samplers.py, one file each. Provides `make_strategy` (factory.py). A draw
+depends only on the seed, its number and the scores so far.
 """

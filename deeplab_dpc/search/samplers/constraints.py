@@ -1,4 +1,4 @@
-"""What a candidate may cost, and how far it must or may see."""
+"""The limits of a candidate's cost and receptive field."""
 
 import dataclasses
 from typing import Self
@@ -17,12 +17,12 @@ class Constraints:
     """Limits of a cell with its projection; None for no limit.
 
     Attributes:
-      feature_shape: (height, width, channels) of the features that multiply-adds and receptive field are of.
+      feature_shape: (height, width, channels) of the features for which multiply-adds and receptive field are computed.
       output_stride: output stride of those features.
-      max_params: weights and biases; not batch norm, which folds into them.
-      max_madds: multiply-adds of the convolutions for one image.
-      min_receptive_field: in feature-map cells, of the smaller side.
-      max_receptive_field: in feature-map cells, of the larger side.
+      max_params: largest number of weights and biases, without batch norm, which folds into them.
+      max_madds: largest number of multiply-adds of the convolutions for one image.
+      min_receptive_field: smallest receptive field along the smaller side, in feature-map cells.
+      max_receptive_field: largest receptive field along the larger side, in feature-map cells.
     """
 
     feature_shape: tuple[int, int, int]
@@ -37,7 +37,7 @@ class Constraints:
         """Returns the constraints of a search.
 
         Raises:
-          UserError: if no cell of the search's space can be within them.
+          UserError: if no cell of the search's space satisfies them.
         """
         constraints = cls(
             feature_shape,
@@ -71,7 +71,7 @@ class Constraints:
         )
 
     def _check_satisfiable(self, space: SearchSpace) -> None:
-        """Each limit by itself, and the two of the receptive field together."""
+        """Checks each limit by itself, and the two of the receptive field together."""
         smallest, cheapest = (_least(space, self.feature_shape, name) for name in ("parameters", "multiply_adds"))
         if self.max_params is not None and self.max_params < smallest:
             raise UserError(
@@ -102,7 +102,7 @@ def _size(feature_shape: tuple[int, int, int]) -> str:
 
 
 def _least(space: SearchSpace, feature_shape: tuple[int, int, int], quantity: str) -> int:
-    """Returns the least parameters or multiply_adds that a cell of the space has: costs of branches add."""
+    """Returns the smallest number of parameters or multiply_adds of a cell in the space; costs of branches add up."""
 
     def cost(cell: Cell, include_projection: bool = True) -> int:
         value: int = getattr(cell_cost(cell, *feature_shape, include_projection=include_projection), quantity)
@@ -118,9 +118,10 @@ def _least(space: SearchSpace, feature_shape: tuple[int, int, int], quantity: st
 
 
 def _widest(space: SearchSpace, feature_shape: tuple[int, int, int], output_stride: int) -> int:
-    """Returns the largest smaller side of a receptive field in the space: a chain of what adds most to both sides.
+    """Returns the largest smaller side of a receptive field in the space, by a chain of the operation that adds most to
+    both sides.
 
-    Operations have all pairs of rates and grids, so that the best for either axis is the best for both.
+    Operations have all pairs of rates and grids, so that the best operation for either axis is the best for both.
     """
     height, width = feature_shape[:2]
     best = max(

@@ -16,14 +16,15 @@ from deeplab_dpc.search.scored import ProxyScore
 class RegularisedEvolution:
     """Mutates the best of a few cells drawn from the latest ones.
 
-    Regularised by age: the oldest cell leaves the population, however good it is. Until the population is full, draws
-    are uniform. A mutation changes one decision of the cell; the paper's identity mutation would be no new cell. A cell
-    that was stopped early loses every tournament against those trained for longer (ProxyScore.rank_key).
+    The regularisation is by age: the oldest cell leaves the population, however good it is. Until the population is
+    full, draws are uniform. A mutation changes one decision of the cell; the paper's identity mutation would not give a
+    new cell. A cell that was stopped early loses every tournament against cells that were trained for longer
+    (ProxyScore.rank_key).
 
     Args:
       space: space of the cells.
-      population_size: the paper's P; >= 1.
-      tournament_size: the paper's S, drawn with replacement as there; >= 1.
+      population_size: size of the population, the paper's P; >= 1.
+      tournament_size: size of the tournament, the paper's S, drawn with replacement as there; >= 1.
     """
 
     def __init__(self, space: SearchSpace, population_size: int = 50, tournament_size: int = 10):

@@ -1,4 +1,4 @@
-"""Every cell of a small space once."""
+"""The sampler that draws every cell of a small space once."""
 
 import collections
 import functools
@@ -19,7 +19,7 @@ MAX_ENCODINGS = 1_000_000  # to look at all of them takes a minute
 
 
 class Exhaustive:
-    """The cells of the space in the order of their encodings, each in its canonical form and so once.
+    """Draws the cells of the space in the order of their encodings, each only in its canonical form and so once.
 
     Args:
       space: space of the cells.
@@ -45,7 +45,7 @@ class Exhaustive:
         return cls(space)
 
     def observe(self, number: int, cell: Cell, score: ProxyScore) -> None:
-        """The order does not depend on the scores."""
+        """Ignores the score, since the order does not depend on scores."""
 
     def draw(self, number: int, rng: random.Random, admits: Callable[[Cell], bool]) -> Draw:
         # What is passed over was drawn before or is outside the constraints, and so will never be admitted again. The
@@ -69,23 +69,23 @@ def canonical_cells(space: SearchSpace) -> Iterator[Cell]:
 
 
 def num_distinct_cells(space: SearchSpace) -> int:
-    """Returns how many canonical forms the cells of the space have, however large it is.
+    """Returns the number of canonical forms of the cells in the space, which may be large.
 
-    Branches are the trees of a forest under the backbone, whose order is free, and poolings of what is constant along
-    an axis are alike (Cell.canonical). So the forests of n branches are counted by how many of their trees
-    have the largest size: of t different trees of s branches, k are chosen in (t + k - 1) over k ways.
+    Branches are the trees of a forest below the backbone, whose order is free, and poolings of features that are
+    constant along an axis are alike (Cell.canonical). So the forests of n branches are counted by the number of their
+    trees with the largest size: of t different trees of s branches, k are chosen in (t + k - 1) over k ways.
     """
 
     @functools.cache
     def trees(branches: int, constant: tuple[bool, bool]) -> int:
-        """With so many branches, that read what is constant along those axes."""
+        """Returns the number of trees with that number of branches, whose input is constant along those axes."""
         different = {operation.simplified(constant) for operation in space.operations}
         roots = collections.Counter(operation.constant_axes(constant) for operation in different)
         return sum(count * forests(branches - 1, branches - 1, inner) for inner, count in roots.items())
 
     @functools.cache
     def forests(branches: int, largest: int, constant: tuple[bool, bool]) -> int:
-        """With so many branches in trees of at most `largest`."""
+        """Returns the number of forests with that number of branches in trees of at most `largest` branches."""
         if branches == 0:
             return 1
         if largest == 0:

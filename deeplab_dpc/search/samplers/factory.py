@@ -1,4 +1,4 @@
-"""The sampler that --sampler names."""
+"""Construction of the sampler that --sampler names."""
 
 import pkgutil
 from collections.abc import Callable
@@ -11,12 +11,12 @@ from deeplab_dpc.search.samplers.strategy import Strategy
 
 
 def make_strategy(config: SearchConfig, space: SearchSpace, multiply_adds: Callable[[Cell], int]) -> Strategy:
-    """Returns a new strategy that has seen nothing.
+    """Returns a new sampler without observations.
 
     Args:
       config: configuration of the search.
       space: space of the candidates.
-      multiply_adds: multiply adds of a cell on the features that score it.
+      multiply_adds: function that returns the multiply-adds of a cell on the features that score it.
 
     Raises:
       UserError: if the sampler cannot search this space, or not with these flags.

@@ -28,18 +28,18 @@ _GENERATION = 1  # any but 0, which has no parents
 class NSGA2:
     """Crosses cells of which no other is both better and cheaper, and mutates some of their decisions.
 
-    The observed cells in their order, population_size at a time, are the generations. When one is complete, it and the
-    parents of the generation before compete to be the parents of the next: by non-dominated sorting on the mIOU
-    (maximised) and the multiply-adds (minimised), then by crowding distance. Draws see those parents, and nothing of a
-    generation that is not complete; before the first is, they are uniform. A crossover swaps each decision with
-    probability 1/2, and each decision is mutated, drawn anew, with probability 1 / (number of decisions) (Optuna's
-    defaults). A cell that was stopped early has no mIOU to compare and is no parent.
+    The observed cells in their order, population_size at a time, are the generations. When a generation is complete, it
+    competes with the parents of the generation before to be the parents of the next: by non-dominated sorting on the
+    mIOU (maximised) and the multiply-adds (minimised), then by crowding distance. Draws depend on those parents, and
+    not on incomplete generations; before the first generation is complete, they are uniform. A crossover swaps each
+    decision with probability 1/2, and each decision is mutated, drawn anew, with probability 1 / (number of decisions)
+    (Optuna's defaults). A cell that was stopped early has no comparable mIOU and is not a parent.
 
     Args:
       space: space of the cells.
-      multiply_adds: multiply adds of a cell.
-      population_size: >= 2.
-      full_steps: full steps of the proxy; with fewer a cell was stopped early.
+      multiply_adds: function that returns the multiply-adds of a cell.
+      population_size: number of cells in a generation, >= 2.
+      full_steps: full number of proxy steps; a cell with fewer was stopped early.
 
     Raises:
       UserError: if the population is too small.
@@ -95,14 +95,14 @@ class NSGA2:
 
 
 class _Generations(NSGAIISampler):
-    """Optuna's sampler with generations and parents that are given.
+    """Optuna's sampler with given generations and parents.
 
-    Its own are counted when trials are asked for, and are kept in the study, so that they would depend on which worker
-    asked when. The overridden methods are those that BaseGASampler has for its subclasses.
+    Optuna counts generations when trials are requested, and stores them in the study, so that they would depend on
+    which worker asked when. The overridden methods are those that BaseGASampler provides for its subclasses.
 
     Args:
       population: population of the generation before.
-      parents: parents of the generation to draw; of the one before, where parents are selected.
+      parents: parents of the generation to draw, or of the one before while parents are selected.
     """
 
     def __init__(self, population: list[FrozenTrial], parents: list[FrozenTrial], population_size: int, seed: int):

@@ -1,7 +1,7 @@
-"""What Optuna's samplers see of a search, and how their proposals become cells.
+"""The search as seen by Optuna's samplers, and cells from their proposals.
 
-A sampler of Optuna is made anew for each draw, from that draw's random numbers, and asked by the public methods of
-BaseSampler for a trial that is in no study. So it keeps nothing from one draw to the next.
+A sampler of Optuna is created for each draw, from that draw's random numbers, and asked by the public methods of
+BaseSampler for a trial that is in no study. It therefore has no state between draws.
 """
 
 import random
@@ -24,23 +24,23 @@ VIEW = "observed cells"
 
 
 def memory_study(storage: InMemoryStorage, *directions: StudyDirection) -> optuna.Study:
-    """Returns a new study, named VIEW, that only this process sees."""
+    """Returns a new study, named VIEW, that is visible only in this process."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # nobody asked for it to be announced
     return optuna.create_study(study_name=VIEW, storage=storage, directions=directions)
 
 
 def seed_of(rng: random.Random) -> int:
-    """Returns a seed for numpy."""
+    """Returns a seed for NumPy."""
     return rng.randrange(2**32)
 
 
 class CellProposer:
-    """Makes cells of what a sampler proposes.
+    """Creates cells from the proposals of a sampler.
 
     Args:
       space: space of the cells.
-      how: the draw of an admitted proposal.
-      num_proposals: how often the sampler is asked before its last proposal's neighbours are tried, >= 1.
+      how: kind of draw of an accepted proposal.
+      num_proposals: number of proposals before the neighbours of the last one are tried, >= 1.
     """
 
     def __init__(self, space: SearchSpace, how: str, num_proposals: int):
@@ -56,7 +56,7 @@ class CellProposer:
     def draw(
         self, sampler: BaseSampler, study: optuna.Study, rng: random.Random, admits: Callable[[Cell], bool]
     ) -> Draw:
-        """Returns the first admitted cell of the sampler's proposals, the neighbours of the last of them, and uniform
+        """Returns the first admitted cell of the sampler's proposals, the neighbours of the last one, and uniform
         draws.
 
         Raises:

@@ -1,4 +1,4 @@
-"""A cell as Optuna's parameters, and back."""
+"""Conversion of a cell to Optuna's parameters, and back."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,10 +10,10 @@ from deeplab_dpc.arch.space import SearchSpace
 
 
 def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
-    """For each branch its input (0 is the backbone) and the index of its operation.
+    """Returns the distributions of each branch's input (0 is the backbone) and of the index of its operation.
 
-    Integers, since each categorical parameter with 81 choices would write them all into every trial of the storage,
-    which makes it five times as large. An operation's neighbours in number are mostly those with the next rate or grid.
+    They are integers, since each categorical parameter with 81 choices would write them all into every trial of the
+    storage, which makes it five times as large. Operations with neighbouring indices mostly have the next rate or grid.
     """
     parameters: dict[str, BaseDistribution] = {}
     for branch in range(space.num_branches):
@@ -36,7 +36,9 @@ def params_of(space: SearchSpace, cell: Cell) -> dict[str, int]:
 
 
 def cell_of(space: SearchSpace, params: Mapping[str, Any]) -> Cell:
-    """Returns the cell of these parameters; others, such as those of another use of the trial, are not looked at."""
+    """Returns the cell of these parameters; other parameters, such as those of another use of the trial, are
+    ignored.
+    """
     return space.decode(
         [params[f"{kind}_{branch}"] for branch in range(space.num_branches) for kind in ("input", "operation")]
     )

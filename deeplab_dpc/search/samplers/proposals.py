@@ -1,4 +1,4 @@
-"""The moves that all samplers make: a uniform draw, and a small change of a cell."""
+"""The moves that all samplers use: a uniform draw, and a small change of a cell."""
 
 import random
 from collections.abc import Callable
@@ -14,7 +14,7 @@ MAX_UNIFORM_ATTEMPTS = 20_000
 
 
 def draw_uniformly(space: SearchSpace, rng: random.Random, admits: Callable[[Cell], bool]) -> Draw:
-    """Returns a cell drawn uniformly from those that are admitted.
+    """Returns a cell drawn uniformly from the admitted ones.
 
     Raises:
       SpaceExhaustedError: if none was found.
@@ -29,9 +29,9 @@ def draw_uniformly(space: SearchSpace, rng: random.Random, admits: Callable[[Cel
 def admitted_neighbour(
     space: SearchSpace, rng: random.Random, parent: Callable[[], Cell], admits: Callable[[Cell], bool]
 ) -> Cell | None:
-    """Returns an admitted cell near one that `parent` gives anew for each attempt, or None if none was found.
+    """Returns an admitted cell near the cell that `parent` returns anew for each attempt, or None if none was found.
 
-    One decision is changed nearly always; more only where everything near is known or outside the constraints.
+    Usually one decision is changed; more only if all near cells are known or violate the constraints.
     """
     most = space.num_decisions
     if not most:

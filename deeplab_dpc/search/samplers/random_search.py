@@ -14,15 +14,15 @@ from deeplab_dpc.search.scored import ProxyScore
 
 
 class RandomSearch:
-    """Draws uniformly, or a neighbour of one of the best.
+    """Draws uniformly, or a neighbour of one of the best cells.
 
-    The paper says neither the shares nor how near is near: "sampling points b uniformly at random as well as sampling
-    some points b near the currently best observed architectures". Here half and half by default, and one decision away.
+    The paper specifies neither the shares nor the distance: "sampling points b uniformly at random as well as sampling
+    some points b near the currently best observed architectures". Here the default is half and half, and one decision.
 
     Args:
       space: space of the cells.
       uniform_fraction: share of uniform draws, in [0, 1]; 1 is pure random search.
-      num_best: how many of the best have neighbours drawn, >= 1.
+      num_best: number of the best cells whose neighbours are drawn, >= 1.
     """
 
     def __init__(self, space: SearchSpace, uniform_fraction: float = 0.5, num_best: int = 10):
@@ -38,7 +38,7 @@ class RandomSearch:
 
     @classmethod
     def uniform(cls, config: SearchConfig, space: SearchSpace, multiply_adds: Callable[[Cell], int]) -> Self:
-        """Uniform draws alone."""
+        """Returns the sampler of uniform draws only."""
         return cls(space, uniform_fraction=1.0)
 
     def observe(self, number: int, cell: Cell, score: ProxyScore) -> None:

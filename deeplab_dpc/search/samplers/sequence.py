@@ -1,8 +1,8 @@
-"""The candidates in their order: the same for one worker as for a hundred.
+"""The sequence of candidates, which is the same for one worker as for a hundred.
 
 Candidate n is drawn from the scores of the cells before n - lookahead + 1 and from no others, though more may be known,
-with random numbers of its own. So it depends on the configuration and on those scores alone; who draws it and when
-does not matter, and a draw that its worker lost can be made again.
+with random numbers of its own. So it depends only on the configuration and on those scores, not on who draws it and
+when, and a draw that its worker lost can be repeated.
 """
 
 import random
@@ -15,15 +15,15 @@ from deeplab_dpc.search.scored import GIVEN, ProxyScore
 
 
 class DrawSequence:
-    """Warm starts, then what the strategy draws; each cell once, by its canonical form.
+    """Warm starts, then the draws of the sampler; each cell once, by its canonical form.
 
     Args:
       space: space of the candidates.
-      strategy: what draws.
+      strategy: sampler of the candidates.
       warm_starts: cells that come first.
-      lookahead: how many cells may be waiting for their scores when another is drawn, itself included; >= 1.
+      lookahead: number of cells that may be waiting for their scores when another is drawn, that one included; >= 1.
       seed: seed of the random numbers.
-      admits: whether a cell is within the constraints; warm starts need not be.
+      admits: function that returns whether a cell satisfies the constraints; warm starts need not.
     """
 
     def __init__(
@@ -50,19 +50,19 @@ class DrawSequence:
         self._end: int | None = None  # where the space was found exhausted
 
     def record(self, number: int, score: ProxyScore | None) -> None:
-        """Takes the score of a cell; None if it was given up. Scores may come in any order."""
+        """Records the score of a cell; None if it was given up. Scores may come in any order."""
         self._scores[number] = score
         while self._finished in self._scores:
             self._finished += 1
 
     def know(self, number: int, draw: Draw) -> None:
-        """Takes a draw that a worker has made, so that it is not made again."""
+        """Records a draw that a worker has made, so that it is not repeated."""
         if number >= len(self._draws):
             self._known.setdefault(number, draw)
 
     @property
     def finished(self) -> int:
-        """How many of the first cells have their scores without a gap."""
+        """Returns the number of the first cells that all have their scores."""
         return self._finished
 
     def score(self, number: int) -> ProxyScore | None:
@@ -70,7 +70,7 @@ class DrawSequence:
         return self._scores[number]
 
     def visible(self, number: int) -> int:
-        """Returns how many of the first cells are known by their scores when that one is drawn."""
+        """Returns the number of the first cells whose scores are known when that cell is drawn."""
         return max(0, number - self._lookahead + 1)
 
     def limit(self, wanted: int) -> int:
@@ -78,12 +78,13 @@ class DrawSequence:
         return wanted if self._end is None else min(wanted, self._end)
 
     def drawable(self, wanted: int) -> range:
-        """Returns the numbers from the first without score on that can be drawn now, of `wanted`; some may have
-        scores."""
+        """Returns the numbers, of `wanted`, that can be drawn now, from the first without a score; some may have
+        scores.
+        """
         return range(self._finished, min(self.limit(wanted), self._finished + self._lookahead))
 
     def cell(self, number: int) -> Draw | None:
-        """Returns the cell of a number that is drawable or before those; None if the space has none left."""
+        """Returns the cell with a number that is drawable or lower; None if the space has none left."""
         while len(self._draws) <= number and self._end is None:
             self._draw_next()
         return self._draws[number] if number < len(self._draws) else None

@@ -1,4 +1,4 @@
-"""What a sampler is to a search: it sees scores in the order of the candidates, and draws the next."""
+"""The interface of a sampler: it sees scores in the order of the candidates, and draws the next one."""
 
 import dataclasses
 import random
@@ -13,7 +13,7 @@ MAX_ATTEMPTS = 1000
 
 
 class SpaceExhaustedError(UserError):
-    """There is no cell left to draw."""
+    """The error of a space without cells left to draw."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Draw:
     """A drawn cell.
 
     Attributes:
-      how: 'uniform', 'neighbour', 'mutation', 'tpe', 'nsga2' or 'exhaustive'.
+      how: kind of the draw: 'uniform', 'neighbour', 'mutation', 'tpe', 'nsga2' or 'exhaustive'.
     """
 
     cell: Cell
@@ -31,24 +31,24 @@ class Draw:
 class Strategy(Protocol):
     """Draws candidates.
 
-    Every worker has its own, sees the same scores in the same order, and so draws the same: a draw must depend on the
-    observations, the number and the random numbers given, and on nothing else. Draws that another worker made are not
-    repeated here, so that nothing may be kept from one draw to the next.
+    Every worker has its own sampler, which sees the same scores in the same order, and so draws the same: a draw must
+    depend only on the observations, the number and the given random numbers. Draws that another worker made are not
+    repeated here, so that no state may be kept between draws.
     """
 
     def observe(self, number: int, cell: Cell, score: ProxyScore) -> None:
-        """Takes a score; `number` counts all cells in their order, warm starts first, and `cell` is in the space."""
+        """Adds a score; `number` counts all cells in their order, warm starts first, and `cell` is in the space."""
 
     def draw(self, number: int, rng: random.Random, admits: Callable[[Cell], bool]) -> Draw:
-        """Draws the cell of that number.
+        """Draws the cell with that number.
 
         Args:
-          number: as in `observe`.
-          rng: seeded for this number.
-          admits: whether a cell is new (by its canonical form) and within the constraints.
+          number: number of the cell, as in `observe`.
+          rng: random numbers, seeded for this number.
+          admits: function that returns whether a cell is new (by its canonical form) and satisfies the constraints.
 
         Raises:
-          SpaceExhaustedError: if no cell was found that `admits` takes.
+          SpaceExhaustedError: if no admitted cell was found.
         """
         ...
 
@@ -56,7 +56,7 @@ class Strategy(Protocol):
 def first_admitted(
     propose: Callable[[int], Cell], admits: Callable[[Cell], bool], attempts: int = MAX_ATTEMPTS
 ) -> Cell | None:
-    """Returns the first of so many proposals that is admitted; `propose` takes the number of the attempt."""
+    """Returns the first admitted proposal within the number of attempts; `propose` takes the number of the attempt."""
     for attempt in range(attempts):
         cell = propose(attempt)
         if admits(cell):
@@ -65,7 +65,7 @@ def first_admitted(
 
 
 def exhausted(space_size: int, attempts: int = MAX_ATTEMPTS) -> SpaceExhaustedError:
-    """Returns what to say where no cell was admitted."""
+    """Returns the error if no cell was admitted."""
     return SpaceExhaustedError(
         f"No new cell was found in {attempts} draws from a space of {space_size}: nearly all are tried, or few "
         "are within --max_params, --max_madds, --min_receptive_field and --max_receptive_field."

@@ -30,19 +30,20 @@ NUM_PROPOSALS = 4
 
 
 class TPE:
-    """Draws where the density of the good cells is high against that of the others.
+    """Draws cells for which the density of the good cells is high relative to that of the others.
 
-    Multivariate, one density over all decisions, since what a branch should do depends on what it reads; Optuna's
-    documentation has it as the better one (arXiv:1807.01774) and as its default. Not `group`, which is for spaces where
-    trials lack parameters. Not `constant_liar`, since candidates that wait for scores are not to be seen.
+    It is multivariate, with one density over all decisions, since the best operation of a branch depends on its input;
+    Optuna's documentation calls this the better choice (arXiv:1807.01774), and it is the default there. It does not use
+    `group`, which is for spaces where trials lack parameters, nor `constant_liar`, since candidates that wait for
+    scores must not be visible.
 
-    Optuna takes the best tenth, and no more than NUM_BEST, as good; the others it weighs the less the older they are,
-    and those older than the latest RECENT to RECENT + RENEWED - 1 are left out here. A cell that was stopped early is
-    shown as pruned: good only if there are too few others, and then those that were trained longest first.
+    Optuna takes the best tenth, and no more than NUM_BEST, as good; it weighs older ones of the others less, and those
+    older than the latest RECENT to RECENT + RENEWED - 1 are left out here. A cell that was stopped early is shown as
+    pruned: it is good only if there are too few others, and then those that were trained longest come first.
 
     Args:
       space: space of the cells.
-      full_steps: full steps of the proxy; with fewer a cell was stopped early.
+      full_steps: full number of proxy steps; a cell with fewer was stopped early.
     """
 
     def __init__(self, space: SearchSpace, full_steps: int):
@@ -71,8 +72,8 @@ class TPE:
         return self._proposer.draw(sampler, self._view(), rng, admits)
 
     def _view(self) -> optuna.Study:
-        """Returns the study of what is shown, which depends on the observations alone and not on when it was last asked
-        for.
+        """Returns the study that Optuna sees, which depends only on the observations and not on when it was last
+        requested.
         """
         first = max(0, len(self._observed) - RECENT) // RENEWED * RENEWED
         if self._storage is None or first != self._first:

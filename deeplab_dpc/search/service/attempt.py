@@ -1,4 +1,4 @@
-"""An attempt at a task, as an Optuna trial: its attributes, and what they are read with."""
+"""An attempt at a task, as an Optuna trial: its attributes, and functions to read them."""
 
 import contextlib
 from collections.abc import Iterator
@@ -16,10 +16,10 @@ STEPPED, ERROR = "stepped", "error"  # whether a step of the training was done; 
 
 @contextlib.contextmanager
 def understood(trial: FrozenTrial) -> Iterator[None]:
-    """Reads a trial.
+    """Reads a trial with the given function.
 
     Raises:
-      UserError: if that fails, since the trial lacks something, or has another type in it.
+      UserError: if that fails, since the trial lacks an attribute, or has one of another type.
     """
     try:
         yield
@@ -35,7 +35,7 @@ def key_of(trial: FrozenTrial) -> str:
     """Returns the key of the task.
 
     Raises:
-      UserError: if the trial is none of a ledger.
+      UserError: if the trial does not belong to a ledger.
     """
     key = trial.user_attrs.get(KEY)
     if not isinstance(key, str):
@@ -47,10 +47,10 @@ def key_of(trial: FrozenTrial) -> str:
 
 
 def worker_of(trial: FrozenTrial) -> Worker:
-    """Returns who made the attempt.
+    """Returns the worker that made the attempt.
 
     Raises:
-      UserError: if the trial does not say so.
+      UserError: if the trial does not name it.
     """
     with understood(trial):
         return Worker.from_json(trial.user_attrs[WORKER])

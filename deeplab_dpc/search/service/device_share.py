@@ -1,6 +1,6 @@
-"""What of a machine each of its workers takes, as variables of its environment.
+"""The share of a machine for each of its workers, as environment variables.
 
-TensorFlow on a CPU heeds TF_NUM_INTRAOP_THREADS and TF_NUM_INTEROP_THREADS, and XLA, which JAX computes with, NPROC;
+TensorFlow on a CPU reads TF_NUM_INTRAOP_THREADS and TF_NUM_INTEROP_THREADS, and XLA, which JAX uses, reads NPROC;
 OMP_NUM_THREADS is for NumPy's linear algebra.
 """
 
@@ -20,10 +20,10 @@ def share(index: int, count: int, cores: int, gpus: Sequence[str], given: Mappin
 
     Args:
       index: index of the worker, from 0.
-      count: count of the workers.
-      cores: that they share.
-      gpus: the machine's, as CUDA_VISIBLE_DEVICES names them; each worker has one in turn.
-      given: the environment; numbers of threads and rules for memory that it has are left as they are.
+      count: number of workers.
+      cores: number of cores that they share.
+      gpus: the machine's GPUs, as CUDA_VISIBLE_DEVICES names them; each worker gets one in turn.
+      given: environment; its numbers of threads and rules for memory are kept.
     """
     wanted = dict.fromkeys(THREAD_VARIABLES, str(max(1, cores // count)))
     if gpus and count > len(gpus):
@@ -35,13 +35,12 @@ def share(index: int, count: int, cores: int, gpus: Sequence[str], given: Mappin
 
 
 def num_cores() -> int:
-    """Returns the cores that this process may use."""
+    """Returns the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def visible_gpus(given: Mapping[str, str]) -> list[str]:
-    """Returns the GPUs that the environment lets this process use, without opening one; none if there is no
-    nvidia-smi."""
+    """Returns the GPUs that the environment lets this process use, without opening one; none without nvidia-smi."""
     if DEVICES_VARIABLE in given:
         return [name for name in given[DEVICES_VARIABLE].split(",") if name and name != "-1"]
     program = shutil.which("nvidia-smi")

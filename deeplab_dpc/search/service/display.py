@@ -1,4 +1,4 @@
-"""What is shown while a study is worked on: a live view in a terminal, lines in a log."""
+"""The display of a study in progress: a live view in a terminal, lines in a log."""
 
 import contextlib
 import dataclasses
@@ -29,7 +29,7 @@ SHOWN_WORKERS = 20
 
 
 class StudyView:
-    """Shows a study from another thread, since a training does not wait for the storage: to be entered as a context."""
+    """Shows a study from another thread, so that trainings do not wait for the storage; a context manager."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -52,12 +52,12 @@ class StudyView:
         self._live.stop()
 
     def observe(self, observer: StudyObserver, local: Callable[[], Mapping[str, str]] | None = None) -> None:
-        """Shows from now on what the observer sees.
+        """Shows the state that the observer reads, from now on.
 
         Args:
           observer: observer of the study.
-          local: asked for the workers that this process has started, by host and process; then what all workers have
-            finished is shown too, and not only their number.
+          local: function that returns the workers that this process has started, by host and process; if it is given,
+            the results of all workers are shown too, and not only their number.
         """
 
         def look() -> None:
@@ -80,7 +80,7 @@ class StudyView:
         self._thread.start()
 
     def show(self, progress: Progress) -> None:
-        """Takes a new state; a log has a line of it once a minute."""
+        """Shows a new state; a log gets a line of it once a minute."""
         self._progress = progress
         now = self._clock()
         if console.is_terminal or (self._line_at is not None and now - self._line_at < LINE_SECONDS):
@@ -102,7 +102,7 @@ class StudyView:
 
 
 def status_line(progress: Progress, whole: bool = True) -> str:
-    """Returns the state in a line; not `whole` without what the live view shows elsewhere."""
+    """Returns the state in a line; without `whole` the parts that the live view shows elsewhere are left out."""
     parts = [f"{progress.done:,} of {progress.total:,}"]
     if whole:
         parts[0] = f"{progress.stage}: {parts[0]}"
@@ -123,10 +123,10 @@ def status_line(progress: Progress, whole: bool = True) -> str:
 
 
 def worker_table(workers: tuple[WorkerState, ...]) -> Table:
-    """Returns a row a worker."""
+    """Returns one row per worker."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     columns: Sequence[tuple[str, JustifyMethod]]
-    columns = (("worker", "left"), ("does", "left"), ("last sign of life", "right"), ("done", "right"))
+    columns = (("worker", "left"), ("does", "left"), ("last heartbeat", "right"), ("done", "right"))
     for column, justify in columns:
         table.add_column(column, justify=justify, no_wrap=True)
     for worker in workers[:SHOWN_WORKERS]:
@@ -149,13 +149,13 @@ def result_line(attributes: Mapping[str, Any], result: Mapping[str, Any], comple
 
 
 def finished_line(trial: FrozenTrial) -> str:
-    """Returns the same of a finished attempt, with its worker."""
+    """Returns the line of a finished attempt, with its worker."""
     line = result_line(trial.user_attrs, trial.user_attrs[RESULT], trial.state == TrialState.COMPLETE)
     return f"{line}  by {worker_of(trial)}"
 
 
 def with_local_workers(progress: Progress, names: Mapping[str, str]) -> Progress:
-    """With the names of this machine's workers, and those of them that have not had a task yet."""
+    """Returns the progress with the names of this machine's workers, and those of them that have not had a task yet."""
     seen = {worker.name for worker in progress.workers}
     starting = [WorkerState(name, "starts, or waits", None, 0) for name in names if name not in seen]
     named = [
@@ -166,10 +166,10 @@ def with_local_workers(progress: Progress, names: Mapping[str, str]) -> Progress
 
 
 class SearchWatch:
-    """What a worker shows of itself and its study, and what ends its work: to be entered as a context.
+    """Shows a worker's progress and its study, and can stop its work; a context manager.
 
     Args:
-      live: whether the study is shown too; another process does where there are several.
+      live: bool, whether the study is shown too; if several processes run, another one shows it.
     """
 
     def __init__(self, live: bool = True) -> None:
@@ -188,12 +188,12 @@ class SearchWatch:
         self._interruption.__exit__(*exception)
 
     def observe(self, make_observer: Callable[[], StudyObserver]) -> None:
-        """Shows from now on what such an observer sees."""
+        """Shows the state that such an observer reads, from now on."""
         if self._view is not None:
             self._view.observe(make_observer())
 
     def step(self, task: Task, step: int, total: int, loss: float) -> None:
-        """A step of a training is done."""
+        """Shows a finished step of a training."""
         if self._view is not None:
             self._view.notes[task.attributes["name"]] = f"step {step:,} of {total:,}, loss {loss:.3f}"
 
@@ -203,13 +203,15 @@ class SearchWatch:
 
     def rejected(self, task: Task) -> None:
         self._forget(task)
-        console.print(f"{task.attributes['name']}: its lease ended before its result came; another worker has it now.")
+        console.print(
+            f"{task.attributes['name']}: its lease ended before its result came; another worker has the task now."
+        )
 
     def _forget(self, task: Task) -> None:
         if self._view is not None:
             self._view.notes.pop(task.attributes["name"], None)
 
     def check(self) -> None:
-        """Raises Stopped if a signal came."""
+        """Raises Stopped if a signal was received."""
         if self._interruption.received is not None:
             raise Stopped(self._interruption.received, "all scores are kept")

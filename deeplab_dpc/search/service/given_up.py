@@ -1,4 +1,4 @@
-"""Tasks that were given up since their workers died again and again: what is known of each, in a line."""
+"""Tasks that were given up since their workers died repeatedly, with a line on each."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -11,21 +11,21 @@ from deeplab_dpc.search import words
 from deeplab_dpc.search.service.attempt import ERROR, STEPPED, understood, worker_of
 from deeplab_dpc.search.service.ledger import Ledger
 
-WITHOUT_A_WORD = "it ended without a word: killed by the system (memory, preemption) or by a crash"
+WITHOUT_A_WORD = "it ended without a message: killed by the system (memory, preemption) or by a crash"
 AGAIN = "--retry_given_up tries again"
 
 
 @dataclasses.dataclass(frozen=True)
 class GivenUp:
-    """A task that has no result and is not open.
+    """A task without a result that is not open.
 
     Attributes:
       name, draw, summary: name, draw and summary of its cell.
-      cell: JSON.
-      attempts: how many workers died at it.
-      before_first_step: how many of them before the first step of the training: while compiling, or for want of memory.
-      worker: the last of them, as host and process.
-      error: what that one said.
+      cell: JSON of the cell.
+      attempts: number of workers that died.
+      before_first_step: number of them that died before the first training step, while compiling or for lack of memory.
+      worker: last of these workers, as host and process.
+      error: last error of that worker.
     """
 
     name: str
@@ -39,7 +39,7 @@ class GivenUp:
 
     @classmethod
     def of(cls, attempts: Sequence[FrozenTrial]) -> "GivenUp":
-        """Returns what lost attempts at one task tell."""
+        """Returns the given-up task of lost attempts."""
         last = attempts[-1].user_attrs
         with understood(attempts[-1]):
             cell = (last["name"], last["draw"], last["summary"], last["cell"])
@@ -52,7 +52,7 @@ class GivenUp:
         return f"{self.name} ({self.draw}): {self.attempts} attempts, {before}the last by {self.worker}: {self.error}"
 
     def to_json(self) -> dict[str, Any]:
-        """Returns what results.json holds of it beside the cell."""
+        """Returns the entry of results.json, without the cell."""
         return {
             "attempts": self.attempts,
             "before_first_step": self.before_first_step,
@@ -62,19 +62,19 @@ class GivenUp:
 
 
 def given_up(*ledgers: Ledger) -> tuple[GivenUp, ...]:
-    """Returns what the ledgers have given up, as far as they were read."""
+    """Returns the tasks that the ledgers have given up, as far as they were read."""
     return tuple(GivenUp.of(attempts) for ledger in ledgers for attempts in ledger.given_up_attempts())
 
 
 def retry(*ledgers: Ledger) -> None:
-    """Opens again what they have given up, and says how many tasks that are."""
+    """Opens the given-up tasks again, and prints their number."""
     count = sum(ledger.retry_given_up() for ledger in ledgers)
-    console.print(f"Tried again, of what was given up: {words.count(count, 'task')}.")
+    console.print(f"Trying {words.count(count, 'task')} again that had been given up.")
 
 
 def sentence(tasks: Sequence[GivenUp]) -> str | None:
-    """Returns the last line of a search that has given up something, None of others."""
+    """Returns the last line of a search that has given up tasks; None if there are none."""
     if not tasks:
         return None
     more = f" and {len(tasks) - 1} more (report.html has all)" if len(tasks) > 1 else ""
-    return f"Given up, since every worker that took it died: {tasks[0]}{more}; {AGAIN}."
+    return f"Given up, since every worker that tried it died: {tasks[0]}{more}; {AGAIN}."

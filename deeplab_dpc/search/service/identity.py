@@ -1,4 +1,4 @@
-"""Who a worker is, and whether one on this machine still runs."""
+"""The identity of a worker, and whether a worker on this machine is still running."""
 
 import dataclasses
 import functools
@@ -15,10 +15,10 @@ class Worker:
 
     Attributes:
       host: name of its machine.
-      pid: pid of the process.
-      started: when the process started, in the system's ticks since boot; None where the system does not say.
-      place: what the pid is a number in: one boot of one machine, and one namespace of it; None where unknown.
-      nonce: distinguishes two workers of one process.
+      pid: id of the process.
+      started: start of the process, in the system's ticks since boot; None if the system does not report it.
+      place: scope of the pid: one boot of one machine, and one namespace of it; None if unknown.
+      nonce: random text that distinguishes two workers of one process.
     """
 
     host: str
@@ -29,7 +29,7 @@ class Worker:
 
     @classmethod
     def current(cls) -> Self:
-        """This process, as a new worker."""
+        """Returns this process as a new worker."""
         return cls(socket.gethostname(), os.getpid(), _started(os.getpid()), _place(), uuid.uuid4().hex[:8])
 
     def __str__(self) -> str:
@@ -43,7 +43,7 @@ class Worker:
         return cls(**value)
 
     def is_gone(self) -> bool:
-        """Returns whether the process is known to have ended; False where that cannot be seen from here."""
+        """Returns whether the process is known to have ended; False if that cannot be determined here."""
         if self.place is None or self.place != _place() or self.started is None:
             return False
         try:
@@ -66,7 +66,7 @@ def _place() -> str | None:
 
 
 def _started(pid: int) -> int | None:
-    """When a process started; None if there is none, or if it is dead and only waits for its parent."""
+    """Returns the start of a process; None if there is no such process, or it is dead and only waits for its parent."""
     try:
         fields = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except OSError:

@@ -1,11 +1,12 @@
-"""A study in a file: Optuna's journal, with sealed lines, a lock that dies with its holder, and a torn end repaired.
+"""A study in a file: Optuna's journal with sealed lines, a lock that ends with its process, and repair of a damaged
+end.
 
-Optuna's own locks are files that a killed process leaves behind; others wait half a minute for them. flock is let go by
-the system.
+Optuna's own locks are files that a killed process leaves behind; others wait half a minute for them. flock is released
+by the system.
 
-FILE            a record a line (see journal_lines.py)
-FILE.lock       held by who writes
-FILE.length     how many bytes were written, so that lines which are missing at the end are noticed
+FILE            one record per line (see journal_lines.py)
+FILE.lock       held by the process that writes
+FILE.length     number of bytes written, so that missing lines at the end are detected
 FILE.torn1 ...  copies of the file before its damaged end was cut off
 """
 
@@ -27,16 +28,16 @@ from deeplab_dpc.search.service.journal_lines import Chain, DamagedLineError, se
 
 
 def open_journal(path: pathlib.Path, shown: pathlib.Path | None = None) -> JournalStorage:
-    """Returns the storage in that file, which is made if it is absent.
+    """Returns the storage in that file, which is created if it is absent.
 
-    What is wrong with its end is cut off, a copy is kept, and a line says so.
+    A damaged end is cut off, a copy of the file is kept, and a line is printed.
 
     Args:
-      path: the file.
-      shown: its name in errors, where `path` is a copy of another.
+      path: path of the file.
+      shown: name in errors, if `path` is a copy of another file.
 
     Raises:
-      UserError: if a line before the last is no valid record of the journal, or the file cannot be used.
+      UserError: if a line before the last is not a valid record of the journal, or the file cannot be used.
     """
     shown = shown or path
     lock = JournalLock(path, shown)
@@ -62,7 +63,11 @@ def open_journal(path: pathlib.Path, shown: pathlib.Path | None = None) -> Journ
 
 
 def _damaged(path: pathlib.Path, number: int, predicate: str) -> UserError:
-    rest = f"keep its first {number - 1} lines alone (what the others say is then done again)" if number > 1 else ""
+    rest = (
+        f"keep only its first {number - 1} lines (the work that the others record is then repeated)"
+        if number > 1
+        else ""
+    )
     return UserError(
         f"{path}, line {number}, {predicate}; restore the file from a copy, {rest + ', ' if rest else ''}or search in "
         "another --workdir."
@@ -70,7 +75,7 @@ def _damaged(path: pathlib.Path, number: int, predicate: str) -> UserError:
 
 
 class _JournalFile(BaseJournalBackend):
-    """The file as Optuna reads and writes it; says what is wrong with it in one sentence."""
+    """The file as Optuna reads and writes it, with one-sentence errors."""
 
     def __init__(self, path: pathlib.Path, shown: pathlib.Path, lock: "JournalLock"):
         self._path = path
@@ -81,7 +86,7 @@ class _JournalFile(BaseJournalBackend):
 
     @property
     def number(self) -> int:
-        """How many lines were read."""
+        """Returns the number of lines that were read."""
         return self._chain.number
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
@@ -106,8 +111,8 @@ class _JournalFile(BaseJournalBackend):
                     yield record
         except OSError as error:
             raise UserError(
-                f"The journal {self._shown} cannot be read: {error.strerror}; nothing told before is lost, and the "
-                "same command continues."
+                f"The journal {self._shown} cannot be read: {error.strerror}; nothing written before is lost, and "
+                "the same command continues."
             ) from error
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
@@ -124,20 +129,20 @@ class _JournalFile(BaseJournalBackend):
                     _write_length(self._path, stream.tell())
         except OSError as error:
             raise UserError(
-                f"The journal {self._shown} cannot be written: {error.strerror}; nothing told before is lost, and the "
-                "same command continues."
+                f"The journal {self._shown} cannot be written: {error.strerror}; nothing written before is lost, "
+                "and the same command continues."
             ) from error
 
 
 class JournalLock:
-    """The lock of a journal that is to be written; the file ends with a whole line whenever it is held.
+    """The lock of a journal for writing; the file ends with a complete line whenever the lock is held.
 
-    A process that died while it wrote leaves half a line. What another appends would be lost with it, so it is cut off
-    first, and a copy of the file is kept.
+    A process that died while writing leaves half a line. Records appended to it would be lost, so it is cut off first,
+    and a copy of the file is kept.
 
     Args:
-      path: the journal.
-      shown: its name in what is printed, where `path` is a copy of another.
+      path: path of the journal.
+      shown: name in messages, if `path` is a copy of another file.
 
     Raises:
       UserError: if the file system has no locks.
@@ -172,7 +177,7 @@ class JournalLock:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Holds the lock."""
+        """Holds the lock within the context."""
         self.acquire()
         try:
             yield
@@ -200,7 +205,7 @@ def _say_cut_off(path: pathlib.Path, shown: pathlib.Path, copy: pathlib.Path) ->
 
 
 def _last_line(path: pathlib.Path) -> bytes:
-    """Returns the last line of a file that ends with a whole one; empty if it has none."""
+    """Returns the last line of a file that ends with a complete one; empty if it has none."""
     with open(path, "rb") as stream:
         size = stream.seek(0, os.SEEK_END)
         if size == 0:
@@ -210,7 +215,7 @@ def _last_line(path: pathlib.Path) -> bytes:
 
 
 def _last_line_end(stream: IO[bytes], size: int, chunk: int = 4096) -> int:
-    """Returns where the last whole line ends; 0 if there is none."""
+    """Returns the end of the last complete line; 0 if there is none."""
     end = size
     while end > 0:
         start = max(0, end - chunk)
@@ -223,7 +228,7 @@ def _last_line_end(stream: IO[bytes], size: int, chunk: int = 4096) -> int:
 
 
 def _keep_copy(path: pathlib.Path) -> pathlib.Path:
-    """Copies a file to the first free of PATH.torn1, PATH.torn2, ..., and returns that."""
+    """Copies a file to the first free name of PATH.torn1, PATH.torn2, ..., and returns it."""
     number = 1
     while (copy := pathlib.Path(f"{path}.torn{number}")).exists():
         number += 1
@@ -233,7 +238,7 @@ def _keep_copy(path: pathlib.Path) -> pathlib.Path:
 
 
 def _check(path: pathlib.Path, shown: pathlib.Path) -> None:
-    """Cuts off a damaged last line, as a crash of the file system leaves it, and refuses other damage."""
+    """Cuts off a damaged last line, such as a crash of the file system leaves, and refuses other damage."""
     place, chain = 0, Chain()
     with open(path, "rb") as stream:
         lines = iter(stream)
@@ -253,12 +258,12 @@ def _check(path: pathlib.Path, shown: pathlib.Path) -> None:
 
 
 def length_file(path: pathlib.Path) -> pathlib.Path:
-    """Returns the file that holds how many bytes were written to a journal."""
+    """Returns the file with the number of bytes that were written to a journal."""
     return path.with_name(f"{path.name}.length")
 
 
 def _compare_length(path: pathlib.Path, shown: pathlib.Path) -> None:
-    """Says so if the end of a journal is missing; what it said is then not known, and is done again."""
+    """Prints a message if the end of a journal is missing; its results are then unknown, and are computed again."""
     length, size = length_file(path), path.stat().st_size
     if length.exists():
         text = length.read_bytes().strip()
@@ -267,13 +272,15 @@ def _compare_length(path: pathlib.Path, shown: pathlib.Path) -> None:
         if size < int(text):
             console.print(
                 f"The journal {shown} has {size:,} of the {int(text):,} bytes that were written to it: its end is "
-                "missing, and what it said is done again."
+                "missing, and the work recorded there is repeated."
             )
     _write_length(path, size)
 
 
 def _write_length(path: pathlib.Path, size: int) -> None:
-    """Notes the length, of always so many digits that a process which dies here leaves the old or the new number."""
+    """Writes the length with a fixed number of digits, so that a process which dies here leaves the old or the new
+    number.
+    """
     descriptor = os.open(length_file(path), os.O_WRONLY | os.O_CREAT, 0o666)
     try:
         os.pwrite(descriptor, b"%020d\n" % size, 0)

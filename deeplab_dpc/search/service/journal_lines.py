@@ -1,8 +1,8 @@
 """The lines of a journal: records of Optuna, each with a seal over itself and the line before it.
 
-A seal is the last field of its record, which Optuna ignores. So a line that was changed, doubled, moved or left out is
-noticed at that line or at the next one. Lines without a seal come from earlier versions, and from other programs such
-as Optuna's dashboard; they are records with nothing but Optuna's fields.
+A seal is the last field of its record, which Optuna ignores. A line that was changed, duplicated, moved or removed is
+therefore detected at that line or at the next one. Lines without a seal come from earlier versions, and from other
+programs such as Optuna's dashboard; they are records with only Optuna's fields.
 """
 
 import hashlib
@@ -21,7 +21,9 @@ _SEALED = re.compile(rb'(\{.+),"seal":"([0-9a-f]{16})"\}\n', re.DOTALL)
 
 
 class DamagedLineError(Exception):
-    """A line is no record, or does not belong where it is; the message is the predicate of a sentence."""
+    """The error of a line that is not a record, or is in the wrong place; the message is the predicate of a
+    sentence.
+    """
 
 
 def sealed(record: dict[str, Any], previous: bytes) -> bytes:
@@ -38,7 +40,7 @@ class Chain:
     """Reads the lines of a journal in their order.
 
     Attributes:
-      number: how many lines were read.
+      number: number of lines that were read.
     """
 
     def __init__(self) -> None:
@@ -50,7 +52,7 @@ class Chain:
         """Returns the record of the next line.
 
         Raises:
-          DamagedLineError: if it is none, or does not follow on the line before it; it is not counted then.
+          DamagedLineError: if it is not a record, or does not follow the line before it; it is then not counted.
         """
         match = _SEALED.fullmatch(line)
         if match is not None and match[2] != _seal(match[1], self._previous):

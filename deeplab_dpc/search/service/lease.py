@@ -1,4 +1,4 @@
-"""A task, and the right to do it, which lasts while its worker renews it."""
+"""A task, and its lease, which lasts while the worker renews it."""
 
 import dataclasses
 import threading
@@ -13,17 +13,17 @@ FAREWELL_SECONDS = 5.0  # for a storage that does not answer a worker that is to
 
 
 class LeaseLostError(Exception):
-    """The task was given to another worker."""
+    """The error of a worker whose task was given to another worker."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """Something to do once.
+    """A unit of work to be done once.
 
     Attributes:
-      key: unique in its ledger.
-      attributes: JSON that is kept with each attempt.
-      params, distributions: Optuna's, for its dashboard; none where the task has no parameters.
+      key: key that is unique in its ledger.
+      attributes: JSON that is stored with each attempt.
+      params, distributions: Optuna's parameters, for its dashboard; empty if the task has none.
     """
 
     key: str
@@ -33,14 +33,15 @@ class Task:
 
 
 class Lease:
-    """An attempt at a task, which its worker holds; renewed by a thread while it is entered as a context.
+    """A worker's attempt at a task; as a context manager it is renewed by a thread.
 
     Args:
-      task: what is to be done.
-      trial_id: trial id of the attempt.
+      task: task to do.
+      trial_id: id of the attempt's trial.
       interval: seconds between renewals.
-      renew: renews it for the given time; raises LeaseLostError if it is over, and UserError if nobody answers.
-      note_step: is called once, when the first step is done; raises the same.
+      renew: function that renews it for the given time; raises LeaseLostError if it is over, and UserError if the
+        storage does not answer.
+      note_step: function called once, when the first step is done; raises the same errors.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Lease:
         self._thread = threading.Thread(target=self._keep, daemon=True)
 
     def check(self) -> None:
-        """Is called after each step of the task; raises LeaseLostError if it was given to another worker."""
+        """Raises LeaseLostError if the task was given to another worker; to be called after each step of the task."""
         if self._lost.is_set():
             raise LeaseLostError(self.task.key)
         if not self._has_stepped:

@@ -1,18 +1,18 @@
 """Tasks that many workers share, each done once: an Optuna study with leases.
 
 An attempt at a task is a trial, created with the task's key in one step. Of the attempts at a key that have not failed,
-the one with the lowest number counts: storages number trials in the order they are created, so that of two workers that
-take a task at once both see whose it is. The worker renews the attempt's lease by counting up an attribute. Whoever
-sees an attempt that does not move for the lease's length, or whose process has ended on the same machine, fails it; the
-task is then open again, and what its first worker may still have to say is refused by the storage, since a failed trial
-cannot be finished. Clocks of different machines are never compared, and time in which an observer did not look, or the
-storage did not answer, counts no more than one renewal.
+the one with the lowest number counts: storages number trials in the order they are created, so that two workers that
+take a task at the same time both see whose it is. The worker renews the attempt's lease by incrementing an attribute. A
+worker that sees an attempt unchanged for the lease's length, or an attempt whose process has ended on the same machine,
+fails it; the task is then open again, and a late result of its first worker is refused by the storage, since a failed
+trial cannot be finished. Clocks of different machines are never compared, and time in which an observer did not look,
+or the storage did not answer, counts as one renewal at most.
 
-Guaranteed: of each task one result at most is kept, one if any of its attempts ends, and all workers agree on it and on
-what is given up. Assumed: the storage numbers trials without gaps, shows to whoever created one all that were created
-before it, and never changes a finished one. So do a journal whose file system has working locks, PostgreSQL and MySQL,
-and a proxy with one thread before any database. How long a lease is, and whether a worker really died, matters for the
-time that is lost and for nothing else.
+Guaranteed: at most one result of each task is kept, one if any of its attempts ends, and all workers agree on it and on
+which tasks are given up. Assumed: the storage numbers trials without gaps, shows to the creator of a trial all that
+were created before it, and never changes a finished one. This holds for a journal whose file system has working locks,
+for PostgreSQL and MySQL, and for a proxy with one thread before any database. The length of a lease, and whether a
+worker really died, affects only the time that is lost.
 """
 
 import contextlib
@@ -55,12 +55,12 @@ class Ledger:
     """The tasks of a study.
 
     Args:
-      storage: where it is kept.
+      storage: storage of the study.
       name: name of the Optuna study.
-      worker: this one.
-      lease_seconds: an attempt that is not renewed for so long is lost.
-      directions: directions of the values that results have.
-      clock: monotonic seconds.
+      worker: worker of this process.
+      lease_seconds: seconds without renewal after which an attempt is lost.
+      directions: directions of the results' values.
+      clock: function that returns monotonic seconds.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Ledger:
         self._waited = 0.0  # since the last look, as far as it counts
 
     def refresh(self) -> None:
-        """Reads what has happened, and fails attempts whose workers are gone.
+        """Reads the storage, and fails attempts whose workers have ended.
 
         Raises:
           UserError: if the study has trials of another origin.
@@ -105,7 +105,7 @@ class Ledger:
             self._take(trials[number])
 
     def _trials(self) -> list[FrozenTrial]:
-        """Returns all attempts, each at its number."""
+        """Returns all attempts, each at the index of its number."""
 
         def read() -> list[FrozenTrial]:
             trials = self._storage.get_all_trials(self.study_id, deepcopy=False)
@@ -150,15 +150,15 @@ class Ledger:
         return silent > self._lease_seconds
 
     def is_open(self, key: str) -> bool:
-        """Returns whether nobody has done the task, does it, or is known to fail at it, as far as was read."""
+        """Returns whether a task is not done, not in progress and not given up, as far as was read."""
         return key not in self.finished and key not in self.running and not self.is_given_up(key)
 
     def is_given_up(self, key: str) -> bool:
-        """Returns whether all attempts that a task may have were lost."""
+        """Returns whether all permitted attempts at a task were lost."""
         return key not in self.finished and key not in self.running and len(self._lost.get(key, ())) >= MAX_ATTEMPTS
 
     def claim(self, tasks: Sequence[Task]) -> Lease | None:
-        """Takes the first of the tasks that no other worker takes at the same time; None if they take all."""
+        """Takes the first of the tasks that no other worker takes at the same time; None if others take all of them."""
         waiting = list(tasks)
         while waiting:
             task = waiting[0]
@@ -183,9 +183,9 @@ class Ledger:
         return ask_of_study(lambda: self._storage.create_new_trial(self.study_id, template))
 
     def _attempts_before(self, key: str, trial_id: int) -> int:
-        """Returns how many attempts at a task count before that one; 1 if the task was given up meanwhile.
+        """Returns the number of attempts at a task that count before that one; 1 if the task was given up meanwhile.
 
-        Those of this worker, which it does not know of, are ended: the storage took them and could not say so.
+        Unknown attempts of this worker are ended: the storage recorded them but could not confirm it.
         """
         trials = self._trials()
         ahead, lost = 0, len(self._lost.get(key, ()))
@@ -214,7 +214,7 @@ class Ledger:
         )
 
     def report(self, lease: Lease, step: int, value: float) -> None:
-        """Keeps an intermediate value of a task.
+        """Stores an intermediate value of a task.
 
         Raises:
           LeaseLostError: if it was given to another worker.
@@ -230,12 +230,13 @@ class Ledger:
             raise LeaseLostError(what) from error
 
     def finish(self, lease: Lease, values: Sequence[float], result: Mapping[str, Any], complete: bool = True) -> bool:
-        """Keeps the result; it is on disk when this returns. False if the task was given to another worker before.
+        """Stores the result; it is on disk when this returns. Returns False if the task was given to another worker
+        before.
 
         Args:
-          values: one for each direction.
-          result: JSON.
-          complete: whether it is the whole result; otherwise Optuna's state is PRUNED.
+          values: values of the result, one for each direction.
+          result: result as JSON.
+          complete: bool, whether the result is complete; otherwise Optuna's state is PRUNED.
         """
         state = TrialState.COMPLETE if complete else TrialState.PRUNED
         with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
@@ -246,12 +247,14 @@ class Ledger:
         return ask_of_study(lambda: self._storage.get_trial(lease.trial_id)).state == state
 
     def release(self, lease: Lease) -> None:
-        """Gives an unfinished task back at once; if the storage does not answer, when the lease ends."""
+        """Returns an unfinished task to the ledger at once, or when the lease ends if the storage does not answer."""
         with contextlib.suppress(UserError):
             self._end(lease.trial_id, RELEASED, FAREWELL_SECONDS)
 
     def lose(self, lease: Lease, error: str) -> None:
-        """Notes what its worker dies of, and gives the task back as lost; at the lease's end if nobody answers."""
+        """Records the worker's fatal error, and returns the task as lost, or when the lease ends if the storage does
+        not answer.
+        """
         with contextlib.suppress(UserError, optuna.exceptions.UpdateFinishedTrialError):
             write = functools.partial(self._storage.set_trial_user_attr, lease.trial_id, ERROR, error)
             ask_of_study(write, FAREWELL_SECONDS)
@@ -272,7 +275,7 @@ class Ledger:
         return [attempts for key, attempts in self._lost.items() if self.is_given_up(key)]
 
     def retry_given_up(self) -> int:
-        """Opens the tasks that are given up again, for all workers; returns how many."""
+        """Opens the given-up tasks again, for all workers; returns their number."""
         self.refresh()
         keys = self.given_up()
         for key in keys:
@@ -283,7 +286,7 @@ class Ledger:
         return len(keys)
 
     def silence(self, trial: FrozenTrial) -> float:
-        """For how many seconds a running attempt's lease has not been seen to move."""
+        """Returns the seconds for which a running attempt's lease has not been renewed."""
         return self._silence.get(trial.number, (0, 0.0))[1]
 
 

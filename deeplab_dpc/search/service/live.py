@@ -1,4 +1,4 @@
-"""How a study goes, as its storage tells: the same for workers of this machine and of others."""
+"""The progress of a study according to its storage, for workers of this machine and of others alike."""
 
 import collections
 import dataclasses
@@ -19,12 +19,12 @@ SHOWN_SECONDS = 600.0  # a worker that has no task is shown for so long after it
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """A part of the work.
+    """A stage of the work.
 
     Attributes:
-      name: as it is shown.
-      ledger: its tasks; of whoever looks, not of a worker.
-      total: how many tasks there are; at most, where the space may have fewer cells.
+      name: name that is shown.
+      ledger: ledger of its tasks, of an observer and not of a worker.
+      total: number of tasks; an upper bound if the space may have fewer cells.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Stage:
 
 @dataclasses.dataclass(frozen=True)
 class Best:
-    """The best result of a stage: of candidates that were trained to the end."""
+    """The best result of a stage, of candidates that were trained to the end."""
 
     miou: float
     name: str
@@ -43,13 +43,13 @@ class Best:
 
 @dataclasses.dataclass(frozen=True)
 class WorkerState:
-    """A worker as it is seen from here.
+    """The state of a worker as seen from this process.
 
     Attributes:
-      name: host and process.
-      doing: its task, or that it waits.
-      silent_seconds: since its lease was last seen to move; None if it has none.
-      done: tasks of the stage that it has done.
+      name: host and process of the worker.
+      doing: task of the worker, or that it waits.
+      silent_seconds: seconds since its lease was last renewed; None if it has none.
+      done: number of tasks of the stage that it has done.
     """
 
     name: str
@@ -63,14 +63,14 @@ class Progress:
     """The state of a study at one moment.
 
     Attributes:
-      stage: its name.
-      done, total: tasks of it.
-      best: None if there is none.
-      per_hour: tasks that all workers finish; None if none was finished while it was looked.
-      lost: attempts whose workers died, in this stage.
-      given_up: tasks that are left out, since all of their attempts were lost.
-      workers: those that have a task, and those that had one a while ago.
-      finished: what has finished since the last look, in any stage; at the first look nothing.
+      stage: name of the stage.
+      done, total: number of tasks that are done, and of all tasks.
+      best: best result, or None if there is none.
+      per_hour: number of tasks per hour that all workers finish; None if none was finished during the observation.
+      lost: number of attempts in this stage whose workers died.
+      given_up: number of tasks that are left out, since all of their attempts were lost.
+      workers: workers with a task, and those that had one recently.
+      finished: attempts that have finished since the last look, in any stage; empty at the first look.
     """
 
     stage: str
@@ -85,18 +85,18 @@ class Progress:
 
     @property
     def left_seconds(self) -> float | None:
-        """Until the stage is done, at this rate."""
+        """Returns the seconds until the stage is done, at this rate."""
         return (self.total - self.done) / self.per_hour * 3600 if self.per_hour else None
 
 
 class Rate:
-    """Results an hour over the last while; takes how many there are at a time in seconds."""
+    """The number of results per hour over the recent past, from the number of results at times in seconds."""
 
     def __init__(self) -> None:
         self._seen: collections.deque[tuple[float, int]] = collections.deque()
 
     def see(self, now: float, done: int) -> float | None:
-        """Returns the rate at that time; None before the first result that came since the first call."""
+        """Returns the rate at that time; None before the first new result since the first call."""
         if not self._seen or self._seen[-1][1] != done:
             self._seen.append((now, done))
         while len(self._seen) > WINDOW_RESULTS and now - self._seen[1][0] > WINDOW_SECONDS:
@@ -106,7 +106,7 @@ class Rate:
 
 
 class _StageView:
-    """What is kept of a stage from one look to the next."""
+    """The state of a stage between two looks."""
 
     def __init__(self, stage: Stage):
         self.stage = stage
@@ -178,11 +178,11 @@ class _StageView:
 
 
 class StudyObserver:
-    """Looks at a study.
+    """Observes a study.
 
     Args:
-      stages: in their order.
-      clock: monotonic seconds.
+      stages: stages in order.
+      clock: function that returns monotonic seconds.
     """
 
     def __init__(self, stages: Sequence[Stage], clock: Callable[[], float] = time.monotonic):
@@ -190,7 +190,7 @@ class StudyObserver:
         self._clock = clock
 
     def look(self) -> Progress:
-        """Reads the storage; like a worker that does so, fails attempts whose workers are gone."""
+        """Reads the storage; like a worker that reads it, fails attempts whose workers have ended."""
         for view in self._views:
             view.stage.ledger.refresh()
         now = self._clock()

@@ -1,8 +1,8 @@
-"""Workers of this machine: processes that are started, looked after and ended by one that does not work itself.
+"""Workers of this machine: processes that a parent starts, monitors and ends without working itself.
 
-They are in sessions of their own, so that Ctrl-C reaches the parent alone, which passes it on once. A worker looks
-every second whether its parent is still there (the kernel could tell it, but on Linux alone); if not, it ends as for
-SIGTERM, and so gives its task back.
+They are in sessions of their own, so that Ctrl-C reaches only the parent, which passes it on once. A worker checks
+every second whether its parent still runs (the kernel could report it, but only on Linux); if not, it ends as for
+SIGTERM, and so returns its task.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ POLL_SECONDS = 0.2
 
 @dataclasses.dataclass
 class _Worker:
-    """One of them; `process` is None before it is started and after it has ended for good."""
+    """A worker; `process` is None before it is started and after it has ended for good."""
 
     name: str
     log: pathlib.Path
@@ -39,12 +39,12 @@ class _Worker:
 
 
 class LocalWorkers:
-    """Processes of one command; a context that leaves none behind.
+    """Processes of one command, as a context manager that ends all of them.
 
     Args:
       command: program and arguments.
-      environments: variables of each, beside this process's own.
-      folder: folder of their logs, N.log with N from 1.
+      environments: variables of each process, beside this process's own.
+      folder: folder of their logs, which are N.log with N from 1.
     """
 
     def __init__(self, command: Sequence[str], environments: Sequence[Mapping[str, str]], folder: pathlib.Path):
@@ -87,15 +87,15 @@ class LocalWorkers:
 
     @property
     def names(self) -> dict[str, str]:
-        """By host and process, as storages have them: those that run."""
+        """Returns the names of the running workers, by host and process as in storages."""
         host = socket.gethostname()
         return {f"{host}:{w.process.pid}": w.name for w in self._workers if w.process is not None}
 
     def check(self) -> list[str]:
-        """Restarts those that died; returns a sentence on each.
+        """Restarts workers that died; returns a sentence on each.
 
         Raises:
-          UserError: what a worker said that was given something wrong; or if all have died too often.
+          UserError: with the message of a worker that was given invalid input, or if all workers have died too often.
         """
         sentences = []
         for worker in self._workers:
@@ -113,7 +113,7 @@ class LocalWorkers:
             if status == USER_ERROR:
                 raise UserError(own_sentence(worker.log))
             again = worker.restarts < MAX_RESTARTS
-            outcome = "it is started again" if again else f"it stays down after {MAX_RESTARTS + 1} starts"
+            outcome = "it is started again" if again else f"it is not started again after {MAX_RESTARTS + 1} starts"
             sentences.append(
                 f"{worker.name} died: {describe_status(status)}; {outcome}. {worker.log} ends with: {said}"
             )
@@ -129,11 +129,11 @@ class LocalWorkers:
 
     @property
     def is_done(self) -> bool:
-        """Whether none runs, and one has ended since there was nothing left to do."""
+        """Returns whether no worker runs, and one has ended because there was nothing left to do."""
         return not self._processes() and any(worker.is_done for worker in self._workers)
 
     def stop(self, received: signal.Signals) -> None:
-        """Passes a signal on, and waits until all have given their tasks back."""
+        """Passes a signal on, and waits until all workers have returned their tasks."""
         for process in self._processes():
             process.send_signal(received)
         ends = time.monotonic() + GRACE_SECONDS
@@ -142,16 +142,16 @@ class LocalWorkers:
 
 
 def run_child(command: Sequence[str], log: pathlib.Path, variables: Mapping[str, str] | None = None) -> None:
-    """Runs a process that a worker needs something of; what it prints is seen, what it complains of is in the log.
+    """Runs a process whose result a worker needs; its output is shown, and its errors are in the log.
 
     Args:
       command: program and arguments.
-      log: file for what it writes to stderr.
+      log: file for its stderr.
       variables: variables of its environment, beside this process's own.
 
     Raises:
       UserError: if it fails.
-      Stopped: if a signal came, which is passed on.
+      Stopped: if a signal was received, which is passed on.
     """
     with Interruption() as interruption, open(log, "wb") as stream:
         environment = worker_environment(variables or {})
@@ -174,19 +174,19 @@ def run_child(command: Sequence[str], log: pathlib.Path, variables: Mapping[str,
 
 
 def worker_environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment with those variables, and for a child that is to end with this process."""
+    """Returns this process's environment with those variables, for a child that is to end with this process."""
     package = str(pathlib.Path(__file__).resolve().parents[2])
     path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
     return {**os.environ, "PYTHONPATH": path, PARENT_VARIABLE: str(os.getpid()), **variables}
 
 
 def is_child() -> bool:
-    """Returns whether this process was started by one that looks after it."""
+    """Returns whether this process was started by a parent that monitors it."""
     return PARENT_VARIABLE in os.environ
 
 
 def end_with_parent() -> None:
-    """Has this process end when its parent does, however that ends."""
+    """Makes this process end when its parent ends for whatever reason."""
     threading.Thread(target=_watch_parent, args=(int(os.environ[PARENT_VARIABLE]),), daemon=True).start()
 
 
@@ -200,7 +200,7 @@ def _watch_parent(parent: int) -> None:
 
 
 def describe_status(status: int) -> str:
-    """Returns an exit status as subprocess has it, in words."""
+    """Returns an exit status of subprocess in words."""
     return f"exit status {status}" if status >= 0 else f"killed by {signal.Signals(-status).name}"
 
 
@@ -210,7 +210,7 @@ def last_line(log: pathlib.Path) -> str:
 
 
 def own_sentence(log: pathlib.Path) -> str:
-    """Returns what a command said of a user's mistake, without its name; libraries may have written after it."""
+    """Returns the error message of a command without its name; libraries may have written after it."""
     said = (line.partition(": ") for line in _lines_from_the_end(log))
     return next((sentence for command, _, sentence in said if sentence and command == COMMAND), last_line(log))
 

@@ -1,4 +1,4 @@
-"""What a study was begun with: every worker that joins must have the same."""
+"""The configuration with which a study was begun, which every worker that joins must share."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -37,8 +37,8 @@ START, BACKBONE_ALONE = "starting weights", "the backbone alone"
 def extendable(config: SearchConfig) -> tuple[str, ...]:
     """Returns the dotted fields in which workers of a search may differ.
 
-    These are how many cells there are, and the contest, which checks its own configuration. Where cells are scored on
-    cached features, data may be given later, for the contest: what the proxy sees of them is in the features' name.
+    These are the number of cells, and the contest, which checks its own configuration. If cells are scored on cached
+    features, data may be given later, for the contest: the data that the proxy sees are part of the features' name.
     """
     data = ("data.", *(f"data.{name}" for name in DataConfig.__dataclass_fields__))
     return (
@@ -49,15 +49,15 @@ def extendable(config: SearchConfig) -> tuple[str, ...]:
 
 
 def join(storage: BaseStorage, study_id: int, name: str, sections: dict[str, Any], extendable: Iterable[str]) -> None:
-    """Writes the configuration into the study, or compares it with the one that is there.
+    """Writes the configuration to the study, or compares it with the existing one.
 
     Args:
       name: name of the study.
-      sections: as run_config.open_run takes them.
+      sections: sections as in run_config.open_run.
       extendable: dotted fields in which workers may differ.
 
     Raises:
-      UserError: if they differ in others; the message names the differences.
+      UserError: if other fields differ; the message names the differences.
     """
     stored = _stored(storage, study_id)
     if stored is None:

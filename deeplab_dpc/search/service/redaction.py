@@ -1,4 +1,4 @@
-"""Locations of storages without what is nobody's business who reads an error or a log."""
+"""Locations of storages without their secrets, for errors and logs."""
 
 import re
 import urllib.parse
@@ -13,11 +13,11 @@ _NAME = r"[\w.%+-]+"  # of a user
 
 
 class Redacted(NamedTuple):
-    """A location as it may be shown.
+    """A location with its secrets hidden.
 
     Attributes:
-      shown: with *** in the place of each secret.
-      secrets: what was left out.
+      shown: location with *** in place of each secret.
+      secrets: secrets that were left out.
     """
 
     shown: str
@@ -27,7 +27,7 @@ class Redacted(NamedTuple):
         return self.shown
 
     def scrubbed(self, text: str) -> str:
-        """Returns a text of a library without the secrets, as they are and as a URL has them."""
+        """Returns a library's text without the secrets, in plain form and in the form of a URL."""
         secrets = [secret for secret in self.secrets if len(secret) >= SHORTEST]
         spellings = {spelling for secret in secrets for spelling in (secret, *_spellings(secret))}
         for secret in sorted(spellings, key=len, reverse=True):
@@ -36,10 +36,11 @@ class Redacted(NamedTuple):
 
 
 def redacted(location: str) -> Redacted:
-    """Hides passwords, and all else that may be one, in a location that need not be well formed.
+    """Hides passwords, and everything else that may be one, in a location that need not be well formed.
 
-    Names of users, hosts, ports and paths stay, and parameters that are known to be harmless; drivers take passwords
-    under many other names. All of it is hidden where a sign that ends a part of a URL may belong to a password.
+    Names of users, hosts, ports and paths are shown, and parameters that are known to be harmless; drivers accept
+    passwords under many other names. If a character that ends a part of a URL may belong to a password, everything is
+    hidden.
     """
     if location.startswith("journal:"):
         return Redacted(location, frozenset())
@@ -84,7 +85,9 @@ def _cut_at(text: str, marks: str) -> tuple[str, str, str]:
 
 
 def _without_secret_ports(place: str, secrets: set[str]) -> str:
-    """Hides what follows a colon and is no port, as where @HOST is missing; and values as libpq's strings have them."""
+    """Hides text after a colon that is not a port, as when @HOST is missing; and values in libpq's connection
+    strings.
+    """
     host, slash, path = place.partition("/")
     bracket, _, numbers = host.rpartition("]")  # of an address with colons
     name, _, port = numbers.partition(":")

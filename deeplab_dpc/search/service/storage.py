@@ -1,4 +1,4 @@
-"""Where studies are kept: a journal file, Optuna's gRPC proxy, or a database (--storage)."""
+"""The storages of studies: a journal file, Optuna's gRPC proxy, or a database (--storage)."""
 
 import functools
 import pathlib
@@ -43,11 +43,11 @@ def open_storage(location: str | None, workdir: pathlib.Path, shared: bool) -> B
 
     Args:
       location: journal:FILE, grpc://HOST:PORT, or a URL; None for the journal in `workdir`.
-      workdir: workdir of the search.
-      shared: whether several workers are to use it.
+      workdir: run directory of the search.
+      shared: bool, whether several workers are to use it.
 
     Raises:
-      UserError: if the location is none of those, or does not answer, or does not suit several workers.
+      UserError: if the location is none of those, does not answer, or does not suit several workers.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     location = location or f"journal:{workdir / JOURNAL}"
@@ -65,7 +65,9 @@ def open_storage(location: str | None, workdir: pathlib.Path, shared: bool) -> B
 
 
 def check_location(location: str, shared: bool) -> None:
-    """Raises a UserError for a location that open_storage would refuse by its form; nothing is opened or made."""
+    """Raises a UserError for a location that open_storage would refuse by its form, without opening or creating
+    anything.
+    """
     shown = redacted(location)
     scheme, separator, rest = location.partition(":")
     if scheme == "journal" and rest:
@@ -88,10 +90,10 @@ def check_location(location: str, shared: bool) -> None:
 
 
 def journal_path(rest: str) -> pathlib.Path:
-    """Returns the file that journal:FILE names; ~ is the home directory, which shells leave as it is there.
+    """Returns the file that journal:FILE names; ~ is the home directory, which shells do not expand there.
 
     Raises:
-      UserError: for journal://FILE, whose first folder would be looked for at the root.
+      UserError: for journal://FILE, whose first folder would be looked up at the root.
     """
     if rest.startswith("//") and not rest.startswith("///"):
         raise UserError(f"--storage=journal:{rest} must be journal:FILE: give journal:{rest[2:]}.")
@@ -182,7 +184,7 @@ def _first_line(error: object) -> str:
 
 
 def persistently(call: Callable[[], Answer], patience: float = PATIENCE_SECONDS) -> Answer:
-    """Returns what `call` answers, asked again while the storage cannot be reached.
+    """Returns the result of `call`, which is repeated while the storage cannot be reached.
 
     Raises:
       UserError: if that lasts for longer than `patience` seconds.
@@ -198,15 +200,15 @@ def persistently(call: Callable[[], Answer], patience: float = PATIENCE_SECONDS)
                 said = error.details() if isinstance(error, grpc.RpcError) else str(error)
                 said = functools.reduce(lambda text, location: location.scrubbed(text), _opened, _first_line(said))
                 raise UserError(
-                    f"--storage has not answered for {patience:.0f} seconds ({said}); nothing told before is lost, and "
-                    "the same command continues."
+                    f"--storage has not answered for {patience:g} seconds ({said}); nothing written before is lost, "
+                    "and the same command continues."
                 ) from error
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
 def ask_of_study(call: Callable[[], Answer], patience: float = PATIENCE_SECONDS) -> Answer:
-    """Returns what `call` answers about a study that was there.
+    """Returns the result of `call` on an existing study.
 
     Raises:
       UserError: if the study was deleted meanwhile, or the storage cannot be reached for `patience` seconds.
@@ -215,6 +217,6 @@ def ask_of_study(call: Callable[[], Answer], patience: float = PATIENCE_SECONDS)
         return persistently(call, patience)
     except KeyError as error:
         raise UserError(
-            "The study is not in --storage any more: it was deleted while this command worked on it; restore the "
-            "storage to go on, or give the same command to begin anew."
+            "The study is not in --storage any more: it was deleted while this command worked on it; restore "
+            "the storage to continue, or give the same command to begin anew."
         ) from error

@@ -1,4 +1,4 @@
-"""A worker's day: takes open tasks one after another until all are done, by itself or by others."""
+"""The work loop of a worker: it takes open tasks one after another until all are done, by itself or by others."""
 
 import dataclasses
 import time
@@ -16,12 +16,12 @@ LONGEST_ERROR = 500  # characters that are kept of what a worker died of
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What a task gave.
+    """The result of a task.
 
     Attributes:
-      values: one for each direction of the ledger's study.
-      result: JSON.
-      complete: False if it was stopped early.
+      values: values, one for each direction of the ledger's study.
+      result: result as JSON.
+      complete: bool, False if the task was stopped early.
     """
 
     values: Sequence[float]
@@ -30,13 +30,13 @@ class Outcome:
 
 
 class Watch(Protocol):
-    """Is told what happens."""
+    """The callbacks of the work loop."""
 
     def finished(self, task: Task, outcome: Outcome) -> None:
-        """A result is kept."""
+        """Receives a result that was stored."""
 
     def rejected(self, task: Task) -> None:
-        """A result came after the task was given to another worker, and is not kept."""
+        """Receives a task whose result came after it was given to another worker, and is not stored."""
 
     def check(self) -> None:
         """Raises Stopped if the work is to stop."""
@@ -53,13 +53,14 @@ def work_off(
 
     Args:
       ledger: ledger of the tasks.
-      open_tasks: those that nobody does and that may be begun, best first; asked after each look at the storage.
-      is_done: whether all tasks have results.
-      perform: does one; to call `lease.check` and `watch.check` often.
-      watch: is told what happens.
+      open_tasks: function that returns the tasks that no worker does and that may be begun, best first; called after
+        each look at the storage.
+      is_done: function that returns whether all tasks have results.
+      perform: function that does a task; it must call `lease.check` and `watch.check` often.
+      watch: callbacks of the work loop.
 
     Raises:
-      Stopped: if `watch` says so; the task at hand is given back.
+      Stopped: if `watch` raises it; the current task is returned to the ledger.
     """
     wait = SHORTEST_WAIT_SECONDS
     while True:
@@ -97,6 +98,6 @@ def _perform(ledger: Ledger, lease: Lease, perform: Callable[[Lease], Outcome], 
 
 
 def _in_a_line(error: Exception) -> str:
-    """Returns what an error says, in a line."""
+    """Returns the message of an error, in a line."""
     said = " ".join(str(error).split())[:LONGEST_ERROR]
     return said if isinstance(error, UserError) else f"{type(error).__name__}: {said}"

@@ -18,7 +18,7 @@ EXHAUSTED = "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 12345 by
 )
 def test_error_of_a_backend_names_what_needs_less(options, less):
     config = AutoDeepLabConfig(**options)
-    message = f"image.s. of 321 x 353, or of the evaluated size; what needs less: {less} --train_crop_size"
+    message = f"image.s. of 321 x 353, or of the evaluated size; options that need less: {less} --train_crop_size"
     with pytest.raises(UserError, match=message), exhausted_memory_named(config, (321, 353)):
         raise RuntimeError(EXHAUSTED)
 

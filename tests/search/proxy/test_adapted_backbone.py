@@ -64,4 +64,4 @@ def test_started_again_nothing_is_trained_and_the_features_are_found(workdir, sh
 def test_features_that_are_given_cannot_be_adapted(workdir, shapes, capsys):
     [path] = (workdir / "features").glob("*/")
     assert execute("search", [*_flags(shapes, workdir), f"--feature_cache={path}"]) == 2
-    assert "--feature_cache gives features: leave out one of them." in capsys.readouterr().err
+    assert "--feature_cache already has features: leave out one of them." in capsys.readouterr().err

@@ -62,7 +62,7 @@ def test_workers_are_measured_apart():
 
 def test_scores_without_step_times_say_so():
     section = _section([candidate(0, 0.5), candidate(1, 0.5)], [warm_start()])
-    assert section.text.startswith("Not known: no cell here says what a step of it took.")
+    assert section.text.startswith("Unknown: no cell here has the seconds per step.")
     assert not section.tables
     assert _section([]) is None
 

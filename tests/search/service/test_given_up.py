@@ -42,7 +42,7 @@ def test_given_up_task_is_known_with_its_reason(ledger):
 def test_sentence_names_the_flag_that_tries_again(ledger):
     tasks = given_up.given_up(ledger)
     assert given_up.sentence(tasks) == (
-        "Given up, since every worker that took it died: cell 0 (uniform): 5 attempts, 4 of them before the first "
+        "Given up, since every worker that tried it died: cell 0 (uniform): 5 attempts, 4 of them before the first "
         "step, the last by host:7: error 4; --retry_given_up tries again."
     )
     assert " and 2 more (report.html has all); --retry_given_up" in given_up.sentence(tasks * 3)
@@ -58,5 +58,5 @@ def test_section_has_a_row_a_task(ledger):
 
 def test_what_is_tried_again_is_counted(ledger, capsys):
     given_up.retry(ledger)
-    assert capsys.readouterr().out == "Tried again, of what was given up: 1 task.\n"
+    assert capsys.readouterr().out == "Trying 1 task again that had been given up.\n"
     assert given_up.given_up(ledger) == ()

@@ -208,7 +208,7 @@ def test_journal_that_may_not_be_written_is_said(path, monkeypatch):
     monkeypatch.setattr("builtins.open", refuse)
     with pytest.raises(UserError, match="cannot be used: Read-only file system"):
         open_journal(path)
-    with pytest.raises(UserError, match="cannot be written: Read-only file system; nothing told before is lost"):
+    with pytest.raises(UserError, match="cannot be written: Read-only file system; nothing written before is lost"):
         storage.create_new_study([], "b")
 
 
@@ -272,7 +272,7 @@ def test_full_disk_is_said_in_one_sentence(path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", refuse)
-    with pytest.raises(UserError, match="cannot be written: No space left on device; nothing told before is lost"):
+    with pytest.raises(UserError, match="cannot be written: No space left on device; nothing written before is lost"):
         storage.create_new_study([], "b")
 
 

@@ -57,7 +57,7 @@ def test_others_go_on_while_one_stays_down(tmp_path):
     script = f"test $NUMBER = 1 && exit 7; until test -e {tmp_path}/go; do sleep 0.02; done"
     with _shells(script, tmp_path, count=2) as workers:
         _until(lambda: said.extend(workers.check()) or len(said) == 4)
-        assert "worker 2 died: exit status 7; it stays down after 4 starts" in said[3]
+        assert "worker 2 died: exit status 7; it is not started again after 4 starts" in said[3]
         assert list(workers.names.values()) == ["worker 1"]
         (tmp_path / "go").touch()
         _until(lambda: workers.check() == [] and workers.is_done)
