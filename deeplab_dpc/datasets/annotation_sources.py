@@ -49,6 +49,7 @@ class AnnotationSource(abc.ABC):
       names: names of all classes, in the order of their numbers where they have some.
       used: those of them that are known to occur.
       palette: colours of the classes that have one.
+      subsets: what says the split of an image, by the annotation's name, where there is such.
       can_ignore: whether pixels may be ignored whatever the classes are called.
       may_lack: whether an image without an annotation shows none of the classes; None leaves such images out, and False
         is an error.
@@ -64,6 +65,7 @@ class AnnotationSource(abc.ABC):
         self.files = files
         self.references: dict[str, str] = {}
         self.palette: dict[str, Color] = {}
+        self.subsets: dict[str, str] = {}
 
     @abc.abstractmethod
     def label(self, name: str, size: Callable[[], Size], meaning: Meaning) -> tuple[np.ndarray, str]:
@@ -163,6 +165,7 @@ class Cvat(AnnotationSource):
             self._file_of |= dict.fromkeys(found.images, name)
             self.names = tuple(dict.fromkeys((*self.names, *found.names)))
             self.palette |= found.palette
+            self.subsets |= found.subsets
         self.used = tuple({shape.name for image in self._images.values() for shape in image.shapes})
         self.references = {name: name for name in self._images}
 
