@@ -75,12 +75,17 @@ def class_shares(pixels: np.ndarray, info: DatasetInfo) -> list[float]:
     return (of_classes / max(of_classes.sum(), 1)).tolist()
 
 
-def label_weights(counts: SplitCounts, info: DatasetInfo) -> tuple[float, ...]:
-    """Returns the weights of the classes by what the examples hold, see `median_frequency_weights`."""
-    pixels = counts.pixels[: info.num_classes].copy()
+def label_weights(pixels: np.ndarray, labelled_with: np.ndarray, info: DatasetInfo) -> tuple[float, ...]:
+    """Returns the weights of the classes by what the examples of a split hold, see `median_frequency_weights`.
+
+    Args:
+      pixels, labelled_with: see `SplitCounts`.
+      info: what the ids mean.
+    """
+    of_classes = pixels[: info.num_classes].copy()
     if info.ignore_label < info.num_classes:
-        pixels[info.ignore_label] = 0
-    return median_frequency_weights(pixels, counts.labelled_with[: info.num_classes])
+        of_classes[info.ignore_label] = 0
+    return median_frequency_weights(of_classes, labelled_with[: info.num_classes])
 
 
 def median_frequency_weights(pixels: np.ndarray, labelled_with: np.ndarray) -> tuple[float, ...]:
