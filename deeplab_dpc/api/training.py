@@ -61,7 +61,8 @@ def train(
         `model` trains, `model.network` is what is trained; a call of this function is one epoch.
       **options: the network, the augmentation and the protocol, by the names of the flags of train.py:
         training_number_of_steps, train_batch_size, base_learning_rate, train_crop_size, dense_prediction_cell,
-        tf_initial_checkpoint, ...; deeplab_dpc.config documents each in ModelConfig, DataConfig and TrainConfig.
+        tf_initial_checkpoint, ...; deeplab_dpc.config documents each in ModelConfig, DataConfig and TrainConfig. The
+        backbone is that of tf_initial_checkpoint where no option says another.
 
     Returns:
       The trained network.
