@@ -13,6 +13,7 @@ from rich.table import Table
 
 WRAPPED = ("cell", "value", "what", "why")  # columns of tables that hold text and may take several lines
 LOG_WIDTH = 140  # characters, where the output is no terminal
+SPEED_SECONDS = 3600  # that the time left goes by, at most; some steps take longer than rich's half a minute
 console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 if not console.is_terminal:
     console.width = LOG_WIDTH
@@ -45,6 +46,7 @@ def progress_bar() -> Progress:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
         console=console,
+        speed_estimate_period=SPEED_SECONDS,
     )
 
 

@@ -5,6 +5,7 @@ import time
 from typing import Any, Unpack
 
 from deeplab_dpc.api.arguments import naming_arguments
+from deeplab_dpc.api.circumstances import circumstances
 from deeplab_dpc.api.data import DatasetLike, as_dataset
 from deeplab_dpc.api.options import InferenceOptions, inference_config
 from deeplab_dpc.api.predictor import RENAMED, load_predictor
@@ -12,12 +13,13 @@ from deeplab_dpc.api.segmenter import Segmenter
 from deeplab_dpc.config.judging import JudgeConfig
 from deeplab_dpc.data.run_data import class_difference
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.evaluation.advice import advice
 from deeplab_dpc.evaluation.bootstrap import Bootstrap
 from deeplab_dpc.evaluation.branch_weights import branch_weights
 from deeplab_dpc.evaluation.evaluator import evaluate as counted
 from deeplab_dpc.evaluation.judging import Judge
 from deeplab_dpc.evaluation.measures import figures
-from deeplab_dpc.evaluation.report import Report, metrics_json
+from deeplab_dpc.evaluation.report import Report, ignored_class, metrics_json
 
 
 @naming_arguments(**RENAMED)
@@ -57,8 +59,8 @@ def evaluate(
       **options: options of the prediction, see Predictor.
 
     Returns:
-      The contents of eval.py's metrics.json, without its advice: 'miou', 'pixel_accuracy', 'per_class_iou' (None for an
-      absent class), ... in [0, 1], and 'intervals' with [low, high] of each.
+      The contents of eval.py's metrics.json: 'miou', 'pixel_accuracy', 'per_class_iou' (None for an absent class), in
+      [0, 1], 'intervals' with [low, high] of each, and 'advice', lines on what is bad, if anything is.
 
     Raises:
       UserError: if the classes differ, the split has no labels, or an image does not fit into the memory.
@@ -73,6 +75,7 @@ def evaluate(
             f"The classes of the network are not those of the data set in {dataset.path}: {difference}; give data with "
             "the network's classes, or `check_class_names=False` where the names differ and the ids mean the same."
         )
+    known = circumstances(loaded, dataset, split)
     judge = Judge(dataset.info, judging)
     start = time.perf_counter()
     confusion = counted(loaded.predictor, dataset, split, progress=progress, on_image=judge.add)
@@ -91,5 +94,6 @@ def evaluate(
         figures=tuple(figures(one, bootstrap) for one in measured),
         branch_weights=() if loaded.network is None or cell is None else tuple(branch_weights(loaded.network)),
         seconds=seconds,
+        advice=advice(dataset.info.class_names, measured[0].counts, known, ignored_class(dataset.info)),
     )
     return metrics_json(report)

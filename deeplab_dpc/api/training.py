@@ -11,6 +11,7 @@ from deeplab_dpc.api.arguments import naming_arguments
 from deeplab_dpc.api.data import DatasetLike, as_dataset
 from deeplab_dpc.api.options import TrainOptions, check_names, config_of, model_config
 from deeplab_dpc.api.segmenter import Segmenter
+from deeplab_dpc.checkpoint.found_network import backbone_line, find_backbone
 from deeplab_dpc.config import DataConfig, ModelConfig, TrainConfig
 from deeplab_dpc.console import console
 from deeplab_dpc.data.crops import default_crop
@@ -60,7 +61,8 @@ def train(
         the network `model.network`; a call of this function is one epoch.
       **options: options of the network, the augmentation and the training, by the names of the flags of train.py:
         training_number_of_steps, train_batch_size, base_learning_rate, train_crop_size, dense_prediction_cell,
-        tf_initial_checkpoint, ...; deeplab_dpc.config documents each in ModelConfig, DataConfig and TrainConfig.
+        tf_initial_checkpoint, ...; deeplab_dpc.config documents each in ModelConfig, DataConfig and TrainConfig. The
+        backbone is that of tf_initial_checkpoint where no option says another.
 
     Returns:
       The trained network.
@@ -71,25 +73,34 @@ def train(
       TypeError: if there is no such option.
     """
     dataset = as_dataset(dataset)
-    model, data, protocol = _configurations(dataset, options)
+    model, data, protocol = _configurations(workdir, dataset, options)
     validator = validator_of(model, protocol, dataset)
     network = train_run(pathlib.Path(workdir), model, data, protocol, dataset, validator, callbacks=callbacks)
     return Segmenter.of_network(network, dataset.info, protocol.training_number_of_steps)
 
 
-def _configurations(dataset: Dataset, options: Mapping[str, Any]) -> tuple[ModelConfig, DataConfig, TrainConfig]:
+def _configurations(
+    workdir: str | os.PathLike[str], dataset: Dataset, options: Mapping[str, Any]
+) -> tuple[ModelConfig, DataConfig, TrainConfig]:
     check_names(options, ModelConfig, DataConfig, TrainConfig)
     of_data, of_protocol = (
         {name: value for name, value in options.items() if name in config.__dataclass_fields__}
         for config in (DataConfig, TrainConfig)
     )
     rest = {name: value for name, value in options.items() if name not in of_data and name not in of_protocol}
+    protocol = config_of(TrainConfig, of_protocol)
     model = model_config(dataset.info.num_classes, rest)
+    if protocol.tf_initial_checkpoint:
+        given = {name: getattr(model, name) for name in rest}
+        taken = find_backbone(protocol.tf_initial_checkpoint, given, workdir)
+        if line := backbone_line(protocol.tf_initial_checkpoint, taken):
+            console.print(line)
+        model = model_config(dataset.info.num_classes, {**taken, **rest})
     split = of_data.get("train_split", DataConfig.train_split)
     dataset.shards(split)  # raises the clear error if there is no such split
     of_data.setdefault("train_crop_size", default_crop(dataset, split, model.alignment))
     place = {"data_dir": os.path.abspath(dataset.path)}
-    return model, config_of(DataConfig, {**of_data, **place}), config_of(TrainConfig, of_protocol)
+    return model, config_of(DataConfig, {**of_data, **place}), protocol
 
 
 def validator_of(model_config: ModelConfig, config: TrainConfig, dataset: Dataset) -> Validator | None:

@@ -4,6 +4,7 @@ networks.
 
 import dataclasses
 import itertools
+import os
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +21,7 @@ from deeplab_dpc.checkpoint.network_flags import (
     logits_flags,
     scopes,
 )
-from deeplab_dpc.checkpoint.published import CHECKPOINTS
+from deeplab_dpc.checkpoint.published import CHECKPOINTS, IMAGENET
 from deeplab_dpc.checkpoint.restore import require_source, require_whole_network
 from deeplab_dpc.checkpoint.same_parts import PUBLISHED_CELL, cell_beside, run_network
 from deeplab_dpc.checkpoint.tf1 import CELL_SUFFIX, variable_shapes
@@ -47,6 +48,8 @@ SCOPES_OF_PUBLISHED_CELL = {
     "concat_projection",
     *(f"branch{i}_{part}" for i in range(5) for part in ("depthwise", "pointwise")),
 }
+
+WIDTH = ("depth_multiplier", "divisible_by", "nas_stem_output_num_conv_filters")  # of a backbone
 
 Fields = dict[str, Any]  # of ModelConfig, by name
 
@@ -137,6 +140,60 @@ def find_network(source: str, given: Mapping[str, Any]) -> FoundNetwork:
         if fitting:
             (read if len(fitting) == 1 else assumed)["decoder_output_stride"] = fitting[0]
     return FoundNetwork(source, _without(given, read), _without(given, assumed))
+
+
+def find_backbone(source: str, given: Mapping[str, Any], run: str | os.PathLike[str] | None = None) -> Fields:
+    """Returns the backbone and its width, which what starts from a checkpoint must share, beside what is given.
+
+    Args:
+      source: as `find_network` takes it, without logits too; of `imagenet` nothing is told.
+      given: fields of ModelConfig that were chosen.
+      run: directory of what starts. Once it is begun, its own backbone counts, and the checkpoint may be gone.
+
+    Raises:
+      UserError: if there is no such checkpoint, its backbone is not known, or what is given is another one.
+    """
+    if "model_variant" in given:
+        backbone_class(given["model_variant"])  # raises the clear error if there is none
+    if source == IMAGENET:
+        return {}
+    begun = None if run is None else run_network(os.fspath(run))
+    if begun is not None:
+        return _without(given, _backbone_of_run(begun))  # what is given is compared with all of its configuration
+    require_source(source)
+    config = run_network(source)
+    if config is not None:
+        found = _backbone_of_run(config)
+    else:
+        stored = variable_shapes(located(source))
+        found = _backbone(stored, source, given) or _backbone(stored, source, {})
+    for name, value in given.items():
+        if name in found and _is_another(name, value, found[name]):
+            raise UserError(
+                f"{_flag(name, value, source)} contradicts --tf_initial_checkpoint={source}, whose backbone has "
+                f"{_flag(name, found[name], source)}: leave one of the two out."
+            )
+    return _without(given, found)
+
+
+def _backbone_of_run(config: ModelConfig) -> Fields:
+    options = [name for name in WIDTH if name in backbone_class(config.model_variant).OPTIONS]
+    return {name: getattr(config, name) for name in ("model_variant", *options)}
+
+
+def backbone_line(source: str, taken: Fields) -> str:
+    """Returns what was taken over of a checkpoint's backbone, as a line; nothing where it is as by default."""
+    told = {name: value for name, value in taken.items() if value != _DEFAULTS[name]}
+    shown = {name: value for name, value in taken.items() if name == "model_variant" or name in told}
+    flags = " ".join(_flag(name, value, source) for name, value in shown.items())
+    return f"The backbone is that of {source}: {flags}." if told else ""
+
+
+def _is_another(name: str, given: Any, found: Any) -> bool:
+    """Returns whether weights cannot fit; where they may or may not, restoring them tells."""
+    if name == "model_variant":
+        return backbone_class(given).SCOPE != backbone_class(found).SCOPE
+    return name == "depth_multiplier" and round(given, 2) != round(found, 2)
 
 
 def _without(given: Mapping[str, Any], fields: Fields) -> Fields:

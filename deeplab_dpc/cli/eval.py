@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 from absl import flags
 
+from deeplab_dpc.api.circumstances import circumstances
 from deeplab_dpc.api.loaded import LoadedPredictor
 from deeplab_dpc.cli import flag_groups
-from deeplab_dpc.cli.eval_advice import circumstances
 from deeplab_dpc.cli.eval_compare import compare_runs
 from deeplab_dpc.cli.eval_repeatedly import evaluate_repeatedly
 from deeplab_dpc.cli.eval_submission import write_submission

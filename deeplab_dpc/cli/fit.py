@@ -18,6 +18,7 @@ from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.fit_classes import find_classes
 from deeplab_dpc.cli.fit_stages import Fit
 from deeplab_dpc.cli.fit_state import STATE_FILE, Stages, flag_text
+from deeplab_dpc.cli.start_backbone import take_backbone
 from deeplab_dpc.data.dataset_info import INFO_FILE
 from deeplab_dpc.datasets.annotation_kinds import PICTURES
 from deeplab_dpc.datasets.folder import labels_kind
@@ -39,12 +40,13 @@ def main(values: flags.FlagValues) -> None:
     _check_sources(values)
     if values.tf_initial_checkpoint:
         located(values.tf_initial_checkpoint)  # a download ends before the time begins
+    taken = take_backbone(values)
     given = _given(values)
     root = pathlib.Path(values.workdir)
     with only_process(root, "workdir"):
         stages = Stages(root, {name: flag_text(value) for name, value in given.items()}, 3600 * values.hours)
         classes = find_classes(values) if values.images or values.list else None
-        Fit(values, root, stages, _planned(values, given), classes).run()
+        Fit(values, root, stages, _planned(values, given) | taken, classes).run()
 
 
 def _check_sources(values: flags.FlagValues) -> None:

@@ -202,7 +202,9 @@ def model_config(values: flags.FlagValues, num_classes: int) -> ModelConfig:
 
 def given_model_fields(values: flags.FlagValues) -> dict[str, Any]:
     """Returns the fields of ModelConfig whose flags are given, on the command line or in a flagfile."""
-    names = [name for name in ("num_classes", *model_flags()) if not values[name].using_default_value]
+    names = [
+        name for name in ("num_classes", *model_flags()) if name in values and not values[name].using_default_value
+    ]
     fields = _fields(ModelConfig, values, names)
     if values.dense_prediction_cell_json:
         fields["dense_prediction_cell"] = load_cell(values.dense_prediction_cell_json)

@@ -42,7 +42,7 @@ def check_request(
 def require_single_splits(values: flags.FlagValues, dataset: Dataset) -> None:
     """Raises a UserError if a search is to read several splits as one, as a training may."""
     for flag in ("train_split", "eval_split"):
-        split = values[flag].value
+        split = str(values[flag].value)
         if dataset.parts(split) != (Part(split),):
             raise UserError(f"--{flag}={split} names several splits, which train reads as one; a search reads one.")
 

@@ -11,6 +11,7 @@ from deeplab_dpc.arch.fitting import aspp_name, feature_cells, fitted_aspp_rates
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.quiet import quiet_imports
 from deeplab_dpc.cli.search_checks import check_request
+from deeplab_dpc.cli.start_backbone import take_backbone
 from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, ServiceConfig
 from deeplab_dpc.config.base import one_weight_a_class
 from deeplab_dpc.config.search import ADAPTED, END_TO_END
@@ -22,6 +23,7 @@ from deeplab_dpc.files import require_folder
 from deeplab_dpc.run_config import open_run, require_kind
 from deeplab_dpc.search.job import Job
 from deeplab_dpc.search.proxy.feature_cache import FeatureCache, open_cache
+from deeplab_dpc.search.service import local_workers
 from deeplab_dpc.search.service.membership import extendable
 from deeplab_dpc.search.study import check_space
 
@@ -98,6 +100,7 @@ class Request:
             raise UserError("--restore_moving_averages is for --tf_initial_checkpoint; give that too.")
         dataset = find_dataset(values.data_dir, values.dataset, values.classes) if values.data_dir else None
         if dataset is not None:
+            take_backbone(values, values.workdir, say=not local_workers.is_child())
             config = _fitted(values, config, dataset)
         if dataset is None and values.feature_cache and config.rerank_top_k and values.mode == "search":
             raise UserError("--data_dir is required for the contest; pass --rerank_top_k=0 to go without.")

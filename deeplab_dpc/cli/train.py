@@ -13,6 +13,7 @@ from deeplab_dpc.arch.fitting import STRIDE, feature_cells, fitted_aspp_rates, r
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.describe import description, print_description
 from deeplab_dpc.cli.devices import devices_from_flags
+from deeplab_dpc.cli.start_backbone import take_backbone
 from deeplab_dpc.config import DataConfig, ModelConfig, TrainConfig
 from deeplab_dpc.config.model import check_crop
 from deeplab_dpc.console import console
@@ -35,6 +36,7 @@ def main(values: flags.FlagValues) -> None:
         raise UserError("--data_dir is required; describe.py prints a network without data, for --num_classes.")
     flag_groups.required(values, *(() if values.dry_run else ("workdir",)), "data_dir")
     dataset = find_dataset(values.data_dir, values.dataset, values.classes)
+    take_backbone(values, values.workdir, say=not values.json)
     model_config = flag_groups.model_config(values, dataset.info.num_classes)
     data = flag_groups.data_config(values, dataset, model_config.alignment)
     config = flag_groups.config_from_flags(TrainConfig, values, **_steps_of_epochs(values, dataset, data.train_split))

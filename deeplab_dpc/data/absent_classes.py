@@ -9,17 +9,18 @@ among masks of 0 and 1.
 import dataclasses
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from deeplab_dpc.data.dataset_info import Dataset, DatasetInfo
-from deeplab_dpc.data.label_statistics import NUM_IDS, ignored_share
+from deeplab_dpc.data.label_statistics import NUM_IDS, SplitCounts, ignored_share
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import read_json, write_json
 
 LABEL_COUNTS_FILE = "label_counts.json"  # beside the records: pixels by id, by split
+_LABELLED_WITH = "labelled pixels with"  # a key of it beside the splits, none of which has such a name
 _SHOWN = 3
 _HARDLY = 0.1  # as a share of what it is compared with
 
@@ -141,10 +142,15 @@ def _titles(titles: list[str]) -> str:
     return f"{len(titles)} label{'s' if len(titles) > 1 else ''} ({listed})"
 
 
-def write_label_counts(path: pathlib.Path, pixels: Mapping[str, np.ndarray]) -> None:
-    """Writes the number of pixels of each id, by split, to a file beside the records in `path`."""
-    value = {split: {str(i): int(counts[i]) for i in np.flatnonzero(counts)} for split, counts in pixels.items()}
-    write_json(path / LABEL_COUNTS_FILE, value)
+def write_label_counts(path: pathlib.Path, splits: Mapping[str, SplitCounts]) -> None:
+    """Writes, by split, the number of pixels of each id, and the labelled pixels of the images that have it, to a file
+    beside the records in `path`.
+    """
+    pixels = {split: _by_id(counts.pixels) for split, counts in splits.items()}
+    write_json(
+        path / LABEL_COUNTS_FILE,
+        pixels | {_LABELLED_WITH: {split: _by_id(counts.labelled_with) for split, counts in splits.items()}},
+    )
 
 
 def read_label_counts(dataset: Dataset) -> dict[str, np.ndarray] | None:
@@ -154,14 +160,33 @@ def read_label_counts(dataset: Dataset) -> dict[str, np.ndarray] | None:
     Raises:
       UserError: if the file is damaged.
     """
+    return _read(dataset, lambda value: value)
+
+
+def read_labelled_with(dataset: Dataset) -> dict[str, np.ndarray] | None:
+    """Returns the labelled pixels of the images in which each id occurs, int64 [256], by labelled split; None where
+    none are kept (records of other software, or of an earlier version).
+
+    Raises:
+      UserError: if the file is damaged.
+    """
+    return _read(dataset, lambda value: value.get(_LABELLED_WITH))
+
+
+def _read(dataset: Dataset, part: Callable[[Any], Any]) -> dict[str, np.ndarray] | None:
     path = dataset.path / LABEL_COUNTS_FILE
     if not path.exists():
         return None
     value = read_json(path, "counts of label ids")
     try:
-        return {split: _counts(value[split]) for split in dataset.info.labelled_splits}
+        kept = part(value)
+        return None if kept is None else {split: _counts(kept[split]) for split in dataset.info.labelled_splits}
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         raise UserError(f"The counts of label ids {path} are damaged; build the data set again.") from error
+
+
+def _by_id(counts: np.ndarray) -> dict[str, int]:
+    return {str(i): int(counts[i]) for i in np.flatnonzero(counts)}
 
 
 def _counts(value: Mapping[str, Any]) -> np.ndarray:

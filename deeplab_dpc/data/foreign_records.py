@@ -233,7 +233,9 @@ def check_labels(dataset: Dataset, split: str) -> None:
     names = [part.split for part in dataset.parts(split)]
     counted = {name: _count_ids(dataset, name, None if kept is None else CHECKED_OF_OURS) for name in names}
     others = [name for name in dataset.info.labelled_splits if name not in names]
-    pixels = {split: sum((kept or counted)[name] for name in names)} | {name: kept[name] for name in others if kept}
+    pixels = {split: np.sum([(kept or counted)[name] for name in names], axis=0)} | {
+        name: kept[name] for name in others if kept
+    }
     if kept is None and absent_class_problem(pixels, split, dataset.info):  # a class may occur in the others alone
         pixels |= {name: _count_ids(dataset, name) for name in others}
     if problem := absent_class_problem(pixels, split, dataset.info):
@@ -256,7 +258,7 @@ def check_evaluable(dataset: Dataset, split: str, instead: str) -> None:
         pixels = _count_ids(dataset, split, None if kept is None else CHECKED_OF_OURS)
     except UserError as error:
         raise UserError(f"The split {split} cannot be evaluated: {str(error).rstrip('.')}; {instead}.") from error
-    counted = pixels if kept is None else sum(kept[part.split] for part in dataset.parts(split))
+    counted = pixels if kept is None else np.sum([kept[part.split] for part in dataset.parts(split)], axis=0)
     if counted.sum() == counted[info.ignore_label]:
         raise UserError(
             f"The split {split} of {dataset.path} cannot be evaluated, as no pixel of it is labelled: all have the "

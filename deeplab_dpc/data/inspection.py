@@ -160,7 +160,9 @@ def check(dataset: Dataset, output_dir: str | os.PathLike[str], show_progress: b
     labelled = [split for split in splits if split not in dataset.info.unlabelled]
     weighted = next((split for split in ("train", *labelled) if split in labelled), None)
     collected.add_sums(splits, weighted)
-    weights = label_weights(splits[weighted], dataset.info) if weighted is not None else ()
+    weights: tuple[float, ...] = ()
+    if weighted is not None:
+        weights = label_weights(splits[weighted].pixels, splits[weighted].labelled_with, dataset.info)
     output_dir = pathlib.Path(output_dir)
     sheet, report = output_dir / SHEET_FILE, output_dir / REPORT_FILE
     inspection = Inspection(dataset, splits, collected.findings(), weighted, weights, (report, sheet))

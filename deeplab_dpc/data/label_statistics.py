@@ -76,12 +76,17 @@ def class_shares(pixels: np.ndarray, info: DatasetInfo) -> list[float]:
     return shares
 
 
-def label_weights(counts: SplitCounts, info: DatasetInfo) -> tuple[float, ...]:
-    """Returns the weights of the classes from the counts, see `median_frequency_weights`."""
-    pixels = counts.pixels[: info.num_classes].copy()
+def label_weights(pixels: np.ndarray, labelled_with: np.ndarray, info: DatasetInfo) -> tuple[float, ...]:
+    """Returns the weights of the classes from the counts of a split, see `median_frequency_weights`.
+
+    Args:
+      pixels, labelled_with: see `SplitCounts`.
+      info: classes and ignore label.
+    """
+    of_classes = pixels[: info.num_classes].copy()
     if info.ignore_label < info.num_classes:
-        pixels[info.ignore_label] = 0
-    return median_frequency_weights(pixels, counts.labelled_with[: info.num_classes])
+        of_classes[info.ignore_label] = 0
+    return median_frequency_weights(of_classes, labelled_with[: info.num_classes])
 
 
 def median_frequency_weights(pixels: np.ndarray, labelled_with: np.ndarray) -> tuple[float, ...]:

@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from deeplab_dpc.data.dataset_info import Dataset
@@ -26,7 +27,9 @@ class Shard:
 WHOLE = Shard()
 
 
-def record_order(records: Sequence[int], seed: int, batch_size: int, step: int, shard: Shard) -> tf.data.Dataset:
+def record_order(
+    records: Sequence[int] | npt.NDArray[np.int32], seed: int, batch_size: int, step: int, shard: Shard
+) -> tf.data.Dataset:
     """Returns endless pairs (running index, record), both int, from a batch on, in another order in each epoch.
 
     Args:

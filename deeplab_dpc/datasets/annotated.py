@@ -23,7 +23,7 @@ from deeplab_dpc.datasets.raw_files import RawFiles
 from deeplab_dpc.datasets.raw_tree import RawTree
 from deeplab_dpc.datasets.records import RawExample
 from deeplab_dpc.datasets.segmentation_builder import Classes
-from deeplab_dpc.datasets.splits import Pair, Splits, ValDraw, grouped_by_folder, renamed
+from deeplab_dpc.datasets.splits import Pair, Splits, ValDraw, grouped_by_folder, renamed, subset_splits
 from deeplab_dpc.datasets.together import FOLDERS
 from deeplab_dpc.errors import UserError
 
@@ -120,7 +120,8 @@ def _splits(source: AnnotationSource, images: RawFiles, tree: RawTree, draw: Val
         return renamed(splits)
     if not any(pair.label for pair in splits[""]):
         raise UserError(f"None of the images in {tree.title('')} has annotations in {source.raw.path}.")
-    return grouped_by_folder(draw, tree.folders(), tree.title("")).splits(splits[""])
+    named = subset_splits(splits[""], source.subsets, str(source.raw.path)) if draw.group_by is None else None
+    return named or grouped_by_folder(draw, tree.folders(), tree.title("")).splits(splits[""])
 
 
 def _labelled(pairs: list[Pair], source: AnnotationSource, where: str, folder: str) -> list[Pair]:

@@ -50,6 +50,7 @@ class AnnotationSource(abc.ABC):
       used: names that are known to occur.
       palette: colours of the classes that have one.
       can_ignore: bool, whether pixels may be ignored whatever the names of the classes are.
+      subsets: the split of each image by the annotation's name, where the annotations have splits.
       may_lack: True if an image without an annotation shows none of the classes, False if it is an error, None if it is
         left out.
     """
@@ -64,6 +65,7 @@ class AnnotationSource(abc.ABC):
         self.files = files
         self.references: dict[str, str] = {}
         self.palette: dict[str, Color] = {}
+        self.subsets: dict[str, str] = {}
 
     @abc.abstractmethod
     def label(self, name: str, size: Callable[[], Size], meaning: Meaning) -> tuple[np.ndarray, str]:
@@ -165,6 +167,7 @@ class Cvat(AnnotationSource):
             self._file_of |= dict.fromkeys(found.images, name)
             self.names = tuple(dict.fromkeys((*self.names, *found.names)))
             self.palette |= found.palette
+            self.subsets |= found.subsets
         self.used = tuple({shape.name for image in self._images.values() for shape in image.shapes})
         self.references = {name: name for name in self._images}
 

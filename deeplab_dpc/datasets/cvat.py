@@ -32,11 +32,13 @@ class CvatFile:
       images: annotations of each image, by its name in the file, with folders.
       names: names of the labels, in the order of the file.
       palette: colours of the labels that have one.
+      subsets: by the name of the image, of those that have one.
     """
 
     images: dict[str, Annotated]
     names: tuple[str, ...]
     palette: dict[str, Color]
+    subsets: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def read_cvat(data: bytes, title: str) -> CvatFile:
@@ -83,6 +85,7 @@ class _Reader:
         self._labels: dict[str, Color | None] = {}
         self._label = ""
         self._images: dict[str, Annotated] = {}
+        self._subsets: dict[str, str] = {}
         self._image: tuple[str, int, int] | None = None
         self._shapes: list[tuple[int, Shape]] = []
 
@@ -126,7 +129,8 @@ class _Reader:
             raise UserError(f"The CVAT file {self.title} lists no image.")
         used = (shape.name for image in self._images.values() for shape in image.shapes)
         names = tuple(dict.fromkeys([*self._labels, *sorted(used)]))
-        return CvatFile(self._images, names, {name: color for name, color in self._labels.items() if color is not None})
+        palette = {name: color for name, color in self._labels.items() if color is not None}
+        return CvatFile(self._images, names, palette, self._subsets)
 
     def _begin_image(self, attributes: Mapping[str, str]) -> None:
         path = pathlib.PureWindowsPath(attributes.get("name", ""))  # both kinds of slash
@@ -142,6 +146,8 @@ class _Reader:
         if min(height, width) < 1 or max(height, width) > MAX_SIDE or height * width > MAX_PIXELS:
             raise UserError(f"The image {name} in the CVAT file {self.title} has the size {width} x {height} pixels.")
         self._image, self._shapes = (name, height, width), []
+        if subset := attributes.get("subset", "").strip():
+            self._subsets[name] = subset
 
     def _add(self, tag: str, attributes: Mapping[str, str]) -> None:
         assert self._image is not None

@@ -17,7 +17,7 @@ from deeplab_dpc.console import console, track
 from deeplab_dpc.data.absent_classes import write_label_counts
 from deeplab_dpc.data.classes_file import ClassesFile
 from deeplab_dpc.data.dataset_info import INFO_FILE, Color, Dataset, DatasetInfo, load_dataset
-from deeplab_dpc.data.label_statistics import NUM_IDS
+from deeplab_dpc.data.label_statistics import SplitCounts
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import atomic_path, read_json, remove_partial, require_unicode, write_json
 
@@ -122,7 +122,7 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
         self._max_size: dict[str, tuple[int, int]] = {}
         self._counts: dict[str, int] = {}
         self._unlabelled: tuple[str, ...] = ()
-        self._pixels: dict[str, np.ndarray] = {}
+        self._labels: dict[str, SplitCounts] = {}
         self.turned: list[str] = []
         self.turned_labels = 0
         super().__init__(data_dir=data_dir)
@@ -171,11 +171,11 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
         examples = track(self.segmented_images(split), f"Writing {self.name} {split}", self.split_sizes()[split])
         height = width = count = 0
         labelled = 0
-        pixels = np.zeros(NUM_IDS, np.int64)
+        counts = SplitCounts()
         for key, example in enumerate(examples):
             height, width = max(height, example.height), max(width, example.width)
             count, labelled = count + 1, labelled + bool(example.label)
-            pixels += 0 if example.pixels is None else example.pixels
+            counts.add((example.height, example.width), example.pixels, self._classes.ignore_label)
             if example.is_turned:
                 self.turned.append(example.filename)
                 self.turned_labels += example.label_is_turned
@@ -184,7 +184,7 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
             raise UserError(f"{labelled} of the {count} images of the split {split} have labels; all must, or none.")
         self._max_size[split], self._counts[split] = (height, width), count
         if labelled:
-            self._pixels[split] = pixels
+            self._labels[split] = counts
         else:
             self._unlabelled += (split,)
 
@@ -201,7 +201,7 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
             categories=self._classes.categories,
             allow_absent_classes=self._classes.allow_absent_classes or not self._classes.are_own,
         )
-        write_label_counts(pathlib.Path(self.data_dir), self._pixels)
+        write_label_counts(pathlib.Path(self.data_dir), self._labels)
         write_json(pathlib.Path(self.data_dir) / INFO_FILE, info.to_json())
 
 

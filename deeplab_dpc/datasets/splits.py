@@ -5,7 +5,7 @@ import dataclasses
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from deeplab_dpc.console import console
 from deeplab_dpc.datasets.naming import file_key
@@ -152,6 +152,36 @@ def renamed(splits: Splits) -> Splits:
         if called[name] != name:
             console.print(f"The folder {name} is taken as the split {meant}.")
     return {called[name]: pairs for name, pairs in splits.items()}
+
+
+def subset_splits(pairs: list[Pair], subsets: Mapping[str, str], where: str) -> Splits | None:
+    """Returns the splits that the annotations say themselves; None where they do not say two or more.
+
+    Args:
+      pairs: images with their annotations.
+      subsets: what the annotations call a split, by their names.
+      where: what messages call the annotations.
+
+    Raises:
+      UserError: if an image is in none of the splits.
+    """
+    said = {pair: subsets.get(pair.label or "", "") for pair in pairs}
+    meant = {pair: _ELSEWHERE.get(name.lower(), name.lower()) for pair, name in said.items()}
+    splits = {split: [pair for pair in pairs if meant[pair] == split] for split in SPLITS}
+    splits = {split: members for split, members in splits.items() if members}
+    if len(splits) < 2:
+        if splits:
+            console.print(f"The only split among the subsets in {where} is {next(iter(splits))}; val is drawn.")
+        return None
+    if lost := next((pair for pair in pairs if meant[pair] not in SPLITS), None):
+        name = f"the subset {said[lost]!r}" if said[lost] else "no subset"
+        raise UserError(
+            f"The image {lost.name} has {name} in {where}, and others are in {' and '.join(splits)}: give it one of "
+            f"{', '.join(SPLITS)} too, or draw val by --group_by."
+        )
+    counted = ", ".join(f"{split} {len(members)}" for split, members in splits.items())
+    console.print(f"The subsets in {where} are the splits: {counted} images.")
+    return splits
 
 
 def _position(group: str) -> float:

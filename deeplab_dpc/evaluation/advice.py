@@ -32,6 +32,7 @@ class Circumstances:
       crop: (height, width) of the training in pixels; None where that is not known.
       output_stride: pixels a side of a feature cell.
       has_decoder: whether the network has one; None where that is not known.
+      label_weights: a weight for each class, as check_data suggests them for train; None where they are not known.
       losses: losses of the training, in the order of its steps; empty where they are not known.
     """
 
@@ -40,13 +41,18 @@ class Circumstances:
     crop: tuple[int, int] | None = None
     output_stride: int = USUAL_STRIDE
     has_decoder: bool | None = None
+    label_weights: Sequence[float] | None = None
     losses: Sequence[float] = ()
+
+    def is_rare(self, i: int) -> bool:
+        """Whether few pixels of train have the class, as far as that is known."""
+        return self.train_shares is not None and 0 < self.train_shares[i] < RARE
 
 
 def advice(
     names: Sequence[str], counts: ImageCounts, known: Circumstances, ignored: str | None = None
 ) -> tuple[str, ...]:
-    """Returns the lines: of the worst classes first, then of the training.
+    """Returns the lines: of the worst classes first, then the weights of rare ones, then of the training.
 
     Args:
       names: names of the classes.
@@ -61,6 +67,12 @@ def advice(
     lines = [_of_class(names[i], i, counts, sums, known) for i in bad[:SHOWN]]
     if len(bad) > SHOWN:
         lines.append(f"{len(bad) - SHOWN} more classes have an IoU below {100 * BAD:.0f} %, or none.")
+    if known.label_weights is not None and any(known.is_rare(i) and sums.labelled[i] for i in bad):
+        weights = ",".join(f"{weight:g}" for weight in known.label_weights)
+        lines.append(
+            f"For a new training (train, search or fit) with rare classes weighed: --label_weights={weights} (median "
+            "frequency balancing over train, as check_data suggests)."
+        )
     if float(sums.mean_iou()) < BAD and (line := _of_losses(known.losses)):
         lines.append(line)
     return tuple(lines)
@@ -85,7 +97,7 @@ def _of_class(name: str, i: int, counts: ImageCounts, sums: ClassSums, known: Ci
         what = f"{name} has IoU 0: it is never predicted, and {labelled:,} pixels of {_images(images)} it"
     if share == 0:
         return f"{what}; it has 0 pixels in train, so that it cannot be learned: add images that show it."
-    causes = _causes(share, math.sqrt(labelled / images), known)
+    causes = _causes(i, math.sqrt(labelled / images), known)
     if not causes:
         looked = [] if share is None else [f"{100 * share:.1f} % of train"]
         looked.append(f"a square of {math.sqrt(labelled / images):.0f} pixels a side in an image")
@@ -100,19 +112,20 @@ def _images(count: int) -> str:
     return f"{count:,} images show" if count > 1 else "1 image shows"
 
 
-def _causes(share: float | None, side: float, known: Circumstances) -> list[str]:
+def _causes(i: int, side: float, known: Circumstances) -> list[str]:
     """Returns what is special about a class, and what helps against it.
 
     Args:
-      share: share of the labelled pixels of train; None if it is not known.
+      i: its number.
       side: side of a square as large as what an image that has the class shows of it, in pixels.
       known: the circumstances.
     """
     causes = []
-    if share is not None and share < RARE:
+    if known.train_shares is not None and known.is_rare(i):
+        where = "check_data suggests some" if known.label_weights is None else "below"
         causes.append(
-            f"it is rare, {100 * share:.2f} % of the labelled pixels of train: --label_weights (check_data suggests "
-            "some), or more images that show it"
+            f"it is rare, {100 * known.train_shares[i]:.2f} % of the labelled pixels of train: --label_weights "
+            f"({where}), or more images that show it"
         )
     cells = side / known.output_stride
     if cells < SMALL_CELLS:

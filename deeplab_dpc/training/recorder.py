@@ -20,10 +20,7 @@ from deeplab_dpc.training.curves import write_metrics, write_panels
 from deeplab_dpc.training.interruption import Interruption
 from deeplab_dpc.training.pace import Pace
 from deeplab_dpc.training.patience import SCORE, early_ending, last_step
-from deeplab_dpc.training.schedules import build_schedule
 from deeplab_dpc.training.summaries import Summaries
-
-BAR_INTERVAL = 10  # steps between two changes of the rate in the progress bar
 
 
 class Validation(Protocol):
@@ -85,9 +82,7 @@ class Recorder(keras.callbacks.Callback):
         self._summaries = Summaries(workdir / "summaries", progress.step) if is_chief else None
         self._ending = early_ending(config, progress)
         self._total = last_step(config, progress)
-        self._schedule = build_schedule(config, self._ending)
         self._pace = Pace()
-        self._rate = math.nan
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         assert logs is not None
@@ -103,7 +98,6 @@ class Recorder(keras.callbacks.Callback):
         if self.on_step is not None:
             self.on_step(step, values["loss"])
         self._pace.step()
-        self._show_in_bar(logs)
         received = self.interruption.after(step)
         last = step == total or received is not None
         if last or step % self.config.log_steps == 0:
@@ -134,15 +128,6 @@ class Recorder(keras.callbacks.Callback):
         """Returns whether the evaluations so far end the training early, which was not known when it was started."""
         return self._ending is None and early_ending(self.config, self.progress) is not None
 
-    def _show_in_bar(self, logs: dict[str, Any]) -> None:
-        if not console.is_terminal:
-            return
-        if math.isnan(self._rate) or self.progress.step % BAR_INTERVAL == 0:
-            # Not the optimizer's: with several processes, what touches its variables must be done by all of them.
-            self._rate = float(self._schedule(self.progress.step))
-        logs["learning_rate"] = self._rate
-        logs["images_per_second"] = self.config.train_batch_size / self._pace.seconds_per_step()
-
     def _add_row(self, step: int, values: Mapping[str, float]) -> None:
         seconds = self._pace.read()
         row = {
@@ -160,7 +145,7 @@ class Recorder(keras.callbacks.Callback):
         if self._summaries is None:
             return
         self._summaries.scalars(step, {f"train/{name}": value for name, value in row.items() if name != "step"})
-        if not console.is_terminal:
+        if not console.is_interactive:  # where a StepBar shows the same
             total = self._total
             left = datetime.timedelta(seconds=round((total - step) * seconds))
             epoch = f"  epoch {row['epoch']:.1f}" if "epoch" in row else ""
@@ -200,9 +185,8 @@ class Recorder(keras.callbacks.Callback):
             self._summaries.images(step, f"{self.config.eval_split}/predictions", validation.panels)
             write_panels(self.workdir, step, validation.panels)
             note = ", the best so far" if is_best else ""
-            new_line = "\n" if console.is_terminal else ""  # after the progress bar
             shown = f"{validation.scalars[SCORE]:.4f}" + (f" ({validation.remark})" if validation.remark else "")
-            console.print(f"{new_line}step {step}: mIOU {shown} on {self.config.eval_split}{note}")
+            console.print(f"step {step}: mIOU {shown} on {self.config.eval_split}{note}")
         self._pace.leave_out(time.monotonic() - start)
 
     def _save(self) -> None:

@@ -35,6 +35,7 @@ from deeplab_dpc.training.memory import exhausted_memory_named, require_memory
 from deeplab_dpc.training.patience import early_ending, last_step
 from deeplab_dpc.training.recorder import OnStep, Recorder, Validator
 from deeplab_dpc.training.schedules import build_schedule
+from deeplab_dpc.training.step_bar import StepBar
 from deeplab_dpc.training.training_model import TrainingModel, build_training_model
 
 CELL_FILE = "cell.json"
@@ -264,10 +265,14 @@ def _fit(
     def on_divergence(step: int, values: dict[str, float]) -> UserError:
         return report_divergence(workdir, step, values, model.network, dataset, data, config, shard)
 
+    images = len(dataset.epoch(data.train_split))
+    is_shown = console.is_interactive and devices.is_chief and on_step is None
+    bar = StepBar(config, progress, images) if is_shown else None
     with (
         Interruption(devices.agreed_to_stop) as interruption,
         exhausted_memory_named(config, data.train_crop_size),
         damaged_record_named(f"The split {data.train_split} of {dataset.path}", shards),
+        bar or contextlib.nullcontext(),
     ):
         recorder = Recorder(
             workdir,
@@ -278,13 +283,13 @@ def _fit(
             on_divergence,
             interruption,
             on_step,
-            len(dataset.epoch(data.train_split)),
+            images,
         )
         model.fit(
             batches,
             epochs=1,
             steps_per_epoch=last_step(config, progress) - progress.step,
             shuffle=False,
-            verbose=1 if console.is_terminal and devices.is_chief and on_step is None else 0,
-            callbacks=[recorder, *callbacks],
+            verbose=0,
+            callbacks=[*([bar] if bar else []), recorder, *callbacks],
         )

@@ -1,5 +1,6 @@
 """The network of a checkpoint from the names and shapes of its variables: as it was built, without a flag."""
 
+import dataclasses
 import functools
 import json
 
@@ -10,13 +11,14 @@ from tiny_network import tiny_network
 from deeplab_dpc.api.loaded import network_of_checkpoint
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.checkpoint import found_network
-from deeplab_dpc.checkpoint.found_network import find_network
+from deeplab_dpc.checkpoint.found_network import find_backbone, find_network
 from deeplab_dpc.checkpoint.names import named_variables
 from deeplab_dpc.checkpoint.published import CHECKPOINTS
 from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import write_json
 from deeplab_dpc.models.segmenter import build_segmenter
+from deeplab_dpc.run_config import open_run
 
 NARROW = {"depth_multiplier": 0.1}
 DECODER = {"decoder_output_stride": (4,)}
@@ -231,3 +233,58 @@ def test_backbones_by_name_are_refused_before_they_are_downloaded(host):
         with pytest.raises(UserError, match=f"{name} is a backbone without logits; it can only start a training"):
             find_network(name, {})
     assert host.asked == []
+
+
+@pytest.mark.parametrize("config", BUILT.values(), ids=BUILT)
+def test_backbone_of_a_start_is_the_one_that_was_built(config, stored):
+    backbone = {name: shape for name, shape in shapes_of(config).items() if not name.startswith(("logits", "decoder"))}
+    found = find_backbone(stored(backbone), {})
+    assert {**dataclasses.asdict(ModelConfig(2)), **found} == {
+        **dataclasses.asdict(ModelConfig(2)),
+        **{name: getattr(config, name) for name in ("model_variant", *found_network.WIDTH)},
+    }
+
+
+def test_backbone_of_a_start_leaves_what_is_given(stored):
+    prefix = stored(shapes_of(OTHERS["rounded as Keras"]))
+    assert find_backbone(prefix, {}) == {"model_variant": "mobilenet_v2", "depth_multiplier": 0.35, "divisible_by": 8}
+    assert find_backbone(prefix, {"depth_multiplier": 0.35, "divisible_by": 4}) == {"model_variant": "mobilenet_v2"}
+    assert find_backbone("imagenet", {}) == {}
+    prefix = stored(shapes_of(OTHERS["Auto-DeepLab"]))
+    assert find_backbone(prefix, {"model_variant": "nas_hnasnet"}) == {"nas_stem_output_num_conv_filters": 32}
+    assert find_backbone(prefix, {"model_variant": "auto_deeplab_m"}) == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"model_variant": "xception_65"}, ("--model_variant=xception_65", "--model_variant=mobilenet_v2")),
+        ({"depth_multiplier": 1.0}, ("--depth_multiplier=1.0", "--depth_multiplier=0.35")),
+    ],
+)
+def test_backbone_of_a_start_that_is_contradicted(given, named, stored):
+    prefix = stored(shapes_of(OTHERS["rounded as published"]))
+    with pytest.raises(UserError) as error:
+        find_backbone(prefix, given)
+    assert str(error.value) == (
+        f"{named[0]} contradicts --tf_initial_checkpoint={prefix}, whose backbone has {named[1]}: leave one of the two "
+        "out."
+    )
+
+
+def test_backbone_of_a_start_that_is_none(stored, tmp_path):
+    with pytest.raises(UserError, match="holds VGG, of no known --model_variant"):
+        find_backbone(stored({"VGG/weights": (3, 3, 3, 8)}), {"model_variant": "mobilenet_v2"})
+    with pytest.raises(UserError, match="There is no checkpoint"):
+        find_backbone(str(tmp_path / "absent"), {})
+
+
+def test_backbone_of_a_start_from_a_run_and_of_one_that_is_begun(tmp_path):
+    open_run(tmp_path / "run", {"model": ModelConfig(3, depth_multiplier=0.5, divisible_by=4)})
+    expected = {"model_variant": "mobilenet_v2", "depth_multiplier": 0.5, "divisible_by": 4}
+    open_run(tmp_path / "xception", {"model": ModelConfig(3, "xception_41")})
+    # Its start is gone, and its own flags are compared with all of its configuration.
+    assert find_backbone("gone", {}, run=tmp_path / "run") == expected
+    assert find_backbone("gone", {"model_variant": "xception_65"}, run=tmp_path / "xception") == {}
+    (tmp_path / "run" / "checkpoints" / "step_00000001").mkdir(parents=True)
+    assert find_backbone(str(tmp_path / "run"), {}, run=tmp_path / "new") == expected

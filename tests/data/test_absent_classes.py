@@ -10,9 +10,11 @@ from deeplab_dpc.data.absent_classes import (
     MixedMasks,
     absent_class_problem,
     read_label_counts,
+    read_labelled_with,
     write_label_counts,
 )
 from deeplab_dpc.data.dataset_info import Dataset, DatasetInfo, pascal_palette
+from deeplab_dpc.data.label_statistics import SplitCounts
 from deeplab_dpc.errors import UserError
 
 
@@ -128,11 +130,22 @@ def test_user_may_say_that_classes_are_absent():
 
 def test_counts_are_kept_and_read_again(tmp_path):
     pixels = counts(train={0: 3, 255: 2**40}, val={1: 1})
-    write_label_counts(tmp_path, pixels)
-    read = read_label_counts(Dataset(tmp_path, info("a", "b")))
-    assert {split: by_id.tolist() for split, by_id in read.items()} == {
-        split: by_id.tolist() for split, by_id in pixels.items()
-    }
+    labelled_with = counts(train={0: 7, 255: 2**41}, val={1: 2})
+    splits = {split: SplitCounts(pixels=pixels[split], labelled_with=labelled_with[split]) for split in pixels}
+    write_label_counts(tmp_path, splits)
+    dataset = Dataset(tmp_path, info("a", "b"))
+    for read, written in ((read_label_counts(dataset), pixels), (read_labelled_with(dataset), labelled_with)):
+        assert {split: by_id.tolist() for split, by_id in read.items()} == {
+            split: by_id.tolist() for split, by_id in written.items()
+        }
+
+
+def test_counts_of_an_earlier_version_have_no_labelled_pixels(tmp_path):
+    (tmp_path / LABEL_COUNTS_FILE).write_text('{"train": {"0": 3}, "val": {"1": 1}}')
+    dataset = Dataset(tmp_path, info("a", "b"))
+    assert read_label_counts(dataset)["train"][0] == 3
+    assert read_labelled_with(dataset) is None
+    assert read_labelled_with(Dataset(tmp_path / "elsewhere", info("a", "b"))) is None
 
 
 @pytest.mark.parametrize("value", [[], {"train": {}}, {"train": {"x": 1}, "val": {}}, {"train": {"0": -1}, "val": {}}])

@@ -8,10 +8,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from deeplab_dpc.data.absent_classes import read_label_counts, read_labelled_with
 from deeplab_dpc.data.dataset_info import INFO_FILE, Dataset, DatasetInfo, pascal_palette
 from deeplab_dpc.data.examination import Kind
 from deeplab_dpc.data.inspection import check
-from deeplab_dpc.data.label_statistics import median_frequency_weights
+from deeplab_dpc.data.label_statistics import label_weights, median_frequency_weights
 from deeplab_dpc.errors import UserError
 
 SIDE = 40  # pixels; larger than what is called very small
@@ -272,3 +273,10 @@ def test_split_without_labels_is_only_looked_at(tmp_path):
 def test_only_the_first_of_many_problems_are_listed(tmp_path):
     finding = inspect(tmp_path, train=[good(0)] * 30).findings[0]
     assert (finding.count, len(finding.first)) == (29, 20)
+
+
+def test_counts_kept_beside_the_records_give_the_same_label_weights(shapes, tmp_path):
+    kept = read_label_counts(shapes)["train"], read_labelled_with(shapes)["train"]
+    found = check(shapes, tmp_path)
+    assert label_weights(*kept, shapes.info) == found.label_weights
+    assert len(set(found.label_weights)) > 3

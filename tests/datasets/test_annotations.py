@@ -8,6 +8,8 @@ pixels away from all middles, so that whoever rounds edges to a fifth of a pixel
 import base64
 import io
 import json
+import re
+import xml.etree.ElementTree
 import zipfile
 
 import numpy as np
@@ -182,6 +184,77 @@ def test_cvat_is_drawn_as_an_independent_rasteriser_says(own):
     dataset = own.build(path)
     assert_labels(dataset)
     assert dataset.info.palette == ((0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255))
+
+
+def with_subsets(text, *names):
+    """The same file as CVAT writes it of a project, whose first images have these subsets."""
+    head, *images = text.split("<image ")
+    given = (f'subset="{name}" task_id="7" ' if name else "" for name in (*names, *[""] * len(images)))
+    return head + "".join(f"<image {subset}{image}" for subset, image in zip(given, images, strict=False))
+
+
+def splits_of(dataset):
+    """The names of the images by split."""
+    return {
+        split: sorted(record["filename"].decode() for record in decoded(dataset, split))
+        for split in dataset.info.splits
+    }
+
+
+@pytest.mark.parametrize(
+    "subsets",
+    [
+        ("Train", "Validation", "Test"),
+        ("train", "val", "val"),
+        ("Test", "training", "Train"),
+        ("valid", "VAL", "TRAIN"),
+    ],
+)
+def test_subsets_of_cvat_are_the_splits_as_another_reader_says(own, subsets, capsys):
+    path = own.write("annotations.xml", with_subsets(cvat(IMAGES), *subsets))
+    expected = {}
+    for element in xml.etree.ElementTree.parse(path).iter("image"):
+        split = next(split for split in ("train", "val", "test") if split in element.get("subset").lower())
+        expected.setdefault(split, []).append(element.get("name"))
+    dataset = own.build(path)
+    assert splits_of(dataset) == expected
+    assert_labels(dataset)
+    assert f"The subsets in {own.labels} are the splits: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("subsets", "options", "said"),
+    [
+        (("Train",) * 3, {}, "The only split among the subsets in .* is train; val is drawn"),
+        (("north", "south", "north"), {}, ""),
+        (("Train", "Train", "Test"), {"group_by": "(.)"}, "groups of images"),
+    ],
+)
+def test_val_is_drawn_where_subsets_are_no_splits_or_groups_are_asked_for(own, subsets, options, said, capsys):
+    dataset = own.build(own.write("x.xml", with_subsets(cvat(IMAGES), *subsets)), **options)
+    assert sorted(dataset.info.splits) == ["train", "val"]
+    assert re.search(said, capsys.readouterr().out)
+
+
+def test_folders_come_before_subsets(own):
+    for split, name in (("train", "a"), ("train", "b"), ("val", "c")):
+        (own.images / split).mkdir(exist_ok=True)
+        (own.images / f"{name}.png").rename(own.images / split / f"{name}.png")
+    dataset = own.build(own.write("x.xml", with_subsets(cvat(IMAGES), "Test", "Train", "Train")))
+    assert {split: len(names) for split, names in splits_of(dataset).items()} == {"train": 2, "val": 1}
+
+
+@pytest.mark.parametrize(
+    ("subsets", "said"),
+    [(("Train", "Val", "night"), "the subset 'night'"), (("Train", "Val"), "no subset")],
+)
+def test_image_outside_the_splits_of_the_others_is_named(own, subsets, said):
+    path = own.write("x.xml", with_subsets(cvat(IMAGES), *subsets))
+    with pytest.raises(
+        UserError, match=rf"The image c\.png has {said} in .*, and others are in train and val: give it"
+    ):
+        own.build(path)
+    assert written_files(own.data_dir) == []
 
 
 def test_coco_is_drawn_as_an_independent_rasteriser_says(own):

@@ -39,6 +39,22 @@ def test_rare_and_small_class_that_is_never_predicted():
     )
 
 
+def test_rare_class_gets_the_flag_that_weighs_it():
+    known = Circumstances("val", [0.8, 0.004, 0.196], label_weights=(0.25, 10.0, 1.5))
+    line, weights = advice(NAMES, bad(64, 0, 0), known)
+    assert "0.40 % of the labelled pixels of train: --label_weights (below), or more images" in line
+    assert weights == (
+        "For a new training (train, search or fit) with rare classes weighed: --label_weights=0.25,10,1.5 (median "
+        "frequency balancing over train, as check_data suggests)."
+    )
+    common = Circumstances("val", [0.5, 0.3, 0.2], label_weights=(0.25, 10.0, 1.5))
+    assert not any("--label_weights" in line for line in advice(NAMES, bad(64, 0, 0), common))
+    # Nor where nothing can be learned of it, or nothing is known of it.
+    absent = Circumstances("val", [0.8, 0.0, 0.2], label_weights=(0.25, 1.0, 1.5))
+    assert not any("--label_weights" in line for line in advice(NAMES, bad(64, 0, 0), absent))
+    assert not any("--label_weights" in line for line in advice(NAMES, bad(0, 0, 0), known))
+
+
 def test_class_that_is_larger_than_the_crops():
     (line,) = advice(NAMES, bad(40_000, 10_000, 10_000), Circumstances("val", [0.5, 0.3, 0.2], (129, 193)))
     assert line == (

@@ -4,12 +4,12 @@ import csv
 import pathlib
 
 from deeplab_dpc.api.loaded import LoadedPredictor
-from deeplab_dpc.cli.run_dataset import data_config
-from deeplab_dpc.data.absent_classes import read_label_counts
+from deeplab_dpc.config import DataConfig
+from deeplab_dpc.data.absent_classes import read_label_counts, read_labelled_with
 from deeplab_dpc.data.dataset_info import Dataset
-from deeplab_dpc.data.label_statistics import class_shares
+from deeplab_dpc.data.label_statistics import class_shares, label_weights
 from deeplab_dpc.evaluation.advice import USUAL_STRIDE, Circumstances
-from deeplab_dpc.run_config import CONFIG_FILE
+from deeplab_dpc.run_config import CONFIG_FILE, read_section
 
 METRICS_FILE = "metrics.csv"
 LOSSES = ("cross_entropy", "loss")  # columns, the first of which there is
@@ -24,14 +24,16 @@ def circumstances(loaded: LoadedPredictor, dataset: Dataset, split: str) -> Circ
       dataset: data set on which it is evaluated.
       split: split of the data set.
     """
-    counts = read_label_counts(dataset)
-    shares = class_shares(counts[TRAIN], dataset.info) if counts is not None and TRAIN in counts else None
+    pixels = (read_label_counts(dataset) or {}).get(TRAIN)
+    labelled_with = (read_labelled_with(dataset) or {}).get(TRAIN)
+    counted = None if pixels is None or labelled_with is None else (pixels, labelled_with)
     config = loaded.network.config if loaded.network is not None else None
     run = loaded.workdir if loaded.workdir is not None and (loaded.workdir / CONFIG_FILE).exists() else None
     return Circumstances(
         split=split,
-        train_shares=shares,
-        crop=data_config(run).train_crop_size if run is not None else None,
+        train_shares=None if pixels is None else class_shares(pixels, dataset.info),
+        label_weights=None if counted is None else label_weights(*counted, dataset.info),
+        crop=read_section(run, "data", DataConfig).train_crop_size if run is not None else None,
         output_stride=config.output_stride if config is not None else USUAL_STRIDE,
         has_decoder=bool(config.decoder_output_stride) if config is not None else None,
         losses=_losses(run / METRICS_FILE) if run is not None else (),
