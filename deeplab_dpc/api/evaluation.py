@@ -78,7 +78,7 @@ def evaluate(
     known = circumstances(loaded, dataset, split)
     judge = Judge(dataset.info, judging)
     start = time.perf_counter()
-    confusion = counted(loaded.predictor, dataset, split, progress=progress, on_image=judge.add)
+    counted(loaded.predictor, dataset, split, progress=progress, on_image=judge.add)
     seconds = time.perf_counter() - start
     measured = judge.measured()
     cell = None if loaded.network is None else loaded.network.config.dense_prediction_cell
@@ -89,7 +89,6 @@ def evaluate(
         split=split,
         inference=None if loaded.network is None else inference_config(options),
         judging=judging,
-        confusion=confusion,
         measured=measured,
         figures=tuple(figures(one, bootstrap) for one in measured),
         branch_weights=() if loaded.network is None or cell is None else tuple(branch_weights(loaded.network)),

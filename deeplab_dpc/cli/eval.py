@@ -91,7 +91,6 @@ def _evaluate(
         split=values.split,
         inference=flag_groups.config_from_flags(InferenceConfig, values) if loaded.network else None,
         judging=judging,
-        confusion=confusion,
         measured=measured,
         figures=tuple(figures(one, bootstrap) for one in measured),
         branch_weights=tuple(branch_weights(loaded.network)) if loaded.network is not None and cell else (),
@@ -103,7 +102,7 @@ def _evaluate(
         console.print("Nothing is written without --eval_logdir.")
         return report
     write_report(folder, report)
-    write_pictures(folder, report, worst, cell)
+    write_pictures(folder, report, confusion, worst, cell)
     console.print(f"Written: {folder}")
     return report
 

@@ -10,7 +10,7 @@ from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.bootstrap import Bootstrap
 from deeplab_dpc.evaluation.comparison import compare, find_evaluation
 from deeplab_dpc.evaluation.scores import occurrence_note
-from deeplab_dpc.evaluation.stored import StoredEvaluation, read_evaluation
+from deeplab_dpc.evaluation.stored import read_evaluation
 from deeplab_dpc.files import remove_partial, write_json
 
 COMPARISON_FILE = "comparison.json"
@@ -33,7 +33,7 @@ def compare_runs(values: flags.FlagValues, bootstrap: Bootstrap) -> None:
     first, second = (read_evaluation(folder) for folder in folders)
     comparison = compare(first, second, bootstrap)
     title = f"{first.subject.dataset}/{first.subject.split}, {comparison.num_images} images"
-    note = occurrence_note(*_occurring(first))
+    note = occurrence_note(*first.measured[0].counts.sums().occurring(first.subject.ignore_label))
     title += f"; {note}" if note else ""
     print_comparison(title, (str(folders[0]), str(folders[1])), comparison)
     if values.eval_logdir is not None:
@@ -41,9 +41,3 @@ def compare_runs(values: flags.FlagValues, bootstrap: Bootstrap) -> None:
         remove_partial(path.parent, path.name)
         write_json(path, {"first": str(folders[0]), "second": str(folders[1]), **comparison.to_json()})
         console.print(f"Written: {path}")
-
-
-def _occurring(evaluation: StoredEvaluation) -> tuple[int, int]:
-    """Returns the number of classes that occur in the labels, and of all classes except the ignored one."""
-    subject, labelled = evaluation.subject, evaluation.measured[0].counts.sums().labelled
-    return int((labelled > 0).sum()), len(subject.class_names) - (subject.ignore_label < len(subject.class_names))

@@ -26,7 +26,7 @@ def print_report(report: Report, cell: Cell | None) -> None:
     rows = [
         _row(name, figure, IGNORED if name == ignored else ABSENT) for name, figure in by_measure[BY_CLASS].each.items()
     ]
-    note = occurrence_note(*report.confusion.occurring())
+    note = occurrence_note(*report.occurring())
     for name, figure in report.summary().items():
         beside = f" ({note})" if note and name == BY_CLASS.mean else ""
         rows.append(_row(TITLES[name] + beside, figure))
@@ -39,8 +39,7 @@ def print_report(report: Report, cell: Cell | None) -> None:
     if cell is not None:
         print_table("Branches of the cell, by their weights", COLUMNS, branch_rows(cell, report.branch_weights))
     if ignored is not None:
-        column = report.confusion.matrix[:, report.info.ignore_label]
-        console.print(f"Labelled pixels predicted as the ignored class {ignored}: {int(column.sum())}.")
+        console.print(f"Labelled pixels predicted as the ignored class {ignored}: {report.predicted_as_ignored()}.")
     for line in report.advice:
         console.print(f"Advice: {printable(line)}", soft_wrap=True)
 

@@ -4,6 +4,7 @@ import pathlib
 
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.evaluation.branch_weights import draw_branch_weights
+from deeplab_dpc.evaluation.confusion import ConfusionMatrix
 from deeplab_dpc.evaluation.confusion_plot import draw_confusion
 from deeplab_dpc.evaluation.report import Report
 from deeplab_dpc.evaluation.visualize import save_rgb_png
@@ -12,16 +13,19 @@ from deeplab_dpc.evaluation.worst import WorstImages
 CONFUSION_FILE, WORST_FILE, BRANCHES_FILE = "confusion.png", "worst.png", "branches.png"
 
 
-def write_pictures(folder: pathlib.Path, report: Report, worst: WorstImages | None, cell: Cell | None) -> None:
+def write_pictures(
+    folder: pathlib.Path, report: Report, confusion: ConfusionMatrix, worst: WorstImages | None, cell: Cell | None
+) -> None:
     """Writes them; one that there is nothing for is removed, since it would be of an earlier evaluation.
 
     Args:
       folder: where they go.
       report: the evaluation.
+      confusion: which class was predicted where which one is, in all images.
       worst: was shown every image; None for no page of them.
       cell: cell of the network, if it has one.
     """
-    draw_confusion(report.confusion.matrix, report.info.class_names, folder / CONFUSION_FILE)
+    draw_confusion(confusion.matrix, report.info.class_names, folder / CONFUSION_FILE)
     if worst is not None:
         save_rgb_png(folder / WORST_FILE, worst.draw())
     else:

@@ -18,8 +18,8 @@ import numpy as np
 from deeplab_dpc.config import InferenceConfig, JudgeConfig
 from deeplab_dpc.data.dataset_info import DatasetInfo
 from deeplab_dpc.evaluation.bootstrap import CONFIDENCE
-from deeplab_dpc.evaluation.confusion import ConfusionMatrix
-from deeplab_dpc.evaluation.measures import BY_CATEGORY, Figure, Figures, Measured
+from deeplab_dpc.evaluation.measures import BY_CATEGORY, BY_CLASS, Figure, Figures, Measured
+from deeplab_dpc.evaluation.scores import ClassSums
 from deeplab_dpc.evaluation.stored import StoredEvaluation, Subject, write_evaluation
 from deeplab_dpc.files import atomic_path, write_json
 
@@ -38,7 +38,6 @@ class Report:
       split: that was evaluated.
       inference: how images were predicted; None for an exported model, which has that of its own.
       judging: what was measured.
-      confusion: confusion of all images.
       measured: the counts of the images by measure, those by class first.
       figures: the metrics of each, in the same order.
       branch_weights: branch weights of the network's cell, see branch_weights.py; empty without a cell.
@@ -52,7 +51,6 @@ class Report:
     split: str
     inference: InferenceConfig | None
     judging: JudgeConfig
-    confusion: ConfusionMatrix
     measured: tuple[Measured, ...]
     figures: tuple[Figures, ...]
     branch_weights: tuple[float, ...]
@@ -62,6 +60,19 @@ class Report:
     @property
     def num_images(self) -> int:
         return len(self.measured[0].counts.names)
+
+    def sums(self) -> ClassSums:
+        """Returns the pixels of all images by class."""
+        return self.measured[0].counts.sums()
+
+    def occurring(self) -> tuple[int, int]:
+        """Returns the number of classes that occur in the labels, and of those that can."""
+        return self.sums().occurring(self.info.ignore_label)
+
+    def predicted_as_ignored(self) -> int:
+        """Returns how many labelled pixels were predicted as the ignored class; every other prediction is a class's."""
+        sums = self.sums()
+        return int(sums.labelled.sum() - sums.predicted.sum())
 
     def summary(self) -> dict[str, Figure]:
         """Returns all metrics that are one number, by name."""
@@ -89,15 +100,19 @@ def metrics_json(report: Report) -> dict[str, Any]:
         "inference": report.inference.to_json() if report.inference else None,
         "judging": report.judging.to_json(),
     }
-    found |= report.confusion.metrics(report.info.class_names, report.info.categories)
-    found["classes_in_labels"], found["num_classes"] = report.confusion.occurring()
+    metrics = {
+        one.measure: {name: _number(figure.value) for name, figure in its.summary.items()}
+        | {one.measure.each: {name: _number(figure.value) for name, figure in its.each.items()}}
+        for one, its in zip(report.measured, report.figures, strict=True)
+    }
+    found |= metrics.pop(BY_CLASS) | _pixels(report) | metrics.pop(BY_CATEGORY, {})
+    found["classes_in_labels"], found["num_classes"] = report.occurring()
+    for others in metrics.values():
+        found |= others
     intervals: dict[str, Any] = {"confidence": CONFIDENCE, "resamples": report.judging.bootstrap_resamples}
     for one, its in zip(report.measured, report.figures, strict=True):
-        each = one.measure.each
-        found |= {name: _number(figure.value) for name, figure in its.summary.items()}
-        found[each] = {name: _number(figure.value) for name, figure in its.each.items()}
         intervals |= {name: _interval(figure) for name, figure in its.summary.items()}
-        intervals[each] = {name: _interval(figure) for name, figure in its.each.items()}
+        intervals[one.measure.each] = {name: _interval(figure) for name, figure in its.each.items()}
     if report.advice:
         found["advice"] = list(report.advice)
     if report.branch_weights:
@@ -113,13 +128,26 @@ def write_report(folder: pathlib.Path, report: Report) -> None:
     write_json(folder / METRICS_FILE, metrics_json(report))
 
 
+def _pixels(report: Report) -> dict[str, Any]:
+    """Returns what was counted beside the metrics: absent classes and pixels."""
+    ignored = report.ignored_class()
+    iou = report.figures[0].each
+    found: dict[str, Any] = {
+        "absent_classes": [name for name, figure in iou.items() if math.isnan(figure.value) and name != ignored],
+        "num_pixels": int(report.sums().labelled.sum()),
+    }
+    if ignored is not None:
+        found |= {"ignored_class": ignored, "pixels_predicted_as_ignored_class": report.predicted_as_ignored()}
+    return found
+
+
 def _interval(figure: Figure) -> list[float] | None:
     """[low, high], or None where there is none."""
     return None if math.isnan(figure.low) else [figure.low, figure.high]
 
 
 def _write_per_class(path: pathlib.Path, report: Report) -> None:
-    sums = report.confusion.sums()
+    sums = report.sums()
     accuracy, share = sums.per_class_accuracy(), sums.labelled / np.sum(sums.labelled)
     by_class = [
         (one.measure.each.removeprefix("per_class_"), its.each)

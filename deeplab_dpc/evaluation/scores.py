@@ -51,6 +51,12 @@ class ClassSums:
         weighted = np.nan_to_num(self.per_class_iou()) * self.labelled
         return ratio(weighted.sum(axis=-1), self.labelled.sum(axis=-1))
 
+    def occurring(self, ignore_label: int) -> tuple[int, int]:
+        """Returns the number of classes that occur in the labels of one evaluation, and of those that can: all but the
+        ignored one."""
+        num_classes = len(self.labelled)
+        return int((self.labelled > 0).sum()), num_classes - (ignore_label < num_classes)
+
 
 # By their names in metrics.json.
 SUMMARIES: dict[str, Callable[[ClassSums], np.ndarray]] = {

@@ -1,6 +1,7 @@
 """Evaluation of a network while it trains, apart from the training."""
 
 import dataclasses
+import math
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.confusion import ConfusionMatrix
 from deeplab_dpc.evaluation.evaluator import evaluate
 from deeplab_dpc.evaluation.panels import Panels
-from deeplab_dpc.evaluation.scores import occurrence_note
+from deeplab_dpc.evaluation.scores import SUMMARIES, occurrence_note
 from deeplab_dpc.models.predictor import Predictor
 from deeplab_dpc.models.segmenter import build_segmenter
 
@@ -72,9 +73,11 @@ class Validator:
         """
         panels = Panels(self.dataset.info, self.num_panels, self.dataset.num_images(self.split))
         confusion = _in_thread(lambda: self._evaluate(arrays, panels))
-        metrics = confusion.metrics(self.dataset.info.class_names)
-        scalars = {name: metrics[name] for name in ("miou", "pixel_accuracy", "mean_class_accuracy")}
-        return Validation(scalars, metrics["per_class_iou"], panels.draw(), confusion.occurring())
+        sums, info = confusion.sums(), self.dataset.info
+        scalars = {name: float(SUMMARIES[name](sums)) for name in ("miou", "pixel_accuracy", "mean_class_accuracy")}
+        iou = zip(info.class_names, sums.per_class_iou().tolist(), strict=True)
+        per_class_iou = {name: None if math.isnan(value) else value for name, value in iou}
+        return Validation(scalars, per_class_iou, panels.draw(), sums.occurring(info.ignore_label))
 
     def _evaluate(self, arrays: dict[str, np.ndarray], panels: Panels) -> ConfusionMatrix:
         if self._predictor is None:

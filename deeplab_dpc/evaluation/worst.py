@@ -135,7 +135,7 @@ def _costliest_class(confusion: ConfusionMatrix, info: DatasetInfo) -> str:
     """Returns what is said of the class that lowers the mean most: of the lowest IoU, and of equals the most wrong
     pixels.
     """
-    iou, matrix = confusion.per_class_iou(), confusion.matrix
+    iou, matrix = confusion.sums().per_class_iou(), confusion.matrix
     wrong = matrix.sum(axis=0) + matrix.sum(axis=1) - 2 * np.diagonal(matrix)
     if not wrong.any():
         return "no pixel is wrong"

@@ -17,20 +17,40 @@ IMAGE = np.zeros((1, 1, 3), np.uint8)  # is not looked at
 def test_sums_are_those_of_the_confusion_matrix(rng, ignore_label):
     confusion = ConfusionMatrix(5, ignore_label)
     classes = ImageCounter(class_rule(5, ignore_label))
-    categories = ImageCounter(category_rule(CATEGORIES, ignore_label))
     for i in range(3):
         label, prediction = rng.integers(0, 5, (2, 11, 13))
         label[:4] = ignore_label
         confusion.update(label, prediction)
-        for counter in (classes, categories):
-            counter.add(f"{i}.png", IMAGE, label, prediction)
+        classes.add(f"{i}.png", IMAGE, label, prediction)
     assert classes.counts().names == ("0.png", "1.png", "2.png")
-    for found, expected in (
-        (classes.counts().sums(), confusion.sums()),
-        (categories.counts().sums(), confusion.category_sums(CATEGORIES)),
-    ):
-        for name in ("labelled", "predicted", "true_positives"):
-            np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    for name in ("labelled", "predicted", "true_positives"):
+        np.testing.assert_array_equal(getattr(classes.counts().sums(), name), getattr(confusion.sums(), name))
+
+
+@pytest.mark.parametrize("ignore_label", [255, 1])
+def test_category_is_counted_pixel_by_pixel(rng, ignore_label):
+    label, prediction = rng.integers(0, 5, (2, 11, 13))
+    label[:4] = ignore_label
+    counter = ImageCounter(category_rule(CATEGORIES, ignore_label))
+    counter.add("0.png", IMAGE, label, prediction)
+    expected = {name: [0, 0, 0] for name in ("a", "b")}
+    for true, found in zip(label.ravel().tolist(), prediction.ravel().tolist(), strict=True):
+        category = "" if true == ignore_label else CATEGORIES[true]
+        guess = "" if found == ignore_label else CATEGORIES[found]
+        if category:  # others are void
+            expected[category][0] += 1
+            expected[category][2] += category == guess
+            if guess:
+                expected[guess][1] += 1
+    sums = counter.counts().sums()
+    assert np.stack([sums.labelled, sums.predicted, sums.true_positives], axis=1).tolist() == [*expected.values()]
+
+
+def test_category_iou_takes_the_classes_of_a_category_as_one():
+    counter = ImageCounter(category_rule(("flat", "flat", "vehicle", ""), 255))
+    # road, sidewalk, car, and a class without a category
+    counter.add("0.png", IMAGE, np.array([[0, 0, 1, 2, 3, 2]]), np.array([[1, 0, 2, 2, 2, 3]]))
+    np.testing.assert_allclose(counter.counts().sums().per_class_iou(), [2 / 3, 1 / 3])
 
 
 def test_counts_of_two_images_by_hand():

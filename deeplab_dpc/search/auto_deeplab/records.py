@@ -43,7 +43,7 @@ def epoch_row(plan: Plan, standing: Standing, confusion: ConfusionMatrix) -> Row
         "weight_loss": statistics.fmean(losses.weight_losses),
         "architecture_loss": statistics.fmean(architecture_losses) if architecture_losses else None,
         "miou": confusion.mean_iou(),
-        "remark": occurrence_note(*confusion.occurring()),
+        "remark": occurrence_note(*confusion.sums().occurring(confusion.ignore_label)),
         "pixel_accuracy": confusion.pixel_accuracy(),
         "alpha_entropy": found.alpha_entropy,
         "beta_entropy": found.beta_entropy,

@@ -81,7 +81,7 @@ def train_finalist(
             return Trained.diverged(runs[place])
     protocol = _protocol(places[-1], runs, ladder, seed, network, config)
     run = train_cell(runs[-1], whole, data, protocol, dataset, config.eval_split, on_step)
-    if run.confusion is None:
+    if run.diverged:
         return Trained.diverged(runs[-1], run.seconds)
     _write_evaluation(runs[-1], run, dataset, config.eval_split)
     counts = run.measured[0].counts
@@ -118,7 +118,6 @@ def _protocol(
 
 def _write_evaluation(workdir: pathlib.Path, run: CellRun, dataset: Dataset, split: str) -> None:
     judging = JudgeConfig()
-    assert run.confusion is not None
     report = Report(
         source=str(workdir),
         step=run.steps,
@@ -126,7 +125,6 @@ def _write_evaluation(workdir: pathlib.Path, run: CellRun, dataset: Dataset, spl
         split=split,
         inference=InferenceConfig(),
         judging=judging,
-        confusion=run.confusion,
         measured=run.measured,
         figures=tuple(figures(one, Bootstrap(judging.bootstrap_resamples)) for one in run.measured),
         branch_weights=(),

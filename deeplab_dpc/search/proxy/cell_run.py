@@ -13,7 +13,6 @@ from deeplab_dpc.checkpoint.run_state import PROGRESS, read_progress
 from deeplab_dpc.config import DataConfig, JudgeConfig, ModelConfig, TrainConfig
 from deeplab_dpc.console import console
 from deeplab_dpc.data.dataset_info import Dataset
-from deeplab_dpc.evaluation.confusion import ConfusionMatrix
 from deeplab_dpc.evaluation.evaluator import evaluate
 from deeplab_dpc.evaluation.judging import Judge
 from deeplab_dpc.evaluation.measures import Measured
@@ -30,26 +29,24 @@ class CellRun:
 
     Attributes:
       steps: number of steps that were trained; fewer than requested if the training diverged.
-      confusion: confusion matrix of the evaluation; None if the training diverged.
       rows: (steps, mean loss over them) in order, of the whole training.
       seconds: seconds of the steps, in all starts of the run, and of the evaluation.
       measured: counts of each image, those by class first; empty if the training diverged.
     """
 
     steps: int
-    confusion: ConfusionMatrix | None
     rows: tuple[tuple[int, float], ...]
     seconds: float
     measured: tuple[Measured, ...] = ()
 
     @property
     def diverged(self) -> bool:
-        return self.confusion is None
+        return not self.measured
 
     @property
     def miou(self) -> float:
         """Returns the mIOU in [0, 1]; 0 if the training diverged, since it has no network."""
-        return 0.0 if self.confusion is None else self.confusion.mean_iou()
+        return float(self.measured[0].counts.sums().mean_iou()) if self.measured else 0.0
 
     @property
     def loss_sum(self) -> float:
@@ -89,17 +86,17 @@ def train_cell(
         train(workdir, network, data, config, dataset, on_step=on_step)
     except DivergedError as error:
         console.print(str(error))
-        return CellRun(error.step, None, (), time.monotonic() - start)
+        return CellRun(error.step, (), time.monotonic() - start)
     # From the file, so that it is computed in float32 whatever it was trained in.
     checkpoint = latest_checkpoint(workdir)
     model = build_segmenter(network)
     load_weights(checkpoint, model)
     start = time.monotonic()
     judge = Judge(dataset.info, JudgeConfig())
-    confusion = evaluate(Predictor(model), dataset, eval_split, progress=on_step is None, on_image=judge.add)
+    evaluate(Predictor(model), dataset, eval_split, progress=on_step is None, on_image=judge.add)
     seconds, rows, before = time.monotonic() - start, [], 0
     for row in read_progress(checkpoint.path / PROGRESS).rows:
         steps, before = int(row["step"]) - before, int(row["step"])
         seconds += steps * row["seconds_per_step"]
         rows.append((steps, row["loss"]))
-    return CellRun(before, confusion, tuple(rows), seconds, judge.measured())
+    return CellRun(before, tuple(rows), seconds, judge.measured())

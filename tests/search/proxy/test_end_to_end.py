@@ -8,7 +8,6 @@ from tiny_network import tiny_network
 
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.config import DataConfig, SearchConfig
-from deeplab_dpc.evaluation.confusion import ConfusionMatrix
 from deeplab_dpc.search.proxy import cell_run
 from deeplab_dpc.search.proxy.end_to_end import EndToEndEvaluator
 from deeplab_dpc.search.proxy.evaluator import Candidate
@@ -49,7 +48,7 @@ def test_training_that_was_given_up_continues_from_its_checkpoint_and_leaves_not
 
 
 def test_losses_of_a_run_are_weighted_by_the_steps_of_their_rows():
-    run = cell_run.CellRun(25, ConfusionMatrix(7), ((10, 3.0), (10, 2.0), (5, 1.0)), 1.0)
+    run = cell_run.CellRun(25, ((10, 3.0), (10, 2.0), (5, 1.0)), 1.0)
     assert run.loss_sum == 55.0
     assert run.last_loss(2) == run.last_loss(5) == 1.0
     assert run.last_loss(6) == pytest.approx(25 / 15)
