@@ -8,8 +8,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import pytest
 
-# Whole commands, several processes, both backends, large networks: marked `long`. `make test` leaves them out, `make
-# test-long` runs them, and the continuous integration runs both.
+# Whole commands, several processes, both backends, large networks, the browser: marked `long`, as are single tests of
+# other files. `make test` leaves them out, `make test-long` runs them, and the continuous integration runs both.
 LONG = (
     "test_distribution",
     "test_commands",
@@ -32,6 +32,10 @@ LONG = (
     "test_segmenter",
     "test_notebooks",
     "test_own_backbone",
+    "test_page_in_browser",
+    "test_contest_workers",
+    "test_batch_norm_sync",
+    "test_adapted_backbone",
 )
 # Files that take longest come first, so that processes which share the tests by file end together.
 FIRST = (*LONG, "test_trainer", "test_onnx", "test_reference_models", "test_training_model")
@@ -88,6 +92,16 @@ def host(monkeypatch, tmp_path):
         monkeypatch.setenv("DEEPLAB_DPC_CACHE", str(tmp_path / "cache"))
         monkeypatch.setenv("no_proxy", "*")
         yield state
+
+
+@pytest.fixture
+def no_curves(monkeypatch):
+    """Leaves the curves of trainings empty: to draw them takes longer than a few steps of a small network."""
+    from matplotlib.figure import Figure
+
+    from deeplab_dpc.training import curves
+
+    monkeypatch.setattr(curves, "draw_curves", lambda rows, validations: Figure())
 
 
 @pytest.fixture(scope="session")

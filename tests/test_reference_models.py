@@ -74,9 +74,16 @@ PUBLISHED_SCALES = "0.5,0.75,1.0,1.25,1.5,1.75"
     ("output_stride", "stored", "flags"),
     [
         (16, "single", {}),
-        (8, "single", {}),
-        (16, "ms_flip", {"eval_scales": PUBLISHED_SCALES, "add_flipped_images": True}),
-        (16, "single", {"fold_batch_norm": False, "model_variant": "mobilenet_v2", "num_classes": 21}),
+        pytest.param(8, "single", {}, marks=pytest.mark.long),
+        pytest.param(
+            16, "ms_flip", {"eval_scales": PUBLISHED_SCALES, "add_flipped_images": True}, marks=pytest.mark.long
+        ),
+        pytest.param(
+            16,
+            "single",
+            {"fold_batch_norm": False, "model_variant": "mobilenet_v2", "num_classes": 21},
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_real_images_are_predicted_as_by_the_published_code(shared, tmp_path, output_stride, stored, flags):

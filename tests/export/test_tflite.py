@@ -51,6 +51,7 @@ def test_float32_predicts_as_keras_in_batches(float32, predictor, rng):
     assert np.mean(ids == predictor.predict_batch(images)) > 0.999
 
 
+@pytest.mark.long
 def test_float16_is_half_as_large_and_predicts_as_keras(published, info, owl, tmp_path):
     path = tmp_path / "model.tflite"
     export_tflite(published, path, info, "float16", SMALL_OWL)
@@ -77,6 +78,7 @@ def test_int8_computes_in_integers_from_bytes_to_class_ids(predictor, info, rng,
     assert set(np.unique(ids)) <= set(range(4))  # random logits differ by less than a step of 8 bits
 
 
+@pytest.mark.long
 def test_int8_predicts_a_photograph_as_keras(published, info, owl, tmp_path):
     ids = _int8(published, info, SMALL_OWL, owl, tmp_path / "model.tflite").class_ids(owl)
     assert set(np.unique(ids)) == {0, 3}  # background and bird

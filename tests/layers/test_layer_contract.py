@@ -115,7 +115,8 @@ def test_every_trainable_variable_is_trained(case):
     model = keras.Sequential([keras.Input(SHAPE[1:]), layer])
     if not model.trainable_variables:
         pytest.skip("the layer has no variables")
-    model.compile(keras.optimizers.SGD(1.0), loss="mse", jit_compile=False)
+    # The symbolic call above has traced the layer; to trace its step as well would take longer than all else here.
+    model.compile(keras.optimizers.SGD(1.0), loss="mse", jit_compile=False, run_eagerly=True)
     before = [ops.convert_to_numpy(variable) for variable in model.trainable_variables]
     targets = np.random.default_rng(4).normal(size=output_shape).astype("float32")
     for _ in range(3):

@@ -61,8 +61,8 @@ def _step(model, images, loss):
     [
         ("mobilenet_v2, dpc_top1", ("bfloat16", "float16")),
         ("mobilenet_v3, LR-ASPP", ("bfloat16", "float16")),
-        ("xception_41, ASPP, decoder", ("bfloat16",)),
-        ("resnet_v1_50_beta", ("bfloat16",)),
+        pytest.param("xception_41, ASPP, decoder", ("bfloat16",), marks=pytest.mark.long),
+        pytest.param("resnet_v1_50_beta", ("bfloat16",), marks=pytest.mark.long),
     ],
 )
 def test_half_precision_logits_are_near_those_of_float32(name, precisions):

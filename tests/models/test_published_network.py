@@ -94,6 +94,21 @@ CASES: dict[str, tuple[tuple[int, int], dict[str, Any]]] = {
 }
 
 
+# For `make test`, beside the networks of test_reference_models.py; the others take a few seconds each.
+QUICK = (
+    "mobilenet_v2_aspp",
+    "v2_cell_stride8",
+    "v2_half_stages",
+    "v2_sum",
+    "v3_small_stride16",
+    "v3_small_aspp_decoder",
+)
+
+
+def cases(names):
+    return [name if name in QUICK else pytest.param(name, marks=pytest.mark.long) for name in names]
+
+
 def shapes(arrays) -> dict[str, tuple[int, ...]]:
     return {name: tuple(array.shape) for name, array in arrays.items()}
 
@@ -107,7 +122,7 @@ def assert_close(actual, expected):
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("case", STORED)
+@pytest.mark.parametrize("case", cases(STORED))
 def test_oracle_equals_what_the_published_code_computed(shared, case):
     folder = shared / "reference" / "checkpoints"
     facts = json.loads((folder / f"{case}.json").read_text())
@@ -132,7 +147,7 @@ def test_oracle_equals_what_the_published_code_computed(shared, case):
     assert_close(logits, expected["logits"])
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", cases(CASES))
 def test_model_equals_the_published_network(rng, case):
     size, fields = CASES[case]
     config = ModelConfig(**fields)
