@@ -234,10 +234,7 @@ def _continuation(workdir: pathlib.Path, checkpoints: list[RunCheckpoint], sound
         first = f"Remove {_listed(newer, len(newer))}, which cannot be read or is not finite; then {again}"
     else:
         first = again.capitalize()
-    return f"{first}; to continue from there with other flags, add --fork_from={workdir} and give another "
-
-
-"--workdir."
+    return f"{first}; to continue from there with other flags, add --fork_from={workdir} and give another --workdir."
 
 
 def _causes(values: dict[str, float], batch: Batch, config: TrainConfig) -> list[str]:

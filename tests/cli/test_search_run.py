@@ -148,7 +148,7 @@ def test_what_an_earlier_version_trained_is_trained_again_and_that_is_said(conte
     ledger.finish(ledger.claim([Task("a digest")]), [0.9], {"miou": 0.9, "seconds": 1.0, "run": "rerank/a digest"})
     status, said, _, trained = contest()
     assert (status, len(trained)) == (0, 8)
-    assert "Not used: the real training of 1 cell by an earlier version." in said
+    assert "Not used: the real training of 1 cell by an earlier version," in said
     assert "Not used" not in contest()[1]
 
 

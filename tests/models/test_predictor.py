@@ -142,7 +142,7 @@ def test_scales_are_computed_one_after_another(tiny):
         ({"eval_crop_size": (0, 3)}, "--eval_crop_size must be HEIGHT,WIDTH in pixels, got 0,3"),
         ({"window_overlap": 1.0}, r"--window_overlap must be in \[0, 1\), got 1.0"),
         ({"inference_dtype": "float16"}, "--inference_dtype must be one of float32, bfloat16, got float16"),
-        ({"sliding_window": (9, 9), "eval_crop_size": (9, 9)}, "Give --sliding_window or --eval_crop_size"),
+        ({"sliding_window": (9, 9), "eval_crop_size": (9, 9)}, "Give only one of --sliding_window and"),
     ],
 )
 def test_impossible_inference_is_refused(flags, message):

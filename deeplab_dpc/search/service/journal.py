@@ -1,5 +1,4 @@
-"""A study in a file: Optuna's journal with sealed lines, a lock that ends with its process, and repair of a damaged
-end.
+"""A study in a file: Optuna's journal with sealed lines, a lock that ends with its process, and repair of its end.
 
 Optuna's own locks are files that a killed process leaves behind; others wait half a minute for them. flock is released
 by the system.

@@ -200,7 +200,7 @@ def persistently(call: Callable[[], Answer], patience: float = PATIENCE_SECONDS)
                 said = error.details() if isinstance(error, grpc.RpcError) else str(error)
                 said = functools.reduce(lambda text, location: location.scrubbed(text), _opened, _first_line(said))
                 raise UserError(
-                    f"--storage has not answered for {patience:g} seconds ({said}); nothing written before is lost, "
+                    f"--storage has not answered for {patience:.0f} seconds ({said}); nothing written before is lost, "
                     "and the same command continues."
                 ) from error
         time.sleep(pause)

@@ -121,9 +121,9 @@ def test_line_that_was_doubled_changed_or_left_out_is_named(path):
     _create(path, "a", "b", "c")
     first, second, third = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(first + second + second + third)
-    _refused(path, r"study\.journal, line 3, is the line before it once more; .*keep its first 2 lines alone")
+    _refused(path, r"study\.journal, line 3, is the line before it once more; .*keep only its first 2 lines")
     path.write_bytes(first + second.replace(b'"b"', b'"x"') + third)
-    _refused(path, "line 2, was changed, or lines before it are missing; .*keep its first 1 lines")
+    _refused(path, "line 2, was changed, or lines before it are missing; .*keep only its first 1 lines")
     path.write_bytes(first + third + third)
     _refused(path, "line 2, was changed, or lines before it are missing")
 

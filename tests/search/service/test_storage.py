@@ -161,7 +161,7 @@ def test_secret_in_what_a_storage_says_later_is_hidden(monkeypatch, tmp_path):
     with pytest.raises(UserError):
         open_storage("postgresql://u:s3cret@host/db?token=t0ken&sslmode=nonsense", tmp_path, shared=True)
     outage = _Outage(monkeypatch, optuna.exceptions.StorageInternalError("dsn s3cret, t0ken"), failures=10_000)
-    with pytest.raises(UserError, match=r"\(dsn \*\*\*, \*\*\*\); nothing told"):
+    with pytest.raises(UserError, match=r"\(dsn \*\*\*, \*\*\*\); nothing written"):
         persistently(outage, patience=100.0)
 
 
@@ -211,7 +211,7 @@ def test_outage_is_waited_for(error, monkeypatch):
 @pytest.mark.parametrize("error", OUTAGES)
 def test_outage_that_does_not_end_is_said(error, monkeypatch):
     outage = _Outage(monkeypatch, error, failures=10_000)
-    with pytest.raises(UserError, match=r"not answered for 100 seconds \((gone|connection refused)\); nothing told"):
+    with pytest.raises(UserError, match=r"not answered for 100 seconds \((gone|connection refused)\); nothing written"):
         persistently(outage, patience=100.0)
     assert 100.0 < outage.now <= 130.0
 
