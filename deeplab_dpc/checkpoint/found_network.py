@@ -177,8 +177,9 @@ def find_backbone(source: str, given: Mapping[str, Any], run: str | os.PathLike[
 
 
 def _backbone_of_run(config: ModelConfig) -> Fields:
-    options = [name for name in WIDTH if name in backbone_class(config.model_variant).OPTIONS]
-    return {name: getattr(config, name) for name in ("model_variant", *options)}
+    options = {name: getattr(config, name) for name in WIDTH if name in backbone_class(config.model_variant).OPTIONS}
+    told = {name: value for name, value in options.items() if value is not None}
+    return {"model_variant": config.model_variant, **told}
 
 
 def backbone_line(source: str, taken: Fields) -> str:

@@ -288,3 +288,6 @@ def test_backbone_of_a_start_from_a_run_and_of_one_that_is_begun(tmp_path):
     assert find_backbone("gone", {"model_variant": "xception_65"}, run=tmp_path / "xception") == {}
     (tmp_path / "run" / "checkpoints" / "step_00000001").mkdir(parents=True)
     assert find_backbone(str(tmp_path / "run"), {}, run=tmp_path / "new") == expected
+    open_run(tmp_path / "plain", {"model": ModelConfig(3)})
+    plain = {"model_variant": "mobilenet_v2", "depth_multiplier": 1.0}  # and nothing of --divisible_by
+    assert find_backbone("gone", {}, run=tmp_path / "plain") == plain
