@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.export.exported_model import ExportedModel, load_exported_model
-from deeplab_dpc.export.saved_model import export_saved_model, seal_saved_model
+from deeplab_dpc.export.saved_model import seal_saved_model
 from deeplab_dpc.export.tflite import with_info
 
 
@@ -35,13 +35,6 @@ class _RedIsTheClass:
 @pytest.fixture
 def runtime(info):
     return _RedIsTheClass(info)
-
-
-@pytest.fixture(scope="module")
-def saved_model(predictor, info, tmp_path_factory):
-    path = tmp_path_factory.mktemp("saved") / "model"
-    export_saved_model(predictor, path, info)
-    return path
 
 
 def test_smaller_image_is_padded_with_grey_and_the_answer_is_cut(runtime, tmp_path):

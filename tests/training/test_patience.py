@@ -95,7 +95,7 @@ def _columns(workdir):
     return {int(line[step]): float(line[rate]) for line in lines[1:]}
 
 
-def test_training_ends_early_and_the_same_after_a_kill(shapes, tmp_path, capsys):
+def test_training_ends_early_and_the_same_after_a_kill(shapes, tmp_path, capsys, no_curves):
     """Patience ends at step 8, the training at 9; killed at the evaluation there, it goes on from step 8."""
     _train(tmp_path / "one", shapes, _Scores())
     said = capsys.readouterr().out

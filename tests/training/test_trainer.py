@@ -23,6 +23,8 @@ from deeplab_dpc.files import only_process
 from deeplab_dpc.training import recorder, trainer
 from deeplab_dpc.training.training_model import build_training_model
 
+# Runs of the module have their curves; those of a single test have not.
+pytestmark = pytest.mark.usefixtures("no_curves")
 CONFIG = TrainConfig(
     training_number_of_steps=4, train_batch_size=2, save_interval_steps=2, log_steps=1, eval_interval_steps=1, seed=3
 )
@@ -56,6 +58,19 @@ def _train(workdir, dataset, config=CONFIG, validator=None):
     return trainer.train(workdir, MODEL, DATA, config, dataset, validator)
 
 
+def _untraced(*arguments):
+    """A model whose step runs eagerly: for so few steps as here its tracing takes longer than all else."""
+    model = build_training_model(*arguments)
+    model.run_eagerly = True
+    return model
+
+
+@pytest.fixture
+def eager(monkeypatch):
+    """Trainings of the test run eagerly."""
+    monkeypatch.setattr(trainer, "build_training_model", _untraced)
+
+
 def _rows(path):
     return list(csv.DictReader(path.read_text().splitlines()))
 
@@ -80,9 +95,19 @@ def _assert_equal_runs(ours, theirs):
 
 @pytest.fixture(scope="module")
 def finished(shapes, tmp_path_factory):
-    """A run of four steps without interruption."""
+    """A run of four steps without interruption, with its curves."""
     workdir = tmp_path_factory.mktemp("finished")
     _train(workdir, shapes, validator=_FixedScores())
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def finished_eagerly(shapes, tmp_path_factory):
+    """The same for trainings that run eagerly, which may differ in the last digit."""
+    workdir = tmp_path_factory.mktemp("finished_eagerly")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "build_training_model", _untraced)
+        _train(workdir, shapes, validator=_FixedScores())
     return workdir
 
 
@@ -139,7 +164,7 @@ def test_killed_run_ends_as_an_uninterrupted_one(finished, shapes, tmp_path):
     assert ours == theirs
 
 
-def test_kill_while_a_checkpoint_is_written_leaves_the_one_before(shapes, tmp_path, monkeypatch):
+def test_kill_while_a_checkpoint_is_written_leaves_the_one_before(shapes, tmp_path, monkeypatch, eager):
     save = recorder.save_checkpoint
 
     def die_at_the_second(workdir, network, optimizer, progress):
@@ -160,7 +185,7 @@ def test_kill_while_a_checkpoint_is_written_leaves_the_one_before(shapes, tmp_pa
     assert latest_checkpoint(tmp_path).step == 4
 
 
-def test_signal_saves_the_step_first(finished, shapes, tmp_path):
+def test_signal_saves_the_step_first(finished_eagerly, shapes, tmp_path, eager):
     before = signal.getsignal(signal.SIGTERM)
     terminate = _FixedScores(at=2, do=lambda: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(Stopped, match="stopped by SIGTERM; step 3 is saved, and the same command continues") as stopped:
@@ -170,11 +195,11 @@ def test_signal_saves_the_step_first(finished, shapes, tmp_path):
     # Noted during the evaluation after step 2, and heeded when the next step is done.
     assert latest_checkpoint(tmp_path).step == 3
     _train(tmp_path, shapes, dataclasses.replace(CONFIG, save_interval_steps=100))
-    _assert_equal_runs(tmp_path, finished)
+    _assert_equal_runs(tmp_path, finished_eagerly)
 
 
-def test_torn_checkpoint_is_set_aside_and_the_one_before_used(finished, shapes, tmp_path, capsys):
-    shutil.copytree(finished, tmp_path / "run")
+def test_torn_checkpoint_is_set_aside_and_the_one_before_used(finished_eagerly, shapes, tmp_path, eager, capsys):
+    shutil.copytree(finished_eagerly, tmp_path / "run")
     weights = latest_checkpoint(tmp_path / "run").path / "weights.npz"
     data = bytearray(weights.read_bytes())
     data[len(data) // 2] ^= 255
@@ -184,7 +209,7 @@ def test_torn_checkpoint_is_set_aside_and_the_one_before_used(finished, shapes, 
     assert "step_00000004" in said
     assert "step 2" in said
     assert (tmp_path / "run" / "checkpoints" / "damaged_step_00000004").is_dir()
-    _assert_equal_runs(tmp_path / "run", finished)
+    _assert_equal_runs(tmp_path / "run", finished_eagerly)
 
 
 def test_finished_run_is_not_trained_again(finished, shapes):
@@ -207,7 +232,7 @@ def test_what_changes_no_weight_may_change(finished, shapes):
     (finished / "config.json").write_text(stored)  # for the tests that follow
 
 
-def test_fork_goes_on_from_another_run_with_other_flags(finished, shapes, tmp_path, monkeypatch):
+def test_fork_goes_on_from_another_run_with_other_flags(finished, shapes, tmp_path, monkeypatch, eager):
     counted = []
 
     def step(pace):
@@ -281,7 +306,9 @@ def test_logits_of_other_classes_start_fresh_and_a_fork_is_refused(finished, sha
         trainer.initialize(model, MODEL, DATA, dataclasses.replace(CONFIG, fork_from=str(finished)), exchanged)
 
 
-def test_step_is_saved_before_an_evaluation_that_fails_ends_the_training(finished, shapes, tmp_path, capsys):
+def test_step_is_saved_before_an_evaluation_that_fails_ends_the_training(
+    finished_eagerly, shapes, tmp_path, eager, capsys
+):
     def fail():
         raise UserError("No labelled pixel.")
 
@@ -293,13 +320,13 @@ def test_step_is_saved_before_an_evaluation_that_fails_ends_the_training(finishe
     for name in (".curves.png.x.tmp", "checkpoints/.step_00000001.y.tmp"):
         (tmp_path / name).mkdir()
     _train(tmp_path, shapes, config, _FixedScores())
-    _assert_equal_runs(tmp_path, finished)
+    _assert_equal_runs(tmp_path, finished_eagerly)
     assert "metrics.json is written again from the row of step 2" in capsys.readouterr().out
     assert best_checkpoint(tmp_path).step == 2
     assert list(tmp_path.rglob(".*")) == []
 
 
-def test_divergence_stops_and_says_what_to_look_at(shapes, tmp_path):
+def test_divergence_stops_and_says_what_to_look_at(shapes, tmp_path, eager):
     config = dataclasses.replace(CONFIG, base_learning_rate=1e30)
     with pytest.raises(UserError, match=r"(?s)Training stopped at step \d: .*--base_learning_rate") as stopped:
         _train(tmp_path / "run", shapes, config)
@@ -312,7 +339,7 @@ def test_divergence_stops_and_says_what_to_look_at(shapes, tmp_path):
         assert all(np.isfinite(array).all() for array in read_weights(checkpoint).values())
 
 
-def test_damaged_record_is_named(shapes, tmp_path):
+def test_damaged_record_is_named(shapes, tmp_path, eager):
     broken = Dataset(tmp_path / "data", shapes.info)
     shutil.copytree(shapes.path, broken.path)
     shard = broken.shards("train")[0]

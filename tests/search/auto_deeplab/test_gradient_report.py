@@ -14,6 +14,7 @@ from deeplab_dpc.search.auto_deeplab.decoding import decode, operator_probabilit
 from deeplab_dpc.search.auto_deeplab.report import write_report
 from deeplab_dpc.search.auto_deeplab.report_architecture import changes_section, heat_map, path_section
 from deeplab_dpc.search.auto_deeplab.report_curves import curves, curves_section, epochs_section, measured
+from deeplab_dpc.search.reporting import style
 
 CONFIG = AutoDeepLabConfig(num_blocks=2, num_layers=3, search_epochs=6, architecture_start_epoch=2)
 FIRST = Genotype((Block(Edge(0, Skip()), Edge(1, Skip())), Block(Edge(0, Separable(3)), Edge(2, Atrous(5)))), (0, 1, 1))
@@ -49,6 +50,12 @@ def architecture():
     return alphas, betas
 
 
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Figures are empty files, where a test is of the words."""
+    monkeypatch.setattr(style, "png", lambda figure: b"")
+
+
 def page_of(workdir):
     """(titles of the sections, all words) of report.html."""
     page = (workdir / "report.html").read_text(encoding="utf-8")
@@ -65,7 +72,7 @@ def test_report_before_the_first_epoch(tmp_path, architecture):
     assert names == {"report.html", "report", "cell.png", "path.png", "genotype_so_far.json"}
 
 
-def test_report_while_only_weights_are_trained(tmp_path, architecture):
+def test_report_while_only_weights_are_trained(tmp_path, architecture, no_figures):
     write_report(tmp_path, [row(1), row(2)], *architecture, CONFIG)
     titles, words = page_of(tmp_path)
     assert titles == ["Summary", "Curves", "Cell", "Alphas", "Path", "Changes", "Epochs"]
@@ -88,7 +95,7 @@ def test_report_says_what_was_found_and_searched(tmp_path, architecture):
     assert Genotype.from_json(stored) == FIRST
 
 
-def test_report_of_a_decided_genotype_shows_that_one(tmp_path, architecture):
+def test_report_of_a_decided_genotype_shows_that_one(tmp_path, architecture, no_figures):
     write_report(tmp_path, [], *architecture, CONFIG, genotype=SECOND)
     _, words = page_of(tmp_path)
     assert "3 skip, 1 separable_3x3" in words
@@ -96,7 +103,7 @@ def test_report_of_a_decided_genotype_shows_that_one(tmp_path, architecture):
     assert not (tmp_path / "genotype_so_far.json").exists()
 
 
-def test_report_says_why_a_search_stopped(tmp_path, architecture):
+def test_report_says_why_a_search_stopped(tmp_path, architecture, no_figures):
     config = AutoDeepLabConfig(num_blocks=2, num_layers=3, stop_at_skips=2)
     write_report(tmp_path, [row(3, stopped="2 of 4 operators are skip")], *architecture, config)
     _, words = page_of(tmp_path)
@@ -104,7 +111,7 @@ def test_report_says_why_a_search_stopped(tmp_path, architecture):
     assert "the search stops at 2" in words
 
 
-def test_report_is_replaced_whole(tmp_path, architecture):
+def test_report_is_replaced_whole(tmp_path, architecture, no_figures):
     write_report(tmp_path, [row(1)], *architecture, CONFIG)
     write_report(tmp_path, [], *architecture, CONFIG)
     assert {path.name for path in (tmp_path / "report").iterdir()} == {"cell_01.png", "alphas_01.png", "path_01.png"}
@@ -159,7 +166,7 @@ def test_what_hardly_changes_looks_so():
     assert axes.get_ylim() == pytest.approx((0.95, 1.05))
 
 
-def test_curves_have_a_picture_each():
+def test_curves_have_a_picture_each(no_figures):
     captions = [caption for caption, _ in curves_section([row(1), row(3)], CONFIG).figures]
     assert captions == ["The supernet on val", "Loss in training", "Entropy", "The skip operator"]
 

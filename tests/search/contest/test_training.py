@@ -30,7 +30,7 @@ class AbortError(Exception):
     """What a caller raises to give a training up."""
 
 
-def test_finalist_goes_on_from_its_round_before_and_does_nothing_twice(shapes, tmp_path):
+def test_finalist_goes_on_from_its_round_before_and_does_nothing_twice(shapes, tmp_path, no_curves):
     seen = []
 
     def on_step(step, loss):
