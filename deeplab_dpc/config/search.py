@@ -1,4 +1,4 @@
-"""A search of dense prediction cells, and how its study is shared between workers."""
+"""A search of dense prediction cells, how its study is shared between workers, and the measurement of its proxy."""
 
 import dataclasses
 from typing import ClassVar
@@ -212,4 +212,35 @@ class ServiceConfig(Config):
             raise UserError(
                 f"--study_name must be printable text of 1 to {LONGEST_STUDY_NAME} characters, got "
                 f"{shown(self.study_name)}."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class FidelityConfig(Config):
+    """Which cells are trained by proxy and for real, and how often (arXiv:1809.04184, Sec. 4.1 and 4.2).
+
+    Attributes:
+      fidelity_subsets: whether the 31 sub-sets of ASPP's branches are measured.
+      fidelity_mixed: cells of every kind that are measured: the warm starts, then uniform draws of the space and
+        neighbours of the warm starts in turn; 0 for none.
+      fidelity_top_k: best cells of the search in the workdir, by proxy, that are measured (50 in the paper); 0 for
+        none.
+      fidelity_seeds: how often each cell is trained, by proxy and for real, the first time with --seed; from 2 on the
+        rank correlation between seeds says what a perfect proxy could reach.
+      fidelity_compare: workdirs of earlier measurements by other proxies. A real training that one of them has is not
+        done again, and their proxies stand beside this one in the report.
+    """
+
+    fidelity_subsets: bool = True
+    fidelity_mixed: int = 0
+    fidelity_top_k: int = 50
+    fidelity_seeds: int = 1
+    fidelity_compare: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        not_negative(self, "fidelity_top_k", "fidelity_mixed")
+        positive(self, "fidelity_seeds")
+        if not (self.fidelity_subsets or self.fidelity_mixed or self.fidelity_top_k):
+            raise UserError(
+                "--nofidelity_subsets leaves no cell to measure: give --fidelity_mixed=24, or a --fidelity_top_k."
             )
