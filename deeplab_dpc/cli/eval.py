@@ -11,10 +11,9 @@ from absl import flags
 
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.eval_advice import circumstances
-from deeplab_dpc.cli.eval_compare import compare_runs
 from deeplab_dpc.cli.eval_repeatedly import evaluate_repeatedly
 from deeplab_dpc.cli.eval_submission import write_submission
-from deeplab_dpc.cli.eval_tables import print_report
+from deeplab_dpc.cli.eval_tables import compare_runs, print_report
 from deeplab_dpc.cli.predictor_source import LoadedPredictor, load_predictor
 from deeplab_dpc.cli.run_dataset import dataset_of_run, say_if_rebuilt
 from deeplab_dpc.config import InferenceConfig, JudgeConfig
