@@ -139,7 +139,7 @@ def append_history(folder: pathlib.Path, report: Report) -> None:
     row = {"step": str(report.step), "images": str(report.num_images), "seconds": f"{report.seconds:.1f}"}
     for name, figure in report.summary().items():
         bounds = {name: figure.value, f"{name}_low": figure.low, f"{name}_high": figure.high}
-        row |= {key: "" if math.isnan(value) else f"{value:.6f}" for key, value in bounds.items()}
+        row |= {key: _cell(value) for key, value in bounds.items()}
     rows.append(row)
     columns = list(dict.fromkeys(column for each in rows for column in each))
     with atomic_path(path) as partial, open(partial, "w", newline="", encoding="utf-8") as stream:
