@@ -12,6 +12,8 @@ import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from proxy_timing import Timing
+
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.errors import UserError
 
@@ -24,30 +26,6 @@ FORMS = {
 }
 # Several forms live at a time, so none may take a GPU's memory for itself.
 SHARED_MEMORY = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Timing:
-    """What scoring one cell took.
-
-    Attributes:
-      steps: that were trained.
-      seconds: of all: building, compiling, training and scoring.
-      step_seconds: of a typical step.
-      miou: on the scoring split, in [0, 1].
-      loss: mean of the last tenth of the steps.
-    """
-
-    steps: int
-    seconds: float
-    step_seconds: float
-    miou: float
-    loss: float
-
-    @property
-    def overhead(self) -> float:
-        """Seconds beside the steps: building, tracing, compiling, scoring."""
-        return max(self.seconds - self.steps * self.step_seconds, 0.0)
 
 
 @dataclasses.dataclass(frozen=True)
