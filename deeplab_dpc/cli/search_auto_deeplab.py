@@ -22,9 +22,9 @@ from deeplab_dpc.search.auto_deeplab.choice import (
     found_genotype,
     set_other_choice_aside,
 )
+from deeplab_dpc.search.auto_deeplab.gradient_report import DECIDED
+from deeplab_dpc.search.auto_deeplab.gradient_search import GradientSearch
 from deeplab_dpc.search.auto_deeplab.plan import Plan
-from deeplab_dpc.search.auto_deeplab.report import DECIDED
-from deeplab_dpc.search.auto_deeplab.runner import GradientSearch
 from deeplab_dpc.search.auto_deeplab.streams import STRIDE, Streams, open_streams
 from deeplab_dpc.training.claim import claim
 from deeplab_dpc.training.memory import exhausted_search_memory_named
@@ -77,7 +77,7 @@ def _search(workdir: pathlib.Path, streams: Streams, plan: Plan) -> None:
         console.print(f"{workdir} is searched.")
         _print_found(workdir, genotype)
         return
-    from deeplab_dpc.search.auto_deeplab.program import SearchProgram
+    from deeplab_dpc.search.auto_deeplab.search_program import SearchProgram
 
     info = streams.dataset.info
     program = SearchProgram(plan.config, info.num_classes, info.ignore_label, plan.num_steps)
