@@ -92,7 +92,7 @@ class Product:
 
     def score(self, cell: Cell, steps: int) -> Timing:
         """As Form."""
-        from deeplab_dpc.search.proxy.evaluator import Candidate
+        from deeplab_dpc.search.proxy.cell_evaluator import Candidate
 
         start = time.perf_counter()
         (score,) = self._evaluator.evaluate([Candidate(cell)], [steps])

@@ -9,7 +9,7 @@ from deeplab_dpc.cli.search_job import Request
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.console import console, print_table, progress_bar
 from deeplab_dpc.files import write_json
-from deeplab_dpc.search.proxy.evaluator import Candidate
+from deeplab_dpc.search.proxy.cell_evaluator import Candidate
 from deeplab_dpc.search.proxy.feature_cache import FeatureCache
 from deeplab_dpc.search.proxy.proxy_evaluator import ProxyEvaluator
 from deeplab_dpc.search.scored import ProxyScore

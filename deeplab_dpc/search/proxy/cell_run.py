@@ -18,7 +18,7 @@ from deeplab_dpc.evaluation.judging import Judge
 from deeplab_dpc.evaluation.measures import Measured
 from deeplab_dpc.models.predictor import Predictor
 from deeplab_dpc.models.segmenter import build_segmenter
-from deeplab_dpc.search.proxy.evaluator import OnStep
+from deeplab_dpc.search.proxy.cell_evaluator import OnStep
 from deeplab_dpc.training.divergence import DivergedError
 from deeplab_dpc.training.trainer import train_in_shared_directory as train  # a lease says whose it is
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, TrainConfig
 from deeplab_dpc.data.dataset_info import Dataset
-from deeplab_dpc.search.proxy.evaluator import Candidate, OnStep, Rung, climb, diverged_rung
+from deeplab_dpc.search.proxy.cell_evaluator import Candidate, OnStep, Rung, climb, diverged_rung
 from deeplab_dpc.search.scored import ProxyScore
 
 ROWS = 20  # of losses that a training keeps; the last tenth is the last two

@@ -15,10 +15,10 @@ from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.evaluation.confusion import ConfusionMatrix
 from deeplab_dpc.layers import kernels
 from deeplab_dpc.models.segmenter import HEAD_BATCH_NORM_DECAY, limited_decay
+from deeplab_dpc.search.proxy.cell_evaluator import Candidate, OnStep, Rung, climb, diverged_rung
 from deeplab_dpc.search.proxy.cell_network import CellNetwork
 from deeplab_dpc.search.proxy.cell_weights import InitialWeights, initial_statistics
 from deeplab_dpc.search.proxy.device_scoring import check_labels
-from deeplab_dpc.search.proxy.evaluator import Candidate, OnStep, Rung, climb, diverged_rung
 from deeplab_dpc.search.proxy.feature_cache import CachedSplit, FeatureCache
 from deeplab_dpc.search.proxy.feed import Feed
 from deeplab_dpc.search.proxy.program import LABELS, Program, ProxyLoss, program

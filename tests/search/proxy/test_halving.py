@@ -4,7 +4,7 @@ import pytest
 
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.search.proxy.evaluator import Rung, climb, diverged_rung
+from deeplab_dpc.search.proxy.cell_evaluator import Rung, climb, diverged_rung
 from deeplab_dpc.search.proxy.halving import HalvingRule
 from deeplab_dpc.search.scored import ProxyScore
 
