@@ -71,7 +71,7 @@ TENSORFLOW_FILES = {
     PACKAGE / "search" / "proxy" / "tensorflow_gradient.py",
     PACKAGE / "search" / "proxy" / "tensorflow_loop.py",
     PACKAGE / "training" / "distribution.py",
-    PACKAGE / "training" / "memory.py",
+    PACKAGE / "training" / "device_memory.py",
     PACKAGE / "training" / "tensorflow_step.py",
 }
 

@@ -26,10 +26,10 @@ from deeplab_dpc.evaluation.advice import advice
 from deeplab_dpc.evaluation.bootstrap import Bootstrap
 from deeplab_dpc.evaluation.branch_weights import branch_weights
 from deeplab_dpc.evaluation.evaluator import OnImage, evaluate
-from deeplab_dpc.evaluation.judging import Judge
+from deeplab_dpc.evaluation.judge import Judge
 from deeplab_dpc.evaluation.measures import figures
-from deeplab_dpc.evaluation.pictures import write_pictures
 from deeplab_dpc.evaluation.report import Report, ignored_class, write_report
+from deeplab_dpc.evaluation.report_pictures import write_pictures
 from deeplab_dpc.evaluation.stored import evaluation_folder
 from deeplab_dpc.evaluation.worst import WorstImages
 from deeplab_dpc.files import only_process, remove_partial

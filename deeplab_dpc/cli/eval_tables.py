@@ -10,10 +10,10 @@ from deeplab_dpc.console import console, print_table, printable
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.bootstrap import Bootstrap
 from deeplab_dpc.evaluation.branch_weights import COLUMNS, branch_rows
+from deeplab_dpc.evaluation.class_sums import occurrence_note
 from deeplab_dpc.evaluation.comparison import Comparison, Difference, compare, find_evaluation
 from deeplab_dpc.evaluation.measures import BY_CATEGORY, BY_CLASS, TITLES, Figure
 from deeplab_dpc.evaluation.report import Report
-from deeplab_dpc.evaluation.scores import occurrence_note
 from deeplab_dpc.evaluation.stored import read_evaluation
 from deeplab_dpc.files import remove_partial, write_json
 

@@ -27,7 +27,7 @@ from deeplab_dpc.search.auto_deeplab.gradient_search import GradientSearch
 from deeplab_dpc.search.auto_deeplab.plan import Plan
 from deeplab_dpc.search.auto_deeplab.streams import STRIDE, Streams, open_streams
 from deeplab_dpc.training.claim import claim
-from deeplab_dpc.training.memory import exhausted_search_memory_named
+from deeplab_dpc.training.device_memory import exhausted_search_memory_named
 
 BACKENDS = ("tensorflow", "jax")
 # What changes no alpha and no beta.

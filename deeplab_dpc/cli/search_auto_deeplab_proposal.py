@@ -13,7 +13,7 @@ from deeplab_dpc.search.auto_deeplab import search_program
 from deeplab_dpc.search.auto_deeplab.checkpoints import flatten
 from deeplab_dpc.search.auto_deeplab.plan import Plan
 from deeplab_dpc.search.auto_deeplab.streams import Streams
-from deeplab_dpc.training.memory import peak_memory
+from deeplab_dpc.training.device_memory import peak_memory
 
 TIMED = 3  # calls after the one that compiles
 

@@ -4,7 +4,7 @@ metrics.json    all metrics, their 95 % intervals, and what was evaluated how
 per_class.csv   a row a class
 per_image.npz   the counts of every image (stored.py)
 history.csv     a row an evaluation, where several checkpoints were waited for
-*.png           pictures.py
+*.png           report_pictures.py
 """
 
 import csv
@@ -18,8 +18,8 @@ import numpy as np
 from deeplab_dpc.config import InferenceConfig, JudgeConfig
 from deeplab_dpc.data.dataset_info import DatasetInfo
 from deeplab_dpc.evaluation.bootstrap import CONFIDENCE
+from deeplab_dpc.evaluation.class_sums import ClassSums
 from deeplab_dpc.evaluation.measures import BY_CATEGORY, BY_CLASS, Figure, Figures, Measured
-from deeplab_dpc.evaluation.scores import ClassSums
 from deeplab_dpc.evaluation.stored import StoredEvaluation, Subject, write_evaluation
 from deeplab_dpc.files import atomic_path, write_json
 

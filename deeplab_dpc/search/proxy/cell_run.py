@@ -14,7 +14,7 @@ from deeplab_dpc.config import DataConfig, JudgeConfig, ModelConfig, TrainConfig
 from deeplab_dpc.console import console
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.evaluation.evaluator import evaluate
-from deeplab_dpc.evaluation.judging import Judge
+from deeplab_dpc.evaluation.judge import Judge
 from deeplab_dpc.evaluation.measures import Measured
 from deeplab_dpc.models.predictor import Predictor
 from deeplab_dpc.models.segmenter import build_segmenter

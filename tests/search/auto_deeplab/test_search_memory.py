@@ -4,7 +4,7 @@ import pytest
 
 from deeplab_dpc.config import AutoDeepLabConfig
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.training.memory import exhausted_search_memory_named
+from deeplab_dpc.training.device_memory import exhausted_search_memory_named
 
 EXHAUSTED = "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 12345 bytes."
 
