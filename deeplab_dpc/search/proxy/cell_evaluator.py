@@ -6,7 +6,6 @@ rungs before the last at most 1 / (eta - 1) of the last one's steps more (the su
 """
 
 import dataclasses
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
@@ -48,65 +47,23 @@ class Evaluator(Protocol):
         ...
 
 
-@dataclasses.dataclass(frozen=True)
-class Rung:
-    """What one training said.
-
-    Attributes:
-      steps: that were trained.
-      miou: in [0, 1].
-      loss: mean training loss over the last tenth of the steps.
-      loss_sum: loss sum of the training losses of all steps.
-      step_seconds: what a step took; 0 where that is not known.
-      cross_entropy: cross entropy of the held-out images at its end, in nats a labelled pixel; infinite where that is
-        not known.
-      points: (step, mIOU, cross entropy) at several steps; the last is at its end.
-    """
-
-    steps: int
-    miou: float
-    loss: float
-    loss_sum: float
-    step_seconds: float = 0.0
-    cross_entropy: float = math.inf
-    points: tuple[tuple[int, float, float], ...] = ()
-
-    @property
-    def diverged(self) -> bool:
-        return not math.isfinite(self.loss_sum)
-
-
-def diverged_rung(steps: int) -> Rung:
-    """Returns a training whose loss was no longer finite after so many steps: no network came of it, so its mIOU is
-    0."""
-    return Rung(steps, 0.0, math.inf, math.inf)
-
-
-def climb(budgets: Sequence[int], train: Callable[[int], Rung], keep_going: KeepGoing | None = None) -> ProxyScore:
+def climb(
+    budgets: Sequence[int], train: Callable[[int], ProxyScore], keep_going: KeepGoing | None = None
+) -> ProxyScore:
     """Returns the score of a cell that is trained on one rung after another until it is stopped, diverges or is done.
 
     Args:
       budgets: steps of each rung, rising.
-      train: trains for so many steps from scratch.
+      train: trains for so many steps from scratch; returns the score of that rung alone.
       keep_going: see Candidate.
     """
     start = time.monotonic()
-    rungs: list[Rung] = []
+    rungs: list[ProxyScore] = []
     for place, steps in enumerate(budgets):
         rungs.append(train(steps))
         if rungs[-1].diverged or place == len(budgets) - 1:
             break
         if keep_going is not None and not keep_going(place, steps, rungs[-1].miou):
             break
-    last = rungs[-1]
-    return ProxyScore(
-        miou=last.miou,
-        loss=last.loss,
-        seconds=round(time.monotonic() - start, 2),
-        loss_sum=last.loss_sum,
-        steps=last.steps,
-        rungs=tuple((rung.steps, rung.miou) for rung in rungs),
-        step_seconds=last.step_seconds,
-        cross_entropy=last.cross_entropy,
-        points=last.points,
-    )
+    seconds = round(time.monotonic() - start, 2)
+    return dataclasses.replace(rungs[-1], seconds=seconds, rungs=tuple((rung.steps, rung.miou) for rung in rungs))
