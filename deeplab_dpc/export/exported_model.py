@@ -7,7 +7,7 @@ import numpy as np
 
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.export.model_info import ModelInfo
-from deeplab_dpc.export.runtime import Runtime
+from deeplab_dpc.export.model_runtime import Runtime
 from deeplab_dpc.export.seal import read_sealed
 
 PAD_VALUE = 128  # the byte nearest to what the network pads with, 127.5
