@@ -137,7 +137,7 @@ def _prepare(way: str, network: Segmenter, images: np.ndarray, folder: pathlib.P
 
 def _print_peak(path: str) -> None:
     from deeplab_dpc.export.exported_model import load_exported_model
-    from deeplab_dpc.training.memory import peak_memory
+    from deeplab_dpc.training.device_memory import peak_memory
 
     model = load_exported_model(path)
     for _ in range(3):

@@ -14,7 +14,7 @@ from typing import Any, assert_never
 import keras
 import numpy as np
 from keras import ops
-from proxy_worker import Timing
+from proxy_timing import Timing
 
 from deeplab_dpc.arch.cell import BACKBONE, FILTERS, Cell
 from deeplab_dpc.arch.operations import AtrousConv, Conv1x1, Operation, PyramidPooling

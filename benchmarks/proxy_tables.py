@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from proxy_count import PARTS, Count, Step, count_step, total
-from proxy_worker import PLAIN, PLAIN_XLA, Timing, Variant, Worker
+from proxy_timing import Timing
+from proxy_worker import PLAIN, PLAIN_XLA, Variant, Worker
 
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.console import console, print_table

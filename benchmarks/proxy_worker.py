@@ -12,6 +12,8 @@ import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from proxy_timing import Timing
+
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.errors import UserError
 
@@ -24,30 +26,6 @@ FORMS = {
 }
 # Several forms live at a time, so none may take a GPU's memory for itself.
 SHARED_MEMORY = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Timing:
-    """The timing of scoring one cell.
-
-    Attributes:
-      steps: number of steps that were trained.
-      seconds: seconds of everything: building, compiling, training and scoring.
-      step_seconds: seconds of a typical step.
-      miou: mIOU on the scoring split, in [0, 1].
-      loss: mean loss of the last tenth of the steps.
-    """
-
-    steps: int
-    seconds: float
-    step_seconds: float
-    miou: float
-    loss: float
-
-    @property
-    def overhead(self) -> float:
-        """Returns the seconds in addition to the steps: building, tracing, compiling, scoring."""
-        return max(self.seconds - self.steps * self.step_seconds, 0.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +92,7 @@ class Product:
 
     def score(self, cell: Cell, steps: int) -> Timing:
         """Scores a cell, see Form."""
-        from deeplab_dpc.search.proxy.evaluator import Candidate
+        from deeplab_dpc.search.proxy.cell_evaluator import Candidate
 
         start = time.perf_counter()
         (score,) = self._evaluator.evaluate([Candidate(cell)], [steps])

@@ -177,7 +177,7 @@ def _seconds(case: str) -> dict[str, float]:
 
 def _grown(case: str, way: str) -> int:
     """Returns the bytes by which a process grows when it computes one loss with its gradient twice."""
-    from deeplab_dpc.training.memory import peak_memory
+    from deeplab_dpc.training.device_memory import peak_memory
 
     logits, ways = _ways(case)
     step, logits = _compiled(ways[way]), ops.convert_to_tensor(logits)

@@ -58,7 +58,7 @@ class Project:
     """The form with the project's program; see Form."""
 
     def __init__(self, variant: Variant):
-        from deeplab_dpc.search.auto_deeplab.program import SearchProgram
+        from deeplab_dpc.search.auto_deeplab.search_program import SearchProgram
 
         config = dataclasses.replace(variant.config, rematerialize=variant.form == REMATERIALIZED)
         self._program = SearchProgram(config, variant.num_classes, 255, NUM_STEPS)

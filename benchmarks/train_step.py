@@ -23,7 +23,7 @@ from stock_batch_norm import stock_batch_norm
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.config import TrainConfig
 from deeplab_dpc.console import console, print_table
-from deeplab_dpc.training.memory import peak_memory
+from deeplab_dpc.training.device_memory import peak_memory
 from deeplab_dpc.training.training_model import TrainingModel, build_training_model
 
 flag_groups.define_model_flags(flags.FLAGS)

@@ -71,19 +71,32 @@ TENSORFLOW_FILES = {
     PACKAGE / "search" / "proxy" / "tensorflow_gradient.py",
     PACKAGE / "search" / "proxy" / "tensorflow_loop.py",
     PACKAGE / "training" / "distribution.py",
-    PACKAGE / "training" / "memory.py",
+    PACKAGE / "training" / "device_memory.py",
     PACKAGE / "training" / "tensorflow_step.py",
 }
 
 
 def _imports(path: pathlib.Path) -> set[str]:
+    return _names(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def _names(tree: ast.Module) -> set[str]:
     names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
     return names
+
+
+def _imports_at_run_time(path: pathlib.Path) -> set[str]:
+    """Returns what `_imports` does, without what only type checkers import."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            node.body = []
+    return _names(tree)
 
 
 def _room(path: pathlib.Path) -> str:
@@ -110,6 +123,16 @@ def test_imports_follow_the_order_of_rooms(path):
     allowed = ROOMS.get(room, set()) | BASE | {room}
     used = {name.split(".")[1] for name in _imports(path) if name.startswith("deeplab_dpc.")}
     assert used <= allowed, f"{path} imports {sorted(used - allowed)}"
+
+
+def test_modules_import_each_other_in_one_direction():
+    paths = [path for path in FILES if path.stem != "__init__"]
+    modules = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in paths}
+    arrows = {
+        module: {name if name in modules else name.rpartition(".")[0] for name in _imports_at_run_time(path)}
+        for module, path in modules.items()
+    }
+    tuple(graphlib.TopologicalSorter(arrows).static_order())  # a CycleError otherwise
 
 
 def test_every_wing_of_the_search_is_known_and_no_arrow_leads_back():

@@ -119,7 +119,8 @@ def test_recipe_describes_a_network_that_can_be_built(path, dataset):
     else:
         model, crop = flag_groups.model_config(_parse(command, f"--flagfile={path}"), num_classes=19), (1025, 2049)
     assert all(side % model.alignment == 1 for side in crop)
-    height, width = ((side - 1) // model.logits_stride + 1 for side in crop)
+    logits_stride = min(model.decoder_output_stride or (model.output_stride,))
+    height, width = ((side - 1) // logits_stride + 1 for side in crop)
     assert summarize(Segmenter(model), crop).output_shape == (height, width, model.num_classes)
 
 

@@ -17,7 +17,7 @@ from deeplab_dpc.evaluation.advice import advice
 from deeplab_dpc.evaluation.bootstrap import Bootstrap
 from deeplab_dpc.evaluation.branch_weights import branch_weights
 from deeplab_dpc.evaluation.evaluator import evaluate as counted
-from deeplab_dpc.evaluation.judging import Judge
+from deeplab_dpc.evaluation.judge import Judge
 from deeplab_dpc.evaluation.measures import figures
 from deeplab_dpc.evaluation.report import Report, ignored_class, metrics_json
 

@@ -9,7 +9,6 @@ from deeplab_dpc.errors import UserError
 
 MODEL_VARIANT = "mobilenet_v2"
 DEPTH_MULTIPLIERS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)  # of the weights that Keras publishes
-DIVISIBLE_BY = 8  # what Keras rounds channels to, whatever the multiplier
 NUM_BLOCKS = 17  # inverted residual blocks, arXiv:1801.04381, Table 2
 SCOPE = "MobilenetV2"
 IMAGE_SIZE = (224, 224, 3)  # of the published weights; they hold for every size

@@ -12,10 +12,9 @@ from absl import flags
 from deeplab_dpc.api.circumstances import circumstances
 from deeplab_dpc.api.loaded import LoadedPredictor
 from deeplab_dpc.cli import flag_groups
-from deeplab_dpc.cli.eval_compare import compare_runs
 from deeplab_dpc.cli.eval_repeatedly import evaluate_repeatedly
 from deeplab_dpc.cli.eval_submission import write_submission
-from deeplab_dpc.cli.eval_tables import print_report
+from deeplab_dpc.cli.eval_tables import compare_runs, print_report
 from deeplab_dpc.cli.predictor_source import load_predictor
 from deeplab_dpc.cli.run_dataset import dataset_of_run, say_if_rebuilt
 from deeplab_dpc.config import InferenceConfig, JudgeConfig
@@ -28,10 +27,10 @@ from deeplab_dpc.evaluation.advice import advice
 from deeplab_dpc.evaluation.bootstrap import Bootstrap
 from deeplab_dpc.evaluation.branch_weights import branch_weights
 from deeplab_dpc.evaluation.evaluator import OnImage, evaluate
-from deeplab_dpc.evaluation.judging import Judge
+from deeplab_dpc.evaluation.judge import Judge
 from deeplab_dpc.evaluation.measures import figures
-from deeplab_dpc.evaluation.pictures import write_pictures
 from deeplab_dpc.evaluation.report import Report, ignored_class, write_report
+from deeplab_dpc.evaluation.report_pictures import write_pictures
 from deeplab_dpc.evaluation.stored import evaluation_folder
 from deeplab_dpc.evaluation.worst import WorstImages
 from deeplab_dpc.files import only_process, remove_partial

@@ -16,8 +16,7 @@ from deeplab_dpc.checkpoint.run_directory import LATEST, list_checkpoints
 from deeplab_dpc.config import TrainConfig
 from deeplab_dpc.console import console
 from deeplab_dpc.errors import Stopped, UserError
-from deeplab_dpc.evaluation.history import HISTORY_FILE, append_history
-from deeplab_dpc.evaluation.report import Report
+from deeplab_dpc.evaluation.report import HISTORY_FILE, Report, append_history
 from deeplab_dpc.evaluation.stored import evaluation_folder
 from deeplab_dpc.files import only_process, remove_partial
 from deeplab_dpc.run_config import read_run, read_section

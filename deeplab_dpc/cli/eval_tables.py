@@ -1,16 +1,24 @@
-"""The tables of eval.py: an evaluation, and the comparison of two."""
+"""What eval.py prints: an evaluation, and the comparison of two (--compare), for which no weights are loaded."""
 
 import math
+import pathlib
+
+from absl import flags
 
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.console import console, print_table, printable
+from deeplab_dpc.errors import UserError
+from deeplab_dpc.evaluation.bootstrap import Bootstrap
 from deeplab_dpc.evaluation.branch_weights import COLUMNS, branch_rows
-from deeplab_dpc.evaluation.comparison import Comparison, Difference
+from deeplab_dpc.evaluation.class_sums import occurrence_note
+from deeplab_dpc.evaluation.comparison import Comparison, Difference, compare, find_evaluation
 from deeplab_dpc.evaluation.measures import BY_CATEGORY, BY_CLASS, TITLES, Figure
 from deeplab_dpc.evaluation.report import Report
-from deeplab_dpc.evaluation.scores import occurrence_note
+from deeplab_dpc.evaluation.stored import read_evaluation
+from deeplab_dpc.files import remove_partial, write_json
 
 ABSENT, IGNORED = "absent", "ignored"
+COMPARISON_FILE = "comparison.json"
 
 
 def print_report(report: Report, cell: Cell | None) -> None:
@@ -44,7 +52,34 @@ def print_report(report: Report, cell: Cell | None) -> None:
         console.print(f"Advice: {printable(line)}", soft_wrap=True)
 
 
-def print_comparison(title: str, names: tuple[str, str], comparison: Comparison) -> None:
+def compare_runs(values: flags.FlagValues, bootstrap: Bootstrap) -> None:
+    """Prints the differences, and writes them to --eval_logdir if that is given.
+
+    Raises:
+      UserError: if --compare is not two paths, one has no evaluation of --split, or they have different images, labels
+        or classes.
+    """
+    paths = values.compare.split(",")
+    if len(paths) != 2 or not all(paths):
+        raise UserError(f"--compare must be RUN_A,RUN_B, two directories, got {values.compare}.")
+    given = [name for name in ("workdir", "checkpoint_path", "exported_model") if values[name].value is not None]
+    if given:
+        raise UserError(f"--compare reads evaluations that have been made; leave out --{given[0]}.")
+    folders = [find_evaluation(path, values.split) for path in paths]
+    first, second = (read_evaluation(folder) for folder in folders)
+    comparison = compare(first, second, bootstrap)
+    title = f"{first.subject.dataset}/{first.subject.split}, {comparison.num_images} images"
+    note = occurrence_note(*first.measured[0].counts.sums().occurring(first.subject.ignore_label))
+    title += f"; {note}" if note else ""
+    _print_comparison(title, (str(folders[0]), str(folders[1])), comparison)
+    if values.eval_logdir is not None:
+        path = pathlib.Path(values.eval_logdir) / COMPARISON_FILE
+        remove_partial(path.parent, path.name)
+        write_json(path, {"first": str(folders[0]), "second": str(folders[1]), **comparison.to_json()})
+        console.print(f"Written: {path}")
+
+
+def _print_comparison(title: str, names: tuple[str, str], comparison: Comparison) -> None:
     """Prints IoU by class, category and so on, then the metrics of all: both, their difference and its interval.
 
     Args:

@@ -23,12 +23,12 @@ from deeplab_dpc.search.auto_deeplab.choice import (
     found_genotype,
     set_other_choice_aside,
 )
-from deeplab_dpc.search.auto_deeplab.memory import exhausted_memory_named
+from deeplab_dpc.search.auto_deeplab.gradient_report import DECIDED
+from deeplab_dpc.search.auto_deeplab.gradient_search import GradientSearch
 from deeplab_dpc.search.auto_deeplab.plan import Plan
-from deeplab_dpc.search.auto_deeplab.report import DECIDED
-from deeplab_dpc.search.auto_deeplab.runner import GradientSearch
 from deeplab_dpc.search.auto_deeplab.streams import STRIDE, Streams, open_streams
 from deeplab_dpc.training.claim import claim
+from deeplab_dpc.training.device_memory import exhausted_search_memory_named
 
 BACKENDS = ("tensorflow", "jax")
 # What changes no alpha and no beta.
@@ -51,7 +51,7 @@ def search(values: flags.FlagValues) -> None:
     data = flag_groups.data_config(values, dataset, STRIDE)
     streams = open_streams(config, data, dataset)
     plan = Plan(config, len(streams.halves.weights))
-    with exhausted_memory_named(config, data.train_crop_size):
+    with exhausted_search_memory_named(config, data.train_crop_size):
         if values.propose_only:
             from deeplab_dpc.cli.search_auto_deeplab_proposal import propose
 
@@ -79,7 +79,7 @@ def _search(workdir: pathlib.Path, streams: Streams, plan: Plan) -> None:
         console.print(f"{workdir} is searched.")
         _print_found(workdir, genotype)
         return
-    from deeplab_dpc.search.auto_deeplab.program import SearchProgram
+    from deeplab_dpc.search.auto_deeplab.search_program import SearchProgram
 
     info = streams.dataset.info
     program = SearchProgram(plan.config, info.num_classes, info.ignore_label, plan.num_steps)

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from deeplab_dpc.arch.genotype_space import count_cells, count_decodable_cells
 from deeplab_dpc.arch.trellis import count_paths, count_paths_from_first_layer
 from deeplab_dpc.console import console, print_table
-from deeplab_dpc.search.auto_deeplab import program
+from deeplab_dpc.search.auto_deeplab import search_program
 from deeplab_dpc.search.auto_deeplab.checkpoints import flatten
 from deeplab_dpc.search.auto_deeplab.plan import Plan
 from deeplab_dpc.search.auto_deeplab.streams import Streams
-from deeplab_dpc.training.memory import peak_memory
+from deeplab_dpc.training.device_memory import peak_memory
 
 TIMED = 3  # calls after the one that compiles
 
@@ -23,7 +23,7 @@ TIMED = 3  # calls after the one that compiles
 def propose(streams: Streams, plan: Plan) -> None:
     """Prints the estimate, from a few steps of each kind."""
     config, info = plan.config, streams.dataset.info
-    supernet = program.SearchProgram(config, info.num_classes, info.ignore_label, plan.num_steps)
+    supernet = search_program.SearchProgram(config, info.num_classes, info.ignore_label, plan.num_steps)
     state = supernet.initial_state()
     num_weights = sum(math.prod(tensor.shape) for tensor in flatten({"weights": state["weights"]}).values())
     blocks, layers = config.num_blocks, config.num_layers

@@ -12,7 +12,7 @@ from deeplab_dpc.config.search import END_TO_END
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.split_parts import Part
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.search.fidelity.comparison import read_others
+from deeplab_dpc.search.fidelity.other_proxies import read_others
 from deeplab_dpc.search.service import local_workers
 from deeplab_dpc.search.service.storage import check_location
 from deeplab_dpc.search.study import check_sampler

@@ -7,10 +7,10 @@ from absl import flags
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.config import FidelityConfig
 from deeplab_dpc.console import console
-from deeplab_dpc.search.fidelity.comparison import read_others, require_same_protocol
 from deeplab_dpc.search.fidelity.fidelity_report import print_fidelity
 from deeplab_dpc.search.fidelity.fidelity_runner import measure_fidelity, real_protocol
 from deeplab_dpc.search.fidelity.measurement import FOLDER
+from deeplab_dpc.search.fidelity.other_proxies import read_others, require_same_protocol
 from deeplab_dpc.search.fidelity.trainings import SearchTrainings
 from deeplab_dpc.search.job import Job
 from deeplab_dpc.search.service.display import SearchWatch

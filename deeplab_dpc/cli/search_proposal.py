@@ -13,11 +13,11 @@ from deeplab_dpc.config import DataConfig
 from deeplab_dpc.config.search import END_TO_END
 from deeplab_dpc.console import console, print_table
 from deeplab_dpc.search import proposal, words
+from deeplab_dpc.search.contest.hold_contest import contest_name
 from deeplab_dpc.search.contest.result import SearchResult
 from deeplab_dpc.search.contest.rounds import contest_rounds
-from deeplab_dpc.search.contest.runner import contest_name
 from deeplab_dpc.search.job import shared_sections
-from deeplab_dpc.search.proxy.evaluator import Candidate
+from deeplab_dpc.search.proxy.cell_evaluator import Candidate
 from deeplab_dpc.search.proxy.feature_cache import FeatureCache, open_cache
 from deeplab_dpc.search.reporting import projection
 from deeplab_dpc.search.reporting.full_search import holds_for, measured_table, notes, projection_table

@@ -1,17 +1,24 @@
-"""The scores of given cells by proxy, for search.py --mode=score."""
+"""search.py --mode=score: given cells scored by proxy, outside of any study, with several seeds if wanted."""
 
+import dataclasses
 import statistics
+from collections.abc import Sequence
 
+from deeplab_dpc.arch.library import load_cells
 from deeplab_dpc.cli.search_job import Request
-from deeplab_dpc.console import console, print_table
+from deeplab_dpc.config import SearchConfig
+from deeplab_dpc.console import console, print_table, progress_bar
 from deeplab_dpc.files import write_json
-from deeplab_dpc.search.proxy.score_cells import score_cells
+from deeplab_dpc.search.proxy.cell_evaluator import Candidate
+from deeplab_dpc.search.proxy.feature_cache import FeatureCache
+from deeplab_dpc.search.proxy.proxy_evaluator import ProxyEvaluator
+from deeplab_dpc.search.scored import ProxyScore
 
 
 def score(request: Request) -> None:
     """Scores --cells, and writes the table."""
     values, config = request.values, request.config
-    table = score_cells(request.cache(), config, values.cells, values.num_seeds, values.train_split)
+    table = _scores(request.cache(), config, values.cells, values.num_seeds, values.train_split)
     rows = [
         (
             name,
@@ -27,3 +34,27 @@ def score(request: Request) -> None:
     path = request.workdir / f"scores_{config.proxy_steps}_steps.json"
     write_json(path, {name: [score.to_json() for score in scores] for name, scores in table.items()})
     console.print(f"Written: {path}")
+
+
+def _scores(
+    cache: FeatureCache, config: SearchConfig, names: Sequence[str], num_seeds: int = 1, train_split: str = "train"
+) -> dict[str, list[ProxyScore]]:
+    """Returns the scores of each cell, by its name or file, one for each of the seeds config.seed, config.seed + 1, ...
+
+    Raises:
+      UserError: if one is neither a cell that ships with the package nor a file of a cell.
+    """
+    cells = dict(load_cells(names, "cells"))
+    scores: dict[str, list[ProxyScore]] = {name: [] for name in cells}
+    with progress_bar() as progress:
+        overall = progress.add_task("Cells", total=len(cells) * num_seeds, note="")
+        for seed in range(config.seed, config.seed + num_seeds):
+            evaluator = ProxyEvaluator(cache, dataclasses.replace(config, seed=seed), train_split)
+            for name, cell in cells.items():
+                [score] = evaluator.evaluate([Candidate(cell)], config.rung_steps)
+                scores[name].append(score)
+                progress.advance(overall)
+                console.print(
+                    f"seed {seed}  mIOU {score.miou:.4f}  loss {score.loss:.4f}  {score.seconds:6.1f} s  {name}"
+                )
+    return scores

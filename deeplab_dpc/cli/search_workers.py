@@ -24,8 +24,8 @@ from deeplab_dpc.cli.search_job import STORAGE_VARIABLE, Request
 from deeplab_dpc.console import console
 from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.files import read_json, write_json
+from deeplab_dpc.search.contest.hold_contest import open_contest
 from deeplab_dpc.search.contest.result import SearchResult
-from deeplab_dpc.search.contest.runner import open_contest
 from deeplab_dpc.search.contest.sentence import sentence
 from deeplab_dpc.search.fidelity.fidelity_report import fidelity_sections
 from deeplab_dpc.search.proxy.feature_cache import FeatureCache, open_cache

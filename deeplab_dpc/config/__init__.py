@@ -4,11 +4,10 @@ from deeplab_dpc.config.auto_deeplab import AutoDeepLabConfig
 from deeplab_dpc.config.base import Config, encode
 from deeplab_dpc.config.data import CACHE_MODES, DataConfig
 from deeplab_dpc.config.export import SavedModelOptions
-from deeplab_dpc.config.fidelity import FidelityConfig
 from deeplab_dpc.config.inference import InferenceConfig
 from deeplab_dpc.config.judging import JudgeConfig
 from deeplab_dpc.config.model import ModelConfig
-from deeplab_dpc.config.search import SearchConfig, ServiceConfig
+from deeplab_dpc.config.search import FidelityConfig, SearchConfig, ServiceConfig
 from deeplab_dpc.config.train import TrainConfig
 
 __all__ = [

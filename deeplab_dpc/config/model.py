@@ -140,11 +140,6 @@ class ModelConfig(Config):
         """
         return self.output_stride if self.searched is None else self.searched.largest_stride
 
-    @property
-    def logits_stride(self) -> int:
-        """Returns the stride of the logits in pixels: the decoder's last stride, or the features' without a decoder."""
-        return self.decoder_output_stride[-1] if self.decoder_output_stride else self.output_stride
-
 
 def check_crop(crop_size: tuple[int, int], model_config: ModelConfig) -> None:
     """Raises a UserError if the features of a crop would not align with its pixels."""

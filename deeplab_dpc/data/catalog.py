@@ -4,13 +4,13 @@ import os
 import pathlib
 import re
 
-from deeplab_dpc.data.dataset_info import INFO_FILE, Dataset, load_dataset
+from deeplab_dpc.data.classes_file import CLASSES_FILE
+from deeplab_dpc.data.dataset_info import INFO_FILE, RECORD_FILES, Dataset, load_dataset
 from deeplab_dpc.data.found_instead import no_dataset_there
+from deeplab_dpc.data.record_files import records_name
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import read_json, require_unicode
 
-CLASSES_FILE = "classes.json"  # beside records that were not written by this package
-RECORD_FILES = "record_files"  # key of the metadata of such records: the files that it was counted from
 _SHARDS = "*-[0-9][0-9][0-9][0-9][0-9]-of-[0-9][0-9][0-9][0-9][0-9].tfrecord"
 _TFDS = "tfds:"  # before the name of a TFDS data set
 
@@ -61,14 +61,6 @@ def find_dataset(
 def tfds_dataset_name(tfds_name: str) -> str:
     """Returns the name of the conversion of a TFDS data set (NAME, NAME/CONFIG, NAME:VERSION)."""
     return "tfds_" + re.sub(r"\W", "_", tfds_name)
-
-
-def records_name(path: pathlib.Path) -> str:
-    """Returns the name of a data set of DeepLab's record files: the directory's; pascal_voc_seg for
-    pascal_voc_seg/tfrecord.
-    """
-    path = path.resolve()
-    return path.parent.name if path.name in ("tfrecord", "tfrecords") else path.name
 
 
 def _converted(found: dict[str, pathlib.Path], tfds_name: str, data_dir: str | os.PathLike[str]) -> pathlib.Path:

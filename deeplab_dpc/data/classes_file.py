@@ -11,6 +11,7 @@ from deeplab_dpc.errors import UserError, shown
 from deeplab_dpc.files import parse_json, read_json
 from deeplab_dpc.small_files import MAX_TEXT_BYTES, read_text
 
+CLASSES_FILE = "classes.json"  # beside records that were not written by this package
 CLASSES_HELP = (
     "The names in the order of the ids, background,object; or a text file of them, one a line; or JSON: [names], or "
     '{"classes": [names], "palette": [[r, g, b]], "ignore_label": 255, "ignore_color": [r, g, b]}, of which only the '

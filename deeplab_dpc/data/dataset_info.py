@@ -18,6 +18,7 @@ from deeplab_dpc.errors import UserError, shown
 from deeplab_dpc.files import read_json
 
 INFO_FILE = "segmentation_info.json"
+RECORD_FILES = "record_files"  # key in it for records that others wrote: the files that it was counted from
 DEFAULT_IGNORE_LABEL = 255
 
 Color = tuple[int, int, int]

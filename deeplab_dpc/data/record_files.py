@@ -18,6 +18,14 @@ TFDS_INFO = "dataset_info.json"
 _NUMBERED = re.compile(r"-(\d{5})-of-(\d{5})\.tfrecord")
 
 
+def records_name(path: pathlib.Path) -> str:
+    """Returns the name of a data set of DeepLab's record files: the directory's; pascal_voc_seg for
+    pascal_voc_seg/tfrecord.
+    """
+    path = path.resolve()
+    return path.parent.name if path.name in ("tfrecord", "tfrecords") else path.name
+
+
 def find_record_files(folder: pathlib.Path, split: str) -> list[pathlib.Path]:
     """Returns the record files of a split in order; other files of the folder do not count.
 

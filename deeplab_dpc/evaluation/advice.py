@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from deeplab_dpc.evaluation.class_sums import ClassSums
 from deeplab_dpc.evaluation.image_counts import ImageCounts
-from deeplab_dpc.evaluation.scores import ClassSums
 
 BAD = 0.5  # IoU
 RARE = 0.02  # share of the labelled pixels of train

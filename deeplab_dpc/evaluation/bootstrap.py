@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.evaluation.class_sums import ClassSums
 from deeplab_dpc.evaluation.image_counts import ImageCounts
-from deeplab_dpc.evaluation.scores import ClassSums
 
 CONFIDENCE = 0.95
 CHUNK_BYTES = 16_000_000  # of the weights that are held at a time

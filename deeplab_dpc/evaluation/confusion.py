@@ -1,10 +1,10 @@
 """Pixels counted by label and prediction: which class is taken for which, and the sums that metrics follow from.
 
-scores.py has the conventions. A class whose id is the ignore label (ADE20K: 151 outputs, 0 ignored) can have no label.
-Predicting it on a labelled pixel is a miss of the true class and no more: the class has no IoU and is not in the mean,
-as in the benchmark's own evaluation of 150 classes (github.com/CSAILVision/sceneparsing). tf.metrics.mean_iou, which
-the published DeepLab code uses, would count it with IoU 0 once a single pixel is predicted so, that is 150/151 of the
-figure here. How many pixels were is in metrics.json.
+class_sums.py has the conventions. A class whose id is the ignore label (ADE20K: 151 outputs, 0 ignored) can have no
+label. Predicting it on a labelled pixel is a miss of the true class and no more: the class has no IoU and is not in the
+mean, as in the benchmark's own evaluation of 150 classes (github.com/CSAILVision/sceneparsing). tf.metrics.mean_iou,
+which the published DeepLab code uses, would count it with IoU 0 once a single pixel is predicted so, that is 150/151 of
+the figure here. How many pixels were is in metrics.json.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.evaluation.scores import ClassSums
+from deeplab_dpc.evaluation.class_sums import ClassSums
 
 MAX_VALUES_SHOWN = 5  # of wrong ids in an error
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.categories import category_ids, category_names
-from deeplab_dpc.evaluation.scores import ClassSums
+from deeplab_dpc.evaluation.class_sums import ClassSums
 
 # From labels and predictions, class ids [height, width], to labelled pixels, predicted pixels and true positives,
 # int64 [3, classes].

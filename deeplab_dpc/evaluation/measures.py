@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 
 from deeplab_dpc.evaluation.bootstrap import Bootstrap, interval
+from deeplab_dpc.evaluation.class_sums import SUMMARIES, ClassSums
 from deeplab_dpc.evaluation.image_counts import ImageCounts
-from deeplab_dpc.evaluation.scores import SUMMARIES, ClassSums
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,8 +3,8 @@
 metrics.json    all metrics, their 95 % intervals, and what was evaluated how
 per_class.csv   a row a class
 per_image.npz   the counts of every image (stored.py)
-history.csv     a row an evaluation, where several checkpoints were waited for (history.py)
-*.png           pictures.py
+history.csv     a row an evaluation, where several checkpoints were waited for
+*.png           report_pictures.py
 """
 
 import csv
@@ -18,13 +18,14 @@ import numpy as np
 from deeplab_dpc.config import InferenceConfig, JudgeConfig
 from deeplab_dpc.data.dataset_info import DatasetInfo
 from deeplab_dpc.evaluation.bootstrap import CONFIDENCE
+from deeplab_dpc.evaluation.class_sums import ClassSums
 from deeplab_dpc.evaluation.measures import BY_CATEGORY, BY_CLASS, Figure, Figures, Measured
-from deeplab_dpc.evaluation.scores import ClassSums
 from deeplab_dpc.evaluation.stored import StoredEvaluation, Subject, write_evaluation
 from deeplab_dpc.files import atomic_path, write_json
 
 METRICS_FILE = "metrics.json"
 PER_CLASS_FILE = "per_class.csv"
+HISTORY_FILE = "history.csv"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,6 +127,25 @@ def write_report(folder: pathlib.Path, report: Report) -> None:
     write_evaluation(folder, StoredEvaluation(subject, report.measured))
     _write_per_class(folder / PER_CLASS_FILE, report)
     write_json(folder / METRICS_FILE, metrics_json(report))
+
+
+def append_history(folder: pathlib.Path, report: Report) -> None:
+    """Adds the row of an evaluation; columns that the file does not have yet are empty in its earlier rows."""
+    path = folder / HISTORY_FILE
+    rows = []
+    if path.exists():
+        with open(path, newline="", encoding="utf-8") as stream:
+            rows = list(csv.DictReader(stream))
+    row = {"step": str(report.step), "images": str(report.num_images), "seconds": f"{report.seconds:.1f}"}
+    for name, figure in report.summary().items():
+        bounds = {name: figure.value, f"{name}_low": figure.low, f"{name}_high": figure.high}
+        row |= {key: _cell(value) for key, value in bounds.items()}
+    rows.append(row)
+    columns = list(dict.fromkeys(column for each in rows for column in each))
+    with atomic_path(path) as partial, open(partial, "w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, columns, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _pixels(report: Report) -> dict[str, Any]:

@@ -13,10 +13,10 @@ from deeplab_dpc.checkpoint.names import named_variables
 from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.evaluation.class_sums import SUMMARIES, occurrence_note
 from deeplab_dpc.evaluation.confusion import ConfusionMatrix
 from deeplab_dpc.evaluation.evaluator import evaluate
 from deeplab_dpc.evaluation.panels import Panels
-from deeplab_dpc.evaluation.scores import SUMMARIES, occurrence_note
 from deeplab_dpc.models.predictor import Predictor
 from deeplab_dpc.models.segmenter import build_segmenter
 

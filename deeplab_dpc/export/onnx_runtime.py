@@ -6,8 +6,8 @@ import pathlib
 import numpy as np
 
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.export.exported_model import no_probabilities, not_loaded
 from deeplab_dpc.export.model_info import ModelInfo
+from deeplab_dpc.export.model_runtime import no_probabilities, not_loaded
 from deeplab_dpc.export.onnx import METADATA_KEY
 from deeplab_dpc.export.portable_graph import INPUT, OUTPUT
 from deeplab_dpc.export.seal import read_sealed

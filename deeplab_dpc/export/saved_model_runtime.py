@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.export.exported_model import not_loaded
 from deeplab_dpc.export.model_info import MODEL_INFO, ModelInfo, read_model_info
+from deeplab_dpc.export.model_runtime import not_loaded
 from deeplab_dpc.export.saved_model import ASSETS_EXTRA, DEFAULT_SIGNATURE, PROBABILITIES_SIGNATURE
 from deeplab_dpc.export.seal import SHA256SUMS, check_sums
 from deeplab_dpc.files import literal_path

@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.export.exported_model import no_probabilities, not_loaded
 from deeplab_dpc.export.model_info import MODEL_INFO, ModelInfo
+from deeplab_dpc.export.model_runtime import no_probabilities, not_loaded
 from deeplab_dpc.export.seal import read_sealed
 
 

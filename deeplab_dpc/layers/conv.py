@@ -4,6 +4,7 @@ names.
 Unequal rates come from arXiv:1809.04184, Sec. 3.1. Separable convolutions are in separable_conv.py.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -12,9 +13,20 @@ from keras import ops
 
 from deeplab_dpc.arch.cost import Cost, conv_cost, depthwise_cost
 from deeplab_dpc.layers import kernels
-from deeplab_dpc.layers.activations import activation as named_activation
 from deeplab_dpc.layers.normalization import BatchNorm
 from deeplab_dpc.layers.types import Shape, Side, Tensor
+
+QUANTIZED_SIGMOID_SLOPE = 0.16667  # one sixth to the digits that the published models were trained with
+
+
+def quantized_sigmoid(x: Any) -> Any:
+    """Returns relu6(x + 3) / 6, with the published constant (MobileNetV3, arXiv:1905.02244, Sec. 5.2)."""
+    return ops.relu6(x + 3.0) * QUANTIZED_SIGMOID_SLOPE
+
+
+def named_activation(name: str | None) -> Callable[[Any], Any]:
+    """Returns the activation of that name: 'quantized_sigmoid', a Keras name, or None for none."""
+    return quantized_sigmoid if name == "quantized_sigmoid" else keras.activations.get(name)
 
 
 def _require_positive(**values: int) -> None:
@@ -111,7 +123,7 @@ class ConvBN(NormalizedConv):
       kernel_size: side of the square kernel.
       strides: strides of the convolution along both axes.
       rate: (rate_h, rate_w) in feature-map cells, each >= 1; only 1 with strides > 1.
-      activation: 'relu', 'relu6', ... (see layers.activations), or None.
+      activation: 'relu', 'relu6', ... (see named_activation), or None.
       explicit_padding: bool, whether strides > 1 pad (kernel_size - 1) / 2 on each side, as ResNet and Xception do;
         SAME padding differs from it where a side is even.
       batch_norm_decay, batch_norm_epsilon: see BatchNorm.

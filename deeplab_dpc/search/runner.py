@@ -12,12 +12,12 @@ from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.config.search import END_TO_END
 from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.search.contest.best_cells import write_cells
+from deeplab_dpc.search.contest.hold_contest import contest_network, hold_contest, open_contest
 from deeplab_dpc.search.contest.result import SearchResult
 from deeplab_dpc.search.contest.rounds import contest_rounds
-from deeplab_dpc.search.contest.runner import contest_network, hold_contest, open_contest
 from deeplab_dpc.search.contest.tasks import Contest
 from deeplab_dpc.search.job import Job
-from deeplab_dpc.search.proxy.evaluator import Candidate, Evaluator
+from deeplab_dpc.search.proxy.cell_evaluator import Candidate, Evaluator
 from deeplab_dpc.search.proxy.halving import HalvingRule
 from deeplab_dpc.search.reporting.search_report import write_report
 from deeplab_dpc.search.reporting.section import ReportSection

@@ -20,7 +20,7 @@ class ProxyScore:
     Attributes:
       miou: mIOU on the held-out features, in [0, 1], after the last rung of the cell; 0 if it diverged.
       loss: mean training loss over the last tenth of that rung's steps; infinite if it diverged.
-      seconds: seconds of training and scoring, of all rungs.
+      seconds: that training and scoring took, of all rungs; 0 where that is not known.
       loss_sum: sum of that rung's training losses over its steps (a signal without extra cost).
       steps: number of steps of that rung; fewer than the full budget if the cell was stopped early.
       rungs: (steps, miou) of each rung in order.
@@ -33,7 +33,7 @@ class ProxyScore:
 
     miou: float
     loss: float
-    seconds: float
+    seconds: float = 0.0
     loss_sum: float = 0.0
     steps: int = 0
     rungs: tuple[tuple[int, float], ...] = ()
@@ -56,6 +56,19 @@ class ProxyScore:
         )
         rungs = tuple((steps, miou) for steps, miou in value["rungs"])
         return cls(**{**value, **losses, "rungs": rungs, "points": points})
+
+    @classmethod
+    def of_diverged(cls, steps: int) -> Self:
+        """Returns the score of a training whose loss was no longer finite after so many steps.
+
+        No network came of it, so its mIOU is 0.
+        """
+        return cls(miou=0.0, loss=math.inf, loss_sum=math.inf, steps=steps)
+
+    @property
+    def diverged(self) -> bool:
+        """Whether no network came of the last rung."""
+        return not math.isfinite(self.loss_sum)
 
     @property
     def rank_key(self) -> tuple[int, float]:

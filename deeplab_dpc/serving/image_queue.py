@@ -16,7 +16,7 @@ from PIL import Image
 from deeplab_dpc.data.dataset_info import Color
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.image_predictor import ImagePredictor
-from deeplab_dpc.serving.decoder import NAME, POLL_SECONDS, Decoder, Unwanted
+from deeplab_dpc.serving.image_decoder import NAME, POLL_SECONDS, Decoder, Unwanted
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")  # what every browser shows, too
 MAX_WAITING = 4  # images that wait while one is predicted

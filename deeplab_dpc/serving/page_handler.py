@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.serving.connections import TimedReader
-from deeplab_dpc.serving.decoder import Unwanted
+from deeplab_dpc.serving.image_decoder import Unwanted
 from deeplab_dpc.serving.image_queue import Busy
 from deeplab_dpc.serving.own_hosts import shown
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from deeplab_dpc.config import TrainConfig
-from deeplab_dpc.training.memory import free_memory, peak_memory
+from deeplab_dpc.training.device_memory import free_memory, peak_memory
 from deeplab_dpc.training.training_model import TrainingModel
 
 TIMED_STEPS = 3

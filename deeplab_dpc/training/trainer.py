@@ -28,10 +28,10 @@ from deeplab_dpc.files import only_process, remove_partial, write_json
 from deeplab_dpc.models.segmenter import Segmenter
 from deeplab_dpc.run_config import config_differences, read_run
 from deeplab_dpc.training.claim import claim
+from deeplab_dpc.training.device_memory import exhausted_memory_named, require_memory
 from deeplab_dpc.training.distribution import ONE_DEVICE, Devices
 from deeplab_dpc.training.divergence import check_initial_weights, report_divergence
 from deeplab_dpc.training.interruption import Interruption
-from deeplab_dpc.training.memory import exhausted_memory_named, require_memory
 from deeplab_dpc.training.patience import early_ending, last_step
 from deeplab_dpc.training.recorder import OnStep, Recorder, Validator
 from deeplab_dpc.training.schedules import build_schedule

@@ -10,8 +10,8 @@ import pytest
 from deeplab_dpc.arch.genotype import Genotype
 from deeplab_dpc.cli.main import execute
 from deeplab_dpc.files import only_process
-from deeplab_dpc.search.auto_deeplab import program, records
-from deeplab_dpc.search.auto_deeplab.runner import GradientSearch
+from deeplab_dpc.search.auto_deeplab import epoch_records, search_program
+from deeplab_dpc.search.auto_deeplab.gradient_search import GradientSearch
 
 TINY = {
     "num_layers": 1,
@@ -84,13 +84,13 @@ def test_flags_that_both_algorithms_have_are_for_both(search):
 @pytest.fixture(scope="module")
 def compiled_once():
     """Compiling is most of what a small search takes; how often it is saved changes nothing of the program."""
-    made = functools.cache(program.SearchProgram)
+    made = functools.cache(search_program.SearchProgram)
 
     def once(config, *arguments):
         return made(dataclasses.replace(config, search_save_interval_steps=1), *arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(program, "SearchProgram", once)
+        patch.setattr(search_program, "SearchProgram", once)
         yield
 
 
@@ -126,7 +126,7 @@ def test_killed_search_ends_with_the_same_alphas_and_betas(search, tmp_path, mon
         if self.standing.step == 5:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(records, "write_report", lambda *arguments: None)  # it takes seconds
+    monkeypatch.setattr(epoch_records, "write_report", lambda *arguments: None)  # it takes seconds
     with monkeypatch.context() as patch:
         patch.setattr(GradientSearch, "_step", killed)
         assert search(workdir="K", search_save_interval_steps=4)[0] == 130

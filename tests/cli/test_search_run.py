@@ -108,7 +108,7 @@ def contest(search, shapes, monkeypatch):
             miou = truth.get(cell.digest(), 0.4) + seed / 1000
             return Trained(miou, 1.0, f"{root}/{cell.digest()}", np.full(50, miou), "these", 5)
 
-        monkeypatch.setattr("deeplab_dpc.search.contest.training.train_finalist", train_finalist)
+        monkeypatch.setattr("deeplab_dpc.search.contest.finalist_training.train_finalist", train_finalist)
         given = {"data_dir": shapes.path, "rerank_top_k": 2, "rerank_steps": 40, **flags}
         return *search(**given), trained
 

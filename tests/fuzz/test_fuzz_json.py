@@ -12,8 +12,8 @@ from deeplab_dpc.arch.genotype import Genotype
 from deeplab_dpc.arch.library import load_cell, load_genotype, published_genotype
 from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, TrainConfig
 from deeplab_dpc.config.auto_deeplab import AutoDeepLabConfig
-from deeplab_dpc.config.fidelity import FidelityConfig
 from deeplab_dpc.config.inference import InferenceConfig
+from deeplab_dpc.config.search import FidelityConfig
 from deeplab_dpc.data.classes_file import read_classes_file
 from deeplab_dpc.data.dataset_info import DatasetInfo, pascal_palette
 from deeplab_dpc.files import read_json

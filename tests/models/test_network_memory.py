@@ -11,7 +11,7 @@ from deeplab_dpc.errors import UserError
 from deeplab_dpc.models import memory, predictor
 from deeplab_dpc.models.segmenter import build_segmenter
 from deeplab_dpc.models.sliding_window import SlidingWindow
-from deeplab_dpc.training import memory as training_memory
+from deeplab_dpc.training import device_memory
 
 
 class _Layer:
@@ -88,25 +88,25 @@ def test_image_that_does_not_fit_is_refused_by_name_and_its_windows_are_not(monk
 def test_training_that_does_not_fit_is_refused_with_what_needs_less(monkeypatch):
     network = build_segmenter(tiny_network(num_classes=3))
     config = TrainConfig(train_batch_size=8)
-    training_memory.require_memory(network, config, (65, 65))
+    device_memory.require_memory(network, config, (65, 65))
     frozen = memory.training_memory(network, (65, 65), 8, frozen=network.backbone)
     assert 0 < frozen < memory.training_memory(network, (65, 65), 8)
-    monkeypatch.setattr(training_memory, "available_memory", lambda: 1_000_000)
+    monkeypatch.setattr(device_memory, "available_memory", lambda: 1_000_000)
     with pytest.raises(
         UserError, match=r"not enough for 8 image\(s\) of 65 x 65 .* --gradient_accumulation_steps=2, a"
     ):
-        training_memory.require_memory(network, config, (65, 65))
+        device_memory.require_memory(network, config, (65, 65))
 
 
 def test_a_step_needs_addresses_beside_its_memory(monkeypatch):
     """The threads of the input and compiled programs come after the check, and take addresses, not memory."""
     network, config = build_segmenter(tiny_network(num_classes=3)), TrainConfig(train_batch_size=2)
     needed = memory.training_memory(network, (33, 33), 2)
-    monkeypatch.setattr(training_memory, "available_memory", lambda: memory.STEP_ADDRESSES + needed)
-    monkeypatch.setattr(training_memory, "free_address_space", lambda: memory.STEP_ADDRESSES + needed)
-    training_memory.require_memory(network, config, (33, 33))
-    monkeypatch.setattr(training_memory, "free_address_space", lambda: memory.STEP_ADDRESSES + needed - 1)
+    monkeypatch.setattr(device_memory, "available_memory", lambda: memory.STEP_ADDRESSES + needed)
+    monkeypatch.setattr(device_memory, "free_address_space", lambda: memory.STEP_ADDRESSES + needed)
+    device_memory.require_memory(network, config, (33, 33))
+    monkeypatch.setattr(device_memory, "free_address_space", lambda: memory.STEP_ADDRESSES + needed - 1)
     with pytest.raises(UserError, match="The memory .* is not enough for 2 image"):
-        training_memory.require_memory(network, config, (33, 33))
-    monkeypatch.setattr(training_memory, "free_address_space", lambda: None)
-    training_memory.require_memory(network, config, (33, 33))
+        device_memory.require_memory(network, config, (33, 33))
+    monkeypatch.setattr(device_memory, "free_address_space", lambda: None)
+    device_memory.require_memory(network, config, (33, 33))

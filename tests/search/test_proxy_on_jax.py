@@ -10,7 +10,7 @@ import pytest
 
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.config import SearchConfig
-from deeplab_dpc.search.proxy.evaluator import Candidate
+from deeplab_dpc.search.proxy.cell_evaluator import Candidate
 from deeplab_dpc.search.proxy.feature_cache import open_cache
 from deeplab_dpc.search.proxy.proxy_evaluator import ProxyEvaluator
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.serving.decoder import Decoder, Unwanted
+from deeplab_dpc.serving.image_decoder import Decoder, Unwanted
 
 
 def _never():

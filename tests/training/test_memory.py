@@ -9,7 +9,7 @@ import tensorflow as tf
 from deeplab_dpc.config import TrainConfig
 from deeplab_dpc.data.pipeline import damaged_record_named
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.training.memory import exhausted_memory_named, peak_memory
+from deeplab_dpc.training.device_memory import exhausted_memory_named, peak_memory
 
 
 def _exhausted():

@@ -13,13 +13,13 @@ from deeplab_dpc.console import progress_bar
 from deeplab_dpc.evaluation.confusion import ConfusionMatrix
 from deeplab_dpc.files import read_json, write_json
 from deeplab_dpc.run_config import read_section
-from deeplab_dpc.search.auto_deeplab import perturbation, records
+from deeplab_dpc.search.auto_deeplab import epoch_records, perturbation
 from deeplab_dpc.search.auto_deeplab.checkpoints import Standing
 from deeplab_dpc.search.auto_deeplab.decoding import decode, edge_probabilities, operator_probabilities
+from deeplab_dpc.search.auto_deeplab.epoch_records import architecture_of
+from deeplab_dpc.search.auto_deeplab.gradient_report import DECIDED
 from deeplab_dpc.search.auto_deeplab.plan import Plan
 from deeplab_dpc.search.auto_deeplab.program_type import Program
-from deeplab_dpc.search.auto_deeplab.records import architecture_of
-from deeplab_dpc.search.auto_deeplab.report import DECIDED
 from deeplab_dpc.search.auto_deeplab.streams import Streams
 
 # Of AutoDeepLabConfig: what decides the genotype when alphas and betas are known.
@@ -62,7 +62,7 @@ def choose_genotype(
     if plan.config.operator_choice == "perturbation":
         judge = _Perturbation(program, streams, plan, standing, edge_probabilities(betas))
         genotype = Genotype(judge.blocks(operator_probabilities(alphas)), genotype.path)
-    records.write(workdir, plan.config, standing, genotype)
+    epoch_records.write(workdir, plan.config, standing, genotype)
     write_json(workdir / DECIDED, genotype.to_json())
     return genotype
 

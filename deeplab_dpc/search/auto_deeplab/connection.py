@@ -15,7 +15,7 @@ from keras import ops
 
 from deeplab_dpc.search.auto_deeplab.convolution import Shape, conv_bn, conv_shapes, resized
 from deeplab_dpc.search.auto_deeplab.mixed_cell import MixedCell
-from deeplab_dpc.search.auto_deeplab.normalization import Normalizer
+from deeplab_dpc.search.auto_deeplab.normalizer import Normalizer
 
 PREVIOUS, BEFORE = "previous", "before"
 

@@ -5,7 +5,7 @@ from typing import Any
 from keras import ops
 
 from deeplab_dpc.layers import kernels
-from deeplab_dpc.search.auto_deeplab.normalization import Normalizer
+from deeplab_dpc.search.auto_deeplab.normalizer import Normalizer
 
 Shape = tuple[int, ...]
 

@@ -29,10 +29,10 @@ class Uncertainty:
     """The uncertainty of alphas and betas.
 
     Attributes:
-      alpha_entropy: entropy of the operators of an edge in nats, mean over the edges; at most ln 8 = 2.08.
-      beta_entropy: entropy of the edges that leave a node in nats, mean over the nodes.
-      alpha_entropy_share: `alpha_entropy` as a fraction of its maximum, in [0, 1].
-      beta_entropy_share: `beta_entropy` as a fraction of its maximum, in [0, 1].
+      alpha_entropy: alpha entropy of the operators of an edge in nats, mean over the edges; ln 8 = 2.08 where nothing
+        is decided.
+      beta_entropy: beta entropy of the edges that leave a node in nats, mean over the nodes.
+      beta_entropy_share: `beta_entropy` as a share of the largest that it can be, in [0, 1].
       skip_share: probability of the skip operator, mean over the edges.
       path_probability: probability of the most probable path.
       runner_up_probability: probability of the second most probable path.
@@ -40,7 +40,6 @@ class Uncertainty:
 
     alpha_entropy: float
     beta_entropy: float
-    alpha_entropy_share: float
     beta_entropy_share: float
     skip_share: float
     path_probability: float
@@ -133,12 +132,11 @@ def uncertainty(alphas: np.ndarray, betas: np.ndarray) -> Uncertainty:
     """Returns the uncertainty of raw alphas and betas."""
     operators, edges, logs = operator_probabilities(alphas), edge_probabilities(betas), log_edge_probabilities(betas)
     nodes = edge_mask(len(betas)).any(axis=2)
-    alpha_entropy, beta_entropy = float(_entropies(operators).mean()), float(_entropies(edges)[nodes].mean())
+    beta_entropy = float(_entropies(edges)[nodes].mean())
     path = viterbi(logs.tolist())
     return Uncertainty(
-        alpha_entropy=alpha_entropy,
+        alpha_entropy=float(_entropies(operators).mean()),
         beta_entropy=beta_entropy,
-        alpha_entropy_share=alpha_entropy / LARGEST_ALPHA_ENTROPY,
         beta_entropy_share=beta_entropy / largest_beta_entropy(len(betas)),
         skip_share=float(operators[:, SKIP].mean()),
         path_probability=math.exp(path_log_probability(logs.tolist(), path)),

@@ -5,7 +5,7 @@ from typing import Any
 from keras import ops
 
 from deeplab_dpc.search.auto_deeplab.convolution import Shape, conv, conv_bn, conv_shapes, pointwise
-from deeplab_dpc.search.auto_deeplab.normalization import Normalizer
+from deeplab_dpc.search.auto_deeplab.normalizer import Normalizer
 
 RATE_TIMES_STRIDE = 96  # of the 3x3 branch
 

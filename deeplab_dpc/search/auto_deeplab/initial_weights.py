@@ -7,7 +7,7 @@ import numpy as np
 
 from deeplab_dpc.models.segmenter import LOGITS_STDDEV
 from deeplab_dpc.search.auto_deeplab.convolution import Shape
-from deeplab_dpc.search.auto_deeplab.normalization import VARIANCE
+from deeplab_dpc.search.auto_deeplab.normalizer import VARIANCE
 
 
 def initial_weights(shapes: dict[str, Shape], seed: int) -> np.ndarray:

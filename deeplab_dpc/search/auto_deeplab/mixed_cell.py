@@ -26,7 +26,7 @@ from deeplab_dpc.arch.genotype import (
 )
 from deeplab_dpc.arch.genotype_space import cell_edges
 from deeplab_dpc.search.auto_deeplab.convolution import Shape, conv, pointwise
-from deeplab_dpc.search.auto_deeplab.normalization import Normalizer
+from deeplab_dpc.search.auto_deeplab.normalizer import Normalizer
 
 ATROUS_RATE = 2
 POOLING_SIZE = 3

@@ -1,4 +1,7 @@
-"""The batches of a search: those of either half of the training split from any step on, and those for evaluation."""
+"""The batches of a search: of either half of the training split from any step on, and of what is evaluated.
+
+Weights learn from half A, alphas and betas from half B (arXiv:1901.02985, Sec. 4.2).
+"""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -11,11 +14,45 @@ from deeplab_dpc.data.fixed_size import fixed_size_batches, fixed_size_view
 from deeplab_dpc.data.pipeline import iterate, training_dataset
 from deeplab_dpc.data.preprocess import Augmentation
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.search.auto_deeplab.halves import Halves, draw_halves
 
 STRIDE = 32  # in pixels, the largest of the search space
 
 Batch = tuple[np.ndarray, np.ndarray]  # images float32 [batch, H, W, 3] in 0..255, labels int32 [batch, H, W]
+
+
+@dataclasses.dataclass(frozen=True)
+class Halves:
+    """Indices of the records of the training split, in random order.
+
+    Attributes:
+      weights: half A.
+      architecture: half B; the larger one by a record if their number is odd.
+    """
+
+    weights: tuple[int, ...]
+    architecture: tuple[int, ...]
+
+
+def draw_halves(num_records: int, batch_size: int, seed: int) -> Halves:
+    """Draws the halves of the training split.
+
+    Args:
+      num_records: number of records of the training split.
+      batch_size: number of images per step, which each half must have.
+      seed: seed of the division into halves.
+
+    Raises:
+      UserError: if a half is smaller than a batch.
+    """
+    if num_records // 2 < batch_size:
+        raise UserError(
+            f"The training split has {num_records} images, so that its halves have {num_records // 2} and "
+            f"{num_records - num_records // 2}, fewer than --search_batch_size={batch_size}; give a smaller batch or "
+            "more images."
+        )
+    shuffled = np.random.default_rng(seed).permutation(num_records).tolist()
+    middle = num_records // 2
+    return Halves(tuple(shuffled[:middle]), tuple(shuffled[middle:]))
 
 
 def check_crop(crop_size: tuple[int, int]) -> None:

@@ -21,7 +21,7 @@ from deeplab_dpc.search.auto_deeplab.connection import ConnectedCell
 from deeplab_dpc.search.auto_deeplab.convolution import Shape, resized
 from deeplab_dpc.search.auto_deeplab.layout import Layout, merged, prefixed
 from deeplab_dpc.search.auto_deeplab.mixed_cell import MixedCell
-from deeplab_dpc.search.auto_deeplab.normalization import Normalizer, statistics_shapes
+from deeplab_dpc.search.auto_deeplab.normalizer import Normalizer, statistics_shapes
 
 if keras.backend.backend() == "tensorflow":
     from deeplab_dpc.search.proxy.tensorflow_gradient import subprogram

@@ -9,7 +9,6 @@ from typing import Any
 from deeplab_dpc.console import console, print_table
 from deeplab_dpc.files import atomic_path, write_json
 from deeplab_dpc.search.fidelity.analysis import ALL, PROXY, Analysis, Regret, analyse, scopes
-from deeplab_dpc.search.fidelity.comparison import comparison_table, proxy_sentences
 from deeplab_dpc.search.fidelity.figures import predictors_figure, proxy_figure
 from deeplab_dpc.search.fidelity.measurement import (
     MIXED,
@@ -20,8 +19,9 @@ from deeplab_dpc.search.fidelity.measurement import (
     read_fidelity,
     write_rows,
 )
+from deeplab_dpc.search.fidelity.other_proxies import comparison_table, proxy_sentences
 from deeplab_dpc.search.rank_correlation import Correlation, Difference, Interval
-from deeplab_dpc.search.reporting.page import write_page
+from deeplab_dpc.search.reporting.report_page import write_page
 from deeplab_dpc.search.reporting.section import ReportSection, Table
 from deeplab_dpc.search.words import (
     NONE,

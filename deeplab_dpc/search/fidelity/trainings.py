@@ -8,10 +8,10 @@ from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.config import DataConfig
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.search.contest.runner import CONTEST_FOLDER, contest_network
+from deeplab_dpc.search.contest.hold_contest import CONTEST_FOLDER, contest_network
 from deeplab_dpc.search.fidelity.measurement import FOLDER, RealScore
 from deeplab_dpc.search.job import Job
-from deeplab_dpc.search.proxy.evaluator import Candidate, Evaluator, OnStep
+from deeplab_dpc.search.proxy.cell_evaluator import Candidate, Evaluator, OnStep
 from deeplab_dpc.search.runner import make_evaluator
 from deeplab_dpc.search.scored import ProxyScore
 from deeplab_dpc.search.service.display import SearchWatch
@@ -56,7 +56,7 @@ class SearchTrainings:
 
     def for_real(self, cell: Cell, seed: int, lease: Lease) -> RealScore:
         # Here, since it needs TensorFlow for the records.
-        from deeplab_dpc.search.contest.training import train_finalist
+        from deeplab_dpc.search.contest.finalist_training import train_finalist
 
         job, steps = self._job, self._job.config.rerank_steps
         root, network, on_step = job.workdir / CONTEST_FOLDER, contest_network(job), self._on_step(lease, steps)

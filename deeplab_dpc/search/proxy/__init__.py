@@ -4,6 +4,6 @@ network.
 Contains the feature cache and what is derived from it (feature_cache.py, feature_writer.py, target_cache.py,
 adapted_backbone.py), the network whose cell is data (cell_network.py, wiring.py, cell_weights.py), its training
 (training_step.py, a loop and a gradient per backend, program.py, feed.py, device_scoring.py), and early stopping
-(halving.py). Provides Evaluators (evaluator.py): proxy_evaluator.py, and end_to_end.py with cell_run.py; score_cells.py
-scores named cells. Modules that run without TensorFlow do not import it.
+(halving.py). Gives Evaluators (cell_evaluator.py): proxy_evaluator.py, and end_to_end.py with cell_run.py. What runs
+without TensorFlow imports none.
 """

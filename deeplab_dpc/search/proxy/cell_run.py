@@ -14,11 +14,11 @@ from deeplab_dpc.config import DataConfig, JudgeConfig, ModelConfig, TrainConfig
 from deeplab_dpc.console import console
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.evaluation.evaluator import evaluate
-from deeplab_dpc.evaluation.judging import Judge
+from deeplab_dpc.evaluation.judge import Judge
 from deeplab_dpc.evaluation.measures import Measured
 from deeplab_dpc.models.predictor import Predictor
 from deeplab_dpc.models.segmenter import build_segmenter
-from deeplab_dpc.search.proxy.evaluator import OnStep
+from deeplab_dpc.search.proxy.cell_evaluator import OnStep
 from deeplab_dpc.training.divergence import DivergedError
 from deeplab_dpc.training.trainer import train_in_shared_directory as train  # a lease says whose it is
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, TrainConfig
 from deeplab_dpc.data.dataset_info import Dataset
-from deeplab_dpc.search.proxy.evaluator import Candidate, OnStep, Rung, climb, diverged_rung
+from deeplab_dpc.search.proxy.cell_evaluator import Candidate, OnStep, climb
 from deeplab_dpc.search.scored import ProxyScore
 
 ROWS = 20  # of losses that a training keeps; the last tenth is the last two
@@ -67,7 +67,7 @@ class EndToEndEvaluator:
     def _workdir(self, cell: Cell, steps: int) -> pathlib.Path:
         return self.root / f"{cell.digest()}_{steps}"
 
-    def _train(self, cell: Cell, on_step: OnStep | None, steps: int) -> Rung:
+    def _train(self, cell: Cell, on_step: OnStep | None, steps: int) -> ProxyScore:
         # Here, since it needs TensorFlow for the records, and a search on a feature cache does not.
         from deeplab_dpc.search.proxy.cell_run import train_cell
 
@@ -91,5 +91,5 @@ class EndToEndEvaluator:
             self._workdir(cell, steps), network, self.data, train_config, self.dataset, self.config.eval_split, on_step
         )
         if run.diverged:
-            return diverged_rung(run.steps)
-        return Rung(steps, run.miou, run.last_loss(max(steps // 10, 1)), run.loss_sum)
+            return ProxyScore.of_diverged(run.steps)
+        return ProxyScore(run.miou, run.last_loss(max(steps // 10, 1)), loss_sum=run.loss_sum, steps=steps)

@@ -15,10 +15,10 @@ from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.evaluation.confusion import ConfusionMatrix
 from deeplab_dpc.layers import kernels
 from deeplab_dpc.models.segmenter import HEAD_BATCH_NORM_DECAY, limited_decay
+from deeplab_dpc.search.proxy.cell_evaluator import Candidate, OnStep, climb
 from deeplab_dpc.search.proxy.cell_network import CellNetwork
 from deeplab_dpc.search.proxy.cell_weights import InitialWeights, initial_statistics
 from deeplab_dpc.search.proxy.device_scoring import check_labels
-from deeplab_dpc.search.proxy.evaluator import Candidate, OnStep, Rung, climb, diverged_rung
 from deeplab_dpc.search.proxy.feature_cache import CachedSplit, FeatureCache
 from deeplab_dpc.search.proxy.feed import Feed
 from deeplab_dpc.search.proxy.program import LABELS, Program, ProxyLoss, program
@@ -83,7 +83,7 @@ class ProxyEvaluator:
             score = climb(budgets, train, candidate.keep_going)
             yield dataclasses.replace(score, signal=self.config.proxy_signal)
 
-    def _train(self, cell: Cell, on_step: OnStep | None, steps: int) -> Rung:
+    def _train(self, cell: Cell, on_step: OnStep | None, steps: int) -> ProxyScore:
         compiled, pace = self._program(cell), _Pace()
         stops = score_steps(steps, self.config.proxy_score_points)
         losses: list[float] = []
@@ -94,13 +94,20 @@ class ProxyEvaluator:
                 if on_step is not None:
                     on_step(len(losses), loss)
                 if not math.isfinite(loss):
-                    return diverged_rung(len(losses))
+                    return ProxyScore.of_diverged(len(losses))
             if len(losses) in stops:
                 points.append((len(losses), *self._scores(compiled, cell, state)))
         tail = losses[-max(len(losses) // 10, 1) :]
         _, miou, entropy = points[-1]
-        mean, total = float(np.mean(tail)), math.fsum(losses)
-        return Rung(steps, miou, mean, total, pace.step_seconds, entropy, tuple(points))
+        return ProxyScore(
+            miou,
+            loss=float(np.mean(tail)),
+            loss_sum=math.fsum(losses),
+            steps=steps,
+            step_seconds=pace.step_seconds,
+            cross_entropy=entropy,
+            points=tuple(points),
+        )
 
     def _calls(
         self, compiled: Program, cell: Cell, steps: int, stops: Sequence[int], pace: "_Pace"

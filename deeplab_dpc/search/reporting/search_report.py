@@ -16,21 +16,21 @@ from deeplab_dpc.search import words
 from deeplab_dpc.search.contest.best_cells import CELLS_FOLDER
 from deeplab_dpc.search.contest.outcome import Standing
 from deeplab_dpc.search.contest.result import SearchResult
-from deeplab_dpc.search.reporting.agreement import agreement
 from deeplab_dpc.search.reporting.cells import cells
 from deeplab_dpc.search.reporting.contest import contest
 from deeplab_dpc.search.reporting.cost_estimate import cost
 from deeplab_dpc.search.reporting.draws import draws
+from deeplab_dpc.search.reporting.early_stopping import stopping
 from deeplab_dpc.search.reporting.full_search import full_search
-from deeplab_dpc.search.reporting.given_up import given_up
-from deeplab_dpc.search.reporting.page import write_page
+from deeplab_dpc.search.reporting.given_up_section import given_up
 from deeplab_dpc.search.reporting.pareto import pareto
 from deeplab_dpc.search.reporting.population import Population
+from deeplab_dpc.search.reporting.rank_agreement import agreement
+from deeplab_dpc.search.reporting.report_page import write_page
 from deeplab_dpc.search.reporting.scores import over_trials, scores
+from deeplab_dpc.search.reporting.search_summary import summary
 from deeplab_dpc.search.reporting.section import ReportSection
-from deeplab_dpc.search.reporting.stopping import stopping
 from deeplab_dpc.search.reporting.style import png
-from deeplab_dpc.search.reporting.summary import summary
 from deeplab_dpc.search.reporting.usage import usage
 from deeplab_dpc.search.scored import GIVEN, Scored
 from deeplab_dpc.search.service.given_up import GivenUp

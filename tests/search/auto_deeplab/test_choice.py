@@ -11,7 +11,7 @@ from deeplab_dpc.arch.genotype import AveragePooling, Genotype
 from deeplab_dpc.config import AutoDeepLabConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import write_json
-from deeplab_dpc.search.auto_deeplab import records
+from deeplab_dpc.search.auto_deeplab import epoch_records
 from deeplab_dpc.search.auto_deeplab.checkpoints import Standing
 from deeplab_dpc.search.auto_deeplab.choice import choose_genotype, found_genotype, set_other_choice_aside
 from deeplab_dpc.search.auto_deeplab.decoding import decode
@@ -45,7 +45,7 @@ class PicksAverage(FakeProgram):
 def reports(monkeypatch):
     """The genotypes that reports were written of."""
     written = []
-    monkeypatch.setattr(records, "write_report", lambda *arguments: written.append(arguments[-1]))
+    monkeypatch.setattr(epoch_records, "write_report", lambda *arguments: written.append(arguments[-1]))
     return written
 
 

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from deeplab_dpc.arch.genotype import Atrous, Block, Edge, Genotype, Separable, Skip
 from deeplab_dpc.config import AutoDeepLabConfig
 from deeplab_dpc.search.auto_deeplab.decoding import decode, operator_probabilities
-from deeplab_dpc.search.auto_deeplab.report import write_report
+from deeplab_dpc.search.auto_deeplab.gradient_report import write_report
 from deeplab_dpc.search.auto_deeplab.report_architecture import changes_section, heat_map, path_section
 from deeplab_dpc.search.auto_deeplab.report_curves import curves, curves_section, epochs_section, measured
 from deeplab_dpc.search.reporting import style

@@ -10,10 +10,10 @@ from fake_program import FakeProgram, FakeStreams
 
 from deeplab_dpc.config import AutoDeepLabConfig
 from deeplab_dpc.errors import Stopped, UserError
-from deeplab_dpc.search.auto_deeplab import records
+from deeplab_dpc.search.auto_deeplab import epoch_records
 from deeplab_dpc.search.auto_deeplab.checkpoints import flatten
+from deeplab_dpc.search.auto_deeplab.gradient_search import GradientSearch
 from deeplab_dpc.search.auto_deeplab.plan import Plan
-from deeplab_dpc.search.auto_deeplab.runner import GradientSearch
 
 # With 6 images in a half: 3 steps an epoch of 2 images each.
 CONFIG = AutoDeepLabConfig(
@@ -39,7 +39,7 @@ def streams() -> FakeStreams:
 @pytest.fixture(autouse=True)
 def _no_drawings(monkeypatch):
     """They take seconds, and have tests of their own."""
-    monkeypatch.setattr(records, "write_report", lambda *arguments: None)
+    monkeypatch.setattr(epoch_records, "write_report", lambda *arguments: None)
 
 
 def _search(workdir, streams, program, on_step=None, **changes) -> GradientSearch:

@@ -6,8 +6,8 @@ import pytest
 
 from deeplab_dpc.config import AutoDeepLabConfig
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.search.auto_deeplab.halves import draw_halves
 from deeplab_dpc.search.auto_deeplab.plan import Plan
+from deeplab_dpc.search.auto_deeplab.streams import draw_halves
 
 
 @pytest.mark.parametrize("num_records", [12, 13])

@@ -4,7 +4,7 @@ import pytest
 
 from deeplab_dpc.config import AutoDeepLabConfig
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.search.auto_deeplab.memory import exhausted_memory_named
+from deeplab_dpc.training.device_memory import exhausted_search_memory_named
 
 EXHAUSTED = "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 12345 bytes."
 
@@ -19,10 +19,10 @@ EXHAUSTED = "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 12345 by
 def test_error_of_a_backend_names_what_needs_less(options, less):
     config = AutoDeepLabConfig(**options)
     message = f"image.s. of 321 x 353, or of the evaluated size; options that need less: {less} --train_crop_size"
-    with pytest.raises(UserError, match=message), exhausted_memory_named(config, (321, 353)):
+    with pytest.raises(UserError, match=message), exhausted_search_memory_named(config, (321, 353)):
         raise RuntimeError(EXHAUSTED)
 
 
 def test_other_errors_pass():
-    with pytest.raises(RuntimeError, match="another"), exhausted_memory_named(AutoDeepLabConfig(), (33, 33)):
+    with pytest.raises(RuntimeError, match="another"), exhausted_search_memory_named(AutoDeepLabConfig(), (33, 33)):
         raise RuntimeError("another")

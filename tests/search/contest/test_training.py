@@ -12,10 +12,10 @@ from deeplab_dpc.checkpoint.run_directory import list_checkpoints
 from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig
 from deeplab_dpc.evaluation.stored import read_evaluation
 from deeplab_dpc.run_config import read_run
-from deeplab_dpc.search.contest import training
+from deeplab_dpc.search.contest import finalist_training
+from deeplab_dpc.search.contest.finalist_training import run_directory, train_finalist
 from deeplab_dpc.search.contest.network import RerankNetwork
 from deeplab_dpc.search.contest.trained import Trained
-from deeplab_dpc.search.contest.training import run_directory, train_finalist
 from deeplab_dpc.search.proxy import cell_run
 from deeplab_dpc.training.divergence import DivergedError
 
@@ -82,7 +82,7 @@ def train_calls(monkeypatch):
             raise DivergedError("Training stopped at step 3: the loss is nan.", 3)
 
     monkeypatch.setattr(cell_run, "train", train)
-    monkeypatch.setattr(training, "train", train)
+    monkeypatch.setattr(finalist_training, "train", train)
     return calls
 
 

@@ -11,14 +11,6 @@ from deeplab_dpc.config import FidelityConfig, SearchConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.search.fidelity.analysis import Regret, analyse, scopes, top_fifth
 from deeplab_dpc.search.fidelity.aspp_subsets import aspp_subsets
-from deeplab_dpc.search.fidelity.comparison import (
-    THIS,
-    comparison_table,
-    known_reals,
-    proxy_sentences,
-    read_others,
-    require_same_protocol,
-)
 from deeplab_dpc.search.fidelity.fidelity_report import fidelity_section, sentences, write_fidelity
 from deeplab_dpc.search.fidelity.measurement import (
     MIXED,
@@ -29,6 +21,14 @@ from deeplab_dpc.search.fidelity.measurement import (
     RealScore,
     read_fidelity,
     write_rows,
+)
+from deeplab_dpc.search.fidelity.other_proxies import (
+    THIS,
+    comparison_table,
+    known_reals,
+    proxy_sentences,
+    read_others,
+    require_same_protocol,
 )
 from deeplab_dpc.search.rank_correlation import spearman
 from deeplab_dpc.search.scored import ProxyScore

@@ -269,7 +269,7 @@ def test_another_seed_has_another_training_and_other_runs(job, monkeypatch):
         asked.append((root.relative_to(job.workdir).as_posix(), seed, ladder))
         return Trained(0.25, 3.04, "run", np.zeros(2))
 
-    monkeypatch.setattr("deeplab_dpc.search.contest.training.train_finalist", train_finalist)
+    monkeypatch.setattr("deeplab_dpc.search.contest.finalist_training.train_finalist", train_finalist)
     config = dataclasses.replace(SEARCH, halving_rungs=2)
     with_data = dataclasses.replace(job, config=config, data=DataConfig("data"), dataset=object())
     trainings = SearchTrainings(with_data, _Watch())

@@ -6,8 +6,8 @@ import pytest
 
 from deeplab_dpc.arch.library import name_of_cell
 from deeplab_dpc.search.fidelity.analysis import Scope, analyse
-from deeplab_dpc.search.fidelity.comparison import read_others, require_same_protocol
 from deeplab_dpc.search.fidelity.measurement import MIXED
+from deeplab_dpc.search.fidelity.other_proxies import read_others, require_same_protocol
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 FOLDER = ROOT / "benchmarks" / "measurements"

@@ -4,7 +4,7 @@ import pytest
 
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.search.proxy.evaluator import Rung, climb, diverged_rung
+from deeplab_dpc.search.proxy.cell_evaluator import climb
 from deeplab_dpc.search.proxy.halving import HalvingRule
 from deeplab_dpc.search.scored import ProxyScore
 
@@ -67,11 +67,11 @@ class Trainings:
         self.steps: list[int] = []
         self._diverges_at = diverges_at
 
-    def __call__(self, steps: int) -> Rung:
+    def __call__(self, steps: int) -> ProxyScore:
         self.steps.append(steps)
         if steps == self._diverges_at:
-            return diverged_rung(steps - 1)
-        return Rung(steps, steps / 100, 2.0, 2.0 * steps)
+            return ProxyScore.of_diverged(steps - 1)
+        return ProxyScore(steps / 100, 2.0, loss_sum=2.0 * steps, steps=steps)
 
 
 def test_cell_climbs_until_it_is_stopped():

@@ -13,7 +13,7 @@ from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.search.proxy import proxy_evaluator as proxy
-from deeplab_dpc.search.proxy.evaluator import Candidate
+from deeplab_dpc.search.proxy.cell_evaluator import Candidate
 from deeplab_dpc.search.proxy.proxy_evaluator import ProxyEvaluator
 from deeplab_dpc.search.scored import ProxyScore
 

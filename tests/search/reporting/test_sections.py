@@ -7,12 +7,12 @@ from reporting_results import CONV, atrous, candidate, rerank, search_result, st
 from deeplab_dpc.arch.cell import BACKBONE, Branch, Cell
 from deeplab_dpc.arch.operations import AtrousConv, Conv1x1
 from deeplab_dpc.search import words
-from deeplab_dpc.search.reporting.agreement import agreement
 from deeplab_dpc.search.reporting.cost_estimate import cost
 from deeplab_dpc.search.reporting.draws import draws
+from deeplab_dpc.search.reporting.early_stopping import stopping
 from deeplab_dpc.search.reporting.population import Population
-from deeplab_dpc.search.reporting.stopping import stopping
-from deeplab_dpc.search.reporting.summary import summary
+from deeplab_dpc.search.reporting.rank_agreement import agreement
+from deeplab_dpc.search.reporting.search_summary import summary
 from deeplab_dpc.search.reporting.usage import depth, pair_counts, usage
 
 

@@ -3,7 +3,7 @@
 import optuna
 import pytest
 
-from deeplab_dpc.search.reporting.given_up import given_up as given_up_section
+from deeplab_dpc.search.reporting.given_up_section import given_up as given_up_section
 from deeplab_dpc.search.service import given_up
 from deeplab_dpc.search.service.identity import Worker
 from deeplab_dpc.search.service.lease import Task

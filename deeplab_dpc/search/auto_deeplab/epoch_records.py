@@ -9,14 +9,14 @@ import numpy as np
 
 from deeplab_dpc.arch.genotype import STRIDES, Genotype
 from deeplab_dpc.config import AutoDeepLabConfig
+from deeplab_dpc.evaluation.class_sums import occurrence_note
 from deeplab_dpc.evaluation.confusion import ConfusionMatrix
-from deeplab_dpc.evaluation.scores import occurrence_note
 from deeplab_dpc.files import atomic_path
 from deeplab_dpc.search.auto_deeplab.checkpoints import Row, Standing
 from deeplab_dpc.search.auto_deeplab.decoding import decode, num_skips, uncertainty
+from deeplab_dpc.search.auto_deeplab.gradient_report import write_report
 from deeplab_dpc.search.auto_deeplab.plan import Plan
 from deeplab_dpc.search.auto_deeplab.program_type import State
-from deeplab_dpc.search.auto_deeplab.report import write_report
 
 METRICS_FILE = "metrics.csv"
 NOT_IN_METRICS = ("genotype",)

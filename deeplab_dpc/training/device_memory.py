@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from deeplab_dpc.config import TrainConfig
+from deeplab_dpc.config import AutoDeepLabConfig, TrainConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.layers import kernels
 from deeplab_dpc.models.memory import STEP_ADDRESSES, available_memory, free_address_space, training_memory
@@ -35,6 +35,25 @@ def exhausted_memory_named(config: TrainConfig, crop_size: tuple[int, int]) -> c
       crop_size: (height, width) in pixels.
     """
     return exhausted_memory_said(f"The memory of the device is not enough {_what_needs_less(config, crop_size)}")
+
+
+def exhausted_search_memory_named(
+    config: AutoDeepLabConfig, crop_size: tuple[int, int]
+) -> contextlib.AbstractContextManager[None]:
+    """Returns the same with the flags of a search by gradients that need less.
+
+    Args:
+      config: configuration of the search.
+      crop_size: (height, width) in pixels.
+    """
+    less = [] if config.rematerialize else ["--rematerialize"]
+    less += [] if config.supernet_precision == "bfloat16" else ["--supernet_precision=bfloat16"]
+    less += ["a smaller --search_batch_size"] if config.search_batch_size > 1 else []
+    return exhausted_memory_said(
+        f"The memory of the device is not enough for {config.search_batch_size} image(s) of "
+        f"{crop_size[0]} x {crop_size[1]}, or of the evaluated size; options that need less: "
+        f"{', '.join([*less, 'a smaller --train_crop_size', 'smaller images (--min_resize_value)'])}."
+    )
 
 
 def require_memory(network: Any, config: TrainConfig, crop_size: tuple[int, int], devices: int = 1) -> None:

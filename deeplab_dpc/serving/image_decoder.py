@@ -24,7 +24,7 @@ _SCAN = b"\xff\xda"
 _PROGRAM = """
 import json, sys
 from multiprocessing.connection import Connection
-from deeplab_dpc.serving.decoder import decode_all
+from deeplab_dpc.serving.image_decoder import decode_all
 decode_all(Connection(int(sys.argv[1])), *json.loads(sys.argv[2]))
 """
 

@@ -26,8 +26,8 @@ from deeplab_dpc.evaluation.report import Report, write_report
 from deeplab_dpc.evaluation.stored import evaluation_folder
 from deeplab_dpc.search.contest.network import RerankNetwork
 from deeplab_dpc.search.contest.trained import Trained
+from deeplab_dpc.search.proxy.cell_evaluator import OnStep
 from deeplab_dpc.search.proxy.cell_run import CellRun, train_cell
-from deeplab_dpc.search.proxy.evaluator import OnStep
 from deeplab_dpc.training.divergence import DivergedError
 from deeplab_dpc.training.trainer import train_in_shared_directory as train  # as in cell_run.py
 

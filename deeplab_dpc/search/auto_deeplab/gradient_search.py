@@ -16,7 +16,7 @@ from deeplab_dpc.console import console, progress_bar
 from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.evaluation.confusion import ConfusionMatrix
 from deeplab_dpc.files import remove_partial
-from deeplab_dpc.search.auto_deeplab import records
+from deeplab_dpc.search.auto_deeplab import epoch_records
 from deeplab_dpc.search.auto_deeplab.checkpoints import EpochSums, Standing, restore, save
 from deeplab_dpc.search.auto_deeplab.plan import Plan
 from deeplab_dpc.search.auto_deeplab.program_type import Program
@@ -138,12 +138,12 @@ class GradientSearch:
         confusion = self._evaluate()
         self._read_losses()
         standing = self.standing
-        row = records.epoch_row(self._plan, standing, confusion)
+        row = epoch_records.epoch_row(self._plan, standing, confusion)
         standing.history.append(row)
         standing.epoch = EpochSums()
-        console.print(records.line(row, self._plan))
+        console.print(epoch_records.line(row, self._plan))
         save(self._workdir, standing)
-        records.write(self._workdir, self._plan.config, standing)
+        epoch_records.write(self._workdir, self._plan.config, standing)
 
     def _evaluate(self) -> ConfusionMatrix:
         info = self._streams.dataset.info

@@ -76,7 +76,7 @@ def hold_contest(job: Job, storage: BaseStorage, ledger: Ledger, result: SearchR
       UserError: if the contest was begun with another configuration, or there is no data.
     """
     # Here, since it needs TensorFlow for the records, and the search up to here does not.
-    from deeplab_dpc.search.contest.training import train_finalist
+    from deeplab_dpc.search.contest.finalist_training import train_finalist
 
     data, dataset, network = job.data, job.dataset, contest_network(job)
     if data is None or dataset is None:
