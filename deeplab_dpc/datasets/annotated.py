@@ -120,7 +120,7 @@ def _splits(source: AnnotationSource, images: RawFiles, tree: RawTree, draw: Val
         return renamed(splits)
     if not any(pair.label for pair in splits[""]):
         raise UserError(f"None of the images in {tree.title('')} has annotations in {source.raw.path}.")
-    named = subset_splits(splits[""], source.subsets, source.raw.path) if draw.group_by is None else None
+    named = subset_splits(splits[""], source.subsets, str(source.raw.path)) if draw.group_by is None else None
     return named or grouped_by_folder(draw, tree.folders(), tree.title("")).splits(splits[""])
 
 
