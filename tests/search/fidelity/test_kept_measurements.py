@@ -11,7 +11,7 @@ from deeplab_dpc.search.fidelity.other_proxies import read_others, require_same_
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 FOLDER = ROOT / "benchmarks" / "measurements"
-ONE_VIEW = "camvid_crop_257"
+ONE_VIEW, SIX_VIEWS = "camvid_crop_257", "camvid_crop_257_views_6"
 
 
 def _read(name):
@@ -22,22 +22,30 @@ def _read(name):
 @pytest.mark.parametrize(
     ("predictor", "rho", "regrets"),
     [
-        ("proxy mIOU", 0.77, (0.0058, 0.0006)),
-        ("minus validation cross entropy", 0.80, (0.0058, 0.0006)),
-        ("minus last loss", 0.88, (0.0058, 0.0)),
-        ("receptive field", -0.38, (0.0, 0.0)),
+        ("proxy mIOU", 0.74, (0.0058, 0.0006)),
+        ("minus validation cross entropy", 0.77, (0.0058, 0.0006)),
+        ("minus last loss", 0.84, (0.0058, 0.0)),
+        ("receptive field", -0.45, (0.0, 0.0)),
     ],
 )
 def test_figures_of_the_page_are_those_of_the_measurement(predictor, rho, regrets):
     rows = _read(ONE_VIEW).rows
     analysis = analyse(Scope(MIXED, rows))
-    assert len(rows) == 12
+    assert len(rows) == 24
     assert round(analysis.correlations[predictor].rho, 2) == rho
     regret = analysis.regrets[predictor]
     assert (round(regret.of_first, 4), round(regret.of_first_three, 4)) == regrets
     page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     [line] = [line for line in page.splitlines() if line.startswith(f"| {predictor} | {rho:.2f} [")]
     assert line.count("|") > 3
+
+
+@pytest.mark.parametrize(("name", "rho"), [(ONE_VIEW, 0.77), (SIX_VIEWS, 0.79)])
+def test_views_are_compared_on_the_cells_that_both_have(name, rho):
+    common = {row.cell.digest() for row in _read(SIX_VIEWS).rows}
+    rows = [row for row in _read(name).rows if row.cell.digest() in common]
+    assert len(rows) == 12
+    assert round(analyse(Scope(MIXED, rows)).correlations["proxy mIOU"].rho, 2) == rho
 
 
 def test_cells_have_their_names():
@@ -53,4 +61,4 @@ def test_all_kept_measurements_share_their_real_trainings():
     require_same_protocol(measurements, first.protocol)
     real = {row.cell.digest(): row.real_miou for row in first.rows}
     for measurement in measurements.values():
-        assert {row.cell.digest(): row.real_miou for row in measurement.rows} == real
+        assert {row.cell.digest(): row.real_miou for row in measurement.rows}.items() <= real.items()
