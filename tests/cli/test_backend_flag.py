@@ -84,7 +84,7 @@ def test_missing_flagfile_is_a_user_error(capsys):
 
 def test_help_lists_the_flag(capsys):
     assert execute("describe", ["--help"]) == 0
-    assert "--backend=tensorflow|jax: What Keras computes with" in capsys.readouterr().out
+    assert "--backend=tensorflow|jax: Backend of Keras" in capsys.readouterr().out
 
 
 def test_command_runs_on_the_backend():

@@ -92,4 +92,4 @@ def test_a_run_keeps_its_flags_but_for_rates_and_stride(tmp_path, capsys):
     assert execute("describe", [f"--workdir={tmp_path / 'run'}", "--atrous_rates=3,5", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["config"]["atrous_rates"] == [3, 5]
     assert execute("describe", [f"--workdir={tmp_path / 'run'}", "--decoder_output_stride=4"]) == 2
-    assert "--decoder_output_stride cannot be given with --workdir; a run keeps" in capsys.readouterr().err
+    assert "--decoder_output_stride cannot be given with --workdir; a run has" in capsys.readouterr().err

