@@ -25,6 +25,7 @@ from deeplab_dpc.data.dataset_info import Dataset, pascal_palette
 from deeplab_dpc.data.example import decode_example, parse_example
 from deeplab_dpc.data.preprocess import Augmentation
 from deeplab_dpc.data.record_index import index_records
+from deeplab_dpc.data.record_order import WHOLE, record_order, with_contents
 from deeplab_dpc.datasets.pictures import encode_png
 from deeplab_dpc.datasets.records import RawExample, build_records
 from deeplab_dpc.datasets.segmentation_builder import Classes
@@ -74,7 +75,7 @@ def _published(dataset: Dataset) -> tf.data.Dataset:
         seeds = tf.random.fold_in(seed, 0), tf.random.fold_in(seed, 1)
         return published_order.augment(example["image"], example["label"][..., 0], AUGMENTATION, 255, *seeds)
 
-    records = pipeline._with_contents(pipeline._order(len(index), 0, 0), index)
+    records = with_contents(record_order(range(len(index)), seed=0, batch_size=BATCH_SIZE, step=0, shard=WHOLE), index)
     batches = records.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(BATCH_SIZE, drop_remainder=True)
     return batches.prefetch(tf.data.AUTOTUNE)
 
