@@ -10,7 +10,7 @@ SITE := 'mkdocs>=1.6,<2' 'mkdocs-material>=9.6,<10' 'mkdocstrings-python>=1.16' 
 .PHONY: demo test test-long check fmt lint types docs fuzz pythons clean
 
 demo: $(VENV)/.installed  ## the main job, end to end, on the embedded data set
-	$(BIN)/deeplab-dpc fit --hours=0.08 --workdir=demo
+	$(BIN)/deeplab-dpc fit --hours=0.08 --workdir=demo --search --num_candidates=4 --rerank_steps=50
 
 test: $(VENV)/.installed-test lint types  ## lint, types and all tests but the long ones
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not long"

@@ -35,6 +35,8 @@ BASELINE_EPOCHS = 150
 LEAST_IMAGES = 40  # of train; fewer are no sample that could tell cells apart
 LEAST_VAL_IMAGES = 8
 LEAST_CONTEST_STEPS, LEAST_TWO_ROUNDS, LEAST_TWO_SEEDS = 50, 200, 400
+# A contest of fewer epochs, up to so many steps, ranks cells by how fast they learn (docs/fit.md has a measurement).
+LEAST_CONTEST_EPOCHS, ENOUGH_CONTEST_STEPS = 5, 500
 OF_BASELINE = 0.3  # of the baseline's steps, that more finalists than the fewest must leave to each
 FINALISTS = (8, 6, 5, 4, 3)  # numbers that are tried in turn, warm starts among them
 BESIDE_ASPP = ("conv1x1", "dpc_top1", "psp")  # warm starts
@@ -142,7 +144,7 @@ def time_choices(
     _rates(chooser, batch, learning / step)
     choose("label_weights", "", "none; the report says so if a rare class is recognised badly")
     each = measured.start_seconds + evaluation_seconds(data, measured)
-    searching = search_choices(data, learning, step, each, given, chooser.choices["atrous_rates"].value)
+    searching = search_choices(data, learning, step, each, given, batch, chooser.choices["atrous_rates"].value)
     share = BASELINE_SHARE if searching["search"].value else ALONE_SHARE
     by_time = max(1, int(share * learning / step))
     by_epochs = max(1, round(BASELINE_EPOCHS * data.train / batch))
@@ -216,7 +218,7 @@ def _rates(chooser: _Chooser, batch: int, steps: float) -> None:
 
 
 def search_choices(
-    data: Fingerprint, learning: float, step: float, each: float, given: Given, rates: str = "6,12,18"
+    data: Fingerprint, learning: float, step: float, each: float, given: Given, batch: int, rates: str = "6,12,18"
 ) -> Choices:
     """Returns whether there is a search, with the reason, and if so its size and its contest's.
 
@@ -226,11 +228,12 @@ def search_choices(
       step: seconds.
       each: seconds of the start and the evaluation of a finalist.
       given: flags of the command line by name.
+      batch: images of a step.
       rates: atrous rates of the baseline's ASPP, which is a warm start.
     """
     chooser = _Chooser(given)
     learning = max(0.0, learning - SEARCH_STARTS * each)
-    finalists, steps, reason = _finalists(data, learning, step, each)
+    finalists, steps, reason = _finalists(data, learning, step, each, batch)
     if chooser.choose("search", finalists > 0, reason):
         # Several rounds start several trainings, which must not take longer than the steps.
         rich = steps if steps * step >= 2 * each else 0
@@ -238,20 +241,21 @@ def search_choices(
     return chooser.choices
 
 
-def _finalists(data: Fingerprint, learning: float, step: float, each: float) -> tuple[int, int, str]:
+def _finalists(data: Fingerprint, learning: float, step: float, each: float, batch: int) -> tuple[int, int, str]:
     """Returns how many finalists the contest can have (0: there is no search), the steps of each, and the reason."""
     few = f"{data.train} images of train and {data.images.get('val', 0)} of val"
     fewest, steps = min(FINALISTS), 0
-    enough = max(2 * LEAST_CONTEST_STEPS, OF_BASELINE * BASELINE_SHARE * learning / step)
+    least = max(LEAST_CONTEST_STEPS, min(math.ceil(LEAST_CONTEST_EPOCHS * data.train / batch), ENOUGH_CONTEST_STEPS))
+    enough = max(2 * least, OF_BASELINE * BASELINE_SHARE * learning / step)
     for finalists in FINALISTS:
         steps = max(0, int((CONTEST_SHARE * learning / finalists - each) / step))
-        if steps >= (enough if finalists > fewest else LEAST_CONTEST_STEPS):
+        if steps >= (enough if finalists > fewest else least):
             break
     if data.train < LEAST_IMAGES or data.images.get("val", 0) < LEAST_VAL_IMAGES:
         return 0, steps, f"{few} are too few to tell cells apart; the baseline is trained on instead"
-    if steps < LEAST_CONTEST_STEPS:
+    if steps < least:
         reason = (
-            f"too little time: {fewest} finalists could have {steps} steps each, and {LEAST_CONTEST_STEPS} or more are "
+            f"too little time: {fewest} finalists could have {steps} steps each, and {least} or more are "
             "needed; the baseline is trained on instead"
         )
         return 0, steps, reason

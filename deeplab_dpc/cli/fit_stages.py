@@ -179,7 +179,7 @@ class Fit:
         learning = (self.stages.left - self._reserve(plan) - plan.notes["start_seconds"]) / (1 - BASELINE_SHARE)
         before, step = plan["search"], plan.notes["step_seconds"]
         each, rates = self._each(plan), plan["atrous_rates"]
-        found = search_choices(plan.data, max(0.0, learning), step, each, self.given, rates)
+        found = search_choices(plan.data, max(0.0, learning), step, each, self.given, plan["train_batch_size"], rates)
         plan.replace(OF_SEARCH, found)
         if plan["search"] != before:
             now = "a search after all" if plan["search"] else "no search"

@@ -125,10 +125,10 @@ def test_aspp_is_a_finalist_though_the_given_warm_starts_lack_it():
 
 
 def test_what_the_baseline_measured_can_bring_a_search_or_take_it_away():
-    slow, quick = (search_choices(PHOTOS, 600.0, step, 15.0, {})["search"] for step in (5.0, 0.2))
+    slow, quick = (search_choices(PHOTOS, 600.0, step, 15.0, {}, 8)["search"] for step in (5.0, 0.15))
     assert not slow.value
     assert quick.value
-    kept = search_choices(PHOTOS, 600.0, 5.0, 15.0, {"search": True})
+    kept = search_choices(PHOTOS, 600.0, 5.0, 15.0, {"search": True}, 8)
     assert kept["search"].given
     assert kept["warm_starts"].value == "aspp,conv1x1"
     assert set(kept) == set(OF_SEARCH)
@@ -161,7 +161,7 @@ def test_half_of_the_finalists_leave_after_the_first_round():
 
 
 def test_several_rounds_are_not_planned_where_their_starts_would_take_the_time():
-    quick, slow = (search_choices(PHOTOS, 4 * HOUR, 0.5, each, {})["contest_rounds"].value for each in (10.0, 900.0))
+    quick, slow = (search_choices(PHOTOS, 4 * HOUR, 0.5, each, {}, 8)["contest_rounds"].value for each in (10.0, 900.0))
     assert (quick, slow) == (2, 1)
 
 
@@ -178,3 +178,12 @@ def test_a_plan_without_time_has_a_few_steps(left):
     values = _values(_planned(left=left))
     assert values["baseline_steps"] >= 1
     assert values["search"] is False
+
+
+def test_a_contest_has_five_epochs_or_there_is_none():
+    choice = search_choices(PHOTOS, 1300.0, 1.7, 40.0, {}, 8)["search"]  # CamVid, 24 minutes, two cores
+    assert choice.value is False
+    assert "and 230 or more are needed" in choice.reason
+    assert search_choices(PHOTOS, 4 * 1300.0, 1.7, 40.0, {}, 8)["search"].value
+    many = dataclasses.replace(PHOTOS, images={"train": 20_000, "val": 2_000})
+    assert search_choices(many, 10 * HOUR, 0.5, 40.0, {}, 16)["search"].value  # 500 steps are enough
