@@ -46,7 +46,7 @@ DATA_FLAGS = (
 
 
 class Commands:
-    """What the commands are given.
+    """Runs the separate commands with the flags of the plan.
 
     Args:
       values: the flags of fit.

@@ -17,7 +17,7 @@ EVALUATED_SHARE = 0.35  # of a training step's time for as many pixels, that an 
 
 @dataclasses.dataclass(frozen=True)
 class Fingerprint:
-    """What the plan knows of the data.
+    """Holds what the plan knows of the data.
 
     Attributes:
       images: labelled images of each split.
@@ -42,7 +42,7 @@ class Fingerprint:
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """What a rehearsal found.
+    """Holds what a rehearsal measured.
 
     Attributes:
       crop: (height, width) of the rehearsal.

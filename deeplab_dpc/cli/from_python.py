@@ -1,4 +1,4 @@
-"""`fit` as a function of Python."""
+"""Offers the command `fit` as a function of Python."""
 
 import dataclasses
 import os
@@ -16,7 +16,7 @@ from deeplab_dpc.cli.main import parse
 
 @dataclasses.dataclass(frozen=True)
 class Fitted:
-    """What `fit` made.
+    """Holds the result of `fit`.
 
     Attributes:
       workdir: the folder of everything: `index.html`, `plan.json`, `model/` (SavedModel), `model.tflite`, the runs.
