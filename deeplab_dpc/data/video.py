@@ -1,6 +1,7 @@
 """Videos, frame by frame, through PyAV (the extra `video`). Needs no TensorFlow."""
 
 import contextlib
+import importlib
 import pathlib
 from collections.abc import Iterator
 from fractions import Fraction
@@ -157,12 +158,11 @@ def _reason(error: Exception) -> str:
 
 def _pyav() -> ModuleType:
     try:
-        import av
+        return importlib.import_module("av")
     except ImportError as error:
         raise UserError(
             "Videos need PyAV, which is not installed; install the extra [video], or it alone: pip install av"
         ) from error
-    return av
 
 
 def _lenient(av: ModuleType) -> dict[str, str]:

@@ -125,7 +125,7 @@ def _with_loops() -> bool:
     if tf is not None:
         return not tf.config.list_physical_devices("GPU")
     # Where several devices share the images, they would have to add up the sums of each turn.
-    return jax.default_backend() == "cpu" and jax.device_count() == 1
+    return bool(jax.default_backend() == "cpu" and jax.device_count() == 1)
 
 
 def _sums_at_once(x: Tensor, upstream: Tensor, taps: tuple[int, int], rate: Tensor) -> list[Tensor]:

@@ -13,16 +13,19 @@ def compiled(function: Callable[..., Any], reused: tuple[int, ...] = ()) -> Call
       function: function of tensors.
       reused: indices of arguments whose memory is reused, which the caller must not read afterwards.
     """
-    return jax.jit(function, donate_argnums=reused)
+    program: Callable[..., Any] = jax.jit(function, donate_argnums=reused)
+    return program
 
 
 def subprogram(function: Callable[..., Any]) -> Callable[..., Any]:
     """Returns the function for use in compiled ones: traced once for all calls with arguments of equal shapes."""
-    return jax.jit(function)
+    program: Callable[..., Any] = jax.jit(function)
+    return program
 
 
 def value_and_gradient(function: Callable[..., tuple[Any, Any]]) -> Callable[..., tuple[tuple[Any, Any], Any]]:
     """Returns ((value, others), gradient of the value by the first argument) for a function that returns (value,
     others).
     """
-    return jax.value_and_grad(function, has_aux=True)
+    gradient: Callable[..., tuple[tuple[Any, Any], Any]] = jax.value_and_grad(function, has_aux=True)
+    return gradient
