@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from absl import flags
 
 from deeplab_dpc.cli.backend import choose_backend, define_backend_flag
+from deeplab_dpc.cli.cpu_memory import keep_tensor_memory
 from deeplab_dpc.cli.flag_help import concerning, help_text
 from deeplab_dpc.cli.flag_values import wrong_value
 from deeplab_dpc.cli.flagfiles import Source, flattened, sources
@@ -75,6 +76,7 @@ def _run(command: str, argv: list[str]) -> None:
     elif values.help or values.helpfull:
         print(help_text(module, values))
     else:
+        keep_tensor_memory()
         with quiet_imports():
             work = importlib.import_module(f"deeplab_dpc.cli.{command}")
         work.main(values)
