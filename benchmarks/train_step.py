@@ -63,7 +63,7 @@ class _Forward(keras.Model):
         return self.network(images, training=True)
 
 
-def _training_model(way: str) -> TrainingModel:
+def training_model(way: str) -> TrainingModel:
     model_config = flag_groups.model_config(flags.FLAGS, _num_classes())
     precision = "float32" if way == STOCK else way
     config = flag_groups.config_from_flags(TrainConfig, flags.FLAGS, precision=precision)
@@ -81,7 +81,7 @@ def _dataset():
     return find_dataset(flags.FLAGS.data_dir, flags.FLAGS.dataset, flags.FLAGS.classes)
 
 
-def _random_batch() -> Batch:
+def random_batch() -> Batch:
     rng = np.random.default_rng(0)
     size = (flags.FLAGS.train_batch_size, *(flag_groups.size(flags.FLAGS, "train_crop_size") or (321, 321)))
     return rng.uniform(0, 255, (*size, 3)).astype("float32"), rng.integers(0, _num_classes(), size).astype("int32")
@@ -114,18 +114,18 @@ def _seconds(run: Callable[[], object], count: int) -> list[float]:
     return times
 
 
-def _step(model: TrainingModel, batch: Batch) -> Callable[[], object]:
+def step(model: TrainingModel, batch: Batch) -> Callable[[], object]:
     return lambda: float(model.train_on_batch(*batch, return_dict=True)["loss"])
 
 
 def _breakdown(model: TrainingModel, batch: Batch) -> list[tuple[str, float]]:
     forward = _Forward(model.network)
     forward.jit_compile = model.jit_compile
-    gradients = _training_model(_WAYS.value[0])
+    gradients = training_model(_WAYS.value[0])
     optimizer = _NoUpdate(0.0, name="no_update")
     optimizer.build(gradients.network.trainable_variables)
     gradients.compile(optimizer=optimizer, jit_compile=model.jit_compile)
-    runs = [lambda: forward.predict_on_batch(batch[0]), _step(gradients, batch), _step(model, batch)]
+    runs = [lambda: forward.predict_on_batch(batch[0]), step(gradients, batch), step(model, batch)]
     times: list[list[float]] = [[] for _ in runs]
     for run in runs:
         run()
@@ -151,21 +151,21 @@ def _input_wait(model: TrainingModel) -> tuple[float, float]:
         start = time.perf_counter()
         batch = next(batches)
         waits.append(time.perf_counter() - start)
-        steps += _seconds(_step(model, batch), 1)
+        steps += _seconds(step(model, batch), 1)
     return statistics.median(waits), statistics.median(steps)
 
 
 def main(argv) -> None:
     """Prints the tables."""
     ways = [way for way in _WAYS.value if way != STOCK or keras.backend.backend() == "tensorflow"]
-    batch = _random_batch()
-    models = {way: _training_model(way) for way in ways}
+    batch = random_batch()
+    models = {way: training_model(way) for way in ways}
     for model in models.values():
-        _step(model, batch)()  # traces and compiles
+        step(model, batch)()  # traces and compiles
     times: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(_ROUNDS.value):
         for way, model in models.items():
-            times[way] += _seconds(_step(model, batch), _STEPS.value)
+            times[way] += _seconds(step(model, batch), _STEPS.value)
     medians = {way: statistics.median(measured) for way, measured in times.items()}
     size = f"{batch[0].shape[1]} x {batch[0].shape[2]}, batch {len(batch[0])}"
     title = f"{flags.FLAGS.model_variant}, {size}, {keras.backend.backend()}"
@@ -177,8 +177,8 @@ def main(argv) -> None:
     if _BREAKDOWN.value:
         parts = [(name, f"{1000 * seconds:.0f}") for name, seconds in _breakdown(models[ways[0]], batch)]
         if flags.FLAGS.data_dir:
-            wait, step = _input_wait(models[ways[0]])
-            parts += [("reading records: wait for input", f"{1000 * wait:.1f}"), ("  step", f"{1000 * step:.0f}")]
+            wait, whole = _input_wait(models[ways[0]])
+            parts += [("reading records: wait for input", f"{1000 * wait:.1f}"), ("  step", f"{1000 * whole:.0f}")]
         print_table(ways[0], ("part", "ms"), parts)
     console.print(f"Peak memory: {peak_memory() / 1e9:.2f} GB")
 

@@ -58,7 +58,8 @@ def train(
       workdir: run directory, created if it is absent.
       dataset: data set of `read_dataset`, or its folder.
       callbacks: Keras callbacks, called after each step once the run directory has recorded it. Their `model` trains
-        the network `model.network`; a call of this function is one epoch.
+        the network `model.network`. An epoch ends for them with each evaluation, whose metrics are in its logs as
+        `val_miou`, ...; one that sets `stop_training`, such as EarlyStopping, ends the training after saving the step.
       **options: options of the network, the augmentation and the training, by the names of the flags of train.py:
         training_number_of_steps, train_batch_size, base_learning_rate, train_crop_size, dense_prediction_cell,
         tf_initial_checkpoint, ...; deeplab_dpc.config documents each in ModelConfig, DataConfig and TrainConfig. The

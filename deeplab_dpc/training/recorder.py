@@ -55,6 +55,9 @@ class Recorder(keras.callbacks.Callback):
       interruption: record of received signals.
       on_step: function called after each step, before anything of it is saved.
       images: number of images of the training split, which make an epoch.
+
+    Attributes:
+      is_stopped_by_callback: bool, whether another callback stopped the training, which is then saved.
     """
 
     def __init__(
@@ -83,6 +86,8 @@ class Recorder(keras.callbacks.Callback):
         self._ending = early_ending(config, progress)
         self._total = last_step(config, progress)
         self._pace = Pace()
+        self._ends_early = False
+        self.is_stopped_by_callback = False
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         assert logs is not None
@@ -103,18 +108,21 @@ class Recorder(keras.callbacks.Callback):
         if last or step % self.config.log_steps == 0:
             self._add_row(step, values)
         self._pace.started()
-        ends_early = False
         if self.validator is not None and self._is_due(step):
             self._validate_or_save(step)
-            ends_early = self._is_out_of_patience()
-        if last or step % self.config.save_interval_steps == 0 or ends_early:
+            self._ends_early = self._is_out_of_patience()
+        if last or step % self.config.save_interval_steps == 0 or self._ends_early:
             self._save()
         if received is not None and step != total:
             raise Stopped(received, f"step {step} is saved")
-        if ends_early:
+        if self._ends_early:
             self.model.stop_training = True  # and the trainer goes on with the rate that ends it
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        if self.model.stop_training and not self._ends_early and self.progress.step != self._total:
+            self._save()
+            self.is_stopped_by_callback = True
+            console.print(f"A callback stopped the training at step {self.progress.step}, which is saved.")
         if self._summaries is not None:
             self._summaries.close()
 

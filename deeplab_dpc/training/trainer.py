@@ -31,6 +31,7 @@ from deeplab_dpc.training.claim import claim
 from deeplab_dpc.training.device_memory import exhausted_memory_named, require_memory
 from deeplab_dpc.training.distribution import ONE_DEVICE, Devices
 from deeplab_dpc.training.divergence import check_initial_weights, report_divergence
+from deeplab_dpc.training.evaluation_epochs import EvaluationEpochs
 from deeplab_dpc.training.interruption import Interruption
 from deeplab_dpc.training.patience import early_ending, last_step
 from deeplab_dpc.training.recorder import OnStep, Recorder, Validator
@@ -74,7 +75,8 @@ def train(
       on_step: function called after each step, before anything of it is saved; the caller then shows the progress. An
         error that it raises ends the training, which continues from its last checkpoint when it is started again.
       callbacks: Keras callbacks, called after the run directory has recorded a step; their model is a TrainingModel,
-        whose `network` is trained. Each start of the training is one epoch for them.
+        whose `network` is trained. An epoch ends for them with each evaluation (see EvaluationEpochs), and one that
+        sets `stop_training` ends the training once the step is saved.
 
     Returns:
       The trained network.
@@ -139,7 +141,8 @@ def train_in_shared_directory(
             console.print(f"Training in {workdir} from step {progress.step}.")
         while progress.step < last_step(config, progress):
             _end_early(model, config, progress)
-            _fit(workdir, model, data, config, dataset, progress, validator, devices, on_step, callbacks)
+            if _fit(workdir, model, data, config, dataset, progress, validator, devices, on_step, callbacks):
+                break
     return model.network
 
 
@@ -246,7 +249,8 @@ def _fit(
     devices: Devices,
     on_step: OnStep | None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
-) -> None:
+) -> bool:
+    """Trains to the last step that is known at the start; returns whether a callback stopped the training."""
     require_memory(model.network, config, data.train_crop_size, devices.count)
     shard = Shard(devices.process, devices.num_processes)
     batches = training_dataset(
@@ -291,5 +295,6 @@ def _fit(
             steps_per_epoch=last_step(config, progress) - progress.step,
             shuffle=False,
             verbose=0,
-            callbacks=[*([bar] if bar else []), recorder, *callbacks],
+            callbacks=[*([bar] if bar else []), recorder, EvaluationEpochs(callbacks, progress)],
         )
+    return recorder.is_stopped_by_callback

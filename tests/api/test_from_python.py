@@ -134,14 +134,27 @@ class _Counter(keras.callbacks.Callback):
         self.ended += 1
 
 
+class _Epochs(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.calls.append(("begin", epoch))
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.calls.append(("end", epoch, sorted(name for name in logs if name in ("loss", "val_miou"))))
+
+
 def test_training_calls_the_callbacks_and_goes_on(run, dataset, tmp_path):
     network = Segmenter.from_preset(run).config.to_json()
     del network["num_classes"]
     protocol = {"train_batch_size": 2, "train_crop_size": (33, 33), "eval_interval_steps": 0}
-    counter = _Counter()
+    counter, epochs = _Counter(), _Epochs()
     model = train(
-        tmp_path / "R", dataset, callbacks=[counter], training_number_of_steps=2, seed=3, **protocol, **network
+        tmp_path / "R", dataset, callbacks=[counter, epochs], training_number_of_steps=2, seed=3, **protocol, **network
     )
+    assert epochs.calls == [("begin", 0), ("end", 0, ["loss"])]  # without evaluations a training is one epoch
     assert (len(counter.losses), counter.ended) == (2, 1)
     same = Segmenter.from_preset(tmp_path / "R")
     assert all(np.array_equal(*pair) for pair in zip(model.get_weights(), same.get_weights(), strict=True))
@@ -150,6 +163,22 @@ def test_training_calls_the_callbacks_and_goes_on(run, dataset, tmp_path):
     assert len(counter.losses) == 2  # it is trained
     with pytest.raises(UserError, match="with another configuration: train.seed .was 3, now 4.; give the same arg"):
         train(tmp_path / "R", dataset, training_number_of_steps=2, seed=4, **protocol, **network)
+
+
+def test_an_epoch_of_the_callbacks_ends_with_each_evaluation(run, dataset, tmp_path, capsys):
+    network = Segmenter.from_preset(run).config.to_json()
+    del network["num_classes"]
+    options = {"train_batch_size": 2, "train_crop_size": (33, 33), "training_number_of_steps": 3, **network}
+    epochs = _Epochs()
+    # No mIOU is better by 1, so that the second evaluation ends the training.
+    stop = keras.callbacks.EarlyStopping(monitor="val_miou", mode="max", min_delta=1.0)
+    train(tmp_path / "R", dataset, callbacks=[epochs, stop], eval_interval_steps=1, **options)
+    values = ["loss", "val_miou"]
+    assert epochs.calls == [("begin", 0), ("end", 0, values), ("begin", 1), ("end", 1, values)]
+    assert "A callback stopped the training at step 2, which is saved." in capsys.readouterr().out
+    train(tmp_path / "R", dataset, callbacks=[epochs], eval_interval_steps=1, **options)
+    assert epochs.calls[4:] == [("begin", 2), ("end", 2, values)]
+    assert "from step 2" in capsys.readouterr().out
 
 
 def test_training_is_the_one_of_the_command(run, dataset, tmp_path):
