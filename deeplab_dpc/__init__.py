@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from deeplab_dpc.arch.cell import Cell
     from deeplab_dpc.arch.library import load_cell
     from deeplab_dpc.arch.space import SearchSpace
-    from deeplab_dpc.cli.from_python import Fitted, fit
+    from deeplab_dpc.cli.from_python import Fitted, Searched, fit, run_search
     from deeplab_dpc.errors import UserError
 else:  # Type checkers would take any name for one.
     __getattr__, __dir__ = lazy_names(
@@ -32,6 +32,7 @@ else:  # Type checkers would take any name for one.
             "Predictor": "deeplab_dpc.api.predictor",
             "ScoredCell": "deeplab_dpc.api.cell_search",
             "SearchSpace": "deeplab_dpc.arch.space",
+            "Searched": "deeplab_dpc.cli.from_python",
             "Segmenter": "deeplab_dpc.api.segmenter",
             "UserError": "deeplab_dpc.errors",
             "__version__": __name__,
@@ -42,6 +43,7 @@ else:  # Type checkers would take any name for one.
             "layers": "deeplab_dpc.layers",
             "load_cell": "deeplab_dpc.arch.library",
             "read_dataset": "deeplab_dpc.api.data",
+            "run_search": "deeplab_dpc.cli.from_python",
             "search_cells": "deeplab_dpc.api.cell_search",
             "train": "deeplab_dpc.api.training",
             "training_dataset": "deeplab_dpc.api.data",
@@ -57,6 +59,7 @@ __all__ = [
     "Predictor",
     "ScoredCell",
     "SearchSpace",
+    "Searched",
     "Segmenter",
     "UserError",
     "__version__",
@@ -67,6 +70,7 @@ __all__ = [
     "layers",
     "load_cell",
     "read_dataset",
+    "run_search",
     "search_cells",
     "train",
     "training_dataset",

@@ -6,6 +6,7 @@ from typing import Any
 from deeplab_dpc.errors import UserError
 
 BACKBONES = "deeplab_dpc.backbones"  # group of the entry points NAME = MODULE:CLASS
+SAMPLERS = "deeplab_dpc.samplers"  # NAME = MODULE:MAKER
 
 
 def names(group: str) -> tuple[str, ...]:
@@ -13,16 +14,16 @@ def names(group: str) -> tuple[str, ...]:
     return tuple(sorted(importlib.metadata.entry_points(group=group).names))
 
 
-def load(group: str, name: str, kind: type) -> Any:
+def load(group: str, name: str, kind: type | None = None) -> Any:
     """Imports what has the name in a group of entry points.
 
     Args:
       group: the group.
       name: one of its `names`.
-      kind: class that it must be a subclass of.
+      kind: class that it must be a subclass of; by default it must be a function.
 
     Raises:
-      UserError: if several packages have that name, it cannot be imported, or it is no such class.
+      UserError: if several packages have that name, it cannot be imported, or it is no such class or function.
     """
     found = list(importlib.metadata.entry_points(group=group, name=name))
     if len(found) > 1:
@@ -35,8 +36,7 @@ def load(group: str, name: str, kind: type) -> Any:
         raise UserError(
             f"{name} of the entry points {group} is {entry.value}, which cannot be imported: {error}."
         ) from error
-    if not (isinstance(part, type) and issubclass(part, kind)):
-        raise UserError(
-            f"{name} of the entry points {group} is {entry.value}, which is no subclass of {kind.__name__}."
-        )
+    if not (callable(part) if kind is None else isinstance(part, type) and issubclass(part, kind)):
+        what = "function" if kind is None else f"subclass of {kind.__name__}"
+        raise UserError(f"{name} of the entry points {group} is {entry.value}, which is no {what}.")
     return part

@@ -31,7 +31,7 @@ LONG = (
     "test_from_python",
     "test_segmenter",
     "test_notebooks",
-    "test_own_backbone",
+    "test_own_parts",
     "test_page_in_browser",
     "test_contest_workers",
     "test_batch_norm_sync",

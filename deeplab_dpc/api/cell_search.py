@@ -49,7 +49,7 @@ def search_cells(
     evaluate: Callable[[Cell], float],
     *,
     num_candidates: int,
-    sampler: SamplerName = "paper",
+    sampler: SamplerName | str = "paper",
     storage: str | os.PathLike[str] | BaseStorage | None = None,
     study_name: str = "search",
     warm_starts: Sequence[str] = (),
@@ -84,7 +84,7 @@ def search_cells(
       evaluate: function from a cell to a finite number, larger is better.
       num_candidates: number of cells to score, in addition to the warm starts; fewer are scored if the space has fewer.
       sampler: 'paper' (uniform draws mixed with neighbours of the best), 'uniform', 'evolution' (regularised), 'tpe',
-        'nsga2' (on the score and the multiply-adds), or 'exhaustive'.
+        'nsga2' (on the score and the multiply-adds), 'exhaustive', or one that another package adds.
       storage: storage of the scores: a journal file, journal:FILE, grpc://HOST:PORT (Optuna's proxy), the URL of a
         database, or an Optuna storage; None for the memory of this process.
       study_name: name of the search in that storage.

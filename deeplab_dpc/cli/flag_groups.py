@@ -46,7 +46,7 @@ def define_config_flags(
       variants: names of the fields that hold a backbone.
     """
     meanings = attribute_docs(config.__doc__)
-    choices = {**config.CHOICES, **dict.fromkeys(variants, (*MODEL_VARIANTS, *own_parts.names(own_parts.BACKBONES)))}
+    choices = {**config.choices(), **dict.fromkeys(variants, (*MODEL_VARIANTS, *own_parts.names(own_parts.BACKBONES)))}
     hints = typing.get_type_hints(config)
     kinds: dict[Any, Callable[..., Any]] = {
         bool: flags.DEFINE_bool,

@@ -1,17 +1,20 @@
-"""Offers the command `fit` as a function of Python."""
+"""Offers the commands `fit` and `search` as functions of Python."""
 
 import dataclasses
+import importlib
 import os
 import pathlib
+from collections.abc import Mapping
 
 from absl import flags
 
 from deeplab_dpc.api.arguments import naming_arguments, require_path
-from deeplab_dpc.cli import fit as command
+from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.cli.fit_state import flag_text
 from deeplab_dpc.cli.fit_verdict import VERDICT_FILE, read_verdict
-from deeplab_dpc.cli.flags import fit as flag_module
 from deeplab_dpc.cli.main import parse
+from deeplab_dpc.files import read_json
+from deeplab_dpc.search.contest.best_cells import VERDICT_FILE as SEARCH_VERDICT
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,16 +62,88 @@ def fit(workdir: str | os.PathLike[str], *, hours: float = 1.0, **options: objec
       UserError: if an option is not possible, or the data cannot be used.
       TypeError: if there is no such option.
     """
-    require_path("workdir", workdir)
-    known = flags.FlagValues()
-    flag_module.define_flags(known)
-    if unknown := [name for name in options if name not in known]:
-        raise TypeError(f"fit() has no option {unknown[0]!r}; `deeplab-dpc fit --helpfull` lists all.")
-    given = {"workdir": os.fspath(workdir), "hours": hours, **options}
-    argv = [f"--{name}={flag_text(value)}" for name, value in given.items() if value is not None]
-    command.main(parse(flag_module, "fit", argv))
+    _run("fit", {"workdir": workdir, "hours": hours, **options})
     root = pathlib.Path(workdir)
     if not (root / VERDICT_FILE).exists():
         return None
     verdict = read_verdict(root)
     return Fitted(root, root / verdict["run"], verdict["miou"], verdict["sentence"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Searched:
+    """Holds the result of `run_search`.
+
+    Attributes:
+      workdir: the folder of the search, with `report.html`, `results.json` and the cells.
+      best: the best cell, whether it was drawn or given; None while none is scored.
+      sentence: the verdict: what is best, by how many points over what, with its interval and probability.
+      miou: mIOU of the best in its real training, in [0, 1]; None without a contest.
+      run: run directory of that training, for `Segmenter.from_preset` and `Predictor`; None without a contest.
+    """
+
+    workdir: pathlib.Path
+    best: Cell | None
+    sentence: str
+    miou: float | None
+    run: pathlib.Path | None
+
+
+@naming_arguments()
+def run_search(workdir: str | os.PathLike[str], **options: object) -> Searched:
+    """Searches cells on the features of a backbone and holds the contest of the best, as the command `search` does.
+
+    Stopped at any moment, the same call goes on. `search_cells` is for an evaluator of your own.
+
+    Example:
+        from deeplab_dpc import run_search
+
+        found = run_search(
+            "NEW_SEARCH",
+            data_dir="DATA",
+            depth_multiplier=0.1,
+            train_crop_size=(33, 33),
+            num_candidates=1,
+            warm_starts=["conv1x1"],
+            proxy_steps=2,
+            rerank_top_k=0,
+        )
+        print(found.sentence)
+        print(found.best.summary())
+
+    Args:
+      workdir: folder that everything is written to.
+      **options: flags of the command by name (docs/search.md): `data_dir`, `tf_initial_checkpoint`, `num_candidates`,
+        `workers`, and all others of search and network. Lists may be lists.
+
+    Returns:
+      What is best so far; with `mode="cache"` and `propose_only=True`, which score nothing, that is nothing.
+
+    Raises:
+      UserError: if an option is not possible, or the data cannot be used.
+      TypeError: if there is no such option.
+    """
+    _run("search", {"workdir": workdir, **options})
+    root = pathlib.Path(workdir)
+    if not (root / SEARCH_VERDICT).exists():
+        return Searched(root, None, "", None, None)
+    verdict = read_json(root / SEARCH_VERDICT, "verdict of the search")
+    best = verdict["best"]
+    if best is None:
+        return Searched(root, None, verdict["sentence"], None, None)
+    # By its place in the workdir, which another working directory may call otherwise.
+    run = None if best["run"] is None else root.joinpath(*pathlib.Path(best["run"]).parts[-3:])
+    return Searched(root, Cell.from_json(best["cell"]), verdict["sentence"], best["miou"], run)
+
+
+def _run(command: str, options: Mapping[str, object]) -> None:
+    """Runs a command with these flags, of which those that are None are left out."""
+    require_path("workdir", options["workdir"])
+    module = importlib.import_module(f"deeplab_dpc.cli.flags.{command}")
+    known = flags.FlagValues()
+    module.define_flags(known)
+    if unknown := [name for name in options if name not in known]:
+        name = "run_search" if command == "search" else command
+        raise TypeError(f"{name}() has no option {unknown[0]!r}; `deeplab-dpc {command} --helpfull` lists all.")
+    argv = [f"--{name}={flag_text(value)}" for name, value in options.items() if value is not None]
+    importlib.import_module(f"deeplab_dpc.cli.{command}").main(parse(module, command, argv))

@@ -62,15 +62,20 @@ class Config:
     """The base class of the configurations: a frozen dataclass that converts from and to JSON.
 
     Attributes:
-      CHOICES: possible values of enumeration fields, by name, for check_choices and for the help of the flags.
+      CHOICES: possible values of enumeration fields, by name, for `choices`.
     """
 
     CHOICES: ClassVar[Choices] = {}
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]  # what makes each subclass a dataclass
 
+    @classmethod
+    def choices(cls) -> Choices:
+        """Returns CHOICES, with what other packages add."""
+        return cls.CHOICES
+
     def check_choices(self) -> None:
-        """Raises a UserError if a field of CHOICES has another value; None is allowed."""
-        for name, choices in self.CHOICES.items():
+        """Raises a UserError if a field of `choices` has another value; None is allowed."""
+        for name, choices in self.choices().items():
             if getattr(self, name) is not None:
                 one_of(self, name, choices)
 

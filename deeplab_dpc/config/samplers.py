@@ -1,9 +1,13 @@
 """The table of the samplers, which --sampler, the study, the report and the tests read."""
 
 import dataclasses
-from typing import Literal
+import pkgutil
+from collections.abc import Callable
+from typing import Any, Literal
 
-# For type checkers, which take no table.
+from deeplab_dpc import own_parts
+
+# For type checkers, which take no table; a sampler of another package is a `str` for them.
 SamplerName = Literal["paper", "uniform", "evolution", "tpe", "nsga2", "exhaustive"]
 
 
@@ -47,3 +51,26 @@ SAMPLERS: dict[str, Sampler] = {
         "every cell of the space", f"{_FOLDER}.exhaustive:Exhaustive.from_config", frozenset({"exhaustive"})
     ),
 }
+
+
+def sampler_names() -> tuple[str, ...]:
+    """Returns the names of the table, and those of samplers of other packages."""
+    return (*SAMPLERS, *own_parts.names(own_parts.SAMPLERS))
+
+
+def sampler_of(name: str) -> Sampler:
+    """Returns the entry of a sampler; that of another package has its name for title and draws."""
+    return SAMPLERS.get(name) or Sampler(name, "", frozenset({name}))
+
+
+def sampler_maker(name: str) -> Callable[..., Any]:
+    """Imports and returns the function that makes a sampler.
+
+    Raises:
+      UserError: if that of another package cannot be imported.
+    """
+    if name not in SAMPLERS:
+        maker: Callable[..., Any] = own_parts.load(own_parts.SAMPLERS, name)
+    else:
+        maker = pkgutil.resolve_name(SAMPLERS[name].maker)
+    return maker

@@ -4,7 +4,7 @@ import dataclasses
 from typing import ClassVar
 
 from deeplab_dpc.config.base import Choices, Config, no_negative_weight, not_negative, positive
-from deeplab_dpc.config.samplers import SAMPLERS
+from deeplab_dpc.config.samplers import SAMPLERS, sampler_names
 from deeplab_dpc.errors import UserError, shown
 
 _, ADAPTED, END_TO_END = PROXY_FEATURES = ("cached", "adapted", "end_to_end")
@@ -166,6 +166,10 @@ class SearchConfig(Config):
                 f"--proxy_steps={self.proxy_steps} are too few for --halving_rungs={self.halving_rungs} with "
                 f"--halving_factor={self.halving_factor}: the first rung would have no step."
             )
+
+    @classmethod
+    def choices(cls) -> Choices:
+        return {**cls.CHOICES, "sampler": sampler_names()}
 
     def _check_signal(self) -> None:
         given = f"--proxy_signal={self.proxy_signal}"

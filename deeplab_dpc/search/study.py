@@ -14,7 +14,7 @@ from deeplab_dpc.arch.library import load_cells
 from deeplab_dpc.arch.operations.atrous_conv import RATE_OUTPUT_STRIDE
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
-from deeplab_dpc.config.samplers import SAMPLERS
+from deeplab_dpc.config.samplers import sampler_of
 from deeplab_dpc.search.samplers.constraints import Constraints
 from deeplab_dpc.search.samplers.exhaustive import num_distinct_cells
 from deeplab_dpc.search.samplers.factory import make_strategy
@@ -82,7 +82,7 @@ class SearchStudy:
 
     @property
     def _is_multi_objective(self) -> bool:
-        return SAMPLERS[self.config.sampler].multi_objective
+        return sampler_of(self.config.sampler).multi_objective
 
     @property
     def total(self) -> int:

@@ -11,7 +11,7 @@ from deeplab_dpc.checkpoint.run_state import Progress
 class EvaluationEpochs(keras.callbacks.Callback):
     """Calls Keras callbacks as `Model.fit` does where an epoch ends with an evaluation.
 
-    Their epochs are numbered by the evaluations of the run, also after it was continued. The logs of an epoch's end have
+    Their epochs are numbered by the evaluations of the run, also after it was continued. At its end, the logs have
     the mean values of the training since they were last reset, and the metrics of the evaluation as `val_NAME`
     (`val_miou`). Without evaluations a training is one epoch.
 

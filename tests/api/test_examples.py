@@ -20,7 +20,15 @@ DOCUMENTS = {
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 }
 PYTHON = re.compile(r"^(?:<!-- (run by|not run:) (\S[^\n]*) -->\n\n)?```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-WITHOUT = {"Fitted", "UserError", "__version__", "arch", "layers", "ScoredCell"}  # docs/python.md shows them
+WITHOUT = {
+    "Fitted",
+    "UserError",
+    "__version__",
+    "arch",
+    "layers",
+    "ScoredCell",
+    "Searched",
+}  # docs/python.md shows them
 
 
 def _examples(docstring):

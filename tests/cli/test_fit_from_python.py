@@ -1,10 +1,12 @@
-"""`deeplab_dpc.fit`: mistakes name arguments; what it makes is in tests/api/test_examples.py."""
+"""`deeplab_dpc.fit` and `run_search`: mistakes name arguments; what they make is in tests/api/test_examples.py."""
 
 import pytest
 
 import deeplab_dpc
 from deeplab_dpc import UserError
+from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.cli import fit as command
+from deeplab_dpc.cli import search
 from deeplab_dpc.cli.fit_verdict import VERDICT_FILE
 from deeplab_dpc.files import write_json
 
@@ -48,3 +50,32 @@ def test_options_reach_the_command_and_the_verdict_comes_back(tmp_path, monkeypa
     assert not seen["search"]
     assert seen["classes"] == "sky,road"
     assert (fitted.run, fitted.miou, fitted.sentence) == (tmp_path / "R" / "final", 0.5, "Best.")
+
+
+def test_mistakes_of_a_search_name_arguments(tmp_path):
+    with pytest.raises(TypeError, match=r"run_search\(\) has no option 'steps'; `deeplab-dpc search --helpfull`"):
+        deeplab_dpc.run_search(tmp_path / "S", steps=1)
+    with pytest.raises(UserError, match="`proxy_signal` must be one of miou, cross_entropy, mean_miou, got luck"):
+        deeplab_dpc.run_search(tmp_path / "S", data_dir="absent", proxy_signal="luck")
+    assert not (tmp_path / "S").exists()
+
+
+@pytest.mark.parametrize("run", ["elsewhere/S/contest/aspp/seed_1", None])
+def test_the_verdict_of_a_search_comes_back(tmp_path, monkeypatch, run):
+    cell = load_cell("aspp")
+    best = {"cell": cell.to_json(), "miou": 0.5 if run else None, "run": run}
+
+    def main(values):
+        assert (values.workers, values.warm_starts, values.data_dir) == (2, ["aspp", "psp"], "DATA")
+        write_json(tmp_path / "S" / "verdict.json", {"sentence": "Best on this data: aspp", "best": best})
+
+    monkeypatch.setattr(search, "main", main)
+    found = deeplab_dpc.run_search(tmp_path / "S", data_dir="DATA", workers=2, warm_starts=["aspp", "psp"])
+    assert (found.best, found.sentence) == (cell, "Best on this data: aspp")
+    expected = (0.5, tmp_path / "S" / "contest" / "aspp" / "seed_1") if run else (None, None)
+    assert (found.miou, found.run) == expected
+
+
+def test_a_search_without_scores_has_no_best_cell(tmp_path, monkeypatch):
+    monkeypatch.setattr(search, "main", lambda values: None)
+    assert deeplab_dpc.run_search(tmp_path / "S", data_dir="DATA", mode="cache").best is None

@@ -1,12 +1,11 @@
 """Construction of the sampler that --sampler names."""
 
-import pkgutil
 from collections.abc import Callable
 
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
-from deeplab_dpc.config.samplers import SAMPLERS
+from deeplab_dpc.config.samplers import sampler_maker
 from deeplab_dpc.search.samplers.strategy import Strategy
 
 
@@ -21,5 +20,5 @@ def make_strategy(config: SearchConfig, space: SearchSpace, multiply_adds: Calla
     Raises:
       UserError: if the sampler cannot search this space, or not with these flags.
     """
-    strategy: Strategy = pkgutil.resolve_name(SAMPLERS[config.sampler].maker)(config, space, multiply_adds)
+    strategy: Strategy = sampler_maker(config.sampler)(config, space, multiply_adds)
     return strategy

@@ -1,4 +1,4 @@
-"""A backbone of another package: its own folder, its entry point, and nothing of this project changed."""
+"""A backbone and a sampler of another package: its own folder, its entry points, and nothing of this project changed."""
 
 import os
 import pathlib
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 MODULE = """
 import keras
 
@@ -32,11 +32,51 @@ class Plain(Backbone):
             ]
         )
 """
+SAMPLER = """
+from deeplab_dpc.search.samplers.strategy import Draw, SpaceExhaustedError, first_admitted
+
+
+class Luck:
+    def __init__(self, space):
+        self.space = space
+
+    def observe(self, number, cell, score):
+        pass
+
+    def draw(self, number, rng, admits):
+        cell = first_admitted(lambda attempt: self.space.sample(rng), admits)
+        if cell is None:
+            raise SpaceExhaustedError("no cell is left")
+        return Draw(cell, "luck")
+
+
+def luck(config, space, multiply_adds):
+    return Luck(space)
+
+
+no_function = 3
+"""
 ENTRY_POINTS = """
+[deeplab_dpc.samplers]
+luck = their_sampler:luck
+number = their_sampler:no_function
+
 [deeplab_dpc.backbones]
 plain = their_package:Plain
 wrong = their_package:keras
 gone = no_such_package:Plain
+"""
+USE_SAMPLER = """
+from deeplab_dpc import SearchSpace, UserError, search_cells
+
+space = SearchSpace(num_branches=2, rates=(1, 6), grids=(1, 2))
+count = lambda cell: len(cell.branches)
+found = search_cells(space, count, num_candidates=3, sampler="luck")
+print([one.draw for one in found])
+try:
+    search_cells(space, count, num_candidates=3, sampler="number")
+except UserError as error:
+    print(error)
 """
 USE = """
 import keras
@@ -54,6 +94,7 @@ def theirs(tmp_path_factory):
     """A folder as pip leaves one: a module, and metadata with entry points."""
     folder = tmp_path_factory.mktemp("site")
     (folder / "their_package.py").write_text(MODULE)
+    (folder / "their_sampler.py").write_text(SAMPLER)
     metadata = folder / "their_package-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n")
@@ -76,6 +117,17 @@ def test_it_is_a_value_of_the_flag_and_a_network_like_any_other(theirs, tmp_path
     assert "plain" in helped.stdout
     used = _run(theirs, tmp_path, "-c", USE)
     assert used.stdout.strip().splitlines()[-1:] == ["Plain"], used.stderr
+
+
+def test_a_sampler_is_a_value_of_the_flag_and_draws(theirs, tmp_path):
+    helped = _run(theirs, tmp_path, ROOT / "search.py", "--help")
+    assert "luck" in helped.stdout
+    used = _run(theirs, tmp_path, "-c", USE_SAMPLER)
+    draws, said = used.stdout.strip().splitlines()
+    assert draws == "['luck', 'luck', 'luck']"
+    assert said == (
+        "number of the entry points deeplab_dpc.samplers is their_sampler:no_function, which is no function."
+    )
 
 
 @pytest.mark.parametrize(
