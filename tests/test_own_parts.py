@@ -1,4 +1,4 @@
-"""A backbone and a sampler of another package: its own folder, its entry points, and nothing of this project changed."""
+"""A backbone and a sampler of another package: its own folder, its entry points, and nothing changed here."""
 
 import os
 import pathlib
