@@ -1,15 +1,14 @@
 """Evaluation of a network on a prepared data set."""
 
-import os
 import time
+from collections.abc import Sequence
 from typing import Any, Unpack
 
 from deeplab_dpc.api.arguments import naming_arguments
 from deeplab_dpc.api.circumstances import circumstances
 from deeplab_dpc.api.data import DatasetLike, as_dataset
 from deeplab_dpc.api.options import InferenceOptions, inference_config
-from deeplab_dpc.api.predictor import RENAMED, load_predictor
-from deeplab_dpc.api.segmenter import Segmenter
+from deeplab_dpc.api.predictor import RENAMED, Source, load_predictor
 from deeplab_dpc.config.judging import JudgeConfig
 from deeplab_dpc.data.run_data import class_difference
 from deeplab_dpc.errors import UserError
@@ -24,7 +23,7 @@ from deeplab_dpc.evaluation.report import Report, ignored_class, metrics_json
 
 @naming_arguments(**RENAMED)
 def evaluate(
-    source: str | os.PathLike[str] | Segmenter,
+    source: Source | Sequence[Source],
     dataset: DatasetLike,
     *,
     split: str = "val",

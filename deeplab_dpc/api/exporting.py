@@ -90,6 +90,8 @@ def export_model(
         raise UserError(f"`export_size` must be (height, width) in pixels, got {export_size}.")
     if min_agreement is not None and not 0 <= min_agreement <= 1:
         raise UserError(f"`min_agreement` must be in [0, 1], got {min_agreement}.")
+    if isinstance(source, list | tuple):
+        raise UserError("`source` must be one model; the mean of several is for predictions and evaluations.")
     loaded = load_predictor(source, checkpoint, options)
     if loaded.network is None:
         raise UserError(f"{loaded.source} is exported already; give the run or the model that it was exported from.")

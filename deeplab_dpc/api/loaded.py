@@ -16,8 +16,9 @@ from deeplab_dpc.config import InferenceConfig, ModelConfig, encode
 from deeplab_dpc.data.classes_file import load_classes
 from deeplab_dpc.data.dataset_info import DEFAULT_IGNORE_LABEL, Color, pascal_palette
 from deeplab_dpc.data.known_classes import known_classes
-from deeplab_dpc.data.run_data import read_run_data
+from deeplab_dpc.data.run_data import class_difference, read_run_data
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.models.ensemble import Ensemble
 from deeplab_dpc.models.image_predictor import ImagePredictor
 from deeplab_dpc.models.inference_network import inference_network
 from deeplab_dpc.models.predictor import Predictor
@@ -102,6 +103,31 @@ def predictor_of(loaded: LoadedModel, config: InferenceConfig) -> LoadedPredicto
         loaded.workdir,
         loaded.segmenter,
         loaded.step if loaded.workdir else None,
+    )
+
+
+def ensemble_of(members: Sequence[LoadedPredictor]) -> LoadedPredictor:
+    """Returns the predictor that averages the probabilities of several.
+
+    It has no run directory and no network of its own.
+
+    Raises:
+      UserError: if their classes differ.
+    """
+    first = members[0]
+    for other in members[1:]:
+        difference = class_difference(other.class_names, first.class_names)
+        if difference is not None:
+            raise UserError(
+                f"{other.source} and {first.source} cannot be averaged: their classes differ, {difference}."
+            )
+    return dataclasses.replace(
+        first,
+        predictor=Ensemble([member.predictor for member in members]),
+        source="the mean of " + " and ".join(member.source for member in members),
+        workdir=None,
+        network=None,
+        step=None,
     )
 
 

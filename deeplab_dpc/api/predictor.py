@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Unpack
 
 import numpy as np
@@ -12,6 +12,7 @@ from PIL import Image
 from deeplab_dpc.api.arguments import naming_arguments, require_path
 from deeplab_dpc.api.loaded import (
     LoadedPredictor,
+    ensemble_of,
     is_checkpoint,
     model_of_checkpoint,
     model_of_run,
@@ -40,6 +41,7 @@ RENAMED = {
     "exported_model": "source",
 }
 
+Source = str | os.PathLike[str] | Segmenter
 ImageLike = str | os.PathLike[str] | np.ndarray | Image.Image
 
 
@@ -98,7 +100,7 @@ class Predictor:
       source: a run directory, a `.keras` file, an export of export.py or `export_model` (the directory of a SavedModel,
         a .tflite or .onnx file), the prefix of a TensorFlow 1 checkpoint or the name of a published one, whose network
         is found from its variables (`Segmenter.from_preset` takes the other options), or a Segmenter, whose present
-        weights are used.
+        weights are used. A list of them predicts the mean of their probabilities.
       checkpoint: checkpoint of a run: 'latest', 'best' or a step.
       **options: options of the prediction, by the names of the flags: eval_scales, add_flipped_images, sliding_window,
         eval_crop_size, inference_dtype, ...; deeplab_dpc.config.InferenceConfig documents each. An exported model
@@ -116,7 +118,7 @@ class Predictor:
 
     def __init__(
         self,
-        source: str | os.PathLike[str] | Segmenter,
+        source: Source | Sequence[Source],
         *,
         checkpoint: str | int = "latest",
         **options: Unpack[InferenceOptions],
@@ -173,9 +175,13 @@ class Predictor:
 
 
 def load_predictor(
-    source: str | os.PathLike[str] | Segmenter, checkpoint: str | int, options: Mapping[str, Any]
+    source: Source | Sequence[Source], checkpoint: str | int, options: Mapping[str, Any]
 ) -> LoadedPredictor:
-    """Returns the predictor of a source; see Predictor."""
+    """Returns the predictor of a source, or of several; see Predictor."""
+    if isinstance(source, list | tuple):
+        if not source:
+            raise UserError("`source` is empty; give at least one.")
+        return ensemble_of([load_predictor(one, checkpoint, options) for one in source])
     config = inference_config(options)
     if isinstance(source, Segmenter):
         only_for_runs(checkpoint)

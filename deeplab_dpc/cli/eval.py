@@ -15,6 +15,7 @@ from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.eval_repeatedly import evaluate_repeatedly
 from deeplab_dpc.cli.eval_submission import write_submission
 from deeplab_dpc.cli.eval_tables import compare_runs, print_report
+from deeplab_dpc.cli.model_source import run_directories
 from deeplab_dpc.cli.predictor_source import load_predictor
 from deeplab_dpc.cli.run_dataset import dataset_of_run, say_if_rebuilt
 from deeplab_dpc.config import InferenceConfig, JudgeConfig
@@ -49,6 +50,8 @@ def main(values: flags.FlagValues) -> None:
             remove_partial(pathlib.Path(values.submission).parent, pathlib.Path(values.submission).name)
             write_submission(values, loaded, _dataset(values, loaded))
     elif values.max_number_of_evaluations != 1:
+        if len(run_directories(values)) > 1:
+            raise UserError(f"--workdir={values.workdir} names several runs; only one can be evaluated as it trains.")
         evaluate_repeatedly(values, lambda: _evaluate_once(values, judging, is_claimed=True))
     else:
         _evaluate_once(values, judging)
@@ -135,14 +138,15 @@ def _dataset(values: flags.FlagValues, loaded: LoadedPredictor) -> Dataset:
     Raises:
       UserError: if it is absent, or its classes are not the network's.
     """
-    if values.data_dir is None and loaded.workdir is not None:
-        dataset = dataset_of_run(loaded.workdir)
+    runs = run_directories(values)
+    if values.data_dir is None and runs:
+        dataset = dataset_of_run(pathlib.Path(runs[0]))
     else:
         flag_groups.required(values, "data_dir")
         dataset = find_dataset(values.data_dir, values.dataset, values.classes)
     if loaded.workdir is not None:
         say_if_rebuilt(loaded.workdir, dataset, values.split)
-    is_named = loaded.workdir is not None or values.exported_model is not None or values.classes is not None
+    is_named = bool(runs) or values.exported_model is not None or values.classes is not None
     if values.check_class_names and is_named and len(loaded.class_names) == dataset.info.num_classes:
         difference = class_difference(loaded.class_names, dataset.info.class_names)
         if difference is not None:

@@ -19,18 +19,29 @@ from deeplab_dpc.console import console
 from deeplab_dpc.errors import UserError
 
 
+def run_directories(values: flags.FlagValues) -> list[str]:
+    """Returns the run directories that --workdir names: one, several with commas between them, or none."""
+    if not values.workdir:
+        return []
+    return [values.workdir] if pathlib.Path(values.workdir).exists() else values.workdir.split(",")
+
+
 def load_model(values: flags.FlagValues) -> LoadedModel:
     """Returns the network that the flags name.
 
     Raises:
-      UserError: if neither or both sources are given, or the checkpoint does not fit.
+      UserError: if neither or both sources are given, or several runs, or the checkpoint does not fit.
     """
+    if len(run_directories(values)) > 1:
+        raise UserError(
+            f"--workdir={values.workdir} names several runs, whose mean only eval and predict take; give one of them."
+        )
     if (values.workdir is None) == (values.checkpoint_path is None):
         raise UserError("Give either --workdir (a run of train.py) or --checkpoint_path (a published checkpoint).")
     if values.workdir is not None:
         if values.restore_moving_averages:
             raise UserError("--restore_moving_averages is for --checkpoint_path; a run keeps no moving averages.")
-        return _from_run(pathlib.Path(values.workdir), values)
+        return model_from_run(pathlib.Path(values.workdir), values)
     if values.run_checkpoint != LATEST:
         raise UserError("--run_checkpoint is for --workdir; --checkpoint_path names one checkpoint.")
     return model_of_checkpoint(
@@ -42,7 +53,8 @@ def load_model(values: flags.FlagValues) -> LoadedModel:
     )
 
 
-def _from_run(workdir: pathlib.Path, values: flags.FlagValues) -> LoadedModel:
+def model_from_run(workdir: pathlib.Path, values: flags.FlagValues) -> LoadedModel:
+    """Returns the network of a run, with the atrous rates and output stride that the flags may replace."""
     config = evaluated_network(network_of_run(workdir), values)
     return model_of_run(workdir, values.run_checkpoint, config)
 

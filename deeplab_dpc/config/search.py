@@ -10,7 +10,7 @@ from deeplab_dpc.errors import UserError, shown
 _, ADAPTED, END_TO_END = PROXY_FEATURES = ("cached", "adapted", "end_to_end")
 LONGEST_STUDY_NAME = 400  # characters; databases hold 512, with what is added for re-ranking
 SEARCH_PRECISIONS = ("float32", "bfloat16")
-MIOU, _, MEAN_MIOU = PROXY_SIGNALS = ("miou", "cross_entropy", "mean_miou")
+MIOU, _, MEAN_MIOU, _, _ = PROXY_SIGNALS = ("miou", "cross_entropy", "mean_miou", "last_loss", "loss_sum")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +53,8 @@ class SearchConfig(Config):
       proxy_score_points: number of times that a proxy training on cached features is scored, at equal distances, the
         last time at its end; the study and results.json keep mIOU and validation cross entropy of each.
       proxy_signal: score that ranks cells by proxy: miou, cross_entropy (of the held-out labelled pixels, lower is
-        better), or mean_miou (the mean mIOU of the proxy_score_points).
+        better), mean_miou (the mean mIOU of the proxy_score_points), last_loss (the mean training loss of the last
+        tenth of the steps, lower is better), or loss_sum (its sum over all steps, lower is better).
       proxy_loss_nodes: quadrature nodes per axis and feature-map cell in the proxy's loss; 0 for the exact loss.
       label_weights: weight of each class in the cross entropy, of the proxy and of re-ranking; empty for 1.
       proxy_precision: float32 or bfloat16 of the proxy's activations.

@@ -10,7 +10,7 @@ from deeplab_dpc.config.search import PROXY_SIGNALS
 
 GIVEN = "given"  # the draw of a warm start
 LOSSES = ("loss", "loss_sum", "cross_entropy")
-MIOU, CROSS_ENTROPY, MEAN_MIOU = PROXY_SIGNALS
+MIOU, CROSS_ENTROPY, MEAN_MIOU, LAST_LOSS, LOSS_SUM = PROXY_SIGNALS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,8 @@ class ProxyScore:
       cross_entropy: cross entropy of the held-out features at the end of the last rung, the exact mean over the
         labelled pixels, in nats; infinite if it diverged or is unknown.
       points: (step, mIOU, cross entropy) at several steps of the last rung, the last at its end.
-      signal: score that ranks: 'miou', 'cross_entropy' (less is better), or 'mean_miou' of the points.
+      signal: score that ranks: 'miou', 'mean_miou' of the points, or 'cross_entropy', 'last_loss' or 'loss_sum', which
+        are better if they are smaller.
     """
 
     miou: float
@@ -80,9 +81,14 @@ class ProxyScore:
     @property
     def rank_value(self) -> float:
         """Returns the signal as a number of which more is better."""
-        if self.signal == CROSS_ENTROPY:
-            return -self.cross_entropy
-        return self.mean_miou if self.signal == MEAN_MIOU else self.miou
+        values = {
+            MIOU: self.miou,
+            MEAN_MIOU: self.mean_miou,
+            CROSS_ENTROPY: -self.cross_entropy,
+            LAST_LOSS: -self.loss,
+            LOSS_SUM: -self.loss_sum,
+        }
+        return values[self.signal]
 
     @property
     def mean_miou(self) -> float:

@@ -57,6 +57,35 @@ def test_files_arrays_and_pillow_images_are_predicted_alike(run, photo, examples
     assert len(list(predictor.predict_each([photo, image[:20, :30]]))) == 2
 
 
+def test_several_runs_predict_the_mean(run, dataset, photo, tmp_path, capsys):
+    other = Segmenter.from_preset(run)
+    other.set_weights([weight * 1.5 for weight in other.get_weights()])
+    predictors = [Predictor(run), Predictor(other), Predictor([run, other])]
+    one, two, mean = (predictor.predict(photo, probabilities=True).probabilities for predictor in predictors)
+    np.testing.assert_allclose(mean, (one + two) / 2, rtol=1e-6)
+    assert not np.array_equal(one, two)
+
+    assert execute("eval", [f"--workdir={run},{run}", f"--eval_logdir={tmp_path}/E"]) == 0  # on the data of the run
+    assert execute("eval", [f"--workdir={run}", f"--eval_logdir={tmp_path}/F"]) == 0
+    assert f"the mean of {run}, step 2 and {run}, step 2" in " ".join(capsys.readouterr().out.split())
+    mean, single = (read_json(tmp_path / name / "eval_val" / "metrics.json", "metrics") for name in "EF")
+    assert mean["miou"] == pytest.approx(single["miou"], abs=1e-4)
+    predicted = [f"--workdir={run},{run}", f"--images={photo}", f"--output_dir={tmp_path}/P"]
+    assert execute("predict", predicted) == 0
+    np.testing.assert_array_equal(
+        np.asarray(Image.open(tmp_path / "P" / "class_ids" / "photo.png")), Predictor(run).predict(photo).mask
+    )
+
+
+def test_several_runs_are_for_prediction_alone(run, tmp_path, capsys):
+    assert execute("export", [f"--workdir={run},{run}", f"--export_dir={tmp_path}/X"]) == 2
+    assert "names several runs, whose mean only eval and predict take" in capsys.readouterr().err
+    assert execute("eval", [f"--workdir={run},{run}", "--max_number_of_evaluations=2"]) == 2
+    assert "only one can be evaluated as it trains" in capsys.readouterr().err
+    with pytest.raises(UserError, match="`source` must be one model; the mean of several is for predictions"):
+        export_model([run, run], tmp_path / "model.tflite", images=None)
+
+
 def test_probabilities_are_those_of_the_mask(run, photo):
     prediction = Predictor(run, add_flipped_images=True, eval_scales=(0.5, 1.0)).predict(photo, probabilities=True)
     np.testing.assert_array_equal(prediction.probabilities.argmax(axis=-1), prediction.mask)

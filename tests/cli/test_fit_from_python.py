@@ -55,7 +55,9 @@ def test_options_reach_the_command_and_the_verdict_comes_back(tmp_path, monkeypa
 def test_mistakes_of_a_search_name_arguments(tmp_path):
     with pytest.raises(TypeError, match=r"run_search\(\) has no option 'steps'; `deeplab-dpc search --helpfull`"):
         deeplab_dpc.run_search(tmp_path / "S", steps=1)
-    with pytest.raises(UserError, match="`proxy_signal` must be one of miou, cross_entropy, mean_miou, got luck"):
+    with pytest.raises(
+        UserError, match="`proxy_signal` must be one of miou, cross_entropy, mean_miou, last_loss, loss_sum, got luck"
+    ):
         deeplab_dpc.run_search(tmp_path / "S", data_dir="absent", proxy_signal="luck")
     assert not (tmp_path / "S").exists()
 

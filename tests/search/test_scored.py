@@ -5,6 +5,7 @@ import math
 import pytest
 
 from deeplab_dpc.config import SearchConfig
+from deeplab_dpc.config.search import PROXY_SIGNALS
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.search.scored import ProxyScore
 
@@ -18,10 +19,12 @@ def test_the_signal_ranks_and_more_of_it_is_better():
     assert _score("miou", cross_entropy=0.75, points=points).rank_key == (20, 0.5)
     assert _score("cross_entropy", cross_entropy=0.75, points=points).rank_key == (20, -0.75)
     assert _score("mean_miou", cross_entropy=0.75, points=points).rank_key == (20, pytest.approx(0.3))
+    assert _score("last_loss").rank_key == (20, -1.0)
+    assert _score("loss_sum").rank_key == (20, -10.0)
 
 
 def test_a_training_that_diverged_ranks_last_by_any_signal():
-    for signal in ("miou", "cross_entropy", "mean_miou"):
+    for signal in PROXY_SIGNALS:
         diverged = ProxyScore(0.0, math.inf, 1.0, math.inf, 20, signal=signal)
         assert diverged.rank_value < _score(signal, cross_entropy=9.0, points=((20, 0.1, 9.0),)).rank_value
 
@@ -36,7 +39,10 @@ def test_the_signal_is_kept_and_is_miou_in_scores_of_earlier_versions():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"proxy_signal": "loss"}, "--proxy_signal must be one of miou, cross_entropy, mean_miou, got loss"),
+        (
+            {"proxy_signal": "loss"},
+            "--proxy_signal must be one of miou, cross_entropy, mean_miou, last_loss, loss_sum, got loss",
+        ),
         ({"proxy_signal": "mean_miou"}, "--proxy_signal=mean_miou is a mean over several scores: give"),
         (
             {"proxy_signal": "cross_entropy", "proxy_features": "end_to_end"},

@@ -18,7 +18,12 @@ def define_json_flag(values: flags.FlagValues) -> None:
 def define_source_flags(values: flags.FlagValues) -> None:
     """Defines --workdir with --run_checkpoint, and --checkpoint_path with the flags of its model."""
     with concerning(values, "Network"):
-        flags.DEFINE_string("workdir", None, "Run directory of train.py.", flag_values=values)
+        flags.DEFINE_string(
+            "workdir",
+            None,
+            "Run directory of train.py; eval and predict also take several, A,B, whose probabilities are averaged.",
+            flag_values=values,
+        )
         flags.DEFINE_string(
             "run_checkpoint",
             LATEST,

@@ -1,0 +1,40 @@
+"""Several predictors as one, whose probabilities are averaged."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from deeplab_dpc.models.image_predictor import ImagePredictor
+
+
+class Ensemble:
+    """Averages the probabilities of predictors of the same classes; an ImagePredictor.
+
+    The members predict one after another, so that it takes the memory of the largest, and of two arrays of
+    probabilities.
+
+    Args:
+      members: at least one predictor.
+    """
+
+    def __init__(self, members: Sequence[ImagePredictor]):
+        self.members = tuple(members)
+        self.num_classes = self.members[0].num_classes
+
+    def predict_batch(self, images: np.ndarray) -> np.ndarray:
+        """Predicts class ids int32 [batch, height, width] of images uint8 [batch, height, width, 3]."""
+        return self.predict_probabilities(images).argmax(axis=-1).astype(np.int32)
+
+    def predict_probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Predicts probabilities float32 [batch, height, width, num_classes] of the same images."""
+        first, *others = self.members
+        total = np.array(first.predict_probabilities(images))
+        for member in others:
+            total += member.predict_probabilities(images)
+        total /= len(self.members)
+        return total
+
+    def check_size(self, image: np.ndarray, name: str) -> None:
+        """Raises a UserError that names the image if it does not fit a member."""
+        for member in self.members:
+            member.check_size(image, name)
