@@ -119,7 +119,7 @@ def ensemble_of(members: Sequence[LoadedPredictor]) -> LoadedPredictor:
         difference = class_difference(other.class_names, first.class_names)
         if difference is not None:
             raise UserError(
-                f"{other.source} and {first.source} cannot be averaged: their classes differ, {difference}."
+                f"{other.source} and {first.source} cannot be averaged, since their classes differ: {difference}."
             )
     return dataclasses.replace(
         first,

@@ -187,6 +187,7 @@ def load_predictor(
         only_for_runs(checkpoint)
         return _of_segmenter(source, "a Segmenter", config)
     require_path("source", source)
+    assert isinstance(source, str | os.PathLike)
     path = pathlib.Path(source)
     if not path.is_dir() or (path / SAVED_MODEL_FILE).exists():
         only_for_runs(checkpoint)

@@ -28,7 +28,7 @@ class Ensemble:
     def predict_probabilities(self, images: np.ndarray) -> np.ndarray:
         """Predicts probabilities float32 [batch, height, width, num_classes] of the same images."""
         first, *others = self.members
-        total = np.array(first.predict_probabilities(images))
+        total: np.ndarray = np.array(first.predict_probabilities(images))
         for member in others:
             total += member.predict_probabilities(images)
         total /= len(self.members)
