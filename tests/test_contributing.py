@@ -79,14 +79,14 @@ SAMPLER = """
 import random
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
-from deeplab_dpc.search.samplers.factory import make_strategy
+from deeplab_dpc.search.samplers.factory import make_sampler
 from deeplab_dpc.search.scored import ProxyScore
 
 space = SearchSpace(num_branches=3)
-strategy = make_strategy(SearchConfig(sampler="local"), space, lambda cell: 0)
-first = strategy.draw(0, random.Random(0), lambda cell: True)
-strategy.observe(0, first.cell, ProxyScore(miou=0.5, loss=1.0, seconds=1.0, steps=9))
-second = strategy.draw(1, random.Random(1), lambda cell: cell.digest() != first.cell.digest())
+sampler = make_sampler(SearchConfig(sampler="local"), space, lambda cell: 0)
+first = sampler.draw(0, random.Random(0), lambda cell: True)
+sampler.observe(0, first.cell, ProxyScore(miou=0.5, loss=1.0, seconds=1.0, steps=9))
+second = sampler.draw(1, random.Random(1), lambda cell: cell.digest() != first.cell.digest())
 changed = sum(a != b for a, b in zip(space.encode(first.cell), space.encode(second.cell)))
 print(first.how, second.how, changed)
 """

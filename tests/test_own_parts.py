@@ -33,7 +33,7 @@ class Plain(Backbone):
         )
 """
 SAMPLER = """
-from deeplab_dpc.search.samplers.strategy import Draw, SpaceExhaustedError, first_admitted
+from deeplab_dpc.search.samplers.sampler import Draw, SpaceExhaustedError, first_admitted
 
 
 class Luck:

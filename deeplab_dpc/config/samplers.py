@@ -12,7 +12,7 @@ SamplerName = Literal["paper", "uniform", "evolution", "tpe", "nsga2", "exhausti
 
 
 @dataclasses.dataclass(frozen=True)
-class Sampler:
+class SamplerEntry:
     """An entry of the table of samplers.
 
     Attributes:
@@ -30,24 +30,26 @@ class Sampler:
 
 
 _FOLDER = "deeplab_dpc.search.samplers"
-SAMPLERS: dict[str, Sampler] = {
-    "paper": Sampler(
+SAMPLERS: dict[str, SamplerEntry] = {
+    "paper": SamplerEntry(
         "the paper's: uniform draws mixed with neighbours of the best so far",
         f"{_FOLDER}.random_search:RandomSearch.from_config",
         frozenset({"uniform", "neighbour"}),
     ),
-    "uniform": Sampler("uniform draws alone", f"{_FOLDER}.random_search:RandomSearch.uniform", frozenset({"uniform"})),
-    "evolution": Sampler(
+    "uniform": SamplerEntry(
+        "uniform draws alone", f"{_FOLDER}.random_search:RandomSearch.uniform", frozenset({"uniform"})
+    ),
+    "evolution": SamplerEntry(
         "regularised evolution", f"{_FOLDER}.evolution:RegularisedEvolution.from_config", frozenset({"mutation"})
     ),
-    "tpe": Sampler("tree-structured Parzen estimator (TPE)", f"{_FOLDER}.tpe:TPE.from_config", frozenset({"tpe"})),
-    "nsga2": Sampler(
+    "tpe": SamplerEntry("tree-structured Parzen estimator (TPE)", f"{_FOLDER}.tpe:TPE.from_config", frozenset({"tpe"})),
+    "nsga2": SamplerEntry(
         "NSGA-II on mIOU and multiply-adds",
         f"{_FOLDER}.nsga2:NSGA2.from_config",
         frozenset({"nsga2"}),
         multi_objective=True,
     ),
-    "exhaustive": Sampler(
+    "exhaustive": SamplerEntry(
         "every cell of the space", f"{_FOLDER}.exhaustive:Exhaustive.from_config", frozenset({"exhaustive"})
     ),
 }
@@ -58,9 +60,9 @@ def sampler_names() -> tuple[str, ...]:
     return (*SAMPLERS, *own_parts.names(own_parts.SAMPLERS))
 
 
-def sampler_of(name: str) -> Sampler:
+def sampler_entry(name: str) -> SamplerEntry:
     """Returns the entry of a sampler; that of another package has its name for title and draws."""
-    return SAMPLERS.get(name) or Sampler(name, "", frozenset({name}))
+    return SAMPLERS.get(name) or SamplerEntry(name, "", frozenset({name}))
 
 
 def sampler_maker(name: str) -> Callable[..., Any]:

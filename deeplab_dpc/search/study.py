@@ -14,13 +14,13 @@ from deeplab_dpc.arch.library import load_cells
 from deeplab_dpc.arch.operations.atrous_conv import RATE_OUTPUT_STRIDE
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
-from deeplab_dpc.config.samplers import sampler_of
+from deeplab_dpc.config.samplers import sampler_entry
 from deeplab_dpc.search.samplers.constraints import Constraints
 from deeplab_dpc.search.samplers.exhaustive import num_distinct_cells
-from deeplab_dpc.search.samplers.factory import make_strategy
+from deeplab_dpc.search.samplers.factory import make_sampler
 from deeplab_dpc.search.samplers.parameters import distributions, params_of
+from deeplab_dpc.search.samplers.sampler import Draw
 from deeplab_dpc.search.samplers.sequence import DrawSequence
-from deeplab_dpc.search.samplers.strategy import Draw
 from deeplab_dpc.search.scored import GIVEN, ProxyScore, Scored
 from deeplab_dpc.search.service.attempt import RESULT, understood, worker_of
 from deeplab_dpc.search.service.identity import Worker
@@ -64,10 +64,10 @@ class SearchStudy:
         self._num_candidates = min(config.num_candidates, num_distinct_cells(self._space))
         self._warm_starts = _distinct_cells(config.warm_starts)
         constraints = Constraints.from_config(config, feature_shape, output_stride)
-        strategy = make_strategy(config, self._space, self._multiply_adds)
+        sampler = make_sampler(config, self._space, self._multiply_adds)
         self._sequence = DrawSequence(
             self._space,
-            strategy,
+            sampler,
             [cell for _, cell in self._warm_starts],
             config.lookahead,
             config.seed,
@@ -82,7 +82,7 @@ class SearchStudy:
 
     @property
     def _is_multi_objective(self) -> bool:
-        return sampler_of(self.config.sampler).multi_objective
+        return sampler_entry(self.config.sampler).multi_objective
 
     @property
     def total(self) -> int:
@@ -186,7 +186,7 @@ def check_space(config: SearchConfig, feature_shape: tuple[int, int, int], outpu
 
 def check_sampler(config: SearchConfig) -> None:
     """Raises a UserError if the sampler does not suit the space; it can be called before there are features."""
-    make_strategy(config, SearchSpace(config.num_branches, config.cell_rates, config.cell_grids), lambda cell: 0)
+    make_sampler(config, SearchSpace(config.num_branches, config.cell_rates, config.cell_grids), lambda cell: 0)
 
 
 def _distinct_cells(names: Sequence[str]) -> list[tuple[str, Cell]]:

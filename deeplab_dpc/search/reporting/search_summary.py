@@ -2,7 +2,7 @@
 
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
-from deeplab_dpc.config.samplers import sampler_of
+from deeplab_dpc.config.samplers import sampler_entry
 from deeplab_dpc.search import words
 from deeplab_dpc.search.contest.result import SearchResult
 from deeplab_dpc.search.contest.rounds import contest_rounds
@@ -125,7 +125,7 @@ def _searched(result: SearchResult) -> Table:
         ("rates", ", ".join(map(str, config.cell_rates))),
         ("grids", ", ".join(map(str, config.cell_grids))),
         ("constraints", _constraints(config)),
-        ("sampler", sampler_of(config.sampler).title),
+        ("sampler", sampler_entry(config.sampler).title),
         ("candidates wanted", f"{config.num_candidates:,}"),
         ("proxy", proxy),
         (

@@ -12,7 +12,7 @@ from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.search.samplers.strategy import Draw, SpaceExhaustedError
+from deeplab_dpc.search.samplers.sampler import Draw, SpaceExhaustedError
 from deeplab_dpc.search.scored import ProxyScore
 
 MAX_ENCODINGS = 1_000_000  # to look at all of them takes a minute

@@ -6,10 +6,10 @@ from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.config.samplers import sampler_maker
-from deeplab_dpc.search.samplers.strategy import Strategy
+from deeplab_dpc.search.samplers.sampler import Sampler
 
 
-def make_strategy(config: SearchConfig, space: SearchSpace, multiply_adds: Callable[[Cell], int]) -> Strategy:
+def make_sampler(config: SearchConfig, space: SearchSpace, multiply_adds: Callable[[Cell], int]) -> Sampler:
     """Returns a new sampler without observations.
 
     Args:
@@ -20,5 +20,5 @@ def make_strategy(config: SearchConfig, space: SearchSpace, multiply_adds: Calla
     Raises:
       UserError: if the sampler cannot search this space, or not with these flags.
     """
-    strategy: Strategy = sampler_maker(config.sampler)(config, space, multiply_adds)
-    return strategy
+    sampler: Sampler = sampler_maker(config.sampler)(config, space, multiply_adds)
+    return sampler

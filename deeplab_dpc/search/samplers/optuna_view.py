@@ -18,7 +18,7 @@ from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.search.samplers.parameters import cell_of, distributions, params_of
 from deeplab_dpc.search.samplers.proposals import admitted_neighbour, draw_uniformly
-from deeplab_dpc.search.samplers.strategy import Draw
+from deeplab_dpc.search.samplers.sampler import Draw
 
 VIEW = "observed cells"
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.space import SearchSpace
-from deeplab_dpc.search.samplers.strategy import MAX_ATTEMPTS, Draw, exhausted, first_admitted
+from deeplab_dpc.search.samplers.sampler import MAX_ATTEMPTS, Draw, exhausted, first_admitted
 
 ATTEMPTS_PER_CHANGE = 100  # after so many neighbours that are not admitted, one more decision is changed
 # In a space of N cells, 20 N uniform draws miss a cell with probability exp(-20); more than 20,000 would take seconds.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.space import SearchSpace
-from deeplab_dpc.search.samplers.strategy import Draw, SpaceExhaustedError, Strategy
+from deeplab_dpc.search.samplers.sampler import Draw, Sampler, SpaceExhaustedError
 from deeplab_dpc.search.scored import GIVEN, ProxyScore
 
 
@@ -19,7 +19,7 @@ class DrawSequence:
 
     Args:
       space: space of the candidates.
-      strategy: sampler of the candidates.
+      sampler: sampler of the candidates.
       warm_starts: cells that come first.
       lookahead: number of cells that may be waiting for their scores when another is drawn, that one included; >= 1.
       seed: seed of the random numbers.
@@ -29,14 +29,14 @@ class DrawSequence:
     def __init__(
         self,
         space: SearchSpace,
-        strategy: Strategy,
+        sampler: Sampler,
         warm_starts: Sequence[Cell],
         lookahead: int,
         seed: int,
         admits: Callable[[Cell], bool] = lambda cell: True,
     ):
         self._space = space
-        self._strategy = strategy
+        self._sampler = sampler
         self._lookahead = lookahead
         self._seed = seed
         self._admits = admits
@@ -95,13 +95,13 @@ class DrawSequence:
         while self._observed < self.visible(number):
             score, cell = self._scores[self._observed], self._draws[self._observed].cell
             if score is not None and cell in self._space:
-                self._strategy.observe(self._observed, cell, score)
+                self._sampler.observe(self._observed, cell, score)
             self._observed += 1
         draw = self._known.pop(number, None)
         if draw is None:
             rng = random.Random(f"{self._seed}/{number - self._num_given}")
             try:
-                draw = self._strategy.draw(number, rng, self._is_new)
+                draw = self._sampler.draw(number, rng, self._is_new)
             except SpaceExhaustedError:
                 self._end = number
                 return

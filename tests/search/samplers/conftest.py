@@ -28,9 +28,9 @@ def score():
 def draw():
     """The draw of a number where some cells are known already; `seed` tells repetitions of it apart."""
 
-    def make(strategy, number, known=(), seed=0):
+    def make(sampler, number, known=(), seed=0):
         seen = {cell.digest() for cell in known}
-        return strategy.draw(number, random.Random(f"{seed}/{number}"), lambda cell: cell.digest() not in seen)
+        return sampler.draw(number, random.Random(f"{seed}/{number}"), lambda cell: cell.digest() not in seen)
 
     return make
 

@@ -7,7 +7,7 @@ import pytest
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.search.samplers.exhaustive import Exhaustive, canonical_cells, num_distinct_cells
-from deeplab_dpc.search.samplers.strategy import SpaceExhaustedError
+from deeplab_dpc.search.samplers.sampler import SpaceExhaustedError
 
 SPACES = [
     SearchSpace(num_branches=1),
@@ -43,14 +43,14 @@ def test_counts_by_hand():
 
 def test_all_cells_are_drawn_in_order_until_the_space_is_exhausted(draw):
     space = SearchSpace(num_branches=2, rates=(1,), grids=(1,))
-    strategy, drawn = Exhaustive(space), []
+    sampler, drawn = Exhaustive(space), []
     for number in range(num_distinct_cells(space)):
-        item = draw(strategy, number, drawn)
+        item = draw(sampler, number, drawn)
         assert item.how == "exhaustive"
         drawn.append(item.cell)
     assert drawn == list(canonical_cells(space))
     with pytest.raises(SpaceExhaustedError, match=f"All {len(drawn)} different cells of the space have been drawn"):
-        draw(strategy, len(drawn), drawn)
+        draw(sampler, len(drawn), drawn)
 
 
 def test_a_large_space_is_refused_with_the_flags_that_make_it_smaller():

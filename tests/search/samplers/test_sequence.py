@@ -7,9 +7,9 @@ import pytest
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
-from deeplab_dpc.search.samplers.factory import make_strategy
+from deeplab_dpc.search.samplers.factory import make_sampler
+from deeplab_dpc.search.samplers.sampler import Draw, SpaceExhaustedError
 from deeplab_dpc.search.samplers.sequence import DrawSequence
-from deeplab_dpc.search.samplers.strategy import Draw, SpaceExhaustedError
 from deeplab_dpc.search.scored import GIVEN, ProxyScore
 
 SPACE = SearchSpace(num_branches=3, rates=(1, 6), grids=(1, 2))
@@ -27,8 +27,8 @@ def score_of(cell):
 
 def sequence_of(sampler="paper", lookahead=4, seed=0, admits=lambda cell: True):
     config = SearchConfig(sampler=sampler, population_size=6, tournament_size=3, proxy_steps=100)
-    strategy = make_strategy(config, SPACE, lambda cell: int(cell.digest(), 16) % 77)
-    return DrawSequence(SPACE, strategy, GIVEN_CELLS, lookahead, seed, admits)
+    sampler = make_sampler(config, SPACE, lambda cell: int(cell.digest(), 16) % 77)
+    return DrawSequence(SPACE, sampler, GIVEN_CELLS, lookahead, seed, admits)
 
 
 def drawn_by_one(**arguments):
@@ -116,7 +116,7 @@ def test_constraints_are_for_draws_and_not_for_warm_starts():
 
 
 class Recording:
-    """A strategy that draws the space's first cells in turn and keeps what it was told."""
+    """A sampler that draws the space's first cells in turn and keeps what it was told."""
 
     def __init__(self, num_cells=1000):
         self.cells = iter([SPACE.decode((0, first, 0, 8, 1, last)) for first in range(9) for last in range(1, 4)])
@@ -134,8 +134,8 @@ class Recording:
 
 
 def test_a_draw_sees_the_scores_before_the_lookahead_and_no_others():
-    strategy = Recording()
-    sequence = DrawSequence(SPACE, strategy, GIVEN_CELLS, lookahead=3, seed=0)
+    sampler = Recording()
+    sequence = DrawSequence(SPACE, sampler, GIVEN_CELLS, lookahead=3, seed=0)
     assert list(sequence.drawable(10)) == [0, 1, 2]
     for number in (0, 1, 2):
         sequence.cell(number)
@@ -145,7 +145,7 @@ def test_a_draw_sees_the_scores_before_the_lookahead_and_no_others():
     assert list(sequence.drawable(10)) == [3, 4, 5]
     sequence.cell(5)
     # Cell 3 sees cell 0, which is not in the space; cell 4 also 1, and cell 5 also 2.
-    assert strategy.events == ["draw 2", "draw 3", 1, "draw 4", 2, "draw 5"]
+    assert sampler.events == ["draw 2", "draw 3", 1, "draw 4", 2, "draw 5"]
 
 
 def test_a_gap_in_the_scores_holds_draws_up():
@@ -160,41 +160,41 @@ def test_a_gap_in_the_scores_holds_draws_up():
 
 
 def test_cells_that_were_given_up_are_not_observed_and_not_drawn_again():
-    strategy = Recording()
-    sequence = DrawSequence(SPACE, strategy, [], lookahead=1, seed=0)
+    sampler = Recording()
+    sequence = DrawSequence(SPACE, sampler, [], lookahead=1, seed=0)
     for number in range(3):
         sequence.cell(number)
         sequence.record(number, None if number == 1 else ProxyScore(0.5, 1.0, 1.0))
     sequence.cell(3)
-    assert strategy.events == ["draw 0", 0, "draw 1", "draw 2", 2, "draw 3"]
+    assert sampler.events == ["draw 0", 0, "draw 1", "draw 2", 2, "draw 3"]
 
 
 def test_what_another_worker_drew_is_not_drawn_again():
-    strategy = Recording()
-    sequence = DrawSequence(SPACE, strategy, [], lookahead=2, seed=0)
+    sampler = Recording()
+    sequence = DrawSequence(SPACE, sampler, [], lookahead=2, seed=0)
     theirs = Draw(SPACE.decode((0, 8, 0, 8, 0, 8)), "neighbour")
     sequence.know(0, theirs)
     assert sequence.cell(0) == theirs
     sequence.cell(1)
-    assert strategy.events == ["draw 1"]
+    assert sampler.events == ["draw 1"]
 
 
 def test_an_exhausted_space_ends_the_search():
-    strategy = Recording(num_cells=5)
-    sequence = DrawSequence(SPACE, strategy, GIVEN_CELLS, lookahead=8, seed=0)
+    sampler = Recording(num_cells=5)
+    sequence = DrawSequence(SPACE, sampler, GIVEN_CELLS, lookahead=8, seed=0)
     assert sequence.limit(40) == 40
     assert sequence.cell(7) is None
     assert sequence.limit(40) == 5
     assert list(sequence.drawable(40)) == [0, 1, 2, 3, 4]
     assert sequence.cell(4) is not None
     sequence.cell(7)
-    assert strategy.events.count("draw 5") == 1  # it is not tried again
+    assert sampler.events.count("draw 5") == 1  # it is not tried again
 
 
 def test_every_cell_of_a_small_space_is_found_by_random_search():
     space = SearchSpace(num_branches=2, rates=(1,), grids=())  # 7 different cells
-    strategy = make_strategy(SearchConfig(sampler="paper"), space, lambda cell: 0)
-    sequence = DrawSequence(space, strategy, [], lookahead=1, seed=0)
+    sampler = make_sampler(SearchConfig(sampler="paper"), space, lambda cell: 0)
+    sequence = DrawSequence(space, sampler, [], lookahead=1, seed=0)
     number = 0
     while (draw := sequence.cell(number)) is not None:
         sequence.record(number, score_of(draw.cell))

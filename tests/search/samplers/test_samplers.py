@@ -9,17 +9,17 @@ from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.config.samplers import SAMPLERS, SamplerName
-from deeplab_dpc.search.samplers.factory import make_strategy
-from deeplab_dpc.search.samplers.strategy import SpaceExhaustedError
+from deeplab_dpc.search.samplers.factory import make_sampler
+from deeplab_dpc.search.samplers.sampler import SpaceExhaustedError
 
 
 def test_the_names_for_type_checkers_are_those_of_the_table():
     assert typing.get_args(SamplerName) == tuple(SAMPLERS)
 
 
-def strategy_of(name, space):
+def sampler_named(name, space):
     config = SearchConfig(sampler=name, population_size=8, tournament_size=3, proxy_steps=100)
-    return make_strategy(config, space, lambda cell: sum(map(len, cell.summary().split())))
+    return make_sampler(config, space, lambda cell: sum(map(len, cell.summary().split())))
 
 
 @pytest.fixture
@@ -31,13 +31,13 @@ def seen_scores(cells, score):
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_draws_are_new_cells_of_the_space_and_named(name, space, seen_scores, draw):
-    strategy = strategy_of(name, space)
+    sampler = sampler_named(name, space)
     for observation in seen_scores:
-        strategy.observe(*observation)
+        sampler.observe(*observation)
     known = [cell for _, cell, _ in seen_scores]
     hows = set()
     for number in range(40, 60):
-        drawn = draw(strategy, number, known)
+        drawn = draw(sampler, number, known)
         assert drawn.cell in space
         assert drawn.cell.digest() not in {cell.digest() for cell in known}
         known.append(drawn.cell)
@@ -47,7 +47,7 @@ def test_draws_are_new_cells_of_the_space_and_named(name, space, seen_scores, dr
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_draw_does_not_depend_on_the_draws_made_before(name, space, seen_scores, cells, draw):
-    always, late = strategy_of(name, space), strategy_of(name, space)
+    always, late = sampler_named(name, space), sampler_named(name, space)
     for number, cell, score in seen_scores:
         draw(always, number, cells[:number])  # what the other does not do
         always.observe(number, cell, score)
@@ -58,18 +58,18 @@ def test_a_draw_does_not_depend_on_the_draws_made_before(name, space, seen_score
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_the_same_number_is_drawn_again_alike(name, space, seen_scores, draw):
-    strategy = strategy_of(name, space)
+    sampler = sampler_named(name, space)
     for observation in seen_scores:
-        strategy.observe(*observation)
-    assert draw(strategy, 40) == draw(strategy, 40)
+        sampler.observe(*observation)
+    assert draw(sampler, 40) == draw(sampler, 40)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_space_without_decisions_has_one_cell(name, score, draw):
     space = SearchSpace(num_branches=1, rates=(), grids=())
-    strategy = strategy_of(name, space)
-    assert draw(strategy, 0).cell == load_cell("conv1x1")
+    sampler = sampler_named(name, space)
+    assert draw(sampler, 0).cell == load_cell("conv1x1")
     for number in range(16):
-        strategy.observe(number, load_cell("conv1x1"), score(0.5))
+        sampler.observe(number, load_cell("conv1x1"), score(0.5))
     with pytest.raises(SpaceExhaustedError, match="--max_params"):
-        draw(strategy, 16, [load_cell("conv1x1")])
+        draw(sampler, 16, [load_cell("conv1x1")])

@@ -28,7 +28,7 @@ class Draw:
     how: str
 
 
-class Strategy(Protocol):
+class Sampler(Protocol):
     """Draws candidates.
 
     Every worker has its own sampler, which sees the same scores in the same order, and so draws the same: a draw must
