@@ -97,6 +97,7 @@ class TrainOptions(ModelOptions, total=False):
     dice_loss_weight: float
     loss_quadrature_nodes: int
     fine_tune_batch_norm: bool
+    fine_tune_backbone_batch_norm: bool
     freeze_backbone: bool
     drop_path_keep_prob: float
     precision: str

@@ -49,6 +49,8 @@ class TrainConfig(Config):
         instead of at every pixel, to save time and memory; 0 for the exact loss.
       fine_tune_batch_norm: whether batch norm uses the statistics of the batch and updates its moving averages; if not,
         the statistics are frozen, while gamma and beta train.
+      fine_tune_backbone_batch_norm: whether the same is done in the backbone; if not, its statistics are those of the
+        initial checkpoint, which makes a step faster.
       freeze_backbone: whether only the context module, decoder and logits train.
       drop_path_keep_prob: probability that the backbone's last residual unit is kept, higher for the others; 1 for all.
         For an Auto-DeepLab it is that of an operator of the last cell at the end of the training, higher in earlier
@@ -106,6 +108,7 @@ class TrainConfig(Config):
     dice_loss_weight: float = 0.0
     loss_quadrature_nodes: int = 0
     fine_tune_batch_norm: bool = True
+    fine_tune_backbone_batch_norm: bool = True
     freeze_backbone: bool = False
     drop_path_keep_prob: float = 1.0
     precision: str = "float32"

@@ -130,4 +130,6 @@ def build_training_model(model_config: ModelConfig, config: TrainConfig, ignore_
         network.backbone.trainable = False
     if not config.fine_tune_batch_norm:
         freeze_batch_norm_statistics(network)
+    elif not config.fine_tune_backbone_batch_norm:
+        freeze_batch_norm_statistics(network.backbone)
     return TrainingModel(network, loss, config)

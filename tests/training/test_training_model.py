@@ -149,6 +149,15 @@ def test_frozen_statistics_leave_gamma_and_beta_to_train(batch):
     assert all(moved[name].any() for name in moved if name.endswith(("gamma", "beta")))
 
 
+def test_statistics_of_the_backbone_alone_may_be_frozen(batch):
+    moved, _ = _step(_model(fine_tune_backbone_batch_norm=False), batch)
+    statistics = {name: moved[name].any() for name in moved if "moving" in name}
+    assert {name for name, has_moved in statistics.items() if not has_moved} == {
+        name for name in statistics if name.startswith("MobilenetV2/")
+    }
+    assert all(moved[name].any() for name in moved if name.endswith(("gamma", "beta")))
+
+
 def test_frozen_backbone_keeps_its_variables_and_statistics(batch):
     moved, _ = _step(_model(freeze_backbone=True), batch)
     backbone = [name for name in moved if name.startswith("MobilenetV2/")]
