@@ -7,6 +7,7 @@ from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.quiet import quiet_imports
 from deeplab_dpc.config import FidelityConfig, SearchConfig, ServiceConfig
 from deeplab_dpc.config.base import one_weight_a_class
+from deeplab_dpc.config.initial import InitialWeights
 from deeplab_dpc.config.model import check_crop
 from deeplab_dpc.config.search import END_TO_END
 from deeplab_dpc.data.dataset_info import Dataset
@@ -79,8 +80,8 @@ def _check_trainings(values: flags.FlagValues, config: SearchConfig, dataset: Da
     if has_contest and config.rerank_model_variant is not None:
         with quiet_imports():  # which loads Keras
             from deeplab_dpc.search.contest.network import rerank_network
-        start = (values.tf_initial_checkpoint, values.restore_moving_averages)
-        networks.append(rerank_network(config, model, *start).config)
+        initial = InitialWeights(values.tf_initial_checkpoint, values.restore_moving_averages)
+        networks.append(rerank_network(config, model, initial).config)
     for split in (values.train_split, config.eval_split):
         dataset.require_labels(split)
     crop = flag_groups.data_config(values, dataset, model.alignment).train_crop_size  # of the finalists too

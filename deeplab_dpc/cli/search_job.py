@@ -14,6 +14,7 @@ from deeplab_dpc.cli.search_checks import check_request
 from deeplab_dpc.cli.start_backbone import take_backbone
 from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, ServiceConfig
 from deeplab_dpc.config.base import one_weight_a_class
+from deeplab_dpc.config.initial import InitialWeights
 from deeplab_dpc.config.search import ADAPTED, END_TO_END
 from deeplab_dpc.console import console
 from deeplab_dpc.data.catalog import find_dataset
@@ -112,6 +113,11 @@ class Request:
         check_request(values, config, service, dataset)
         return cls(values, pathlib.Path(values.workdir), config, service, dataset)
 
+    @property
+    def initial(self) -> InitialWeights:
+        """Returns the initial weights of the backbone."""
+        return InitialWeights(self.values.tf_initial_checkpoint or None, self.values.restore_moving_averages)
+
     def say_what_was_chosen(self) -> None:
         """Prints which flags of the network have no effect, and which values of the search were fitted to the crops."""
         given = [f"--{name}" for name in OPTIONS_OF_ASPP if not self.values[name].using_default_value]
@@ -172,8 +178,8 @@ class Request:
         check_space(self.config, shape, model.config.output_stride)
         if self.config.proxy_features == ADAPTED:
             console.print(str(restore_backbone(model, str(self._adapted_backbone(model.config)), False)))
-        elif values.tf_initial_checkpoint:
-            console.print(str(restore_backbone(model, values.tf_initial_checkpoint, values.restore_moving_averages)))
+        elif self.initial.checkpoint is not None:
+            console.print(str(restore_backbone(model, self.initial.checkpoint, self.initial.moving_averages)))
         else:
             console.print("No --tf_initial_checkpoint: the features are those of an untrained backbone.")
         return cache_features(self.workdir / "features", model, dataset, plans, self.config.seed)
@@ -183,8 +189,7 @@ class Request:
 
         values, dataset = self.values, self.require_dataset()
         data = flag_groups.data_config(values, dataset, model_config.alignment)
-        initial = (values.tf_initial_checkpoint, values.restore_moving_averages)
-        return adapt_backbone(self.workdir, model_config, data, self.config, dataset, *initial)
+        return adapt_backbone(self.workdir, model_config, data, self.config, dataset, self.initial)
 
     def split_plans(self, model: "Segmenter") -> "dict[str, SplitPlan]":
         """Returns the plans of the feature cache for the training split and for the split that scores.
@@ -228,8 +233,7 @@ class Request:
             model_config,
             data,
             self.dataset,
-            values.tf_initial_checkpoint,
-            values.restore_moving_averages,
+            self.initial,
         )
 
     def claimed_job(self, cache: FeatureCache) -> Job:

@@ -5,6 +5,7 @@ import pathlib
 from typing import Any
 
 from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, ServiceConfig
+from deeplab_dpc.config.initial import DRAWN, InitialWeights
 from deeplab_dpc.config.search import END_TO_END
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.search.proxy.feature_cache import FeatureCache
@@ -22,7 +23,7 @@ class Job:
       service: storage and workers of the study.
       model: network in which finalists are trained, with decoder; its cell is replaced.
       data, dataset: data configuration and data set of the contest; None if there is no contest.
-      tf_initial_checkpoint, restore_moving_averages: initial weights of the finalists' backbones.
+      initial: initial weights of the finalists' backbones.
     """
 
     workdir: pathlib.Path
@@ -32,8 +33,7 @@ class Job:
     model: ModelConfig
     data: DataConfig | None = None
     dataset: Dataset | None = None
-    tf_initial_checkpoint: str | None = None
-    restore_moving_averages: bool = False
+    initial: InitialWeights = DRAWN
 
     @property
     def feature_shape(self) -> tuple[int, int, int]:

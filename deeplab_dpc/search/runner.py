@@ -189,8 +189,7 @@ def make_evaluator(job: Job) -> Evaluator:
         return ProxyEvaluator(job.cache, job.config, job.train_split)
     if job.data is None or job.dataset is None:
         raise UserError("--proxy_features=end_to_end trains on images: give --data_dir.")
-    initial = (job.tf_initial_checkpoint, job.restore_moving_averages)
-    return EndToEndEvaluator(job.workdir / PROXY_FOLDER, job.model, job.data, job.config, job.dataset, *initial)
+    return EndToEndEvaluator(job.workdir / PROXY_FOLDER, job.model, job.data, job.config, job.dataset, job.initial)
 
 
 class _Scoring:

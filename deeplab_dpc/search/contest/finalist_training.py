@@ -17,6 +17,7 @@ import numpy as np
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.checkpoint.run_directory import list_checkpoints
 from deeplab_dpc.config import DataConfig, InferenceConfig, JudgeConfig, SearchConfig, TrainConfig
+from deeplab_dpc.config.initial import DRAWN
 from deeplab_dpc.console import console
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.evaluation.bootstrap import Bootstrap
@@ -107,8 +108,7 @@ def _protocol(
         base_learning_rate=config.rerank_learning_rate,
         label_weights=config.label_weights,
         precision=config.rerank_precision,
-        tf_initial_checkpoint=network.initial_checkpoint if is_first else None,
-        restore_moving_averages=network.moving_averages and is_first,
+        **(network.initial if is_first else DRAWN).of_training(),
         initialize_last_layer=False,
         fork_from=None if is_first else str(runs[place - 1]),
         save_interval_steps=max(1, min(500, ladder[place] // 4)),

@@ -59,7 +59,7 @@ def contest_network(job: Job) -> "RerankNetwork":
     # Here, since a process that only looks on does without Keras.
     from deeplab_dpc.search.contest.network import rerank_network
 
-    return rerank_network(job.config, job.model, job.tf_initial_checkpoint, job.restore_moving_averages)
+    return rerank_network(job.config, job.model, job.initial)
 
 
 def hold_contest(job: Job, storage: BaseStorage, ledger: Ledger, result: SearchResult, watch: SearchWatch) -> None:

@@ -7,6 +7,7 @@ import dataclasses
 from typing import Any
 
 from deeplab_dpc.config import ModelConfig, SearchConfig
+from deeplab_dpc.config.initial import InitialWeights
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.backbones import backbone_names
 from deeplab_dpc.models.backbones.backbone import BACKBONE_OPTIONS
@@ -18,19 +19,14 @@ class RerankNetwork:
 
     Attributes:
       config: configuration of the network without the cell.
-      initial_checkpoint: published checkpoint or earlier run, or None.
-      moving_averages: bool, whether the moving averages of that checkpoint's variables are restored instead of the
-        variables.
+      initial: its initial weights.
     """
 
     config: ModelConfig
-    initial_checkpoint: str | None
-    moving_averages: bool
+    initial: InitialWeights
 
 
-def rerank_network(
-    config: SearchConfig, model_config: ModelConfig, tf_initial_checkpoint: str | None, restore_moving_averages: bool
-) -> RerankNetwork:
+def rerank_network(config: SearchConfig, model_config: ModelConfig, initial: InitialWeights) -> RerankNetwork:
     """Returns the network of re-ranking; to be called before a search begins, so that wrong flags are reported early.
 
     A backbone other than the proxy's has its published form: depth multiplier, rounding, multi-grid rates, genotype and
@@ -40,21 +36,21 @@ def rerank_network(
     Args:
       config: configuration of the search, with rerank_model_variant and rerank_initial_checkpoint.
       model_config: configuration of the proxy's network.
-      tf_initial_checkpoint, restore_moving_averages: initial weights of the proxy's backbone. Moving averages are
-        restored from that checkpoint only, not from rerank_initial_checkpoint.
+      initial: initial weights of the proxy's backbone. Moving averages are restored from that checkpoint only, not from
+        rerank_initial_checkpoint.
 
     Raises:
       UserError: if there is no such backbone, it does not support the output stride, or the proxy's checkpoint would
         have to fit another backbone.
     """
     variant, checkpoint = config.rerank_model_variant, config.rerank_initial_checkpoint
-    network, moving_averages = model_config, restore_moving_averages and checkpoint is None
+    network = model_config
     if variant is not None and variant not in backbone_names():
         raise UserError(f"--rerank_model_variant={variant} is not known; choose one of {', '.join(backbone_names())}.")
     if variant is not None and variant != model_config.model_variant:
-        if checkpoint is None and tf_initial_checkpoint is not None:
+        if checkpoint is None and initial.checkpoint is not None:
             raise UserError(
-                f"--rerank_model_variant={variant} cannot start from --tf_initial_checkpoint={tf_initial_checkpoint}, "
+                f"--rerank_model_variant={variant} cannot start from --tf_initial_checkpoint={initial.checkpoint}, "
                 f"which is of {model_config.model_variant}; give a checkpoint of {variant} as "
                 "--rerank_initial_checkpoint."
             )
@@ -68,4 +64,4 @@ def rerank_network(
                 f"--rerank_model_variant={variant} has features at stride {searched.output_stride}, the search at "
                 f"--output_stride={network.output_stride}; search at that of the former, or re-rank on another."
             )
-    return RerankNetwork(network, checkpoint or tf_initial_checkpoint, moving_averages)
+    return RerankNetwork(network, initial if checkpoint is None else InitialWeights(checkpoint))

@@ -114,14 +114,14 @@ def real_protocol(job: Job) -> dict[str, Any]:
         if not name.startswith("contest_") and name not in no_part
     }
     data = {name: value for name, value in job.data.to_json().items() if f"data.{name}" not in PLACES}
-    start = job.config.rerank_initial_checkpoint or job.tf_initial_checkpoint
+    start = job.config.rerank_initial_checkpoint or job.initial.checkpoint
     return {
         **training,
         **job.model.to_json(),
         **data,
         "records": {split: job.dataset.fingerprint(split) for split in (job.data.train_split, job.config.eval_split)},
         "start": None if start is None else source_digest(start),
-        "restore_moving_averages": job.restore_moving_averages,
+        "restore_moving_averages": job.initial.moving_averages,
     }
 
 

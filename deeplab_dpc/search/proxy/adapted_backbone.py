@@ -9,6 +9,7 @@ import pathlib
 
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, TrainConfig
+from deeplab_dpc.config.initial import InitialWeights
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.files import only_writer
 from deeplab_dpc.training.trainer import train
@@ -23,8 +24,7 @@ def adapt_backbone(
     data: DataConfig,
     config: SearchConfig,
     dataset: Dataset,
-    tf_initial_checkpoint: str | None,
-    restore_moving_averages: bool,
+    initial: InitialWeights,
 ) -> pathlib.Path:
     """Fine-tunes the whole network with a 1x1 convolution in place of the cell, as a resumable run.
 
@@ -37,9 +37,7 @@ def adapt_backbone(
       config: configuration of the search, with the number of steps (`adapt_steps`); batch size, rate and precision are
         those of the real trainings.
       dataset: the prepared data set.
-      tf_initial_checkpoint: initial weights of the backbone, or None.
-      restore_moving_averages: bool, whether the moving averages of that checkpoint's variables are restored instead of
-        the variables.
+      initial: initial weights of the backbone.
 
     Returns:
       The run directory.
@@ -51,8 +49,7 @@ def adapt_backbone(
         base_learning_rate=config.rerank_learning_rate,
         label_weights=config.label_weights,
         precision=config.rerank_precision,
-        tf_initial_checkpoint=tf_initial_checkpoint,
-        restore_moving_averages=restore_moving_averages,
+        **initial.of_training(),
         initialize_last_layer=False,
         save_interval_steps=max(1, min(500, config.adapt_steps // 4)),
         seed=config.seed,

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, TrainConfig
+from deeplab_dpc.config.initial import DRAWN, InitialWeights
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.search.proxy.cell_evaluator import Candidate, OnStep, climb
 from deeplab_dpc.search.scored import ProxyScore
@@ -30,8 +31,8 @@ class EndToEndEvaluator:
       data: configuration of records and augmentation.
       config: configuration of the search, with rungs, batch size, rate, precision, seed and the split that scores.
       dataset: the prepared data set.
-      tf_initial_checkpoint, restore_moving_averages: initial weights of the backbone in every training; context module,
-        decoder and logits start fresh, so that no cell has an advantage because the checkpoint happens to fit it.
+      initial: initial weights of the backbone in every training; context module, decoder and logits start fresh, so
+        that no cell has an advantage because the checkpoint happens to fit it.
     """
 
     def __init__(
@@ -41,16 +42,14 @@ class EndToEndEvaluator:
         data: DataConfig,
         config: SearchConfig,
         dataset: Dataset,
-        tf_initial_checkpoint: str | None = None,
-        restore_moving_averages: bool = False,
+        initial: InitialWeights = DRAWN,
     ):
         self.root = root
         self.model_config = model_config
         self.data = data
         self.config = config
         self.dataset = dataset
-        self.tf_initial_checkpoint = tf_initial_checkpoint
-        self.restore_moving_averages = restore_moving_averages
+        self.initial = initial
 
     def evaluate(self, candidates: Iterable[Candidate], budgets: Sequence[int]) -> Iterator[ProxyScore]:
         """Trains the network with each cell from the initial backbone on each of the rungs; see Evaluator.
@@ -81,8 +80,7 @@ class EndToEndEvaluator:
             # Whole rows, so that the losses of a training that was killed are all there.
             save_interval_steps=row_steps * max(1, min(500, steps // 4) // row_steps),
             log_steps=row_steps,
-            tf_initial_checkpoint=self.tf_initial_checkpoint,
-            restore_moving_averages=self.restore_moving_averages,
+            **self.initial.of_training(),
             initialize_last_layer=False,
             seed=self.config.seed,
         )

@@ -10,6 +10,7 @@ from tiny_network import tiny_network
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.checkpoint.run_directory import list_checkpoints
 from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig
+from deeplab_dpc.config.initial import InitialWeights
 from deeplab_dpc.evaluation.stored import read_evaluation
 from deeplab_dpc.run_config import read_run
 from deeplab_dpc.search.contest import finalist_training
@@ -23,7 +24,7 @@ CELL = load_cell("conv1x1")
 CONFIG = SearchConfig(rerank_steps=4, rerank_batch_size=2, rerank_learning_rate=0.02)
 DATA = DataConfig(data_dir="", train_crop_size=(33, 33))
 MODEL = tiny_network(num_classes=7)
-NETWORK = RerankNetwork(MODEL, None, False)
+NETWORK = RerankNetwork(MODEL, InitialWeights())
 
 
 class AbortError(Exception):
@@ -97,7 +98,9 @@ def test_training_that_diverges_is_a_result_and_ends_no_contest(ladder, train_ca
 
 def test_finalists_start_from_the_given_backbone_alone(train_calls, shapes, tmp_path):
     xception = ModelConfig(num_classes=7, model_variant="xception_65", decoder_output_stride=(4,))
-    train_finalist(tmp_path, CELL, 0, (2, 4), RerankNetwork(xception, "model.ckpt", True), DATA, CONFIG, shapes)
+    train_finalist(
+        tmp_path, CELL, 0, (2, 4), RerankNetwork(xception, InitialWeights("model.ckpt", True)), DATA, CONFIG, shapes
+    )
     assert [network for _, network, _ in train_calls] == 2 * [dataclasses.replace(xception, dense_prediction_cell=CELL)]
     first, second = (config for _, _, config in train_calls)
     assert (first.tf_initial_checkpoint, first.restore_moving_averages, first.fork_from) == ("model.ckpt", True, None)

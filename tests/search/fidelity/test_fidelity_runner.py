@@ -13,6 +13,7 @@ from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.library import shipped_cells
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import DataConfig, FidelityConfig, ModelConfig, SearchConfig, ServiceConfig
+from deeplab_dpc.config.initial import InitialWeights
 from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.search.contest.trained import Trained
 from deeplab_dpc.search.fidelity import fidelity_runner
@@ -229,11 +230,11 @@ def test_what_makes_real_trainings_comparable(job, tmp_path):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "model.ckpt.index").write_bytes(content)
     one, copy, other = (str(tmp_path / folder / "model.ckpt") for folder in ("one", "copy", "other"))
-    assert differs(tf_initial_checkpoint=one)
-    job = dataclasses.replace(job, tf_initial_checkpoint=one)
-    assert not differs(tf_initial_checkpoint=copy)
+    assert differs(initial=InitialWeights(one))
+    job = dataclasses.replace(job, initial=InitialWeights(one))
+    assert not differs(initial=InitialWeights(copy))
     assert not differs(search={"rerank_initial_checkpoint": copy})
-    assert differs(tf_initial_checkpoint=other)
+    assert differs(initial=InitialWeights(other))
     assert differs(search={"rerank_initial_checkpoint": other})
 
 

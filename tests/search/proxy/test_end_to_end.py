@@ -8,6 +8,7 @@ from tiny_network import tiny_network
 
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.config import DataConfig, SearchConfig
+from deeplab_dpc.config.initial import InitialWeights
 from deeplab_dpc.search.proxy import cell_run
 from deeplab_dpc.search.proxy.cell_evaluator import Candidate
 from deeplab_dpc.search.proxy.end_to_end import EndToEndEvaluator
@@ -70,7 +71,7 @@ def train_calls(monkeypatch):
 
 def test_training_that_diverges_is_a_score_and_ends_no_search(train_calls, shapes, tmp_path, capsys):
     config = dataclasses.replace(CONFIG, proxy_steps=16, halving_rungs=2, proxy_precision="bfloat16")
-    evaluator = EndToEndEvaluator(tmp_path, MODEL, DATA, config, shapes, "model.ckpt", True)
+    evaluator = EndToEndEvaluator(tmp_path, MODEL, DATA, config, shapes, InitialWeights("model.ckpt", True))
     [score] = evaluator.evaluate([Candidate(CELL)], config.rung_steps)
     assert (score.miou, score.loss, score.loss_sum, score.steps) == (0.0, math.inf, math.inf, 3)
     assert "the loss is nan" in capsys.readouterr().out
