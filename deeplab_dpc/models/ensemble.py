@@ -23,7 +23,8 @@ class Ensemble:
 
     def predict_batch(self, images: np.ndarray) -> np.ndarray:
         """Predicts class ids int32 [batch, height, width] of images uint8 [batch, height, width, 3]."""
-        return self.predict_probabilities(images).argmax(axis=-1).astype(np.int32)
+        semantic: np.ndarray = self.predict_probabilities(images).argmax(axis=-1).astype(np.int32)
+        return semantic
 
     def predict_probabilities(self, images: np.ndarray) -> np.ndarray:
         """Predicts probabilities float32 [batch, height, width, num_classes] of the same images."""
