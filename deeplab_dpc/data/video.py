@@ -1,7 +1,6 @@
 """Videos, frame by frame, through PyAV (the extra `video`). Needs no TensorFlow."""
 
 import contextlib
-import importlib
 import pathlib
 from collections.abc import Iterator
 from fractions import Fraction
@@ -158,11 +157,13 @@ def _reason(error: Exception) -> str:
 
 def _pyav() -> ModuleType:
     try:
-        return importlib.import_module("av")
+        import av
     except ImportError as error:
         raise UserError(
             "Videos need PyAV, which is not installed; install the extra [video], or it alone: pip install av"
         ) from error
+    module: ModuleType = av
+    return module
 
 
 def _lenient(av: ModuleType) -> dict[str, str]:
