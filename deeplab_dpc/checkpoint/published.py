@@ -15,7 +15,7 @@ class PublishedCheckpoint:
     Attributes:
       archive: file name of the archive that contains it.
       network: description of its network, in words.
-      megabytes: size of the archive, in 10^6 bytes.
+      megabytes: size of the archive, in 10^6 bytes; None if the page does not say it.
       dataset: data set of its classes; None for a backbone without logits.
       miou: published mIOU in percent, in words; empty for a backbone.
       longest_side: longest side of the images in the published evaluation, in pixels; None for images of their own
@@ -24,7 +24,7 @@ class PublishedCheckpoint:
 
     archive: str
     network: str
-    megabytes: float
+    megabytes: float | None
     dataset: str | None = None
     miou: str = ""
     longest_side: int | None = None
@@ -92,6 +92,20 @@ CHECKPOINTS = {
     ),
     "xception71_dpc_cityscapes_trainval": PublishedCheckpoint(
         "deeplab_cityscapes_xception71_trainvalfine_2018_09_08.tar.gz", _DPC, 446, CITYSCAPES, "82.66 test"
+    ),
+    "edgetpu_deeplab": PublishedCheckpoint(
+        "edgetpu-deeplab_2020_03_09.tar.gz",
+        "MobileNet EdgeTPU, no atrous branches, no decoder",
+        None,
+        CITYSCAPES,
+        "74.1 val",
+    ),
+    "edgetpu_deeplab_slim": PublishedCheckpoint(
+        "edgetpu-deeplab-slim_2020_03_09.tar.gz",
+        "MobileNet EdgeTPU 0.75, 128 filters, no atrous branches, no decoder",
+        None,
+        CITYSCAPES,
+        "73.2 val",
     ),
     "mobilenetv2_ade20k_train": PublishedCheckpoint(
         "deeplabv3_mnv2_ade20k_train_2018_12_03.tar.gz", "MobileNetV2, decoder 4", 24.8, ADE20K, "32.04 val", 257

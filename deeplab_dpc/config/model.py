@@ -16,6 +16,7 @@ MODEL_VARIANTS = (
     "mobilenet_v2",
     "mobilenet_v3_large_seg",
     "mobilenet_v3_small_seg",
+    "mobilenet_edgetpu",
     "xception_41",
     "xception_65",
     "xception_71",

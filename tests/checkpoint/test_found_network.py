@@ -44,6 +44,8 @@ PUBLISHED = {
     "mobilenetv2_coco_cityscapes_trainfine": ModelConfig(19),
     "mobilenetv3_large_cityscapes_trainfine": ModelConfig(19, "mobilenet_v3_large_seg", **LR_ASPP),
     "mobilenetv3_small_cityscapes_trainfine": ModelConfig(19, "mobilenet_v3_small_seg", **LR_ASPP),
+    "edgetpu_deeplab": ModelConfig(19, "mobilenet_edgetpu"),
+    "edgetpu_deeplab_slim": ModelConfig(19, "mobilenet_edgetpu", depth_multiplier=0.75, aspp_convs_filters=128),
     "xception65_cityscapes_trainfine": ModelConfig(19, "xception_65", **XCEPTION),
     "xception71_dpc_cityscapes_trainfine": ModelConfig(19, "xception_71", **DPC, **DECODER),
     "mobilenetv2_ade20k_train": ModelConfig(151, **DECODER),

@@ -86,7 +86,14 @@ def test_fit_downloads_its_start_before_anything_else(host, tmp_path, capsys):
 def test_document_has_the_table_of_the_names():
     text = (pathlib.Path(__file__).parents[2] / "docs" / "weights.md").read_text(encoding="utf-8")
     rows = [
-        (f"`{name}`", one.network, one.dataset or "-", one.miou or "-", f"{one.megabytes:g}", f"`{one.archive}`")
+        (
+            f"`{name}`",
+            one.network,
+            one.dataset or "-",
+            one.miou or "-",
+            "-" if one.megabytes is None else f"{one.megabytes:g}",
+            f"`{one.archive}`",
+        )
         for name, one in CHECKPOINTS.items()
     ]
     assert [line for line in text.splitlines() if line.endswith(".tar.gz` |")] == [

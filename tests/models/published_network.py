@@ -45,6 +45,17 @@ MOBILENET_V3: dict[str, list[tuple[float, int, int, int, int, int]]] = {
         *[(3, 48, 5, 2, 1, 1), (6, 48, 5, 1, 1, 1), (6, 48, 5, 1, 1, 1)],
     ],
 }
+# MobilenetEdgeTPU: the layers with a whole convolution (expansion, filters, stride), and those with a depthwise one
+# (expansion, filters, kernel, stride, whether inputs are added).
+EDGETPU_FUSED = [
+    *[(1, 16, 1), (8, 32, 2), (4, 32, 1), (4, 32, 1), (4, 32, 1)],
+    *[(8, 48, 2), (4, 48, 1), (4, 48, 1), (4, 48, 1)],
+]
+EDGETPU_DEPTHWISE = [
+    *[(8, 96, 3, 2, 1), (4, 96, 3, 1, 1), (4, 96, 3, 1, 1), (4, 96, 3, 1, 1)],
+    *[(8, 96, 3, 1, 0), (4, 96, 3, 1, 1), (4, 96, 3, 1, 1), (4, 96, 3, 1, 1)],
+    *[(8, 160, 5, 2, 1), (4, 160, 5, 1, 1), (4, 160, 5, 1, 1), (4, 160, 5, 1, 1), (8, 192, 3, 1, 1)],
+]
 MOBILENET_V3_LAST = {"mobilenet_v3_large_seg": 480, "mobilenet_v3_small_seg": 288}
 # The layer whose features a decoder stage reads at each stride: of an Xception the second separable convolution, of a
 # ResNet the third convolution (before the addition), of a MobileNet the depthwise convolution.
@@ -266,6 +277,31 @@ def mobilenet(get: Get, x, flags):
     return x, points
 
 
+def mobilenet_edgetpu(get: Get, x, flags):
+    def rounded(filters: float) -> int:
+        return divisible(filters * flags.depth_multiplier, 8)
+
+    root, step = "MobilenetEdgeTPU", atrous(1, flags.output_stride)
+    stride, _ = step(2)
+    x = conv(get, x, f"{root}/Conv", rounded(32), 3, stride, epsilon=1e-3, activation=RELU)
+    for i, (expansion, filters, nominal_stride) in enumerate(EDGETPU_FUSED):
+        scope, inputs = f"{root}/expanded_conv_{i}" if i else f"{root}/expanded_conv", x
+        (stride, rate), inner = step(nominal_stride), divisible(x.shape[-1] * expansion, 8)
+        assert rate == 1  # the output stride is 8 or more
+        if inner > x.shape[-1]:
+            x = conv(get, x, f"{scope}/expand", inner, 3, stride, epsilon=1e-3, activation=RELU)
+        x = conv(get, x, f"{scope}/project", rounded(filters), epsilon=1e-3)
+        x = x + inputs if stride == 1 and x.shape[-1] == inputs.shape[-1] else x
+    for i, (expansion, filters, kernel, nominal_stride, adds) in enumerate(EDGETPU_DEPTHWISE, len(EDGETPU_FUSED)):
+        scope, inputs = f"{root}/expanded_conv_{i}", x
+        (stride, rate), inner = step(nominal_stride), divisible(x.shape[-1] * expansion, 8)
+        x = conv(get, x, f"{scope}/expand", inner, epsilon=1e-3, activation=RELU)
+        x = depthwise(get, x, f"{scope}/depthwise", kernel, stride, rate, epsilon=1e-3, activation=RELU)
+        x = conv(get, x, f"{scope}/project", rounded(filters), epsilon=1e-3)
+        x = x + inputs if adds and stride == 1 and x.shape[-1] == inputs.shape[-1] else x
+    return conv(get, x, f"{root}/Conv_1", rounded(1280), epsilon=1e-3, activation=RELU), {}
+
+
 def aspp(get: Get, x, flags, crop_size):
     """Atrous spatial pyramid pooling, or LR-ASPP where the pooled features are a gate."""
     filters, gated = flags.aspp_convs_filters, flags.aspp_with_squeeze_and_excitation
@@ -335,7 +371,10 @@ def published_network(get: Get, image, flags):
 
     `get` gives a variable for its published name and shape; `flags` has DeepLab's flags as attributes.
     """
-    backbone = {"xception": xception, "resnet": resnet, "mobilenet": mobilenet}[flags.model_variant.split("_")[0]]
+    families = {"xception": xception, "resnet": resnet, "mobilenet": mobilenet}
+    backbone = families[flags.model_variant.split("_")[0]]
+    if flags.model_variant == "mobilenet_edgetpu":
+        backbone = mobilenet_edgetpu
     crop_size = image.shape[1:3]
     features, points = backbone(get, image * np.float32(2.0 / 255.0) - 1.0, flags)
     if flags.dense_prediction_cell:

@@ -90,6 +90,10 @@ CASES: dict[str, tuple[tuple[int, int], dict[str, Any]]] = {
     "v3_small_stride16": (ODD, v3("small", 16)),  # a layer that loses its stride gains an addition
     "v3_small_stride8": (EVEN, v3("small", 8)),
     "v3_large_three_quarters": (EVEN, v3("large", 16, depth_multiplier=0.75)),
+    "edgetpu_stride32": (EVEN, flags("mobilenet_edgetpu", 32)),
+    "edgetpu_stride16": (ODD, flags("mobilenet_edgetpu", 16, atrous_rates=RATES[16])),
+    "edgetpu_stride8": (EVEN, flags("mobilenet_edgetpu", 8)),
+    "edgetpu_slim": (ODD, flags("mobilenet_edgetpu", 16, depth_multiplier=0.75, aspp_convs_filters=128)),
     "v3_small_aspp_decoder": (EVEN, flags("mobilenet_v3_small_seg", 16, 16, 8, 4)),
 }
 
@@ -101,6 +105,7 @@ QUICK = (
     "v2_half_stages",
     "v2_sum",
     "v3_small_stride16",
+    "edgetpu_slim",
     "v3_small_aspp_decoder",
 )
 

@@ -7,6 +7,7 @@ from deeplab_dpc import own_parts
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.backbones.auto_deeplab import AutoDeepLab, AutoDeepLabL, AutoDeepLabM, AutoDeepLabS
 from deeplab_dpc.models.backbones.backbone import Backbone
+from deeplab_dpc.models.backbones.mobilenet_edgetpu import MobileNetEdgeTPU
 from deeplab_dpc.models.backbones.mobilenet_v2 import MobileNetV2
 from deeplab_dpc.models.backbones.mobilenet_v3 import MobileNetV3LargeSeg, MobileNetV3SmallSeg
 from deeplab_dpc.models.backbones.resnet_beta import ResNet50Beta, ResNet101Beta
@@ -17,6 +18,7 @@ BACKBONES: dict[str, type[Backbone]] = {
     "auto_deeplab_s": AutoDeepLabS,
     "auto_deeplab_m": AutoDeepLabM,
     "auto_deeplab_l": AutoDeepLabL,
+    "mobilenet_edgetpu": MobileNetEdgeTPU,
     "mobilenet_v2": MobileNetV2,
     "mobilenet_v3_large_seg": MobileNetV3LargeSeg,
     "mobilenet_v3_small_seg": MobileNetV3SmallSeg,

@@ -23,7 +23,8 @@ def make_divisible(value: float, divisor: int, minimum: int) -> int:
     return rounded + divisor if rounded < 0.9 * value else rounded
 
 
-def _initializer() -> keras.initializers.Initializer:
+def kernel_initializer() -> keras.initializers.Initializer:
+    """Returns the initializer of all kernels of a MobileNet."""
     return keras.initializers.TruncatedNormal(stddev=KERNEL_STDDEV)
 
 
@@ -43,7 +44,7 @@ class SqueezeExcite(Composite):
         super().__init__(**kwargs)
         self.channels = channels
         squeezed = make_divisible(channels / SQUEEZE_FACTOR, EXPANSION_DIVISOR, EXPANSION_DIVISOR)
-        shared = {"initializer": _initializer(), "dtype": self.dtype_policy}
+        shared = {"initializer": kernel_initializer(), "dtype": self.dtype_policy}
         self.squeeze = BiasedConv(squeezed, activation="relu", name="Conv", **shared)
         self.excite = BiasedConv(channels, activation="quantized_sigmoid", name="Conv_1", **shared)
 
@@ -75,6 +76,7 @@ class InvertedResidual(Unit):
       kernel_size: side of the depthwise kernel.
       activation: activation of the expansion and the depthwise convolution.
       squeeze_excite: bool, whether the depthwise output is gated (arXiv:1905.02244, Sec. 5.3).
+      residual: bool, whether there is a residual where the shapes agree.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class InvertedResidual(Unit):
         kernel_size: int = 3,
         activation: str = "relu6",
         squeeze_excite: bool = False,
+        residual: bool = True,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -98,8 +101,9 @@ class InvertedResidual(Unit):
         self.kernel_size = kernel_size
         self.activation = activation
         self.squeeze_excite = squeeze_excite
-        self.has_residual = strides == 1 and channels == filters
-        shared = {**self.shared_arguments, "initializer": _initializer()}
+        self.residual = residual
+        self.has_residual = residual and strides == 1 and channels == filters
+        shared = {**self.shared_arguments, "initializer": kernel_initializer()}
         self.expand: ConvBN | None = None
         if expanded > channels:
             self.expand = ConvBN(expanded, activation=activation, name="expand", **shared)
@@ -139,6 +143,7 @@ class InvertedResidual(Unit):
             "kernel_size": self.kernel_size,
             "activation": self.activation,
             "squeeze_excite": self.squeeze_excite,
+            "residual": self.residual,
         }
 
 
@@ -150,7 +155,8 @@ class BlockSpec:
       expansion: factor by which the input's channels are multiplied.
       filters: output channels at depth multiplier 1.
       stride: stride of the depthwise convolution in the plain network.
-      kernel_size, activation, squeeze_excite: see InvertedResidual.
+      kernel_size, activation, squeeze_excite, residual: see InvertedResidual.
+      fused: bool, whether the block is of FUSED_UNIT.
     """
 
     expansion: float
@@ -159,6 +165,8 @@ class BlockSpec:
     kernel_size: int = 3
     activation: str = "relu6"
     squeeze_excite: bool = False
+    residual: bool = True
+    fused: bool = False
 
 
 class MobileNet(Backbone):
@@ -177,6 +185,7 @@ class MobileNet(Backbone):
     STEM_ACTIVATION: ClassVar[str]
     BLOCKS: ClassVar[tuple[BlockSpec, ...]]
     LAST_FILTERS: ClassVar[int | None] = None
+    FUSED_UNIT: ClassVar[type[Unit] | None] = None
 
     def __init__(self, depth_multiplier: float = 1.0, **kwargs: Any):
         super().__init__(**kwargs)
@@ -197,21 +206,27 @@ class MobileNet(Backbone):
         for i, (block, (stride, rate)) in enumerate(units):
             expanded = make_divisible(channels * block.expansion, EXPANSION_DIVISOR, EXPANSION_DIVISOR)
             filters = self._filters(block.filters)
-            layers.append(
-                InvertedResidual(
-                    filters,
-                    channels,
-                    expanded if block.expansion > 1 else channels,
-                    strides=stride,
-                    rate=rate,
-                    kernel_size=block.kernel_size,
-                    activation=block.activation,
-                    squeeze_excite=block.squeeze_excite,
-                    tapped=i in self.tapped_units(),
-                    name=f"expanded_conv_{i}" if i else "expanded_conv",
-                    **self.shared_arguments,
+            shape = (filters, channels, expanded if block.expansion > 1 else channels)
+            options: dict[str, Any] = {
+                "strides": stride,
+                "activation": block.activation,
+                "name": f"expanded_conv_{i}" if i else "expanded_conv",
+                **self.shared_arguments,
+            }
+            if block.fused and self.FUSED_UNIT is not None:
+                layers.append(self.FUSED_UNIT(*shape, **options))
+            else:
+                layers.append(
+                    InvertedResidual(
+                        *shape,
+                        rate=rate,
+                        kernel_size=block.kernel_size,
+                        squeeze_excite=block.squeeze_excite,
+                        residual=block.residual,
+                        tapped=i in self.tapped_units(),
+                        **options,
+                    )
                 )
-            )
             channels = filters
         if self.LAST_FILTERS is not None:
             layers.append(self._conv(self._filters(self.LAST_FILTERS), name="Conv_1"))
@@ -221,7 +236,7 @@ class MobileNet(Backbone):
         return ConvBN(
             filters,
             activation=self.STEM_ACTIVATION,
-            initializer=_initializer(),
+            initializer=kernel_initializer(),
             **arguments,
             **self.shared_arguments,
         )
