@@ -100,6 +100,20 @@ def free_accelerator_memory() -> int | None:
     return ASSUMED_ACCELERATOR_MEMORY if stats is None else stats["bytes_limit"] - stats["bytes_in_use"]
 
 
+def kept_memory() -> int:
+    """Returns the bytes that TensorFlow's allocator of a CPU keeps for the next tensors; 0 if it keeps none, as by
+    default.
+    """
+    if tf is None:
+        return 0
+    try:
+        stats = tf.config.experimental.get_memory_info("CPU:0")
+    except ValueError:  # the default allocator has no statistics
+        return 0
+    kept: int = stats["peak"] - stats["current"]
+    return kept
+
+
 def _replica() -> Any:
     """Returns the replica in which this code runs if a tf.distribute strategy has several; otherwise None.
 

@@ -33,15 +33,14 @@ _CGROUPS = pathlib.Path("/sys/fs/cgroup")
 
 def available_memory() -> int | None:
     """Returns the bytes that this process can still take: the minimum over the system, its control group and its
-    limits.
+    limits, and what TensorFlow keeps.
 
     The result is None if none of them is known, and on an accelerator, where exhausted memory is an error.
     """
     if kernels.free_accelerator_memory() is not None:
         return None
-    return min(
-        (free for free in (_system(), free_address_space(), *_control_groups()) if free is not None), default=None
-    )
+    free = [free for free in (_system(), free_address_space(), *_control_groups()) if free is not None]
+    return min(free) + kernels.kept_memory() if free else None
 
 
 def require_address_space(needed: int) -> None:

@@ -1,10 +1,15 @@
 import os
+import pathlib
 import resource
+import subprocess
+import sys
 
 import pytest
 
 from deeplab_dpc.cli import cpu_memory
 from deeplab_dpc.cli.cpu_memory import ALLOCATOR_VARIABLE, LIMIT_VARIABLE, keep_tensor_memory
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -47,3 +52,26 @@ def test_it_is_left_to_tensorflow_under_a_limit_of_addresses(monkeypatch):
     monkeypatch.setattr(resource, "getrlimit", lambda limit: (8 * 2**30, 8 * 2**30))
     keep_tensor_memory()
     assert ALLOCATOR_VARIABLE not in os.environ
+
+
+USE = """
+import tensorflow as tf
+
+from deeplab_dpc.layers import kernels
+
+small = tf.zeros(1000)
+before = kernels.kept_memory()
+large = tf.zeros((100, 1000, 1000))
+del large
+print(before, kernels.kept_memory())
+"""
+
+
+@pytest.mark.parametrize(("allocator", "expected"), [("true", 4 * 10**8), ("false", 0)])
+def test_memory_that_the_allocator_keeps_counts_as_available(allocator, expected):
+    environment = {**os.environ, ALLOCATOR_VARIABLE: allocator, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    used = subprocess.run(
+        [sys.executable, "-c", USE], capture_output=True, text=True, check=True, cwd=ROOT, env=environment
+    )
+    before, after = map(int, used.stdout.split())
+    assert after - before == pytest.approx(expected, rel=0.01)
