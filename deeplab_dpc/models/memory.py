@@ -18,7 +18,7 @@ FLOAT32_BYTES = 4
 # The peak of a prediction over input and output of its largest layer.
 INFERENCE_FACTOR = 1.6
 # The peak of a training step over the outputs of all layers, which are kept for the gradient.
-TRAINING_FACTOR = 2.2
+TRAINING_FACTOR = 2.4
 # Probabilities of all pixels at once: logits, exponentials and their mean.
 PROBABILITY_COPIES = 3
 # Allocators and threads reserve more addresses than they use.
