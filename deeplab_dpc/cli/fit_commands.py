@@ -16,6 +16,7 @@ from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.fit_plan_file import Plan
 from deeplab_dpc.cli.fit_schedule import Measured
 from deeplab_dpc.cli.fit_state import run_command
+from deeplab_dpc.cli.fit_weights import WEIGHTS_AFTER
 from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.training.rehearsal import TIMED_STEPS
@@ -109,9 +110,8 @@ class Commands:
             train_batch_size=plan["train_batch_size"],
             log_steps=max(1, min(50, steps // 10)),
             save_interval_steps=interval,
-            **self._shared(plan),
+            **{**self._shared(plan), **more},
             **precision,
-            **more,
         )
 
     def search(self, plan: Plan, **more: Any) -> None:
@@ -132,10 +132,14 @@ class Commands:
             contest_seeds=plan["contest_seeds"],
             **{name: plan[name] for name in names},
             **{name: self.given[name] for name in given if name in self.given},
-            **self._shared(plan),
+            **{**self._shared(plan), **self.weights(plan)},
             **precision,
             **more,
         )
+
+    def weights(self, plan: Plan) -> dict[str, Any]:
+        """Returns the label weights that were decided after the baseline, if there are any."""
+        return {"label_weights": plan[WEIGHTS_AFTER]} if plan.get(WEIGHTS_AFTER) else {}
 
     def _shared(self, plan: Plan) -> dict[str, Any]:
         chosen = {name: plan[name] for name in SHARED if name in plan.choices}

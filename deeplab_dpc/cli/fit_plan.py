@@ -142,7 +142,7 @@ def time_choices(
     step = batch * per_image
     most = max(1, round(MAX_EPOCHS * data.train / batch))
     _rates(chooser, batch, learning / step)
-    choose("label_weights", "", "none; the report says so if a rare class is recognised badly")
+    choose("label_weights", "", "none for the baseline; if it recognises rare classes badly, all after it has some")
     each = measured.start_seconds + evaluation_seconds(data, measured)
     searching = search_choices(data, learning, step, each, given, batch, chooser.choices["atrous_rates"].value)
     share = BASELINE_SHARE if searching["search"].value else ALONE_SHARE

@@ -37,6 +37,7 @@ from deeplab_dpc.cli.fit_schedule import (
 )
 from deeplab_dpc.cli.fit_state import STAGES, Stages, run_command
 from deeplab_dpc.cli.fit_verdict import read_verdict, write_verdict
+from deeplab_dpc.cli.fit_weights import decide_weights
 from deeplab_dpc.cli.flags.fit import OWN_FLAGS
 from deeplab_dpc.console import console
 from deeplab_dpc.errors import UserError
@@ -173,6 +174,7 @@ class Fit:
         started = trained - start - steps * plan.notes["step_seconds"]
         plan.note("start_seconds", max(started, 0.3 * plan.measured.start_seconds))
         self._ask_again(plan)
+        decide_weights(plan, self.root / "check", self.baseline)
 
     def _ask_again(self, plan: Plan) -> None:
         """Plans the search again, by what the baseline took."""
@@ -260,6 +262,7 @@ class Fit:
             plan,
             steps,
             **start,
+            **self.commands.weights(plan),
             base_learning_rate=plan["base_learning_rate"],
             eval_interval_steps=interval,
         )

@@ -14,6 +14,7 @@ from deeplab_dpc.cli.fit_plan_file import Plan
 from deeplab_dpc.cli.fit_schedule import Fingerprint, Measured
 from deeplab_dpc.cli.fit_state import STAGES, Stages
 from deeplab_dpc.cli.fit_verdict import write_verdict
+from deeplab_dpc.cli.fit_weights import WEIGHTS_AFTER, decide_weights
 from deeplab_dpc.cli.main import execute
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import write_json
@@ -271,3 +272,26 @@ def test_annotations_name_the_classes_and_may_lie_beside_the_images(fit, tmp_pat
     status, text = fit("--images=photos", "--labels=photos")
     assert status == 2
     assert "The labelme file photos/5.json is not valid JSON" in text
+
+
+@pytest.mark.parametrize(
+    ("iou", "weights", "said"),
+    [
+        ({"road": 0.3, "pole": 0.1}, "0.5,2", "pole: rare, IoU below 50 %; roots of median frequency balancing"),
+        ({"road": 0.9, "pole": None}, "0.5,2", "pole: rare, IoU below 50 %; roots of median frequency balancing"),
+        ({"road": 0.3, "pole": 0.6}, "", "no class of less than 2 % of the labels has an IoU below 50 %"),
+    ],
+)
+def test_rare_classes_that_the_baseline_recognises_badly_get_weights(plan, tmp_path, iou, weights, said):
+    plan.decide("label_weights", "", "none")
+    write_json(tmp_path / "baseline" / "eval_val" / "metrics.json", {"per_class_iou": iou})
+    balanced = {"label_weights": {"weights": {"road": 0.25, "pole": 4.0}}}
+    write_json(tmp_path / "check" / "check_data.json", balanced)
+    decide_weights(plan, tmp_path / "check", tmp_path / "baseline")
+    assert (plan[WEIGHTS_AFTER], plan.choices[WEIGHTS_AFTER].reason) == (weights, said)
+
+
+def test_given_weights_stay(plan, tmp_path):
+    plan.choices["label_weights"] = Choice("1,2", "given", given=True)
+    decide_weights(plan, tmp_path / "check", tmp_path / "baseline")
+    assert WEIGHTS_AFTER not in plan.choices
