@@ -109,11 +109,14 @@ def config_from_flags(config: type[AConfig], values: flags.FlagValues, **given: 
 def _fields(config: type, values: flags.FlagValues, names: Iterable[str]) -> dict[str, Any]:
     """Returns the values of the flags of these fields, in the types of the configuration."""
     hints = typing.get_type_hints(config)
+    empty = {field.name for field in dataclasses.fields(config) if field.default == ()}
     found: dict[str, Any] = {}
     for name in names:
         number = _number_of(hints[name])
         plain = values[name].value
-        if number:
+        if name in empty and plain == [""]:
+            found[name] = ()  # --name= is none, as by default
+        elif number:
             found[name] = _numbers(values, name, number) or ()
         else:
             found[name] = tuple(plain) if isinstance(plain, list) else plain

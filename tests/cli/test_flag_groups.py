@@ -35,6 +35,11 @@ def test_lists_are_comma_separated_or_repeated(argv):
     assert flag_groups.model_config(_values(*argv), num_classes=2).atrous_rates == (6, 12)
 
 
+def test_an_empty_list_is_none_where_none_is_the_default():
+    values = _values("--atrous_rates=")
+    assert flag_groups.model_config(values, 7).atrous_rates == ()
+
+
 def test_cell_is_named_or_a_file():
     config = flag_groups.model_config(_values("--dense_prediction_cell_json=psp"), num_classes=2)
     assert config.dense_prediction_cell is not None
