@@ -185,7 +185,7 @@ class MobileNet(Backbone):
     STEM_ACTIVATION: ClassVar[str]
     BLOCKS: ClassVar[tuple[BlockSpec, ...]]
     LAST_FILTERS: ClassVar[int | None] = None
-    FUSED_UNIT: ClassVar[type[Unit] | None] = None
+    FUSED_UNIT: ClassVar[type[Any] | None] = None
 
     def __init__(self, depth_multiplier: float = 1.0, **kwargs: Any):
         super().__init__(**kwargs)
