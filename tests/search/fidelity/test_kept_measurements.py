@@ -11,7 +11,7 @@ from deeplab_dpc.search.fidelity.other_proxies import read_others, require_same_
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 FOLDER = ROOT / "benchmarks" / "measurements"
-ONE_VIEW, SIX_VIEWS = "camvid_crop_257", "camvid_crop_257_views_6"
+ONE_VIEW, SIX_VIEWS, ADAPTED = "camvid_crop_257", "camvid_crop_257_views_6", "camvid_crop_257_adapted"
 
 
 def _read(name):
@@ -46,6 +46,23 @@ def test_views_are_compared_on_the_cells_that_both_have(name, rho):
     rows = [row for row in _read(name).rows if row.cell.digest() in common]
     assert len(rows) == 12
     assert round(analyse(Scope(MIXED, rows)).correlations["proxy mIOU"].rho, 2) == rho
+
+
+@pytest.mark.parametrize(
+    ("name", "of_miou", "of_losses"),
+    [(ONE_VIEW, "0.80 [0.39, 0.99]", "0.86 [0.60, 0.98]"), (ADAPTED, "0.71 [0.18, 0.96]", "0.95 [0.80, 1.00]")],
+)
+def test_adapted_features_are_compared_on_the_cells_that_both_have(name, of_miou, of_losses):
+    common = {row.cell.digest() for row in _read(ADAPTED).rows}
+    rows = [row for row in _read(name).rows if row.cell.digest() in common]
+    assert len(rows) == 15
+    correlations = analyse(Scope(MIXED, rows)).correlations
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    for predictor, shown in (("proxy mIOU", of_miou), ("minus loss sum", of_losses)):
+        found = correlations[predictor]
+        low, high = found.rho_interval
+        assert f"{found.rho:.2f} [{low:.2f}, {high:.2f}]" == shown
+        assert any(line.startswith(f"| {predictor} | ") and f"| {shown} |" in line for line in page.splitlines())
 
 
 def test_cells_have_their_names():
