@@ -83,7 +83,8 @@ class BatchOrder:
         images = self._rng.permutation(self._count).astype("int32")
         if self._views == 1:  # so that nothing is drawn, and the order stays what it is without views
             return images
-        return images + self._count * self._rng.integers(self._views, size=self._count, dtype="int32")
+        rows: np.ndarray = images + self._count * self._rng.integers(self._views, size=self._count, dtype="int32")
+        return rows
 
 
 class Feed:
