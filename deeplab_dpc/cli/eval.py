@@ -138,7 +138,7 @@ def _dataset(values: flags.FlagValues, loaded: LoadedPredictor) -> Dataset:
     Raises:
       UserError: if it is absent, or its classes are not the network's.
     """
-    runs = run_directories(values)
+    runs = [loaded.workdir] if loaded.workdir is not None else run_directories(values)
     if values.data_dir is None and runs:
         dataset = dataset_of_run(pathlib.Path(runs[0]))
     else:
