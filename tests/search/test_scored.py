@@ -1,4 +1,4 @@
-"""What ranks cells by proxy."""
+"""Tests of the signals that rank cells by proxy."""
 
 import math
 

@@ -28,7 +28,7 @@ NETWORK = RerankNetwork(MODEL, InitialWeights())
 
 
 class AbortError(Exception):
-    """What a caller raises to give a training up."""
+    """Is raised by a caller to give a training up."""
 
 
 def test_finalist_goes_on_from_its_round_before_and_does_nothing_twice(shapes, tmp_path, no_curves):

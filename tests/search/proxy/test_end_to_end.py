@@ -21,7 +21,7 @@ MODEL = tiny_network(num_classes=7)
 
 
 class AbortError(Exception):
-    """What a caller raises to give a training up."""
+    """Is raised by a caller to give a training up."""
 
 
 def test_training_that_was_given_up_continues_from_its_checkpoint_and_leaves_nothing(shapes, tmp_path):

@@ -12,7 +12,7 @@ FULL = 100  # steps of a cell that was not stopped
 
 @pytest.fixture(scope="session")
 def space():
-    """Of 9 operations and 3! * 9 ** 3 = 4374 encodings."""
+    """Returns a space of 9 operations and 3! * 9 ** 3 = 4374 encodings."""
     return SearchSpace(num_branches=3, rates=(1, 6), grids=(1, 2))
 
 
@@ -37,7 +37,7 @@ def draw():
 
 @pytest.fixture(scope="session")
 def changes(space):
-    """In how many decisions two cells differ."""
+    """Returns the number of decisions in which two cells differ."""
 
     def count(cell, other):
         return sum(a != b for a, b in zip(space.encode(cell), space.encode(other), strict=True))

@@ -1,4 +1,4 @@
-"""What holds for every sampler."""
+"""Tests that run over every sampler of the table."""
 
 import random
 import typing
