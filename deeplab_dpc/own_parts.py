@@ -1,4 +1,4 @@
-"""Parts of networks from other packages, which name them as entry points; installed, they are there by their names."""
+"""Parts of other packages, which name them as entry points; once installed, they are known by their names."""
 
 import importlib.metadata
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from deeplab_dpc.errors import UserError
 
 BACKBONES = "deeplab_dpc.backbones"  # group of the entry points NAME = MODULE:CLASS
+OPERATIONS = "deeplab_dpc.operations"  # NAME = MODULE:CLASS
 SAMPLERS = "deeplab_dpc.samplers"  # NAME = MODULE:MAKER
 
 

@@ -1,11 +1,13 @@
-"""A backbone and a sampler of another package: its own folder, its entry points, and nothing changed here."""
+"""A backbone, a sampler and an operation of another package: its own folder, its entry points, nothing changed here."""
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
 import pytest
+from test_contributing import _recipe
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 MODULE = """
@@ -61,6 +63,9 @@ ENTRY_POINTS = """
 luck = their_sampler:luck
 number = their_sampler:no_function
 
+[deeplab_dpc.operations]
+strip_pooling = their_strips:StripPooling
+
 [deeplab_dpc.backbones]
 plain = their_package:Plain
 wrong = their_package:keras
@@ -77,6 +82,20 @@ try:
     search_cells(space, count, num_candidates=3, sampler="number")
 except UserError as error:
     print(error)
+"""
+USE_OPERATION = """
+from deeplab_dpc import Cell, SearchSpace, Segmenter, UserError, search_cells
+
+space = SearchSpace(num_branches=2, rates=(1,), grids=(1,), further_operations=("strip_pooling",))
+strips = lambda cell: sum(branch["op"] == "strip_pooling" for branch in cell.to_json())
+best = search_cells(space, strips, num_candidates=30)[0]
+print(best.score, Cell.from_json(best.cell.to_json()).summary(), len(space.operations))
+print(Segmenter(num_classes=3, model_variant="mobilenet_v2", dense_prediction_cell=best.cell).count_params() > 0)
+for wrong in (("strip_pooling", "strip_pooling"), ("squares",)):
+    try:
+        SearchSpace(further_operations=wrong)
+    except UserError as error:
+        print(error)
 """
 USE = """
 import keras
@@ -95,6 +114,10 @@ def theirs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
     (folder / "their_package.py").write_text(MODULE)
     (folder / "their_sampler.py").write_text(SAMPLER)
+    for name, text in _recipe("An operation of the search space")[0].items():
+        module = "their_strips_runtime" if "runtime" in name else "their_strips"
+        own = re.sub(r"deeplab_dpc\.(layers|arch)\.operations\.strip_pooling", "their_strips", text)
+        (folder / f"{module}.py").write_text(own)
     metadata = folder / "their_package-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n")
@@ -128,6 +151,29 @@ def test_a_sampler_is_a_value_of_the_flag_and_draws(theirs, tmp_path):
     assert said == (
         "number of the entry points deeplab_dpc.samplers is their_sampler:no_function, which is no function."
     )
+
+
+def test_an_operation_is_in_cells_and_in_the_space_on_request(theirs, tmp_path):
+    assert (
+        "strip_pooling"
+        not in _run(theirs, tmp_path, "-c", "import deeplab_dpc; print(deeplab_dpc.SearchSpace())").stdout
+    )
+    used = _run(theirs, tmp_path, "-c", USE_OPERATION)
+    score, built, twice, unknown = used.stdout.strip().splitlines()
+    assert score == "2.0 B>strips 0>strips 4"
+    assert built == "True"
+    assert twice.startswith("`further_operations` must be distinct names")
+    assert unknown == (
+        "No installed package has an operation 'squares' for the search space; in the entry points "
+        "deeplab_dpc.operations there are strip_pooling."
+    )
+
+
+def test_the_contract_of_operations_runs_over_that_of_another_package(theirs, tmp_path):
+    test = ROOT / "tests" / "search" / "test_operations.py"
+    ran = _run(theirs, tmp_path, "-m", "pytest", "-v", "-p", "no:cacheprovider", test)
+    assert ran.returncode == 0, ran.stdout
+    assert len([line for line in ran.stdout.splitlines() if "strips" in line and " PASSED " in line]) >= 7
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ class ScoredCell:
     draw: str
 
 
-@naming_arguments(num_branches="space", cell_rates="space", cell_grids="space")
+@naming_arguments(num_branches="space", cell_rates="space", cell_grids="space", cell_operations="space")
 def search_cells(
     space: SearchSpace,
     evaluate: Callable[[Cell], float],
@@ -115,6 +115,7 @@ def search_cells(
         num_branches=space.num_branches,
         cell_rates=space.rates,
         cell_grids=space.grids,
+        cell_operations=space.further_operations,
         sampler=sampler,
         uniform_fraction=uniform_fraction,
         num_best=num_best,

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from deeplab_dpc.arch.integers import is_integer
-from deeplab_dpc.arch.operations import OPERATIONS, Operation
+from deeplab_dpc.arch.operations import Operation, known_operations
 from deeplab_dpc.arch.operations.base import required
 from deeplab_dpc.errors import UserError
 
@@ -27,7 +27,7 @@ class Branch:
         if not is_integer(self.input) or self.input < BACKBONE:
             raise UserError(f"`input` must be -1 (the backbone) or the index of an earlier branch, got {self.input!r}.")
         if not isinstance(self.operation, Operation):
-            names = [kind.__name__ for kind in OPERATIONS]
+            names = [kind.__name__ for kind in known_operations()]
             known = f"{', '.join(names[:-1])} or {names[-1]}"
             raise UserError(f"`operation` must be {known}, got {self.operation!r}.")
 
@@ -166,9 +166,9 @@ def _branch_from_json(entry: Any) -> Branch:
     if not isinstance(entry, dict):
         raise UserError(f"must be an object such as {_EXAMPLE}, got {entry!r}.")
     op = required(entry, "op")
-    kinds = [kind for kind in OPERATIONS if op == kind.OP]
+    kinds = [kind for kind in known_operations() if op == kind.OP]
     if not kinds:
-        known = " or ".join(f'"{name}"' for name in dict.fromkeys(kind.OP for kind in OPERATIONS))
+        known = " or ".join(f'"{name}"' for name in dict.fromkeys(kind.OP for kind in known_operations()))
         raise UserError(f"`op` must be {known}, got {op!r}.")
     _check_keys(entry, "input", "op", *kinds[0].KEYS)
     operation = _kind_of_kernel(entry, kinds).from_json(entry)

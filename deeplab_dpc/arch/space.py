@@ -8,9 +8,10 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+from deeplab_dpc import own_parts
 from deeplab_dpc.arch.cell import Branch, Cell
 from deeplab_dpc.arch.integers import is_integer
-from deeplab_dpc.arch.operations import OPERATIONS, Operation
+from deeplab_dpc.arch.operations import OPERATIONS, Operation, own_operation
 from deeplab_dpc.arch.operations.atrous_conv import RATES
 from deeplab_dpc.arch.operations.pyramid_pooling import GRIDS
 from deeplab_dpc.errors import UserError
@@ -18,7 +19,7 @@ from deeplab_dpc.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class SearchSpace:
-    """All cells of `num_branches` branches over the operations of the table: 1x1, 3x3 atrous and pyramid pooling.
+    """All cells of `num_branches` branches over their operations: 1x1, 3x3 atrous, pyramid pooling, and further ones.
 
     A cell is encoded as two integers per branch: its input + 1, in [0, i] for branch i, and the index of its operation.
 
@@ -35,14 +36,16 @@ class SearchSpace:
       num_branches: number of branches, >= 1; the paper's B.
       rates: values of rate_h and rate_w, in feature-map cells at output stride 16.
       grids: values of grid_h and grid_w, in grid cells.
+      further_operations: names of operations of other packages that the space has too.
 
     Raises:
-      UserError: if an argument is out of range or a rate or grid occurs twice.
+      UserError: if an argument is out of range, a rate or grid occurs twice, or an operation is not installed.
     """
 
     num_branches: int = 5
     rates: tuple[int, ...] = RATES
     grids: tuple[int, ...] = GRIDS
+    further_operations: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not is_integer(self.num_branches) or self.num_branches < 1:
@@ -52,11 +55,22 @@ class SearchSpace:
             valid = isinstance(values, tuple) and all(is_integer(value) and value >= 1 for value in values)
             if not valid or len(set(values)) < len(values):
                 raise UserError(f"`{name}` must be a tuple of distinct integers >= 1, got {values!r}.")
+        if len(set(self.further_operations)) < len(self.further_operations):
+            raise UserError(f"`further_operations` must be distinct names, got {self.further_operations!r}.")
+        installed = own_parts.names(own_parts.OPERATIONS)
+        for name in self.further_operations:
+            if name not in installed:
+                known = f"there are {', '.join(installed)}" if installed else "there is none"
+                raise UserError(
+                    f"No installed package has an operation {name!r} for the search space; in the entry points "
+                    f"{own_parts.OPERATIONS} {known}."
+                )
 
     @functools.cached_property
     def operations(self) -> tuple[Operation, ...]:
         """Returns the operations of each kind, in the order of the table; of a pair, the width varies fastest."""
-        return tuple(itertools.chain.from_iterable(kind.choices(self.rates, self.grids) for kind in OPERATIONS))
+        kinds = (*OPERATIONS, *map(own_operation, self.further_operations))
+        return tuple(itertools.chain.from_iterable(kind.choices(self.rates, self.grids) for kind in kinds))
 
     @property
     def size(self) -> int:

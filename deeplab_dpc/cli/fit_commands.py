@@ -117,7 +117,7 @@ class Commands:
     def search(self, plan: Plan, **more: Any) -> None:
         """Searches, as far as `more` says (num_candidates, rerank_top_k)."""
         names = ("proxy_steps", "proxy_batch_size", "proxy_learning_rate", "feature_views", "warm_starts")
-        given = ("num_branches", "cell_rates", "cell_grids", "max_params", "max_madds")
+        given = ("num_branches", "cell_rates", "cell_grids", "cell_operations", "max_params", "max_madds")
         precision = {"rerank_precision": self.given["precision"]} if "precision" in self.given else {}
         run_command(
             "search",

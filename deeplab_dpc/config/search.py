@@ -3,6 +3,7 @@
 import dataclasses
 from typing import ClassVar
 
+from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config.base import Choices, Config, no_negative_weight, not_negative, positive
 from deeplab_dpc.config.samplers import SAMPLERS, sampler_names
 from deeplab_dpc.errors import UserError, shown
@@ -29,6 +30,7 @@ class SearchConfig(Config):
         default those of the paper (1, 3, 6, 9, 12, 15, 18, 21) at which an outer tap sees features, not padding, at 40
         % or more of the positions along the shorter side of a training crop.
       cell_grids: possible grids of pyramid pooling of the cells, for each side.
+      cell_operations: names of operations of other packages that the cells may have too.
       max_params: largest number of weights and biases of a cell with its projection.
       max_madds: largest number of multiply-adds of a cell with its projection, on features of the scoring split's size.
       min_receptive_field: smallest receptive field of a cell along its smaller side, in cells of the features at their
@@ -98,6 +100,7 @@ class SearchConfig(Config):
     num_branches: int = 5
     cell_rates: tuple[int, ...] = (1, 3, 6, 9, 12, 15, 18, 21)
     cell_grids: tuple[int, ...] = (1, 2, 4, 8)
+    cell_operations: tuple[str, ...] = ()
     max_params: int | None = None
     max_madds: int | None = None
     min_receptive_field: int | None = None
@@ -183,6 +186,15 @@ class SearchConfig(Config):
             )
         if self.proxy_signal == MEAN_MIOU and self.proxy_score_points == 1:
             raise UserError(f"{given} is a mean over several scores: give --proxy_score_points=2 or more.")
+
+    @property
+    def space(self) -> SearchSpace:
+        """Returns the space of the cells.
+
+        Raises:
+          UserError: if it is not possible.
+        """
+        return SearchSpace(self.num_branches, self.cell_rates, self.cell_grids, self.cell_operations)
 
     @property
     def contest_steps(self) -> tuple[int, ...]:

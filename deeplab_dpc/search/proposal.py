@@ -15,7 +15,6 @@ from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.cell_cost import cell_cost
 from deeplab_dpc.arch.cost import Cost
 from deeplab_dpc.arch.receptive_field import receptive_field
-from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.search.contest.outcome import ContestOutcome
 from deeplab_dpc.search.contest.rounds import most_steps
@@ -118,7 +117,7 @@ def remainder(study: SearchStudy, contest: ContestOutcome | None, has_contest: b
       has_contest: bool, whether there is data for a contest.
     """
     config = study.config
-    space = SearchSpace(config.num_branches, config.cell_rates, config.cell_grids)
+    space = config.space
     candidates = min(config.num_candidates, num_distinct_cells(space))
     given = study.total - config.num_candidates if study.total > config.num_candidates else 0
     cells = max(0, min(study.total, candidates + given) - study.finished)

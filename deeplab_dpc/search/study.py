@@ -12,7 +12,6 @@ from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.cell_cost import cell_cost
 from deeplab_dpc.arch.library import load_cells
 from deeplab_dpc.arch.operations.atrous_conv import RATE_OUTPUT_STRIDE
-from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.config.samplers import sampler_entry
 from deeplab_dpc.search.samplers.constraints import Constraints
@@ -59,7 +58,7 @@ class SearchStudy:
         self.config = config
         self.feature_shape = feature_shape
         self.output_stride = output_stride
-        self._space = SearchSpace(config.num_branches, config.cell_rates, config.cell_grids)
+        self._space = config.space
         # For the eye: where the space ends, warm starts and constraints considered, is found by drawing.
         self._num_candidates = min(config.num_candidates, num_distinct_cells(self._space))
         self._warm_starts = _distinct_cells(config.warm_starts)
@@ -186,7 +185,7 @@ def check_space(config: SearchConfig, feature_shape: tuple[int, int, int], outpu
 
 def check_sampler(config: SearchConfig) -> None:
     """Raises a UserError if the sampler does not suit the space; it can be called before there are features."""
-    make_sampler(config, SearchSpace(config.num_branches, config.cell_rates, config.cell_grids), lambda cell: 0)
+    make_sampler(config, config.space, lambda cell: 0)
 
 
 def _distinct_cells(names: Sequence[str]) -> list[tuple[str, Cell]]:

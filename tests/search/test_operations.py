@@ -1,4 +1,4 @@
-"""What holds for every operation of the table: its text, formulas, layer, proxy and picture agree."""
+"""What holds for every operation, those of installed packages included: text, formulas, layer, proxy, picture agree."""
 
 import inspect
 import itertools
@@ -12,10 +12,11 @@ from built_network import BuiltNetwork, assign_weights
 from keras import ops
 from matplotlib.figure import Figure
 
+from deeplab_dpc import own_parts
 from deeplab_dpc.arch.cell import BACKBONE, Branch, Cell
 from deeplab_dpc.arch.cell_cost import branch_norm_multiply_adds, cell_cost
 from deeplab_dpc.arch.drawing import cell_inches, draw_cell_into
-from deeplab_dpc.arch.operations import OPERATIONS
+from deeplab_dpc.arch.operations import known_operations
 from deeplab_dpc.arch.receptive_field import receptive_field
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.errors import UserError
@@ -25,7 +26,10 @@ from deeplab_dpc.search.proxy.cell_weights import InitialWeights, initial_statis
 from deeplab_dpc.search.proxy.wiring import Capacity, row, wire
 from deeplab_dpc.search.reporting.usage import _branch_tests
 
-EXAMPLES = SearchSpace(rates=(1, 3), grids=(1, 2, 4)).operations
+OPERATIONS = known_operations()
+EXAMPLES = SearchSpace(
+    rates=(1, 3), grids=(1, 2, 4), further_operations=own_parts.names(own_parts.OPERATIONS)
+).operations
 SIZE, CHANNELS, FILTERS = (6, 9), 5, 4  # sides that are multiples of the rates
 NETWORK = CellNetwork(CHANNELS, 3, Capacity(len(OPERATIONS), 4), filters=FILTERS, dropout=0.0)
 

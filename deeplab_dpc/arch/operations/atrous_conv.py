@@ -3,21 +3,18 @@
 import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from deeplab_dpc.arch.cost import Cost, conv_cost, depthwise_cost
 from deeplab_dpc.arch.integers import check_pair, pair
-from deeplab_dpc.arch.operations.base import Axes, BaseOperation
-
-if TYPE_CHECKING:
-    from deeplab_dpc.arch.operations import Operation
+from deeplab_dpc.arch.operations.base import Axes, Operation
 
 RATES = (1, 3, 6, 9, 12, 15, 18, 21)  # arXiv:1809.04184, Sec. 3.1; in feature-map cells at output stride 16
 RATE_OUTPUT_STRIDE = 16  # of the features that RATES are meant for
 
 
 @dataclasses.dataclass(frozen=True)
-class AtrousConv(BaseOperation):
+class AtrousConv(Operation):
     """3x3 atrous separable convolution; rate: (rate_h, rate_w) in feature-map cells at output stride 16, each >= 1."""
 
     OP: ClassVar[str] = "conv"
@@ -79,7 +76,7 @@ class AtrousConv(BaseOperation):
     def constant_axes(self, constant: Axes) -> Axes:
         return False, False  # because of the zero padding
 
-    def simplified(self, constant: Axes) -> "Operation":
+    def simplified(self, constant: Axes) -> Operation:
         return self
 
     @property

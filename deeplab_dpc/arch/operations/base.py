@@ -2,18 +2,15 @@
 
 import abc
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from deeplab_dpc.arch.cost import Cost
 from deeplab_dpc.errors import UserError
 
-if TYPE_CHECKING:
-    from deeplab_dpc.arch.operations import Operation
-
 Axes = tuple[bool, bool]  # whether features are constant along their (height, width)
 
 
-class BaseOperation(abc.ABC):
+class Operation(abc.ABC):
     """An operation of a cell: [height, width, channels] -> [height, width, filters].
 
     A subclass is a frozen dataclass. No attribute has a default, so that a subclass cannot inherit one unnoticed.

@@ -2,19 +2,16 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from deeplab_dpc.arch.cost import Cost, conv_cost
 from deeplab_dpc.arch.integers import pair
-from deeplab_dpc.arch.operations.base import Axes, BaseOperation
+from deeplab_dpc.arch.operations.base import Axes, Operation
 from deeplab_dpc.errors import UserError
-
-if TYPE_CHECKING:
-    from deeplab_dpc.arch.operations import Operation
 
 
 @dataclasses.dataclass(frozen=True)
-class Conv1x1(BaseOperation):
+class Conv1x1(Operation):
     """1x1 convolution."""
 
     OP: ClassVar[str] = "conv"
@@ -60,7 +57,7 @@ class Conv1x1(BaseOperation):
     def constant_axes(self, constant: Axes) -> Axes:
         return constant
 
-    def simplified(self, constant: Axes) -> "Operation":
+    def simplified(self, constant: Axes) -> Operation:
         return self
 
     @property

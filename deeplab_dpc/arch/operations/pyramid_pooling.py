@@ -3,21 +3,18 @@
 import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from deeplab_dpc.arch.cost import Cost, conv_cost
 from deeplab_dpc.arch.integers import check_pair, pair
-from deeplab_dpc.arch.operations.base import Axes, BaseOperation, required
+from deeplab_dpc.arch.operations.base import Axes, Operation, required
 from deeplab_dpc.arch.operations.conv1x1 import Conv1x1
-
-if TYPE_CHECKING:
-    from deeplab_dpc.arch.operations import Operation
 
 GRIDS = (1, 2, 4, 8)  # arXiv:1809.04184, Sec. 3.1
 
 
 @dataclasses.dataclass(frozen=True)
-class PyramidPooling(BaseOperation):
+class PyramidPooling(Operation):
     """Means over a grid, 1x1 convolution, bilinear upsampling; grid: (grid_h, grid_w) in grid cells, each >= 1."""
 
     OP: ClassVar[str] = "pyramid_pooling"
@@ -69,7 +66,7 @@ class PyramidPooling(BaseOperation):
     def constant_axes(self, constant: Axes) -> Axes:
         return constant[0] or self.grid[0] == 1, constant[1] or self.grid[1] == 1
 
-    def simplified(self, constant: Axes) -> "Operation":
+    def simplified(self, constant: Axes) -> Operation:
         if all(constant):
             return Conv1x1()
         down, across = (1 if along else side for side, along in zip(self.grid, constant, strict=True))

@@ -31,6 +31,7 @@ SEARCH = (
     "num_branches",
     "cell_rates",
     "cell_grids",
+    "cell_operations",
     "max_params",
     "max_madds",
     "warm_starts",

@@ -6,10 +6,10 @@ from typing import Any, Generic, TypeVar
 import keras
 import numpy as np
 
-from deeplab_dpc.arch.operations.base import BaseOperation
+from deeplab_dpc.arch.operations.base import Operation
 from deeplab_dpc.layers.operations.seeded_draws import SeededDraws
 
-AnOperation = TypeVar("AnOperation", bound=BaseOperation)
+AnOperation = TypeVar("AnOperation", bound=Operation)
 Arrays = dict[str, np.ndarray]
 Tensors = dict[str, Any]
 

@@ -5,7 +5,6 @@ import random
 
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.library import load_cells
-from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.search.samplers.constraints import Constraints
@@ -29,7 +28,7 @@ def mixed_cells(config: SearchConfig, constraints: Constraints, count: int) -> d
     Raises:
       UserError: if the space has too few cells.
     """
-    space = SearchSpace(config.num_branches, config.cell_rates, config.cell_grids)
+    space = config.space
     given = load_cells(config.warm_starts, "warm_starts")
     parents = [cell for _, cell in given if cell in space]
     rng = random.Random(config.seed)

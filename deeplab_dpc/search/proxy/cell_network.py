@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops
 
 from deeplab_dpc.arch.cell import FILTERS
-from deeplab_dpc.arch.operations import OPERATIONS, Operation
+from deeplab_dpc.arch.operations import Operation, known_operations
 from deeplab_dpc.layers import kernels
 from deeplab_dpc.layers.hashed_dropout import hashed_dropout
 from deeplab_dpc.layers.operations import runtime_of
@@ -56,7 +56,7 @@ class CellNetwork:
     def initial_statistics(self) -> dict[str, np.ndarray]:
         """Returns the statistics of a branch before the first step, float32."""
         found = {"mean": np.zeros(self.filters, "float32"), "variance": np.ones(self.filters, "float32")}
-        for kind in OPERATIONS:
+        for kind in known_operations():
             found |= runtime_of(kind).further_statistics(self.width)
         return found
 
@@ -113,7 +113,7 @@ class CellNetwork:
             y, found = runtime_of(kind).apply(x, weights, wiring, known)
             return y, *complete(found)
 
-        operations = [functools.partial(operation, kind) for kind in OPERATIONS]
+        operations = [functools.partial(operation, kind) for kind in known_operations()]
         output, *statistics = self._chosen(i, [absent, *operations], wiring, features, outputs)
         return output, dict(zip(initial, statistics, strict=True))
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from deeplab_dpc.arch.cell import BACKBONE, Cell
-from deeplab_dpc.arch.operations import OPERATIONS
+from deeplab_dpc.arch.operations import known_operations
 from deeplab_dpc.layers.operations import runtime_of
 from deeplab_dpc.layers.operations.seeded_draws import SeededDraws
 from deeplab_dpc.models.segmenter import LOGITS_STDDEV
@@ -50,7 +50,7 @@ class InitialWeights:
         network = self.network
         filters, width = network.filters, network.width
         weights = {"kernel": np.zeros((width, filters), "float32"), **_normalization(filters)}
-        for kind in OPERATIONS:
+        for kind in known_operations():
             weights |= runtime_of(kind).further_weights(width)
         if i < len(cell.branches):
             branch = cell.branches[i]

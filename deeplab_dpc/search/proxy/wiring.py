@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from deeplab_dpc.arch.cell import BACKBONE, Cell
-from deeplab_dpc.arch.operations import OPERATIONS, Operation
+from deeplab_dpc.arch.operations import Operation, known_operations
 from deeplab_dpc.layers.operations import runtime_of
 
 ABSENT = 0  # what a branch does that is not there; kind_of gives the other numbers
@@ -35,7 +35,7 @@ class Capacity:
 
 def kind_of(kind: type[Operation]) -> int:
     """Returns the number of a kind of operations: its index in the table, from 1."""
-    return OPERATIONS.index(kind) + 1
+    return known_operations().index(kind) + 1
 
 
 def wire(cell: Cell, capacity: Capacity, size: tuple[int, int], output_stride: int) -> dict[str, np.ndarray]:
@@ -58,7 +58,7 @@ def wire(cell: Cell, capacity: Capacity, size: tuple[int, int], output_stride: i
     if capacity.including(cell) != capacity:
         raise ValueError(f"`cell` does not fit {capacity}: {cell.summary()}.")
     wiring = {"kind": np.full(capacity.branches, ABSENT, "int32"), "source": np.zeros(capacity.branches, "int32")}
-    for kind in OPERATIONS:
+    for kind in known_operations():
         blank = runtime_of(kind).blank_wiring(capacity.grid, size)
         wiring |= {name: np.stack([values] * capacity.branches) for name, values in blank.items()}
     for i, branch in enumerate(cell.branches):

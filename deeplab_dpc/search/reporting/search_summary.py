@@ -150,4 +150,4 @@ def _constraints(config: SearchConfig) -> str:
 
 
 def _space(config: SearchConfig) -> SearchSpace:
-    return SearchSpace(config.num_branches, config.cell_rates, config.cell_grids)
+    return config.space

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from deeplab_dpc.arch.cell import BACKBONE, Branch, Cell
-from deeplab_dpc.arch.operations import OPERATIONS, AtrousConv, Operation, PyramidPooling
+from deeplab_dpc.arch.operations import AtrousConv, Operation, PyramidPooling, known_operations
 from deeplab_dpc.search import words
 from deeplab_dpc.search.reporting import style
 from deeplab_dpc.search.reporting.population import Population
@@ -149,7 +149,7 @@ def _branch_tests() -> dict[str, Callable[[Branch], bool]]:
     input.
     """
     tests: dict[str, Callable[[Branch], bool]] = {}
-    for kind in OPERATIONS:
+    for kind in known_operations():
         tests[kind.TITLE] = functools.partial(_is_of, kind, None)
         tests |= {f"... {words}": functools.partial(_is_of, kind, aspect) for words, aspect in kind.ASPECTS.items()}
     return {

@@ -47,7 +47,7 @@ class Constraints:
             config.min_receptive_field,
             config.max_receptive_field,
         )
-        constraints._check_satisfiable(SearchSpace(config.num_branches, config.cell_rates, config.cell_grids))
+        constraints._check_satisfiable(config.space)
         return constraints
 
     def admits(self, cell: Cell) -> bool:
