@@ -105,7 +105,7 @@ def _export(predictor: Predictor, way: str, images: np.ndarray, folder: pathlib.
 
     config: ModelConfig = predictor.segmenter.config
     names = [f"class_{i}" for i in range(config.num_classes)]
-    info = describe_model(names, pascal_palette(len(names)), 255, "benchmark", config, predictor.config)
+    info = describe_model(names, pascal_palette(len(names)), 255, "benchmark", [predictor.segmenter], predictor.config)
     size = images.shape[1], images.shape[2]
     if way.startswith("TFLite"):
         path = folder / f"{way}.tflite"

@@ -3,17 +3,17 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, Unpack
 
 import numpy as np
 from PIL import Image
 
 from deeplab_dpc.api.arguments import naming_arguments
+from deeplab_dpc.api.loaded import LoadedPredictor, mean_of
 from deeplab_dpc.api.options import InferenceOptions, inference_config
 from deeplab_dpc.api.predictor import RENAMED, ImageLike, listed_images, load_predictor, pixels_of
 from deeplab_dpc.api.segmenter import Segmenter
-from deeplab_dpc.checkpoint.names import named_arrays
 from deeplab_dpc.config import InferenceConfig
 from deeplab_dpc.config.export import BFLOAT16_AGREEMENT, FLOAT_AGREEMENT, INT8_AGREEMENT, SavedModelOptions
 from deeplab_dpc.data.dataset_info import Dataset
@@ -21,13 +21,13 @@ from deeplab_dpc.data.spread import spread_images
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.export.agreement import check_agreement
 from deeplab_dpc.export.exported_model import load_exported_model
-from deeplab_dpc.export.model_info import describe_model, weights_digest
+from deeplab_dpc.export.graph_predictor import graph_predictor
+from deeplab_dpc.export.model_info import describe_model
 from deeplab_dpc.export.onnx import export_onnx, onnx_packages
 from deeplab_dpc.export.saved_model import WARMUP_SIZE, expected_agreement, export_saved_model
 from deeplab_dpc.export.tflite import export_tflite
 from deeplab_dpc.files import atomic_path, only_process
-from deeplab_dpc.models.inference_network import inference_network
-from deeplab_dpc.models.predictor import Predictor
+from deeplab_dpc.models.segmenter import Segmenter as Network
 
 CHECKED, CALIBRATING = 8, 100  # images of a data set
 CHECKED_SPLIT, CALIBRATING_SPLIT = "val", "train"
@@ -38,7 +38,7 @@ Images = Dataset | str | os.PathLike[str] | Iterable[ImageLike] | None
 
 @naming_arguments(**RENAMED, check_images="images", calibration_images="images", export_dir="path")
 def export_model(
-    source: str | os.PathLike[str] | Segmenter,
+    source: str | os.PathLike[str] | Segmenter | Sequence[str | os.PathLike[str] | Segmenter],
     path: str | os.PathLike[str],
     *,
     images: Images,
@@ -59,7 +59,7 @@ def export_model(
         mask = Predictor("model.tflite").predict("photo.png").mask
 
     Args:
-      source: a run directory, a `.keras` file, or a Segmenter.
+      source: a run directory, a `.keras` file, or a Segmenter; or several, whose probabilities are averaged.
       path: path of the export, which must not exist: a file that ends with .tflite or .onnx, or the directory of a
         SavedModel.
       images: a data set, of which a few images are taken, or images as in `Predictor.predict_each`. The export is
@@ -90,26 +90,24 @@ def export_model(
         raise UserError(f"`export_size` must be (height, width) in pixels, got {export_size}.")
     if min_agreement is not None and not 0 <= min_agreement <= 1:
         raise UserError(f"`min_agreement` must be in [0, 1], got {min_agreement}.")
-    if isinstance(source, list | tuple):
-        raise UserError("`source` must be one model; the mean of several is for predictions and evaluations.")
-    loaded = load_predictor(source, checkpoint, options)
-    if loaded.network is None:
-        raise UserError(f"{loaded.source} is exported already; give the run or the model that it was exported from.")
+    sources = source if isinstance(source, list | tuple) else [source]
+    members = [load_predictor(one, checkpoint, options) for one in sources]
+    if not members:
+        raise UserError("`source` is empty; give at least one.")
+    loaded, networks = members[0], _networks(members)
     size = export_size or (_largest(images) if target.suffix == TFLITE else None)
-    arrays = named_arrays(loaded.network)
     info = describe_model(
         loaded.class_names,
         loaded.palette,
         loaded.ignore_label,
-        loaded.source if loaded.workdir is None else f"{loaded.workdir.resolve().name}, step {loaded.step}",
-        loaded.network.config,
+        " and ".join(map(_portable_source, members)),
+        networks,
         inference,
-        weights_digest(arrays),
         **_format(target, size, tflite_type),
     )
-    predictor = Predictor(inference_network(loaded.network, inference), inference)
+    predictor = graph_predictor(networks, inference)
     full = dataclasses.replace(inference, inference_dtype="float32")
-    reference = predictor if full == inference else Predictor(inference_network(loaded.network, full), full)
+    reference = predictor if full == inference else graph_predictor(networks, full)
     checked = [scaled(image, size or ()) for image in _images(images, CHECKED_SPLIT, CHECKED)]
     if images is not None and not checked:
         raise UserError("`images` holds no image to compare the export on; give some, or None for no comparison.")
@@ -127,6 +125,21 @@ def export_model(
             threshold = _threshold(target, tflite_type, inference) if min_agreement is None else min_agreement
             check_agreement(reference, load_exported_model(partial), checked, threshold)
     return target
+
+
+def _networks(members: Sequence[LoadedPredictor]) -> list[Network]:
+    mean_of(members)
+    networks: list[Network] = []
+    for member in members:
+        if member.network is None:
+            raise UserError(f"{member.source} is exported already; give the run or model that it was exported from.")
+        networks.append(member.network)
+    return networks
+
+
+def _portable_source(loaded: LoadedPredictor) -> str:
+    """Returns the source of the weights, without the folders of this machine."""
+    return loaded.source if loaded.workdir is None else f"{loaded.workdir.resolve().name}, step {loaded.step}"
 
 
 def scaled(image: np.ndarray, size: tuple[int, int] | tuple[()]) -> np.ndarray:

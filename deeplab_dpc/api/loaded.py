@@ -106,6 +106,32 @@ def predictor_of(loaded: LoadedModel, config: InferenceConfig) -> LoadedPredicto
     )
 
 
+class Described(Protocol):
+    """A loaded model with the names of its classes."""
+
+    @property
+    def class_names(self) -> Sequence[str]: ...
+
+    @property
+    def source(self) -> str: ...
+
+
+def mean_of(members: Sequence[Described]) -> str:
+    """Returns the source of the mean of several models, in words; that of the model if there is one.
+
+    Raises:
+      UserError: if their classes differ.
+    """
+    first, *others = members
+    for other in others:
+        difference = class_difference(other.class_names, first.class_names)
+        if difference is not None:
+            raise UserError(
+                f"{other.source} and {first.source} cannot be averaged, since their classes differ: {difference}."
+            )
+    return first.source if not others else "the mean of " + " and ".join(member.source for member in members)
+
+
 def ensemble_of(members: Sequence[LoadedPredictor]) -> LoadedPredictor:
     """Returns the predictor that averages the probabilities of several.
 
@@ -114,17 +140,10 @@ def ensemble_of(members: Sequence[LoadedPredictor]) -> LoadedPredictor:
     Raises:
       UserError: if their classes differ.
     """
-    first = members[0]
-    for other in members[1:]:
-        difference = class_difference(other.class_names, first.class_names)
-        if difference is not None:
-            raise UserError(
-                f"{other.source} and {first.source} cannot be averaged, since their classes differ: {difference}."
-            )
     return dataclasses.replace(
-        first,
+        members[0],
         predictor=Ensemble([member.predictor for member in members]),
-        source="the mean of " + " and ".join(member.source for member in members),
+        source=mean_of(members),
         workdir=None,
         network=None,
         step=None,

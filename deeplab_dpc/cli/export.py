@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from deeplab_dpc.checkpoint.tf1 import CELL_SUFFIX, write_tf1_checkpoint
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.export_existing import CHECKED, existing_export, has_checkpoint, taken
 from deeplab_dpc.cli.export_images import ExportImages, NamedImage
-from deeplab_dpc.cli.model_source import load_model
+from deeplab_dpc.cli.model_source import load_models, run_directories
 from deeplab_dpc.cli.stopping import sigterm_stops
 from deeplab_dpc.config import InferenceConfig, SavedModelOptions
 from deeplab_dpc.config.export import BFLOAT16_AGREEMENT, FLOAT32, FLOAT_AGREEMENT, INT8_AGREEMENT
@@ -27,15 +27,14 @@ from deeplab_dpc.console import console
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.export.agreement import check_agreement, measure_agreement
 from deeplab_dpc.export.exported_model import load_exported_model
-from deeplab_dpc.export.model_info import ModelInfo, describe_model, weights_digest
+from deeplab_dpc.export.graph_predictor import graph_predictor
+from deeplab_dpc.export.model_info import ModelInfo, describe_model
 from deeplab_dpc.export.onnx import export_onnx, onnx_packages
 from deeplab_dpc.export.saved_model import WARMUP_SIZE, expected_agreement, export_saved_model
 from deeplab_dpc.export.serving_graph import ServingGraph
 from deeplab_dpc.export.tflite import export_tflite
 from deeplab_dpc.files import atomic_path, only_process, remove_partial, write_json
 from deeplab_dpc.models.image_predictor import ImagePredictor
-from deeplab_dpc.models.inference_network import inference_network
-from deeplab_dpc.models.predictor import Predictor
 
 Size = tuple[int, int] | tuple[()]
 
@@ -67,11 +66,12 @@ def _export(values: flags.FlagValues, wanted: list[str]) -> None:
     inference = flag_groups.config_from_flags(InferenceConfig, values)
     options = flag_groups.config_from_flags(SavedModelOptions, values)
     _check_flags(values, inference, options)
-    loaded = load_model(values)
+    members = load_models(values)
+    loaded = members[0]
     arrays = named_arrays(loaded.segmenter)
     keep_checkpoint = values.export_checkpoint and has_checkpoint(values.export_checkpoint, arrays)
     if wanted:
-        exports = Exports(values, loaded, inference, options, existing)
+        exports = Exports(values, members, inference, options, existing)
         make = {"export_dir": exports.saved_model, "export_tflite": exports.tflite, "export_onnx": exports.onnx}
         with sigterm_stops("what is written is whole"):
             for name in wanted:
@@ -91,7 +91,10 @@ def _export(values: flags.FlagValues, wanted: list[str]) -> None:
 
 
 def _check_flags(values: flags.FlagValues, inference: InferenceConfig, options: SavedModelOptions) -> None:
-    options.check(inference)
+    several = len(run_directories(values)) > 1
+    options.check(inference, averages=several)
+    if values.export_checkpoint and several:
+        raise UserError("--export_checkpoint is of one network; leave it out, or give one run as --workdir.")
     if not values.export_dir and dataclasses.replace(options, export_size=()) != SavedModelOptions():
         raise UserError(
             "--max_side, --argmax_before_upsampling and --encoded_signature are of a SavedModel; give --export_dir."
@@ -109,7 +112,7 @@ class Exports:
 
     Args:
       values: the flags.
-      loaded: the network.
+      members: the network, or several whose probabilities are averaged; images and names are those of the first.
       inference: configuration of the prediction.
       options: options of the SavedModel; the size also applies to the other formats.
       existing: facts of the exports that already exist, by flag; they are kept, and checked again.
@@ -121,28 +124,29 @@ class Exports:
     def __init__(
         self,
         values: flags.FlagValues,
-        loaded: LoadedModel,
+        members: Sequence[LoadedModel],
         inference: InferenceConfig,
         options: SavedModelOptions,
         existing: Mapping[str, ModelInfo],
     ):
+        loaded = members[0]
         self.values = values
-        self.loaded = loaded
+        self.members = members
+        self.networks = [member.segmenter for member in members]
         self.options = options
         self.inference = inference
         self.images = ExportImages(values, loaded)
         self.checked: list[NamedImage] = self.images.check() if values.check else []
-        self.predictor = Predictor(inference_network(loaded.segmenter, inference), inference)
+        self.predictor = graph_predictor(self.networks, inference)
         # What evaluation and prediction take, but in full precision.
         full = dataclasses.replace(inference, inference_dtype=FLOAT32)
         same = full == inference
-        self.reference = self.predictor if same else Predictor(inference_network(loaded.segmenter, full), full)
+        self.reference = self.predictor if same else graph_predictor(self.networks, full)
         if values.export_tflite:  # before anything is written
             self.tflite_size: tuple[int, int] = options.export_size or self.images.largest()
         for name, image in self.checked:
             if not options.export_size:
                 self.reference.check_size(image, name)
-        self.weights = weights_digest(named_arrays(loaded.segmenter))
         self.existing = existing
         for flag, info in existing.items():
             if not info.same_model(self._info(flag)):
@@ -181,7 +185,7 @@ class Exports:
         self._write("export_onnx", write, self.reference, size, FLOAT_AGREEMENT)
 
     def _info(self, flag: str) -> ModelInfo:
-        loaded, values, options = self.loaded, self.values, self.options
+        loaded, values, options = self.members[0], self.values, self.options
         export: dict[str, dict[str, Any]] = {
             "export_dir": {"format": "SavedModel", **options.to_json()},
             "export_onnx": {"format": "ONNX", "export_size": list(options.export_size)},
@@ -193,10 +197,9 @@ class Exports:
             loaded.class_names,
             loaded.palette,
             loaded.ignore_label,
-            _portable_source(loaded, self.values),
-            loaded.segmenter.config,
+            " and ".join(_portable_source(member, self.values) for member in self.members),
+            self.networks,
             self.inference,
-            self.weights,
             **export[flag],
         )
 

@@ -8,6 +8,7 @@ from deeplab_dpc.api.loaded import (
     AS_EVALUATED,
     LoadedModel,
     as_evaluated,
+    mean_of,
     model_of_checkpoint,
     model_of_run,
     network_of_run,
@@ -26,6 +27,22 @@ def run_directories(values: flags.FlagValues) -> list[str]:
     return [values.workdir] if pathlib.Path(values.workdir).exists() else values.workdir.split(",")
 
 
+def load_models(values: flags.FlagValues) -> list[LoadedModel]:
+    """Returns the networks that the flags name: several runs, whose probabilities are averaged, or one network.
+
+    Raises:
+      UserError: as load_model, or if the classes of the runs differ.
+    """
+    runs = run_directories(values)
+    if len(runs) < 2:
+        return [load_model(values)]
+    if values.checkpoint_path is not None:
+        raise UserError("Give either --workdir (runs of train.py) or --checkpoint_path (a published checkpoint).")
+    members = [model_from_run(pathlib.Path(run), values) for run in runs]
+    mean_of(members)
+    return members
+
+
 def load_model(values: flags.FlagValues) -> LoadedModel:
     """Returns the network that the flags name.
 
@@ -34,7 +51,7 @@ def load_model(values: flags.FlagValues) -> LoadedModel:
     """
     if len(run_directories(values)) > 1:
         raise UserError(
-            f"--workdir={values.workdir} names several runs, whose mean only eval and predict take; give one of them."
+            f"--workdir={values.workdir} names several runs, whose mean only eval, predict and export take; give one."
         )
     if (values.workdir is None) == (values.checkpoint_path is None):
         raise UserError("Give either --workdir (a run of train.py) or --checkpoint_path (a published checkpoint).")

@@ -2,13 +2,11 @@
 options.
 """
 
-import pathlib
-
 from absl import flags
 
 from deeplab_dpc.api.loaded import LoadedPredictor, ensemble_of, predictor_of
 from deeplab_dpc.cli import flag_groups
-from deeplab_dpc.cli.model_source import load_model, model_from_run, run_directories
+from deeplab_dpc.cli.model_source import load_models
 from deeplab_dpc.config import InferenceConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.memory import INFERENCE_ADDRESSES, require_address_space
@@ -19,19 +17,15 @@ def load_predictor(values: flags.FlagValues) -> LoadedPredictor:
     """Returns the predictor that the flags name.
 
     Raises:
-      UserError: as raised by load_model; if an exported model is combined with a network or with scales, flips or a
+      UserError: as raised by load_models; if an exported model is combined with a network or with scales, flips or a
         crop, since it has its own.
     """
     require_address_space(INFERENCE_ADDRESSES)
     config = flag_groups.config_from_flags(InferenceConfig, values)
     if values.exported_model is not None:
         return _exported(values, config)
-    runs = run_directories(values)
-    if len(runs) > 1:
-        if values.checkpoint_path is not None:
-            raise UserError("Give either --workdir (runs of train.py) or --checkpoint_path (a published checkpoint).")
-        return ensemble_of([predictor_of(model_from_run(pathlib.Path(run), values), config) for run in runs])
-    return predictor_of(load_model(values), config)
+    members = [predictor_of(loaded, config) for loaded in load_models(values)]
+    return members[0] if len(members) == 1 else ensemble_of(members)
 
 
 def _exported(values: flags.FlagValues, config: InferenceConfig) -> LoadedPredictor:

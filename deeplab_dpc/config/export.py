@@ -42,17 +42,22 @@ class SavedModelOptions(Config):
         """Returns whether the result differs from the network's at the size of the image."""
         return self.max_side is not None or self.argmax_before_upsampling
 
-    def check(self, inference: InferenceConfig) -> None:
-        """Raises a UserError if the options are not possible with this way of predicting."""
+    def check(self, inference: InferenceConfig, averages: bool = False) -> None:
+        """Raises a UserError if the options are not possible with this way of predicting.
+
+        Args:
+          inference: scales, flips and padding.
+          averages: bool, whether the prediction is a mean of probabilities in any case, as that of several networks.
+        """
         if inference.sliding_window:
             raise UserError(
                 "--sliding_window is not part of an exported model; give it to predict.py or eval.py with "
                 "--exported_model."
             )
-        if self.argmax_before_upsampling and inference.averages:
+        if self.argmax_before_upsampling and (averages or inference.averages):
             raise UserError(
                 "--argmax_before_upsampling has no probabilities to average; leave it out, or leave out "
-                "--eval_scales and --add_flipped_images."
+                "--eval_scales and --add_flipped_images, and give one network."
             )
         crop = inference.eval_crop_size
         if crop and self.export_size and (self.export_size[0] > crop[0] or self.export_size[1] > crop[1]):

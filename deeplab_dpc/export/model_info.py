@@ -12,9 +12,11 @@ from typing import Any, Self
 import numpy as np
 
 import deeplab_dpc
-from deeplab_dpc.config import InferenceConfig, ModelConfig
+from deeplab_dpc.checkpoint.names import named_arrays
+from deeplab_dpc.config import InferenceConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import read_json
+from deeplab_dpc.models.segmenter import Segmenter
 
 MODEL_INFO = "model_info.json"
 PACKAGE = pathlib.Path(deeplab_dpc.__file__).parent
@@ -31,9 +33,10 @@ class ModelInfo:
       palette: (red, green, blue) per class id, each in 0..255.
       ignore_label: id of pixels that count neither in training nor in evaluation.
       source: run and its step, or published checkpoint.
-      model: ModelConfig as JSON; kept as it was written, so that another version can load the export.
+      model: ModelConfig as JSON; kept as it was written, so that another version can load the export. Of several
+        networks whose probabilities are averaged it is {"mean": [ModelConfig of each]}.
       inference: InferenceConfig as JSON.
-      weights: SHA-256 of the names and values of the network's variables.
+      weights: SHA-256 of the names and values of the variables of all networks.
       export: options of the format, as JSON.
       git_revision: git revision of the code that wrote it, with "-dirty" if it has changes; None for an installed
         package.
@@ -81,25 +84,32 @@ def describe_model(
     palette: Sequence[Color],
     ignore_label: int,
     source: str,
-    model: ModelConfig,
+    networks: Sequence[Segmenter],
     inference: InferenceConfig,
-    weights: str,
     **export: Any,
 ) -> ModelInfo:
     """Returns the facts about a model that is exported now, by this code; see ModelInfo for the arguments."""
+    configs = [network.config.to_json() for network in networks]
     return ModelInfo(
         tuple(class_names),
         tuple(palette),
         ignore_label,
         source,
-        model.to_json(),
+        configs[0] if len(configs) == 1 else {"mean": configs},
         inference.to_json(),
-        weights,
+        weights_digest(all_arrays(networks)),
         export,
         git_revision(),
         deeplab_dpc.__version__,
         datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
+
+
+def all_arrays(networks: Sequence[Segmenter]) -> dict[str, np.ndarray]:
+    """Returns the variables of a network by name; those of several have the network's index before the name."""
+    if len(networks) == 1:
+        return named_arrays(networks[0])
+    return {f"{i}/{name}": array for i, one in enumerate(networks) for name, array in named_arrays(one).items()}
 
 
 def weights_digest(arrays: Mapping[str, np.ndarray]) -> str:

@@ -10,10 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.export.graph_predictor import GraphPredictor
 from deeplab_dpc.export.model_info import ModelInfo
 from deeplab_dpc.export.portable_graph import portable_function
 from deeplab_dpc.export.seal import DIGITS, sealed
-from deeplab_dpc.models.predictor import Predictor
 
 OPSET = 18  # the newest that tf2onnx writes; align-corners resizing is in every one since 11
 METADATA_KEY, DIGEST_KEY = "deeplab_dpc", "deeplab_dpc_sha256"
@@ -21,7 +21,7 @@ INT64 = 7  # onnx.TensorProto.INT64
 
 
 def export_onnx(
-    predictor: Predictor, path: str | os.PathLike[str], info: ModelInfo, size: tuple[int, int] | None = None
+    predictor: GraphPredictor, path: str | os.PathLike[str], info: ModelInfo, size: tuple[int, int] | None = None
 ) -> None:
     """Writes an ONNX file: `image` uint8 [batch, height, width, 3] -> `semantic` int32 [batch, height, width].
 

@@ -9,13 +9,13 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.export.graph_predictor import GraphPredictor
 from deeplab_dpc.layers import kernels
-from deeplab_dpc.models.predictor import Predictor
 
 INPUT, OUTPUT = "image", "semantic"
 
 
-def portable_function(predictor: Predictor, spec: tf.TensorSpec, file_format: str) -> Any:
+def portable_function(predictor: GraphPredictor, spec: tf.TensorSpec, file_format: str) -> Any:
     """Returns a tf.function: `image` [batch, height, width, 3] -> {`semantic`: class ids int32 [batch, height, width]}.
 
     The weights are constants. All logits are upsampled: the predictor's own method, which interpolates only at borders,
@@ -38,10 +38,9 @@ def portable_function(predictor: Predictor, spec: tf.TensorSpec, file_format: st
             f"--inference_dtype={predictor.config.inference_dtype} is for a SavedModel; {file_format} has no such "
             "operations, leave the flag out."
         )
-    model = predictor.class_ids
 
     def class_ids(image: tf.Tensor) -> tf.Tensor:
-        return kernels.argmax(model.average(image) if predictor.config.averages else model.logits(image))
+        return kernels.argmax(predictor.scores(image))
 
     # The converters lose Keras' variables otherwise; freezing loses the names.
     frozen = convert_variables_to_constants_v2(tf.function(class_ids).get_concrete_function(spec))

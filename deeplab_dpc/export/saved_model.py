@@ -3,7 +3,6 @@
 import json
 import os
 import pathlib
-import typing
 from typing import Any
 
 import keras
@@ -12,13 +11,12 @@ from tensorflow.core.framework.tensor_pb2 import TensorProto
 
 from deeplab_dpc.config import SavedModelOptions
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.export.graph_predictor import GraphPredictor
 from deeplab_dpc.export.model_info import MODEL_INFO, ModelInfo
 from deeplab_dpc.export.seal import SHA256SUMS, write_sums
 from deeplab_dpc.export.serving_graph import FrozenNetwork, ServingGraph
 from deeplab_dpc.export.warmup import write_warmup_requests
 from deeplab_dpc.files import literal_path
-from deeplab_dpc.models.predictor import Predictor
-from deeplab_dpc.models.segmenter import Segmenter
 
 # Of a SavedModel, for what is no part of its graph; TensorFlow Serving looks for its requests there.
 ASSETS_EXTRA = "assets.extra"
@@ -28,7 +26,7 @@ GREY = 127  # of those images
 
 
 def export_saved_model(
-    predictor: Predictor,
+    predictor: GraphPredictor,
     export_dir: str | os.PathLike[str],
     info: ModelInfo,
     options: SavedModelOptions | None = None,
@@ -55,8 +53,7 @@ def export_saved_model(
     if keras.backend.backend() != "tensorflow":
         raise UserError("A SavedModel needs --backend=tensorflow; runs that were trained on JAX are exported as well.")
     options = options or SavedModelOptions()
-    network = typing.cast(Segmenter, FrozenNetwork(predictor.segmenter))
-    graph = ServingGraph(Predictor(network, predictor.config), options)
+    graph = ServingGraph(predictor.changed(FrozenNetwork), options)
     folder = pathlib.Path(export_dir)
     folder.mkdir(parents=True)
     try:

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from deeplab_dpc.config import SavedModelOptions
+from deeplab_dpc.export.graph_predictor import GraphPredictor
 from deeplab_dpc.layers import kernels
 from deeplab_dpc.models.predictor import Predictor
 from deeplab_dpc.models.segmenter import Segmenter
@@ -41,8 +42,8 @@ class ServingGraph:
       options: options of the SavedModel.
     """
 
-    def __init__(self, predictor: Predictor, options: SavedModelOptions):
-        options.check(predictor.config)
+    def __init__(self, predictor: GraphPredictor, options: SavedModelOptions):
+        options.check(predictor.config, predictor.averages)
         self.predictor = predictor
         self.options = options
         self.num_classes = predictor.num_classes
@@ -91,6 +92,7 @@ class ServingGraph:
         """Returns the class of the largest logit at the logits' size; pixels in between take the nearest, with aligned
         corners.
         """
+        assert isinstance(self.predictor, Predictor)  # SavedModelOptions.check refuses the mean of several
         padded = self.predictor.class_ids.pad(image)
         ids = kernels.argmax(self.predictor.segmenter(padded, training=False))
         sides, (height, width) = tf.shape(padded)[1:3], tf.unstack(tf.shape(image)[1:3])

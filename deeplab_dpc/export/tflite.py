@@ -18,14 +18,14 @@ import tensorflow as tf
 
 from deeplab_dpc.config.export import TFLITE_TYPES
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.export.graph_predictor import GraphPredictor
 from deeplab_dpc.export.model_info import MODEL_INFO, ModelInfo
 from deeplab_dpc.export.portable_graph import portable_function
 from deeplab_dpc.export.seal import DIGITS, sealed
-from deeplab_dpc.models.predictor import Predictor
 
 
 def export_tflite(
-    predictor: Predictor,
+    predictor: GraphPredictor,
     path: str | os.PathLike[str],
     info: ModelInfo,
     tflite_type: str,
@@ -49,15 +49,15 @@ def export_tflite(
 
     Raises:
       ValueError: if there is no such type, or a representative image has another size.
-      UserError: as portable_function; if int8 has no representative image, or averages scales or flips.
+      UserError: as portable_function; if int8 has no representative image, or averages networks, scales or flips.
     """
     if tflite_type not in TFLITE_TYPES:
         raise ValueError(f"`tflite_type` must be one of {', '.join(TFLITE_TYPES)}, got {tflite_type!r}.")
     is_int8 = tflite_type == "int8"
-    if is_int8 and predictor.config.averages:
+    if is_int8 and predictor.averages:
         raise UserError(
-            "--tflite_type=int8 cannot average --eval_scales and --add_flipped_images: a sum of probabilities needs "
-            "more than 8 bits; leave them out, or take float16."
+            "--tflite_type=int8 cannot average networks, --eval_scales and --add_flipped_images: a sum of "
+            "probabilities needs more than 8 bits; leave them out, or take float16."
         )
     calibration = _calibration(representative, size) if is_int8 else []
     # The converter makes bytes of a float32 input itself, without an operation in float32.

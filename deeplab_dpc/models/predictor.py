@@ -4,7 +4,7 @@ With several scales and flips, the softmax of each is resized to the image and a
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -127,6 +127,21 @@ class Predictor:
         self.class_ids = ClassIds(segmenter, self.config)
         self.probabilities = Probabilities(segmenter, self.config)
         self._memory: dict[tuple[int, int, bool], int] = {}  # bytes for an image of (height, width)
+
+    @property
+    def averages(self) -> bool:
+        """Returns whether the prediction is a mean of probabilities."""
+        return self.config.averages
+
+    def scores(self, images: Tensor) -> Tensor:
+        """Returns values [batch, height, width, num_classes] whose largest is that of the class: logits, or mean
+        probabilities.
+        """
+        return self.class_ids.average(images) if self.averages else self.class_ids.logits(images)
+
+    def changed(self, change: Callable[[Segmenter], Any]) -> "Predictor":
+        """Returns this predictor with `change(network)` as its network."""
+        return Predictor(change(self.segmenter), self.config)
 
     def predict_batch(self, images: np.ndarray) -> np.ndarray:
         """Predicts class ids int32 [batch, height, width] of images [batch, height, width, 3] with values 0..255."""

@@ -77,13 +77,45 @@ def test_several_runs_predict_the_mean(run, dataset, photo, tmp_path, capsys):
     )
 
 
-def test_several_runs_are_for_prediction_alone(run, tmp_path, capsys):
-    assert execute("export", [f"--workdir={run},{run}", f"--export_dir={tmp_path}/X"]) == 2
-    assert "names several runs, whose mean only eval and predict take" in capsys.readouterr().err
+def test_the_mean_of_several_runs_is_exported(run, photo, tmp_path, capsys):
+    other = Segmenter.from_preset(run)
+    other.set_weights([weight * 1.5 for weight in other.get_weights()])
+    expected = Predictor([run, other]).predict(photo, probabilities=True)
+    images = [photo]
+    saved = export_model([run, other], tmp_path / "saved", images=images)
+    found = Predictor(saved).predict(photo, probabilities=True)
+    np.testing.assert_array_equal(found.mask, expected.mask)
+    np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)
+    size = np.asarray(Image.open(photo)).shape[:2]
+    portable = export_model(
+        [run, other], tmp_path / "mean.tflite", images=images, export_size=size, min_agreement=0.999
+    )
+    assert np.mean(Predictor(portable).predict(photo).mask == expected.mask) >= 0.999
+    with pytest.raises(UserError, match="`tflite_type='int8'` cannot average networks"):
+        export_model([run, run], tmp_path / "8.tflite", images=images, export_size=size, tflite_type="int8")
+    with pytest.raises(UserError, match="saved .* is exported already; give the run or model"):
+        export_model([run, saved], tmp_path / "again", images=images)
+
+    command = [f"--workdir={run},{run}", f"--export_dir={tmp_path}/X", f"--check_images={photo}"]
+    for _ in range(2):
+        assert execute("export", command) == 0
+    assert f"Kept: {tmp_path}/X, which is whole and of this network" in capsys.readouterr().out
+    info = read_json(tmp_path / "X" / "assets.extra" / "model_info.json", "facts")
+    assert info["model"]["mean"][0] == info["model"]["mean"][1]
+    assert info["source"] == f"{run.name}, step 2 and {run.name}, step 2"
+    for flag, said in {
+        f"--export_checkpoint={tmp_path}/model.ckpt": "--export_checkpoint is of one network",
+        "--argmax_before_upsampling": "--argmax_before_upsampling has no probabilities to average",
+    }.items():
+        assert execute("export", [*command, flag]) == 2
+        assert said in capsys.readouterr().err
+    assert execute("export", [f"--workdir={run}", *command[1:]]) == 2
+    assert "was exported of another network" in capsys.readouterr().err
+
+
+def test_several_runs_are_not_evaluated_as_they_train(run, capsys):
     assert execute("eval", [f"--workdir={run},{run}", "--max_number_of_evaluations=2"]) == 2
     assert "only one can be evaluated as it trains" in capsys.readouterr().err
-    with pytest.raises(UserError, match="`source` must be one model; the mean of several is for predictions"):
-        export_model([run, run], tmp_path / "model.tflite", images=None)
 
 
 def test_probabilities_are_those_of_the_mask(run, photo):

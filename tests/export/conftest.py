@@ -41,9 +41,7 @@ def predictor(network) -> Predictor:
 @pytest.fixture(scope="package")
 def info(network) -> ModelInfo:
     palette = [(0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)]
-    return describe_model(
-        "abcd", palette, 255, "run, step 7", network.config, InferenceConfig(), "0" * 64, format="SavedModel"
-    )
+    return describe_model("abcd", palette, 255, "run, step 7", [network], InferenceConfig(), format="SavedModel")
 
 
 @pytest.fixture(scope="package")

@@ -21,7 +21,8 @@ def define_source_flags(values: flags.FlagValues) -> None:
         flags.DEFINE_string(
             "workdir",
             None,
-            "Run directory of train.py; eval and predict also take several, A,B, whose probabilities are averaged.",
+            "Run directory of train.py; eval, predict and export take several too, A,B, and average their "
+            "probabilities.",
             flag_values=values,
         )
         flags.DEFINE_string(
