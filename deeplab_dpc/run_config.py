@@ -10,6 +10,7 @@ from deeplab_dpc.errors import UserError, shown
 from deeplab_dpc.files import CHECK_SUM, has_check_sum, read_json, with_check_sum, write_json
 
 CONFIG_FILE = "config.json"
+FIT_FILE, FIT_VERDICT = "fit.json", "verdict.json"  # of a directory of `fit`: its stages, and the run that ships
 KINDS = {"train": "a run of train", "search": "a search of cells", "auto_deeplab": "a search by Auto-DeepLab"}
 
 Section = TypeVar("Section", bound=Config)
@@ -91,6 +92,26 @@ def config_differences(stored: dict[str, Any], sections: dict[str, Any]) -> dict
     }
 
 
+def shipped_run(workdir: str | pathlib.Path, flag: str = "workdir") -> pathlib.Path:
+    """Returns the run of the network that ships, of a directory of `fit`; any other directory as it is.
+
+    Raises:
+      UserError: if `fit` has not judged a network yet.
+    """
+    root = pathlib.Path(workdir)
+    if (root / CONFIG_FILE).exists() or not (root / FIT_FILE).exists():
+        return root
+    if not (root / FIT_VERDICT).exists():
+        raise UserError(
+            f"--{flag}={root} is a directory of fit, which has not judged a network yet; let the same fit command "
+            "finish, or give one of the runs in it (baseline, final)."
+        )
+    verdict = read_json(root / FIT_VERDICT, "verdict")
+    if not isinstance(verdict, dict) or not isinstance(verdict.get("run"), str):
+        raise UserError(f"The verdict {root / FIT_VERDICT} is damaged; give the run that ships.")
+    return root / str(verdict["run"])
+
+
 def read_run(workdir: str | pathlib.Path, flag: str = "workdir") -> dict[str, Any]:
     """Returns the config.json of a run directory, for which that flag was given.
 
@@ -99,6 +120,9 @@ def read_run(workdir: str | pathlib.Path, flag: str = "workdir") -> dict[str, An
     """
     path = pathlib.Path(workdir) / CONFIG_FILE
     if not path.exists():
+        shipped = shipped_run(workdir, flag)
+        if shipped != pathlib.Path(workdir):
+            raise UserError(f"--{flag}={workdir} is a directory of fit; give the run in it, {shipped}.")
         raise UserError(f"--{flag}={workdir} is not a run directory: it has no {CONFIG_FILE}.")
     value = read_json(path, "run configuration")
     if not isinstance(value, dict):

@@ -24,7 +24,7 @@ from deeplab_dpc.models.inference_network import inference_network
 from deeplab_dpc.models.predictor import Predictor
 from deeplab_dpc.models.segmenter import Segmenter, build_segmenter
 from deeplab_dpc.models.sliding_window import SlidingWindow
-from deeplab_dpc.run_config import read_run, read_section
+from deeplab_dpc.run_config import read_run, read_section, shipped_run
 
 AS_EVALUATED = ("output_stride", "atrous_rates")  # what may be another in evaluation than in training
 
@@ -151,11 +151,12 @@ def ensemble_of(members: Sequence[LoadedPredictor]) -> LoadedPredictor:
 
 
 def network_of_run(workdir: pathlib.Path) -> ModelConfig:
-    """Returns the network that a run trains.
+    """Returns the network that a run trains, or that of the run that a directory of `fit` ships.
 
     Raises:
       UserError: if that is not a run, or the directory of a search.
     """
+    workdir = shipped_run(workdir)
     config = read_run(workdir)
     if "model" not in config or "train" not in config:
         raise UserError(f"--workdir={workdir} is the directory of a search, not of a training; give that of train.py.")
@@ -181,13 +182,14 @@ def model_of_run(workdir: pathlib.Path, which: str = LATEST, config: ModelConfig
     """Returns the network of a run.
 
     Args:
-      workdir: the run directory.
+      workdir: the run directory, or a directory of `fit`, whose network that ships is taken.
       which: 'latest', 'best', or a step.
       config: configuration of the network, if it differs from that of the training: rates and output stride may differ.
 
     Raises:
       UserError: if that is not a run of a training, or it has no such checkpoint.
     """
+    workdir = shipped_run(workdir)
     model = build_segmenter(config or network_of_run(workdir))
     checkpoint = find_checkpoint(workdir, which)
     load_weights(checkpoint, model)

@@ -2,11 +2,12 @@
 
 import dataclasses
 import json
+import pathlib
 from typing import Any
 
 from absl import flags
 
-from deeplab_dpc.api.loaded import network_of_checkpoint
+from deeplab_dpc.api.loaded import network_of_checkpoint, network_of_run
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.flags.describe import DEFAULT_SIZE
 from deeplab_dpc.cli.model_source import evaluated_network
@@ -15,7 +16,6 @@ from deeplab_dpc.console import console, print_table
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.segmenter import Segmenter
 from deeplab_dpc.models.summary import Part, summarize
-from deeplab_dpc.run_config import read_section
 
 
 def main(values: flags.FlagValues) -> None:
@@ -23,7 +23,7 @@ def main(values: flags.FlagValues) -> None:
     if values.workdir is not None and values.checkpoint_path is not None:
         raise UserError("Give one of --workdir and --checkpoint_path.")
     if values.workdir is not None:
-        config = evaluated_network(read_section(values.workdir, "model", ModelConfig), values)
+        config = evaluated_network(network_of_run(pathlib.Path(values.workdir)), values)
     elif values.checkpoint_path is not None:
         say = console.print if not values.json else lambda line: None
         config = network_of_checkpoint(values.checkpoint_path, flag_groups.given_model_fields(values), say)

@@ -17,14 +17,14 @@ from deeplab_dpc.checkpoint.weights_cache import located
 from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.fit_classes import find_classes
 from deeplab_dpc.cli.fit_stages import Fit
-from deeplab_dpc.cli.fit_state import STATE_FILE, Stages, flag_text
+from deeplab_dpc.cli.fit_state import Stages, flag_text
 from deeplab_dpc.cli.start_backbone import take_backbone
 from deeplab_dpc.data.dataset_info import INFO_FILE
 from deeplab_dpc.datasets.annotation_kinds import PICTURES
 from deeplab_dpc.datasets.folder import labels_kind
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import only_process, require_folder
-from deeplab_dpc.run_config import CONFIG_FILE
+from deeplab_dpc.run_config import CONFIG_FILE, FIT_FILE
 
 LEAST_HOURS, MOST_HOURS = 0.01, 10_000.0
 OF_OTHERS = (CONFIG_FILE, INFO_FILE)  # what a run or a data set has directly in its folder
@@ -71,7 +71,7 @@ def _check_sources(values: flags.FlagValues) -> None:
             f"--images and --labels are one folder, {values.images}; give as --labels the folder of the label PNGs."
         )
     root = pathlib.Path(values.workdir)
-    if any((root / name).exists() for name in OF_OTHERS) and not (root / STATE_FILE).exists():
+    if any((root / name).exists() for name in OF_OTHERS) and not (root / FIT_FILE).exists():
         raise UserError(f"--workdir={root} holds a run or a data set already; give a folder of its own.")
     start = values.tf_initial_checkpoint
     if start and not (is_name(start) or os.path.isdir(start) or os.path.isfile(f"{start}.index")):

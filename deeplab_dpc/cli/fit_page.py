@@ -117,14 +117,14 @@ def _curves(root: pathlib.Path, run: pathlib.Path) -> ReportSection | None:
 def _use(root: pathlib.Path) -> ReportSection:
     run = root / read_verdict(root)["run"]
     rows = [
-        ("predict photographs", f"deeplab-dpc predict --workdir={run} --images=FOLDER --output_dir=P"),
-        ("a web page to drop images on", f"deeplab-dpc predict --workdir={run} --serve"),
+        ("predict photographs", f"deeplab-dpc predict --workdir={root} --images=FOLDER --output_dir=P"),
+        ("a web page to drop images on", f"deeplab-dpc predict --workdir={root} --serve"),
         (
             "the same with the TFLite file",
             f"deeplab-dpc predict --exported_model={root / 'model.tflite'} --images=FOLDER --output_dir=P",
         ),
-        ("evaluate again", f"deeplab-dpc eval --workdir={run} --split=val"),
-        ("another form (ONNX, int8)", f"deeplab-dpc export --workdir={run} --export_onnx=F.onnx"),
+        ("evaluate again", f"deeplab-dpc eval --workdir={root} --split=val"),
+        ("another form (ONNX, int8)", f"deeplab-dpc export --workdir={root} --export_onnx=F.onnx"),
         ("train on, with flags of your own", f"deeplab-dpc train --fork_from={run} --workdir=NEW ..."),
     ]
     return ReportSection("How to use it", tables=[("Commands", ("what", "command"), rows)])

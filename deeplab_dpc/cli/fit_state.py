@@ -15,8 +15,8 @@ from deeplab_dpc.cli.main import parse
 from deeplab_dpc.console import console, print_table
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import read_json, remove_partial, write_json
+from deeplab_dpc.run_config import FIT_FILE
 
-STATE_FILE = "fit.json"
 STAGES = {
     "convert": "images and labels to records",
     "check": "labels, classes, sizes, duplicates",
@@ -52,8 +52,8 @@ class Stages:
         self.seconds = seconds
         self._lock = threading.Lock()
         self._begun: float | None = None  # of the stage at hand, by the monotonic clock
-        remove_partial(root, STATE_FILE)
-        stored: State | None = _read(root / STATE_FILE) if (root / STATE_FILE).exists() else None
+        remove_partial(root, FIT_FILE)
+        stored: State | None = _read(root / FIT_FILE) if (root / FIT_FILE).exists() else None
         if stored is not None and stored["flags"] != dict(given):
             if BOUND_FROM in stored["done"]:
                 raise UserError(_difference(root, stored["flags"], given))
@@ -135,11 +135,11 @@ class Stages:
                 value = {**self._state, "begun": {**self._state["begun"]}}
                 value["begun"][name] = round(before + time.monotonic() - begun, 1)
                 with contextlib.suppress(OSError):  # a full disk stops the stage; the next note may succeed
-                    write_json(self.root / STATE_FILE, value)
+                    write_json(self.root / FIT_FILE, value)
 
     def _write(self) -> None:
         with self._lock:
-            write_json(self.root / STATE_FILE, self._state)
+            write_json(self.root / FIT_FILE, self._state)
 
 
 def _read(path: pathlib.Path) -> State:

@@ -7,14 +7,14 @@ from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.library import shipped_cells
 from deeplab_dpc.cli.fit_plan_file import Plan
 from deeplab_dpc.files import read_json, write_json
+from deeplab_dpc.run_config import FIT_VERDICT
 
-VERDICT_FILE = "verdict.json"
 BASELINE = "baseline"  # the place of its run
 FEW_EPOCHS = 20  # fewer are far from what a network can learn from the images
 
 
 def read_verdict(root: pathlib.Path) -> dict[str, Any]:
-    value: dict[str, Any] = read_json(root / VERDICT_FILE, "verdict")
+    value: dict[str, Any] = read_json(root / FIT_VERDICT, "verdict")
     return value
 
 
@@ -54,7 +54,7 @@ def write_verdict(root: pathlib.Path, plan: Plan) -> dict[str, Any]:
         "over": over,
         "test_miou": None if test is None else test["miou"],
     }
-    write_json(root / VERDICT_FILE, verdict)
+    write_json(root / FIT_VERDICT, verdict)
     return verdict
 
 

@@ -11,9 +11,10 @@ from absl import flags
 from deeplab_dpc.api.arguments import naming_arguments, require_path
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.cli.fit_state import flag_text
-from deeplab_dpc.cli.fit_verdict import VERDICT_FILE, read_verdict
+from deeplab_dpc.cli.fit_verdict import read_verdict
 from deeplab_dpc.cli.main import parse
 from deeplab_dpc.files import read_json
+from deeplab_dpc.run_config import FIT_VERDICT
 from deeplab_dpc.search.contest.best_cells import VERDICT_FILE as SEARCH_VERDICT
 
 
@@ -64,7 +65,7 @@ def fit(workdir: str | os.PathLike[str], *, hours: float = 1.0, **options: objec
     """
     _run("fit", {"workdir": workdir, "hours": hours, **options})
     root = pathlib.Path(workdir)
-    if not (root / VERDICT_FILE).exists():
+    if not (root / FIT_VERDICT).exists():
         return None
     verdict = read_verdict(root)
     return Fitted(root, root / verdict["run"], verdict["miou"], verdict["sentence"])

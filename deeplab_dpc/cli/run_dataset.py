@@ -8,12 +8,12 @@ from deeplab_dpc.data.catalog import NoDatasetError, find_dataset
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.run_data import DATASET_FILE, read_run_data
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.run_config import read_section
+from deeplab_dpc.run_config import read_section, shipped_run
 
 
 def data_config(workdir: pathlib.Path) -> DataConfig:
     """Returns the data configuration with which a run was trained."""
-    return read_section(workdir, "data", DataConfig)
+    return read_section(shipped_run(workdir), "data", DataConfig)
 
 
 def dataset_of_run(workdir: pathlib.Path, instead: str = "--data_dir with the folder where it is now") -> Dataset:

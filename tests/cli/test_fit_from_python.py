@@ -7,8 +7,8 @@ from deeplab_dpc import UserError
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.cli import fit as command
 from deeplab_dpc.cli import search
-from deeplab_dpc.cli.fit_verdict import VERDICT_FILE
 from deeplab_dpc.files import write_json
+from deeplab_dpc.run_config import FIT_VERDICT
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_options_reach_the_command_and_the_verdict_comes_back(tmp_path, monkeypa
     def main(values):
         seen.update({name: values[name].value for name in ("hours", "classes", "search", "train_crop_size", "seed")})
         if not values.plan_only:
-            write_json(tmp_path / "R" / VERDICT_FILE, {"run": "final", "miou": 0.5, "sentence": "Best."})
+            write_json(tmp_path / "R" / FIT_VERDICT, {"run": "final", "miou": 0.5, "sentence": "Best."})
 
     monkeypatch.setattr(command, "main", main)
     (tmp_path / "R").mkdir()

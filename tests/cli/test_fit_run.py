@@ -8,9 +8,12 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
+from PIL import Image
 from tiny_network import GENOTYPE
 
+from deeplab_dpc import Predictor, Segmenter
 from deeplab_dpc.cli.main import execute
 from deeplab_dpc.files import write_json
 
@@ -104,3 +107,22 @@ def test_finished_run_says_its_verdict_again_and_trains_nothing(killed, monkeypa
     out = " ".join(capsys.readouterr().out.split())
     assert json.loads((folder / "R" / "verdict.json").read_text())["sentence"] in out
     assert (folder / "R" / "model.tflite").stat().st_mtime_ns == made
+
+
+def test_commands_and_python_take_the_directory_for_the_network_that_ships(killed, monkeypatch, capsys):
+    folder, flags = killed
+    monkeypatch.chdir(folder)
+    if not (folder / "R" / "verdict.json").exists():
+        pytest.skip("the run before was not finished")
+    run = folder / "R" / json.loads((folder / "R" / "verdict.json").read_text())["run"]
+    image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+    Image.fromarray(image).save(folder / "photo.png")
+    assert execute("predict", ["--workdir=R", "--images=photo.png", "--output_dir=P"]) == 0
+    expected = Predictor(run).predict(image).mask
+    np.testing.assert_array_equal(np.asarray(Image.open(folder / "P" / "class_ids" / "photo.png")), expected)
+    np.testing.assert_array_equal(Predictor("R").predict(image).mask, expected)
+    assert Segmenter.from_preset("R").config == Segmenter.from_preset(run).config
+    for command in (["eval", "--workdir=R", "--eval_logdir=E"], ["describe", "--workdir=R"]):
+        assert execute(command[0], command[1:]) == 0
+    assert execute("train", ["--fork_from=R", "--workdir=N", *(flag for flag in flags if "data_dir" in flag)]) == 2
+    assert f"R is a directory of fit; give the run in it, {run.relative_to(folder)}" in capsys.readouterr().err
