@@ -11,6 +11,7 @@ class borders: give a real one and a photograph to have as many of them as there
 """
 
 import collections
+import dataclasses
 import itertools
 import pathlib
 import statistics
@@ -26,8 +27,8 @@ from absl import app, flags
 from PIL import Image
 from stock_batch_norm import stock_batch_norm
 
-from deeplab_dpc.cli import flag_groups
-from deeplab_dpc.cli.flags.shared import define_source_flags
+from deeplab_dpc.cli.flags.base import FlagGroup, define_flags, flag, read_flags
+from deeplab_dpc.cli.flags.shared import SourceFlags
 from deeplab_dpc.cli.model_source import load_model
 from deeplab_dpc.config import InferenceConfig, ModelConfig, SavedModelOptions
 from deeplab_dpc.console import console, print_table
@@ -53,8 +54,16 @@ WAYS = {
 }
 Run = Callable[[np.ndarray], np.ndarray]
 
-define_source_flags(flags.FLAGS)
-flag_groups.define_numbers(flags.FLAGS, "image_size", "Height and width of the images in pixels.", (513, 513))
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _NetworkFlags(FlagGroup):
+    """The flags of the network and of the size of its images."""
+
+    source: SourceFlags
+    image_size: tuple[int, int] = flag((513, 513), "Height and width of the images in pixels.")
+
+
+define_flags(_NetworkFlags, flags.FLAGS)
 flags.FLAGS.set_default("num_classes", 21)
 _IMAGE = flags.DEFINE_string("image", None, "Photograph, scaled to that size; by default noise.")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 1, "Images at a time.")
@@ -67,13 +76,14 @@ _PEAK_OF = flags.DEFINE_string(
 
 
 def _network() -> Segmenter:
-    if flags.FLAGS.workdir or flags.FLAGS.checkpoint_path:
-        return load_model(flags.FLAGS).segmenter
-    return build_segmenter(flag_groups.model_config(flags.FLAGS, flags.FLAGS.num_classes))
+    source = read_flags(_NetworkFlags, flags.FLAGS).source
+    if source.workdir or source.checkpoint_path:
+        return load_model(source).segmenter
+    return build_segmenter(source.network.config(source.num_classes))
 
 
 def _images() -> np.ndarray:
-    height, width = flag_groups.size(flags.FLAGS, "image_size") or (513, 513)
+    height, width = read_flags(_NetworkFlags, flags.FLAGS).image_size
     if _IMAGE.value is None:
         return np.random.default_rng(0).integers(0, 256, (_BATCH_SIZE.value, height, width, 3)).astype("uint8")
     with Image.open(_IMAGE.value) as image:

@@ -12,20 +12,32 @@ the weights show whether the forms compute the same.
 """
 
 import contextlib
+import dataclasses
 import statistics
 import sys
 
 from absl import app, flags
 from supernet_worker import ARCHITECTURE, FORMS, PLAIN, WEIGHTS, Variant, Worker
 
-from deeplab_dpc.cli import flag_groups
+from deeplab_dpc.cli.flags.base import ConfigFields, FlagGroup, define_flags, fields_of, read_flags
 from deeplab_dpc.config import AutoDeepLabConfig
 from deeplab_dpc.console import console, print_table
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import write_json
 
 _SIZES = {"num_layers": 6, "num_blocks": 3, "filter_multiplier": 4, "stem_filters": 16, "search_batch_size": 4}
-flag_groups.define_config_flags(flags.FLAGS, AutoDeepLabConfig, [*_SIZES, "supernet_precision"])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _SupernetFlags(FlagGroup):
+    """The flags of the supernet."""
+
+    supernet: ConfigFields[AutoDeepLabConfig] = fields_of(
+        AutoDeepLabConfig, title="Auto-DeepLab", only=[*_SIZES, "supernet_precision"]
+    )
+
+
+define_flags(_SupernetFlags, flags.FLAGS)
 for _name, _value in _SIZES.items():
     flags.FLAGS.set_default(_name, _value)
 _CROP = flags.DEFINE_integer("crop", 129, "Height and width in pixels, a multiple of 32 plus 1.")
@@ -45,7 +57,7 @@ flags.register_multi_flags_validator(
 
 
 def _run() -> None:
-    config = flag_groups.config_from_flags(AutoDeepLabConfig, flags.FLAGS)
+    config = read_flags(_SupernetFlags, flags.FLAGS).supernet.make()
     kinds = (WEIGHTS, ARCHITECTURE)
     first: dict[tuple[str, str], tuple[float, float]] = {}  # seconds and loss
     last: dict[tuple[str, str], float] = {}  # loss

@@ -10,6 +10,7 @@ a training that reads records). The last line is the peak memory of the process,
 """
 
 import contextlib
+import dataclasses
 import itertools
 import statistics
 import time
@@ -20,17 +21,28 @@ import numpy as np
 from absl import app, flags
 from stock_batch_norm import stock_batch_norm
 
-from deeplab_dpc.cli import flag_groups
+from deeplab_dpc.cli.flags.base import ConfigFields, FlagGroup, define_flags, fields_of, read_flags
+from deeplab_dpc.cli.flags.shared import DataFlags, NetworkFlags
 from deeplab_dpc.config import TrainConfig
 from deeplab_dpc.console import console, print_table
 from deeplab_dpc.training.device_memory import peak_memory
 from deeplab_dpc.training.training_model import TrainingModel, build_training_model
 
-flag_groups.define_model_flags(flags.FLAGS)
-flag_groups.define_config_flags(
-    flags.FLAGS, TrainConfig, ["train_batch_size", "gradient_accumulation_steps", "optimizer", "freeze_backbone"]
-)
-flag_groups.define_data_flags(flags.FLAGS)
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _StepFlags(FlagGroup):
+    """The flags of the network, its training and its data."""
+
+    network: NetworkFlags
+    training: ConfigFields[TrainConfig] = fields_of(
+        TrainConfig,
+        title="Training",
+        only=["train_batch_size", "gradient_accumulation_steps", "optimizer", "freeze_backbone"],
+    )
+    data: DataFlags
+
+
+define_flags(_StepFlags, flags.FLAGS)
 _NUM_CLASSES = flags.DEFINE_integer("num_classes", 21, "Channels of the logits, without --data_dir.")
 _WAYS = flags.DEFINE_list(
     "ways", ["float32", "Keras batch norm", "bfloat16"], "Precisions, and `Keras batch norm` (TensorFlow, float32)."
@@ -64,26 +76,25 @@ class _Forward(keras.Model):
 
 
 def training_model(way: str) -> TrainingModel:
-    model_config = flag_groups.model_config(flags.FLAGS, _num_classes())
+    model_config = _given().network.config(_num_classes())
     precision = "float32" if way == STOCK else way
-    config = flag_groups.config_from_flags(TrainConfig, flags.FLAGS, precision=precision)
+    config = _given().training.make(precision=precision)
     with stock_batch_norm() if way == STOCK else contextlib.nullcontext():
         return build_training_model(model_config, config, IGNORE_LABEL)
 
 
+def _given() -> _StepFlags:
+    return read_flags(_StepFlags, flags.FLAGS)
+
+
 def _num_classes() -> int:
-    return _dataset().info.num_classes if flags.FLAGS.data_dir else _NUM_CLASSES.value
-
-
-def _dataset():
-    from deeplab_dpc.data.catalog import find_dataset
-
-    return find_dataset(flags.FLAGS.data_dir, flags.FLAGS.dataset, flags.FLAGS.classes)
+    data = _given().data
+    return data.found().info.num_classes if data.data_dir else _NUM_CLASSES.value
 
 
 def random_batch() -> Batch:
     rng = np.random.default_rng(0)
-    size = (flags.FLAGS.train_batch_size, *(flag_groups.size(flags.FLAGS, "train_crop_size") or (321, 321)))
+    size = (flags.FLAGS.train_batch_size, *(_given().data.train_crop_size or (321, 321)))
     return rng.uniform(0, 255, (*size, 3)).astype("float32"), rng.integers(0, _num_classes(), size).astype("int32")
 
 
@@ -92,8 +103,8 @@ def _records() -> Iterator[Batch]:
     from deeplab_dpc.data.pipeline import training_dataset
     from deeplab_dpc.data.preprocess import Augmentation
 
-    dataset = _dataset()
-    data = flag_groups.data_config(flags.FLAGS, dataset, flags.FLAGS.output_stride)
+    dataset = _given().data.found()
+    data = _given().data.config(dataset, flags.FLAGS.output_stride)
     batches = training_dataset(
         dataset,
         data.train_split,

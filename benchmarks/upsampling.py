@@ -6,6 +6,7 @@ The logits are those of a real network (--workdir or --checkpoint_path) on a pho
 interpolated pixels depends on the number of class borders. It runs on TensorFlow only, where the ways differ.
 """
 
+import dataclasses
 import statistics
 import time
 
@@ -15,22 +16,31 @@ from absl import app, flags
 from keras import ops
 from PIL import Image
 
-from deeplab_dpc.cli import flag_groups
-from deeplab_dpc.cli.flags.shared import define_source_flags
+from deeplab_dpc.cli.flags.base import FlagGroup, define_flags, flag, read_flags
+from deeplab_dpc.cli.flags.shared import SourceFlags
 from deeplab_dpc.cli.model_source import load_model
 from deeplab_dpc.console import print_table
 from deeplab_dpc.layers import kernels
 
-define_source_flags(flags.FLAGS)
-flag_groups.define_numbers(flags.FLAGS, "image_size", "Height and width in pixels, output_stride * k + 1.", (513, 513))
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _NetworkFlags(FlagGroup):
+    """The flags of the network and of the size of the image."""
+
+    source: SourceFlags
+    image_size: tuple[int, int] = flag((513, 513), "Height and width in pixels, output_stride * k + 1.")
+
+
+define_flags(_NetworkFlags, flags.FLAGS)
 _IMAGE = flags.DEFINE_string("image", None, "Photograph, scaled to that size.", required=True)
 _ROUNDS = flags.DEFINE_integer("rounds", 30, "Alternations, of which the median counts.")
 
 
 def main(argv) -> None:
     """Prints the table."""
-    network = load_model(flags.FLAGS).segmenter
-    height, width = flag_groups.size(flags.FLAGS, "image_size") or (513, 513)
+    given = read_flags(_NetworkFlags, flags.FLAGS)
+    network = load_model(given.source).segmenter
+    height, width = given.image_size
     with Image.open(_IMAGE.value) as image:
         pixels = np.asarray(image.convert("RGB").resize((width, height)), "float32")[np.newaxis]
     logits = tf.constant(network(pixels))

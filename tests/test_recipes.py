@@ -1,7 +1,6 @@
 """The flagfiles of recipes/: they parse, describe networks that can be built, agree with docs/recipes.md, and start."""
 
 import dataclasses
-import importlib
 import json
 import pathlib
 import re
@@ -10,9 +9,8 @@ import shutil
 
 import pytest
 
-from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.main import execute, parse
-from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, TrainConfig
+from deeplab_dpc.config import DataConfig, ModelConfig, TrainConfig
 from deeplab_dpc.data.dataset_info import INFO_FILE, Dataset, load_dataset
 from deeplab_dpc.data.record_files import TFDS_INFO
 from deeplab_dpc.models.segmenter import Segmenter
@@ -50,7 +48,7 @@ def _command(path: pathlib.Path) -> str:
 
 
 def _parse(command: str, *argv: str):
-    return parse(importlib.import_module(f"deeplab_dpc.cli.flags.{command}"), command, list(argv))
+    return parse(command, list(argv))
 
 
 TRAINING = [path for path in RECIPES if _command(path) == "train"]
@@ -66,10 +64,9 @@ class Configs:
 
 
 def _configs(path: pathlib.Path, dataset: Dataset) -> Configs:
-    values = _parse("train", f"--flagfile={path}", f"--data_dir={dataset.path}")
-    model = flag_groups.model_config(values, NUM_CLASSES[path.stem.split("_")[0]])
-    data = flag_groups.data_config(values, dataset, model.alignment)
-    return Configs(model, data, flag_groups.config_from_flags(TrainConfig, values))
+    flags = _parse("train", f"--flagfile={path}", f"--data_dir={dataset.path}")
+    model = flags.network.config(NUM_CLASSES[path.stem.split("_")[0]])
+    return Configs(model, flags.data.config(dataset, model.alignment), flags.training.make())
 
 
 @pytest.fixture(scope="module")
@@ -112,12 +109,11 @@ def test_recipe_describes_a_network_that_can_be_built(path, dataset):
         configs = _configs(path, dataset)
         model, crop = configs.model, configs.data.train_crop_size
     elif command == "search":
-        values = _parse("search", f"--flagfile={path}")
-        flag_groups.config_from_flags(SearchConfig, values)
-        model = flag_groups.config_from_flags(ModelConfig, values, num_classes=19)
-        crop = flag_groups.size(values, "train_crop_size") or (321, 321)
+        flags = _parse("search", f"--flagfile={path}")
+        flags.search.make()
+        model, crop = flags.network.fields.make(num_classes=19), flags.data.train_crop_size or (321, 321)
     else:
-        model, crop = flag_groups.model_config(_parse(command, f"--flagfile={path}"), num_classes=19), (1025, 2049)
+        model, crop = _parse(command, f"--flagfile={path}").network.config(num_classes=19), (1025, 2049)
     assert all(side % model.alignment == 1 for side in crop)
     logits_stride = min(model.decoder_output_stride or (model.output_stride,))
     height, width = ((side - 1) // logits_stride + 1 for side in crop)
@@ -147,7 +143,7 @@ def _context(model: ModelConfig, cell: str | None) -> str:
 @_by_name(TRAINING)
 def test_table_agrees_with_the_flagfile(path, dataset):
     configs, row = _configs(path, dataset), _table()[path.stem]
-    cell = _parse("train", f"--flagfile={path}").dense_prediction_cell_json
+    cell = _parse("train", f"--flagfile={path}").network.dense_prediction_cell_json
     assert row["backbone"] == configs.model.model_variant
     assert row["context"] == _context(configs.model, cell)
     assert row["decoder"] == (",".join(map(str, configs.model.decoder_output_stride)) or "none")
@@ -229,16 +225,16 @@ def flagfile(tmp_path) -> str:
 )
 def test_what_comes_later_replaces_a_flagfile(flagfile, before, after, rates, variant):
     for file in ([flagfile], flagfile.split("=", 1)):
-        config = flag_groups.model_config(_parse("train", *before, *file, *after), num_classes=2)
+        config = _parse("train", *before, *file, *after).network.config(num_classes=2)
         assert (config.atrous_rates, config.model_variant) == (rates, variant)
 
 
 def test_search_of_the_paper_has_its_protocol():
-    values = _parse("search", "--flagfile=recipes/cityscapes_search.flags")
-    config = flag_groups.config_from_flags(SearchConfig, values)
+    flags = _parse("search", "--flagfile=recipes/cityscapes_search.flags")
+    config = flags.search.make()
     assert (config.num_candidates, config.proxy_steps, config.proxy_batch_size) == (28_000, 30_000, 8)
     assert (config.sampler, config.warm_starts, config.lookahead, config.halving_rungs) == ("paper", (), 400, 1)
     assert (config.rerank_top_k, config.rerank_steps, config.rerank_batch_size) == (50, 90_000, 16)
-    assert values.feature_views == 0
+    assert flags.feature_views == 0
     assert not config.rerank_warm_starts
     assert "leaves open" in _comments(ROOT / "recipes" / "cityscapes_search.flags")

@@ -1,28 +1,31 @@
 """Converts COCO, instances or panoptic, to records with the 21 classes of PASCAL VOC, to pretrain on."""
 
-from absl import flags
-
-from deeplab_dpc.cli import builds, flag_groups
+from deeplab_dpc.cli import builds
+from deeplab_dpc.cli.flags.base import required
+from deeplab_dpc.cli.flags.build_coco import Flags
 from deeplab_dpc.datasets.coco import CocoSplit, build_coco
-from deeplab_dpc.datasets.official import COCO_SPLITS
 
 
-def main(values: flags.FlagValues) -> None:
+def main(flags: Flags) -> None:
     """Converts the data set."""
-    flag_groups.required(values, "data_dir")
-    splits = {}
-    for split in COCO_SPLITS:
-        names = [f"{split}_{part}" for part in ("annotations", "images", "panoptic_pngs")]
-        if any(values[name].value for name in names):
-            flag_groups.required(values, *names[:2])
-            annotations, images, pngs = (values[name].value for name in names)
-            splits[split] = CocoSplit(str(annotations), str(images), pngs or None)
+    data_dir = required("data_dir", flags.data_dir)
+    given = {
+        "train": (flags.train_annotations, flags.train_images, flags.train_panoptic_pngs),
+        "val": (flags.val_annotations, flags.val_images, flags.val_panoptic_pngs),
+    }
+    splits = {
+        split: CocoSplit(
+            required(f"{split}_annotations", annotations), required(f"{split}_images", images), pngs or None
+        )
+        for split, (annotations, images, pngs) in given.items()
+        if annotations or images or pngs
+    }
     dataset = build_coco(
         splits,
-        values.data_dir,
-        values.min_labelled_pixels,
-        values.overwrite,
-        values.skip_bad,
-        values.categories,
+        data_dir,
+        flags.min_labelled_pixels,
+        flags.overwrite,
+        flags.skip_bad,
+        flags.categories,
     )
-    builds.finish(dataset, values)
+    builds.finish(dataset, flags)

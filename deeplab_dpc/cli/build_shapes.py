@@ -1,20 +1,18 @@
 """Writes the embedded data set `shapes`: drawn scenes with objects of very different sizes."""
 
-from absl import flags
-
-from deeplab_dpc.cli import flag_groups
+from deeplab_dpc.cli.flags.base import required
+from deeplab_dpc.cli.flags.build_shapes import Flags
 from deeplab_dpc.console import console
 from deeplab_dpc.datasets.shapes import build_shapes
 
 
-def main(values: flags.FlagValues) -> None:
+def main(flags: Flags) -> None:
     """Draws the data set."""
-    flag_groups.required(values, "data_dir")
     dataset = build_shapes(
-        values.data_dir,
-        num_train=values.num_train,
-        num_val=values.num_val,
-        seed=values.seed,
-        overwrite=values.overwrite,
+        required("data_dir", flags.data_dir),
+        num_train=flags.num_train,
+        num_val=flags.num_val,
+        seed=flags.seed,
+        overwrite=flags.overwrite,
     )
-    console.print(f"Data set: {dataset.path} ({values.num_train} train, {values.num_val} val)")
+    console.print(f"Data set: {dataset.path} ({flags.num_train} train, {flags.num_val} val)")

@@ -3,37 +3,38 @@
 import logging
 import re
 
-from absl import flags
-
-from deeplab_dpc.cli import builds, flag_groups
+from deeplab_dpc.cli import builds
+from deeplab_dpc.cli.flags.base import required
+from deeplab_dpc.cli.flags.build_tfds import Flags
 from deeplab_dpc.datasets.from_tfds import LabelIds, build_tfds
 from deeplab_dpc.errors import UserError
 
 
-def main(values: flags.FlagValues) -> None:
+def main(flags: Flags) -> None:
     """Converts the data set."""
-    flag_groups.required(values, "tfds_name", "tfds_data_dir", "data_dir")
+    name, source = required("tfds_name", flags.tfds_name), required("tfds_data_dir", flags.tfds_data_dir)
+    data_dir = required("data_dir", flags.data_dir)
     logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS warns of its own use of deprecated attributes
-    if values.label_map and values.label_offset:
+    if flags.label_map and flags.label_offset:
         raise UserError("Give either --label_offset or --label_map.")
     dataset = build_tfds(
-        values.tfds_name,
-        values.tfds_data_dir,
-        values.data_dir,
-        image_key=values.image_key,
-        label_key=values.label_key,
-        splits=_splits(values.splits),
-        classes=values.classes,
-        num_classes=values.num_classes,
-        label_ids=LabelIds(values.label_offset, *_label_map(values.label_map)),
-        download=values.download,
-        overwrite=values.overwrite,
-        skip_bad=values.skip_bad,
+        name,
+        source,
+        data_dir,
+        image_key=flags.image_key,
+        label_key=flags.label_key,
+        splits=_splits(flags.splits),
+        classes=flags.classes,
+        num_classes=flags.num_classes,
+        label_ids=LabelIds(flags.label_offset, *_label_map(flags.label_map)),
+        download=flags.download,
+        overwrite=flags.overwrite,
+        skip_bad=flags.skip_bad,
     )
-    builds.finish(dataset, values)
+    builds.finish(dataset, flags)
 
 
-def _splits(given: list[str] | None) -> dict[str, str] | None:
+def _splits(given: tuple[str, ...] | None) -> dict[str, str] | None:
     """Returns the TFDS split for each of our splits."""
     if not given:
         return None
@@ -46,7 +47,7 @@ def _splits(given: list[str] | None) -> dict[str, str] | None:
     return splits
 
 
-def _label_map(given: list[str] | None) -> tuple[tuple[tuple[int, int], ...], int | None]:
+def _label_map(given: tuple[str, ...] | None) -> tuple[tuple[tuple[int, int], ...], int | None]:
     """Returns (id, class id) pairs, and the class id of all other ids."""
     table: dict[str, int] = {}
     for part in given or ():

@@ -2,16 +2,15 @@
 
 import pathlib
 
-from absl import flags
-
 from deeplab_dpc.cli.check_data import default_output_dir, print_findings
+from deeplab_dpc.cli.flags.shared import BuildFlags
 from deeplab_dpc.console import console
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.inspection import REPORT_FILE, check
 from deeplab_dpc.files import read_json
 
 
-def finish(dataset: Dataset, values: flags.FlagValues) -> None:
+def finish(dataset: Dataset, flags: BuildFlags) -> None:
     """Prints what was built and where, and checks it (`check_data`) unless an earlier check found no error.
 
     Raises:
@@ -28,7 +27,7 @@ def finish(dataset: Dataset, values: flags.FlagValues) -> None:
         name = dataset.info.class_names[dataset.info.ignore_label]
         console.print(f"The class {name} is ignored: its id {dataset.info.ignore_label} is the ignore label.")
     output_dir = default_output_dir(dataset)
-    if values.check and not _is_checked(output_dir / REPORT_FILE):
+    if flags.check and not _is_checked(output_dir / REPORT_FILE):
         inspection = check(dataset, output_dir)
         print_findings(inspection)
         inspection.require_no_errors()

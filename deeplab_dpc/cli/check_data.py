@@ -4,9 +4,8 @@ import json
 import os
 import pathlib
 
-from absl import flags
-
-from deeplab_dpc.cli import flag_groups
+from deeplab_dpc.cli.flags.base import required
+from deeplab_dpc.cli.flags.check_data import Flags
 from deeplab_dpc.console import console, print_table
 from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.dataset_info import Dataset
@@ -18,18 +17,17 @@ SHOWN = 5  # examples of each kind of problem; the report has more
 SHOWN_IDS = 10
 
 
-def main(values: flags.FlagValues) -> None:
+def main(flags: Flags) -> None:
     """Checks the data set.
 
     Raises:
       UserError: after the whole report, if the data set has errors.
     """
-    flag_groups.required(values, "data_dir")
-    dataset = find_dataset(values.data_dir, values.dataset, values.classes)
-    output_dir = values.output_dir or default_output_dir(dataset)
+    dataset = find_dataset(required("data_dir", flags.data_dir), flags.dataset, flags.classes)
+    output_dir = flags.output_dir or default_output_dir(dataset)
     remove_partial(output_dir)  # what a killed check left
-    inspection = check(dataset, output_dir, show_progress=not values.json)
-    if values.json:
+    inspection = check(dataset, output_dir, show_progress=not flags.json)
+    if flags.json:
         print(json.dumps(inspection.to_json(), indent=1))
     else:
         print_inspection(inspection)

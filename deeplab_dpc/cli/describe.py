@@ -5,11 +5,8 @@ import json
 import pathlib
 from typing import Any
 
-from absl import flags
-
 from deeplab_dpc.api.loaded import network_of_checkpoint, network_of_run
-from deeplab_dpc.cli import flag_groups
-from deeplab_dpc.cli.flags.describe import DEFAULT_SIZE
+from deeplab_dpc.cli.flags.describe import DEFAULT_SIZE, Flags
 from deeplab_dpc.cli.model_source import evaluated_network
 from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.console import console, print_table
@@ -18,19 +15,19 @@ from deeplab_dpc.models.segmenter import Segmenter
 from deeplab_dpc.models.summary import Part, summarize
 
 
-def main(values: flags.FlagValues) -> None:
+def main(flags: Flags) -> None:
     """Prints the description."""
-    if values.workdir is not None and values.checkpoint_path is not None:
+    if flags.workdir is not None and flags.checkpoint_path is not None:
         raise UserError("Give one of --workdir and --checkpoint_path.")
-    if values.workdir is not None:
-        config = evaluated_network(network_of_run(pathlib.Path(values.workdir)), values)
-    elif values.checkpoint_path is not None:
-        say = console.print if not values.json else lambda line: None
-        config = network_of_checkpoint(values.checkpoint_path, flag_groups.given_model_fields(values), say)
+    if flags.workdir is not None:
+        config = evaluated_network(network_of_run(pathlib.Path(flags.workdir)), flags.network)
+    elif flags.checkpoint_path is not None:
+        say = console.print if not flags.json else lambda line: None
+        config = network_of_checkpoint(flags.checkpoint_path, flags.network.given_fields(), say)
     else:
-        config = flag_groups.model_config(values, values.num_classes)
-    size = flag_groups.size(values, "input_size") or DEFAULT_SIZE
-    if values.json:
+        config = flags.network.config(flags.num_classes)
+    size = flags.input_size or DEFAULT_SIZE
+    if flags.json:
         print(json.dumps(description(config, size), indent=1))
     else:
         print_description(config, size)

@@ -7,18 +7,18 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
-from absl import flags
 
 from deeplab_dpc.api.circumstances import circumstances
 from deeplab_dpc.api.loaded import LoadedPredictor
-from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.eval_repeatedly import evaluate_repeatedly
 from deeplab_dpc.cli.eval_submission import write_submission
 from deeplab_dpc.cli.eval_tables import compare_runs, print_report
+from deeplab_dpc.cli.flags.base import required
+from deeplab_dpc.cli.flags.eval import Flags
 from deeplab_dpc.cli.model_source import run_directories
 from deeplab_dpc.cli.predictor_source import load_predictor
 from deeplab_dpc.cli.run_dataset import dataset_of_run, say_if_rebuilt
-from deeplab_dpc.config import InferenceConfig, JudgeConfig
+from deeplab_dpc.config import JudgeConfig
 from deeplab_dpc.console import console
 from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.dataset_info import Dataset
@@ -37,52 +37,53 @@ from deeplab_dpc.evaluation.worst import WorstImages
 from deeplab_dpc.files import only_process, remove_partial
 
 
-def main(values: flags.FlagValues) -> None:
+def main(flags: Flags) -> None:
     """Evaluates once or repeatedly, compares, or writes a submission."""
-    judging = flag_groups.config_from_flags(JudgeConfig, values)
-    if values.worst_images < 0:
-        raise UserError(f"--worst_images must be a number of images, or 0 for none, got {values.worst_images}.")
-    if values.compare is not None:
-        compare_runs(values, Bootstrap(judging.bootstrap_resamples))
-    elif values.submission is not None:
-        loaded = load_predictor(values)
-        with only_process(values.submission, "submission", inside=False):
-            remove_partial(pathlib.Path(values.submission).parent, pathlib.Path(values.submission).name)
-            write_submission(values, loaded, _dataset(values, loaded))
-    elif values.max_number_of_evaluations != 1:
-        if len(run_directories(values)) > 1:
-            raise UserError(f"--workdir={values.workdir} names several runs; only one can be evaluated as it trains.")
-        evaluate_repeatedly(values, lambda: _evaluate_once(values, judging, is_claimed=True))
+    judging = flags.judging.make()
+    if flags.worst_images < 0:
+        raise UserError(f"--worst_images must be a number of images, or 0 for none, got {flags.worst_images}.")
+    if flags.compare is not None:
+        compare_runs(flags, Bootstrap(judging.bootstrap_resamples))
+    elif flags.submission is not None:
+        loaded = load_predictor(flags.predictor)
+        with only_process(flags.submission, "submission", inside=False):
+            remove_partial(pathlib.Path(flags.submission).parent, pathlib.Path(flags.submission).name)
+            write_submission(flags, loaded, _dataset(flags, loaded))
+    elif flags.max_number_of_evaluations != 1:
+        source = flags.predictor.source
+        if len(run_directories(source)) > 1:
+            raise UserError(f"--workdir={source.workdir} names several runs; only one can be evaluated as it trains.")
+        evaluate_repeatedly(flags, lambda: _evaluate_once(flags, judging, is_claimed=True))
     else:
-        _evaluate_once(values, judging)
+        _evaluate_once(flags, judging)
 
 
-def _evaluate_once(values: flags.FlagValues, judging: JudgeConfig, is_claimed: bool = False) -> Report:
+def _evaluate_once(flags: Flags, judging: JudgeConfig, is_claimed: bool = False) -> Report:
     bootstrap = Bootstrap(judging.bootstrap_resamples)
-    loaded = load_predictor(values)
-    dataset = _dataset(values, loaded)
-    folder = _folder(values, loaded)
+    loaded = load_predictor(flags.predictor)
+    dataset = _dataset(flags, loaded)
+    folder = _folder(flags, loaded)
     if folder is None or is_claimed:
-        return _evaluate(values, judging, bootstrap, loaded, dataset, folder)
+        return _evaluate(flags, judging, bootstrap, loaded, dataset, folder)
     with only_process(folder, "eval_logdir"):
         remove_partial(folder)
-        return _evaluate(values, judging, bootstrap, loaded, dataset, folder)
+        return _evaluate(flags, judging, bootstrap, loaded, dataset, folder)
 
 
 def _evaluate(
-    values: flags.FlagValues,
+    flags: Flags,
     judging: JudgeConfig,
     bootstrap: Bootstrap,
     loaded: LoadedPredictor,
     dataset: Dataset,
     folder: pathlib.Path | None,
 ) -> Report:
-    known = circumstances(loaded, dataset, values.split)
+    known = circumstances(loaded, dataset, flags.split)
     judge = Judge(dataset.info, judging)
-    worst = WorstImages(dataset.info, values.worst_images) if values.worst_images else None
+    worst = WorstImages(dataset.info, flags.worst_images) if flags.worst_images else None
     observers: list[OnImage] = [judge.add, *([worst.add] if worst else [])]
     start = time.perf_counter()
-    confusion = evaluate(loaded.predictor, dataset, values.split, on_image=functools.partial(_show, observers))
+    confusion = evaluate(loaded.predictor, dataset, flags.split, on_image=functools.partial(_show, observers))
     seconds = time.perf_counter() - start
     measured = judge.measured()
     cell = loaded.network.config.dense_prediction_cell if loaded.network is not None else None
@@ -90,8 +91,8 @@ def _evaluate(
         source=loaded.source,
         step=loaded.step,
         info=dataset.info,
-        split=values.split,
-        inference=flag_groups.config_from_flags(InferenceConfig, values) if loaded.network else None,
+        split=flags.split,
+        inference=flags.predictor.inference.make() if loaded.network else None,
         judging=judging,
         measured=measured,
         figures=tuple(figures(one, bootstrap) for one in measured),
@@ -116,38 +117,38 @@ def _show(
         observer(name, image, label, prediction)
 
 
-def _folder(values: flags.FlagValues, loaded: LoadedPredictor) -> pathlib.Path | None:
+def _folder(flags: Flags, loaded: LoadedPredictor) -> pathlib.Path | None:
     """Returns the folder of the evaluation; None if nothing is written.
 
     Raises:
       UserError: if it cannot be written, which would otherwise be found only after the evaluation.
     """
-    parent = values.eval_logdir or loaded.workdir
+    parent = flags.eval_logdir or loaded.workdir
     if parent is None:
         return None
-    folder = evaluation_folder(parent, values.split).absolute()
+    folder = evaluation_folder(parent, flags.split).absolute()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise UserError(f"{folder} cannot be written: {existing} is no directory that may be; give --eval_logdir.")
     return folder
 
 
-def _dataset(values: flags.FlagValues, loaded: LoadedPredictor) -> Dataset:
+def _dataset(flags: Flags, loaded: LoadedPredictor) -> Dataset:
     """Returns the data set that the flags name, or that of the run.
 
     Raises:
       UserError: if it is absent, or its classes are not the network's.
     """
-    runs = [loaded.workdir] if loaded.workdir is not None else run_directories(values)
-    if values.data_dir is None and runs:
+    runs = [loaded.workdir] if loaded.workdir is not None else run_directories(flags.predictor.source)
+    if flags.data_dir is None and runs:
         dataset = dataset_of_run(pathlib.Path(runs[0]))
     else:
-        flag_groups.required(values, "data_dir")
-        dataset = find_dataset(values.data_dir, values.dataset, values.classes)
+        classes = flags.predictor.source.classes
+        dataset = find_dataset(required("data_dir", flags.data_dir), flags.dataset, classes)
     if loaded.workdir is not None:
-        say_if_rebuilt(loaded.workdir, dataset, values.split)
-    is_named = bool(runs) or values.exported_model is not None or values.classes is not None
-    if values.check_class_names and is_named and len(loaded.class_names) == dataset.info.num_classes:
+        say_if_rebuilt(loaded.workdir, dataset, flags.split)
+    is_named = bool(runs) or flags.predictor.exported_model is not None or flags.predictor.source.classes is not None
+    if flags.check_class_names and is_named and len(loaded.class_names) == dataset.info.num_classes:
         difference = class_difference(loaded.class_names, dataset.info.class_names)
         if difference is not None:
             raise UserError(

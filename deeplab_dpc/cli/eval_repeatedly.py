@@ -9,10 +9,10 @@ import types
 from collections.abc import Callable, Iterator
 
 import keras
-from absl import flags
 
 from deeplab_dpc.checkpoint.run import newest_progress
 from deeplab_dpc.checkpoint.run_directory import LATEST, list_checkpoints
+from deeplab_dpc.cli.flags.eval import Flags
 from deeplab_dpc.config import TrainConfig
 from deeplab_dpc.console import console
 from deeplab_dpc.errors import Stopped, UserError
@@ -25,35 +25,36 @@ from deeplab_dpc.training.patience import last_step
 NONE = -1  # the step before any checkpoint
 
 
-def evaluate_repeatedly(values: flags.FlagValues, evaluate_once: Callable[[], Report]) -> None:
+def evaluate_repeatedly(flags: Flags, evaluate_once: Callable[[], Report]) -> None:
     """Evaluates the newest checkpoint, waits for a newer one, and so on.
 
     It ends after --max_number_of_evaluations, if that is greater than 0, and with the training's last step.
 
     Args:
-      values: the flags of eval.py.
+      flags: the flags of eval.py.
       evaluate_once: function that evaluates the newest checkpoint and writes the results.
 
     Raises:
       UserError: if the flags name no training, or one checkpoint of it.
       Stopped: for SIGTERM and Ctrl-C.
     """
-    if values.workdir is None or values.run_checkpoint != LATEST:
+    source = flags.predictor.source
+    if source.workdir is None or source.run_checkpoint != LATEST:
         raise UserError(
-            f"--max_number_of_evaluations={values.max_number_of_evaluations} evaluates the checkpoints of a training "
+            f"--max_number_of_evaluations={flags.max_number_of_evaluations} evaluates the checkpoints of a training "
             "as they come: give --workdir, and no --run_checkpoint."
         )
-    if values.eval_interval_secs < 1:
-        raise UserError(f"--eval_interval_secs must be at least 1, got {values.eval_interval_secs}.")
-    workdir = pathlib.Path(values.workdir)
-    folder = evaluation_folder(values.eval_logdir or workdir, values.split)
+    if flags.eval_interval_secs < 1:
+        raise UserError(f"--eval_interval_secs must be at least 1, got {flags.eval_interval_secs}.")
+    workdir = pathlib.Path(source.workdir)
+    folder = evaluation_folder(flags.eval_logdir or workdir, flags.split)
     protocol = _protocol(workdir)
-    limit = values.max_number_of_evaluations
+    limit = flags.max_number_of_evaluations
     evaluated = NONE
     with _stopping(f"what was evaluated is in {folder / HISTORY_FILE}"), only_process(folder, "eval_logdir"):
         remove_partial(folder)
         for _ in range(limit) if limit > 0 else itertools.count():
-            _wait_for_newer(workdir, evaluated, values.eval_interval_secs)
+            _wait_for_newer(workdir, evaluated, flags.eval_interval_secs)
             keras.utils.clear_session()
             report = evaluate_once()
             append_history(folder, report)

@@ -1,9 +1,8 @@
 """Predicts a split in the form that an official test server takes (eval.py --submission)."""
 
-from absl import flags
-
 from deeplab_dpc.api.loaded import LoadedPredictor
-from deeplab_dpc.cli.flags.eval import SERVERS
+from deeplab_dpc.cli.flags.base import required
+from deeplab_dpc.cli.flags.eval import SERVERS, Flags
 from deeplab_dpc.console import console
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.errors import UserError
@@ -11,20 +10,21 @@ from deeplab_dpc.evaluation.evaluator import predictions
 from deeplab_dpc.evaluation.submission import open_submission
 
 
-def write_submission(values: flags.FlagValues, loaded: LoadedPredictor, dataset: Dataset) -> None:
+def write_submission(flags: Flags, loaded: LoadedPredictor, dataset: Dataset) -> None:
     """Predicts --split without reading its labels.
 
     Raises:
       UserError: if no server accepts the data set, or as raised by Submission and `predictions`.
     """
-    server = values.submission_server or dataset.info.name
+    path = required("submission", flags.submission)
+    server = flags.submission_server or dataset.info.name
     if server not in SERVERS:
         raise UserError(
             f"No test server is known for the data set {server}; choose the form of the submission with "
             f"--submission_server={'|'.join(SERVERS)}."
         )
     num_classes = loaded.predictor.num_classes
-    with open_submission(server, values.submission, num_classes, values.voc_competition) as submission:
-        for name, _, _, prediction in predictions(loaded.predictor, dataset, values.split):
+    with open_submission(server, path, num_classes, flags.voc_competition) as submission:
+        for name, _, _, prediction in predictions(loaded.predictor, dataset, flags.split):
             submission.add(name, prediction)
-    console.print(f"Written: {values.submission}")
+    console.print(f"Written: {path}")

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from absl import flags
 
 from deeplab_dpc.api.exporting import scaled
 from deeplab_dpc.api.loaded import LoadedModel
@@ -16,9 +15,10 @@ from deeplab_dpc.checkpoint.names import named_arrays
 from deeplab_dpc.checkpoint.published import is_name
 from deeplab_dpc.checkpoint.run_directory import BEST
 from deeplab_dpc.checkpoint.tf1 import CELL_SUFFIX, write_tf1_checkpoint
-from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.export_existing import CHECKED, existing_export, has_checkpoint, taken
 from deeplab_dpc.cli.export_images import ExportImages, NamedImage
+from deeplab_dpc.cli.flags.export import Flags
+from deeplab_dpc.cli.flags.shared import SourceFlags
 from deeplab_dpc.cli.model_source import load_models, run_directories
 from deeplab_dpc.cli.stopping import sigterm_stops
 from deeplab_dpc.config import InferenceConfig, SavedModelOptions
@@ -39,79 +39,79 @@ from deeplab_dpc.models.image_predictor import ImagePredictor
 Size = tuple[int, int] | tuple[()]
 
 
-def main(values: flags.FlagValues) -> None:
+def main(flags: Flags) -> None:
     """Exports the network."""
-    wanted = [name for name in CHECKED if getattr(values, name)]
-    if not wanted and not values.export_checkpoint:
+    wanted = [name for name in CHECKED if getattr(flags, name)]
+    if not wanted and not flags.export_checkpoint:
         raise UserError(
             "Give --export_dir (for a SavedModel), --export_checkpoint (for a checkpoint), --export_tflite or "
             "--export_onnx, or several of them."
         )
-    targets = [*wanted, *(["export_checkpoint"] if values.export_checkpoint else [])]
-    if values.export_checkpoint and pathlib.Path(values.export_checkpoint).is_dir():
+    targets = [*wanted, *(["export_checkpoint"] if flags.export_checkpoint else [])]
+    if flags.export_checkpoint and pathlib.Path(flags.export_checkpoint).is_dir():
         raise UserError(
-            f"--export_checkpoint={values.export_checkpoint} is a folder; give the prefix of the checkpoint's files in "
-            f"it, as in {os.path.join(values.export_checkpoint, 'model.ckpt')}."
+            f"--export_checkpoint={flags.export_checkpoint} is a folder; give the prefix of the checkpoint's files in "
+            f"it, as in {os.path.join(flags.export_checkpoint, 'model.ckpt')}."
         )
     with contextlib.ExitStack() as stack:
         for name in targets:
-            stack.enter_context(only_process(getattr(values, name), name, inside=False))
-        _export(values, wanted)
+            stack.enter_context(only_process(getattr(flags, name), name, inside=False))
+        _export(flags, wanted)
 
 
-def _export(values: flags.FlagValues, wanted: list[str]) -> None:
+def _export(flags: Flags, wanted: list[str]) -> None:
     """Writes the formats of these flags, and --export_checkpoint."""
-    found = {name: existing_export(name, pathlib.Path(getattr(values, name))) for name in wanted}
+    found = {name: existing_export(name, pathlib.Path(getattr(flags, name))) for name in wanted}
     existing = {name: info for name, info in found.items() if info is not None}
-    inference = flag_groups.config_from_flags(InferenceConfig, values)
-    options = flag_groups.config_from_flags(SavedModelOptions, values)
-    _check_flags(values, inference, options)
-    members = load_models(values)
+    inference = flags.inference.make()
+    options = flags.saved_model.make()
+    _check_flags(flags, inference, options)
+    members = load_models(flags.source)
     loaded = members[0]
     arrays = named_arrays(loaded.segmenter)
-    keep_checkpoint = values.export_checkpoint and has_checkpoint(values.export_checkpoint, arrays)
+    keep_checkpoint = flags.export_checkpoint and has_checkpoint(flags.export_checkpoint, arrays)
     if wanted:
-        exports = Exports(values, members, inference, options, existing)
+        exports = Exports(flags, members, inference, options, existing)
         make = {"export_dir": exports.saved_model, "export_tflite": exports.tflite, "export_onnx": exports.onnx}
         with sigterm_stops("what is written is whole"):
             for name in wanted:
                 make[name]()
-    if values.export_checkpoint:
-        prefix = pathlib.Path(values.export_checkpoint)
+    if flags.export_checkpoint:
+        prefix = pathlib.Path(flags.export_checkpoint)
         for ending in (".index", ".data-00000-of-00001"):
             remove_partial(prefix.parent, prefix.name + ending)
     if keep_checkpoint:
-        console.print(f"Kept: {values.export_checkpoint}, which holds these weights already")
-    elif values.export_checkpoint:
+        console.print(f"Kept: {flags.export_checkpoint}, which holds these weights already")
+    elif flags.export_checkpoint:
         cell = loaded.segmenter.config.dense_prediction_cell
         if cell is not None:  # first, so that no checkpoint is ever without it
-            write_json(f"{values.export_checkpoint}{CELL_SUFFIX}", cell.to_json())
-        write_tf1_checkpoint(values.export_checkpoint, arrays, loaded.step)
-        console.print(f"Written: {values.export_checkpoint}.index and .data-00000-of-00001, step {loaded.step}")
+            write_json(f"{flags.export_checkpoint}{CELL_SUFFIX}", cell.to_json())
+        write_tf1_checkpoint(flags.export_checkpoint, arrays, loaded.step)
+        console.print(f"Written: {flags.export_checkpoint}.index and .data-00000-of-00001, step {loaded.step}")
 
 
-def _check_flags(values: flags.FlagValues, inference: InferenceConfig, options: SavedModelOptions) -> None:
-    several = len(run_directories(values)) > 1
+def _check_flags(flags: Flags, inference: InferenceConfig, options: SavedModelOptions) -> None:
+    several = len(run_directories(flags.source)) > 1
     options.check(inference, averages=several)
-    if values.export_checkpoint and several:
+    if flags.export_checkpoint and several:
         raise UserError("--export_checkpoint is of one network; leave it out, or give one run as --workdir.")
-    if not values.export_dir and dataclasses.replace(options, export_size=()) != SavedModelOptions():
+    if not flags.export_dir and dataclasses.replace(options, export_size=()) != SavedModelOptions():
         raise UserError(
             "--max_side, --argmax_before_upsampling and --encoded_signature are of a SavedModel; give --export_dir."
         )
-    if values.export_onnx:
+    if flags.export_onnx:
         onnx_packages()  # raises before anything is written
-    if values.tflite_type != FLOAT32 and not values.export_tflite:
+    if flags.tflite_type != FLOAT32 and not flags.export_tflite:
         raise UserError("--tflite_type is of a TensorFlow Lite file; give --export_tflite.")
-    if values.min_agreement is not None and not 0 <= values.min_agreement <= 1:
-        raise UserError(f"--min_agreement must be in [0, 1], got {values.min_agreement}.")
+    if flags.min_agreement is not None and not 0 <= flags.min_agreement <= 1:
+        raise UserError(f"--min_agreement must be in [0, 1], got {flags.min_agreement}.")
 
 
 class Exports:
     """Writes a network in several formats, each checked.
 
     Args:
-      values: the flags.
+      flags: the flags.
       members: the network, or several whose probabilities are averaged; images and names are those of the first.
       inference: configuration of the prediction.
       options: options of the SavedModel; the size also applies to the other formats.
@@ -123,26 +123,26 @@ class Exports:
 
     def __init__(
         self,
-        values: flags.FlagValues,
+        flags: Flags,
         members: Sequence[LoadedModel],
         inference: InferenceConfig,
         options: SavedModelOptions,
         existing: Mapping[str, ModelInfo],
     ):
         loaded = members[0]
-        self.values = values
+        self.flags = flags
         self.members = members
         self.networks = [member.segmenter for member in members]
         self.options = options
         self.inference = inference
-        self.images = ExportImages(values, loaded)
-        self.checked: list[NamedImage] = self.images.check() if values.check else []
+        self.images = ExportImages(flags.images, loaded)
+        self.checked: list[NamedImage] = self.images.check() if flags.images.check else []
         self.predictor = graph_predictor(self.networks, inference)
         # What evaluation and prediction take, but in full precision.
         full = dataclasses.replace(inference, inference_dtype=FLOAT32)
         same = full == inference
         self.reference = self.predictor if same else graph_predictor(self.networks, full)
-        if values.export_tflite:  # before anything is written
+        if flags.export_tflite:  # before anything is written
             self.tflite_size: tuple[int, int] = options.export_size or self.images.largest()
         for name, image in self.checked:
             if not options.export_size:
@@ -151,7 +151,7 @@ class Exports:
         for flag, info in existing.items():
             if not info.same_model(self._info(flag)):
                 why = "was exported of another network or with other flags"
-                raise taken(flag, pathlib.Path(getattr(values, flag)), why)
+                raise taken(flag, pathlib.Path(getattr(flags, flag)), why)
 
     def saved_model(self) -> None:
         """Writes --export_dir."""
@@ -166,7 +166,7 @@ class Exports:
 
     def tflite(self) -> None:
         """Writes --export_tflite."""
-        kind = self.values.tflite_type
+        kind = self.flags.tflite_type
         size = self.tflite_size
         calibration = (scaled(image, size) for _, image in self.images.calibration()) if kind == "int8" else ()
 
@@ -185,19 +185,19 @@ class Exports:
         self._write("export_onnx", write, self.reference, size, FLOAT_AGREEMENT)
 
     def _info(self, flag: str) -> ModelInfo:
-        loaded, values, options = self.members[0], self.values, self.options
+        loaded, flags, options = self.members[0], self.flags, self.options
         export: dict[str, dict[str, Any]] = {
             "export_dir": {"format": "SavedModel", **options.to_json()},
             "export_onnx": {"format": "ONNX", "export_size": list(options.export_size)},
         }
-        if values.export_tflite:
+        if flags.export_tflite:
             size = list(self.tflite_size)
-            export["export_tflite"] = {"format": "TFLite", "tflite_type": values.tflite_type, "export_size": size}
+            export["export_tflite"] = {"format": "TFLite", "tflite_type": flags.tflite_type, "export_size": size}
         return describe_model(
             loaded.class_names,
             loaded.palette,
             loaded.ignore_label,
-            " and ".join(_portable_source(member, self.values) for member in self.members),
+            " and ".join(_portable_source(member, self.flags.source) for member in self.members),
             self.networks,
             self.inference,
             **export[flag],
@@ -212,9 +212,9 @@ class Exports:
         threshold: float,
     ) -> None:
         """Writes and checks a file under another name, which is finally renamed to that of the flag."""
-        target = pathlib.Path(getattr(self.values, flag))
-        if self.values.min_agreement is not None:
-            threshold = self.values.min_agreement
+        target = pathlib.Path(getattr(self.flags, flag))
+        if self.flags.min_agreement is not None:
+            threshold = self.flags.min_agreement
         elif self.inference.inference_dtype == "bfloat16":
             threshold = min(threshold, BFLOAT16_AGREEMENT)
         images = [scaled(image, size) for _, image in self.checked]
@@ -244,14 +244,14 @@ class Exports:
         return lines
 
 
-def _portable_source(loaded: LoadedModel, values: flags.FlagValues) -> str:
+def _portable_source(loaded: LoadedModel, source: SourceFlags) -> str:
     """Returns the source of the weights, without the folders of this machine."""
-    if loaded.workdir is None and is_name(values.checkpoint_path):
-        name: str = values.checkpoint_path
-        return name
     if loaded.workdir is None:
-        return "/".join(pathlib.Path(values.checkpoint_path).resolve().parts[-2:])
-    best = " (best)" if values.run_checkpoint == BEST else ""
+        assert source.checkpoint_path is not None
+        if is_name(source.checkpoint_path):
+            return source.checkpoint_path
+        return "/".join(pathlib.Path(source.checkpoint_path).resolve().parts[-2:])
+    best = " (best)" if source.run_checkpoint == BEST else ""
     return f"{loaded.workdir.resolve().name}, step {loaded.step}{best}"
 
 

@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 
 import numpy as np
-from absl import flags
 
 from deeplab_dpc.api.loaded import LoadedModel
-from deeplab_dpc.cli.flags.export import CHECK_SPLIT
+from deeplab_dpc.cli.flags.export import CHECK_SPLIT, ImageFlags
 from deeplab_dpc.cli.run_dataset import data_config, dataset_of_run
 from deeplab_dpc.config import DataConfig
 from deeplab_dpc.data.dataset_info import Dataset
@@ -22,18 +21,18 @@ class ExportImages:
     """The images that the flags name.
 
     Args:
-      values: the flags.
+      flags: the flags of images.
       loaded: the network, with its run.
 
     Raises:
       UserError: if a number of images is less than 1.
     """
 
-    def __init__(self, values: flags.FlagValues, loaded: LoadedModel):
+    def __init__(self, flags: ImageFlags, loaded: LoadedModel):
         for name in ("num_check_images", "num_calibration_images"):
-            if getattr(values, name) < 1:
-                raise UserError(f"--{name} must be at least 1, got {getattr(values, name)}.")
-        self._values = values
+            if getattr(flags, name) < 1:
+                raise UserError(f"--{name} must be at least 1, got {getattr(flags, name)}.")
+        self._flags = flags
         self._loaded = loaded
 
     def check(self) -> list[NamedImage]:
@@ -42,10 +41,10 @@ class ExportImages:
         Raises:
           UserError: if there are none.
         """
-        if self._values.check_images is not None:
-            return list(_images_of("check_images", self._values.check_images))
+        if self._flags.check_images is not None:
+            return list(_images_of("check_images", self._flags.check_images))
         dataset = self._dataset("--check_images=FOLDER (a few images to compare the export on), or --nocheck")
-        return list(spread_images(dataset, self._check_split(dataset), self._values.num_check_images))
+        return list(spread_images(dataset, self._check_split(dataset), self._flags.num_check_images))
 
     def calibration(self) -> Iterator[NamedImage]:
         """Returns the images that calibrate int8, in the same form.
@@ -53,11 +52,11 @@ class ExportImages:
         Raises:
           UserError: if there are none.
         """
-        if self._values.calibration_images is not None:
-            return _images_of("calibration_images", self._values.calibration_images)
+        if self._flags.calibration_images is not None:
+            return _images_of("calibration_images", self._flags.calibration_images)
         dataset = self._dataset("--calibration_images=FOLDER (about a hundred images)")
         split = self._data_config().train_split
-        return spread_images(dataset, split, self._values.num_calibration_images)
+        return spread_images(dataset, split, self._flags.num_calibration_images)
 
     def largest(self) -> tuple[int, int]:
         """Returns the (height, width) in pixels that contains every image of the split that is checked."""

@@ -3,9 +3,9 @@
 import pathlib
 
 import numpy as np
-from absl import flags
 from PIL import Image
 
+from deeplab_dpc.cli.flags.build_folder import OwnDataFlags
 from deeplab_dpc.console import console
 from deeplab_dpc.data.dataset_info import DEFAULT_IGNORE_LABEL
 from deeplab_dpc.datasets.annotation_kinds import PICTURES
@@ -18,23 +18,27 @@ MOST_CLASSES = 64  # that are counted and not named; more are rather ids of some
 CURE = "name the classes in the order of their ids, as in --classes=background,object"
 
 
-def find_classes(values: flags.FlagValues) -> str | None:
+def find_classes(own: OwnDataFlags, classes: str | None) -> str | None:
     """Returns the value of --classes for build_folder; None where annotations name their classes.
+
+    Args:
+      own: the flags of own data.
+      classes: --classes.
 
     Raises:
       UserError: if it is not given and cannot be found.
     """
-    if values.classes:
-        return str(values.classes)
-    if values.images and values.labels and labels_kind(values.images, values.labels, values.labels_as) != PICTURES:
+    if classes:
+        return classes
+    if own.images and own.labels and labels_kind(own.images, own.labels, own.labels_as) != PICTURES:
         return None
-    places = [pathlib.Path(place) for place in (values.labels, values.images) if place]
+    places = [pathlib.Path(place) for place in (own.labels, own.images) if place]
     for folder in dict.fromkeys(near for place in places for near in (place, place.parent)):
         for name in CLASSES_FILES:
             if (folder / name).is_file():
                 console.print(f"Classes: those of {folder / name} (--classes names others).")
                 return str(folder / name)
-    if values.label_format == "rgb" or values.label_map or not values.labels or not places[0].is_dir():
+    if own.label_format == "rgb" or own.label_map or not own.labels or not places[0].is_dir():
         raise UserError(f"--classes is required: {CURE}, or give a file of them.")
     return _counted(places[0])
 

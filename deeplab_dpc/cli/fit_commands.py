@@ -10,13 +10,12 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from absl import flags
-
-from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.fit_plan_file import Plan
 from deeplab_dpc.cli.fit_schedule import Measured
 from deeplab_dpc.cli.fit_state import run_command
 from deeplab_dpc.cli.fit_weights import WEIGHTS_AFTER
+from deeplab_dpc.cli.flags.fit import Flags
+from deeplab_dpc.cli.flags.shared import network_fields
 from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.training.rehearsal import TIMED_STEPS
@@ -50,7 +49,7 @@ class Commands:
     """Runs the separate commands with the flags of the plan.
 
     Args:
-      values: the flags of fit.
+      flags: the flags of fit.
       given: those of the command line, as the planner takes them.
       data_dir: the prepared data set.
       baseline, search_dir: where the baseline and the search are.
@@ -58,13 +57,13 @@ class Commands:
 
     def __init__(
         self,
-        values: flags.FlagValues,
+        flags: Flags,
         given: Mapping[str, Any],
         data_dir: pathlib.Path,
         baseline: pathlib.Path,
         search_dir: pathlib.Path,
     ):
-        self.values = values
+        self.flags = flags
         self.given = given
         self.data_dir = data_dir
         self.baseline = baseline
@@ -72,7 +71,8 @@ class Commands:
 
     def dataset(self) -> Dataset:
         """Returns the prepared data set."""
-        return find_dataset(self.data_dir, self.values.dataset, self.values.classes if self.values.data_dir else None)
+        data = self.flags.data
+        return find_dataset(self.data_dir, data.dataset, data.fields["classes"] if data.data_dir else None)
 
     def rehearse(self, shared: dict[str, Any], crop: tuple[int, int], batch: int) -> Measured:
         """Runs some steps of the real network."""
@@ -151,18 +151,18 @@ class Commands:
         """Returns the flags that say where the baseline starts."""
         if plan["tf_initial_checkpoint"] is None:
             return {}
-        averages = {"restore_moving_averages": True} if self.values.restore_moving_averages else {}
+        averages = {"restore_moving_averages": True} if self.flags.start.restore_moving_averages else {}
         return {"tf_initial_checkpoint": plan["tf_initial_checkpoint"], **averages}
 
     def of_network(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the flags of data and network that train and search share, but for the rates of ASPP."""
-        names = (*flag_groups.model_flags(), "genotype_json", *DATA_FLAGS, "seed")
+        names = (*network_fields(), "genotype_json", *DATA_FLAGS, "seed")
         shared = {name: self.given[name] for name in names if name in self.given and name != "atrous_rates"}
         return {**chosen, **shared, **self.of_data()}
 
     def of_data(self) -> dict[str, Any]:
         """Returns the flags that name a prepared data set beside its folder."""
-        return {name: self.given[name] for name in OF_DATA if name in self.given} if self.values.data_dir else {}
+        return {name: self.given[name] for name in OF_DATA if name in self.given} if self.flags.data.data_dir else {}
 
 
 def step_seconds(run: pathlib.Path) -> float:

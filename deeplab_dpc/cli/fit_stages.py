@@ -17,9 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
-from absl import flags
 
-from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.fit_commands import SHARED, Commands, step_seconds
 from deeplab_dpc.cli.fit_fingerprint import fingerprint
 from deeplab_dpc.cli.fit_page import write_index
@@ -38,7 +36,7 @@ from deeplab_dpc.cli.fit_schedule import (
 from deeplab_dpc.cli.fit_state import STAGES, Stages, run_command
 from deeplab_dpc.cli.fit_verdict import read_verdict, write_verdict
 from deeplab_dpc.cli.fit_weights import decide_weights
-from deeplab_dpc.cli.flags.fit import OWN_FLAGS
+from deeplab_dpc.cli.flags.fit import OWN_DATA, Flags
 from deeplab_dpc.console import console
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import read_json
@@ -55,7 +53,7 @@ class Fit:
     """The work in an R.
 
     Args:
-      values: the flags.
+      flags: the flags, with the backbone of --tf_initial_checkpoint.
       root: the directory.
       stages: what is done, and the clock.
       given: the flags of the command line, as the planner takes them.
@@ -64,31 +62,31 @@ class Fit:
 
     def __init__(
         self,
-        values: flags.FlagValues,
+        flags: Flags,
         root: pathlib.Path,
         stages: Stages,
         given: Mapping[str, Any],
         classes: str | None,
     ):
-        self.values = values
+        self.flags = flags
         self.root = root
         self.stages = stages
         self.given = given
         self.classes = classes
         self.baseline, self.final = root / "baseline", root / "final"
         self.search_dir, self.comparison = root / "search", root / "comparison"
-        self.data_dir = pathlib.Path(values.data_dir) if values.data_dir else root / "data"
-        self.commands = Commands(values, given, self.data_dir, self.baseline, self.search_dir)
+        self.data_dir = pathlib.Path(flags.data.data_dir) if flags.data.data_dir else root / "data"
+        self.commands = Commands(flags, given, self.data_dir, self.baseline, self.search_dir)
 
     @property
     def is_embedded(self) -> bool:
-        return not (self.values.images or self.values.list or self.values.data_dir)
+        return not (self.flags.own.images or self.flags.own.pair_list or self.flags.data.data_dir)
 
     def run(self) -> None:
         """Runs what is not done, and says at the end what came of it."""
         self.stages.show()
         for name in STAGES:
-            if self.values.plan_only and name == "baseline":
+            if self.flags.plan_only and name == "baseline":
                 console.print("The plan is made (--plan_only); the same command without it goes on.")
                 return
             reason = self._left_out(name)
@@ -114,7 +112,7 @@ class Fit:
         return Plan.read(self.root)
 
     def _left_out(self, name: str) -> str:
-        if name == "convert" and self.values.data_dir:
+        if name == "convert" and self.flags.data.data_dir:
             return f"the data set in {self.data_dir} is prepared"
         if name in ("search", "contest") and not self.plan["search"]:
             return self.plan.choices["search"].reason
@@ -124,7 +122,7 @@ class Fit:
         if self.is_embedded:
             run_command("build_shapes", data_dir=self.data_dir, overwrite=True)
             return
-        given = {name: self.given[name] for name in OWN_FLAGS if name in self.given}
+        given = {name: self.given[name] for name in OWN_DATA if name in self.given}
         # Of other flags than now is what an earlier start may have left, before the data were found right.
         if self.classes is not None:
             given["classes"] = self.classes
@@ -143,7 +141,7 @@ class Fit:
     def _plan(self) -> None:
         dataset = self.commands.dataset()
         data = fingerprint(self.root / "check", dataset.info, self.is_embedded)
-        alignment = flag_groups.model_config(self.values, dataset.info.num_classes).alignment
+        alignment = self.flags.network.config(dataset.info.num_classes).alignment
         accelerated = any(not device.startswith("cpu") for device in keras.distribution.list_devices())
         choices = network_choices(data, self.given, accelerated, alignment)
         crop = choices["train_crop_size"].value

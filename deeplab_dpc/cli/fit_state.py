@@ -173,5 +173,4 @@ def run_command(command: str, **arguments: object) -> None:
     argv = [f"--{name}={flag_text(value)}" for name, value in arguments.items()]
     console.print(f"deeplab-dpc {command.replace('_', '-')} {' '.join(argv)}", style="bold")
     keras.utils.clear_session()
-    flag_module = importlib.import_module(f"deeplab_dpc.cli.flags.{command}")
-    importlib.import_module(f"deeplab_dpc.cli.{command}").main(parse(flag_module, command, argv))
+    importlib.import_module(f"deeplab_dpc.cli.{command}").main(parse(command, argv))

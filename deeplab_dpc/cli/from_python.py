@@ -6,13 +6,11 @@ import os
 import pathlib
 from collections.abc import Mapping
 
-from absl import flags
-
 from deeplab_dpc.api.arguments import naming_arguments, require_path
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.cli.fit_state import flag_text
 from deeplab_dpc.cli.fit_verdict import read_verdict
-from deeplab_dpc.cli.main import parse
+from deeplab_dpc.cli.main import defined_flags, parse
 from deeplab_dpc.files import read_json
 from deeplab_dpc.run_config import FIT_VERDICT
 from deeplab_dpc.search.contest.best_cells import VERDICT_FILE as SEARCH_VERDICT
@@ -140,11 +138,9 @@ def run_search(workdir: str | os.PathLike[str], **options: object) -> Searched:
 def _run(command: str, options: Mapping[str, object]) -> None:
     """Runs a command with these flags, of which those that are None are left out."""
     require_path("workdir", options["workdir"])
-    module = importlib.import_module(f"deeplab_dpc.cli.flags.{command}")
-    known = flags.FlagValues()
-    module.define_flags(known)
+    known = defined_flags(command)
     if unknown := [name for name in options if name not in known]:
         name = "run_search" if command == "search" else command
         raise TypeError(f"{name}() has no option {unknown[0]!r}; `deeplab-dpc {command} --helpfull` lists all.")
     argv = [f"--{name}={flag_text(value)}" for name, value in options.items() if value is not None]
-    importlib.import_module(f"deeplab_dpc.cli.{command}").main(parse(module, command, argv))
+    importlib.import_module(f"deeplab_dpc.cli.{command}").main(parse(command, argv))

@@ -10,6 +10,7 @@ import signal
 import sys
 import types
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from absl import flags
 
@@ -18,6 +19,7 @@ from deeplab_dpc.cli.cpu_memory import keep_tensor_memory
 from deeplab_dpc.cli.flag_help import concerning, help_text
 from deeplab_dpc.cli.flag_values import wrong_value
 from deeplab_dpc.cli.flagfiles import Source, flattened, sources
+from deeplab_dpc.cli.flags.base import define_flags, read_flags
 from deeplab_dpc.cli.near_misses import near_command, unknown_flag
 from deeplab_dpc.cli.output import drop_unwritable_output, escape_unwritable_text, flush_output, reader_has_gone
 from deeplab_dpc.cli.quiet import quiet_imports
@@ -69,7 +71,7 @@ def _run(command: str, argv: list[str]) -> None:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     parts = sources(argv)
     choose_backend(flattened(parts))
-    module = importlib.import_module(f"deeplab_dpc.cli.flags.{command}")
+    module = flag_module(command)
     values = _parsed(module, command, parts)
     if values.version:
         print(version_text())
@@ -79,7 +81,7 @@ def _run(command: str, argv: list[str]) -> None:
         keep_tensor_memory()
         with quiet_imports():
             work = importlib.import_module(f"deeplab_dpc.cli.{command}")
-        work.main(values)
+        work.main(read_flags(module.Flags, values))
 
 
 def _status(command: str, action: Callable[[], None]) -> int:
@@ -126,8 +128,18 @@ def _after_stop(command: str) -> str:
     return "the same command continues"
 
 
-def parse(module: types.ModuleType, command: str, argv: Sequence[str]) -> flags.FlagValues:
-    """Returns the flags of a command, in a set of their own; `module` is that of deeplab_dpc.cli.flags.
+def flag_module(command: str) -> types.ModuleType:
+    """Imports and returns the module of a command's flags: its docstring is the help, `Flags` the class."""
+    return importlib.import_module(f"deeplab_dpc.cli.flags.{command}")
+
+
+def defined_flags(command: str) -> flags.FlagValues:
+    """Returns the flags of a command as absl has them, in a set of their own, with their defaults."""
+    return _parsed(flag_module(command), command, ())
+
+
+def parse(command: str, argv: Sequence[str]) -> Any:
+    """Returns the flags of a command with the values of these arguments, an instance of its class `Flags`.
 
     Later values replace earlier ones, so that a flag after a --flagfile replaces the file's. This also holds for a
     repeated flag, whose values are combined only within one file, or on the command line without a file between them.
@@ -136,13 +148,14 @@ def parse(module: types.ModuleType, command: str, argv: Sequence[str]) -> flags.
       UserError: for an unknown flag or value, an argument that is not a flag, a path on another machine, and an invalid
         flagfile.
     """
-    return _parsed(module, command, sources(argv))
+    module = flag_module(command)
+    return read_flags(module.Flags, _parsed(module, command, sources(argv)))
 
 
 def _parsed(module: types.ModuleType, command: str, parts: Sequence[Source]) -> flags.FlagValues:
     values = flags.FlagValues()
     _define_program_flags(values)
-    module.define_flags(values)
+    define_flags(module.Flags, values)
     rest: list[str] = []
     for part in parts:
         for name in values:
@@ -164,13 +177,7 @@ def _parsed(module: types.ModuleType, command: str, parts: Sequence[Source]) -> 
 
 def _commands_with(flag: str) -> list[str]:
     """Returns the commands with a flag of that name, as they are typed."""
-    found = []
-    for command in COMMANDS:
-        values = flags.FlagValues()
-        importlib.import_module(f"deeplab_dpc.cli.flags.{command}").define_flags(values)
-        if flag in values:
-            found.append(_shown(command))
-    return found
+    return [_shown(command) for command in COMMANDS if flag in defined_flags(command)]
 
 
 def _define_program_flags(values: flags.FlagValues) -> None:

@@ -6,9 +6,9 @@ import pathlib
 import signal
 import sys
 
-from absl import flags
-
 from deeplab_dpc.api.loaded import LoadedPredictor
+from deeplab_dpc.cli.flags.predict import Flags
+from deeplab_dpc.cli.flags.shared import PredictorFlags
 from deeplab_dpc.cli.main import SIGNALLED
 from deeplab_dpc.console import console
 from deeplab_dpc.errors import Stopped, UserError
@@ -16,7 +16,7 @@ from deeplab_dpc.serving.image_queue import ServedModel
 from deeplab_dpc.serving.page_server import PageServer
 
 
-def serve(values: flags.FlagValues, loaded: LoadedPredictor) -> None:
+def serve(flags: Flags, loaded: LoadedPredictor) -> None:
     """Serves the page of that predictor until Ctrl-C or SIGTERM.
 
     Raises:
@@ -24,26 +24,27 @@ def serve(values: flags.FlagValues, loaded: LoadedPredictor) -> None:
         --port.
     """
     for name in ("images", "data_dir", "output_dir"):
-        if values[name].value is not None:
+        if name in flags.given:
             raise UserError(f"--serve predicts what is dropped on its page and writes no file; leave out --{name}.")
+    page = flags.page
     for name in ("max_upload_mb", "max_image_pixels"):
-        if (limit := getattr(values, name)) < 1:
+        if (limit := getattr(page, name)) < 1:
             raise UserError(f"--{name} must be at least 1, got {limit}.")
-    if not 0 <= values.port <= 65535:
-        raise UserError(f"--port must be in 0..65535, got {values.port}.")
+    if not 0 <= page.port <= 65535:
+        raise UserError(f"--port must be in 0..65535, got {page.port}.")
     server = PageServer(
-        values.host,
-        values.port,
+        page.host,
+        page.port,
         loaded.predictor,
-        ServedModel(model_name(values, loaded), loaded.class_names, loaded.palette),
-        max_upload_bytes=values.max_upload_mb * 1_000_000,
-        max_image_pixels=values.max_image_pixels,
-        allowed_hosts=[name for name in values.allowed_hosts if name],
+        ServedModel(model_name(flags.predictor, loaded), loaded.class_names, loaded.palette),
+        max_upload_bytes=page.max_upload_mb * 1_000_000,
+        max_image_pixels=page.max_image_pixels,
+        allowed_hosts=[name for name in page.allowed_hosts if name],
     )
     console.print(f"The page is at {server.url} until Ctrl-C.")
     if not server.is_local:
         console.print(
-            f"Warning: --host={values.host} is not this machine alone; anyone who reaches that address can use it."
+            f"Warning: --host={page.host} is not this machine alone; anyone who reaches that address can use it."
         )
     _serve_until_a_signal(server)
 
@@ -83,8 +84,9 @@ def _leave(sentence: str, status: int) -> None:
     os._exit(status)
 
 
-def model_name(values: flags.FlagValues, loaded: LoadedPredictor) -> str:
+def model_name(flags: PredictorFlags, loaded: LoadedPredictor) -> str:
     """Returns the model's name on the page: the name of its directory or file, without the path, and its backbone."""
-    given = values.workdir or values.checkpoint_path or values.exported_model
+    given = flags.source.workdir or flags.source.checkpoint_path or flags.exported_model
+    assert given is not None
     name = pathlib.Path(given).resolve().name
     return name if loaded.network is None else f"{name} ({loaded.network.config.model_variant})"

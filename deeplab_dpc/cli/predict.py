@@ -5,11 +5,9 @@ import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 
-from absl import flags
-
 from deeplab_dpc.api.loaded import LoadedPredictor
-from deeplab_dpc.cli import flag_groups
-from deeplab_dpc.cli.flags.predict import DEFAULT_OUTPUTS
+from deeplab_dpc.cli.flags.base import required
+from deeplab_dpc.cli.flags.predict import DEFAULT_OUTPUTS, Flags
 from deeplab_dpc.cli.page import serve
 from deeplab_dpc.cli.predictor_source import load_predictor
 from deeplab_dpc.cli.stopping import sigterm_stops
@@ -32,25 +30,25 @@ from deeplab_dpc.evaluation.prediction_writer import (
 from deeplab_dpc.files import only_process, remove_partial
 
 
-def main(values: flags.FlagValues) -> None:
+def main(flags: Flags) -> None:
     """Predicts, or serves the page."""
-    if values.serve:
+    if flags.page.serve:
         with sigterm_stops("nothing was served yet"):
-            serve(values, load_predictor(values))
+            serve(flags, load_predictor(flags.predictor))
         return
-    flag_groups.required(values, "output_dir")
-    if bool(values.images) == bool(values.data_dir):
+    output_dir = required("output_dir", flags.output_dir)
+    if bool(flags.images) == bool(flags.data_dir):
         raise UserError(
             "Give either --images (a file, folder, pattern or video) or --data_dir with --split; or --serve."
         )
-    if values.batch_size < 1:
-        raise UserError(f"--batch_size must be at least 1, got {values.batch_size}.")
+    if flags.batch_size < 1:
+        raise UserError(f"--batch_size must be at least 1, got {flags.batch_size}.")
     predict = _predict_images
-    if values.images and is_video(values.images) and pathlib.Path(values.images).is_file():
+    if flags.images and is_video(flags.images) and pathlib.Path(flags.images).is_file():
         predict = _predict_video
-    with only_process(values.output_dir, "output_dir"), sigterm_stops("every file that was written is whole"):
-        _remove_partial(pathlib.Path(values.output_dir))
-        predict(values)
+    with only_process(output_dir, "output_dir"), sigterm_stops("every file that was written is whole"):
+        _remove_partial(pathlib.Path(output_dir))
+        predict(flags, pathlib.Path(output_dir))
 
 
 def _remove_partial(output_dir: pathlib.Path) -> None:
@@ -60,18 +58,18 @@ def _remove_partial(output_dir: pathlib.Path) -> None:
             remove_partial(folder)
 
 
-def _predict_images(values: flags.FlagValues) -> None:
-    outputs = _outputs(values, DEFAULT_OUTPUTS)
-    own = [pathlib.Path(values.output_dir) / output for output in OUTPUTS]
-    source = find_images(values.images, without=own) if values.images else _dataset(values)
-    loaded = load_predictor(values)
-    writer = _writer(values, loaded, outputs)
-    pictures, total = _pictures(values, source, writer)
+def _predict_images(flags: Flags, output_dir: pathlib.Path) -> None:
+    outputs = _outputs(flags, DEFAULT_OUTPUTS)
+    own = [output_dir / output for output in OUTPUTS]
+    source = find_images(flags.images, without=own) if flags.images else _dataset(flags)
+    loaded = load_predictor(flags.predictor)
+    writer = _writer(flags, output_dir, loaded, outputs)
+    pictures, total = _pictures(flags, source, writer)
     outcome = predict_all(
         loaded.predictor,
         pictures,
         writer.write,
-        batch_size=values.batch_size,
+        batch_size=flags.batch_size,
         with_probabilities=PROBABILITIES in outputs,
         writers=2,
         total=total,
@@ -80,15 +78,16 @@ def _predict_images(values: flags.FlagValues) -> None:
 
 
 def _pictures(
-    values: flags.FlagValues, source: list[ImageFile] | Dataset, writer: PredictionWriter
+    flags: Flags, source: list[ImageFile] | Dataset, writer: PredictionWriter
 ) -> tuple[Iterator[Picture | Unreadable], int | None]:
     """Returns the images to predict, and their number, if it is known."""
-    skip = values.skip_existing
+    skip = flags.skip_existing
     if isinstance(source, Dataset):
-        pictures = pictures_of_split(source, values.split)
+        split = required("split", flags.split)
+        pictures = pictures_of_split(source, split)
         if skip:
             return (one for one in pictures if isinstance(one, Unreadable) or not writer.is_written(one.name)), None
-        return pictures, source.num_images(values.split)
+        return pictures, source.num_images(split)
     for file in source:
         _check_kept(file.path, [writer.path(output, file.name) for output in writer.outputs])
     files = [file for file in source if not (skip and writer.is_written(file.name))]
@@ -97,14 +96,14 @@ def _pictures(
     return pictures_of_files(files), len(files)
 
 
-def _predict_video(values: flags.FlagValues) -> None:
-    if values.skip_existing:
-        raise UserError(f"--skip_existing is for images; --images={values.images} is a video.")
-    outputs = _outputs(values, (OVERLAYS,))
-    path = pathlib.Path(values.images)
+def _predict_video(flags: Flags, output_dir: pathlib.Path) -> None:
+    path = pathlib.Path(required("images", flags.images))
+    if flags.skip_existing:
+        raise UserError(f"--skip_existing is for images; --images={flags.images} is a video.")
+    outputs = _outputs(flags, (OVERLAYS,))
     with VideoReader(path) as video, contextlib.ExitStack() as stack:
-        loaded = load_predictor(values)
-        writer = _writer(values, loaded, [output for output in outputs if output != OVERLAYS])
+        loaded = load_predictor(flags.predictor)
+        writer = _writer(flags, output_dir, loaded, [output for output in outputs if output != OVERLAYS])
         writers: list[Callable[[Prediction], None]] = [writer.write]
         if OVERLAYS in outputs:
             target = writer.output_dir / OVERLAYS / f"{path.stem}.mp4"
@@ -119,7 +118,7 @@ def _predict_video(values: flags.FlagValues) -> None:
             loaded.predictor,
             frames_of_video(video),
             write,
-            batch_size=values.batch_size,
+            batch_size=flags.batch_size,
             with_probabilities=PROBABILITIES in outputs,
             writers=1,
             total=video.num_frames,
@@ -129,8 +128,8 @@ def _predict_video(values: flags.FlagValues) -> None:
     _say(outcome, writer)
 
 
-def _outputs(values: flags.FlagValues, default: tuple[str, ...]) -> tuple[str, ...]:
-    outputs = default if values.outputs is None else tuple(output for output in values.outputs if output)
+def _outputs(flags: Flags, default: tuple[str, ...]) -> tuple[str, ...]:
+    outputs = default if flags.outputs is None else tuple(output for output in flags.outputs if output)
     for output in outputs:
         if output not in OUTPUTS:
             raise UserError(f"--outputs={output} is not known; known are {', '.join(OUTPUTS)}.")
@@ -139,17 +138,19 @@ def _outputs(values: flags.FlagValues, default: tuple[str, ...]) -> tuple[str, .
     return outputs
 
 
-def _dataset(values: flags.FlagValues) -> Dataset:
-    dataset = find_dataset(values.data_dir, values.dataset, values.classes)
-    if not values.split:
+def _dataset(flags: Flags) -> Dataset:
+    dataset = find_dataset(required("data_dir", flags.data_dir), flags.dataset, flags.predictor.source.classes)
+    if not flags.split:
         raise UserError(f"--split is required with --data_dir; the splits are {', '.join(dataset.info.splits)}.")
-    dataset.shards(values.split)  # raises the clear error if there is no such split
+    dataset.shards(flags.split)  # raises the clear error if there is no such split
     return dataset
 
 
-def _writer(values: flags.FlagValues, loaded: LoadedPredictor, outputs: Sequence[str]) -> PredictionWriter:
-    overlays = Overlays(loaded.class_names, loaded.palette, values.legend)
-    return PredictionWriter(pathlib.Path(values.output_dir), outputs, overlays)
+def _writer(
+    flags: Flags, output_dir: pathlib.Path, loaded: LoadedPredictor, outputs: Sequence[str]
+) -> PredictionWriter:
+    overlays = Overlays(loaded.class_names, loaded.palette, flags.legend)
+    return PredictionWriter(output_dir, outputs, overlays)
 
 
 def _check_kept(path: pathlib.Path, targets: Sequence[pathlib.Path]) -> None:

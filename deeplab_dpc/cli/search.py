@@ -2,9 +2,8 @@
 
 import functools
 
-from absl import flags
-
 from deeplab_dpc.cli import search_workers
+from deeplab_dpc.cli.flags.search import Flags
 from deeplab_dpc.cli.quiet import quiet_imports
 from deeplab_dpc.cli.search_algorithms import AUTO_DEEPLAB, refuse_flags_of_others
 from deeplab_dpc.cli.search_job import Request
@@ -16,30 +15,30 @@ from deeplab_dpc.search.service.display import SearchWatch
 from deeplab_dpc.search.service.storage import open_storage
 
 
-def main(values: flags.FlagValues) -> None:
+def main(flags: Flags) -> None:
     """Searches, or runs the part that --mode names."""
-    refuse_flags_of_others(values)
-    if values.algorithm == AUTO_DEEPLAB:
+    refuse_flags_of_others(flags.algorithm, flags.given)
+    if flags.algorithm == AUTO_DEEPLAB:
         with quiet_imports():
             from deeplab_dpc.cli import search_auto_deeplab
-        search_auto_deeplab.search(values)
+        search_auto_deeplab.search(flags)
         return
     is_child = local_workers.is_child()
     if is_child:
         local_workers.end_with_parent()
-    request = Request.from_flags(values)
+    request = Request.from_flags(flags)
     if not is_child:
         request.say_what_was_chosen()
-    if values.propose_only:
+    if flags.propose_only:
         from deeplab_dpc.cli.search_proposal import propose
 
         propose(request)
-    elif values.mode == "cache":
+    elif flags.mode == "cache":
         cache = request.cache()
         console.print(f"Features: {cache.path}")
         if is_child:
             search_workers.tell_parent(request, cache)
-    elif values.mode == "search" and request.service.workers > 1:
+    elif flags.mode == "search" and request.service.workers > 1:
         search_workers.search(request)
     else:
         _with_keras(request)
@@ -51,14 +50,14 @@ def _with_keras(request: Request) -> None:
         import keras
 
         keras.utils.set_random_seed(request.config.seed)  # which loads TensorFlow, where it is installed
-        if request.values.mode == "score":
+        if request.flags.mode == "score":
             from deeplab_dpc.cli import search_score
-        elif request.values.mode == "fidelity":
+        elif request.flags.mode == "fidelity":
             from deeplab_dpc.cli import search_fidelity
-    if request.values.mode == "score":
+    if request.flags.mode == "score":
         search_score.score(request)
-    elif request.values.mode == "fidelity":
-        search_fidelity.run(request.values, request.claimed_job(request.cache()))
+    elif request.flags.mode == "fidelity":
+        search_fidelity.run(request.flags.fidelity.make(), request.claimed_job(request.cache()))
     else:
         _search(request)
 

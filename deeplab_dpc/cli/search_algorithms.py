@@ -1,10 +1,9 @@
-"""The flags of search.py by algorithm."""
+"""The names of the flags of search.py by algorithm."""
 
 import dataclasses
+from collections.abc import Collection
 
-from absl import flags
-
-from deeplab_dpc.cli import flag_groups
+from deeplab_dpc.cli.flags.shared import network_fields
 from deeplab_dpc.config import AutoDeepLabConfig, FidelityConfig, SearchConfig, ServiceConfig
 from deeplab_dpc.errors import UserError
 
@@ -26,17 +25,17 @@ def _fields(*configs: type) -> set[str]:
     return {field.name for config in configs for field in dataclasses.fields(config)}
 
 
-_OF_DPC = _fields(SearchConfig, ServiceConfig, FidelityConfig) | {*flag_groups.model_flags(), *OTHER_DPC_FLAGS}
+_OF_DPC = _fields(SearchConfig, ServiceConfig, FidelityConfig) | {*network_fields(), *OTHER_DPC_FLAGS}
 _OF_AUTO_DEEPLAB = _fields(AutoDeepLabConfig)
 FLAGS = {DPC: _OF_DPC - _OF_AUTO_DEEPLAB, AUTO_DEEPLAB: _OF_AUTO_DEEPLAB - _OF_DPC}  # of one algorithm alone
 
 
-def refuse_flags_of_others(values: flags.FlagValues) -> None:
+def refuse_flags_of_others(algorithm: str, given: Collection[str]) -> None:
     """Raises a UserError if a flag is given that does not apply to the algorithm."""
-    for algorithm in ALGORITHMS:
-        given = sorted(name for name in FLAGS[algorithm] if not values[name].using_default_value)
-        if algorithm != values.algorithm and given:
+    for other in ALGORITHMS:
+        theirs = sorted(FLAGS[other].intersection(given))
+        if other != algorithm and theirs:
             raise UserError(
-                f"--{given[0]} has no meaning for --algorithm={values.algorithm}, it is for --algorithm={algorithm}; "
-                "leave it out."
+                f"--{theirs[0]} has no meaning for --algorithm={algorithm}, it is for --algorithm={other}; leave "
+                "it out."
             )

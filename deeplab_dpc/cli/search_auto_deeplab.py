@@ -3,12 +3,11 @@
 import pathlib
 
 import keras
-from absl import flags
 
 from deeplab_dpc.arch.genotype import Genotype
-from deeplab_dpc.cli import flag_groups
+from deeplab_dpc.cli.flags.base import required
+from deeplab_dpc.cli.flags.search import Flags
 from deeplab_dpc.cli.search_checks import require_single_splits
-from deeplab_dpc.config import AutoDeepLabConfig
 from deeplab_dpc.console import console
 from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.foreign_records import check_evaluable, check_labels
@@ -39,26 +38,27 @@ EXTENDABLE = (
 )
 
 
-def search(values: flags.FlagValues) -> None:
+def search(flags: Flags) -> None:
     """Searches to the end, or only prints the estimated cost."""
     if keras.backend.backend() not in BACKENDS:
         raise UserError(f"The search runs on --backend={' or '.join(BACKENDS)}, not on {keras.backend.backend()}.")
     require_address_space(TRAINING_ADDRESSES)
-    flag_groups.required(values, *(() if values.propose_only else ("workdir",)), "data_dir")
-    config = flag_groups.config_from_flags(AutoDeepLabConfig, values)
-    dataset = find_dataset(values.data_dir, values.dataset, values.classes)
-    require_single_splits(values, dataset)
-    data = flag_groups.data_config(values, dataset, STRIDE)
+    workdir = "" if flags.propose_only else required("workdir", flags.workdir)
+    data_dir = required("data_dir", flags.data.data_dir)
+    config = flags.auto_deeplab.make()
+    dataset = find_dataset(data_dir, flags.data.dataset, flags.data.fields["classes"])
+    require_single_splits(flags, dataset)
+    data = flags.data.config(dataset, STRIDE)
     streams = open_streams(config, data, dataset)
     plan = Plan(config, len(streams.halves.weights))
     with exhausted_search_memory_named(config, data.train_crop_size):
-        if values.propose_only:
+        if flags.propose_only:
             from deeplab_dpc.cli.search_auto_deeplab_proposal import propose
 
             propose(streams, plan)
         else:
-            with only_process(values.workdir, "workdir"):
-                _search(pathlib.Path(values.workdir), streams, plan)
+            with only_process(workdir, "workdir"):
+                _search(pathlib.Path(workdir), streams, plan)
 
 
 def _search(workdir: pathlib.Path, streams: Streams, plan: Plan) -> None:

@@ -1,11 +1,10 @@
 """Checks of a search's flags before features are computed and before anything is written."""
 
-from absl import flags
-
 from deeplab_dpc.arch.library import load_cells
-from deeplab_dpc.cli import flag_groups
+from deeplab_dpc.cli.flags.search import Flags
+from deeplab_dpc.cli.flags.shared import NetworkFlags
 from deeplab_dpc.cli.quiet import quiet_imports
-from deeplab_dpc.config import FidelityConfig, SearchConfig, ServiceConfig
+from deeplab_dpc.config import SearchConfig, ServiceConfig
 from deeplab_dpc.config.base import one_weight_a_class
 from deeplab_dpc.config.initial import InitialWeights
 from deeplab_dpc.config.model import check_crop
@@ -20,30 +19,29 @@ from deeplab_dpc.search.study import check_sampler
 
 
 def check_request(
-    values: flags.FlagValues, config: SearchConfig, service: ServiceConfig, dataset: Dataset | None
+    flags: Flags, network: NetworkFlags, config: SearchConfig, service: ServiceConfig, dataset: Dataset | None
 ) -> None:
     """Raises a UserError for a flag of the mode that is invalid, or that does not suit the data."""
     load_cells(config.warm_starts, "warm_starts")
     check_sampler(config)
     if service.storage:
         check_location(service.storage, shared=service.workers > 1 or local_workers.is_child())
-    if values.mode == "score":
-        _check_scoring(values)
-    if values.mode == "fidelity":
-        read_others(flag_groups.config_from_flags(FidelityConfig, values).fidelity_compare)
+    if flags.mode == "score":
+        _check_scoring(flags)
+    if flags.mode == "fidelity":
+        read_others(flags.fidelity.make().fidelity_compare)
         if dataset is None:
             raise UserError("--data_dir is required with --mode=fidelity, in which cells are also trained end to end.")
     if dataset is not None:
-        require_single_splits(values, dataset)
+        require_single_splits(flags, dataset)
         one_weight_a_class(config.label_weights, dataset.info.num_classes)
-        if values.mode in ("search", "fidelity") and not values.propose_only:
-            _check_trainings(values, config, dataset)
+        if flags.mode in ("search", "fidelity") and not flags.propose_only:
+            _check_trainings(flags, network, config, dataset)
 
 
-def require_single_splits(values: flags.FlagValues, dataset: Dataset) -> None:
+def require_single_splits(flags: Flags, dataset: Dataset) -> None:
     """Raises a UserError if a search is to read several splits as one, as a training may."""
-    for flag in ("train_split", "eval_split"):
-        split = str(values[flag].value)
+    for flag, split in {"train_split": flags.data.train_split, "eval_split": str(flags.search["eval_split"])}.items():
         if dataset.parts(split) != (Part(split),):
             raise UserError(f"--{flag}={split} names several splits, which train reads as one; a search reads one.")
 
@@ -58,32 +56,32 @@ def require_start(flag: str, source: str) -> None:
         raise UserError(f"--{flag}: {error}") from error
 
 
-def _check_scoring(values: flags.FlagValues) -> None:
-    if not values.cells:
+def _check_scoring(flags: Flags) -> None:
+    if not flags.cells:
         raise UserError("--cells is required with --mode=score: names or files, comma-separated.")
-    load_cells(values.cells, "cells")
-    if values.num_seeds < 1:
-        raise UserError(f"--num_seeds must be at least 1, got {values.num_seeds}.")
+    load_cells(flags.cells, "cells")
+    if flags.num_seeds < 1:
+        raise UserError(f"--num_seeds must be at least 1, got {flags.num_seeds}.")
 
 
-def _check_trainings(values: flags.FlagValues, config: SearchConfig, dataset: Dataset) -> None:
+def _check_trainings(flags: Flags, network: NetworkFlags, config: SearchConfig, dataset: Dataset) -> None:
     """Checks the requirements of trainings on images, for finalists and for cells that are scored end to end."""
-    has_contest = values.mode == "fidelity" or config.rerank_top_k
+    has_contest = flags.mode == "fidelity" or config.rerank_top_k
     if not has_contest and config.proxy_features != END_TO_END:
         return
-    model = flag_groups.model_config(values, dataset.info.num_classes)
+    model = network.config(dataset.info.num_classes)
     networks = [model]
-    sources = {name: getattr(values, name) for name in ("tf_initial_checkpoint", "rerank_initial_checkpoint")}
+    sources = {name: getattr(flags, name) for name in ("tf_initial_checkpoint", "rerank_initial_checkpoint")}
     for name, source in sources.items():
         if source is not None:
             require_start(name, source)
     if has_contest and config.rerank_model_variant is not None:
         with quiet_imports():  # which loads Keras
             from deeplab_dpc.search.contest.network import rerank_network
-        initial = InitialWeights(values.tf_initial_checkpoint, values.restore_moving_averages)
+        initial = InitialWeights(flags.start.tf_initial_checkpoint, flags.start.restore_moving_averages)
         networks.append(rerank_network(config, model, initial).config)
-    for split in (values.train_split, config.eval_split):
+    for split in (flags.data.train_split, config.eval_split):
         dataset.require_labels(split)
-    crop = flag_groups.data_config(values, dataset, model.alignment).train_crop_size  # of the finalists too
-    for network in networks:
-        check_crop(crop, network)
+    crop = flags.data.config(dataset, model.alignment).train_crop_size  # of the finalists too
+    for one in networks:
+        check_crop(crop, one)

@@ -2,9 +2,6 @@
 (arXiv:1809.04184, Fig. 3 and 4).
 """
 
-from absl import flags
-
-from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.config import FidelityConfig
 from deeplab_dpc.console import console
 from deeplab_dpc.search.fidelity.fidelity_report import print_fidelity
@@ -17,9 +14,8 @@ from deeplab_dpc.search.service.display import SearchWatch
 from deeplab_dpc.search.service.storage import open_storage
 
 
-def run(values: flags.FlagValues, job: Job) -> None:
+def run(config: FidelityConfig, job: Job) -> None:
     """Measures, prints the tables, and names the files that it has written."""
-    config = flag_groups.config_from_flags(FidelityConfig, values)
     others = read_others(config.fidelity_compare)
     require_same_protocol(others, real_protocol(job))
     storage = open_storage(job.service.storage, job.workdir, shared=False)

@@ -5,19 +5,18 @@ import os
 import pathlib
 from typing import TYPE_CHECKING, Any, Self
 
-from absl import flags
-
 from deeplab_dpc.arch.fitting import aspp_name, feature_cells, fitted_aspp_rates, fitted_rates
-from deeplab_dpc.cli import flag_groups
+from deeplab_dpc.cli.flags.base import required
+from deeplab_dpc.cli.flags.search import Flags
+from deeplab_dpc.cli.flags.shared import NetworkFlags
 from deeplab_dpc.cli.quiet import quiet_imports
 from deeplab_dpc.cli.search_checks import check_request
-from deeplab_dpc.cli.start_backbone import take_backbone
+from deeplab_dpc.cli.start_backbone import backbone_of
 from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, ServiceConfig
 from deeplab_dpc.config.base import one_weight_a_class
 from deeplab_dpc.config.initial import InitialWeights
 from deeplab_dpc.config.search import ADAPTED, END_TO_END
 from deeplab_dpc.console import console
-from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import require_folder
@@ -48,19 +47,19 @@ OPTIONS_OF_ASPP = (
 )
 
 
-def _fitted(values: flags.FlagValues, config: SearchConfig, dataset: Dataset) -> SearchConfig:
+def _fitted(flags: Flags, network: NetworkFlags, config: SearchConfig, dataset: Dataset) -> SearchConfig:
     """Returns the configuration with rates of the space, and of the warm start ASPP, that the training crops can train.
 
     Values that are given are kept. ASPP is kept if the crops are as large as the images, so that training sees the same
     padding.
     """
-    alignment = flag_groups.model_config(values, dataset.info.num_classes).alignment
-    crop = min(flag_groups.data_config(values, dataset, alignment).train_crop_size)
+    alignment = network.config(dataset.info.num_classes).alignment
+    crop = min(flags.data.config(dataset, alignment).train_crop_size)
     cells = feature_cells(crop)
     changes: dict[str, Any] = {}
-    if values["cell_rates"].using_default_value:
+    if "cell_rates" not in flags.given:
         changes["cell_rates"] = fitted_rates(config.cell_rates, cells)
-    if values["warm_starts"].using_default_value and crop < min(dataset.max_size(values.train_split)):
+    if "warm_starts" not in flags.given and crop < min(dataset.max_size(flags.data.train_split)):
         aspp = aspp_name(fitted_aspp_rates(cells))
         changes["warm_starts"] = tuple(aspp if name == "aspp" else name for name in config.warm_starts)
     return dataclasses.replace(config, **changes)
@@ -71,56 +70,59 @@ class Request:
     """The flags of a search.
 
     Attributes:
-      values: values of all flags.
+      flags: the flags.
+      network: those of the network, with the backbone of --tf_initial_checkpoint.
       workdir: run directory of the search.
       config, service: configuration of the search and of its study.
       dataset: data set, if --data_dir is given.
     """
 
-    values: flags.FlagValues
+    flags: Flags
+    network: NetworkFlags
     workdir: pathlib.Path
     config: SearchConfig
     service: ServiceConfig
     dataset: Dataset | None
 
     @classmethod
-    def from_flags(cls, values: flags.FlagValues) -> Self:
+    def from_flags(cls, flags: Flags) -> Self:
         """Reads and checks the flags, as far as is possible without a feature cache."""
-        flag_groups.required(values, "workdir")
-        require_folder(values.workdir, "workdir")
-        require_kind(pathlib.Path(values.workdir), "search")
-        config = flag_groups.config_from_flags(SearchConfig, values)
-        storage = values.storage or os.environ.get(STORAGE_VARIABLE) or None
-        service = flag_groups.config_from_flags(ServiceConfig, values, storage=storage)
-        if values.dense_prediction_cell_json:
+        workdir, start, network = required("workdir", flags.workdir), flags.start, flags.network
+        require_folder(workdir, "workdir")
+        require_kind(pathlib.Path(workdir), "search")
+        config = flags.search.make()
+        storage = flags.service["storage"] or os.environ.get(STORAGE_VARIABLE) or None
+        service = flags.service.make(storage=storage)
+        if network.dense_prediction_cell_json:
             raise UserError(
-                f"--dense_prediction_cell_json={values.dense_prediction_cell_json} has no meaning for a search, which "
+                f"--dense_prediction_cell_json={network.dense_prediction_cell_json} has no meaning for a search, which "
                 "tries many cells; give the cell as one of --warm_starts, and it is a finalist whatever its score."
             )
-        if values.restore_moving_averages and not values.tf_initial_checkpoint:
+        if start.restore_moving_averages and not start.tf_initial_checkpoint:
             raise UserError("--restore_moving_averages is for --tf_initial_checkpoint; give that too.")
-        dataset = find_dataset(values.data_dir, values.dataset, values.classes) if values.data_dir else None
+        dataset = flags.data.found() if flags.data.data_dir else None
         if dataset is not None:
-            take_backbone(values, values.workdir, say=not local_workers.is_child())
-            config = _fitted(values, config, dataset)
-        if dataset is None and values.feature_cache and config.rerank_top_k and values.mode == "search":
+            say = not local_workers.is_child()
+            network = network.with_defaults(backbone_of(start.tf_initial_checkpoint, network, workdir, say))
+            config = _fitted(flags, network, config, dataset)
+        if dataset is None and flags.feature_cache and config.rerank_top_k and flags.mode == "search":
             raise UserError("--data_dir is required for the contest; pass --rerank_top_k=0 to go without.")
-        trains = values.mode in ("search", "fidelity") and not values.propose_only
+        trains = flags.mode in ("search", "fidelity") and not flags.propose_only
         if dataset is None and config.proxy_features == END_TO_END and trains:
             raise UserError(f"--proxy_features={END_TO_END} trains on images: give --data_dir.")
-        if service.workers > 1 and values.mode != "search":
-            raise UserError(f"--workers={service.workers} is for --mode=search, not for --mode={values.mode}.")
-        check_request(values, config, service, dataset)
-        return cls(values, pathlib.Path(values.workdir), config, service, dataset)
+        if service.workers > 1 and flags.mode != "search":
+            raise UserError(f"--workers={service.workers} is for --mode=search, not for --mode={flags.mode}.")
+        check_request(flags, network, config, service, dataset)
+        return cls(flags, network, pathlib.Path(workdir), config, service, dataset)
 
     @property
     def initial(self) -> InitialWeights:
         """Returns the initial weights of the backbone."""
-        return InitialWeights(self.values.tf_initial_checkpoint or None, self.values.restore_moving_averages)
+        return InitialWeights(self.flags.start.tf_initial_checkpoint or None, self.flags.start.restore_moving_averages)
 
     def say_what_was_chosen(self) -> None:
         """Prints which flags of the network have no effect, and which values of the search were fitted to the crops."""
-        given = [f"--{name}" for name in OPTIONS_OF_ASPP if not self.values[name].using_default_value]
+        given = [f"--{name}" for name in OPTIONS_OF_ASPP if name in self.flags.given]
         if given:
             console.print(
                 f"{', '.join(given)}: no effect here, since every finalist has a cell in place of DeepLab's ASPP; "
@@ -128,9 +130,9 @@ class Request:
             )
         default, config = SearchConfig(), self.config
         fitted = []
-        if config.cell_rates != default.cell_rates and self.values["cell_rates"].using_default_value:
+        if config.cell_rates != default.cell_rates and "cell_rates" not in self.flags.given:
             fitted.append(f"--cell_rates={','.join(map(str, config.cell_rates))}")
-        if config.warm_starts != default.warm_starts and self.values["warm_starts"].using_default_value:
+        if config.warm_starts != default.warm_starts and "warm_starts" not in self.flags.given:
             fitted.append(f"--warm_starts={','.join(config.warm_starts)}")
         if fitted:
             console.print(
@@ -142,7 +144,7 @@ class Request:
         """Returns the network whose backbone computes the features, and in which finalists are trained, with their own
         cells.
         """
-        return flag_groups.model_config(self.values, num_classes)
+        return self.network.config(num_classes)
 
     def require_dataset(self) -> Dataset:
         """Returns the data set from which features are computed."""
@@ -152,14 +154,13 @@ class Request:
 
     def cache(self) -> FeatureCache:
         """Returns the features of --feature_cache, or those of the data, which are computed if they do not exist."""
-        values = self.values
-        if values.feature_cache:
+        if self.flags.feature_cache:
             if self.config.proxy_features == ADAPTED:
                 raise UserError(
                     f"--proxy_features={ADAPTED} caches the features of an adapted backbone, but --feature_cache "
                     "already has features: leave out one of them."
                 )
-            return open_cache(values.feature_cache)
+            return open_cache(self.flags.feature_cache)
         dataset = self.require_dataset()
         # Here, since it needs TensorFlow for the records, and a search on a complete cache does not.
         with quiet_imports():
@@ -187,8 +188,8 @@ class Request:
     def _adapted_backbone(self, model_config: ModelConfig) -> pathlib.Path:
         from deeplab_dpc.search.proxy.adapted_backbone import adapt_backbone
 
-        values, dataset = self.values, self.require_dataset()
-        data = flag_groups.data_config(values, dataset, model_config.alignment)
+        dataset = self.require_dataset()
+        data = self.flags.data.config(dataset, model_config.alignment)
         return adapt_backbone(self.workdir, model_config, data, self.config, dataset, self.initial)
 
     def split_plans(self, model: "Segmenter") -> "dict[str, SplitPlan]":
@@ -200,31 +201,30 @@ class Request:
             from deeplab_dpc.data.preprocess import Augmentation
             from deeplab_dpc.search.proxy.feature_writer import SplitPlan
 
-        values, dataset, alignment = self.values, self.require_dataset(), model.config.alignment
-        if values.feature_views < 0:
-            raise UserError(f"--feature_views must be >= 0, got {values.feature_views}.")
-        if values.feature_views and values.train_split == self.config.eval_split:
+        flags, dataset, alignment = self.flags, self.require_dataset(), model.config.alignment
+        train_split = flags.data.train_split
+        if flags.feature_views < 0:
+            raise UserError(f"--feature_views must be >= 0, got {flags.feature_views}.")
+        if flags.feature_views and train_split == self.config.eval_split:
             raise UserError(
-                f"--feature_views={values.feature_views} augments the split {values.train_split}, which also scores; "
+                f"--feature_views={flags.feature_views} augments the split {train_split}, which also scores; "
                 "give another --eval_split, or --feature_views=0."
             )
-        augmentation = Augmentation.from_config(flag_groups.data_config(values, dataset, alignment))
-        crop = flag_groups.size(values, "train_crop_size")
+        augmentation = Augmentation.from_config(flags.data.config(dataset, alignment))
         return {
             self.config.eval_split: SplitPlan.of(dataset, self.config.eval_split, alignment),
-            values.train_split: SplitPlan.of(
-                dataset, values.train_split, alignment, crop, values.feature_views, augmentation
+            train_split: SplitPlan.of(
+                dataset, train_split, alignment, flags.data.train_crop_size, flags.feature_views, augmentation
             ),
         }
 
     def job(self, cache: FeatureCache) -> Job:
         """Returns the job of a worker."""
-        values = self.values
         one_weight_a_class(self.config.label_weights, cache.num_classes)
         model_config = self.model_config(cache.num_classes)
         data: DataConfig | None = None
         if self.dataset is not None:
-            data = flag_groups.data_config(values, self.dataset, model_config.alignment)
+            data = self.flags.data.config(self.dataset, model_config.alignment)
         return Job(
             self.workdir,
             cache,

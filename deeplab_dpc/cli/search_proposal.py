@@ -6,7 +6,6 @@ import dataclasses
 import statistics
 
 from deeplab_dpc.arch.cell import Cell
-from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.quiet import quiet_imports
 from deeplab_dpc.cli.search_job import Request
 from deeplab_dpc.config import DataConfig
@@ -35,7 +34,7 @@ Rows = list[tuple[str, str]]
 def propose(request: Request) -> None:
     """Prints the estimate."""
     service, worker = request.service, Worker.current()
-    cache = open_cache(request.values.feature_cache) if request.values.feature_cache else None
+    cache = open_cache(request.flags.feature_cache) if request.flags.feature_cache else None
     if cache is not None:
         shape, num_classes = cache.split(request.config.eval_split).features.shape[1:], cache.num_classes
         disk = sum(file.stat().st_size for file in cache.path.rglob("*") if file.is_file())
@@ -88,7 +87,7 @@ def _data_section(request: Request) -> dict[str, DataConfig]:
     if request.config.proxy_features != END_TO_END or dataset is None:
         return {}
     alignment = request.model_config(dataset.info.num_classes).alignment
-    return {"data": flag_groups.data_config(request.values, dataset, alignment)}
+    return {"data": request.flags.data.config(dataset, alignment)}
 
 
 def _planned_cache(request: Request) -> tuple[tuple[int, int, int], int]:
@@ -201,7 +200,7 @@ def _probe(request: Request, cache: FeatureCache | None, proposed: list[proposal
         from deeplab_dpc.search.proxy.proxy_evaluator import ProxyEvaluator
 
     short = dataclasses.replace(request.config, proxy_steps=proposal.PROBE_STEPS, halving_rungs=1)
-    evaluator = ProxyEvaluator(cache, short, request.values.train_split)
+    evaluator = ProxyEvaluator(cache, short, request.flags.data.train_split)
 
     def score(cell: Cell) -> ProxyScore:
         [score] = evaluator.evaluate([Candidate(cell)], short.rung_steps)

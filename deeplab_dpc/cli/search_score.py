@@ -17,8 +17,8 @@ from deeplab_dpc.search.scored import ProxyScore
 
 def score(request: Request) -> None:
     """Scores --cells, and writes the table."""
-    values, config = request.values, request.config
-    table = _scores(request.cache(), config, values.cells, values.num_seeds, values.train_split)
+    flags, config = request.flags, request.config
+    table = _scores(request.cache(), config, flags.cells, flags.num_seeds, flags.data.train_split)
     rows = [
         (
             name,
@@ -29,7 +29,7 @@ def score(request: Request) -> None:
         )
         for name, scores in table.items()
     ]
-    title = f"{config.proxy_steps} proxy steps, {values.num_seeds} seed(s)"
+    title = f"{config.proxy_steps} proxy steps, {flags.num_seeds} seed(s)"
     print_table(title, ("name", "mIOU", "spread over seeds", "loss", "seconds"), rows)
     path = request.workdir / f"scores_{config.proxy_steps}_steps.json"
     write_json(path, {name: [score.to_json() for score in scores] for name, scores in table.items()})

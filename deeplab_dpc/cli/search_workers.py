@@ -11,15 +11,14 @@ their environment, which only the same user can read.
 """
 
 import functools
+import itertools
 import os
 import pathlib
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from absl import flags
-
+from deeplab_dpc.cli.flags.search import Flags
 from deeplab_dpc.cli.search_job import STORAGE_VARIABLE, Request
 from deeplab_dpc.console import console
 from deeplab_dpc.errors import Stopped, UserError
@@ -58,9 +57,9 @@ def search(request: Request) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "flags").unlink(missing_ok=True)  # of an earlier version, with the password that --storage may have
     storage = open_storage(service.storage, request.workdir, shared=True)
-    command = worker_command(request.values)
+    command = worker_command(request.flags)
     secrets = {STORAGE_VARIABLE: service.storage} if service.storage else {}
-    path = request.values.feature_cache or _cached(command, folder, secrets)
+    path = request.flags.feature_cache or _cached(command, folder, secrets)
     job = request.claimed_job(open_cache(path))
     worker = Worker.current()
     study, contest = open_study(job, storage, worker), open_contest(job, storage, worker)
@@ -93,29 +92,15 @@ def _look_after(workers: LocalWorkers, interruption: Interruption, reporter: Rep
         time.sleep(POLL_SECONDS)
 
 
-def worker_command(values: flags.FlagValues) -> list[str]:
+def worker_command(flags: Flags) -> list[str]:
     """Returns the command of a worker: the flags that were given, on the command line or in a flagfile, with some
     exceptions.
 
     A flag that was not given has its default in the worker too.
     """
     program = [sys.executable, "-m", "deeplab_dpc.cli.main", "search"]
-    given = [
-        argument
-        for name in sorted(values)
-        if name == values[name].name and name not in NOT_PASSED_ON
-        for argument in _arguments(values[name])
-    ]
-    return [*program, *given, "--workers=1"]
-
-
-def _arguments(flag: flags.Flag[Any]) -> list[str]:
-    """Returns the arguments that give a flag the value that it was given."""
-    if flag.using_default_value or flag.value is None:
-        return []
-    if isinstance(flag, flags.MultiFlag):
-        return [f"--{flag.name}={value}" for value in flag.value]
-    return [flag.serialize()]
+    passed = [one.arguments for name, one in flags.given.items() if name not in NOT_PASSED_ON]
+    return [*program, *itertools.chain.from_iterable(passed), "--workers=1"]
 
 
 def _cached(command: Sequence[str], folder: pathlib.Path, secrets: Mapping[str, str]) -> str:

@@ -6,18 +6,16 @@ import itertools
 import json
 import math
 
-from absl import flags
-
 from deeplab_dpc.api.training import validator_of
 from deeplab_dpc.arch.fitting import STRIDE, feature_cells, fitted_aspp_rates, rates_along, untrained_rates
-from deeplab_dpc.cli import flag_groups
 from deeplab_dpc.cli.describe import description, print_description
 from deeplab_dpc.cli.devices import devices_from_flags
-from deeplab_dpc.cli.start_backbone import take_backbone
+from deeplab_dpc.cli.flags.base import required
+from deeplab_dpc.cli.flags.train import Flags
+from deeplab_dpc.cli.start_backbone import backbone_of
 from deeplab_dpc.config import DataConfig, ModelConfig, TrainConfig
 from deeplab_dpc.config.model import check_crop
 from deeplab_dpc.console import console
-from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.pipeline import iterate, training_dataset
 from deeplab_dpc.data.preprocess import Augmentation
@@ -29,30 +27,30 @@ from deeplab_dpc.training.trainer import initialize, train
 from deeplab_dpc.training.training_model import build_training_model
 
 
-def main(values: flags.FlagValues) -> None:
+def main(flags: Flags) -> None:
     """Trains the network."""
     require_address_space(TRAINING_ADDRESSES)
-    if values.dry_run and not values.data_dir:
+    if flags.dry_run and not flags.data.data_dir:
         raise UserError("--data_dir is required; describe.py prints a network without data, for --num_classes.")
-    flag_groups.required(values, *(() if values.dry_run else ("workdir",)), "data_dir")
-    dataset = find_dataset(values.data_dir, values.dataset, values.classes)
-    take_backbone(values, values.workdir, say=not values.json)
-    model_config = flag_groups.model_config(values, dataset.info.num_classes)
-    data = flag_groups.data_config(values, dataset, model_config.alignment)
-    config = flag_groups.config_from_flags(TrainConfig, values, **_steps_of_epochs(values, dataset, data.train_split))
+    workdir = "" if flags.dry_run else required("workdir", flags.workdir)
+    dataset = flags.data.found()
+    taken = backbone_of(flags.training["tf_initial_checkpoint"], flags.network, flags.workdir, say=not flags.json)
+    model_config = flags.network.with_defaults(taken).config(dataset.info.num_classes)
+    data = flags.data.config(dataset, model_config.alignment)
+    config = flags.training.make(**_steps_of_epochs(flags, dataset, data.train_split))
     warning = _untrained_taps(model_config, data.train_crop_size, dataset.max_size(data.train_split))
-    if warning and not values.json:
+    if warning and not flags.json:
         console.print(warning)
-    if values.dry_run:
-        _dry_run(model_config, data, config, dataset, values.json)
+    if flags.dry_run:
+        _dry_run(model_config, data, config, dataset, flags.json)
         return
-    devices, validator = devices_from_flags(values), validator_of(model_config, config, dataset)
+    devices, validator = devices_from_flags(flags.devices), validator_of(model_config, config, dataset)
     if validator is not None and config.eval_split in (part.split for part in dataset.parts(data.train_split)):
         console.print(
             f"--train_split={data.train_split} has the images of --eval_split={config.eval_split}: its mIOU will say "
             "little about other images."
         )
-    train(values.workdir, model_config, data, config, dataset, validator, devices)
+    train(workdir, model_config, data, config, dataset, validator, devices)
 
 
 def _untrained_taps(model: ModelConfig, crop: tuple[int, int], largest: tuple[int, int]) -> str:
@@ -80,21 +78,23 @@ def _untrained_taps(model: ModelConfig, crop: tuple[int, int], largest: tuple[in
     )
 
 
-def _steps_of_epochs(values: flags.FlagValues, dataset: Dataset, split: str) -> dict[str, int]:
+def _steps_of_epochs(flags: Flags, dataset: Dataset, split: str) -> dict[str, int]:
     """Returns the number of steps for --training_number_of_epochs; nothing if it is not given."""
-    epochs = values.training_number_of_epochs
+    epochs = flags.training_number_of_epochs
     if epochs is None:
         return {}
-    if not values["training_number_of_steps"].using_default_value:
+    training = flags.training
+    if "training_number_of_steps" in training.given:
         raise UserError(
-            f"--training_number_of_epochs={epochs:g} and --training_number_of_steps={values.training_number_of_steps} "
+            f"--training_number_of_epochs={epochs:g} and "
+            f"--training_number_of_steps={training['training_number_of_steps']} "
             "both say how long the training is; give one of them."
         )
     if not 0 < epochs < math.inf:
         raise UserError(f"--training_number_of_epochs must be a number greater than 0, got {epochs:g}.")
-    if values.train_batch_size < 1:  # which the configuration refuses
+    if training["train_batch_size"] < 1:  # which the configuration refuses
         return {}
-    return {"training_number_of_steps": math.ceil(epochs * len(dataset.epoch(split)) / values.train_batch_size)}
+    return {"training_number_of_steps": math.ceil(epochs * len(dataset.epoch(split)) / training["train_batch_size"])}
 
 
 def _dry_run(model_config: ModelConfig, data: DataConfig, config: TrainConfig, dataset: Dataset, as_json: bool) -> None:

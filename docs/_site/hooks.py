@@ -17,7 +17,7 @@ from mkdocs.structure.pages import Page
 
 import deeplab_dpc
 from deeplab_dpc.cli.flag_help import flag_text, flags_by_title
-from deeplab_dpc.cli.main import COMMANDS, parse
+from deeplab_dpc.cli.main import COMMANDS, defined_flags, flag_module
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Files of the checkout's root that are pages of the site.
@@ -102,12 +102,12 @@ def _shown(command: str) -> str:
 
 def _command_page(command: str) -> str:
     """Returns the page of a command: its description, and all its flags by title."""
-    module = importlib.import_module(f"deeplab_dpc.cli.flags.{command}")
+    module = flag_module(command)
     paragraphs = [f"# {_shown(command)}", f"`deeplab-dpc {_shown(command)} --flags`", _plain(module.__doc__ or "")]
     common = set(getattr(module, "COMMON", ()))
     if common:
         paragraphs.append("`--help` shows the flags that are marked with •, `--helpfull` all of them.")
-    for title, listed in flags_by_title(parse(module, command, [])).items():
+    for title, listed in flags_by_title(defined_flags(command)).items():
         paragraphs.append(f"## {title}")
         for flag in listed:
             shown = flag_text(flag)

@@ -5,7 +5,6 @@ import json
 import pytest
 
 from deeplab_dpc.arch.library import load_cell
-from deeplab_dpc.cli.flags import train as flags_of_train
 from deeplab_dpc.cli.main import execute, parse
 from deeplab_dpc.cli.train import _steps_of_epochs, _untrained_taps
 from deeplab_dpc.config import ModelConfig
@@ -45,7 +44,7 @@ def test_training_dry_run_describes_the_network_for_the_data_and_writes_nothing(
 def test_epochs_are_steps_over_the_training_split(epochs, batch, steps, shapes, tmp_path):
     """12 images of train."""
     argv = [f"--data_dir={shapes.path}", f"--training_number_of_epochs={epochs}", f"--train_batch_size={batch}"]
-    values = parse(flags_of_train, "train", argv)
+    values = parse("train", argv)
     assert shapes.info.splits["train"] == 12
     assert _steps_of_epochs(values, shapes, "train") == {"training_number_of_steps": steps}
 

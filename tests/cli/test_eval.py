@@ -15,8 +15,7 @@ from PIL import Image
 from deeplab_dpc.checkpoint.run_directory import checkpoint_name, training_folder
 from deeplab_dpc.checkpoint.run_state import PROGRESS, Progress, write_progress
 from deeplab_dpc.cli import eval as command
-from deeplab_dpc.cli import eval_repeatedly, eval_submission, flag_groups
-from deeplab_dpc.cli.flags import train as train_flags
+from deeplab_dpc.cli import eval_repeatedly, eval_submission
 from deeplab_dpc.cli.main import execute, parse
 from deeplab_dpc.cli.predictor_source import LoadedPredictor
 from deeplab_dpc.config import DataConfig, TrainConfig
@@ -120,7 +119,7 @@ def test_advice_stands_below_the_tables_and_in_the_metrics(source, shapes, tmp_p
     pixels, labelled_with = read_label_counts(shapes)["train"], read_labelled_with(shapes)["train"]
     flag = f"--label_weights={','.join(f'{one:g}' for one in label_weights(pixels, labelled_with, shapes.info))}"
     assert f"with rare classes weighed: {flag} (median frequency balancing" in lines[-2]
-    parsed = flag_groups.config_from_flags(TrainConfig, parse(train_flags, "train", [flag]))
+    parsed = parse("train", [flag]).training.make()
     assert parsed.label_weights == label_weights(pixels, labelled_with, shapes.info)
     assert "The loss did not fall: its mean was 2.500 in the first 3 rows of metrics.csv and 2.500 in" in lines[-1]
     shown = capsys.readouterr().out

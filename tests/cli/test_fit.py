@@ -121,20 +121,15 @@ def test_masks_of_0_and_255_with_named_classes_end_at_the_check_and_the_cure_can
 
 
 def test_classes_are_counted_in_the_labels_or_read_beside_them(fit, tmp_path, capsys):
-    from absl import flags
-
     from deeplab_dpc.cli.fit_classes import find_classes
-    from deeplab_dpc.cli.flags import fit as command
+    from deeplab_dpc.cli.main import parse
 
-    values = flags.FlagValues()
-    command.define_flags(values)
     _write(tmp_path / "masks", [0, 2, 255])
-    values(["fit", "--images=photos", "--labels=masks"])
-    assert find_classes(values) == "class_0,class_1,class_2"
+    own = parse("fit", ["--images=photos", "--labels=masks"]).own
+    assert find_classes(own, None) == "class_0,class_1,class_2"
     (tmp_path / "masks" / "classes.txt").write_text("a\nb\nc\n")
-    assert find_classes(values) == "masks/classes.txt"
-    values(["fit", "--classes=x,y"])
-    assert find_classes(values) == "x,y"
+    assert find_classes(own, None) == "masks/classes.txt"
+    assert find_classes(own, "x,y") == "x,y"
 
 
 def test_time_counts_over_starts(tmp_path, monkeypatch):

@@ -6,13 +6,12 @@ import threading
 import pytest
 
 from deeplab_dpc.cli.flagfiles import recipe_names
-from deeplab_dpc.cli.flags import search, train
 from deeplab_dpc.cli.main import execute, parse
 from deeplab_dpc.errors import UserError
 
 
 def _steps(*argv: str) -> int:
-    return parse(train, "train", argv).training_number_of_steps
+    return parse("train", argv).training["training_number_of_steps"]
 
 
 @pytest.fixture(autouse=True)
@@ -25,14 +24,14 @@ def folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["recipes/small_data.flags", "./recipes/small_data.flags", "small_data.flags"])
 @pytest.mark.parametrize("form", ["--flagfile={}", "-flagfile={}", "--flagfile {}"])
 def test_recipe_of_the_package_is_found_from_any_folder(name, form):
-    assert parse(search, "search", form.format(name).split()).num_candidates == 24
+    assert parse("search", form.format(name).split()).search["num_candidates"] == 24
 
 
 def test_file_of_the_current_folder_comes_before_the_recipe(folder):
     (folder / "recipes").mkdir()
     (folder / "recipes" / "small_data.flags").write_text("--num_candidates=7\n")
-    assert parse(search, "search", ["--flagfile=recipes/small_data.flags"]).num_candidates == 7
-    assert parse(search, "search", ["--flagfile=small_data.flags"]).num_candidates == 24
+    assert parse("search", ["--flagfile=recipes/small_data.flags"]).search["num_candidates"] == 7
+    assert parse("search", ["--flagfile=small_data.flags"]).search["num_candidates"] == 24
 
 
 @pytest.mark.parametrize(
@@ -52,15 +51,15 @@ def test_files_name_other_files_and_recipes(folder):
     (folder / "outer.flags").write_text(
         "--flagfile=recipes/cityscapes_mobilenet_v2_dpc.flags\n  --flagfile inner.flags \n--train_batch_size=6\n"
     )
-    values = parse(train, "train", ["--flagfile=outer.flags"])
-    assert values.dense_prediction_cell_json == "dpc_top1"
-    assert (values.training_number_of_steps, values.train_batch_size) == (3, 6)
+    flags = parse("train", ["--flagfile=outer.flags"])
+    assert flags.network.dense_prediction_cell_json == "dpc_top1"
+    assert (flags.training["training_number_of_steps"], flags.training["train_batch_size"]) == (3, 6)
 
 
 def test_list_after_a_nested_file_replaces_that_of_the_file(folder):
     (folder / "inner.flags").write_text("--atrous_rates=6\n--atrous_rates=12\n")
     (folder / "outer.flags").write_text("--flagfile=inner.flags\n--atrous_rates=3\n")
-    assert parse(train, "train", ["--flagfile=outer.flags"]).atrous_rates == ["3"]
+    assert parse("train", ["--flagfile=outer.flags"]).network.fields["atrous_rates"] == (3,)
 
 
 def test_home_directory_is_written_as_a_tilde(folder, monkeypatch):

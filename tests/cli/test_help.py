@@ -1,6 +1,5 @@
 """--help, --helpfull and --version of every command."""
 
-import importlib
 import re
 import subprocess
 import sys
@@ -10,7 +9,7 @@ import pytest
 
 import deeplab_dpc
 from deeplab_dpc.cli import flag_help, versions
-from deeplab_dpc.cli.main import COMMANDS, execute, parse
+from deeplab_dpc.cli.main import COMMANDS, defined_flags, execute, flag_module
 from deeplab_dpc.config.model import MODEL_VARIANTS
 from deeplab_dpc.models.backbones import BACKBONES
 
@@ -24,12 +23,8 @@ sys.exit(status)
 """
 
 
-def _module(command):
-    return importlib.import_module(f"deeplab_dpc.cli.flags.{command}")
-
-
 def _defined(command):
-    values = parse(_module(command), command, [])
+    values = defined_flags(command)
     return {name: values[name] for name in values if name == values[name].name}
 
 
@@ -62,7 +57,7 @@ def test_helpfull_lists_every_flag_once_in_100_columns(command, capsys):
 def test_help_lists_the_common_flags_and_says_how_many_more_there_are(command, capsys):
     text, full = _help(command, capsys), _help(command, capsys, "--helpfull")
     names = _listed(text)
-    common = getattr(_module(command), "COMMON", None)
+    common = getattr(flag_module(command), "COMMON", None)
     assert common is None or set(names) == {*common, "backend", "version"}
     more = len(_listed(full)) - len(names)
     assert (f"--helpfull shows {more} more flags." in text) == (more > 0)
@@ -72,7 +67,7 @@ def test_help_lists_the_common_flags_and_says_how_many_more_there_are(command, c
 
 @pytest.mark.parametrize("command", ["train", "search", "eval", "predict", "export", "describe"])
 def test_commands_with_many_flags_hide_the_rare_ones(command):
-    assert set(_module(command).COMMON) < set(_defined(command))
+    assert set(flag_module(command).COMMON) < set(_defined(command))
 
 
 def test_flags_stand_under_what_they_concern(capsys):
@@ -113,7 +108,7 @@ def test_names_of_backbones_in_the_help_are_those_of_the_registry():
 
 
 def test_help_of_a_module_without_docstring_is_its_flags(monkeypatch, capsys):
-    monkeypatch.setattr(_module("describe"), "__doc__", None)  # as under python -OO
+    monkeypatch.setattr(flag_module("describe"), "__doc__", None)  # as under python -OO
     assert "--model_variant" in _help("describe", capsys)
 
 
@@ -152,5 +147,5 @@ def test_program_tells_its_version(argv):
 def test_every_title_of_the_help_has_flags():
     titles = set()
     for command in COMMANDS:
-        titles |= set(parse(_module(command), command, []).flags_by_module_dict())
+        titles |= set(defined_flags(command).flags_by_module_dict())
     assert set(flag_help.TITLES) <= titles

@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-from absl import flags
 
 from deeplab_dpc.api import loaded as api_loaded
 from deeplab_dpc.arch.library import load_cell
@@ -12,7 +11,7 @@ from deeplab_dpc.checkpoint.found_network import FoundNetwork
 from deeplab_dpc.checkpoint.names import named_variables
 from deeplab_dpc.checkpoint.run import save_best, save_checkpoint
 from deeplab_dpc.checkpoint.run_state import Progress
-from deeplab_dpc.cli.flags.shared import define_source_flags
+from deeplab_dpc.cli.main import parse
 from deeplab_dpc.cli.model_source import load_model
 from deeplab_dpc.config import ModelConfig, TrainConfig
 from deeplab_dpc.data.dataset_info import DatasetInfo
@@ -45,10 +44,7 @@ def run(tmp_path_factory):
 
 
 def _load(*argv):
-    values = flags.FlagValues()
-    define_source_flags(values)
-    values(["eval", *argv])
-    return load_model(values)
+    return load_model(parse("eval", argv).predictor.source)
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,10 @@ import time
 import urllib.request
 
 import pytest
-from absl import flags
 from PIL import Image
 
 from deeplab_dpc.cli import page
-from deeplab_dpc.cli.flags.page import define_page_flags
+from deeplab_dpc.cli.main import parse
 from deeplab_dpc.cli.page import model_name, serve
 from deeplab_dpc.cli.predictor_source import LoadedPredictor
 from deeplab_dpc.errors import Stopped, UserError
@@ -32,12 +31,7 @@ def _loaded(source="/home/someone/runs/first, step 3"):
 
 
 def _flags(**given):
-    values = flags.FlagValues()
-    define_page_flags(values)
-    for name in ("workdir", "checkpoint_path", "exported_model", "images", "data_dir", "output_dir"):
-        flags.DEFINE_string(name, None, name, flag_values=values)
-    values(["predict", *(f"--{name}={value}" for name, value in given.items())])
-    return values
+    return parse("predict", [f"--{name}={value}" for name, value in given.items()])
 
 
 @pytest.mark.parametrize(
@@ -56,13 +50,13 @@ def test_flag_that_does_not_fit_is_refused(given, message):
 
 @pytest.mark.parametrize(("given", "shown"), [("/home/someone/runs/first", "first"), ("runs/first/", "first")])
 def test_model_is_shown_without_the_path_to_it(given, shown):
-    assert model_name(_flags(workdir=given), _loaded()) == shown
-    assert model_name(_flags(exported_model=f"{given}/model.tflite"), _loaded()) == "model.tflite"
+    assert model_name(_flags(workdir=given).predictor, _loaded()) == shown
+    assert model_name(_flags(exported_model=f"{given}/model.tflite").predictor, _loaded()) == "model.tflite"
 
 
 def test_directory_it_is_started_in_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert model_name(_flags(workdir="."), _loaded()) == pathlib.Path(tmp_path).name
+    assert model_name(_flags(workdir=".").predictor, _loaded()) == pathlib.Path(tmp_path).name
 
 
 def _terminated(self):

@@ -9,7 +9,6 @@ Those of our own commands are parsed by their parsers in any case.
 
 import ast
 import dataclasses
-import importlib
 import json
 import pathlib
 import re
@@ -22,7 +21,8 @@ from absl import flags
 from PIL import Image
 
 from deeplab_dpc.checkpoint.names import named_variables
-from deeplab_dpc.cli.flags.shared import define_source_flags
+from deeplab_dpc.cli.flags.base import define_flags
+from deeplab_dpc.cli.flags.shared import SourceFlags
 from deeplab_dpc.cli.main import COMMANDS, execute, parse
 from deeplab_dpc.config import AutoDeepLabConfig, DataConfig, ModelConfig, TrainConfig
 from deeplab_dpc.models.segmenter import build_segmenter
@@ -37,9 +37,9 @@ PROGRAMS = "python|deeplab-dpc|pytest|pip|make|curl|docker|gcloud|saved_model_cl
 IN_A_BLOCK = re.compile(rf"^ {{4,}}(?:\w+=\S+ )*(?:/usr/bin/time -v |exec |srun )?(?:(?:{PROGRAMS}) .*)$", re.MULTILINE)
 IN_A_SENTENCE = re.compile(rf"`((?:(?:{PROGRAMS}) [^`]+)|\w+\.py --[^`]*=[^`]*)`")
 OURS = re.compile(r"(?:python (?:datasets/)?(\w+)\.py|deeplab-dpc ([\w-]+)|(\w+)\.py) ?(.*)")
-# Flags that benchmarks take from the package by its define_... functions.
+# Flags that benchmarks take from the package by its groups of flags.
 SOURCE_FLAGS = flags.FlagValues()
-define_source_flags(SOURCE_FLAGS)
+define_flags(SourceFlags, SOURCE_FLAGS)
 CONFIGS = (AutoDeepLabConfig, DataConfig, ModelConfig, TrainConfig)
 SHARED_FLAGS = {*SOURCE_FLAGS, *(field.name for config in CONFIGS for field in dataclasses.fields(config))}
 STANDING_FOR = {"SEED": "0", "RATE": "12", "NAME": "cityscapes_mobilenet_v2"}  # where a number or a recipe must be
@@ -91,13 +91,13 @@ def test_nothing_is_accounted_for_that_is_not_printed():
 def test_flags_are_those_of_the_command(text):
     command, argv = _command(text)
     argv = [re.sub(r"\b(SEED|RATE|NAME)(?=$|\.flags)", lambda match: STANDING_FOR[match[1]], flag) for flag in argv]
-    parse(importlib.import_module(f"deeplab_dpc.cli.flags.{command}"), command, argv)
+    parse(command, argv)
 
 
 def test_flags_in_the_manifest_of_kubernetes_are_those_of_the_search():
     argv = re.findall(r"^ +- (--\S+)$", (ROOT / "docs" / "search.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert argv
-    parse(importlib.import_module("deeplab_dpc.cli.flags.search"), "search", argv)
+    parse("search", argv)
 
 
 @pytest.mark.parametrize("text", [text for text in PRINTED if BENCHMARK.search(text)])
@@ -109,8 +109,8 @@ def test_flags_are_those_of_the_benchmark(text):
         source += path.read_text(encoding="utf-8") if path.exists() else ""
     for flag in re.findall(r"--(\w+)", text):
         known = [flag, flag.removeprefix("no")]
-        is_defined = any(f'"{each}"' in source for each in known)
-        assert is_defined or ("define_" in source and flag in SHARED_FLAGS), f"{name} has no --{flag}"
+        is_defined = any(f'"{each}"' in source or f"    {each}: " in source for each in known)
+        assert is_defined or ("FlagGroup" in source and flag in SHARED_FLAGS), f"{name} has no --{flag}"
 
 
 @pytest.mark.parametrize("place", sorted({entry["by"] for entry in ENTRIES.values() if "by" in entry}))

@@ -5,7 +5,6 @@ import json
 import pytest
 
 from deeplab_dpc.arch.operations.atrous_conv import RATES
-from deeplab_dpc.cli.flags import search as search_flags
 from deeplab_dpc.cli.main import execute, parse
 from deeplab_dpc.cli.search_job import Request
 from deeplab_dpc.config import SearchConfig
@@ -191,7 +190,7 @@ def test_mistake_is_found_before_features_are_computed(search, shapes, tmp_path,
     ],
 )
 def test_rates_of_the_space_and_of_aspp_are_fitted_to_the_crops(flags, rates, aspp, shapes, tmp_path, capsys):
-    values = parse(search_flags, "search", [f"--data_dir={shapes.path}", f"--workdir={tmp_path / 'S'}", *flags])
+    values = parse("search", [f"--data_dir={shapes.path}", f"--workdir={tmp_path / 'S'}", *flags])
     request = Request.from_flags(values)
     assert request.config.cell_rates == rates
     assert aspp in request.config.warm_starts
@@ -204,5 +203,5 @@ def test_rates_of_the_space_and_of_aspp_are_fitted_to_the_crops(flags, rates, as
 def test_space_of_the_paper_stays_for_its_crops(shapes):
     """At 769 pixels nothing is cut."""
     crop = ["--train_crop_size=769,769"]
-    request = Request.from_flags(parse(search_flags, "search", [f"--data_dir={shapes.path}", "--workdir=S", *crop]))
+    request = Request.from_flags(parse("search", [f"--data_dir={shapes.path}", "--workdir=S", *crop]))
     assert (request.config.cell_rates, request.config.warm_starts) == (RATES, SearchConfig().warm_starts)

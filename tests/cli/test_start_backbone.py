@@ -9,7 +9,6 @@ import pytest
 from deeplab_dpc.checkpoint import found_network
 from deeplab_dpc.checkpoint.names import named_variables
 from deeplab_dpc.cli import fit, train
-from deeplab_dpc.cli.flags import search as search_flags
 from deeplab_dpc.cli.main import execute, parse
 from deeplab_dpc.cli.search_job import Request
 from deeplab_dpc.config import ModelConfig
@@ -74,7 +73,7 @@ def test_contradiction_is_one_sentence(flag, shapes, trained, tmp_path, capsys):
 
 def test_search_has_the_backbone(shapes, capsys):
     argv = [f"--data_dir={shapes.path}", "--workdir=S", "--tf_initial_checkpoint=model.ckpt", "--rerank_top_k=0"]
-    request = Request.from_flags(parse(search_flags, "search", argv))
+    request = Request.from_flags(parse("search", argv))
     assert request.model_config(7) == ModelConfig(7, depth_multiplier=0.1)
     assert LINE in capsys.readouterr().out.splitlines()
 

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 
 from deeplab_dpc.arch.library import load_cell
-from deeplab_dpc.cli.flag_groups import model_config
-from deeplab_dpc.cli.flags import describe
 from deeplab_dpc.cli.main import parse
 from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.models.segmenter import Segmenter, build_segmenter
@@ -19,8 +17,8 @@ RECIPE = pathlib.Path(__file__).resolve().parents[2] / "recipes" / "mobilenet_v3
 
 def _lr_aspp(variant: str) -> ModelConfig:
     """The network of the recipe, in another size."""
-    values = parse(describe, "describe", [f"--flagfile={RECIPE}", f"--model_variant={variant}"])
-    return model_config(values, num_classes=19)
+    flags = parse("describe", [f"--flagfile={RECIPE}", f"--model_variant={variant}"])
+    return flags.network.config(num_classes=19)
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,9 @@ import signal
 import sys
 
 import small_network
-from absl import flags
 
 from deeplab_dpc.cli.devices import devices_from_flags
-from deeplab_dpc.cli.flags.train import define_device_flags
+from deeplab_dpc.cli.main import parse
 from deeplab_dpc.config import DataConfig, TrainConfig
 from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.errors import Stopped
@@ -28,10 +27,7 @@ DATA = DataConfig(data_dir="", train_crop_size=(65, 65))
 
 
 def main(data_dir: str, step: int, workdirs: list[str], flag_arguments: list[str]) -> None:
-    values = flags.FlagValues()
-    define_device_flags(values)
-    values(["", *flag_arguments])
-    devices = devices_from_flags(values)
+    devices = devices_from_flags(parse("train", flag_arguments).devices)
 
     class Signalled(Recorder):
         def on_train_batch_end(self, batch, logs=None):

@@ -3,44 +3,45 @@
 Own annotations in COCO's layout become records with their own categories, after a background.
 """
 
-from absl import flags
+import dataclasses
+from typing import Any
 
-from deeplab_dpc.cli.flags.shared import define_build_flags
-from deeplab_dpc.datasets.official import COCO_CLASSES, COCO_MIN_LABELLED_PIXELS, COCO_SPLITS
+from deeplab_dpc.cli.flags.base import flag
+from deeplab_dpc.cli.flags.shared import BuildFlags
+from deeplab_dpc.datasets.official import COCO_CLASSES, COCO_MIN_LABELLED_PIXELS
 
 
-def define_flags(values: flags.FlagValues) -> None:
-    """Defines the flags of datasets/build_coco.py."""
-    for split in COCO_SPLITS:
-        flags.DEFINE_string(
-            f"{split}_annotations",
-            None,
-            f"instances_{split}2017.json or panoptic_{split}2017.json; without it there is no split {split}.",
-            flag_values=values,
-        )
-        flags.DEFINE_string(
-            f"{split}_images", None, f"{split}2017.zip, or the folder unpacked from it.", flag_values=values
-        )
-        flags.DEFINE_string(
-            f"{split}_panoptic_pngs",
-            None,
-            f"panoptic_{split}2017.zip, or the folder unpacked from it, for panoptic annotations.",
-            flag_values=values,
-        )
-    flags.DEFINE_enum(
-        "categories",
+def _annotations(split: str) -> Any:
+    return flag(None, f"instances_{split}2017.json or panoptic_{split}2017.json; without it there is no split {split}.")
+
+
+def _images(split: str) -> Any:
+    return flag(None, f"{split}2017.zip, or the folder unpacked from it.")
+
+
+def _pngs(split: str) -> Any:
+    return flag(None, f"panoptic_{split}2017.zip, or the folder unpacked from it, for panoptic annotations.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Flags(BuildFlags):
+    """The flags of datasets/build_coco.py."""
+
+    train_annotations: str | None = _annotations("train")
+    train_images: str | None = _images("train")
+    train_panoptic_pngs: str | None = _pngs("train")
+    val_annotations: str | None = _annotations("val")
+    val_images: str | None = _images("val")
+    val_panoptic_pngs: str | None = _pngs("val")
+    categories: str = flag(
         COCO_CLASSES[0],
-        COCO_CLASSES,
         "Classes of the data set: voc, those of PASCAL VOC; own, all categories of the annotations by "
         "their ids; auto, own if some are not categories of COCO, otherwise voc.",
-        flag_values=values,
+        choices=COCO_CLASSES,
     )
-    flags.DEFINE_integer(
-        "min_labelled_pixels",
+    min_labelled_pixels: int | None = flag(
         None,
         "Least number of pixels of the classes other than the background in an image; images with fewer "
         f"are left out, in both splits, and 0 keeps all. By default {COCO_MIN_LABELLED_PIXELS} with the "
         "classes of PASCAL VOC (DeepLab: more than 1000), 0 with others.",
-        flag_values=values,
     )
-    define_build_flags(values)

@@ -1,12 +1,16 @@
 """Writes the embedded data set `shapes`: drawn scenes with objects of very different sizes."""
 
-from absl import flags
+import dataclasses
+
+from deeplab_dpc.cli.flags.base import CommandFlags, flag
 
 
-def define_flags(values: flags.FlagValues) -> None:
-    """Defines the flags of datasets/build_shapes.py."""
-    flags.DEFINE_string("data_dir", None, "Folder in which the data set is written.", flag_values=values)
-    flags.DEFINE_integer("num_train", 240, "Number of training images.", lower_bound=1, flag_values=values)
-    flags.DEFINE_integer("num_val", 60, "Number of validation images.", lower_bound=1, flag_values=values)
-    flags.DEFINE_integer("seed", 0, "Seed of the scenes.", flag_values=values)
-    flags.DEFINE_bool("overwrite", False, "Replace a data set that was made with other flags.", flag_values=values)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Flags(CommandFlags):
+    """The flags of datasets/build_shapes.py."""
+
+    data_dir: str | None = flag(None, "Folder in which the data set is written.")
+    num_train: int = flag(240, "Number of training images.", lower_bound=1)
+    num_val: int = flag(60, "Number of validation images.", lower_bound=1)
+    seed: int = flag(0, "Seed of the scenes.")
+    overwrite: bool = flag(False, "Replace a data set that was made with other flags.")

@@ -1,48 +1,33 @@
 """Converts a segmentation data set that TensorFlow Datasets (TFDS) has prepared, by its name, to records."""
 
+import dataclasses
 import os
 
-from absl import flags
-
-from deeplab_dpc.cli.flags.shared import define_build_flags
+from deeplab_dpc.cli.flags.base import flag
+from deeplab_dpc.cli.flags.shared import BuildFlags
 from deeplab_dpc.data.classes_file import CLASSES_HELP
 
 DEFAULT_TFDS_DATA_DIR = "~/tensorflow_datasets"
 
 
-def define_flags(values: flags.FlagValues) -> None:
-    """Defines the flags of datasets/build_tfds.py."""
-    flags.DEFINE_string(
-        "tfds_name", None, "NAME, NAME/CONFIG or NAME:VERSION of the TFDS data set.", flag_values=values
-    )
-    flags.DEFINE_string(
-        "tfds_data_dir",
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Flags(BuildFlags):
+    """The flags of datasets/build_tfds.py."""
+
+    tfds_name: str | None = flag(None, "NAME, NAME/CONFIG or NAME:VERSION of the TFDS data set.")
+    tfds_data_dir: str = flag(
         os.environ.get("TFDS_DATA_DIR", DEFAULT_TFDS_DATA_DIR),
         "Folder in which TFDS has prepared it (tfds build NAME --data_dir=...).",
-        flag_values=values,
     )
-    flags.DEFINE_bool("download", False, "Let TFDS download and prepare it if it is absent.", flag_values=values)
-    flags.DEFINE_string("image_key", None, "Feature with the images; by default found by its type.", flag_values=values)
-    flags.DEFINE_string("label_key", None, "Feature with the ids; by default found by its type.", flag_values=values)
-    flags.DEFINE_list(
-        "splits", None, "Splits to convert: train,val=test or train=train[:90%],val=train[90%:].", flag_values=values
+    download: bool = flag(False, "Let TFDS download and prepare it if it is absent.")
+    image_key: str | None = flag(None, "Feature with the images; by default found by its type.")
+    label_key: str | None = flag(None, "Feature with the ids; by default found by its type.")
+    splits: tuple[str, ...] | None = flag(
+        None, "Splits to convert: train,val=test or train=train[:90%],val=train[90%:]."
     )
-    flags.DEFINE_string(
-        "classes", None, f"Needed if TFDS does not name the classes. {CLASSES_HELP}", flag_values=values
+    classes: str | None = flag(None, f"Needed if TFDS does not name the classes. {CLASSES_HELP}")
+    num_classes: int | None = flag(None, "Number of classes, instead of --classes; they are named class_0, class_1.")
+    label_offset: int = flag(0, "Number added to each id; results below 0 become the ignore label.")
+    label_map: tuple[str, ...] | None = flag(
+        None, "Class ids by the ids in the labels, 1:0,2:1,*:255; * is all others, and the ignore label is unchanged."
     )
-    flags.DEFINE_integer(
-        "num_classes",
-        None,
-        "Number of classes, instead of --classes; they are named class_0, class_1.",
-        flag_values=values,
-    )
-    flags.DEFINE_integer(
-        "label_offset", 0, "Number added to each id; results below 0 become the ignore label.", flag_values=values
-    )
-    flags.DEFINE_list(
-        "label_map",
-        None,
-        "Class ids by the ids in the labels, 1:0,2:1,*:255; * is all others, and the ignore label is unchanged.",
-        flag_values=values,
-    )
-    define_build_flags(values)

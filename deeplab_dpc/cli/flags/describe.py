@@ -1,9 +1,9 @@
 """Prints a network by part: output shape, parameters, multiply-adds. No data and no weights are needed."""
 
-from absl import flags
+import dataclasses
 
-from deeplab_dpc.cli import flag_groups
-from deeplab_dpc.cli.flags.shared import define_json_flag
+from deeplab_dpc.cli.flags.base import CommandFlags, flag
+from deeplab_dpc.cli.flags.shared import NetworkFlags, json_flag
 
 DEFAULT_SIZE = (513, 513)
 COMMON = (
@@ -21,21 +21,19 @@ COMMON = (
 )  # in --help; the others are in --helpfull
 
 
-def define_flags(values: flags.FlagValues) -> None:
-    """Defines the flags of describe.py."""
-    flags.DEFINE_string(
-        "workdir", None, "Run directory of train.py, instead of the flags of a model.", flag_values=values
-    )
-    flags.DEFINE_string(
-        "checkpoint_path",
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Flags(CommandFlags):
+    """The flags of describe.py."""
+
+    workdir: str | None = flag(None, "Run directory of train.py, instead of the flags of a model.")
+    checkpoint_path: str | None = flag(
         None,
         "Published TensorFlow 1 checkpoint whose network is described, by its prefix or its name "
         "(docs/weights.md); the flags of the model take precedence over its variables.",
-        flag_values=values,
     )
-    flags.DEFINE_integer("num_classes", 21, "Number of channels of the logits.", flag_values=values)
-    flag_groups.define_numbers(
-        values, "input_size", "Height and width in pixels of the image for which costs are counted.", DEFAULT_SIZE
+    num_classes: int = flag(21, "Number of channels of the logits.")
+    input_size: tuple[int, int] | None = flag(
+        DEFAULT_SIZE, "Height and width in pixels of the image for which costs are counted."
     )
-    define_json_flag(values)
-    flag_groups.define_model_flags(values)
+    json: bool = json_flag()
+    network: NetworkFlags

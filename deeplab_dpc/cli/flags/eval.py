@@ -3,11 +3,10 @@
 Also compares two evaluated runs (--compare), and writes what official test servers take (--submission).
 """
 
-from absl import flags
+import dataclasses
 
-from deeplab_dpc.cli import flag_groups
-from deeplab_dpc.cli.flag_help import concerning
-from deeplab_dpc.cli.flags.shared import define_predictor_flags
+from deeplab_dpc.cli.flags.base import CommandFlags, ConfigFields, fields_of, flag
+from deeplab_dpc.cli.flags.shared import DATASET_HELP, PredictorFlags
 from deeplab_dpc.config import JudgeConfig
 from deeplab_dpc.evaluation.submission import VOC_COMPETITIONS
 
@@ -38,72 +37,44 @@ COMMON = (
 )  # in --help; the others are in --helpfull
 
 
-def define_flags(values: flags.FlagValues) -> None:
-    """Defines the flags of eval.py."""
-    define_predictor_flags(values)
-    with concerning(values, "Data"):
-        flags.DEFINE_string("split", "val", "Split to evaluate.", flag_values=values)
-        flags.DEFINE_string("data_dir", None, "Prepared data set; by default the run's.", flag_values=values)
-        flags.DEFINE_string(
-            "dataset", None, "Name of the data set, if --data_dir contains several.", flag_values=values
-        )
-    flags.DEFINE_string(
-        "eval_logdir", None, "Folder in which eval_SPLIT is written; by default the run directory.", flag_values=values
-    )
-    with concerning(values, "Evaluation"):
-        flag_groups.define_config_flags(values, JudgeConfig)
-    flags.DEFINE_integer("worst_images", 8, "Number of images in worst.png; 0 for none.", flag_values=values)
-    flags.DEFINE_string(
-        "compare",
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Flags(CommandFlags):
+    """The flags of eval.py."""
+
+    predictor: PredictorFlags
+    split: str = flag("val", "Split to evaluate.", title="Data")
+    data_dir: str | None = flag(None, "Prepared data set; by default the run's.", title="Data")
+    dataset: str | None = flag(None, DATASET_HELP, title="Data")
+    eval_logdir: str | None = flag(None, "Folder in which eval_SPLIT is written; by default the run directory.")
+    judging: ConfigFields[JudgeConfig] = fields_of(JudgeConfig, title="Evaluation")
+    worst_images: int = flag(8, "Number of images in worst.png; 0 for none.")
+    compare: str | None = flag(
         None,
         "RUN_A,RUN_B: print the differences between two runs that have been evaluated on --split, "
         "instead of an evaluation; two directories with an evaluation can also be given. Writes "
         "comparison.json if --eval_logdir is given.",
-        flag_values=values,
     )
-    flags.DEFINE_bool(
-        "check_class_names",
-        True,
-        "Whether the data set must have the network's classes by name; otherwise only their number must agree.",
-        flag_values=values,
+    check_class_names: bool = flag(
+        True, "Whether the data set must have the network's classes by name; otherwise only their number must agree."
     )
-    define_submission_flags(values)
-    flags.DEFINE_integer(
-        "max_number_of_evaluations",
+    submission: str | None = flag(
+        None,
+        "File for the predictions of --split in the form of the official test server, instead of an evaluation: a "
+        ".zip for Cityscapes, a .tgz for PASCAL VOC 2012.",
+        title="Output",
+    )
+    submission_server: str | None = flag(
+        None, "Official test server; by default that of the data set.", title="Output", choices=SERVERS
+    )
+    voc_competition: str = flag(
+        "comp6",
+        "Competition of PASCAL VOC 2012: comp5 (trained only on its data) or comp6 (on any data).",
+        title="Output",
+        choices=VOC_COMPETITIONS,
+    )
+    max_number_of_evaluations: int = flag(
         1,
         "Number of evaluations, one for each new checkpoint of --workdir, until its training is "
         "complete; 0 for any number.",
-        flag_values=values,
     )
-    flags.DEFINE_integer(
-        "eval_interval_secs",
-        300,
-        "Seconds between checks for a new checkpoint, with several evaluations.",
-        flag_values=values,
-    )
-
-
-def define_submission_flags(values: flags.FlagValues) -> None:
-    """Defines --submission and the flags of its destination."""
-    with concerning(values, "Output"):
-        flags.DEFINE_string(
-            "submission",
-            None,
-            "File for the predictions of --split in the form of the official test server, instead of an evaluation: a "
-            ".zip for Cityscapes, a .tgz for PASCAL VOC 2012.",
-            flag_values=values,
-        )
-        flags.DEFINE_enum(
-            "submission_server",
-            None,
-            SERVERS,
-            "Official test server; by default that of the data set.",
-            flag_values=values,
-        )
-        flags.DEFINE_enum(
-            "voc_competition",
-            "comp6",
-            VOC_COMPETITIONS,
-            "Competition of PASCAL VOC 2012: comp5 (trained only on its data) or comp6 (on any data).",
-            flag_values=values,
-        )
+    eval_interval_secs: int = flag(300, "Seconds between checks for a new checkpoint, with several evaluations.")

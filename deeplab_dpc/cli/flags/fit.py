@@ -5,20 +5,21 @@ on. Flags of train and search that are given come before what the plan would cho
 of the separate commands.
 """
 
-from absl import flags
+import dataclasses
+from typing import ClassVar
 
-from deeplab_dpc.cli import flag_groups
-from deeplab_dpc.cli.flag_help import concerning
-from deeplab_dpc.cli.flags import build_folder, search, train
+from deeplab_dpc.cli.flags.base import CommandFlags, ConfigFields, fields_of, flag
+from deeplab_dpc.cli.flags.build_folder import OwnDataFlags
+from deeplab_dpc.cli.flags.search import StartFlags, views_flag
+from deeplab_dpc.cli.flags.shared import NOT_OF_DATA, DataFlags, NetworkFlags
+from deeplab_dpc.config import DataConfig, SearchConfig, TrainConfig
 
 # Flags of the separate commands, whose meaning and checks they have.
-OWN_FLAGS = (
+OWN_DATA = (
     *("images", "labels", "labels_as", "list", "val_fraction", "group_by"),
     *("label_format", "label_map", "skip_bad"),
 )
 TRAINING = (
-    "tf_initial_checkpoint",
-    "restore_moving_averages",
     "training_number_of_steps",
     "train_batch_size",
     "base_learning_rate",
@@ -38,7 +39,6 @@ SEARCH = (
     "proxy_steps",
     "proxy_batch_size",
     "proxy_learning_rate",
-    "feature_views",
     "rerank_top_k",
     "rerank_steps",
     "contest_rounds",
@@ -46,32 +46,54 @@ SEARCH = (
 )
 COMMON = (
     *("workdir", "hours", "plan_only", "search"),
-    *OWN_FLAGS,
+    *OWN_DATA,
     *("data_dir", "classes", "train_crop_size"),
     *("tf_initial_checkpoint", "training_number_of_steps", "train_batch_size", "base_learning_rate", "precision"),
     *("model_variant", "warm_starts", "num_candidates", "rerank_top_k"),
 )
 
 
-def define_flags(values: flags.FlagValues) -> None:
-    """Defines the flags of fit.py: its own, and those of the commands that it runs."""
-    flags.DEFINE_string("workdir", None, "Where everything is written; the same command continues.", flag_values=values)
-    flags.DEFINE_float("hours", 1.0, "Time that the whole may take; plan and stages follow it.", flag_values=values)
-    flags.DEFINE_bool("plan_only", False, "Print and write the plan, and end.", flag_values=values)
-    flags.DEFINE_bool(
-        "search", None, "Whether to search cells; by default if time and images allow.", flag_values=values
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FitDataFlags(DataFlags):
+    """The flags of the data, but for the names of the splits: train and val have their parts here."""
+
+    fields: ConfigFields[DataConfig] = fields_of(
+        DataConfig, title=DataFlags.TITLE, without=(*NOT_OF_DATA, "train_split")
     )
-    flags.DEFINE_integer("baseline_steps", None, "Steps of the baseline.", flag_values=values)
-    flag_groups.define_data_flags(values)
-    delattr(values, "train_split")  # train and val have their parts here
-    flag_groups.define_model_flags(values)
-    for title, module, names in (
-        ("Data", build_folder, OWN_FLAGS),
-        ("Training", train, TRAINING),
-        ("Search", search, SEARCH),
-    ):
-        theirs = flags.FlagValues()
-        module.define_flags(theirs)
-        with concerning(values, title):
-            for name in names:
-                values[name] = theirs[name]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FitOwnDataFlags(OwnDataFlags):
+    """The flags of own images and labels."""
+
+    TITLE: ClassVar[str] = "Data"
+
+    skip_bad: bool = flag(
+        False,
+        "Leave out unusable images and labels, and list them at the end, instead of stopping at the first.",
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FitStartFlags(StartFlags):
+    """The flags of the weights that the baseline starts from."""
+
+    TITLE: ClassVar[str] = "Training"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Flags(CommandFlags):
+    """The flags of fit.py: its own, and those of the commands that it runs."""
+
+    workdir: str | None = flag(None, "Where everything is written; the same command continues.")
+    hours: float = flag(1.0, "Time that the whole may take; plan and stages follow it.")
+    plan_only: bool = flag(False, "Print and write the plan, and end.")
+    search: bool | None = flag(None, "Whether to search cells; by default if time and images allow.")
+    baseline_steps: int | None = flag(None, "Steps of the baseline.")
+    data: FitDataFlags
+    network: NetworkFlags
+    own: FitOwnDataFlags
+    start: FitStartFlags
+    training: ConfigFields[TrainConfig] = fields_of(TrainConfig, title="Training", only=TRAINING)
+    search_fields: ConfigFields[SearchConfig] = fields_of(SearchConfig, title="Search", only=SEARCH)
+    feature_views: int = views_flag(title="Search")

@@ -1,32 +1,27 @@
 """Flags of the web page of predict.py."""
 
-from absl import flags
+import dataclasses
+from typing import ClassVar
 
-from deeplab_dpc.cli.flag_help import concerning
+from deeplab_dpc.cli.flags.base import FlagGroup, flag
 
 
-def define_page_flags(values: flags.FlagValues) -> None:
-    """Defines --serve, and the flags of its address and its limits."""
-    with concerning(values, "Web page"):
-        flags.DEFINE_bool(
-            "serve", False, "Serve a web page to drop images on, instead of predicting --images.", flag_values=values
-        )
-        flags.DEFINE_string(
-            "host", "127.0.0.1", "Address of --serve; the default is this machine only.", flag_values=values
-        )
-        flags.DEFINE_list(
-            "allowed_hosts",
-            [],
-            "Host names that browsers may use for the page, in addition to this machine's own and its "
-            "addresses; requests with any other name are refused, since they can be an attack by another web "
-            "site.",
-            flag_values=values,
-        )
-        flags.DEFINE_integer("port", 8080, "Port of --serve; 0 for any free one.", flag_values=values)
-        flags.DEFINE_integer("max_upload_mb", 20, "Largest file that --serve takes, in megabytes.", flag_values=values)
-        flags.DEFINE_integer(
-            "max_image_pixels",
-            4_000_000,
-            "Largest image that --serve takes, in pixels: the memory of a prediction grows with it.",
-            flag_values=values,
-        )
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PageFlags(FlagGroup):
+    """The flag --serve, and those of the page's address and limits."""
+
+    TITLE: ClassVar[str] = "Web page"
+
+    serve: bool = flag(False, "Serve a web page to drop images on, instead of predicting --images.")
+    host: str = flag("127.0.0.1", "Address of --serve; the default is this machine only.")
+    allowed_hosts: tuple[str, ...] = flag(
+        (),
+        "Host names that browsers may use for the page, in addition to this machine's own and its "
+        "addresses; requests with any other name are refused, since they can be an attack by another web "
+        "site.",
+    )
+    port: int = flag(8080, "Port of --serve; 0 for any free one.")
+    max_upload_mb: int = flag(20, "Largest file that --serve takes, in megabytes.")
+    max_image_pixels: int = flag(
+        4_000_000, "Largest image that --serve takes, in pixels: the memory of a prediction grows with it."
+    )

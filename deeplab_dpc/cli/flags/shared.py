@@ -1,93 +1,200 @@
-"""Flags that several commands share, beside those of flag_groups.py: sources of networks, builds, JSON."""
+"""Groups of flags that several commands have: data, network, sources of networks, builds."""
 
-from absl import flags
+import dataclasses
+import os
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
+from deeplab_dpc.arch.library import load_cell, load_genotype, published_genotype
 from deeplab_dpc.checkpoint.run_directory import BEST, LATEST
-from deeplab_dpc.cli import flag_groups
-from deeplab_dpc.cli.flag_help import concerning
-from deeplab_dpc.config import InferenceConfig
-from deeplab_dpc.data.classes_file import CLASSES_HELP
+from deeplab_dpc.cli.flags.base import CommandFlags, ConfigFields, FlagGroup, fields_of, flag, required
+from deeplab_dpc.config import DataConfig, InferenceConfig, ModelConfig
+from deeplab_dpc.config.model import AUTO_DEEPLABS
+from deeplab_dpc.data.catalog import find_dataset
+from deeplab_dpc.data.classes_file import CLASSES_HELP, located_classes
+from deeplab_dpc.data.crops import MAX_DEFAULT_CROP, default_crop
+from deeplab_dpc.data.dataset_info import Dataset
+from deeplab_dpc.errors import UserError
+
+# Fields of the configurations that have no flag of their own, or another one.
+NOT_OF_NETWORK = ("num_classes", "dense_prediction_cell", "genotype")
+NOT_OF_DATA = ("data_dir", "dataset", "train_crop_size")
+DATASET_HELP = "Name of the data set, if --data_dir contains several."
 
 
-def define_json_flag(values: flags.FlagValues) -> None:
-    """Defines --json, for the commands that describe a network."""
-    with concerning(values, "Output"):
-        flags.DEFINE_bool("json", False, "Print JSON instead of a table.", flag_values=values)
+def network_fields() -> list[str]:
+    """Returns the names of the flags that are plain fields of the network's configuration."""
+    return [field.name for field in dataclasses.fields(ModelConfig) if field.name not in NOT_OF_NETWORK]
 
 
-def define_source_flags(values: flags.FlagValues) -> None:
-    """Defines --workdir with --run_checkpoint, and --checkpoint_path with the flags of its model."""
-    with concerning(values, "Network"):
-        flags.DEFINE_string(
-            "workdir",
-            None,
-            "Run directory of train.py; eval, predict and export take several too, A,B, and average their "
-            "probabilities.",
-            flag_values=values,
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NetworkFlags(FlagGroup):
+    """The flags of the network, except for the number of classes."""
+
+    TITLE: ClassVar[str] = "Network"
+
+    fields: ConfigFields[ModelConfig] = fields_of(
+        ModelConfig, title=TITLE, without=NOT_OF_NETWORK, variants=["model_variant"]
+    )
+    dense_prediction_cell_json: str | None = flag(
+        None,
+        "Dense prediction cell instead of ASPP: a JSON file, or the name of a shipped cell (dpc_top1, aspp, psp, "
+        "conv1x1).",
+    )
+    genotype_json: str | None = flag(
+        None,
+        "Cell and path of an Auto-DeepLab: a JSON file, as a search writes it, or the name of a shipped "
+        "genotype (auto_deeplab). By default --model_variant is then auto_deeplab, and --output_stride "
+        "that of the path.",
+    )
+
+    def config(self, num_classes: int) -> ModelConfig:
+        """Returns the network that the flags describe."""
+        cell = self.dense_prediction_cell_json
+        return self.fields.make(
+            num_classes=num_classes,
+            dense_prediction_cell=load_cell(cell) if cell else None,
+            **self._of_genotype(),
         )
-        flags.DEFINE_string(
-            "run_checkpoint",
-            LATEST,
-            f"Checkpoint of --workdir: {LATEST}, {BEST} (of the evaluations during the training) or a step.",
-            flag_values=values,
-        )
-        flags.DEFINE_string(
-            "checkpoint_path",
-            None,
-            "Published TensorFlow 1 checkpoint, instead of --workdir: the prefix before .index, or the name "
-            "by which it is downloaded (docs/weights.md). Its variables determine the flags of the network.",
-            flag_values=values,
-        )
-        flags.DEFINE_bool(
-            "restore_moving_averages",
-            False,
-            "Whether the moving averages of the variables in --checkpoint_path are restored instead of the variables.",
-            flag_values=values,
-        )
-        flags.DEFINE_integer(
-            "num_classes",
-            None,
-            "Number of classes of the checkpoint; by default that of its variables.",
-            flag_values=values,
-        )
-        flags.DEFINE_string(
-            "classes",
-            None,
-            "Names and colours of the classes, with --checkpoint_path; by default those of PASCAL VOC, "
-            f"Cityscapes or ADE20K if the number agrees. {CLASSES_HELP}",
-            flag_values=values,
-        )
-    flag_groups.define_model_flags(values)
+
+    def given_fields(self) -> dict[str, Any]:
+        """Returns the fields of ModelConfig whose flags are given."""
+        fields = self.fields.given_values()
+        if self.dense_prediction_cell_json:
+            fields["dense_prediction_cell"] = load_cell(self.dense_prediction_cell_json)
+        return fields | (self._of_genotype() if self.genotype_json else {})
+
+    def with_defaults(self, defaults: Mapping[str, Any]) -> Self:
+        """Returns the same network with other values of fields that were not given."""
+        return dataclasses.replace(self, fields=self.fields.with_defaults(defaults))
+
+    def _of_genotype(self) -> dict[str, Any]:
+        """Returns the fields that --genotype_json sets, and those that the genotype of an Auto-DeepLab determines.
+
+        Raises:
+          UserError: if the genotype is not valid, or given for another backbone.
+        """
+        found: dict[str, Any] = {"genotype": None}
+        variant = self.fields["model_variant"]
+        if self.genotype_json:
+            found["genotype"] = load_genotype(self.genotype_json)
+            if "model_variant" not in self.fields.given:
+                found["model_variant"] = variant = AUTO_DEEPLABS[0]
+            elif variant not in AUTO_DEEPLABS:
+                raise UserError(
+                    f"--genotype_json is for an Auto-DeepLab, not for --model_variant={variant}: leave one of them "
+                    f"out, or choose one of {', '.join(AUTO_DEEPLABS)}."
+                )
+        if variant in AUTO_DEEPLABS and "output_stride" not in self.fields.given:
+            found["output_stride"] = (found["genotype"] or published_genotype()).output_stride
+        return found
 
 
-def define_predictor_flags(values: flags.FlagValues) -> None:
-    """Defines the flags of the network or exported model, and of InferenceConfig."""
-    define_source_flags(values)
-    with concerning(values, "Network"):
-        flags.DEFINE_string(
-            "exported_model",
-            None,
-            "Export of export.py, instead of --workdir: the directory of a SavedModel, or a .tflite or .onnx file.",
-            flag_values=values,
-        )
-    with concerning(values, "Prediction"):
-        flag_groups.define_config_flags(values, InferenceConfig)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataFlags(FlagGroup):
+    """The flags of the data and of the augmentation of training images."""
+
+    TITLE: ClassVar[str] = "Data"
+
+    data_dir: str | None = flag(None, "Folder that contains the prepared data set.")
+    dataset: str | None = flag(None, DATASET_HELP)
+    fields: ConfigFields[DataConfig] = fields_of(DataConfig, title=TITLE, without=NOT_OF_DATA)
+    train_crop_size: tuple[int, int] | None = flag(
+        None,
+        "Height and width of the training crops in pixels, output_stride * k + 1 (for an Auto-DeepLab "
+        f"its largest stride * k + 1); by default the largest image, at most {MAX_DEFAULT_CROP}.",
+    )
+
+    @property
+    def train_split(self) -> str:
+        """Returns the split that is trained on."""
+        split: str = self.fields["train_split"]
+        return split
+
+    def found(self) -> Dataset:
+        """Returns the data set.
+
+        Raises:
+          UserError: if it is not given or not there.
+        """
+        return find_dataset(required("data_dir", self.data_dir), self.dataset, self.fields["classes"])
+
+    def config(self, dataset: Dataset, alignment: int) -> DataConfig:
+        """Returns the data configuration.
+
+        By default the crop is the largest image of the split, with sides alignment * k + 1.
+        """
+        assert self.data_dir is not None
+        dataset.shards(self.train_split)  # raises the clear error if there is no such split
+        crop = self.train_crop_size or default_crop(dataset, self.train_split, alignment)
+        # Absolute, so that the run can be evaluated from any directory.
+        paths = {"data_dir": os.path.abspath(self.data_dir)}
+        if self.fields["classes"]:
+            paths["classes"] = located_classes(self.fields["classes"])
+        return self.fields.make(train_crop_size=crop, **paths)
 
 
-def define_build_flags(values: flags.FlagValues) -> None:
-    """Defines --data_dir, --overwrite, --skip_bad and --check."""
-    with concerning(values, "Output"):
-        flags.DEFINE_string("data_dir", None, "Folder in which the data set is written.", flag_values=values)
-        flags.DEFINE_bool("overwrite", False, "Replace a data set that was made from other files.", flag_values=values)
-        flags.DEFINE_bool(
-            "skip_bad",
-            False,
-            "Leave out unusable images and labels, and list them at the end, instead of stopping at the first.",
-            flag_values=values,
-        )
-        flags.DEFINE_bool(
-            "check",
-            True,
-            "Check the records afterwards, as check_data does, and draw a contact sheet.",
-            flag_values=values,
-        )
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SourceFlags(FlagGroup):
+    """The flags of a network with weights: a run, or a published checkpoint with the flags of its network."""
+
+    TITLE: ClassVar[str] = "Network"
+
+    workdir: str | None = flag(
+        None,
+        "Run directory of train.py; eval, predict and export take several too, A,B, and average their probabilities.",
+    )
+    run_checkpoint: str = flag(
+        LATEST, f"Checkpoint of --workdir: {LATEST}, {BEST} (of the evaluations during the training) or a step."
+    )
+    checkpoint_path: str | None = flag(
+        None,
+        "Published TensorFlow 1 checkpoint, instead of --workdir: the prefix before .index, or the name "
+        "by which it is downloaded (docs/weights.md). Its variables determine the flags of the network.",
+    )
+    restore_moving_averages: bool = flag(
+        False,
+        "Whether the moving averages of the variables in --checkpoint_path are restored instead of the variables.",
+    )
+    num_classes: int | None = flag(None, "Number of classes of the checkpoint; by default that of its variables.")
+    classes: str | None = flag(
+        None,
+        "Names and colours of the classes, with --checkpoint_path; by default those of PASCAL VOC, "
+        f"Cityscapes or ADE20K if the number agrees. {CLASSES_HELP}",
+    )
+    network: NetworkFlags
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PredictorFlags(FlagGroup):
+    """The flags of what predicts: a network or an exported model, and the prediction."""
+
+    TITLE: ClassVar[str] = "Network"
+
+    source: SourceFlags
+    exported_model: str | None = flag(
+        None,
+        "Export of export.py, instead of --workdir: the directory of a SavedModel, or a .tflite or .onnx file.",
+    )
+    inference: ConfigFields[InferenceConfig] = fields_of(InferenceConfig, title="Prediction")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BuildFlags(CommandFlags):
+    """The flags of every command that converts a data set."""
+
+    data_dir: str | None = flag(None, "Folder in which the data set is written.", title="Output")
+    overwrite: bool = flag(False, "Replace a data set that was made from other files.", title="Output")
+    skip_bad: bool = flag(
+        False,
+        "Leave out unusable images and labels, and list them at the end, instead of stopping at the first.",
+        title="Output",
+    )
+    check: bool = flag(
+        True, "Check the records afterwards, as check_data does, and draw a contact sheet.", title="Output"
+    )
+
+
+def json_flag() -> Any:
+    """Declares --json, for the commands that describe a network or data."""
+    return flag(False, "Print JSON instead of a table.", title="Output")

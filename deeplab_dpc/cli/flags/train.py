@@ -1,12 +1,10 @@
 """Trains a segmentation network on a prepared data set, in a run directory that continues by itself."""
 
 import dataclasses
+from typing import ClassVar
 
-from absl import flags
-
-from deeplab_dpc.cli import flag_groups
-from deeplab_dpc.cli.flag_help import concerning
-from deeplab_dpc.cli.flags.shared import define_json_flag
+from deeplab_dpc.cli.flags.base import CommandFlags, ConfigFields, FlagGroup, fields_of, flag
+from deeplab_dpc.cli.flags.shared import DataFlags, NetworkFlags, json_flag
 from deeplab_dpc.config import TrainConfig
 
 # The fields of TrainConfig that stand under other titles than Training in the help.
@@ -72,56 +70,42 @@ COMMON = (
     "dry_run",
     "num_clones",
 )  # in --help; the others are in --helpfull
+TITLES = {**dict.fromkeys(OF_OPTIMIZER, "Optimizer"), **dict.fromkeys(OF_LOSS, "Loss")}
 
 
-def define_flags(values: flags.FlagValues) -> None:
-    """Defines the flags of train.py."""
-    flags.DEFINE_string("workdir", None, "Run directory; an interrupted run continues.", flag_values=values)
-    flag_groups.define_data_flags(values)
-    flag_groups.define_model_flags(values)
-    define_training_flags(values)
-    define_device_flags(values)
-    flags.DEFINE_bool(
-        "dry_run",
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DeviceFlags(FlagGroup):
+    """The flags of the devices and processes of a training."""
+
+    TITLE: ClassVar[str] = "Devices"
+
+    num_clones: int | None = flag(
+        None,
+        "Number of devices of this process that train together; by default all its GPUs or TPUs, or the one CPU.",
+    )
+    num_replicas: int | None = flag(None, "Number of processes that train together (--backend=jax).")
+    task: int | None = flag(None, "Index of this process, from 0 on.")
+    master: str | None = flag(
+        None,
+        "HOST:PORT of process 0, with --num_replicas and --task; or auto, under Slurm, Open MPI and on TPU pods.",
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Flags(CommandFlags):
+    """The flags of train.py."""
+
+    workdir: str | None = flag(None, "Run directory; an interrupted run continues.")
+    data: DataFlags
+    network: NetworkFlags
+    training: ConfigFields[TrainConfig] = fields_of(TrainConfig, title=lambda name: TITLES.get(name, "Training"))
+    training_number_of_epochs: float | None = flag(
+        None, "Number of passes over the training split, instead of --training_number_of_steps.", title="Training"
+    )
+    devices: DeviceFlags
+    dry_run: bool = flag(
         False,
         "Only print the network by part, and run one batch on one device, to estimate loss, memory and "
         "time of the whole training.",
-        flag_values=values,
     )
-    define_json_flag(values)
-
-
-def define_training_flags(values: flags.FlagValues) -> None:
-    """Defines the flags of TrainConfig."""
-    titled = {**dict.fromkeys(OF_OPTIMIZER, "Optimizer"), **dict.fromkeys(OF_LOSS, "Loss")}
-    for field in dataclasses.fields(TrainConfig):
-        with concerning(values, titled.get(field.name, "Training")):
-            flag_groups.define_config_flags(values, TrainConfig, [field.name])
-    with concerning(values, "Training"):
-        flags.DEFINE_float(
-            "training_number_of_epochs",
-            None,
-            "Number of passes over the training split, instead of --training_number_of_steps.",
-            flag_values=values,
-        )
-
-
-def define_device_flags(values: flags.FlagValues) -> None:
-    """Defines --num_clones, --num_replicas, --task and --master."""
-    with concerning(values, "Devices"):
-        flags.DEFINE_integer(
-            "num_clones",
-            None,
-            "Number of devices of this process that train together; by default all its GPUs or TPUs, or the one CPU.",
-            flag_values=values,
-        )
-        flags.DEFINE_integer(
-            "num_replicas", None, "Number of processes that train together (--backend=jax).", flag_values=values
-        )
-        flags.DEFINE_integer("task", None, "Index of this process, from 0 on.", flag_values=values)
-        flags.DEFINE_string(
-            "master",
-            None,
-            "HOST:PORT of process 0, with --num_replicas and --task; or auto, under Slurm, Open MPI and on TPU pods.",
-            flag_values=values,
-        )
+    json: bool = json_flag()

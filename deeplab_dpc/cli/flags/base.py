@@ -1,0 +1,289 @@
+"""The flags of a command as a frozen dataclass: its fields define the flags, and hold their values once they are read.
+
+A field is one flag (`flag`), a flag for each of several fields of a configuration (`fields_of`), or a group of flags
+that several commands have (a dataclass of its own). What `cli/main.py` calls gets such a value and knows no absl.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+from absl import flags
+
+from deeplab_dpc.cli import config_flags
+from deeplab_dpc.cli.flag_help import concerning
+from deeplab_dpc.config import Config
+from deeplab_dpc.errors import UserError
+
+AConfig = TypeVar("AConfig", bound=Config)
+AGroup = TypeVar("AGroup", bound="FlagGroup")
+_DECLARED = "flag"  # the key of a field's metadata
+_DEFINE: dict[Any, Callable[..., Any]] = {
+    bool: flags.DEFINE_bool,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    str: flags.DEFINE_string,
+    tuple[str, ...]: flags.DEFINE_list,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Flag:
+    """A flag, as `flag` declares it."""
+
+    meaning: str
+    name: str | None
+    title: str | None
+    choices: tuple[str, ...]
+    lower_bound: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class _ConfigFlags:
+    """The flags of a configuration, as `fields_of` declares them."""
+
+    config: type[Config]
+    only: Sequence[str] | None
+    without: Sequence[str]
+    title: Callable[[str], str]
+    variants: Sequence[str]
+
+
+def flag(
+    default: Any,
+    meaning: str,
+    *,
+    title: str | None = None,
+    name: str | None = None,
+    choices: Sequence[str] = (),
+    lower_bound: int | None = None,
+) -> Any:
+    """Declares a field that is a flag; its annotation decides what values the flag takes.
+
+    Args:
+      default: value without the flag.
+      meaning: the help.
+      title: one of flag_help.TITLES; by default that of the group.
+      name: name of the flag, if it differs from the field's.
+      choices: values of an enumeration.
+      lower_bound: least value of an integer.
+    """
+    return dataclasses.field(
+        default=default, metadata={_DECLARED: _Flag(meaning, name, title, tuple(choices), lower_bound)}
+    )
+
+
+def fields_of(
+    config: type[Config],
+    *,
+    title: str | Callable[[str], str],
+    only: Sequence[str] | None = None,
+    without: Sequence[str] = (),
+    variants: Sequence[str] = (),
+) -> Any:
+    """Declares a field of type ConfigFields, with a flag for each plain field of a configuration.
+
+    Args:
+      config: class of the configuration, whose docstring has the help.
+      title: one of flag_help.TITLES, or a function that returns that of a field.
+      only: fields that have a flag; by default all.
+      without: fields that have none.
+      variants: fields that hold a backbone.
+    """
+    titled = title if callable(title) else lambda name: title
+    return dataclasses.field(metadata={_DECLARED: _ConfigFlags(config, only, without, titled, variants)})
+
+
+@dataclasses.dataclass(frozen=True)
+class ConfigFields(Generic[AConfig]):
+    """The values of the flags of a configuration, which further values complete.
+
+    Attributes:
+      config: class of the configuration.
+      values: values by field, in the types of the configuration.
+      given: fields whose flags were given.
+    """
+
+    config: type[AConfig]
+    values: Mapping[str, Any]
+    given: frozenset[str]
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values[name]
+
+    def make(self, **others: Any) -> AConfig:
+        """Returns the configuration; `others` take precedence over the flags.
+
+        Raises:
+          UserError: if it is not valid.
+        """
+        return self.config(**{**self.values, **others})
+
+    def given_values(self) -> dict[str, Any]:
+        """Returns the values that were given, by field."""
+        return {name: value for name, value in self.values.items() if name in self.given}
+
+    def with_defaults(self, defaults: Mapping[str, Any]) -> Self:
+        """Returns the same with other values for fields that were not given."""
+        changed = {name: value for name, value in defaults.items() if name not in self.given}
+        return dataclasses.replace(self, values={**self.values, **changed})
+
+
+class FlagGroup:
+    """The base class of groups of flags, frozen dataclasses whose fields `flag`, `fields_of` and groups declare.
+
+    Attributes:
+      TITLE: title of its flags in the help; None for those of the command itself.
+      ALIASES: flags by further names.
+    """
+
+    TITLE: ClassVar[str | None] = None
+    ALIASES: ClassVar[Mapping[str, str]] = {}
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+
+def required(name: str, value: str | None) -> str:
+    """Returns the value of a flag.
+
+    Raises:
+      UserError: if it was not given.
+    """
+    if not value:
+        raise UserError(f"--{name} is required.")
+    return value
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """A flag that was given, on the command line or in a flagfile.
+
+    Attributes:
+      value: its value as absl reads it.
+      arguments: arguments that give it again.
+    """
+
+    value: Any
+    arguments: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CommandFlags(FlagGroup):
+    """The base class of the flags of a command.
+
+    Attributes:
+      given: the flags that were given, by name, those that every command has among them.
+    """
+
+    given: Mapping[str, Given] = dataclasses.field(default_factory=dict)
+
+
+def define_flags(group: type[FlagGroup], values: flags.FlagValues) -> None:
+    """Defines the flags that a group declares, and other names of some."""
+    for field, declared, hint in _declarations(group):
+        if declared is None:
+            define_flags(hint, values)
+        elif isinstance(declared, _ConfigFlags):
+            for name in _names(declared):
+                with concerning(values, declared.title(name)):
+                    config_flags.define_config_flags(values, declared.config, [name], declared.variants)
+        else:
+            title = declared.title or group.TITLE
+            if title is None:
+                _define(field, declared, hint, values)
+            else:
+                with concerning(values, title):
+                    _define(field, declared, hint, values)
+    for name, target in group.ALIASES.items():
+        with concerning(values, "Prediction"):
+            flags.DEFINE_alias(name, target, flag_values=values)
+
+
+def read_flags(group: type[AGroup], values: flags.FlagValues) -> AGroup:
+    """Returns the group with the values of its flags.
+
+    Raises:
+      UserError: if a list is not one of numbers, or a size not two of them.
+    """
+    found: dict[str, Any] = {}
+    for field, declared, hint in _declarations(group):
+        if declared is None:
+            found[field.name] = read_flags(hint, values)
+        elif isinstance(declared, _ConfigFlags):
+            # All that have a flag: some may be defined by another configuration of the command.
+            names = [one.name for one in dataclasses.fields(declared.config) if one.name in values]
+            given = frozenset(name for name in names if not values[name].using_default_value)
+            plain = config_flags.config_values(declared.config, values, names)
+            found[field.name] = ConfigFields(declared.config, plain, given)
+        else:
+            found[field.name] = _read(declared.name or field.name, hint, values)
+    if issubclass(group, CommandFlags):
+        found["given"] = _given(values)
+    return group(**found)
+
+
+def _declarations(
+    group: type[FlagGroup],
+) -> list[tuple[dataclasses.Field[Any], _Flag | _ConfigFlags | None, Any]]:
+    """Returns each field with its declaration, None for a group, and its type without None."""
+    hints = typing.get_type_hints(group)
+    return [
+        (field, field.metadata.get(_DECLARED), _without_none(hints[field.name]))
+        for field in dataclasses.fields(group)
+        if field.name != "given"
+    ]
+
+
+def _without_none(hint: Any) -> Any:
+    if isinstance(hint, types.UnionType):
+        [only] = [one for one in typing.get_args(hint) if one is not types.NoneType]
+        return only
+    return hint
+
+
+def _names(declared: _ConfigFlags) -> list[str]:
+    """Returns the fields of a configuration that have a flag."""
+    names = [field.name for field in dataclasses.fields(declared.config)]
+    return [name for name in names if (declared.only is None or name in declared.only) and name not in declared.without]
+
+
+def _define(field: dataclasses.Field[Any], declared: _Flag, hint: Any, values: flags.FlagValues) -> None:
+    name = declared.name or field.name
+    default: Any = field.default
+    if isinstance(default, tuple) and hint != tuple[int, int]:
+        default = list(default)
+    if declared.choices:
+        flags.DEFINE_enum(name, default, declared.choices, declared.meaning, flag_values=values)
+    elif hint == tuple[int, int]:
+        config_flags.define_numbers(values, name, declared.meaning, default)
+    elif declared.lower_bound is not None:
+        flags.DEFINE_integer(name, default, declared.meaning, lower_bound=declared.lower_bound, flag_values=values)
+    else:
+        _DEFINE[hint](name, default, declared.meaning, flag_values=values)
+
+
+def _read(name: str, hint: Any, values: flags.FlagValues) -> Any:
+    if hint == tuple[int, int]:
+        return config_flags.size(values, name)
+    value = values[name].value
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _given(values: flags.FlagValues) -> dict[str, Given]:
+    """Returns the flags that were given, sorted by name."""
+    found: dict[str, Given] = {}
+    for name in sorted(values):
+        one = values[name]
+        if name == one.name and not one.using_default_value:
+            found[name] = Given(one.value, tuple(_arguments(one)))
+    return found
+
+
+def _arguments(one: flags.Flag[Any]) -> list[str]:
+    """Returns the arguments that give a flag its value."""
+    if one.value is None:
+        return []
+    if isinstance(one, flags.MultiFlag):
+        return [f"--{one.name}={value}" for value in one.value or ()]
+    return [one.serialize()]
