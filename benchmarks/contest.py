@@ -2,9 +2,10 @@
 
     python benchmarks/contest.py
 
-The true mIOU of the finalists is normal with a given spread. What is seen of it is off by what the images of the split
-do to each finalist, and by each training's seed; in the first round, of half the steps, also by half the spread, since
-short trainings have another order. Two rounds with one and two seeds, as by default.
+The true mIOU of the finalists is normal with a given spread. The measured mIOU has an error for each finalist from the
+images of the split, and one from the seed of each training; in the first round, with half the steps, also one of half
+the spread, since short trainings rank finalists differently. There are two rounds, with one and two seeds, as by
+default.
 """
 
 import dataclasses
@@ -14,10 +15,10 @@ import numpy as np
 from deeplab_dpc.console import print_table
 from deeplab_dpc.search.contest.decision import CLEAR, can_still_win, draw_means, probability_of_best
 
-CONTESTS = 300  # of each setting
-SEEDS = (1, 2)  # of the rounds
+CONTESTS = 300  # number of contests of each setting
+SEEDS = (1, 2)  # numbers of seeds of the rounds
 RESAMPLES = 300
-ALL_ALIKE = 0.02  # of the mIOU: what the drawn images do to all finalists
+ALL_ALIKE = 0.02  # standard deviation of the error of mIOU that the drawn images cause for all finalists alike
 THRESHOLD = 0.05  # --contest_threshold
 
 
@@ -42,8 +43,8 @@ SETTINGS = (
 
 
 def contest(setting: Setting, rng: np.random.Generator) -> tuple[float, float, int]:
-    """Returns by how much the winner is below the best, the probability that it is the best, and the number of
-    remaining finalists.
+    """Returns the difference in mIOU between the best finalist and the winner, the probability that the winner is the
+    best, and the number of remaining finalists.
     """
     truth = rng.normal(0.5, setting.spread, setting.finalists)
     seen = truth + rng.normal(0, setting.images, setting.finalists)

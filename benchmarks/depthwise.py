@@ -7,7 +7,7 @@
 TensorFlow the native kernel between space-to-batch and back, with its own gradient; on JAX padding and nine slices
 with the automatic gradient. `native, any rate` (TensorFlow) gives the rate to space-to-batch when it runs. The floor
 reads one array of the features' size and writes another, three times for the sum, at the speed at which the backend
-adds 1 to such an array. The median of the rounds counts, then the median and the largest over the rates.
+adds 1 to such an array. Shown are the median and the largest over the rates of the medians over the rounds.
 """
 
 import itertools
@@ -44,7 +44,7 @@ else:
 
 
 def _slices(x: Tensor, kernel: Tensor, rate: tuple[int, int]) -> Tensor:
-    """Computes padding and nine slices; the rate is part of the program."""
+    """Computes the convolution by padding and nine slices; the rate is part of the program."""
     (rate_h, rate_w), (height, width) = rate, x.shape[1:3]
     padded = ops.pad(ops.cast(x, "float32"), ((0, 0), (rate_h, rate_h), (rate_w, rate_w), (0, 0)))
     taps = (
@@ -59,7 +59,7 @@ def _native(x: Tensor, kernel: Tensor, rate: tuple[int, int]) -> Tensor:
 
 
 def _native_any_rate(x: Tensor, kernel: Tensor, rate: Tensor) -> Tensor:
-    """Computes space-to-batch with a rate that is a tensor, the native kernel, and the way back."""
+    """Computes the convolution by the native kernel between space-to-batch and back; the rate is a tensor."""
     size = tf.shape(x)[1:3]
     paddings = tf.stack([rate, rate + -size % rate], axis=1)
     cells = tf.space_to_batch_nd(x, rate, paddings)

@@ -10,7 +10,7 @@ from deeplab_dpc.search.proxy.feature_cache import FeatureCache, write_manifest
 
 OUTPUT_STRIDE = 16
 IGNORE_LABEL = 255
-BLOCK = 24  # pixels; labels come in patches
+BLOCK = 24  # side of a patch of labels, in pixels
 
 
 @dataclasses.dataclass(frozen=True)

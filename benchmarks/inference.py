@@ -5,9 +5,9 @@
     KERAS_BACKEND=jax python benchmarks/inference.py --ways=eager,compiled
 
 Each way includes padding, upsampling to the image's size and argmax. `--breakdown` says where the time of the
-SavedModel goes. Memory is the largest of a process that does nothing but run the exported file. The network is a run's
-(--workdir), a checkpoint's, or, with the flags of train.py, one with random weights, which costs the same but for
-class borders: give a real one and a photograph to have as many of them as there are.
+SavedModel goes. Memory is the peak of a process that only runs the exported file. The network is a run's (--workdir), a
+checkpoint's, or, with the flags of train.py, one with random weights, which costs the same except for class borders:
+give a real network and a photograph for a realistic number of them.
 """
 
 import collections

@@ -2,7 +2,7 @@
 
 `PlainForm` has Keras' own layers, optimizer and regularisers, and Keras' loss at every label pixel. Keras has no
 bilinear resize with aligned corners, and its AdaptiveAveragePooling2D fails on TensorFlow if a side of the grid is 1:
-these two are the project's. `ProjectForm` has the project's layers and losses throughout. Either has a network for each
+these two are the project's. `ProjectForm` has the project's layers and losses throughout. Both have a network for each
 cell, which is built, compiled and trained with Keras' own training step on the same rows of the feature cache in the
 same order, and scored by a NumPy confusion matrix.
 """
@@ -160,7 +160,7 @@ class OneDeviceSGD(MomentumSGD):
 
 
 class KerasForm:
-    """Scores cells one after another, each with a network of its own and Keras' training step.
+    """An evaluator that scores cells one after another, each with a network of its own and Keras' training step.
 
     Args:
       cache: cache of the features; `train` is for training, `val` for scoring.

@@ -65,7 +65,7 @@ def operators(x: Any, weights: Arrays, edge: str, norm: BatchNorm) -> list[Any]:
 
 
 def cell(previous: Any, before: Any, weights: Arrays, part: str, alphas: Any, norm: BatchNorm, num_blocks: int) -> Any:
-    """Returns the concatenated blocks of states 0 and 1, mixed by alphas [edges, operators]."""
+    """Returns the concatenated blocks of a cell with states 0 and 1 as given, mixed by alphas [edges, operators]."""
     states, row = [previous, before], 0
     for block in range(num_blocks):
         total = 0.0
@@ -165,8 +165,8 @@ def plain_statistics(project: Supernet, vector: np.ndarray) -> dict[str, np.ndar
 
 
 def edges_of(name: str, array: np.ndarray, num_blocks: int) -> dict[str, np.ndarray]:
-    """Returns an array named state{j}/NAME by the names block{i}/state{j}/NAME, for all blocks i that read the state
-    j.
+    """Returns the parts of an array named state{j}/NAME, named block{i}/state{j}/NAME for all blocks i that read the
+    state j.
     """
     state, leaf = name.split("/", 1)
     blocks = [block for block in range(num_blocks) if int(state.removeprefix("state")) < 2 + block]

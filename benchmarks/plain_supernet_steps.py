@@ -19,7 +19,7 @@ Batch = tuple[np.ndarray, np.ndarray]
 
 
 class PlainSteps:
-    """The steps of SearchProgram with float32 activations, from the same start.
+    """The steps of SearchProgram with float32 activations, from the same initial values.
 
     Args:
       config: configuration of the search.

@@ -8,10 +8,10 @@
     python benchmarks/proxy.py --feature_cache=DIR --steps=400 --rounds=3 --new_seeds --most_seconds=inf --noparts
 
 The forms are plain Keras with the loss at every label pixel (float32), the same with XLA (plain_xla; on TensorFlow,
-whose CPU form Keras does not compile by itself), the project's layers trained by Keras' step, one network a cell, and
+whose CPU form Keras does not compile by itself), the project's layers trained by Keras' step, one network per cell, and
 ProxyEvaluator. Each has a process of its own and gets the same cells in turn: the named ones and draws from the whole
-space. Then the parts of a step of the first cell, each measured alone, with their least cost by arithmetic and by
-bytes (counted in proxy_count.py).
+space. Then follow the parts of a step of the first cell, each measured alone, with their least cost by arithmetic and
+by bytes (counted in proxy_count.py).
 """
 
 import contextlib

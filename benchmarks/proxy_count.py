@@ -1,15 +1,15 @@
 """The arithmetic of a step of the proxy task, and the bytes that it has to move, by formula and by part.
 
 FLOP: a multiply-add is 2, any other operation on a number is 1 (an exponential and a division too). Matrix products and
-convolutions count forward, for the gradient of the weights and for that of the input, which nobody needs where the
-input is the backbone's features. Interpolation counts its two taps an axis, not the matrices that may do the work;
-random numbers do not count.
+convolutions count forward, for the gradient of the weights and for that of the input, which is not needed if the input
+is the backbone's features. Interpolation counts its two taps per axis, not the matrices that may compute it; random
+numbers do not count.
 
 Bytes: a kernel reads each of its arrays once and writes each of its results once. A matrix product or a convolution is
 a kernel forward and one for each of its gradients; batch norm with its ReLU is two kernels forward (statistics, values)
 and two backward (sums, gradient); dropout, pooling, upsampling and the cross entropy (with its own gradient) are one
-kernel each way, the update of all weights is one. More than that is not fused, nothing less is: copies, masks and
-concatenations cost nothing. Arrays that stay in a cache from one kernel to the next can beat this floor.
+kernel each way, the update of all weights is one. Exactly this much fusion is assumed; copies, masks and concatenations
+cost nothing. Arrays that stay in a cache from one kernel to the next can beat this floor.
 """
 
 import dataclasses
@@ -122,7 +122,7 @@ def count_step(step: Step) -> dict[str, Count]:
         if isinstance(branch.operation, AtrousConv):
             add(DEPTHWISE, _depthwise(step, channels, by_input))
             add(BATCH_NORM, _batch_norm(places * channels, active))
-            by_input = True  # of the pointwise convolution: the depthwise one's weights need it
+            by_input = True  # the depthwise weights need the gradient of the pointwise convolution's input
         elif not isinstance(branch.operation, Conv1x1):
             assert_never(branch.operation)
         add(POINTWISE, _product(step, places, channels, FILTERS, by_input))

@@ -1,9 +1,9 @@
 """Seconds of each part of a step of the proxy task, alone: the project's kernels at the real shapes, both ways.
 
-Each part is compiled as a step is (TensorFlow's graph with the project's clusters of XLA, or JAX' jit) and called again
-and again on arrays on the device. The time includes the cost of the call itself, so that the sum of the parts may
+Each part is compiled as a step is (TensorFlow's graph with the project's clusters of XLA, or JAX' jit) and called
+repeatedly on arrays on the device. The time includes the cost of the call itself, so that the sum of the parts may
 exceed a step that does them all in one call. The ceilings are measured too: the dense product of the projection's
-shape, forward or with its gradients, and passes over an array that fits in no cache.
+shape, forward or with its gradients, and passes over an array that does not fit in a cache.
 """
 
 import dataclasses
@@ -37,7 +37,7 @@ EPSILON = 1e-5
 DROPOUT = 0.1
 MOMENTUM = 0.9
 IGNORE_LABEL = 255
-PASSED, PASSES = 2**26, 10  # float32 values, 268 MB; and how often
+PASSED, PASSES = 2**26, 10  # number of float32 values (268 MB), and of passes over them
 Function = Callable[..., Any]
 
 
@@ -56,7 +56,7 @@ class Ceilings:
 
 @dataclasses.dataclass
 class PartTimer:
-    """Measures parts of a step.
+    """A timer of the parts of a step.
 
     Attributes:
       step: step whose shapes are used.
@@ -84,7 +84,7 @@ class PartTimer:
         )
 
         def passes(values: Any) -> Any:
-            # In one call, since memory that a process gets anew costs more than the pass.
+            # In one call, since newly allocated memory costs more than the pass.
             return ops.fori_loop(0, PASSES, lambda i, x: 0.5 * x + 1.0, values)
 
         moved = 2.0 * PASSES * count.FLOAT32 * PASSED
@@ -228,7 +228,7 @@ def compiled(function: Function) -> Function:
 
 
 def finished(result: Any) -> None:
-    """Waits for the device."""
+    """Waits until the device has computed the result."""
     if tf is None:
         jax.block_until_ready(result)
     else:

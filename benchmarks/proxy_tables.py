@@ -28,7 +28,7 @@ class Measured:
       variant: variant that was measured.
       timings: timing of each (round, cell), in order.
       starts: seconds for creating the form, in each of its processes.
-      firsts: pairs (round, cell) that were the first of a process.
+      firsts: pairs (round, cell) of the cells that a process scored first.
       peak: peak memory in bytes.
     """
 
@@ -53,7 +53,7 @@ class Measured:
             self._is_first = False
 
     def keep_peak(self) -> None:
-        """Asks the process for its peak of memory."""
+        """Stores the peak memory of the process."""
         self.peak = max(self.peak, self.worker.peak_memory())
 
     def step_seconds_of(self, name: str) -> float:
@@ -92,7 +92,7 @@ class Measured:
 
     @property
     def mious(self) -> list[float]:
-        """Returns the mean over the cells of each round, in percent."""
+        """Returns the mean mIOU over the cells of each round, in percent."""
         rounds = sorted({number for number, _ in self.timings})
         return [
             100.0 * statistics.mean(timing.miou for (own, _), timing in self.timings.items() if own == number)

@@ -1,4 +1,4 @@
-"""What scoring a cell took; needs neither Keras nor a backend."""
+"""The timing of scoring a cell; this module needs neither Keras nor a backend."""
 
 import dataclasses
 

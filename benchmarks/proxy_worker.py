@@ -24,7 +24,7 @@ FORMS = {
     PROJECT: "one network per cell",
     PRODUCT: "ProxyEvaluator",
 }
-# Several forms live at a time, so none may take a GPU's memory for itself.
+# Several forms run at the same time, so none may reserve a GPU's memory for itself.
 SHARED_MEMORY = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
 
@@ -186,7 +186,7 @@ def _serve(connection: Any, variant: Variant, cache: pathlib.Path) -> None:
 
 
 def measure_parts(steps: Sequence[Any], rounds: int) -> tuple[Any, list[dict[str, float]]]:
-    """See Worker."""
+    """Returns the ceilings, and the seconds of each part of each step; see Worker."""
     from proxy_parts import PartTimer
 
     timer = PartTimer(steps[0], rounds)
@@ -208,7 +208,7 @@ def peak_memory() -> int:
 
         if tf.config.list_logical_devices("GPU"):
             return tf.config.experimental.get_memory_info("GPU:0")["peak"]
-    # getrusage gives at least what the process had which started this one.
+    # getrusage reports at least the peak of the parent process.
     fields = dict(line.split(":", 1) for line in pathlib.Path("/proc/self/status").read_text().splitlines())
     return 1024 * int(fields["VmHWM"].split()[0])
 

@@ -29,7 +29,7 @@ def augment(
     height, width = augmentation.crop_size
     missing = tf.maximum([height, width] - size, 0)
     paddings = [[0, missing[0]], [0, missing[1]], [0, 0]]
-    # pad_to_bounding_box pads zeros between a subtraction and an addition.
+    # As in the published pad_to_bounding_box, zeros are padded between a subtraction and an addition.
     image = tf.pad(image - MEAN_PIXEL, paddings) + MEAN_PIXEL
     label = tf.pad(label - ignore_label, paddings) + ignore_label
     free = tf.shape(image)[:2] - [height, width]

@@ -1,10 +1,11 @@
-"""Draws a random genotype as large as a given one, for comparison with a search of Auto-DeepLab.
+"""A random genotype as large as a given one, for comparison with a search of Auto-DeepLab.
 
     python benchmarks/random_genotype.py --like=S/genotype.json --output=RANDOM.json --seed=0
 
-As many blocks and layers, and parameters and multiply-adds of the network's backbone within --tolerance of those of
-the given genotype; the first that is so of those drawn uniformly from all that decoding can give. Trained with the same
-flags (train.py --genotype_json=RANDOM.json) it shows the contribution of the search to the result.
+It has as many blocks and layers as the given genotype, and the parameters and multiply-adds of its backbone are within
+--tolerance of the given ones. It is the first such genotype among uniform draws from all that decoding can produce.
+Trained with the same flags (train.py --genotype_json=RANDOM.json), it shows the contribution of the search to the
+result.
 """
 
 import json

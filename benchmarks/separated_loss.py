@@ -5,8 +5,8 @@
     KERAS_BACKEND=jax python benchmarks/separated_loss.py                                        # smooth random logits
 
 Errors: of the loss of all images together, and of its gradient with respect to the logits in the Euclidean norm, with
-the cosine of both gradients; also with the logits times four, as of a network that is four times as sure. Seconds:
-medians of a loss with its gradient, alternating. Memory: how far a process of its own grows beyond its arrays.
+the cosine of both gradients; also with the logits times four, as of a more confident network. Seconds: medians of a
+loss with its gradient, alternating. Memory: the growth of a process of its own beyond its arrays.
 """
 
 import functools
@@ -61,7 +61,7 @@ def _compiled(loss: Loss) -> Callable[[Any], tuple[Any, Any]]:
         return jax.jit(jax.value_and_grad(loss))
     import tensorflow as tf
 
-    tf.get_logger().setLevel("ERROR")  # that there is a function for each loss is meant so
+    tf.get_logger().setLevel("ERROR")  # one function per loss is intended
 
     def value_and_gradient(logits: Any) -> tuple[Any, Any]:
         with tf.GradientTape() as tape:
@@ -181,8 +181,8 @@ def _grown(case: str, way: str) -> int:
 
     logits, ways = _ways(case)
     step, logits = _compiled(ways[way]), ops.convert_to_tensor(logits)
-    _compiled(lambda x: ops.sum(ops.square(x)))(logits)  # what the first compilation takes is not the loss'
-    pathlib.Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # Linux: the peak so far is forgotten
+    _compiled(lambda x: ops.sum(ops.square(x)))(logits)  # so that the first compilation does not count
+    pathlib.Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # resets the peak on Linux
     before = peak_memory()
     for _ in range(2):
         np.asarray(step(logits)[1])

@@ -58,7 +58,7 @@ class FixedKinds(CellNetwork):
     ) -> Any:
         if not outputs:
             return operations[kind_of(AtrousConv)](features)
-        # Of one width, so that an earlier output can take the place of the features.
+        # All have one width, so that an earlier output can take the place of the features.
         sources = [jnp.pad(x, ((0, 0),) * 3 + ((0, self.width - x.shape[-1]),)) for x in (features, *outputs)]
         return operations[kind_of(AtrousConv)](
             jax.lax.switch(wiring["source"], [functools.partial(lambda x: x, x) for x in sources])
@@ -66,7 +66,7 @@ class FixedKinds(CellNetwork):
 
 
 def _cells(count: int) -> list[Cell]:
-    """Draws cells whose operations are made atrous convolutions, as most of the space's operations are."""
+    """Returns random cells whose operations are replaced by atrous convolutions, as most of the space's are."""
     rng, space = random.Random(0), SearchSpace()
     cells = []
     for _ in range(count):

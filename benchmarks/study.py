@@ -66,7 +66,7 @@ def _open(storage: BaseStorage, name: str, sampler: str) -> SearchStudy:
 
 
 def _fill(storage: BaseStorage, name: str, sampler: str) -> None:
-    """Writes finished trials, each at once."""
+    """Writes finished trials, each in one call."""
     study, config, space, rng = _open(storage, name, sampler), _config(sampler), SearchSpace(), random.Random(0)
     worker, bounds, cells = study.ledger.worker.to_json(), distributions(space), dict[str, Cell]()
     while len(cells) < _TRIALS.value:
@@ -131,7 +131,7 @@ def _measure(location: str, folder: pathlib.Path, name: str, sampler: str) -> Ti
 
 @contextlib.contextmanager
 def _location(storage: str, folder: pathlib.Path) -> Iterator[str]:
-    """Yields the --storage of a kind of storage, or of a URL."""
+    """Yields the value of --storage for a kind of storage, or for a URL."""
     if storage != "proxy":
         yield {"journal": f"journal:{folder}/study.journal", "sqlite": f"sqlite:///{folder}/study.db"}.get(
             storage, storage

@@ -19,7 +19,7 @@ FORMS = {
     PLAIN: "each operator of each edge on its own",
 }
 WEIGHTS, ARCHITECTURE = "weights", "architecture"
-NUM_STEPS = 1000  # of the search, which the decay of the moving averages depends on
+NUM_STEPS = 1000  # steps of the search, on which the decay of the moving averages depends
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Variant:
 
 
 class Form(Protocol):
-    """Takes steps, each with a batch of its own kind, and returns the loss."""
+    """A form of the supernet; each method takes a step with a batch of its own and returns the loss."""
 
     def weights(self) -> float: ...
 

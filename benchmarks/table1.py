@@ -6,8 +6,8 @@ Inputs of 1025 x 2049 pixels, output stride 16: features of 65 x 129. The projec
 in Table 1, in either module. The comparison shows how the paper counted:
 
 * Parameters are weights of convolutions. The printed ones of ASPP are reproduced only if its three atrous branches,
-  which have the same shape, are counted once ("atrous once"); built, it has all three. The multiply-adds count all
-  three.
+  which have the same shape, are counted once ("atrous once"); the real module has all three. The multiply-adds count
+  all three.
 * Multiply-adds of the cell are reproduced with one more for each element of each branch's output (its batch norm);
   those of ASPP on MobileNetV2 without. ASPP on Xception is printed 0.4 % above its convolutions.
 * Those of whole networks are reproduced from the convolutions alone, within 0.1 %.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from deeplab_dpc.arch.space import SearchSpace
     from deeplab_dpc.cli.from_python import Fitted, Searched, fit, run_search
     from deeplab_dpc.errors import UserError
-else:  # Type checkers would take any name for one.
+else:  # With `__getattr__`, type checkers would accept any name.
     __getattr__, __dir__ = lazy_names(
         __name__,
         {

@@ -12,8 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 WRAPPED = ("cell", "value", "what", "why")  # columns of tables that hold text and may take several lines
-LOG_WIDTH = 140  # characters, where the output is no terminal
-SPEED_SECONDS = 3600  # that the time left goes by, at most; some steps take longer than rich's half a minute
+LOG_WIDTH = 140  # characters, if the output is not a terminal
+SPEED_SECONDS = 3600  # longest period for the estimate of the time left; some steps take longer than rich's 30 s
 console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 if not console.is_terminal:
     console.width = LOG_WIDTH
@@ -23,15 +23,15 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
-    """Returns the text in one line of Unicode, with control characters, and undecodable bytes of file names, as
-    escapes.
+    """Returns the text as one line of Unicode, in which control characters and undecodable bytes of file names are
+    escaped.
     """
     return _UNPRINTABLE.sub(lambda found: _escaped(found[0]), text)
 
 
 def _escaped(character: str) -> str:
     code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # how Python writes a byte that is no UTF-8
+    if 0xDC80 <= code <= 0xDCFF:  # stands for a byte that is not UTF-8
         return f"\\x{code - 0xDC00:02x}"
     return character.encode("unicode_escape").decode()
 
@@ -54,7 +54,7 @@ Item = TypeVar("Item")
 
 
 def track(items: Iterable[Item], description: str, total: int, completed: int = 0) -> Iterable[Item]:
-    """Iterates with a progress bar."""
+    """Yields the items while a progress bar is shown."""
     with progress_bar() as progress:
         task = progress.add_task(description, total=total, completed=completed, note="")
         for item in items:
@@ -63,7 +63,7 @@ def track(items: Iterable[Item], description: str, total: int, completed: int = 
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Prints a table; columns of numbers, which are all but the first and those of WRAPPED, are right-aligned."""
+    """Prints a table; all columns except the first and those in WRAPPED hold numbers and are right-aligned."""
     table = Table(title=title, box=rich.box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     for i, column in enumerate(columns):
         is_text = i == 0 or column in WRAPPED

@@ -9,7 +9,7 @@ _SHOWN = 100  # characters
 
 
 class UserError(ValueError):
-    """The error of a user's mistake.
+    """An error that is caused by a user's mistake.
 
     The message is one sentence: what is wrong, where (file, record or flag), and what to do about it. Line ends and
     other control characters, which names of files and classes may contain, are written as escapes.
@@ -20,13 +20,13 @@ class UserError(ValueError):
 
 
 def shown(value: Any) -> str:
-    """Returns a value in the form for an error: shortened to its beginning if it is long."""
+    """Returns the representation of a value for an error message; only its beginning if it is long."""
     text = repr(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 class Stopped(Exception):  # noqa: N818 (no error)
-    """The exception of a signal to stop, raised after everything is saved.
+    """An exception that is raised for a signal to stop, after everything is saved.
 
     Attributes:
       signal: signal that was received.

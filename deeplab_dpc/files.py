@@ -23,13 +23,13 @@ from deeplab_dpc.console import console, printable
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.small_files import read_file
 
-_MAX_DIGITS = 20  # of an integer of 64 bits, its sign among them
-# How NumPy and TensorFlow say that a disk is full, without the error of the system.
+_MAX_DIGITS = 20  # characters of an integer of 64 bits, including its sign
+# Messages of NumPy and TensorFlow for a full disk; their errors do not carry the errno of the system.
 _FULL_DISK = re.compile(r"\d+ requested and \d+ written|No space left on device")
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-MAX_JSON_BYTES = 2**32  # annotations of COCO have half a gigabyte
-CHECK_SUM = "crc32"  # the key of an object's check sum
-LOCK = ".in_use"  # the lock file of a directory, or the end of the name of a file's
+MAX_JSON_BYTES = 2**32  # annotations of COCO take half a gigabyte
+CHECK_SUM = "crc32"  # the key of an object's checksum
+LOCK = ".in_use"  # name of the lock file in a directory, or suffix of the name of a lock file beside a path
 
 
 @contextlib.contextmanager
@@ -64,13 +64,13 @@ def _put(partial: pathlib.Path, target: pathlib.Path, scratch: pathlib.Path) -> 
     """
     for attempt in itertools.count():
         if target.is_dir():
-            with contextlib.suppress(FileNotFoundError):  # another has moved it
+            with contextlib.suppress(FileNotFoundError):  # another process has moved it
                 os.replace(target, scratch / f"replaced{attempt}")
         try:
             os.replace(partial, target)
             return
         except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another was faster: a directory is there again
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another process was faster
                 raise
 
 
@@ -84,10 +84,10 @@ def _sync(path: pathlib.Path) -> None:
 
 @contextlib.contextmanager
 def literal_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
-    """Yields a name for `path` that TensorFlow takes literally: of a file, a directory or the prefix of files.
+    """Yields a path that TensorFlow reads literally, for `path`: a file, a directory or the prefix of files.
 
-    TensorFlow interprets paths as patterns, even existing ones, and does not accept bytes that are not UTF-8. Such
-    paths get links in a temporary directory, which lead to everything that begins with `path`.
+    TensorFlow interprets paths as patterns, even existing ones, and does not accept bytes that are not UTF-8. For such
+    a path, links to everything that begins with `path` are made in a temporary directory.
     """
     target = pathlib.Path(path).absolute()
     if not re.search(r"[*?\[\\\udc80-\udcff]", str(target)):
@@ -104,7 +104,7 @@ def literal_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
 def require_space(directory: pathlib.Path, needed: int) -> None:
     """Raises a UserError if the file system of `directory` has less than `needed` bytes free.
 
-    For writers that do not survive a full disk (HDF5) or notice it late (memory maps).
+    It is needed before writers that do not survive a full disk (HDF5) or notice it late (memory maps).
     """
     directory.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(directory).free
@@ -117,8 +117,8 @@ def require_space(directory: pathlib.Path, needed: int) -> None:
 
 @contextlib.contextmanager
 def only_writer(path: str | os.PathLike[str], what: str) -> Iterator[None]:
-    """Waits until no other process writes `path`; the system releases the lock of a process that ends for whatever
-    reason.
+    """Locks `path` for writing and waits until no other process writes it; the system releases the lock when a process
+    ends for any reason.
 
     Args:
       path: file or directory; the lock is a file beside it.
@@ -126,7 +126,7 @@ def only_writer(path: str | os.PathLike[str], what: str) -> Iterator[None]:
     """
     target = pathlib.Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    # It stays: a process that waits for a file which was removed would not see the next one's.
+    # The lock file is not removed: a process that waits for a removed file would not see the lock of its successor.
     with open(target.with_name(f".{target.name}.lock"), "w", encoding="utf-8") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -137,7 +137,7 @@ def only_writer(path: str | os.PathLike[str], what: str) -> Iterator[None]:
 
 
 def require_folder(path: str | os.PathLike[str], flag: str) -> None:
-    """Raises a UserError if a file is in the place of a flag's folder, or of one of its parents."""
+    """Raises a UserError if the folder given by a flag, or one of its parents, is a file."""
     for place in (pathlib.Path(path), *pathlib.Path(path).parents):
         if place.exists():
             if not place.is_dir():
@@ -147,7 +147,7 @@ def require_folder(path: str | os.PathLike[str], flag: str) -> None:
 
 @contextlib.contextmanager
 def only_process(path: str | os.PathLike[str], flag: str, *, inside: bool = True) -> Iterator[None]:
-    """Locks `path` for this process, and refuses it if another process has locked it; a killed process leaves no lock.
+    """Locks `path` for this process if no other process has locked it; a killed process leaves no lock.
 
     Args:
       path: directory that is written, created if it is absent; or path that does not exist yet.
@@ -168,9 +168,9 @@ def only_process(path: str | os.PathLike[str], flag: str, *, inside: bool = True
         yield
     finally:
         if stream is not None:
-            lock.unlink(missing_ok=True)  # before the lock goes, so that it is not the next one's file
+            lock.unlink(missing_ok=True)  # before the lock is released: later it may be the file of another process
             stream.close()
-        with contextlib.suppress(OSError):  # something is in it
+        with contextlib.suppress(OSError):  # it is not empty
             for folder in made:
                 folder.rmdir()
 
@@ -204,8 +204,8 @@ def _locked(lock: pathlib.Path, target: pathlib.Path, flag: str) -> TextIO | Non
 
 
 def remove_partial(directory: str | os.PathLike[str], name: str | None = None) -> None:
-    """Removes incomplete files of a killed process that used atomic_path in `directory`, of any file there or of that
-    name only.
+    """Removes the incomplete files in `directory` that processes killed during atomic_path left: all of them, or only
+    those of the file `name`.
     """
     pattern = ".*.tmp" if name is None else f".{glob.escape(name)}.*.tmp"
     for scratch in pathlib.Path(directory).glob(pattern):
@@ -227,12 +227,12 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
 
 def with_check_sum(value: dict[str, Any]) -> dict[str, Any]:
-    """Returns an object for write_json, with a checksum of itself."""
+    """Returns an object with its checksum added, for write_json."""
     return value | {CHECK_SUM: zlib.crc32(json.dumps(value).encode())}
 
 
 def has_check_sum(value: dict[str, Any]) -> bool:
-    """Removes the checksum from an object that was read; returns whether it agrees or is absent."""
+    """Removes the checksum from an object that was read, and returns whether it is correct or absent."""
     found = value.pop(CHECK_SUM, None)
     return found is None or found == with_check_sum(value)[CHECK_SUM]
 
@@ -250,7 +250,7 @@ def read_json(
       path: path of the file.
       what: kind of the file, for errors (for example 'classes file').
       convert: function called with each object as it is read, whose result replaces the object; None keeps it.
-      finite: bool, whether NaN and infinity, which losses may be, are refused.
+      finite: bool, whether NaN and infinity are rejected; losses may have these values.
       max_bytes: largest number of bytes of the file.
 
     Raises:
@@ -262,7 +262,7 @@ def read_json(
         if not data.strip():
             raise UserError(f"The {what} {path} is empty; put a copy of it there, or make it anew.")
         text = data.decode(json.detect_encoding(data))
-        del data  # annotations of COCO have half a gigabyte
+        del data  # annotations of COCO take half a gigabyte
     except OSError as error:
         raise UserError(f"The {what} {path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
@@ -273,7 +273,7 @@ def read_json(
 def parse_json(
     text: str, title: str, convert: Callable[[dict[str, Any]], Any] | None = None, finite: bool = True
 ) -> Any:
-    """Returns the value of a JSON text; `title` begins the errors. See `read_json`."""
+    """Returns the value of a JSON text; error messages begin with `title`. See `read_json`."""
 
     def checked(pairs: list[tuple[str, Any]]) -> Any:
         value = dict(pairs)
@@ -285,7 +285,7 @@ def parse_json(
     try:
         limits: dict[str, Any] = {"parse_constant": _constant, "parse_float": _float} if finite else {}
         value = json.loads(text, object_pairs_hook=checked, parse_int=_integer, **limits)
-        if _ESCAPED_SURROGATE.search(text):  # bytes of names of files that are no text are written as some of them
+        if _ESCAPED_SURROGATE.search(text):  # those for undecodable bytes of file names are accepted
             json.dumps(value, ensure_ascii=False, default=str).encode("utf-8", "surrogateescape")
         return value
     except RecursionError as error:

@@ -1,4 +1,4 @@
-"""Parts of other packages, which name them as entry points; once installed, they are known by their names."""
+"""Parts of other installed packages, which register them by name as entry points."""
 
 import importlib.metadata
 from typing import Any
@@ -11,20 +11,20 @@ SAMPLERS = "deeplab_dpc.samplers"  # NAME = MODULE:MAKER
 
 
 def names(group: str) -> tuple[str, ...]:
-    """Returns the names in a group of entry points, sorted; nothing is imported for it."""
+    """Returns the names in a group of entry points, sorted, without importing anything."""
     return tuple(sorted(importlib.metadata.entry_points(group=group).names))
 
 
 def load(group: str, name: str, kind: type | None = None) -> Any:
-    """Imports what has the name in a group of entry points.
+    """Imports and returns the part with a name in a group of entry points.
 
     Args:
-      group: the group.
-      name: one of its `names`.
-      kind: class that it must be a subclass of; by default it must be a function.
+      group: group of entry points, such as BACKBONES.
+      name: one of the `names` of the group.
+      kind: required base class of the part; None if the part must be a function.
 
     Raises:
-      UserError: if several packages have that name, it cannot be imported, or it is no such class or function.
+      UserError: if several packages have that name, it cannot be imported, or it is not such a class or function.
     """
     found = list(importlib.metadata.entry_points(group=group, name=name))
     if len(found) > 1:

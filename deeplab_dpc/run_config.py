@@ -21,7 +21,7 @@ def open_run(workdir: pathlib.Path, sections: dict[str, Any], extendable: Iterab
 
     Args:
       workdir: run directory, created if it is absent.
-      sections: {"model": ModelConfig(...), "train": ...}; a section may also be plain JSON.
+      sections: sections by name, {"model": ModelConfig(...), "train": ...}; a section may also be plain JSON.
       extendable: dotted fields that a later start may change ("search.num_candidates").
 
     Raises:
@@ -93,7 +93,7 @@ def config_differences(stored: dict[str, Any], sections: dict[str, Any]) -> dict
 
 
 def shipped_run(workdir: str | pathlib.Path, flag: str = "workdir") -> pathlib.Path:
-    """Returns the run of the network that ships, of a directory of `fit`; any other directory as it is.
+    """Returns the run of the network that ships if `workdir` is a directory of `fit`; otherwise `workdir` itself.
 
     Raises:
       UserError: if `fit` has not judged a network yet.
@@ -113,7 +113,7 @@ def shipped_run(workdir: str | pathlib.Path, flag: str = "workdir") -> pathlib.P
 
 
 def read_run(workdir: str | pathlib.Path, flag: str = "workdir") -> dict[str, Any]:
-    """Returns the config.json of a run directory, for which that flag was given.
+    """Returns the contents of config.json in a run directory; error messages name the directory's `flag`.
 
     Raises:
       UserError: if there is none, or it is damaged.
@@ -129,14 +129,14 @@ def read_run(workdir: str | pathlib.Path, flag: str = "workdir") -> dict[str, An
         raise UserError(f"The run configuration {path} is damaged: it must be an object, got {shown(value)}.")
     if not has_check_sum(value):
         raise UserError(
-            f"The run configuration {path} is damaged or was edited: it does not have its check sum; put a copy of it "
+            f"The run configuration {path} is damaged or was edited: it does not have its checksum; put a copy of it "
             f"there, or take {CHECK_SUM!r} out of it if the change is meant."
         )
     return value
 
 
 def read_section(workdir: str | pathlib.Path, name: str, kind: type[Section], flag: str = "workdir") -> Section:
-    """Returns a section of the config.json of a run directory, for which that flag was given.
+    """Returns a section of the config.json of a run directory.
 
     Args:
       workdir: the run directory.

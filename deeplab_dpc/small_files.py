@@ -1,4 +1,4 @@
-"""Reading of whole files of bounded size that a user names, since a device may be endless and fill the memory."""
+"""Reading of whole files that a user names, up to a maximum size, since a device may be endless and fill the memory."""
 
 import errno
 import io
@@ -15,7 +15,7 @@ def read_file(path: str | os.PathLike[str], max_bytes: int = MAX_TEXT_BYTES) -> 
     Raises:
       OSError: if it cannot be opened, is a folder, device or socket, or has more bytes; `strerror` is the reason.
     """
-    mode = os.stat(path).st_mode  # a folder is left to `open`, which says it
+    mode = os.stat(path).st_mode  # for a folder, `open` raises the error
     if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode) or stat.S_ISDIR(mode)):
         raise OSError(errno.EINVAL, "it is a device or socket, and no file", str(path))
     too_large = OSError(errno.EFBIG, f"it has more than {max_bytes:,} bytes", str(path))
@@ -25,7 +25,7 @@ def read_file(path: str | os.PathLike[str], max_bytes: int = MAX_TEXT_BYTES) -> 
         if stat.S_ISREG(mode):
             return stream.read()
         data = bytearray()
-        while piece := stream.read(_PIECE):  # a read takes memory for all that it was asked for, whatever is there
+        while piece := stream.read(_PIECE):  # a read allocates the requested size, even if less is there
             data += piece
             if len(data) > max_bytes:
                 raise too_large

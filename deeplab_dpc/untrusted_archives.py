@@ -12,12 +12,12 @@ from typing import Any
 
 from deeplab_dpc.errors import UserError
 
-# How the standard library reports that an archive is not what it should be.
+# Errors of the standard library for damaged archives.
 _DAMAGED = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError),
     *(RuntimeError, ValueError, ArithmeticError, LookupError),
 )
-_NAMES = (  # headers that only tell the name or other facts of the next member
+_NAMES = (  # headers that only hold the name or other metadata of the next member
     *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
     *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
 )
@@ -25,7 +25,7 @@ _MAX_NAMES = 2**20  # bytes
 
 
 class Header(tarfile.TarInfo):
-    """A header whose sizes are checked before anything is read or skipped by them; for `tarfile.open(tarinfo=...)`."""
+    """A header whose size is checked before anything is read or skipped; for `tarfile.open(tarinfo=...)`."""
 
     @classmethod
     def frombuf(cls, buf: Any, encoding: str, errors: str) -> "Header":
@@ -35,7 +35,7 @@ class Header(tarfile.TarInfo):
         return header
 
     def _block(self, count: int) -> int:
-        """Refuses negative sizes, with which tarfile loops forever (CVE-2025-8194), as newer Python versions do."""
+        """Rejects negative sizes, as newer Python versions do, since tarfile loops forever on them (CVE-2025-8194)."""
         if count < 0:
             raise tarfile.ReadError(f"a header tells a size of {count:,} bytes")
         size: int = super()._block(count)  # type: ignore[misc]  # private, so that typeshed lacks it
@@ -51,6 +51,6 @@ def damage_named(title: str) -> Iterator[None]:
         raise
     except _DAMAGED as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
-            raise  # nothing of the archive: the disk is full, for example
+            raise  # not caused by the archive: for example, the disk is full
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise UserError(f"{title}: {reason}.") from error

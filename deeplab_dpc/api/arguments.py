@@ -7,23 +7,23 @@ from collections.abc import Iterator, Mapping
 
 from deeplab_dpc.errors import UserError, shown
 
-# What a shell is told stays as it is.
+# Command lines, which stay as they are.
 _COMMAND = re.compile(r"(\((?:python|deeplab-dpc|pip) [^)]*\)|\bpython \S+\.py(?: --\S*\w)*)")
-# No flag has a name that begins with `no`, which stands for False before the name of one.
+# No name of a flag begins with `no`, so that this prefix stands for False.
 _FLAG = re.compile(r"--(no)?([a-z][a-z0-9_]*)(?:=([^\s;()]*[^\s;:().,]))?")
-_FIELD = re.compile(r"\b\w+Config\.(\w+)")  # of a value whose type is wrong
+_FIELD = re.compile(r"\b\w+Config\.(\w+)")  # in messages about a value of a wrong type
 _WORDS = (
     (re.compile(r"\bflag(s?)\b"), r"argument\1"),
     (re.compile(r"\b([Tt]h(?:e same|is)) command\b"), r"\1 call"),
 )
-_FIELDS = {"dense_prediction_cell_json": "dense_prediction_cell", "genotype_json": "genotype"}  # options of networks
+_FIELDS = {"dense_prediction_cell_json": "dense_prediction_cell", "genotype_json": "genotype"}  # renamed options
 _NUMBER = re.compile(r"-?\d+(\.\d+)?(e-?\d+)?")
 _PLACE = re.compile(r"[A-Z][A-Z_]*")  # stands for a value, as in HEIGHT,WIDTH
 
 
 @contextlib.contextmanager
 def naming_arguments(**renamed: str) -> Iterator[None]:
-    """Makes UserErrors that are raised inside name arguments instead of flags; also a decorator.
+    """Makes UserErrors raised inside the context name arguments instead of flags; can be used as a decorator, too.
 
     Args:
       renamed: name of the argument for a flag whose name differs.

@@ -81,7 +81,7 @@ def search_cells(
 
     Args:
       space: space of the candidates.
-      evaluate: function from a cell to a finite number, larger is better.
+      evaluate: function called with a cell, which returns a finite number; larger is better.
       num_candidates: number of cells to score, in addition to the warm starts; fewer are scored if the space has fewer.
       sampler: 'paper' (uniform draws mixed with neighbours of the best), 'uniform', 'evolution' (regularised), 'tpe',
         'nsga2' (on the score and the multiply-adds), 'exhaustive', or one that another package adds.
@@ -89,9 +89,9 @@ def search_cells(
         database, or an Optuna storage; None for the memory of this process.
       study_name: name of the search in that storage.
       warm_starts: names or files of cells that are scored first, such as 'aspp' and 'dpc_top1'.
-      lookahead: number of cells that may wait for their scores at the same time; draws depend on the scores before
-        those.
-      seed: seed of the draws; for the same scores the same cells are drawn.
+      lookahead: number of cells that may wait for their scores at the same time; draws depend only on the scores of
+        earlier cells.
+      seed: seed of the draws; the same scores lead to the same draws.
       uniform_fraction: share of uniform draws of the sampler 'paper', in [0, 1].
       num_best: number of the best cells whose neighbours the sampler 'paper' draws.
       population_size: population size of 'evolution' and 'nsga2'.
@@ -100,11 +100,11 @@ def search_cells(
       on_scored: function called with each cell that this process has scored.
 
     Returns:
-      The scored cells, best first; of equal ones the first drawn comes first.
+      The scored cells, best first; for equal scores, the cell that was drawn first comes first.
 
     Raises:
-      UserError: if an argument is not possible, the storage cannot be used or holds a search with other arguments, or
-        `evaluate` returns no finite number. Any other error of `evaluate` comes through; the same call tries again.
+      UserError: if an argument is invalid, the storage cannot be used or holds a search with other arguments, or
+        `evaluate` does not return a finite number. Other errors of `evaluate` are passed on; the same call tries again.
     """
     if not isinstance(space, SearchSpace):
         raise UserError(f"`space` must be a SearchSpace, got {shown(space)}.")
@@ -174,7 +174,7 @@ def _public(scored: Scored) -> ScoredCell:
 
 
 class _Watch:
-    """Passes results to the caller."""
+    """An observer of the work, which passes results to `on_scored`."""
 
     def __init__(self, on_scored: Callable[[ScoredCell], None] | None):
         self._on_scored = on_scored

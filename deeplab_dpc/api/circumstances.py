@@ -12,7 +12,7 @@ from deeplab_dpc.evaluation.advice import USUAL_STRIDE, Circumstances
 from deeplab_dpc.run_config import CONFIG_FILE, read_section
 
 METRICS_FILE = "metrics.csv"
-LOSSES = ("cross_entropy", "loss")  # columns, the first of which there is
+LOSSES = ("cross_entropy", "loss")  # columns, of which the first that exists is read
 TRAIN = "train"
 
 
@@ -41,7 +41,7 @@ def circumstances(loaded: LoadedPredictor, dataset: Dataset, split: str) -> Circ
 
 
 def _losses(path: pathlib.Path) -> list[float]:
-    """Returns the losses of a run's rows; none if they cannot be read, since the table may be from another program."""
+    """Returns the losses of a run's rows; none if the table cannot be read, since another program may have made it."""
     if not path.is_file():
         return []
     with open(path, encoding="utf-8", errors="replace", newline="") as stream:

@@ -65,7 +65,7 @@ def training_dataset(
     cache: Literal["none", "memory", "disk"] = "none",
     seed: int = 0,
 ) -> "tf.data.Dataset":
-    """Returns the batches of a training, which are endless and scaled, cropped and mirrored at random.
+    """Returns endless batches for a training, whose images are scaled, cropped and mirrored at random.
 
     Example:
         import keras
@@ -85,7 +85,7 @@ def training_dataset(
       max_scale_factor: largest random scale.
       scale_factor_step_size: distance between the possible scales; 0 for all values in between.
       photometric_jitter: largest relative change of brightness, contrast and saturation, in [0, 1).
-      cache: place of the decoded pictures: 'none', 'memory' or 'disk' (beside the records).
+      cache: place where decoded images are kept: 'none', 'memory' or 'disk' (beside the records).
       seed: seed of order and augmentation.
 
     Returns:
@@ -93,7 +93,7 @@ def training_dataset(
       pixels without a label have the data set's ignore label. They do not end: `fit` needs `steps_per_epoch`.
 
     Raises:
-      UserError: if the split is absent or has no labels, or a number is not possible.
+      UserError: if the split is absent or has no labels, or a number is invalid.
     """
     from deeplab_dpc.data.pipeline import training_dataset as batches  # these need TensorFlow
     from deeplab_dpc.data.preprocess import Augmentation

@@ -59,7 +59,7 @@ def evaluate(
 
     Returns:
       The contents of eval.py's metrics.json: 'miou', 'pixel_accuracy', 'per_class_iou' (None for an absent class), in
-      [0, 1], 'intervals' with [low, high] of each, and 'advice', lines on what is bad, if anything is.
+      [0, 1], 'intervals' with [low, high] of each, and 'advice', lines on weak results, if there are any.
 
     Raises:
       UserError: if the classes differ, the split has no labels, or an image does not fit into the memory.

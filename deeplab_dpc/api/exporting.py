@@ -29,7 +29,7 @@ from deeplab_dpc.export.tflite import export_tflite
 from deeplab_dpc.files import atomic_path, only_process
 from deeplab_dpc.models.segmenter import Segmenter as Network
 
-CHECKED, CALIBRATING = 8, 100  # images of a data set
+CHECKED, CALIBRATING = 8, 100  # numbers of images that are taken from a data set
 CHECKED_SPLIT, CALIBRATING_SPLIT = "val", "train"
 TFLITE, ONNX = ".tflite", ".onnx"
 
@@ -50,7 +50,7 @@ def export_model(
 ) -> pathlib.Path:
     """Exports a network for programs without this package, as export.py does: uint8 images in, class ids out.
 
-    The export is loaded again and compared with the network; below `min_agreement` nothing is left of it.
+    The export is loaded again and compared with the network; if the agreement is below `min_agreement`, it is removed.
 
     Example:
         from deeplab_dpc import Predictor, export_model, read_dataset
@@ -65,8 +65,8 @@ def export_model(
       images: a data set, of which a few images are taken, or images as in `Predictor.predict_each`. The export is
         compared with the network on them, and they calibrate the ranges of int8. With None nothing is compared.
       checkpoint: checkpoint of a run: 'latest', 'best' or a step.
-      export_size: (height, width) in pixels of all images; by default any, for TFLite that of the largest image of the
-        data set.
+      export_size: (height, width) in pixels of all images; by default any size, and for TFLite that of the largest
+        image of the data set.
       tflite_type: type of the numbers in a TFLite file.
       min_agreement: share of pixels for which export and network must predict the same class, in [0, 1]; by default 1
         for a SavedModel (0.999 on a GPU), 0.999 for ONNX and TFLite, 0.97 for int8 and 0.995 for bfloat16.
@@ -150,7 +150,7 @@ def scaled(image: np.ndarray, size: tuple[int, int] | tuple[()]) -> np.ndarray:
 
 
 def _format(target: pathlib.Path, size: tuple[int, int] | None, tflite_type: str) -> dict[str, Any]:
-    """Returns the description of the format in the facts of the file, as the command writes it."""
+    """Returns the entries on the format in the metadata of the export, as export.py writes them."""
     if target.suffix == TFLITE:
         return {"format": "TFLite", "tflite_type": tflite_type, "export_size": list(size or ())}
     if target.suffix == ONNX:

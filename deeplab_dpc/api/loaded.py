@@ -26,7 +26,7 @@ from deeplab_dpc.models.segmenter import Segmenter, build_segmenter
 from deeplab_dpc.models.sliding_window import SlidingWindow
 from deeplab_dpc.run_config import read_run, read_section, shipped_run
 
-AS_EVALUATED = ("output_stride", "atrous_rates")  # what may be another in evaluation than in training
+AS_EVALUATED = ("output_stride", "atrous_rates")  # options that may differ between training and evaluation
 
 
 class Classes(Protocol):
@@ -117,7 +117,7 @@ class Described(Protocol):
 
 
 def mean_of(members: Sequence[Described]) -> str:
-    """Returns the source of the mean of several models, in words; that of the model if there is one.
+    """Returns the source of the mean of several models, in words; for a single model, its source.
 
     Raises:
       UserError: if their classes differ.
@@ -151,10 +151,10 @@ def ensemble_of(members: Sequence[LoadedPredictor]) -> LoadedPredictor:
 
 
 def network_of_run(workdir: pathlib.Path) -> ModelConfig:
-    """Returns the network that a run trains, or that of the run that a directory of `fit` ships.
+    """Returns the configuration of the network that a run trains, or of the run that a directory of `fit` ships.
 
     Raises:
-      UserError: if that is not a run, or the directory of a search.
+      UserError: if `workdir` is not a run, or is the directory of a search.
     """
     workdir = shipped_run(workdir)
     config = read_run(workdir)
@@ -164,10 +164,10 @@ def network_of_run(workdir: pathlib.Path) -> ModelConfig:
 
 
 def as_evaluated(config: ModelConfig, changes: Mapping[str, Any]) -> ModelConfig:
-    """Returns the network of a run with other values of AS_EVALUATED, since atrous rates are not weights.
+    """Returns a run's network configuration with other values of AS_EVALUATED, since atrous rates are not weights.
 
     Raises:
-      UserError: if that would be a different network.
+      UserError: if the result would be a different network.
     """
     changed = config_of(ModelConfig, {**config.to_json(), **changes})
     if len(changed.atrous_rates) != len(config.atrous_rates):
@@ -182,12 +182,13 @@ def model_of_run(workdir: pathlib.Path, which: str = LATEST, config: ModelConfig
     """Returns the network of a run.
 
     Args:
-      workdir: the run directory, or a directory of `fit`, whose network that ships is taken.
-      which: 'latest', 'best', or a step.
-      config: configuration of the network, if it differs from that of the training: rates and output stride may differ.
+      workdir: the run directory, or a directory of `fit`, of which the network that ships is taken.
+      which: checkpoint of the run: 'latest', 'best', or a step.
+      config: configuration of the network, whose rates and output stride may differ from those of the training; None
+        for that of the training.
 
     Raises:
-      UserError: if that is not a run of a training, or it has no such checkpoint.
+      UserError: if `workdir` is not a run of a training, or it has no such checkpoint.
     """
     workdir = shipped_run(workdir)
     model = build_segmenter(config or network_of_run(workdir))
@@ -214,7 +215,7 @@ def is_checkpoint(source: str | os.PathLike[str]) -> bool:
 def network_of_checkpoint(
     source: str, given: Mapping[str, Any], say: Callable[[str], None] = lambda line: None
 ) -> ModelConfig:
-    """Returns the network of a published checkpoint, from its variables and the given fields.
+    """Returns the configuration of a published checkpoint's network, from its variables and the given fields.
 
     Args:
       source: name of the checkpoint, or its prefix.
@@ -246,7 +247,8 @@ def model_of_checkpoint(
     Args:
       source: name of the checkpoint, or its prefix.
       given: fields of ModelConfig, see network_of_checkpoint.
-      classes: names, or a file of them; by default those of the published data set with that number of classes.
+      classes: names of the classes, or a file of them; by default those of the published data set with that number of
+        classes.
       moving_averages: bool, whether the moving averages of the variables are restored instead of the variables.
       say: function called with messages on what was found and restored, and which classes are assumed.
 

@@ -114,11 +114,11 @@ class TrainOptions(ModelOptions, total=False):
 
 
 def model_config(num_classes: int, options: Mapping[str, Any]) -> ModelConfig:
-    """Returns the network that the options describe.
+    """Returns the configuration of the network that the options describe.
 
     Raises:
       TypeError: if there is no such option.
-      UserError: if a value is not possible.
+      UserError: if a value is invalid.
     """
     given = loaded_options(options)
     if given.get("model_variant") in AUTO_DEEPLABS and "output_stride" not in given:
@@ -141,7 +141,7 @@ def loaded_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def inference_config(options: Mapping[str, Any]) -> InferenceConfig:
-    """Returns the configuration of the prediction; it raises the errors of `model_config`."""
+    """Returns the configuration of the prediction; raises the errors of `model_config`."""
     return config_of(InferenceConfig, options)
 
 

@@ -32,7 +32,7 @@ from deeplab_dpc.models.sliding_window import SlidingWindow
 
 EXPORTED = (".tflite", ".onnx")
 SAVED_MODEL_FILE = "saved_model.pb"
-OF_WINDOWS = ("sliding_window", "window_overlap")  # the options that go with an exported model
+OF_WINDOWS = ("sliding_window", "window_overlap")  # the options that an exported model takes
 
 RENAMED = {
     "workdir": "source",
@@ -83,7 +83,7 @@ class Prediction:
 
 
 class Predictor:
-    """Predicts the class of each pixel of images of any size, as predict.py does.
+    """A predictor of the class of each pixel in images of any size, as in predict.py.
 
     Example:
         import numpy as np
@@ -99,8 +99,8 @@ class Predictor:
     Args:
       source: a run directory, a `.keras` file, an export of export.py or `export_model` (the directory of a SavedModel,
         a .tflite or .onnx file), the prefix of a TensorFlow 1 checkpoint or the name of a published one, whose network
-        is found from its variables (`Segmenter.from_preset` takes the other options), or a Segmenter, whose present
-        weights are used. A list of them predicts the mean of their probabilities.
+        is found from its variables (`Segmenter.from_preset` takes the other options), or a Segmenter, whose current
+        weights are used. For a list of sources, their probabilities are averaged.
       checkpoint: checkpoint of a run: 'latest', 'best' or a step.
       **options: options of the prediction, by the names of the flags: eval_scales, add_flipped_images, sliding_window,
         eval_crop_size, inference_dtype, ...; deeplab_dpc.config.InferenceConfig documents each. An exported model
@@ -152,7 +152,7 @@ class Predictor:
           probabilities: bool, see `predict`.
 
         Yields:
-          The prediction of each, in the order given; of a folder or pattern by path.
+          The prediction of each image, in the given order; for a folder or pattern, in the order of the paths.
 
         Raises:
           UserError: as `predict`, or if there are no images.

@@ -41,10 +41,10 @@ class Segmenter(keras.Model):
     """A Keras model from images to the logits of each pixel.
 
     Images are [batch, height, width, 3] with values in 0..255, of any size; logits are float32 [batch, height, width,
-    num_classes]. Inside, images are padded to sides of a multiple of the output stride plus 1, such as 513, and the
+    num_classes]. Internally, images are padded to sides of a multiple of the output stride plus 1, such as 513, and the
     logits of the padding are cut off, as in all predictions of this package.
 
-    The model is compiled, trained and saved as any other. Labels are integers [batch, height, width]. Its parts
+    The model is compiled, trained and saved like any other. Labels are integers [batch, height, width]. Its parts
     `backbone`, `head`, `decoder` and `logits` can be frozen (`model.backbone.trainable = False`); a frozen batch norm
     keeps its statistics.
 
@@ -80,7 +80,7 @@ class Segmenter(keras.Model):
         deeplab_dpc.config.ModelConfig documents each.
 
     Raises:
-      UserError: if a value is not possible.
+      UserError: if a value is invalid.
       TypeError: if there is no such option.
     """
 

@@ -31,8 +31,8 @@ def train(
 ) -> Segmenter:
     """Trains a network by the published protocol in a run directory, on one device.
 
-    The run directory is the one of train.py: the commands work on it, and the same call again continues it, after a
-    kill too. `Segmenter.fit` is for a training of one's own.
+    The run directory is that of train.py: the commands work on it, and the same call continues it, also after a kill.
+    For a training with your own protocol, use `Segmenter.fit`.
 
     Example:
         import keras
@@ -63,14 +63,14 @@ def train(
       **options: options of the network, the augmentation and the training, by the names of the flags of train.py:
         training_number_of_steps, train_batch_size, base_learning_rate, train_crop_size, dense_prediction_cell,
         tf_initial_checkpoint, ...; deeplab_dpc.config documents each in ModelConfig, DataConfig and TrainConfig. The
-        backbone is that of tf_initial_checkpoint where no option says another.
+        backbone is that of tf_initial_checkpoint unless an option names another.
 
     Returns:
       The trained network.
 
     Raises:
       UserError: if the directory contains another run or is in use by another process, the data cannot be used for
-        training, or a value is not possible.
+        training, or a value is invalid.
       TypeError: if there is no such option.
     """
     dataset = as_dataset(dataset)
@@ -98,15 +98,15 @@ def _configurations(
             console.print(line)
         model = model_config(dataset.info.num_classes, {**taken, **rest})
     split = of_data.get("train_split", DataConfig.train_split)
-    dataset.shards(split)  # raises the clear error if there is no such split
+    dataset.shards(split)  # raises an error with a clear message if there is no such split
     of_data.setdefault("train_crop_size", default_crop(dataset, split, model.alignment))
     place = {"data_dir": os.path.abspath(dataset.path)}
     return model, config_of(DataConfig, {**of_data, **place}), protocol
 
 
 def validator_of(model_config: ModelConfig, config: TrainConfig, dataset: Dataset) -> Validator | None:
-    """Returns the function that evaluates during the training; None if it is not requested, or there is nothing to
-    evaluate by default.
+    """Returns the function that evaluates during the training; None if no evaluation is requested, or by default if
+    there is nothing to evaluate.
     """
     if config.eval_interval_steps == 0:
         return None
@@ -116,7 +116,7 @@ def validator_of(model_config: ModelConfig, config: TrainConfig, dataset: Datase
         console.print(f"There is no split {config.eval_split} with labels to evaluate on (--eval_split).")
         return None
     dataset.require_labels(config.eval_split)
-    # Now, and not after a tenth of the training.
+    # Checked now instead of after a tenth of the training.
     instead = "evaluate on another split (--eval_split), or on none (--eval_interval_steps=0)"
     check_evaluable(dataset, config.eval_split, instead)
     return Validator(model_config, dataset, config.eval_split)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from deeplab_dpc.arch.library import load_cell
     from deeplab_dpc.arch.operations import AtrousConv, Conv1x1, PyramidPooling
     from deeplab_dpc.arch.space import SearchSpace
-else:  # Type checkers would take any name for one.
+else:  # With `__getattr__`, type checkers would accept any name.
     __getattr__, __dir__ = lazy_names(
         __name__,
         {

@@ -11,7 +11,7 @@ from deeplab_dpc.arch.operations.base import required
 from deeplab_dpc.errors import UserError
 
 BACKBONE = -1  # the `input` of a branch that reads the backbone's features
-FILTERS = 256  # of every convolution; arXiv:1809.04184, Sec. 3.1
+FILTERS = 256  # output channels of every convolution; arXiv:1809.04184, Sec. 3.1
 
 _EXAMPLE = '{"kernel": 3, "rate": [1, 6], "op": "conv", "input": -1}'
 
@@ -47,7 +47,7 @@ class Cell:
         assert Cell.from_json(cell.to_json()) == cell
 
     Args:
-      branches: the operations, each with what it reads.
+      branches: branches of the cell, each of which reads the backbone or an earlier branch.
 
     Raises:
       UserError: if there is no branch, or if a branch reads one that does not come before it.
@@ -94,10 +94,10 @@ class Cell:
 
     @classmethod
     def from_json(cls, value: Any) -> "Cell":
-        """Reads DeepLab's JSON, already decoded.
+        """Returns the cell of DeepLab's JSON, already decoded.
 
         A scalar rate or grid applies to both sides, a 3x3 convolution without rate has rate 1x1, and a pooling may
-        name its kernel 1.
+        have the kernel 1.
 
         Raises:
           UserError: if anything is missing, unknown or out of range.
@@ -113,7 +113,7 @@ class Cell:
         return cls(tuple(branches))
 
     def canonical(self) -> "Cell":
-        """Returns the representative of all cells that compute the same, up to the order of the projection's weights.
+        """Returns the representative of all equivalent cells, up to the order of the projection's weights.
 
         Each branch has one input, so the branches form a forest below the backbone and their order is free: subtrees
         are sorted. A feature map that is constant along an axis (as the output of a grid with one cell along it) equals
@@ -122,7 +122,7 @@ class Cell:
         constant, because of its zero padding.
         """
         operations = _simplified_operations(self)
-        subtrees: list[list[_Subtree]] = [[] for _ in range(len(self.branches) + 1)]  # the last: of BACKBONE, -1
+        subtrees: list[list[_Subtree]] = [[] for _ in range(len(self.branches) + 1)]  # the last is that of BACKBONE, -1
         for index in reversed(range(len(self.branches))):
             subtree = _Subtree(operations[index].sort_key, tuple(sorted(subtrees[index])), operations[index])
             subtrees[self.branches[index].input].append(subtree)
@@ -176,8 +176,8 @@ def _branch_from_json(entry: Any) -> Branch:
 
 
 def _kind_of_kernel(entry: dict[str, Any], kinds: list[type[Operation]]) -> type[Operation]:
-    """Returns, of the kinds with the same `op`, the one with this kernel; the kernel may be omitted if there is one
-    kind.
+    """Returns the kind with the entry's kernel among kinds with the same `op`; the kernel may be omitted if there is
+    only one kind.
     """
     kernel = required(entry, "kernel") if len(kinds) > 1 else entry.get("kernel", kinds[0].KERNEL)
     by_kernel = {kind.KERNEL: kind for kind in kinds}

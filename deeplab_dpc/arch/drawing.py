@@ -20,9 +20,8 @@ MARGIN = 0.1
 COLUMN_INCHES = 1.7
 ROW_INCHES = 1.2
 DPI = 150
-FORK = (
-    0.2  # where branches read a branch: its line to the concatenation leaves this far left of its centre, theirs right
-)
+# Of a branch with readers: distance from its centre to its lines, to the concatenation (left) and to them (right).
+FORK = 0.2
 PIPE = "#555555"
 BAR_COLOR = "#e4e4e4"
 

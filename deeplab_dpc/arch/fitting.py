@@ -11,15 +11,15 @@ from collections.abc import Iterable, Sequence
 from deeplab_dpc.arch.cell import BACKBONE, Branch, Cell
 from deeplab_dpc.arch.operations import AtrousConv, Conv1x1, Operation, PyramidPooling
 
-LEAST_SEEN = 0.4  # share of the places at which an outer tap has to see features
-HARDLY_SEEN = 0.1  # where less is seen, the weights of an outer tap stay as they were drawn
-STRIDE = 16  # pixels a feature cell, that rates are counted in
-ASPP_RATES, ASPP_CELLS = (6, 12, 18), 21  # the published rates, and the cells a side that they are kept for
+LEAST_SEEN = 0.4  # smallest share of positions at which an outer tap has to see features
+HARDLY_SEEN = 0.1  # share of positions below which an outer tap keeps its initial weights
+STRIDE = 16  # pixels per feature cell, the unit of rates
+ASPP_RATES, ASPP_CELLS = (6, 12, 18), 21  # the published rates, and the smallest side in cells for which they are kept
 ASPP_PREFIX = "aspp_"
 
 
 def feature_cells(side: int, stride: int = STRIDE) -> int:
-    """Returns the number of feature cells along a side of that many pixels at an output stride."""
+    """Returns the number of feature cells along a side of `side` pixels at an output stride."""
     return (side - 1) // stride + 1
 
 
@@ -29,8 +29,8 @@ def rates_along(cell: Cell, axis: int) -> list[int]:
 
 
 def fitted_rates(rates: Sequence[int], cells: int) -> tuple[int, ...]:
-    """Returns the rates whose outer taps see features at enough positions of a side of `cells`, at least the
-    smallest.
+    """Returns the rates whose outer taps see features at enough positions of a side of `cells`; the smallest rate if
+    there is none.
     """
     return tuple(rate for rate in rates if rate <= (1 - LEAST_SEEN) * cells) or (min(rates),)
 

@@ -14,7 +14,7 @@ NUM_INPUTS = 2
 
 @dataclasses.dataclass(frozen=True)
 class Separable:
-    """Separable convolution, twice; kernel_size: 3 or 5."""
+    """Two separable convolutions in a row, with square kernels of side `kernel_size`, 3 or 5."""
 
     kernel_size: int
 
@@ -25,7 +25,7 @@ class Separable:
 
 @dataclasses.dataclass(frozen=True)
 class Atrous:
-    """Full convolution of rate 2; kernel_size: 3 or 5."""
+    """Full convolution of rate 2, with a square kernel of side `kernel_size`, 3 or 5."""
 
     kernel_size: int
 
@@ -63,7 +63,7 @@ class Zero:
 
 
 Operator = Separable | Atrous | AveragePooling | MaxPooling | Skip | Zero
-# arXiv:1901.02985, Sec. 3.1; the columns of the alphas.
+# arXiv:1901.02985, Sec. 3.1; in the order of the alphas' columns.
 OPERATORS: tuple[Operator, ...] = (
     Separable(3),
     Separable(5),
@@ -117,7 +117,7 @@ class Genotype:
         the first level from the stem's 0.
 
     Raises:
-      UserError: if a block reads one that does not come before it, or the path leaves the levels or jumps.
+      UserError: if a block reads one that does not come before it, or the path leaves the levels or skips one.
     """
 
     blocks: tuple[Block, ...]

@@ -51,7 +51,7 @@ SHORT: dict[type[Operator], str] = {
     MaxPooling: "max",
     Skip: "skip",
 }
-# Okabe and Ito, 2008, without yellow; a cell with more rails begins again.
+# Okabe and Ito, 2008, without yellow; a cell with more rails repeats the colours.
 RAIL_COLORS = ("#000000", "#8a8a8a", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
 

@@ -34,7 +34,7 @@ def shipped_genotypes() -> dict[str, Genotype]:
 
 @functools.cache
 def published_genotype() -> Genotype:
-    """Returns the genotype that the paper found."""
+    """Returns the published genotype of Auto-DeepLab."""
     return shipped_genotypes()["auto_deeplab"]
 
 
@@ -68,7 +68,7 @@ def load_cells(names: Iterable[str], flag: str) -> list[tuple[str, Cell]]:
     """Returns the cells that a flag lists, each with the given name or path.
 
     Raises:
-      UserError: if one is neither a cell that ships nor a file of a cell; it names the flag.
+      UserError: if one is neither a cell that ships nor a file of a cell; the message names the flag.
     """
     try:
         return [(name, load_cell(name)) for name in names]

@@ -27,6 +27,6 @@ def receptive_field(cell: Cell, height: int, width: int, output_stride: int) -> 
     return max(field_h for field_h, _ in fields), max(field_w for _, field_w in fields)
 
 
-@functools.lru_cache(maxsize=4096)  # of a few operations and map sizes
+@functools.lru_cache(maxsize=4096)  # there are few operations and map sizes
 def _growth(operation: Operation, height: int, width: int, output_stride: int) -> tuple[int, int]:
     return operation.receptive_field_growth(height, width, output_stride)

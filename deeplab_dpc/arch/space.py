@@ -19,7 +19,7 @@ from deeplab_dpc.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class SearchSpace:
-    """All cells of `num_branches` branches over their operations: 1x1, 3x3 atrous, pyramid pooling, and further ones.
+    """The space of all cells with `num_branches` branches: 1x1, 3x3 atrous, pyramid pooling and further operations.
 
     A cell is encoded as two integers per branch: its input + 1, in [0, i] for branch i, and the index of its operation.
 
@@ -36,7 +36,7 @@ class SearchSpace:
       num_branches: number of branches, >= 1; the paper's B.
       rates: values of rate_h and rate_w, in feature-map cells at output stride 16.
       grids: values of grid_h and grid_w, in grid cells.
-      further_operations: names of operations of other packages that the space has too.
+      further_operations: names of further operations, which other packages add.
 
     Raises:
       UserError: if an argument is out of range, a rate or grid occurs twice, or an operation is not installed.
@@ -74,7 +74,7 @@ class SearchSpace:
 
     @property
     def size(self) -> int:
-        """Returns the number of cells, B! * |operations| ** B; cells that compute the same are counted separately."""
+        """Returns the number of cells, B! * |operations| ** B; equivalent cells are counted separately."""
         cells: int = math.factorial(self.num_branches) * len(self.operations) ** self.num_branches
         return cells
 

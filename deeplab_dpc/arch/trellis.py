@@ -22,7 +22,7 @@ from deeplab_dpc.errors import UserError
 
 NUM_LEVELS = len(STRIDES)
 STEM_LEVEL = 0
-STEPS = (-1, 0, 1)  # from the level of a node to that of the next layer: up to a finer stride, straight on, down
+STEPS = (-1, 0, 1)  # changes of level from a layer to the next: to a finer, the same or a coarser stride
 
 EdgeValues = Sequence[Sequence[Sequence[float]]]  # [L][4][3]
 

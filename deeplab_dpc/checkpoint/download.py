@@ -13,13 +13,13 @@ from deeplab_dpc.files import require_space
 
 PARTIAL_SUFFIX = ".part"
 TIMEOUT = (20, 60)  # seconds to connect, and between two pieces
-_AT_ONCE = 2**16  # bytes; what is lost where the connection breaks
+_AT_ONCE = 2**16  # bytes per piece; the last piece is lost if the connection breaks
 _RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+)")  # RFC 9110, Sec. 14.4
 _OK, _PARTIAL, _NOTHING_LEFT = 200, 206, 416
 
 
 def download(url: str, target: pathlib.Path) -> pathlib.Path:
-    """Downloads a file; returns its path beside `target` with PARTIAL_SUFFIX, to be checked and renamed.
+    """Downloads a file; returns its path, `target` with PARTIAL_SUFFIX, to be checked and renamed.
 
     The incomplete file of an earlier call is continued.
 
@@ -46,7 +46,7 @@ def download(url: str, target: pathlib.Path) -> pathlib.Path:
 
 
 def _continued(url: str, partial: pathlib.Path, target: pathlib.Path) -> bool:
-    """Downloads the rest of the file; returns False if the existing part is not the beginning of it."""
+    """Downloads the rest of the file; returns whether the existing part is its beginning."""
     start = partial.stat().st_size if partial.exists() else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:

@@ -1,6 +1,4 @@
-"""The network of a checkpoint, determined from its variables; undetermined options are those of the published
-networks.
-"""
+"""The network of a checkpoint, determined from its variables; other options are taken from the published networks."""
 
 import dataclasses
 import itertools
@@ -33,7 +31,7 @@ from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.backbones import backbone_class, variants_of_scope
 from deeplab_dpc.models.backbones.mobilenet import MobileNet
 
-# What variables do not tell, as published.
+# Published values of options that variables do not determine.
 ATROUS_RATES, ATROUS_OUTPUT_STRIDE = (6, 12, 18), 16  # arXiv:1706.05587, Sec. 3.3; in proportion at other strides
 RESNET_MULTI_GRID = (1, 2, 4)  # arXiv:1706.05587, Sec. 4.1
 LR_ASPP = {  # arXiv:1905.02244, Sec. 6.4
@@ -42,16 +40,16 @@ LR_ASPP = {  # arXiv:1905.02244, Sec. 6.4
     "image_pooling_stride": (4, 5),
     "image_se_uses_qsigmoid": True,
 }
-# Of the channels of a MobileNetV2: as published, and as Keras has it.
+# Options for the rounding of MobileNetV2's channels: as published, and as in Keras.
 ROUNDINGS: tuple[dict[str, int], ...] = ({}, {"divisible_by": 8})
 SCOPES_OF_PUBLISHED_CELL = {
     "concat_projection",
     *(f"branch{i}_{part}" for i in range(5) for part in ("depthwise", "pointwise")),
 }
 
-WIDTH = ("depth_multiplier", "divisible_by", "nas_stem_output_num_conv_filters")  # of a backbone
+WIDTH = ("depth_multiplier", "divisible_by", "nas_stem_output_num_conv_filters")  # options of the width of a backbone
 
-Fields = dict[str, Any]  # of ModelConfig, by name
+Fields = dict[str, Any]  # fields of ModelConfig by name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,9 +58,9 @@ class FoundNetwork:
 
     Attributes:
       source: name or path of the checkpoint.
-      read: fields of ModelConfig that are determined by its variables, or by a file beside it.
+      read: fields of ModelConfig that are determined by the variables, or by a file beside the checkpoint.
       assumed: fields that are not determined, with their published values.
-      is_run: bool, whether it is a run, whose configuration determines all.
+      is_run: bool, whether the checkpoint is from a run, whose configuration determines all fields.
     """
 
     source: str
@@ -105,15 +103,16 @@ def find_network(source: str, given: Mapping[str, Any]) -> FoundNetwork:
     """Returns the network of a checkpoint.
 
     Args:
-      source: prefix of a TensorFlow 1 checkpoint, name of a published one, which is downloaded if it is absent, or run
-        directory.
-      given: fields of ModelConfig that are not determined, whether they fit the checkpoint or not.
+      source: prefix of a TensorFlow 1 checkpoint; name of a published one, which is downloaded if it is absent; or a
+        run directory.
+      given: fields of ModelConfig that are given and therefore not determined; they are not compared with the
+        checkpoint.
 
     Raises:
       UserError: if there is no such checkpoint, or a required field is neither found nor given.
     """
     if "model_variant" in given:
-        backbone_class(given["model_variant"])  # raises the clear error if there is none
+        backbone_class(given["model_variant"])  # raises the error for an unknown variant
     require_whole_network(source)
     require_source(source)
     run_config = run_network(source)
@@ -143,23 +142,24 @@ def find_network(source: str, given: Mapping[str, Any]) -> FoundNetwork:
 
 
 def find_backbone(source: str, given: Mapping[str, Any], run: str | os.PathLike[str] | None = None) -> Fields:
-    """Returns the backbone and its width, which what starts from a checkpoint must share, beside what is given.
+    """Returns the fields of the backbone and its width that a training must share with its initial checkpoint.
 
     Args:
-      source: as `find_network` takes it, without logits too; of `imagenet` nothing is told.
-      given: fields of ModelConfig that were chosen.
-      run: directory of what starts. Once it is begun, its own backbone counts, and the checkpoint may be gone.
+      source: source as for `find_network`, also without logits; for `imagenet` the result is empty.
+      given: fields of ModelConfig that are given, which are not returned.
+      run: run directory of the training. If the run exists, the backbone is that of the run, and the checkpoint may be
+        absent.
 
     Raises:
-      UserError: if there is no such checkpoint, its backbone is not known, or what is given is another one.
+      UserError: if there is no such checkpoint, its backbone is unknown, or a given field contradicts it.
     """
     if "model_variant" in given:
-        backbone_class(given["model_variant"])  # raises the clear error if there is none
+        backbone_class(given["model_variant"])  # raises the error for an unknown variant
     if source == IMAGENET:
         return {}
     begun = None if run is None else run_network(os.fspath(run))
     if begun is not None:
-        return _without(given, _backbone_of_run(begun))  # what is given is compared with all of its configuration
+        return _without(given, _backbone_of_run(begun))  # the given fields are compared with its whole configuration
     require_source(source)
     config = run_network(source)
     if config is not None:
@@ -183,7 +183,7 @@ def _backbone_of_run(config: ModelConfig) -> Fields:
 
 
 def backbone_line(source: str, taken: Fields) -> str:
-    """Returns what was taken over of a checkpoint's backbone, as a line; nothing where it is as by default."""
+    """Returns a line on the fields that were taken from a checkpoint's backbone; empty if they are the defaults."""
     told = {name: value for name, value in taken.items() if value != _DEFAULTS[name]}
     shown = {name: value for name, value in taken.items() if name == "model_variant" or name in told}
     flags = " ".join(_flag(name, value, source) for name, value in shown.items())
@@ -191,7 +191,7 @@ def backbone_line(source: str, taken: Fields) -> str:
 
 
 def _is_another(name: str, given: Any, found: Any) -> bool:
-    """Returns whether weights cannot fit; where they may or may not, restoring them tells."""
+    """Returns whether the weights cannot fit; uncertain cases are left to the restoring of the weights."""
     if name == "model_variant":
         return backbone_class(given).SCOPE != backbone_class(found).SCOPE
     return name == "depth_multiplier" and round(given, 2) != round(found, 2)
@@ -202,7 +202,7 @@ def _without(given: Mapping[str, Any], fields: Fields) -> Fields:
 
 
 def _backbone(stored: Shapes, source: str, given: Mapping[str, Any]) -> Fields:
-    """Returns the backbone and its options; no options if another backbone is given."""
+    """Returns the fields of the backbone and its options; empty if another backbone is given."""
     variants = [variant for scope in sorted(scopes(stored)) for variant in variants_of_scope(scope)]
     if "model_variant" in given:
         variants = [variant for variant in variants if variant == given["model_variant"]]
@@ -212,7 +212,7 @@ def _backbone(stored: Shapes, source: str, given: Mapping[str, Any]) -> Fields:
         backbone = backbone_class(variant)
         if not issubclass(backbone, MobileNet):
             return {"model_variant": variant, **_auto_deeplab_channels(stored, variant, given)}
-        if len(_blocks(stored, backbone)) == len(backbone.BLOCKS):  # two variants share a scope
+        if len(_blocks(stored, backbone)) == len(backbone.BLOCKS):  # since two variants share a scope
             return {"model_variant": variant, **_mobilenet_channels(stored, backbone)}
     return {"model_variant": variants[0]} if variants else {}
 
@@ -247,7 +247,7 @@ def _mobilenet_channels(stored: Shapes, backbone: type[MobileNet]) -> Fields:
 
 
 def _assumed(known: Fields) -> Fields:
-    """Returns the output stride, and the options of some networks only."""
+    """Returns the assumed output stride, and assumed options that only some networks have."""
     variant = known["model_variant"]
     if variant in AUTO_DEEPLABS:
         return {"output_stride": (known.get("genotype") or published_genotype()).output_stride}
@@ -258,7 +258,7 @@ def _assumed(known: Fields) -> Fields:
 
 
 def _published_cell(stored: Shapes, source: str) -> Cell:
-    """Returns the published cell, if the branches are its branches."""
+    """Returns the published cell; raises a UserError if the branches are not those of that cell."""
     if {name.split("/")[1] for name in stored if name.startswith(f"{CELL_SCOPE}/")} == SCOPES_OF_PUBLISHED_CELL:
         return load_cell(PUBLISHED_CELL)
     raise UserError(
@@ -277,9 +277,7 @@ def _atrous_rates(branches: int, output_stride: int, source: str) -> tuple[int, 
 
 
 def _decoder_strides(stored: Shapes, known: Fields) -> list[tuple[int, ...]]:
-    """Returns the strides that the decoder's stages can have, by the channels of the low-level features, finest
-    first.
-    """
+    """Returns the possible strides of the decoder's stages, by the channels of the low-level features, finest first."""
     backbone = backbone_class(known["model_variant"])
     options = {name: known[name] for name in backbone.OPTIONS if name in known}
     strides = backbone(output_stride=known["output_stride"], **options).low_level_layers()

@@ -1,4 +1,4 @@
-"""ImageNet weights of Keras' MobileNetV2 (keras.applications) under the published names of our backbone."""
+"""ImageNet weights of Keras' MobileNetV2 (keras.applications) by the published names of the backbone."""
 
 import keras
 import numpy as np
@@ -11,14 +11,14 @@ MODEL_VARIANT = "mobilenet_v2"
 DEPTH_MULTIPLIERS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)  # of the weights that Keras publishes
 NUM_BLOCKS = 17  # inverted residual blocks, arXiv:1801.04381, Table 2
 SCOPE = "MobilenetV2"
-IMAGE_SIZE = (224, 224, 3)  # of the published weights; they hold for every size
+IMAGE_SIZE = (224, 224, 3)  # input size of the published weights, which fit any size
 
 
 def imagenet_arrays(config: ModelConfig) -> dict[str, np.ndarray]:
-    """Returns the ImageNet weights for the backbone of that network, by published name.
+    """Returns the ImageNet weights for the backbone of a network, by published name.
 
     Raises:
-      UserError: if Keras publishes none for it, or they cannot be downloaded.
+      UserError: if Keras publishes no weights for the backbone, or they cannot be downloaded.
     """
     if config.model_variant != MODEL_VARIANT:
         raise UserError(
@@ -43,7 +43,7 @@ def download_mobilenet_v2(depth_multiplier: float) -> keras.Model:
         return keras.applications.MobileNetV2(
             input_shape=IMAGE_SIZE, alpha=depth_multiplier, include_top=False, weights="imagenet"
         )
-    except Exception as error:  # Keras raises a bare Exception where a download fails.
+    except Exception as error:  # Keras raises a bare Exception if a download fails.
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise UserError(
             f"--tf_initial_checkpoint={IMAGENET} needs a network connection to download the weights ({reason}); "

@@ -1,4 +1,4 @@
-"""Explanations why a checkpoint does not fit a network: the deciding variables, and the flags that would fit.
+"""Explanations why a checkpoint does not fit a network: the differing variables, and the flags that would fit.
 
 network_flags.py determines a network's options from the names and shapes of its variables.
 """
@@ -23,25 +23,25 @@ from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.backbones import backbone_class, variants_of_scope
 
-SAME_WIDTH = 0.02  # relative; rounding of channels stays below it in the widest layer
+SAME_WIDTH = 0.02  # relative difference; the rounding of channels causes less in the widest layer
 
 
 def shortened(names: Iterable[str], shown: int = 3) -> str:
-    """Returns the first names, and the number of the others."""
+    """Returns the first names and the number of the others, as text."""
     names = list(names)
     rest = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + rest
 
 
 def require(wanted: Shapes, stored: Shapes, config: ModelConfig, source: str, unused: Collection[str] = ()) -> None:
-    """Raises a UserError if the checkpoint lacks required variables.
+    """Raises a UserError if the variables of a checkpoint and of a network do not fit.
 
     Args:
       wanted: shapes of the network's variables, by name.
       stored: shapes of the checkpoint's variables, by name.
       config: configuration of the network.
       source: name of the checkpoint in the message.
-      unused: variables of the checkpoint that the network should have had, sorted.
+      unused: sorted names of variables of the checkpoint that the network lacks but should have.
     """
     missing = [name for name in wanted if name not in stored]
     differing = [name for name in wanted if name in stored and stored[name] != wanted[name]]
@@ -101,7 +101,7 @@ def _auto_deeplab_hint(wanted: Shapes, stored: Shapes, config: ModelConfig, inco
 
 
 def module_hints(modules: Collection[str | None], stored: Shapes, config: ModelConfig) -> list[str]:
-    """Returns the flags that make these parts of the network (HEAD, DECODER, LOGITS) those of the checkpoint."""
+    """Returns hints with the flags for which these parts of the network (HEAD, DECODER, LOGITS) fit the checkpoint."""
     hints = []
     told: dict[str, Any] = {}
     if HEAD in modules:

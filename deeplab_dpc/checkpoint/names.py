@@ -13,16 +13,16 @@ PUBLISHED_LEAVES = {
     "decayed_depthwise_kernel": "depthwise_weights",
     "pointwise_kernel": "pointwise_weights",
 }
-# Layers that group others without a scope of their own in published checkpoints.
+# Layers that group other layers, and have no scope in published checkpoints.
 UNSCOPED = re.compile(r"aspp|decoder_stage\d+")
 BESIDE = re.compile(r"/[^/]+/\.\.")
 
 
 def published_name(path: str) -> str:
-    """Returns the published name of the variable at a model's path.
+    """Returns the published name of a variable with the given path in a model.
 
-    A dot in a layer's name, which cannot contain a slash, means one; two dots at its beginning put the variables below
-    beside the layer above, as in file paths.
+    A dot in a layer's name stands for a slash, which names cannot contain. Two dots at the beginning of a name move its
+    variables out of the parent layer, as in file paths.
 
     >>> published_name("segmenter/meta_architecture/branch0/branch0_depthwise/BatchNorm/gamma")
     'meta_architecture/branch0_depthwise/BatchNorm/gamma'
@@ -40,10 +40,10 @@ def published_name(path: str) -> str:
 
 
 def named_variables(model: keras.Model) -> dict[str, Any]:
-    """Returns the weights of a model by their published names (trainable and moving statistics; no seeds)."""
+    """Returns the weights of a model by published name: trainable weights and moving statistics, but no seeds."""
     return {published_name(variable.path): variable for variable in model.weights}
 
 
 def named_arrays(model: keras.Model) -> dict[str, np.ndarray]:
-    """Returns the copied values of those weights."""
+    """Returns copies of the weights of a model by published name."""
     return {name: np.array(variable) for name, variable in named_variables(model).items()}

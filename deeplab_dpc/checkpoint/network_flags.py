@@ -1,6 +1,4 @@
-"""The options of a network that the names and shapes of its variables determine (tensorflow/models,
-research/deeplab).
-"""
+"""Options of a network that the names and shapes of its variables determine (tensorflow/models, research/deeplab)."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -8,7 +6,7 @@ from typing import Any
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-# The parts of a network, and where their variables are.
+# The parts of a network, and the scopes of their variables.
 BACKBONE, HEAD, DECODER, LOGITS = "backbone", "context module", "decoder", "logits"
 CELL_SCOPE = "meta_architecture"
 HEAD_SCOPES = re.compile(rf"image_pooling|aspp\d+(_depthwise|_pointwise)?|concat_projection|{CELL_SCOPE}")
@@ -34,12 +32,12 @@ def module_of(name: str, backbone_scope: str) -> str | None:
 
 
 def scopes(names: Iterable[str]) -> set[str]:
-    """Returns the outermost scopes."""
+    """Returns the outermost scopes of variables."""
     return {name.split("/")[0] for name in names}
 
 
 def aspp_flags(stored: Shapes) -> dict[str, Any]:
-    """Returns the flags that the variables of an ASPP determine; of atrous_rates only the number."""
+    """Returns the flags that the variables of an ASPP determine; `atrous_rates` is only the number of rates."""
     held = scopes(stored)
     if "aspp0" not in held:
         return {}
@@ -56,14 +54,14 @@ def aspp_flags(stored: Shapes) -> dict[str, Any]:
 
 
 def decoder_flags(stored: Shapes) -> dict[str, Any]:
-    """Returns the flags that the variables of a decoder determine; of decoder_output_stride only the number."""
+    """Returns the flags that the variables of a decoder determine; `decoder_output_stride` is only their number."""
     flags: dict[str, Any] = {"decoder_output_stride": len(list(filter(DECODER_STAGES.fullmatch, stored)))}
     for kernel, (separable, sum_merge) in DECODER_KERNELS.items():
         if kernel in stored:
             is_logits = "decoder/feature_projection0/biases" in stored
             flags["decoder_output_is_logits"] = is_logits
             flags["decoder_use_sum_merge"] = sum_merge
-            if not is_logits:  # else never separable
+            if not is_logits:  # a decoder whose output is the logits is never separable
                 flags["decoder_use_separable_conv"] = separable
             flags["decoder_filters"] = stored[kernel][-1]
     return flags

@@ -3,7 +3,7 @@
 import dataclasses
 import difflib
 
-IMAGENET = "imagenet"  # the word that stands for Keras' download; a file of that name is given as ./imagenet
+IMAGENET = "imagenet"  # name of the weights that Keras publishes; a file of that name is given as ./imagenet
 VOC, CITYSCAPES, ADE20K = "PASCAL VOC 2012", "Cityscapes", "ADE20K"
 CLASSES = {VOC: 21, CITYSCAPES: 19, ADE20K: 151}
 
@@ -14,11 +14,11 @@ class PublishedCheckpoint:
 
     Attributes:
       archive: file name of the archive that contains it.
-      network: description of its network, in words.
-      megabytes: size of the archive, in 10^6 bytes; None if the page does not say it.
+      network: description of the network, in words.
+      megabytes: size of the archive, in 10^6 bytes; None if it is not published.
       dataset: data set of its classes; None for a backbone without logits.
       miou: published mIOU in percent, in words; empty for a backbone.
-      longest_side: longest side of the images in the published evaluation, in pixels; None for images of their own
+      longest_side: longest side of the images in the published evaluation, in pixels; None for images of original
         size.
     """
 

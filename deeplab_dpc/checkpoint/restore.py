@@ -1,6 +1,6 @@
-"""Restores a model by variable name, from a published checkpoint or from one of this package's runs, with a report.
+"""Restoring of models by variable name, from published checkpoints or runs of this package, with a report.
 
-Which parts of a checkpoint are the same as the model's, beyond names and shapes, is decided in same_parts.py.
+same_parts.py decides which parts of a checkpoint are the same as those of the model, beyond names and shapes.
 """
 
 import dataclasses
@@ -34,14 +34,14 @@ from deeplab_dpc.models.segmenter import Segmenter
 
 @dataclasses.dataclass(frozen=True)
 class RestoreReport:
-    """The variables that came from a checkpoint, and those that did not.
+    """A report of the variables that were restored from a checkpoint, and of those that were not.
 
     Attributes:
       source: name or path of the checkpoint.
-      restored: names that were restored.
-      initialized: names that keep their initial values.
-      reasons: reasons for these, in sentences.
-      unused: names of the checkpoint that the model does not have.
+      restored: names of restored variables.
+      initialized: names of variables that keep their initial values.
+      reasons: reasons for keeping initial values, in sentences.
+      unused: names of variables of the checkpoint that the model does not have.
     """
 
     source: str
@@ -59,18 +59,18 @@ class RestoreReport:
 
 
 def read_checkpoint(source: str, config: ModelConfig, moving_averages: bool = False) -> dict[str, np.ndarray]:
-    """Returns arrays by published name.
+    """Returns the arrays of a source of weights by published name.
 
     Args:
       source: prefix of a TensorFlow 1 checkpoint; a run directory, for its latest checkpoint; or the name of a
         published checkpoint, or `imagenet` for the ImageNet weights that Keras publishes. A name always means the
         download (a file of that name is ./NAME).
-      config: configuration of the network for the arrays.
+      config: configuration of the network that the arrays are for.
       moving_averages: bool, whether the moving averages of a TensorFlow 1 checkpoint's variables are read instead of
         the variables.
 
     Raises:
-      UserError: if it is absent or damaged, or has no moving averages.
+      UserError: if the source is absent or damaged, or has no moving averages.
     """
     require_source(source, moving_averages)
     if source == IMAGENET:
@@ -127,7 +127,7 @@ def source_digest(source: str) -> str:
 
 
 def require_whole_network(source: str) -> None:
-    """Raises a UserError for a name of a checkpoint that has only a backbone."""
+    """Raises a UserError for the name of a checkpoint with only a backbone."""
     if is_name(source) and (source == IMAGENET or CHECKPOINTS[source].dataset is None):
         raise UserError(f"{source} is a backbone without logits; it can only start a training or a search.")
 
@@ -139,7 +139,7 @@ def restore_model(model: Segmenter, source: str, moving_averages: bool = False) 
 
     Raises:
       UserError: if a variable is missing or has another shape, or the checkpoint has a context module, decoder or
-        logits that the model would ignore, naming the first three.
+        logits that the model would ignore; the message names the first three variables.
     """
     require_whole_network(source)
     arrays = read_checkpoint(source, model.config, moving_averages)
@@ -151,10 +151,10 @@ def restore_model(model: Segmenter, source: str, moving_averages: bool = False) 
 
 
 def restore_backbone(model: Segmenter, source: str, moving_averages: bool = False) -> RestoreReport:
-    """Restores only the backbone, for features.
+    """Restores only the backbone of the model, to compute features.
 
     Raises:
-      UserError: if the checkpoint lacks a part of it.
+      UserError: if the checkpoint lacks a part of the backbone.
     """
     require_same_genotype(model.config, source)
     arrays = read_checkpoint(source, model.config, moving_averages)
@@ -182,7 +182,7 @@ def restore_for_training(
     Args:
       model: network whose variables are overwritten.
       source: source of weights, see read_checkpoint.
-      initialize_last_layer: bool, False to start the last layers fresh, whatever the checkpoint has.
+      initialize_last_layer: bool, whether to restore the last layers if they fit; otherwise they start fresh.
       moving_averages: bool, see read_checkpoint.
       last_layers_contain_logits_only: bool, whether the last layers are only the logits, or also the context module and
         decoder.
@@ -229,7 +229,7 @@ def _restored(
     source: str,
     reasons: list[str],
 ) -> RestoreReport:
-    """Restores the wanted variables; the others keep their initial values for these reasons."""
+    """Restores the wanted variables and returns the report; the others keep their initial values, for `reasons`."""
     fresh = tuple(sorted(variables.keys() - wanted.keys()))
     return dataclasses.replace(_assign(wanted, arrays, source), initialized=fresh, reasons=tuple(reasons))
 

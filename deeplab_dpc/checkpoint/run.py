@@ -1,6 +1,6 @@
-"""Checkpoints of this package's runs, saved and restored: directories that are complete or absent.
+"""Saving and restoring of the checkpoints of runs: directories that are written atomically.
 
-run_directory.py defines their places, run_state.py their contents.
+run_directory.py defines their paths, run_state.py their contents.
 """
 
 import contextlib
@@ -58,7 +58,7 @@ from deeplab_dpc.run_config import config_differences, read_run
 METRICS = "metrics.json"
 KEPT = 2
 ARCHITECTURES = ("model.dense_prediction_cell", "model.genotype")
-FILE_OVERHEAD = 2_000_000  # bytes, for names and structure
+FILE_OVERHEAD = 2_000_000  # bytes of a file for names and structure
 
 
 def save_checkpoint(
@@ -68,8 +68,8 @@ def save_checkpoint(
 
     Args:
       workdir: the run directory.
-      network: network whose weights and random generators are written.
-      optimizer: optimizer that is built for it.
+      network: network whose weights and random generators are saved.
+      optimizer: optimizer that is built for the network.
       progress: state of the training.
     """
     folder = training_folder(workdir)
@@ -84,7 +84,7 @@ def save_checkpoint(
 
 
 def save_best(workdir: pathlib.Path, network: Segmenter, step: int, metrics: dict[str, float]) -> None:
-    """Writes the network as the best so far, with the metrics of its evaluation; then the previous best is removed."""
+    """Writes the network as the best checkpoint, with the metrics of its evaluation, and removes the previous one."""
     folder = best_folder(workdir)
     variables = named_variables(network)
     require_space(folder, _size(variables.values()))
@@ -99,7 +99,7 @@ def best_metrics(workdir: str | pathlib.Path, validations: Sequence[dict[str, An
     """Returns the metrics of the best checkpoint; empty before the first.
 
     Metrics that cannot be read are restored from the row of their step in `validations` (validation.csv); a checkpoint
-    without such a row is set aside. In either case a line is printed.
+    without such a row is set aside. In both cases a line is printed.
     """
     best = best_checkpoint(workdir)
     if best is None:
@@ -142,15 +142,14 @@ def restore_training(
 
     Args:
       workdir: the run directory.
-      network: network as in save_checkpoint, whose variables are overwritten.
-      optimizer: optimizer that is built for it.
+      network: network whose weights and random generators are overwritten.
+      optimizer: optimizer that is built for the network.
 
     Returns:
-      The progress of the training; None if it has no checkpoint.
+      Progress of the training; None if it has no checkpoint.
 
     Raises:
-      UserError: if all checkpoints are damaged, or the newest undamaged one does not fit. Nothing is restored in this
-        case.
+      UserError: if all checkpoints are damaged, or the newest undamaged one does not fit; nothing is restored then.
     """
     if not list_checkpoints(workdir):
         return None
@@ -175,19 +174,19 @@ def restore_training(
 def fork_training(source: str | pathlib.Path, network: Segmenter, optimizer: keras.optimizers.Optimizer) -> Progress:
     """Restores the newest undamaged checkpoint of another run, which is not changed, to start a new run from it.
 
-    An optimizer with other variables starts fresh, but at the step of the checkpoint; a different number of random
-    generators starts fresh, with a printed line.
+    An optimizer with other variables starts fresh, but at the step of the checkpoint; random generators
+    start fresh if their number differs. In both cases a line is printed.
 
     Args:
       source: directory of the other run.
       network: network of the new run, whose weights are overwritten.
-      optimizer: optimizer that is built for it.
+      optimizer: optimizer that is built for the network.
 
     Returns:
-      The progress of that run at the checkpoint, from which the new one starts.
+      Progress of the other run at the checkpoint, from which the new run starts.
 
     Raises:
-      UserError: if that is not a run, has no undamaged checkpoint, or has another network.
+      UserError: if `source` is not a run, has no undamaged checkpoint, or has another network.
     """
     config = read_run(source, "fork_from")
     if not list_checkpoints(source):
@@ -198,7 +197,7 @@ def fork_training(source: str | pathlib.Path, network: Segmenter, optimizer: ker
     state = state_variables(network, optimizer)
     name = misfit(state[WEIGHTS], whole.arrays[WEIGHTS])
     differences = config_differences({"model": config["model"]}, {"model": network.config})
-    # Rates and inputs of a cell, and the edges of a genotype, do not show in shapes.
+    # The shapes do not show the rates and inputs of a cell and the edges of a genotype.
     unseen = [differences[field] for field in ARCHITECTURES if field in differences]
     if name is not None or unseen:
         what = f"{name} is absent or has another shape" if name is not None else "its weights are of another one"
@@ -221,7 +220,7 @@ def fork_training(source: str | pathlib.Path, network: Segmenter, optimizer: ker
 
 
 def load_weights(checkpoint: RunCheckpoint, network: Segmenter) -> None:
-    """Restores the network's weights.
+    """Restores the weights of a network.
 
     Raises:
       UserError: if the file does not fit the network or is damaged.
@@ -232,7 +231,7 @@ def load_weights(checkpoint: RunCheckpoint, network: Segmenter) -> None:
 
 
 def read_weights(checkpoint: RunCheckpoint) -> dict[str, np.ndarray]:
-    """Returns the network's arrays by published name.
+    """Returns the weights of a checkpoint by published name.
 
     Raises:
       UserError: if the file is damaged, or belongs to another step.
@@ -245,7 +244,7 @@ def read_weights(checkpoint: RunCheckpoint) -> dict[str, np.ndarray]:
 
 
 def _what_helps(workdir: pathlib.Path, damaged: RunCheckpoint) -> str:
-    """Returns advice on a damaged checkpoint that was requested: undamaged ones to use instead."""
+    """Returns the advice for a damaged checkpoint that was requested: undamaged ones to use instead."""
     best = best_checkpoint(workdir)
     choices = [(str(other.step), other) for other in list_checkpoints(workdir)] + ([("best", best)] if best else [])
     whole = []
@@ -265,7 +264,7 @@ def mend_best(workdir: str | pathlib.Path, validations: Sequence[dict[str, Any]]
     if best is None:
         return
     digest = None
-    with contextlib.suppress(DamageError):  # of the metrics, see below
+    with contextlib.suppress(DamageError):  # damaged metrics are handled below
         digest = _digests(best).get(WEIGHTS)
     try:
         read_arrays(best.path / WEIGHTS, digest)
@@ -284,10 +283,10 @@ def _digests(checkpoint: RunCheckpoint) -> dict[str, str]:
 
 
 def newest_progress(workdir: str | pathlib.Path) -> Progress:
-    """Returns the progress of the training in a run directory at its newest checkpoint.
+    """Returns the progress of a training at its newest checkpoint.
 
     Raises:
-      UserError: if there is no checkpoint, or the newest is damaged.
+      UserError: if there is no checkpoint, or the newest one is damaged.
     """
     checkpoint = latest_checkpoint(workdir)
     try:
@@ -297,7 +296,7 @@ def newest_progress(workdir: str | pathlib.Path) -> Progress:
 
 
 def _read_best(best: RunCheckpoint) -> tuple[dict[str, Any], dict[str, str]]:
-    """Returns the metrics of the best checkpoint's metrics.json, and the digests by file name."""
+    """Returns the contents of the best checkpoint's metrics.json, and the digests by file name."""
     stored, digests = read_sealed(best.path / METRICS, ("step", "metrics", "run"))
     _require_own(best, stored.get("run"))
     return stored, digests
@@ -318,7 +317,7 @@ def _require_own(checkpoint: RunCheckpoint, identity: object) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Whole:
-    """A checkpoint that could be read completely: arrays by file and name, and the progress."""
+    """The contents of an undamaged checkpoint: arrays by file and name, and the progress."""
 
     checkpoint: RunCheckpoint
     arrays: dict[str, dict[str, np.ndarray]]

@@ -1,9 +1,9 @@
 """The checkpoints in a run directory.
 
-WORKDIR/checkpoints/step_00000400           the last two are kept; a training continues from them
-WORKDIR/checkpoints/damaged_step_00000400   one that could not be read, set aside
-WORKDIR/best/step_00000200                  the network at the best evaluation
-WORKDIR/run_id                              the identity, also in the checkpoints of this run
+WORKDIR/checkpoints/step_00000400           checkpoints to continue from, of which the last two are kept
+WORKDIR/checkpoints/damaged_step_00000400   a damaged checkpoint that was set aside
+WORKDIR/best/step_00000200                  the network with the best evaluation
+WORKDIR/run_id                              the identity of the run, which its checkpoints contain, too
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import atomic_path
 
 LATEST, BEST = "latest", "best"
-IDENTITY_FILE = "run_id"  # of the run directory
+IDENTITY_FILE = "run_id"  # in the run directory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,7 @@ def best_folder(workdir: str | pathlib.Path) -> pathlib.Path:
 
 
 def run_identity(workdir: str | pathlib.Path) -> str:
-    """Returns the identity of this run: random text that is written at the first checkpoint and kept."""
+    """Returns the identity of a run: random text that is written with the first checkpoint and never changes."""
     path = pathlib.Path(workdir) / IDENTITY_FILE
     if not path.exists():
         with atomic_path(path) as partial:
@@ -64,7 +64,7 @@ def checkpoint_name(step: int) -> str:
 
 
 def checkpoints_in(folder: pathlib.Path) -> list[RunCheckpoint]:
-    """Returns the checkpoints in one of those folders, oldest first."""
+    """Returns the checkpoints in a folder (`training_folder` or `best_folder`), oldest first."""
     found = [
         RunCheckpoint(path, int(path.name.removeprefix("step_")))
         for path in folder.glob("step_*")
@@ -79,8 +79,8 @@ def list_checkpoints(workdir: str | pathlib.Path) -> list[RunCheckpoint]:
 
 
 def best_checkpoint(workdir: str | pathlib.Path) -> RunCheckpoint | None:
-    """Returns the checkpoint of the best evaluation; None before the first."""
-    # A kill while one is replaced leaves two, the later of which is better.
+    """Returns the checkpoint of the best evaluation; None before the first evaluation."""
+    # If the process is killed while one is replaced, there are two, and the later one is better.
     return max(checkpoints_in(best_folder(workdir)), key=lambda checkpoint: checkpoint.step, default=None)
 
 
@@ -88,7 +88,7 @@ def latest_checkpoint(workdir: str | pathlib.Path) -> RunCheckpoint:
     """Returns the newest checkpoint.
 
     Raises:
-      UserError: if the run has none yet.
+      UserError: if the run has no checkpoint yet.
     """
     return find_checkpoint(workdir, LATEST)
 
@@ -128,9 +128,9 @@ def _held(steps: list[RunCheckpoint], best: RunCheckpoint | None) -> str:
 
 
 def remove_checkpoints(checkpoints: Iterable[RunCheckpoint]) -> None:
-    """Removes the checkpoints, each at once."""
+    """Removes the checkpoints, each atomically."""
     for old in checkpoints:
-        # Renamed first, so that a kill in between leaves no checkpoint that misses files.
+        # Renamed first, so that a killed process leaves no incomplete checkpoint.
         doomed = old.path.replace(old.path.with_name(f".{old.path.name}.tmp"))
         shutil.rmtree(doomed)
 
@@ -140,7 +140,7 @@ def set_aside(checkpoint: RunCheckpoint) -> pathlib.Path:
     name = f"damaged_{checkpoint.path.name}"
     names = itertools.chain([name], (f"{name}_{i}" for i in itertools.count(2)))
     aside = next(path for path in map(checkpoint.path.with_name, names) if not path.exists())
-    # Another process of the same training may have been faster.
+    # Another process of the same training may already have renamed it.
     with contextlib.suppress(FileNotFoundError):
         checkpoint.path.replace(aside)
     return aside

@@ -1,13 +1,13 @@
-"""The files of a run's checkpoint: what is stored of a network and its optimizer, and whether it is whole.
+"""The files of a run's checkpoint, with the state of a network and its optimizer, and checks for damage.
 
-    weights.npz        the network's arrays by published name, common to all backends
-    optimizer.npz      the optimizer's, by name
+    weights.npz        weights of the network by published name, common to all backends
+    optimizer.npz      variables of the optimizer by name
     random_states.npz  states of the network's random generators (dropout), in order
-    progress.json      step, and the rows of metrics.csv and validation.csv; written last, with digests of the others
+    progress.json      step, and rows of metrics.csv and validation.csv; written last, with digests of the other files
 
-Names do not depend on how the classes of the network are put together, so a run outlives changes of them. The digests
-(SHA-256) bind the files to their step; checkpoints of earlier versions have none, and then the check sums (CRC-32) that
-a zip archive keeps of its arrays are all there is. progress.json has a check sum of itself.
+The names do not depend on the classes of the network, so that runs remain valid if these change. The digests (SHA-256)
+bind the files to their step; checkpoints of earlier versions have none, and are only checked by the checksums (CRC-32)
+in their zip archives. progress.json contains its own checksum.
 """
 
 import dataclasses
@@ -30,10 +30,10 @@ WEIGHTS = "weights.npz"
 OPTIMIZER = "optimizer.npz"
 RANDOM_STATES = "random_states.npz"
 PROGRESS = "progress.json"
-FILES = "files"  # the key of the digests of the other files in a sealed one
-ITERATION = "iteration"  # Keras' name of the number of steps that an optimizer has made
-LOSS_SCALE = "loss_scale/"  # before the names of what keeps the loss scale; the optimizer inside has its usual names
-COUNT_FROM_END = -12  # where a zip archive says how many files it has; zipfile reads as many as it finds
+FILES = "files"  # key of the digests of the other files, in a file of `write_sealed`
+ITERATION = "iteration"  # name in Keras of an optimizer's step counter
+LOSS_SCALE = "loss_scale/"  # prefix of the loss scale's variables; those of the inner optimizer have their usual names
+COUNT_FROM_END = -12  # position of the number of files in a zip archive; zipfile reads as many as it finds
 
 Arrays = Mapping[str, np.ndarray]
 Variables = Mapping[str, Any]
@@ -47,7 +47,7 @@ class Progress:
       step: number of training steps.
       rows: rows of metrics.csv so far.
       validations: rows of validation.csv so far.
-      run: identity of the run that wrote it (run_directory.run_identity); None in checkpoints without one.
+      run: identity of the run (run_directory.run_identity); None in checkpoints without one.
       began: step at which the run was forked; 0 if it was not forked.
     """
 
@@ -59,7 +59,7 @@ class Progress:
 
 
 class DamageError(Exception):
-    """The error of a file of a checkpoint that is absent or was changed; the message names the file and the reason."""
+    """The error for a file of a checkpoint that is absent or was changed; the message names the file and the reason."""
 
 
 def state_variables(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> dict[str, dict[str, Any]]:
@@ -77,9 +77,7 @@ def state_variables(network: keras.Model, optimizer: keras.optimizers.Optimizer)
 
 
 def _optimizer_variables(optimizer: keras.optimizers.Optimizer) -> dict[str, Any]:
-    """Returns the variables by the last part of their paths; the first is the optimizer's own name, which Keras
-    numbers.
-    """
+    """Returns the variables by the last part of their paths, without the optimizer's own name, which Keras numbers."""
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         inner = _optimizer_variables(optimizer.inner_optimizer)
         own = optimizer.variables[: len(optimizer.variables) - len(inner)]
@@ -91,7 +89,7 @@ def _optimizer_variables(optimizer: keras.optimizers.Optimizer) -> dict[str, Any
 
 
 def write_arrays(path: pathlib.Path, variables: Variables) -> None:
-    """Writes the variables' values as a zip archive of arrays."""
+    """Writes the values of variables as a zip archive of arrays."""
     arrays: dict[str, Any] = {name: np.asarray(variable) for name, variable in variables.items()}
     np.savez(path, **arrays)
 
@@ -104,26 +102,26 @@ def read_arrays(path: pathlib.Path, digest: str | None = None) -> dict[str, np.n
       digest: digest that the file must have; None for a checkpoint from an earlier version, which has none.
 
     Raises:
-      DamageError: if it is absent, was changed, or belongs to another checkpoint.
+      DamageError: if the file is absent, was changed, or belongs to another checkpoint.
     """
     try:
         if digest is not None and file_digest(path) != digest:
             raise DamageError(f"{path.name}: it is not the file that was written then, by its digest")
         with open(path, "rb") as stream, zipfile.ZipFile(stream) as archive:
-            # Before NumPy reads sizes that may be wrong.
+            # Checked before NumPy reads sizes that may be wrong.
             torn = archive.testzip() if digest is None else None
             stream.seek(COUNT_FROM_END, os.SEEK_END)
             count = int.from_bytes(stream.read(2), "little")
             found = len(archive.namelist())
         if torn is not None:
-            raise DamageError(f"{path.name}: {torn} does not have its check sum")
+            raise DamageError(f"{path.name}: {torn} does not have its checksum")
         if count != found:
             raise DamageError(f"{path.name} lists {found} arrays and should have {count}")
         with np.load(path, allow_pickle=False) as arrays:
             return dict(arrays)
     except OSError as error:
         raise DamageError(f"{path.name}: {error.strerror or _first_line(error)}") from error
-    # What zipfile raises depends on the byte that is wrong; RuntimeError if it looks encrypted or compressed.
+    # The error of zipfile depends on the damaged byte; RuntimeError if the archive looks encrypted or compressed.
     except (ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise DamageError(f"{path.name}: {_first_line(error)}") from error
 
@@ -135,20 +133,20 @@ def file_digest(path: pathlib.Path) -> str:
 
 
 def write_sealed(path: pathlib.Path, value: dict[str, Any]) -> None:
-    """Writes JSON with the digests of the archives beside it and a checksum of itself; the last file to write."""
+    """Writes JSON with its checksum and the digests of the archives beside it, which must be written before."""
     sealed = value | {FILES: {file.name: file_digest(file) for file in sorted(path.parent.glob("*.npz"))}}
     write_json(path, with_check_sum(sealed))
 
 
 def read_sealed(path: pathlib.Path, keys: Collection[str]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Returns the contents of a file that write_sealed wrote, and the digests by file name; {} for an earlier version.
+    """Returns the contents of a file of `write_sealed`, and the digests by file name; no digests in earlier versions.
 
     Args:
       path: path of the file.
-      keys: keys that it may have.
+      keys: keys that the file may have.
 
     Raises:
-      DamageError: if it is absent, or was changed.
+      DamageError: if the file is absent or was changed.
     """
     try:
         stored = read_json(path, "file", finite=False)
@@ -158,7 +156,7 @@ def read_sealed(path: pathlib.Path, keys: Collection[str]) -> tuple[dict[str, An
     if not isinstance(stored, dict) or stored.keys() - {*keys, FILES, CHECK_SUM}:
         raise DamageError(f"{path.name}: it does not hold what was written")
     if (FILES in stored and CHECK_SUM not in stored) or not has_check_sum(stored):
-        raise DamageError(f"{path.name} does not have its check sum")
+        raise DamageError(f"{path.name} does not have its checksum")
     return stored, stored.pop(FILES, {})
 
 
@@ -173,17 +171,17 @@ def write_progress(path: pathlib.Path, progress: Progress) -> None:
 
 
 def read_progress(path: pathlib.Path) -> Progress:
-    """Returns the progress that write_progress wrote, also in earlier versions without validations and with rows named
-    history.
+    """Returns the progress in a file of `write_progress`, also of an earlier version without validations and with rows
+    under the key "history".
 
     Raises:
-      DamageError: if it is absent, or was changed.
+      DamageError: if the file is absent or was changed.
     """
     return read_sealed_progress(path)[0]
 
 
 def read_sealed_progress(path: pathlib.Path) -> tuple[Progress, dict[str, str]]:
-    """Returns the same, and the digests of the archives beside it by file name."""
+    """Returns the progress as `read_progress` does, and the digests of the archives beside the file by file name."""
     stored, digests = read_sealed(path, ("step", "rows", "validations", "history", "run", "began"))
     try:
         rows = stored["history"] if "history" in stored else stored["rows"]
@@ -207,7 +205,7 @@ def digest_of(digests: dict[str, str], file: str) -> str | None:
 
 
 def require_step(progress: Progress, step: int) -> None:
-    """Raises a DamageError if the progress is not of that step."""
+    """Raises a DamageError if the progress is of another step."""
     if progress.step != step:
         raise DamageError(f"{PROGRESS} is of step {progress.step}")
 
@@ -221,7 +219,7 @@ def _first_line(error: Exception) -> str:
 
 
 def misfit(variables: Variables, arrays: Arrays) -> str | None:
-    """Returns the first name that only one of the two has, or with different shapes; None if they fit."""
+    """Returns the first name that is in only one of the two or has different shapes; None if they fit."""
     for name in sorted(variables.keys() | arrays.keys()):
         if name not in variables or name not in arrays or arrays[name].shape != tuple(variables[name].shape):
             return name
@@ -229,6 +227,6 @@ def misfit(variables: Variables, arrays: Arrays) -> str | None:
 
 
 def assign(variables: Variables, arrays: Arrays) -> None:
-    """Assigns the values of the arrays, which fit, to the variables."""
+    """Assigns fitting arrays to the variables."""
     for name, variable in variables.items():
         variable.assign(arrays[name])

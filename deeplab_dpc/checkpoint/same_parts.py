@@ -1,4 +1,4 @@
-"""Decides which parts of a checkpoint a training restores, and explains why others start fresh.
+"""The parts of a checkpoint that a training restores, and the reasons why other parts start fresh.
 
 Names and shapes determine the options of a network (mismatch.py), but not the rates, grids and inputs of a cell: two
 cells with equal shapes are different functions. Whether a training restores the cell of a checkpoint therefore depends
@@ -20,12 +20,12 @@ from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.backbones import backbone_class
 from deeplab_dpc.run_config import CONFIG_FILE, read_section
 
-GENOTYPE_FILE = "genotype.json"  # of a run directory
-PUBLISHED_CELL = "dpc_top1"  # the one cell of which checkpoints are published
+GENOTYPE_FILE = "genotype.json"  # in a run directory
+PUBLISHED_CELL = "dpc_top1"  # the only cell with published checkpoints
 
 
 def run_network(source: str) -> ModelConfig | None:
-    """Returns the network of a run directory; None for any other source."""
+    """Returns the configuration of the network of a run directory; None for any other source."""
     if is_name(source) or not (pathlib.Path(source) / CONFIG_FILE).exists():
         return None
     return read_section(source, "model", ModelConfig)
@@ -34,7 +34,7 @@ def run_network(source: str) -> ModelConfig | None:
 def require_same_genotype(config: ModelConfig, source: str) -> None:
     """Raises a UserError if a run's backbone is known to be the Auto-DeepLab of another genotype.
 
-    The state that an edge reads is not visible in names and shapes.
+    Names and shapes do not show which state an edge reads.
     """
     run_config = run_network(source)
     if run_config is None or None in (run_config.searched, config.searched):
@@ -47,13 +47,13 @@ def require_same_genotype(config: ModelConfig, source: str) -> None:
 
 
 def other_head(wanted: Shapes, stored: Shapes, config: ModelConfig, source: str) -> str | None:
-    """Returns why the context module starts fresh; None if it is the checkpoint's."""
+    """Returns the reason why the context module starts fresh; None if it is restored."""
     scope = backbone_class(config.model_variant).SCOPE
     theirs = {name: shape for name, shape in stored.items() if module_of(name, scope) == HEAD}
     if not theirs:
         return "The checkpoint has no context module; the model's starts fresh, with the logits."
     cell = config.dense_prediction_cell
-    # An ASPP that only lacks variables of its branches is the same one, damaged.
+    # An ASPP that only lacks variables of its branches is the same ASPP, but damaged.
     is_damaged = cell is None and scopes(theirs) == scopes(wanted) and theirs.items() <= wanted.items()
     if theirs == wanted or is_damaged:
         difference = _difference_beyond_shapes(config, source)
@@ -61,15 +61,13 @@ def other_head(wanted: Shapes, stored: Shapes, config: ModelConfig, source: str)
             return None
         return f"The context module has the checkpoint's shapes but {difference}; it starts fresh, with the logits."
     reason = "The context module is another one than the checkpoint's and starts fresh, with the logits"
-    # A cell is given on purpose; flags of ASPP are easily forgotten.
+    # A cell is given intentionally; flags of ASPP are easily forgotten.
     hints = module_hints({HEAD}, stored, config) if cell is None else []
     return f"{reason} (to restore it, {'; '.join(hints)})." if hints else f"{reason}."
 
 
 def _difference_beyond_shapes(config: ModelConfig, source: str) -> str | None:
-    """Returns how context modules of equal shapes are known to differ, or why they may differ; None if they are the
-    same.
-    """
+    """Returns how context modules of equal shapes differ, or why they may differ; None if they are equal."""
     run_config = run_network(source)
     cell = config.dense_prediction_cell
     if run_config is None:
@@ -102,13 +100,13 @@ def _rates_in_pixels(config: ModelConfig) -> list[int]:
 
 
 def cell_beside(source: str) -> Cell | None:
-    """Returns the cell that export.py has written beside a TensorFlow 1 checkpoint; None if there is none."""
+    """Returns the cell in the file that export.py writes beside a TensorFlow 1 checkpoint; None if there is none."""
     path = f"{source}{CELL_SUFFIX}"
     return load_cell(path) if not is_name(source) and pathlib.Path(path).exists() else None
 
 
 def other_decoder(wanted: Shapes, stored: Shapes, config: ModelConfig, source: str) -> str | None:
-    """Returns why the decoder starts fresh; None if it is the checkpoint's, or there is none."""
+    """Returns the reason why the decoder starts fresh; None if it is restored or there is none."""
     if config.decoder_output_is_logits:
         return None
     theirs = {name: shape for name, shape in stored.items() if name.startswith(f"{DECODER}/")}
@@ -129,7 +127,7 @@ def other_decoder(wanted: Shapes, stored: Shapes, config: ModelConfig, source: s
 
 
 def other_logits(wanted: Shapes, stored: Shapes, config: ModelConfig, initialize_last_layer: bool) -> str | None:
-    """Returns why the logits start fresh; None if they are the checkpoint's."""
+    """Returns the reason why the logits start fresh; None if they are restored."""
     if not initialize_last_layer:
         return "The logits start fresh, as --initialize_last_layer=false asks."
     if all(stored.get(name) == shape for name, shape in wanted.items()):

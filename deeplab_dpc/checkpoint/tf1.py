@@ -1,5 +1,5 @@
-"""TensorFlow 1 checkpoints as NumPy arrays by name: published ones are read, and new ones are written for DeepLab's
-users.
+"""Reading and writing of TensorFlow 1 checkpoints as NumPy arrays by name, for published checkpoints and for users of
+DeepLab.
 """
 
 import contextlib
@@ -18,14 +18,14 @@ from deeplab_dpc.files import atomic_path, literal_path, require_space
 
 GLOBAL_STEP = "global_step"
 MOVING_AVERAGE = "/ExponentialMovingAverage"
-# What a training leaves beside the model's own variables: optimizer slots, their powers, counters, averages.
+# Variables that are not of the model: optimizer slots, beta powers, counters and moving averages.
 TRAINING_STATE = re.compile(
     r"(.+/)?((Momentum|Adam|AdaM|AMSGrad|Adagrad|Adadelta|RMSProp|RMSprop|Ftrl)\w*|ExponentialMovingAverage"
     r"|beta[12]_power\w*|global_step|_CHECKPOINTABLE_OBJECT_GRAPH)"
 )
-STATE_FILE = "checkpoint"  # beside the checkpoints; names the newest for tf.train.latest_checkpoint
-CELL_SUFFIX = ".cell.json"  # of the file beside a checkpoint that says which dense prediction cell it has
-BYTES_PER_NAME = 300  # of the index, with room to spare
+STATE_FILE = "checkpoint"  # file beside the checkpoints with the name of the newest, for tf.train.latest_checkpoint
+CELL_SUFFIX = ".cell.json"  # suffix of the file beside a checkpoint with its dense prediction cell
+BYTES_PER_NAME = 300  # in the index, generously estimated
 
 
 def is_training_state(name: str) -> bool:
@@ -47,13 +47,13 @@ def require_tf1_checkpoint(path: str) -> None:
 
 
 def variable_shapes(path: str) -> dict[str, tuple[int, ...]]:
-    """Returns the shapes of the model's variables in a checkpoint by name, without the state of its training.
+    """Returns the shapes of the model's variables in a checkpoint by name, without the training state.
 
     Args:
       path: prefix of the checkpoint, see read_tf1_checkpoint.
 
     Raises:
-      UserError: if it is absent or damaged.
+      UserError: if the checkpoint is absent or damaged.
     """
     with _reader(path) as reader:
         shapes = reader.get_variable_to_shape_map()
@@ -61,14 +61,14 @@ def variable_shapes(path: str) -> dict[str, tuple[int, ...]]:
 
 
 def read_tf1_checkpoint(path: str, moving_averages: bool = False) -> dict[str, np.ndarray]:
-    """Returns the model's variables in a checkpoint, without the state of its training.
+    """Returns the model's variables in a checkpoint by name, without the training state.
 
     Args:
       path: prefix of the checkpoint, such as `model.ckpt` for model.ckpt.index and model.ckpt.data-*.
       moving_averages: bool, whether a variable NAME is read from NAME/ExponentialMovingAverage if that exists.
 
     Raises:
-      UserError: if it is absent, damaged, or contains no variable, or no moving average if they are requested.
+      UserError: if the checkpoint is absent, damaged, or contains no variable, or no requested moving average.
     """
     with _reader(path) as reader:
         stored = sorted(reader.get_variable_to_shape_map())
@@ -87,7 +87,7 @@ def read_tf1_checkpoint(path: str, moving_averages: bool = False) -> dict[str, n
 
 @contextlib.contextmanager
 def _reader(path: str) -> Iterator[Any]:
-    """Yields TensorFlow's reader; raises a UserError if there is no checkpoint, or if data read in the block are
+    """Yields TensorFlow's reader; raises a UserError if there is no checkpoint, or if data read in the context is
     damaged.
     """
     import tensorflow as tf
@@ -96,7 +96,7 @@ def _reader(path: str) -> Iterator[Any]:
     try:
         with literal_path(path) as prefix:
             yield tf.train.load_checkpoint(str(prefix))
-    except MemoryError as error:  # sizes in a damaged index are believed
+    except MemoryError as error:  # TensorFlow trusts the sizes in a damaged index
         raise UserError(f"The checkpoint {path} cannot be read: it is damaged, or larger than the memory.") from error
     except (tf.errors.OpError, ValueError, RuntimeError, IndexError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
@@ -115,7 +115,7 @@ def refuse_existing(prefix: str | os.PathLike[str]) -> None:
 
 
 def write_tf1_checkpoint(prefix: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], step: int) -> None:
-    """Writes PREFIX.index and PREFIX.data-00000-of-00001, completely or not at all.
+    """Writes PREFIX.index and PREFIX.data-00000-of-00001 atomically.
 
     Args:
       prefix: prefix of the files. The state file `checkpoint` beside them is written too, if there is none yet.
@@ -134,7 +134,7 @@ def write_tf1_checkpoint(prefix: str | os.PathLike[str], arrays: Mapping[str, np
     names = sorted(values)
     data = folder / f"{name}.data-00000-of-00001"
     try:
-        # The index, which makes the checkpoint exist, takes its place after the data.
+        # The index is renamed after the data, since the checkpoint exists as soon as its index does.
         with (
             atomic_path(folder / f"{name}.index") as partial_index,
             atomic_path(data) as partial_data,

@@ -22,10 +22,10 @@ from deeplab_dpc.files import atomic_path, only_writer, remove_partial
 from deeplab_dpc.untrusted_archives import Header, damage_named
 
 HOST = "https://download.tensorflow.org/models"
-# Of the environment: another host with the same files; another folder than deeplab_dpc in the user's cache.
+# Environment variables: another host with the same files; a folder other than deeplab_dpc in the user's cache.
 MIRROR_VARIABLE = "DEEPLAB_DPC_MIRROR"
 CACHE_VARIABLE = "DEEPLAB_DPC_CACHE"
-PREFIX = "model.ckpt"  # of the files of every checkpoint here, whatever they are called in the archive
+PREFIX = "model.ckpt"  # of the files of every cached checkpoint, whatever their names in the archive
 CHECKSUM_SUFFIX = ".sha256"
 _CHECKPOINT_FILE = re.compile(r"([^.].*)\.(index|data-\d{5}-of-\d{5})")
 _AT_ONCE = 2**20  # bytes
@@ -40,9 +40,7 @@ def cache_folder() -> pathlib.Path:
 
 
 def located(source: str) -> str:
-    """Returns the prefix or directory of a source of weights: for a name that of its download, otherwise the source
-    itself.
-    """
+    """Returns the prefix or directory of a source of weights: that of the download for a name, otherwise the source."""
     return cached_checkpoint(source) if source in CHECKPOINTS else source
 
 
@@ -53,8 +51,8 @@ def cached_checkpoint(name: str) -> str:
       name: a key of CHECKPOINTS.
 
     Raises:
-      UserError: if it cannot be downloaded, has another checksum than the first time, contains no checkpoint, or does
-        not fit on the disk.
+      UserError: if the archive cannot be downloaded, has another checksum than the first download, contains no
+        checkpoint, or does not fit on the disk.
     """
     folder = cache_folder() / name
     index = folder / f"{PREFIX}.index"
@@ -62,7 +60,7 @@ def cached_checkpoint(name: str) -> str:
         return str(folder / PREFIX)
     try:
         with only_writer(folder, "checkpoint"):
-            if not index.exists():  # of another process, in the meantime
+            if not index.exists():  # another process may have written it in the meantime
                 remove_partial(folder.parent, folder.name)
                 _fetch(folder.parent / CHECKPOINTS[name].archive, folder)
     except OSError as error:
@@ -73,7 +71,7 @@ def cached_checkpoint(name: str) -> str:
 
 
 def _fetch(archive: pathlib.Path, folder: pathlib.Path) -> None:
-    """Unpacks the archive into the folder, and downloads it first if it is absent."""
+    """Unpacks an archive into a folder; downloads it first if it is absent."""
     mirror = os.environ.get(MIRROR_VARIABLE) or HOST
     source = archive if archive.exists() else download(f"{mirror.rstrip('/')}/{archive.name}", archive)
     try:
@@ -88,7 +86,7 @@ def _fetch(archive: pathlib.Path, folder: pathlib.Path) -> None:
 
 
 def _unpack_checked(source: pathlib.Path, archive: pathlib.Path, folder: pathlib.Path) -> None:
-    """Unpacks `source`, the archive or its download, if it has the recorded checksum of the first one."""
+    """Unpacks `source`, the archive or its download, if it has the checksum of the first download."""
     with open(source, "rb") as stream:
         checksum = hashlib.file_digest(stream, "sha256").hexdigest()
     record = archive.with_name(archive.name + CHECKSUM_SUFFIX)
@@ -104,12 +102,12 @@ def _unpack_checked(source: pathlib.Path, archive: pathlib.Path, folder: pathlib
 
 
 def unpack_checkpoint(archive: pathlib.Path, folder: pathlib.Path) -> None:
-    """Writes the checkpoint in a .tar.gz file as files of PREFIX into a new folder, completely or not at all.
+    """Unpacks the checkpoint in a .tar.gz file into a new folder, as files with the prefix PREFIX, atomically.
 
     Names and folders of the members do not matter, and other members are ignored.
 
     Raises:
-      UserError: if it is damaged, or does not contain exactly one checkpoint.
+      UserError: if the archive is damaged, or does not contain exactly one checkpoint.
     """
     with damage_named(f"The archive {archive} is damaged"), atomic_path(folder) as partial:
         partial.mkdir()
@@ -122,7 +120,7 @@ def unpack_checkpoint(archive: pathlib.Path, folder: pathlib.Path) -> None:
                         prefixes.add(member.name[: -len(match[2]) - 1])
                         contents = cast(IO[bytes], members.extractfile(member))
                         _write_member(contents, member.size, partial / f"{PREFIX}.{match[2]}")
-            while source.read(_AT_ONCE):  # the checksum follows
+            while source.read(_AT_ONCE):  # reads up to the checksum at the end, which gzip compares
                 pass
         if len(prefixes) != 1 or not (partial / f"{PREFIX}.index").exists():
             held = f"{len(prefixes)} of them ({', '.join(sorted(prefixes))})" if len(prefixes) > 1 else "none"
@@ -130,7 +128,7 @@ def unpack_checkpoint(archive: pathlib.Path, folder: pathlib.Path) -> None:
 
 
 def _write_member(contents: IO[bytes], size: int, target: pathlib.Path) -> None:
-    if shutil.disk_usage(target.parent).free < size:  # before the disk is filled
+    if shutil.disk_usage(target.parent).free < size:  # checked before the disk is full
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with contextlib.closing(contents), open(target, "wb") as stream:
         shutil.copyfileobj(contents, stream, _AT_ONCE)

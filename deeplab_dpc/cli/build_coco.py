@@ -1,4 +1,4 @@
-"""Converts COCO, instances or panoptic, to records with the 21 classes of PASCAL VOC, to pretrain on."""
+"""Converts COCO, instances or panoptic, to records with the 21 classes of PASCAL VOC, for pretraining."""
 
 from deeplab_dpc.cli import builds
 from deeplab_dpc.cli.flags.base import required

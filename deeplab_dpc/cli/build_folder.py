@@ -1,4 +1,4 @@
-"""Converts own data to records: images, label PNGs of the same names, a list of both, or annotations."""
+"""Converts the user's data to records: images with label PNGs of the same names, a list of both, or annotations."""
 
 from deeplab_dpc.cli import builds
 from deeplab_dpc.cli.flags.base import required

@@ -1,4 +1,4 @@
-"""The end of the commands that convert data sets: messages and the check."""
+"""The last step of the commands that convert data sets: messages and the check."""
 
 import pathlib
 
@@ -11,7 +11,7 @@ from deeplab_dpc.files import read_json
 
 
 def finish(dataset: Dataset, flags: BuildFlags) -> None:
-    """Prints what was built and where, and checks it (`check_data`) unless an earlier check found no error.
+    """Prints the sizes and the path of a data set, and checks it (`check_data`) unless an earlier check found no error.
 
     Raises:
       UserError: after the report, if the data set has errors.

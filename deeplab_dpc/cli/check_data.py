@@ -13,7 +13,7 @@ from deeplab_dpc.data.inspection import Finding, Inspection, check
 from deeplab_dpc.data.label_statistics import MAX_WEIGHT, MIN_WEIGHT, class_shares, out_of_range
 from deeplab_dpc.files import remove_partial
 
-SHOWN = 5  # examples of each kind of problem; the report has more
+SHOWN = 5  # printed examples of each kind of problem; the report has more
 SHOWN_IDS = 10
 
 
@@ -25,7 +25,7 @@ def main(flags: Flags) -> None:
     """
     dataset = find_dataset(required("data_dir", flags.data_dir), flags.dataset, flags.classes)
     output_dir = flags.output_dir or default_output_dir(dataset)
-    remove_partial(output_dir)  # what a killed check left
+    remove_partial(output_dir)  # the incomplete files of a killed check
     inspection = check(dataset, output_dir, show_progress=not flags.json)
     if flags.json:
         print(json.dumps(inspection.to_json(), indent=1))

@@ -17,7 +17,7 @@ from deeplab_dpc.errors import UserError
 
 
 class _Named(flags.ArgumentParser[str]):
-    """A parser that provides the values of an enumeration for the help; the configuration checks them, with its own
+    """A parser that provides the values of an enumeration for the help; the configuration checks values, with its own
     error message.
     """
 
@@ -93,10 +93,10 @@ def attribute_docs(docstring: str | None) -> dict[str, str]:
 
 
 def config_values(config: type, values: flags.FlagValues, names: Iterable[str]) -> dict[str, Any]:
-    """Returns the values of the flags of these fields of a configuration, in its types.
+    """Returns the values of the flags of some fields of a configuration, converted to the types of the fields.
 
     Raises:
-      UserError: if a part of a list of numbers is not one.
+      UserError: if a part of a list of numbers is not a number.
     """
     hints = typing.get_type_hints(config)
     empty = {field.name for field in dataclasses.fields(config) if field.default == ()}
@@ -105,7 +105,7 @@ def config_values(config: type, values: flags.FlagValues, names: Iterable[str]) 
         number = _number_of(hints[name])
         plain = values[name].value
         if name in empty and plain == [""]:
-            found[name] = ()  # --name= is none, as by default
+            found[name] = ()  # --name= is an empty list, as by default
         elif number:
             found[name] = _numbers(values, name, number) or ()
         else:
@@ -114,13 +114,13 @@ def config_values(config: type, values: flags.FlagValues, names: Iterable[str]) 
 
 
 def define_numbers(values: flags.FlagValues, name: str, meaning: str, default: Sequence[float] | None = None) -> None:
-    """Defines a list of numbers: --name=1,2 or --name=1 --name=2."""
+    """Defines a flag for a list of numbers: --name=1,2 or --name=1 --name=2."""
     shown = ",".join(map(str, default)) if default else None
     flags.DEFINE_multi_string(name, shown, meaning, flag_values=values)
 
 
 def integers(values: flags.FlagValues, name: str) -> tuple[int, ...] | None:
-    """Returns the integers of such a flag, or None.
+    """Returns the integers of a flag of `define_numbers`; None if it has none.
 
     Raises:
       UserError: if a part is not an integer.
@@ -141,7 +141,7 @@ def _numbers(values: flags.FlagValues, name: str, number: Callable[[str], Any]) 
 
 
 def size(values: flags.FlagValues, name: str) -> tuple[int, int] | None:
-    """Returns a (height, width) flag in pixels, or None.
+    """Returns the value of a (height, width) flag in pixels; None if it has none.
 
     Raises:
       UserError: if it is not two positive integers.

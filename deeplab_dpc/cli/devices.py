@@ -6,7 +6,7 @@ from deeplab_dpc.training.distribution import Devices, open_devices
 
 
 def devices_from_flags(flags: DeviceFlags) -> Devices:
-    """Returns the devices of these flags; with several processes, only the first prints.
+    """Returns the devices that the flags name; with several processes, only the first prints.
 
     Raises:
       UserError: if the flags contradict each other, or there are no such devices.

@@ -28,14 +28,14 @@ NONE = -1  # the step before any checkpoint
 def evaluate_repeatedly(flags: Flags, evaluate_once: Callable[[], Report]) -> None:
     """Evaluates the newest checkpoint, waits for a newer one, and so on.
 
-    It ends after --max_number_of_evaluations, if that is greater than 0, and with the training's last step.
+    It ends after --max_number_of_evaluations, if that is greater than 0, or at the training's last step.
 
     Args:
-      flags: the flags of eval.py.
+      flags: flags of eval.py.
       evaluate_once: function that evaluates the newest checkpoint and writes the results.
 
     Raises:
-      UserError: if the flags name no training, or one checkpoint of it.
+      UserError: if the flags name no training, or a single checkpoint.
       Stopped: for SIGTERM and Ctrl-C.
     """
     source = flags.predictor.source
@@ -65,7 +65,7 @@ def evaluate_repeatedly(flags: Flags, evaluate_once: Callable[[], Report]) -> No
 
 
 def _wait_for_newer(workdir: pathlib.Path, step: int, interval_secs: int) -> None:
-    """Returns once the run has a checkpoint after that step."""
+    """Waits until the run has a checkpoint after `step`."""
     said = False
     while all(checkpoint.step <= step for checkpoint in list_checkpoints(workdir)):
         if not said:
@@ -90,7 +90,7 @@ def _last_step(workdir: pathlib.Path, protocol: TrainConfig) -> int:
 
 @contextlib.contextmanager
 def _stopping(what: str) -> Iterator[None]:
-    """Makes SIGTERM and Ctrl-C raise Stopped, with the message `what`, at any point of the evaluation."""
+    """Makes SIGTERM and Ctrl-C raise Stopped, with the message `what`, at any point in the block."""
 
     def stop(number: int, frame: types.FrameType | None) -> None:
         raise Stopped(signal.Signals(number), what)

@@ -1,4 +1,4 @@
-"""Predicts a split in the form that an official test server takes (eval.py --submission)."""
+"""Predicts a split in the form that an official test server accepts (eval.py --submission)."""
 
 from deeplab_dpc.api.loaded import LoadedPredictor
 from deeplab_dpc.cli.flags.base import required
@@ -11,7 +11,7 @@ from deeplab_dpc.evaluation.submission import open_submission
 
 
 def write_submission(flags: Flags, loaded: LoadedPredictor, dataset: Dataset) -> None:
-    """Predicts --split without reading its labels.
+    """Writes the predictions of --split to --submission, without reading the labels.
 
     Raises:
       UserError: if no server accepts the data set, or as raised by Submission and `predictions`.

@@ -1,4 +1,4 @@
-"""What eval.py prints: an evaluation, and the comparison of two (--compare), for which no weights are loaded."""
+"""The tables of eval.py: an evaluation, or the comparison of two (--compare), for which no weights are loaded."""
 
 import math
 import pathlib
@@ -22,11 +22,11 @@ COMPARISON_FILE = "comparison.json"
 
 
 def print_report(report: Report, cell: Cell | None) -> None:
-    """Prints IoU by class, then the metrics of all, each with its interval; categories and the cell's branches in
-    tables.
+    """Prints the IoU of each class and the metrics over all classes, with their intervals, and tables of the categories
+    and of the cell's branches.
 
     Args:
-      report: the evaluation.
+      report: report of the evaluation.
       cell: cell of the network, if it has one.
     """
     ignored = report.ignored_class()
@@ -53,7 +53,7 @@ def print_report(report: Report, cell: Cell | None) -> None:
 
 
 def compare_runs(flags: Flags, bootstrap: Bootstrap) -> None:
-    """Prints the differences, and writes them to --eval_logdir if that is given.
+    """Prints the differences between two evaluations, and writes them to --eval_logdir if it is given.
 
     Raises:
       UserError: if --compare is not two paths, one has no evaluation of --split, or they have different images, labels
@@ -80,12 +80,12 @@ def compare_runs(flags: Flags, bootstrap: Bootstrap) -> None:
 
 
 def _print_comparison(title: str, names: tuple[str, str], comparison: Comparison) -> None:
-    """Prints IoU by class, category and so on, then the metrics of all: both, their difference and its interval.
+    """Prints the IoU of each class, category and so on, and the metrics over all, with the differences.
 
     Args:
       title: title of the first table.
       names: names of the two evaluations.
-      comparison: comparison of the two.
+      comparison: comparison of the two, with the differences and their intervals.
     """
     for letter, name in zip("AB", names, strict=True):
         console.print(f"{letter}: {name}")

@@ -60,7 +60,7 @@ def main(flags: Flags) -> None:
 
 
 def _export(flags: Flags, wanted: list[str]) -> None:
-    """Writes the formats of these flags, and --export_checkpoint."""
+    """Writes the formats of the flags in `wanted`, and --export_checkpoint if it is given."""
     found = {name: existing_export(name, pathlib.Path(getattr(flags, name))) for name in wanted}
     existing = {name: info for name, info in found.items() if info is not None}
     inference = flags.inference.make()
@@ -84,7 +84,7 @@ def _export(flags: Flags, wanted: list[str]) -> None:
         console.print(f"Kept: {flags.export_checkpoint}, which holds these weights already")
     elif flags.export_checkpoint:
         cell = loaded.segmenter.config.dense_prediction_cell
-        if cell is not None:  # first, so that no checkpoint is ever without it
+        if cell is not None:  # first, so that no checkpoint ever exists without it
             write_json(f"{flags.export_checkpoint}{CELL_SUFFIX}", cell.to_json())
         write_tf1_checkpoint(flags.export_checkpoint, arrays, loaded.step)
         console.print(f"Written: {flags.export_checkpoint}.index and .data-00000-of-00001, step {loaded.step}")
@@ -108,14 +108,14 @@ def _check_flags(flags: Flags, inference: InferenceConfig, options: SavedModelOp
 
 
 class Exports:
-    """Writes a network in several formats, each checked.
+    """A writer of a network in several formats, each of which is checked.
 
     Args:
-      flags: the flags.
-      members: the network, or several whose probabilities are averaged; images and names are those of the first.
+      flags: flags of the command.
+      members: networks whose probabilities are averaged, or one network; images and names are those of the first.
       inference: configuration of the prediction.
       options: options of the SavedModel; the size also applies to the other formats.
-      existing: facts of the exports that already exist, by flag; they are kept, and checked again.
+      existing: information on the exports that already exist, by flag; they are kept, and checked again.
 
     Raises:
       UserError: if an existing export is of another network, or predicts in another way.
@@ -138,7 +138,7 @@ class Exports:
         self.images = ExportImages(flags.images, loaded)
         self.checked: list[NamedImage] = self.images.check() if flags.images.check else []
         self.predictor = graph_predictor(self.networks, inference)
-        # What evaluation and prediction take, but in full precision.
+        # The prediction of the commands eval and predict, but in full precision.
         full = dataclasses.replace(inference, inference_dtype=FLOAT32)
         same = full == inference
         self.reference = self.predictor if same else graph_predictor(self.networks, full)
@@ -211,7 +211,7 @@ class Exports:
         size: Size,
         threshold: float,
     ) -> None:
-        """Writes and checks a file under another name, which is finally renamed to that of the flag."""
+        """Writes an export under another name, checks it, and renames it; an existing export is only checked."""
         target = pathlib.Path(getattr(self.flags, flag))
         if self.flags.min_agreement is not None:
             threshold = self.flags.min_agreement
@@ -256,5 +256,5 @@ def _portable_source(loaded: LoadedModel, source: SourceFlags) -> str:
 
 
 def _size(path: pathlib.Path) -> int:
-    """Returns the bytes of a file, or of the files of a directory."""
+    """Returns the size of a file, or of all files of a directory, in bytes."""
     return sum(file.stat().st_size for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file())

@@ -1,4 +1,4 @@
-"""Existing files at the targets of an export: kept if they are complete and equal, never overwritten."""
+"""Existing files at the targets of an export, which are kept if complete and equal, and never overwritten."""
 
 import pathlib
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ from deeplab_dpc.export.exported_model import read_exported_info
 from deeplab_dpc.export.model_info import ModelInfo, weights_digest
 from deeplab_dpc.files import remove_partial
 
-# The formats that are checked, by their flag, and how their names end.
+# The endings of the file names in the formats that are checked, by flag.
 CHECKED = {"export_dir": "", "export_tflite": ".tflite", "export_onnx": ".onnx"}
 
 
 def existing_export(name: str, target: pathlib.Path) -> ModelInfo | None:
-    """Returns the facts of a complete export that already exists, as after a command whose next format failed.
+    """Returns the information on a complete export that exists, as after a failure of a later format; None without one.
 
     Raises:
       UserError: if the name does not fit, or the file is not an export.

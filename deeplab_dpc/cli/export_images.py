@@ -1,4 +1,4 @@
-"""The real images of an export: those for its check, and those that calibrate the ranges of int8."""
+"""The images for an export: those for its check, and those that calibrate the ranges of int8."""
 
 from collections.abc import Iterator
 
@@ -21,8 +21,8 @@ class ExportImages:
     """The images that the flags name.
 
     Args:
-      flags: the flags of images.
-      loaded: the network, with its run.
+      flags: flags of images.
+      loaded: network, with its run directory.
 
     Raises:
       UserError: if a number of images is less than 1.
@@ -36,7 +36,7 @@ class ExportImages:
         self._loaded = loaded
 
     def check(self) -> list[NamedImage]:
-        """Returns (name, image uint8 [height, width, 3]) for the comparison.
+        """Returns (name, image uint8 [height, width, 3]) of each image for the comparison.
 
         Raises:
           UserError: if there are none.

@@ -1,8 +1,8 @@
-"""From a folder of images to a network that ships, in about a given time: convert, check, plan, train, search, judge.
+"""Makes a network that ships from a folder of images, in about a given time.
 
-Without --images, --list or --data_dir it works on the embedded data set. Stopped at any moment, the same command goes
-on. Flags of train and search that are given come before what the plan would choose; defaults shown for these are those
-of the separate commands.
+It converts and checks the data, plans, trains, searches and judges. Without --images, --list or --data_dir it uses the
+embedded data set. After a stop at any moment, the same command continues. Given flags of train and search take
+precedence over the choices of the plan; their defaults in the help are those of the separate commands.
 """
 
 import dataclasses
@@ -27,8 +27,8 @@ from deeplab_dpc.files import only_process, require_folder
 from deeplab_dpc.run_config import CONFIG_FILE, FIT_FILE
 
 LEAST_HOURS, MOST_HOURS = 0.01, 10_000.0
-OF_OTHERS = (CONFIG_FILE, INFO_FILE)  # what a run or a data set has directly in its folder
-UNBOUND = ("workdir", "plan_only", "help", "backend", "flagfile", "undefok")  # flags that another start may change
+OF_OTHERS = (CONFIG_FILE, INFO_FILE)  # files directly in the folder of a run or of a data set
+UNBOUND = ("workdir", "plan_only", "help", "backend", "flagfile", "undefok")  # flags that a later start may change
 
 
 def main(flags: Flags) -> None:
@@ -37,9 +37,9 @@ def main(flags: Flags) -> None:
     if not math.isfinite(flags.hours) or not LEAST_HOURS <= flags.hours <= MOST_HOURS:
         raise UserError(f"--hours={flags.hours:g} must be the hours that it may take, {LEAST_HOURS} or more.")
     require_folder(workdir, "workdir")
-    _check_sources(flags)
+    _check_flags(flags)
     if start.tf_initial_checkpoint:
-        located(start.tf_initial_checkpoint)  # a download ends before the time begins
+        located(start.tf_initial_checkpoint)  # a download does not count as used time
     taken = backbone_of(start.tf_initial_checkpoint, flags.network)
     with_backbone = dataclasses.replace(flags, network=flags.network.with_defaults(taken))
     given = {name: one.value for name, one in flags.given.items() if name not in UNBOUND}
@@ -50,8 +50,8 @@ def main(flags: Flags) -> None:
         Fit(with_backbone, root, stages, _planned(flags, given) | taken, classes).run()
 
 
-def _check_sources(flags: Flags) -> None:
-    """Raises a UserError if it is not clear which data are meant, or labels are missing."""
+def _check_flags(flags: Flags) -> None:
+    """Raises a UserError if the flags of the data, the checkpoint or the cell are missing, contradictory or invalid."""
     data, start = flags.own, flags.start
     paths = {"images": data.images, "labels": data.labels, "list": data.pair_list, "data_dir": flags.data.data_dir}
     own = [name for name in ("images", "list") if paths[name]]
@@ -90,7 +90,7 @@ def _check_sources(flags: Flags) -> None:
 
 
 def _check_one_folder(images: str, labels: str, labels_as: str) -> None:
-    """Raises a UserError if label PNGs are to be in the folder of the images."""
+    """Raises a UserError if the labels in the folder of the images are pictures, not annotations."""
     if labels_kind(images, labels, labels_as) == PICTURES:
         raise UserError(
             f"--images and --labels are one folder, {images}; give as --labels the folder of the label PNGs."
@@ -98,7 +98,7 @@ def _check_one_folder(images: str, labels: str, labels_as: str) -> None:
 
 
 def _planned(flags: Flags, given: dict[str, Any]) -> dict[str, Any]:
-    """Returns the given flags as the planner takes them: a crop is two numbers, a list is its text."""
+    """Returns the given flags in the form that the planner takes: a crop as two numbers, other lists as text."""
     plain = {name: flag_text(value) if isinstance(value, list) else value for name, value in given.items()}
     if "train_crop_size" in plain:
         plain["train_crop_size"] = flags.data.train_crop_size

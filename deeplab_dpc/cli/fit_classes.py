@@ -1,4 +1,4 @@
-"""The classes of own data where --classes does not name them: a file beside the folders, or the ids in the labels."""
+"""The classes of the user's data without --classes: from a file beside the folders, or from the ids in the labels."""
 
 import pathlib
 
@@ -14,19 +14,19 @@ from deeplab_dpc.errors import UserError
 
 CLASSES_FILES = ("classes.json", "classes.txt")
 ENDINGS = {".png", ".tif", ".tiff", ".webp", ".bmp", ".gif"}
-MOST_CLASSES = 64  # that are counted and not named; more are rather ids of something else
+MOST_CLASSES = 64  # largest number without names; more ids are probably no class ids
 CURE = "name the classes in the order of their ids, as in --classes=background,object"
 
 
 def find_classes(own: OwnDataFlags, classes: str | None) -> str | None:
-    """Returns the value of --classes for build_folder; None where annotations name their classes.
+    """Returns the value of --classes for build_folder; None if annotations name their classes.
 
     Args:
-      own: the flags of own data.
-      classes: --classes.
+      own: flags of the user's data.
+      classes: value of --classes.
 
     Raises:
-      UserError: if it is not given and cannot be found.
+      UserError: if the classes are neither given nor found.
     """
     if classes:
         return classes
@@ -44,7 +44,7 @@ def find_classes(own: OwnDataFlags, classes: str | None) -> str | None:
 
 
 def _counted(folder: pathlib.Path) -> str:
-    """Returns names by number for the ids that the labels of a folder have."""
+    """Returns numbered class names, comma-separated, for the ids in the labels of a folder."""
     found: set[int] = set()
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in ENDINGS:

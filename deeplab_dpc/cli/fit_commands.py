@@ -20,8 +20,10 @@ from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.training.rehearsal import TIMED_STEPS
 
-START_SHARE = 0.6  # of what a rehearsal takes beside its steps, since it compiles two batch sizes
-BASELINE_RATES = "6,12,18"  # of ASPP, in the rehearsal
+# The seconds until a training's first step, as a share of a rehearsal's seconds outside its steps; a rehearsal compiles
+# two batch sizes.
+START_SHARE = 0.6
+BASELINE_RATES = "6,12,18"  # rates of ASPP in the rehearsal
 OF_DATA = ("dataset", "classes")
 # Choices of the plan, and flags, that are the same for train and search.
 SHARED = (
@@ -46,13 +48,13 @@ DATA_FLAGS = (
 
 
 class Commands:
-    """Runs the separate commands with the flags of the plan.
+    """A runner of the separate commands with the flags of the plan.
 
     Args:
-      flags: the flags of fit.
-      given: those of the command line, as the planner takes them.
-      data_dir: the prepared data set.
-      baseline, search_dir: where the baseline and the search are.
+      flags: flags of fit.
+      given: values of the flags given on the command line, by name, in the form that the planner takes.
+      data_dir: directory of the prepared data set.
+      baseline, search_dir: run directories of the baseline and of the search.
     """
 
     def __init__(
@@ -75,7 +77,13 @@ class Commands:
         return find_dataset(self.data_dir, data.dataset, data.fields["classes"] if data.data_dir else None)
 
     def rehearse(self, shared: dict[str, Any], crop: tuple[int, int], batch: int) -> Measured:
-        """Runs some steps of the real network."""
+        """Returns the measured time and memory of a few training steps.
+
+        Args:
+          shared: flags of data and network, see `of_network`.
+          crop: (height, width) of the crops, in pixels.
+          batch: number of images in a batch.
+        """
         start, output = time.monotonic(), io.StringIO()
         with contextlib.redirect_stdout(output):
             run_command(
@@ -98,9 +106,9 @@ class Commands:
         return Measured((crop[0], crop[1]), each, seconds, memory, found["memory_available"])
 
     def train(self, workdir: pathlib.Path, plan: Plan, steps: int, **more: Any) -> None:
-        """Trains, or goes on; `more` are flags of this training alone."""
+        """Starts or continues a training; `more` are flags of this training only."""
         precision = {"precision": self.given["precision"]} if "precision" in self.given else {}
-        # A minute's steps at most are lost by a kill.
+        # A killed training loses at most the steps of a minute.
         often = max(1, int(60 / max(plan.notes.get("step_seconds", 1.0), 0.01)))
         interval = plan.decide(f"save_interval_steps of {workdir.name}", min(500, often), "a minute at most is lost")
         run_command(
@@ -115,7 +123,7 @@ class Commands:
         )
 
     def search(self, plan: Plan, **more: Any) -> None:
-        """Searches, as far as `more` says (num_candidates, rerank_top_k)."""
+        """Starts or continues the search; `more` sets its extent (num_candidates, rerank_top_k)."""
         names = ("proxy_steps", "proxy_batch_size", "proxy_learning_rate", "feature_views", "warm_starts")
         given = ("num_branches", "cell_rates", "cell_grids", "cell_operations", "max_params", "max_madds")
         precision = {"rerank_precision": self.given["precision"]} if "precision" in self.given else {}
@@ -138,7 +146,7 @@ class Commands:
         )
 
     def weights(self, plan: Plan) -> dict[str, Any]:
-        """Returns the label weights that were decided after the baseline, if there are any."""
+        """Returns the flag of the label weights that were decided after the baseline; empty if there are none."""
         return {"label_weights": plan[WEIGHTS_AFTER]} if plan.get(WEIGHTS_AFTER) else {}
 
     def _shared(self, plan: Plan) -> dict[str, Any]:
@@ -148,24 +156,24 @@ class Commands:
         return {"data_dir": self.data_dir, **self.of_network(chosen)}
 
     def start(self, plan: Plan) -> dict[str, Any]:
-        """Returns the flags that say where the baseline starts."""
+        """Returns the flags of the initial weights of the baseline; empty if there are none."""
         if plan["tf_initial_checkpoint"] is None:
             return {}
         averages = {"restore_moving_averages": True} if self.flags.start.restore_moving_averages else {}
         return {"tf_initial_checkpoint": plan["tf_initial_checkpoint"], **averages}
 
     def of_network(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the flags of data and network that train and search share, but for the rates of ASPP."""
+        """Returns the flags of data and network that train and search share, except the rates of ASPP."""
         names = (*network_fields(), "genotype_json", *DATA_FLAGS, "seed")
         shared = {name: self.given[name] for name in names if name in self.given and name != "atrous_rates"}
         return {**chosen, **shared, **self.of_data()}
 
     def of_data(self) -> dict[str, Any]:
-        """Returns the flags that name a prepared data set beside its folder."""
+        """Returns the flags besides --data_dir that name a prepared data set; empty if --data_dir is not given."""
         return {name: self.given[name] for name in OF_DATA if name in self.given} if self.flags.data.data_dir else {}
 
 
 def step_seconds(run: pathlib.Path) -> float:
-    """Returns the median seconds of a step in the rows of a run's metrics.csv."""
+    """Returns the median seconds per step in the rows of a run's metrics.csv."""
     with open(run / "metrics.csv", encoding="utf-8", newline="") as stream:
         return statistics.median(float(row["seconds_per_step"]) for row in csv.DictReader(stream))

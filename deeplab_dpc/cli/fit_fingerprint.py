@@ -1,4 +1,4 @@
-"""What the plan of `fit` knows of the data, from the report of check_data."""
+"""The properties of the data on which the plan of `fit` depends, from the report of check_data."""
 
 import math
 import pathlib
@@ -8,16 +8,16 @@ from deeplab_dpc.data.dataset_info import DatasetInfo
 from deeplab_dpc.data.inspection import REPORT_FILE
 from deeplab_dpc.files import read_json
 
-CELL = 16  # pixels a side of a feature cell
+CELL = 16  # side of a feature cell, in pixels
 
 
 def fingerprint(check: pathlib.Path, info: DatasetInfo, is_embedded: bool) -> Fingerprint:
-    """Returns it.
+    """Returns the fingerprint of a data set.
 
     Args:
       check: directory with check_data.json.
       info: description of the data set.
-      is_embedded: whether it is the embedded data set.
+      is_embedded: bool, whether it is the embedded data set.
     """
     report = read_json(check / REPORT_FILE, "report of check_data")
     train = report["splits"]["train"]

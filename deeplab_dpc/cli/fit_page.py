@@ -1,4 +1,4 @@
-"""index.html of `fit`: the verdict, pictures, classes, the plan, the contest, the cell, curves, and commands."""
+"""The page index.html of `fit`: the verdict, pictures, classes, plan, contest, cell, curves, and commands."""
 
 import pathlib
 from typing import Any
@@ -16,7 +16,7 @@ NO_ADVICE = f"No class has an IoU below {100 * BAD:.0f} %."
 
 
 def write_index(root: pathlib.Path, plan: Plan, stages: Stages) -> None:
-    """Writes it, from what the stages left."""
+    """Writes index.html from the results of the stages."""
     verdict = read_verdict(root)
     run = root / verdict["run"]
     sections = [
@@ -35,7 +35,7 @@ def write_index(root: pathlib.Path, plan: Plan, stages: Stages) -> None:
 def _verdict(root: pathlib.Path, verdict: dict[str, Any], plan: Plan, stages: Stages) -> ReportSection:
     text = f"The network that ships is {root / verdict['run']}."
     took = f"Time: {clock(stages.used)} of {clock(stages.seconds)}."
-    if verdict["over"] is None:  # the baseline alone was trained
+    if verdict["over"] is None:  # only the baseline was trained
         return ReportSection("In short", "\n\n".join(filter(None, (verdict["note"], text, took))))
     has_contest = (root / "search" / "verdict.json").exists()
     by = "Val decided which of the two ships" + (", and the contest chose the cell by it" if has_contest else "")
@@ -58,7 +58,7 @@ def _pictures(run: pathlib.Path) -> ReportSection | None:
 
 
 def class_section(run: pathlib.Path, plan: Plan) -> ReportSection | None:
-    """Returns the table of classes with the advice of the evaluation; None where there is no evaluation."""
+    """Returns the table of classes with the advice of the evaluation; None without an evaluation."""
     metrics = read_metrics(run, "val")
     if metrics is None:
         return None
@@ -81,7 +81,7 @@ def class_section(run: pathlib.Path, plan: Plan) -> ReportSection | None:
 
 
 def _plan(plan: Plan) -> ReportSection:
-    # In two columns, which a phone has room for.
+    # Two columns fit on the screen of a phone.
     table = ("Choices and reasons", ("choice", "why"), [(f"{name} = {value}", why) for name, value, why in plan.rows()])
     return ReportSection("The plan", "\n\n".join(plan.description()), tables=[table])
 

@@ -1,4 +1,4 @@
-"""plan.json: the plan of `fit` with the reason of each choice, what was measured, and what was decided on the way."""
+"""The file plan.json: the plan of `fit`, the reason of each choice, measurements, and decisions of later stages."""
 
 import dataclasses
 import pathlib
@@ -17,14 +17,14 @@ GIVEN = "given"
 
 
 class Plan:
-    """The plan of an R.
+    """The plan of `fit` in a workdir.
 
     Args:
       path: path of plan.json.
-      data: the fingerprint.
-      measured: by the rehearsal.
-      choices: by name.
-      notes: seconds that later stages measured, by name.
+      data: fingerprint of the data set.
+      measured: measurements of the rehearsal.
+      choices: choices by name.
+      notes: measurements of later stages by name, most of them in seconds.
     """
 
     def __init__(
@@ -43,10 +43,10 @@ class Plan:
 
     @classmethod
     def read(cls, root: pathlib.Path) -> Self:
-        """Reads it.
+        """Returns the plan in plan.json of a workdir.
 
         Raises:
-          UserError: if it is absent or damaged.
+          UserError: if the file is absent or damaged.
         """
         path = root / PLAN_FILE
         value = read_json(path, "plan")
@@ -62,7 +62,7 @@ class Plan:
             raise UserError(f"The plan {path} is damaged; give another --workdir.") from error
 
     def write(self) -> None:
-        """Writes it, whole or not at all."""
+        """Writes plan.json, completely or not at all."""
         choices = {name: dataclasses.asdict(choice) for name, choice in self.choices.items()}
         value = {
             "fingerprint": dataclasses.asdict(self.data),
@@ -76,25 +76,25 @@ class Plan:
         return self.choices[name].value
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Returns the value of a choice, or the default where there is no such choice."""
+        """Returns the value of a choice, or the default if there is no such choice."""
         return self.choices[name].value if name in self.choices else default
 
     def note(self, name: str, seconds: float) -> None:
-        """Keeps what a stage measured."""
+        """Adds a measurement of a stage, and writes plan.json."""
         self.notes[name] = round(seconds, 4)
         self.write()
 
     def replace(self, names: Iterable[str], choices: Choices) -> None:
-        """Takes these choices in the place of those of these names, and keeps them."""
+        """Removes the choices with these names, adds `choices`, and writes plan.json."""
         for name in names:
             self.choices.pop(name, None)
         self.choices |= choices
         self.write()
 
     def decide(self, name: str, value: Any, reason: str, replace: bool = False) -> Any:
-        """Returns a choice that a stage makes when it begins, and keeps it, so that a restart has the same.
+        """Returns the value of a choice, which is added to the plan if it is new, so that a restart has the same value.
 
-        What is in the plan already stays, unless it is to be replaced and was not given on the command line.
+        An existing choice is kept, unless `replace` is True and the choice was not given on the command line.
         """
         present = self.choices.get(name)
         if present is None or (replace and not present.given):
@@ -110,7 +110,7 @@ class Plan:
         print_table("The plan", ("choice", "value", "why"), self.rows())
 
     def description(self) -> list[str]:
-        """Returns what is known of the data and the device, in sentences."""
+        """Returns sentences on the data and on the measurements of the rehearsal."""
         data, measured = self.data, self.measured
         images = ", ".join(f"{count} of {split}" for split, count in data.images.items())
         median, largest = (f"{size[1]} x {size[0]}" for size in (data.median_size, data.largest_size))
@@ -133,7 +133,7 @@ class Plan:
         return lines
 
     def rows(self) -> list[tuple[str, str, str]]:
-        """Returns name, value and reason of each choice, as texts."""
+        """Returns the name, the value and the reason of each choice, as text."""
         return [
             (name, "-" if choice.value is None else flag_text(choice.value) or "none", choice.reason)
             for name, choice in self.choices.items()

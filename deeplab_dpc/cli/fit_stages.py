@@ -1,11 +1,11 @@
-"""The stages of `fit`: each runs the separate commands, with the flags that the plan says.
+"""The stages of `fit`: each runs the separate commands, with the flags of the plan.
 
-data/            what build_folder or build_shapes made (not with --data_dir)
-check/           of check_data
-baseline/        a run of train, with eval_val/
-search/          of search: the cells by proxy, then the contest
-final/           a run of train that goes on from the best of the contest, or from the baseline
-comparison/      of eval --compare
+data/            output of build_folder or build_shapes (absent with --data_dir)
+check/           output of check_data
+baseline/        run of train, with eval_val/
+search/          run of search: scores of the cells by proxy, then the contest
+final/           run of train that continues the best of the contest, or the baseline
+comparison/      output of eval --compare
 model/, model.tflite    the network that ships
 plan.json, verdict.json, index.html
 """
@@ -41,23 +41,23 @@ from deeplab_dpc.console import console
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import read_json
 
-REHEARSED = 4  # images of a batch
-EVALUATION_SHARE = 0.7  # of what a whole eval takes, that one takes in a training that is going on
-MOST_EVALUATIONS = 5  # while the last training goes on
-EVALUATED_TIME = 0.1  # share of that training which they may take
-LEAST_CONTEST = 10  # steps; what a contest of fewer says is not worth its starts
-SHORT_SEARCH = 120.0  # seconds; in less, a measurement before the search would take too much of it
+REHEARSED = 4  # images in a batch of the rehearsal
+EVALUATION_SHARE = 0.7  # time of an evaluation during a training, as a share of the time of the command eval
+MOST_EVALUATIONS = 5  # during the last training
+EVALUATED_TIME = 0.1  # largest share of the time of that training that its evaluations may take
+LEAST_CONTEST = 10  # steps; a contest of fewer is not worth the time of its starts
+SHORT_SEARCH = 120.0  # seconds; in a shorter search, a measurement before it would take too much of the time
 
 
 class Fit:
-    """The work in an R.
+    """A runner of all stages in a workdir.
 
     Args:
-      flags: the flags, with the backbone of --tf_initial_checkpoint.
-      root: the directory.
-      stages: what is done, and the clock.
-      given: the flags of the command line, as the planner takes them.
-      classes: classes of own data.
+      flags: flags of the command, with the backbone of --tf_initial_checkpoint.
+      root: path of the workdir.
+      stages: record of the finished stages and of their time.
+      given: values of the flags given on the command line, by name, in the form that the planner takes.
+      classes: value of --classes for the user's data; None if annotations name them, or there are no such data.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Fit:
         return not (self.flags.own.images or self.flags.own.pair_list or self.flags.data.data_dir)
 
     def run(self) -> None:
-        """Runs what is not done, and says at the end what came of it."""
+        """Runs the stages that are not done, and prints the result."""
         self.stages.show()
         for name in STAGES:
             if self.flags.plan_only and name == "baseline":
@@ -123,7 +123,7 @@ class Fit:
             run_command("build_shapes", data_dir=self.data_dir, overwrite=True)
             return
         given = {name: self.given[name] for name in OWN_DATA if name in self.given}
-        # Of other flags than now is what an earlier start may have left, before the data were found right.
+        # Data of an earlier start with other flags, which failed before the check was done, are overwritten.
         if self.classes is not None:
             given["classes"] = self.classes
         run_command("build_folder", **given, data_dir=self.data_dir, overwrite=True, check=False)
@@ -168,14 +168,14 @@ class Fit:
         run_command("eval", workdir=self.baseline, split="val")
         plan.note("evaluation_seconds", time.monotonic() - trained)
         plan.note("step_seconds", step_seconds(self.baseline))
-        # Of a training that was continued the steps before are not in this time.
+        # If the training was continued, this time does not include its earlier steps.
         started = trained - start - steps * plan.notes["step_seconds"]
         plan.note("start_seconds", max(started, 0.3 * plan.measured.start_seconds))
         self._ask_again(plan)
         decide_weights(plan, self.root / "check", self.baseline)
 
     def _ask_again(self, plan: Plan) -> None:
-        """Plans the search again, by what the baseline took."""
+        """Plans the search again, with the measurements of the baseline."""
         learning = (self.stages.left - self._reserve(plan) - plan.notes["start_seconds"]) / (1 - BASELINE_SHARE)
         before, step = plan["search"], plan.notes["step_seconds"]
         each, rates = self._each(plan), plan["atrous_rates"]
@@ -186,7 +186,7 @@ class Fit:
             console.print(f"The baseline measured {step:.2f} s a step: {now}.")
 
     def _search(self) -> None:
-        """Scores the warm starts first, which measure what a cell takes, and then as many as the time has."""
+        """Scores the warm starts first, to measure the time per cell, and then as many cells as the time allows."""
         plan, start = self.plan, time.monotonic()
         seconds = search_seconds(self.stages.left - self._reserve(plan))
         is_short = seconds < SHORT_SEARCH and "seconds_a_cell" not in plan.notes
@@ -235,7 +235,7 @@ class Fit:
                     f"No finalist of the contest in {self.search_dir} could be trained: every training diverged; give "
                     "a lower --base_learning_rate and another --workdir, or --nosearch."
                 )
-            # By its place in R, which another working directory may call otherwise.
+            # Relative to the workdir, since the stored path may be relative to another current directory.
             run = self.search_dir.joinpath(*pathlib.Path(best["run"]).parts[-3:])
             start = {"fork_from": run, "dense_prediction_cell_json": self.search_dir / "cells" / "best.json"}
             done, step = best["steps"], step_seconds(run)
@@ -282,7 +282,7 @@ class Fit:
         try:
             run_command("export", workdir=run, export_tflite=self.root / "model.tflite")
         except UserError as error:
-            # The SavedModel is what ships; a file that some networks have no form of ends nothing.
+            # The SavedModel suffices: some networks cannot be converted to TFLite, and that is no error.
             self.plan.decide("export_tflite", None, f"no TFLite file was written: {error}")
 
     def _report(self) -> None:

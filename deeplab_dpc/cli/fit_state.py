@@ -1,4 +1,4 @@
-"""fit.json: which stages of `fit` are done and what time they took, over all starts; and how a stage runs a command."""
+"""The record of the finished stages of `fit` and of their time over all starts, fit.json; and the call of commands."""
 
 import contextlib
 import datetime
@@ -29,29 +29,29 @@ STAGES = {
     "export": "SavedModel and TFLite, compared with the Keras model",
     "report": "index.html",
 }
-BOUND_FROM = "check"  # until then the flags may change, since what is wrong with the data is cured by flags
-BEAT_SECONDS = 5.0  # between two notes of the time used, which is all that a killed process loses
+BOUND_FROM = "check"  # until it is done the flags may change, since flags correct errors in the data
+BEAT_SECONDS = 5.0  # between two records of the used time; a killed process loses no more
 
 State = dict[str, Any]
 
 
 class Stages:
-    """The stages of one R, and the clock that runs over all starts.
+    """A record of the stages in a workdir, and of the time that they have used over all starts.
 
     Args:
-      root: the directory R.
-      given: the flags of the command line by name, which the directory is bound to.
-      seconds: that the whole may take.
+      root: path of the workdir.
+      given: flags of the command line, as text by name; later starts must have the same.
+      seconds: time for all stages, in seconds.
 
     Raises:
-      UserError: if the directory was begun with other flags.
+      UserError: if the workdir was begun with other flags.
     """
 
     def __init__(self, root: pathlib.Path, given: Mapping[str, str], seconds: float):
         self.root = root
         self.seconds = seconds
         self._lock = threading.Lock()
-        self._begun: float | None = None  # of the stage at hand, by the monotonic clock
+        self._begun: float | None = None  # start of the current stage, by the monotonic clock
         remove_partial(root, FIT_FILE)
         stored: State | None = _read(root / FIT_FILE) if (root / FIT_FILE).exists() else None
         if stored is not None and stored["flags"] != dict(given):
@@ -64,13 +64,13 @@ class Stages:
         return name in self._state["done"]
 
     def seconds_of(self, name: str) -> float | None:
-        """Returns what a finished stage took; None for others, and for those that were left out."""
+        """Returns the seconds of a finished stage; None for other stages, and for those that were left out."""
         seconds: float | None = self._state["done"].get(name)
         return seconds
 
     @property
     def used(self) -> float:
-        """Seconds of all stages so far, the one at hand and those of killed processes among them."""
+        """Returns the seconds of all stages so far, including the current one and those of killed processes."""
         current = 0.0 if self._begun is None else time.monotonic() - self._begun
         done: float = sum(seconds or 0.0 for seconds in self._state["done"].values())
         begun: float = sum(self._state["begun"].values())
@@ -82,7 +82,7 @@ class Stages:
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Runs a stage: its time is noted every few seconds, and it is done if nothing is raised."""
+        """Runs a stage in a block: records its time every few seconds, and marks it as done if nothing is raised."""
         place, total = list(STAGES).index(name) + 1, len(STAGES)
         console.print(
             f"\n[{place}/{total}] {name}: {STAGES[name]}   (used {clock(self.used)}, left {clock(self.left)})",
@@ -107,7 +107,7 @@ class Stages:
             self._write()
 
     def skip(self, name: str, reason: str) -> None:
-        """Notes a stage that there is nothing to do in."""
+        """Marks a stage as left out, and prints the reason."""
         if self.is_done(name):
             return
         place = list(STAGES).index(name) + 1
@@ -116,7 +116,7 @@ class Stages:
         self._write()
 
     def show(self) -> None:
-        """Prints the list of stages with what they took."""
+        """Prints the stages with their state and time."""
         rows = []
         for name, what in STAGES.items():
             seconds = self.seconds_of(name)
@@ -134,7 +134,7 @@ class Stages:
             with self._lock:
                 value = {**self._state, "begun": {**self._state["begun"]}}
                 value["begun"][name] = round(before + time.monotonic() - begun, 1)
-                with contextlib.suppress(OSError):  # a full disk stops the stage; the next note may succeed
+                with contextlib.suppress(OSError):  # a full disk stops the stage itself; the next record may succeed
                     write_json(self.root / FIT_FILE, value)
 
     def _write(self) -> None:
@@ -159,17 +159,17 @@ def _difference(root: pathlib.Path, before: Mapping[str, str], now: Mapping[str,
 
 
 def clock(seconds: float) -> str:
-    """Returns seconds as 0:01:20; what is overdrawn with a minus."""
+    """Returns seconds as text such as 0:01:20, with a minus sign if they are negative."""
     return ("-" if seconds < 0 else "") + str(datetime.timedelta(seconds=round(abs(seconds))))
 
 
 def flag_text(value: object) -> str:
-    """Returns the value of a flag as a command line has it."""
+    """Returns the value of a flag as text of a command line."""
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def run_command(command: str, **arguments: object) -> None:
-    """Runs a command in this process, as its own command line would; the line is printed."""
+    """Runs a command in this process with the flags of a command line, which is printed."""
     argv = [f"--{name}={flag_text(value)}" for name, value in arguments.items()]
     console.print(f"deeplab-dpc {command.replace('_', '-')} {' '.join(argv)}", style="bold")
     keras.utils.clear_session()

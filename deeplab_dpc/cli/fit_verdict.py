@@ -1,4 +1,4 @@
-"""verdict.json of `fit`: which network ships, its mIOU with interval, what it beat and by how much."""
+"""The file verdict.json of `fit`: the network that ships, its mIOU with interval, and its advantage over the other."""
 
 import pathlib
 from typing import Any
@@ -9,8 +9,8 @@ from deeplab_dpc.cli.fit_plan_file import Plan
 from deeplab_dpc.files import read_json, write_json
 from deeplab_dpc.run_config import FIT_VERDICT
 
-BASELINE = "baseline"  # the place of its run
-FEW_EPOCHS = 20  # fewer are far from what a network can learn from the images
+BASELINE = "baseline"  # name of its run directory
+FEW_EPOCHS = 20  # after fewer, a network is far from what it can learn from the images
 
 
 def read_verdict(root: pathlib.Path) -> dict[str, Any]:
@@ -19,9 +19,9 @@ def read_verdict(root: pathlib.Path) -> dict[str, Any]:
 
 
 def write_verdict(root: pathlib.Path, plan: Plan) -> dict[str, Any]:
-    """Writes it from the evaluations and their comparison, and returns it.
+    """Writes the verdict from the evaluations and their comparison, and returns it.
 
-    `run` is the run that ships, relative to the directory; `over` is None where nothing was trained after the baseline.
+    `run` is the run that ships, relative to the workdir; `over` is None if nothing was trained after the baseline.
     """
     last = plan["last_run"]
     shipped, over = last, None
@@ -59,7 +59,7 @@ def write_verdict(root: pathlib.Path, plan: Plan) -> dict[str, Any]:
 
 
 def _note(root: pathlib.Path, plan: Plan, shipped: str) -> str:
-    """Returns what is to be said of a training that was short; empty for others."""
+    """Returns a remark on a training that was short; empty for others."""
     steps = plan["baseline_steps"] if shipped == BASELINE else plan.get("training_number_of_steps")
     if steps is None:
         steps = read_json(root / "search" / "verdict.json", "verdict of the search")["best"]["steps"]
@@ -80,7 +80,7 @@ def _over(over: dict[str, Any]) -> str:
 
 
 def read_metrics(run: pathlib.Path, split: str) -> dict[str, Any] | None:
-    """Returns metrics.json of an evaluation; None if there is none."""
+    """Returns the contents of metrics.json of an evaluation; None if there is none."""
     path = run / f"eval_{split}" / "metrics.json"
     if not path.exists():
         return None

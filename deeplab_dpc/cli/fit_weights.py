@@ -1,4 +1,4 @@
-"""The label weights of `fit` after its baseline, which shows whether rare classes are recognised."""
+"""The label weights of `fit` after its baseline, whose evaluation shows whether rare classes are recognised."""
 
 import pathlib
 from collections.abc import Mapping
@@ -9,16 +9,16 @@ from deeplab_dpc.data.inspection import REPORT_FILE
 from deeplab_dpc.evaluation.advice import BAD, RARE
 from deeplab_dpc.files import read_json
 
-WEIGHTS_AFTER = "label_weights after the baseline"  # of the plan
+WEIGHTS_AFTER = "label_weights after the baseline"  # name of the choice in the plan
 
 
 def decide_weights(plan: Plan, check: pathlib.Path, baseline: pathlib.Path) -> None:
     """Decides on weights of rare classes for all trainings after the baseline, unless weights are given.
 
     Args:
-      plan: the plan.
+      plan: plan of `fit`, to which the choice is added.
       check: directory of check_data's report.
-      baseline: run directory of the baseline, which is evaluated.
+      baseline: run directory of the baseline, with its evaluation.
     """
     metrics = read_metrics(baseline, "val")
     if plan.choices["label_weights"].given or metrics is None:
@@ -34,8 +34,8 @@ def weights_of_rare(
 
     Args:
       shares: share of each class in the labelled pixels of train, by name.
-      balanced: its weight by median frequency balancing, by name, in the order of the ids.
-      iou: its IoU in the evaluation of the baseline, in [0, 1]; None for an absent class.
+      balanced: weight of each class by median frequency balancing, by name, in the order of the ids.
+      iou: IoU of each class in the evaluation of the baseline, in [0, 1], by name; None for an absent class.
     """
     bad = [name for name, share in shares.items() if 0 < share < RARE and (iou.get(name) or 0.0) < BAD]
     if not bad:

@@ -1,7 +1,7 @@
-"""--help, --helpfull and the site's reference: the flags of a command by what they concern, with values and defaults.
+"""The text of --help and --helpfull, and of the site's reference: the flags of a command by title, with their defaults.
 
-All that is shown comes from the definitions: absl's flag of that name, the title that `concerning` gave it, and the
-names of common flags, COMMON, of the command's module in deeplab_dpc/cli/flags.
+All of it comes from the definitions: the flags of absl, their titles from `concerning`, and the names of the common
+flags in COMMON of the command's module in deeplab_dpc/cli/flags.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from typing import Any
 from absl import flags
 
 WIDTH = 100  # columns
-LONGEST_LIST = 60  # characters of an enumeration that stands beside the name; a longer one ends the text
+LONGEST_LIST = 60  # characters; longer lists of choices are shown after the description, not beside the name
 TITLES = (
     "Data",
     "Network",
@@ -36,26 +36,27 @@ TITLES = (
     "Output",
     "Program",
 )
-COMMAND = "Command"  # the title of flags that have none, which comes first
+COMMAND = "Command"  # title of flags without one, which comes first
 
 
 @contextlib.contextmanager
 def concerning(values: flags.FlagValues, title: str) -> Iterator[None]:
-    """Puts the flags that are defined within it under one of TITLES in the help; what has a title already keeps it."""
+    """Puts the flags that are defined in a block under one of TITLES in the help; flags with a title keep it."""
     assert title in TITLES, title
     before = set(values)
     yield
     titled = _titled(values)
     for name in values:
         if name not in before and name not in titled:
-            values.register_flag_by_module(title, values[name])  # absl's groups, which its modules are otherwise
+            values.register_flag_by_module(title, values[name])  # absl's groups by module, used for titles
 
 
 def help_text(module: types.ModuleType, values: flags.FlagValues) -> str:
     """Returns the help of a command, as --help or --helpfull prints it.
 
     Args:
-      module: the command's, of deeplab_dpc/cli/flags: its docstring, and COMMON if only some flags are common.
+      module: module of the command in deeplab_dpc/cli/flags, with the description as its docstring, and with COMMON if
+        only some flags are common.
       values: flags of the command.
     """
     sections = flags_by_title(values)
@@ -73,7 +74,7 @@ def help_text(module: types.ModuleType, values: flags.FlagValues) -> str:
 
 
 def flags_by_title(values: flags.FlagValues) -> dict[str, list[flags.Flag[Any]]]:
-    """Returns all flags of a command but --help and --helpfull by what they concern, in the order of the help."""
+    """Returns all flags of a command except --help and --helpfull, by title, in the order of the help."""
     titled = _titled(values)
     found: dict[str, list[flags.Flag[Any]]] = {title: [] for title in (COMMAND, *TITLES)}
     for name in values:
@@ -106,7 +107,7 @@ class FlagText:
 def flag_text(flag: flags.Flag[Any]) -> FlagText:
     """Returns the help of a flag."""
     choices = "|".join(getattr(flag.parser, "enum_values", None) or ())
-    meaning = str(flag.help or "").split(";\n")[0].removeprefix(f"<{choices}>: ")  # without what absl adds
+    meaning = str(flag.help or "").split(";\n")[0].removeprefix(f"<{choices}>: ")  # without absl's additions
     default = _default(flag)
     if flag.boolean and default == "false":
         return FlagText(f"--{flag.name}", "", meaning)

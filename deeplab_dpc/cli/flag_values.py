@@ -22,7 +22,7 @@ def wrong_value(error: ValueError | flags.Error, values: flags.FlagValues) -> st
 
     Args:
       error: error that absl raised when it read the flags.
-      values: the flags.
+      values: flags of the command.
     """
     sentence = str(error)
     if found := _SWITCH_WITH_VALUE.match(sentence):

@@ -11,7 +11,7 @@ from deeplab_dpc.small_files import read_text
 
 FLAGS = ("--flagfile", "-flagfile")
 COMMENTS = ("#", "//")
-RECIPES = "recipes"  # the folder of the package, and the one that the documentation names
+RECIPES = "recipes"  # folder in the package, and in the paths of the documentation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Source:
 
     Attributes:
       file: flagfile as the user wrote it; None for the command line.
-      argv: the arguments.
+      argv: list of the arguments.
     """
 
     file: str | None
@@ -48,7 +48,7 @@ def recipe_names() -> list[str]:
 
 
 def _expanded(file: str | None, argv: list[str], including: tuple[str, ...]) -> Iterator[Source]:
-    """Yields the sources of the arguments of a file, which is read on behalf of the files `including`."""
+    """Yields the sources of the arguments of a file; `including` are the files that include it."""
     part: list[str] = []
     rest = iter(argv)
     for argument in rest:
@@ -79,7 +79,7 @@ def _arguments(file: str, text: str) -> Iterator[str]:
         if not argument or argument.startswith(COMMENTS):
             continue
         name, *value = argument.split(maxsplit=1)
-        if name in FLAGS:  # absl reads `--flagfile FILE` in a line, though no other flag without an equals sign
+        if name in FLAGS:  # absl accepts `--flagfile FILE` in a line, but no other flag without an equals sign
             yield from (name, *value)
         elif not name.startswith("-") or (value and "=" not in name):
             raise UserError(f"--flagfile={file}, line {number}: {argument!r} is no flag; write --name=value.")
@@ -91,7 +91,7 @@ def _read(name: str) -> tuple[str, str]:
     """Returns the text of a flagfile and its identity: the file at that path, or else the recipe."""
     path = pathlib.Path(os.path.expanduser(name))
     try:
-        # Opened, not looked for first: it may be a pipe.
+        # Opened without checking first that it exists, since it may be a pipe.
         return read_text(path), str(path.resolve())
     except FileNotFoundError:
         return _recipe(name, path), f"{RECIPES}/{path.name}"

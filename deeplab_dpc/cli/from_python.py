@@ -1,4 +1,4 @@
-"""Offers the commands `fit` and `search` as functions of Python."""
+"""The commands `fit` and `search` as Python functions."""
 
 import dataclasses
 import importlib
@@ -21,10 +21,10 @@ class Fitted:
     """Holds the result of `fit`.
 
     Attributes:
-      workdir: the folder of everything: `index.html`, `plan.json`, `model/` (SavedModel), `model.tflite`, the runs.
-      run: the run of the network that ships, for `Segmenter.from_preset` and `Predictor`.
-      miou: its mIOU on the split val, in [0, 1].
-      sentence: the verdict: mIOU with its interval, what it beat and by how much.
+      workdir: directory of all results: `index.html`, `plan.json`, `model/` (SavedModel), `model.tflite`, the runs.
+      run: run directory of the network that ships, for `Segmenter.from_preset` and `Predictor`.
+      miou: mIOU of that network on the split val, in [0, 1].
+      sentence: verdict in one sentence: the mIOU with its interval, and the advantage over the other network.
     """
 
     workdir: pathlib.Path
@@ -37,8 +37,9 @@ class Fitted:
 def fit(workdir: str | os.PathLike[str], *, hours: float = 1.0, **options: object) -> Fitted | None:
     """Makes a network that ships from images and labels in about a given time, as the command `fit` does.
 
-    It converts, checks and plans, trains a baseline, searches cells and holds their contest if time and images allow,
-    trains the best to the end, judges and exports it. Stopped at any moment, the same call goes on.
+    It converts and checks the data, plans, trains a baseline, searches cells and holds their contest if time and images
+    allow, completes the training of the best network, evaluates it and exports it. After a stop at any moment, the same
+    call continues.
 
     Example:
         from deeplab_dpc import Segmenter, fit
@@ -49,16 +50,17 @@ def fit(workdir: str | os.PathLike[str], *, hours: float = 1.0, **options: objec
         model = Segmenter.from_preset(fitted.run)
 
     Args:
-      workdir: folder that everything is written to.
-      hours: time that the whole may take, 0.01 or more.
-      **options: flags of the command by name (docs/fit.md): `images` and `labels` or `data_dir`, without which the
-        embedded data set is taken, `classes`, `tf_initial_checkpoint`, and any choice of the plan. Lists may be lists.
+      workdir: directory of all results.
+      hours: time for all stages, in hours; 0.01 or more.
+      **options: flags of the command by name (docs/fit.md): `images` and `labels` or `data_dir` (the embedded data set
+        without them), `classes`, `tf_initial_checkpoint`, and any choice of the plan. A list of values may be a Python
+        list.
 
     Returns:
-      What was made; None with `plan_only=True`, which only writes the plan.
+      The result; None with `plan_only=True`, which only writes the plan.
 
     Raises:
-      UserError: if an option is not possible, or the data cannot be used.
+      UserError: if an option is invalid, or the data cannot be used.
       TypeError: if there is no such option.
     """
     _run("fit", {"workdir": workdir, "hours": hours, **options})
@@ -74,10 +76,11 @@ class Searched:
     """Holds the result of `run_search`.
 
     Attributes:
-      workdir: the folder of the search, with `report.html`, `results.json` and the cells.
-      best: the best cell, whether it was drawn or given; None while none is scored.
-      sentence: the verdict: what is best, by how many points over what, with its interval and probability.
-      miou: mIOU of the best in its real training, in [0, 1]; None without a contest.
+      workdir: run directory of the search, with `report.html`, `results.json` and the cells.
+      best: best cell, whether drawn or given; None while no cell is scored.
+      sentence: verdict in one sentence: the best cell, its advantages with their intervals, and its probability of
+        being the best.
+      miou: mIOU of the best cell after its training in the contest, in [0, 1]; None without a contest.
       run: run directory of that training, for `Segmenter.from_preset` and `Predictor`; None without a contest.
     """
 
@@ -92,7 +95,7 @@ class Searched:
 def run_search(workdir: str | os.PathLike[str], **options: object) -> Searched:
     """Searches cells on the features of a backbone and holds the contest of the best, as the command `search` does.
 
-    Stopped at any moment, the same call goes on. `search_cells` is for an evaluator of your own.
+    After a stop at any moment, the same call continues. For an evaluator of your own, use `search_cells`.
 
     Example:
         from deeplab_dpc import run_search
@@ -111,15 +114,15 @@ def run_search(workdir: str | os.PathLike[str], **options: object) -> Searched:
         print(found.best.summary())
 
     Args:
-      workdir: folder that everything is written to.
+      workdir: run directory of the search.
       **options: flags of the command by name (docs/search.md): `data_dir`, `tf_initial_checkpoint`, `num_candidates`,
-        `workers`, and all others of search and network. Lists may be lists.
+        `workers`, and all others of search and network. A list of values may be a Python list.
 
     Returns:
-      What is best so far; with `mode="cache"` and `propose_only=True`, which score nothing, that is nothing.
+      The result so far; without a best cell for `mode="cache"` and `propose_only=True`, which score no cells.
 
     Raises:
-      UserError: if an option is not possible, or the data cannot be used.
+      UserError: if an option is invalid, or the data cannot be used.
       TypeError: if there is no such option.
     """
     _run("search", {"workdir": workdir, **options})
@@ -130,13 +133,13 @@ def run_search(workdir: str | os.PathLike[str], **options: object) -> Searched:
     best = verdict["best"]
     if best is None:
         return Searched(root, None, verdict["sentence"], None, None)
-    # By its place in the workdir, which another working directory may call otherwise.
+    # Relative to the workdir, since the stored path may be relative to another current directory.
     run = None if best["run"] is None else root.joinpath(*pathlib.Path(best["run"]).parts[-3:])
     return Searched(root, Cell.from_json(best["cell"]), verdict["sentence"], best["miou"], run)
 
 
 def _run(command: str, options: Mapping[str, object]) -> None:
-    """Runs a command with these flags, of which those that are None are left out."""
+    """Runs a command with the options as its flags; options that are None are left out."""
     require_path("workdir", options["workdir"])
     known = defined_flags(command)
     if unknown := [name for name in options if name not in known]:

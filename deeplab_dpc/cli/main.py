@@ -1,5 +1,5 @@
-"""Entry point of every command: parses its flags, runs it, and turns a user's mistake into one sentence and exit status
-2.
+"""The entry point of every command: parses the flags, runs the command, and reports a user's mistake in one sentence,
+with exit status 2.
 """
 
 import importlib
@@ -48,7 +48,7 @@ COMMANDS = {
 USER_ERROR = 2
 FLAGS_WITH_URLS = ("storage",)
 _FAR_PATH = re.compile(r"(?:^|,)\s*([A-Za-z][A-Za-z0-9+.-]+://|(?:gs|s3|hdfs|https?|ftp|file):/)")
-SIGNALLED = 128  # plus the signal
+SIGNALLED = 128  # plus the number of the signal
 
 
 def run(command: str, argv: Sequence[str] | None = None) -> None:
@@ -62,12 +62,12 @@ def run(command: str, argv: Sequence[str] | None = None) -> None:
 
 
 def execute(command: str, argv: list[str]) -> int:
-    """Runs a command; returns the exit status."""
+    """Runs a command and returns its exit status."""
     return _status(command, lambda: _run(command, argv))
 
 
 def _run(command: str, argv: list[str]) -> None:
-    # What it has to say there (retracing, deprecations) is for developers.
+    # Its other messages (retracing, deprecations) are for developers.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     parts = sources(argv)
     choose_backend(flattened(parts))
@@ -108,7 +108,7 @@ def _status(command: str, action: Callable[[], None]) -> int:
         unread = isinstance(error, BrokenPipeError) and reader_has_gone()
         drop_unwritable_output()
         if unread:
-            return SIGNALLED + signal.SIGPIPE  # as other programs end whose reader has seen enough (`| head -1`)
+            return SIGNALLED + signal.SIGPIPE  # as in other programs whose reader closes the pipe (`| head -1`)
         place = f"{error.filename}: " if error.filename else ""
         reason = error.strerror or os.strerror(error.errno)
         return _fail(command, f"{place}{reason}; nothing incomplete was left in its place.")
@@ -122,19 +122,19 @@ def _status(command: str, action: Callable[[], None]) -> int:
 
 
 def _after_stop(command: str) -> str:
-    """Returns the effect of the same command after Ctrl-C; a build keeps nothing of an incomplete data set."""
+    """Returns what the same command does after Ctrl-C, as text; a build keeps nothing of an incomplete data set."""
     if command.startswith("build_"):
         return "nothing was kept, and the same command starts again"
     return "the same command continues"
 
 
 def flag_module(command: str) -> types.ModuleType:
-    """Imports and returns the module of a command's flags: its docstring is the help, `Flags` the class."""
+    """Returns the module of a command's flags, with the description for the help as docstring and the class `Flags`."""
     return importlib.import_module(f"deeplab_dpc.cli.flags.{command}")
 
 
 def defined_flags(command: str) -> flags.FlagValues:
-    """Returns the flags of a command as absl has them, in a set of their own, with their defaults."""
+    """Returns the flags of a command with their defaults, in new flag values of absl."""
     return _parsed(flag_module(command), command, ())
 
 
@@ -145,7 +145,7 @@ def parse(command: str, argv: Sequence[str]) -> Any:
     repeated flag, whose values are combined only within one file, or on the command line without a file between them.
 
     Raises:
-      UserError: for an unknown flag or value, an argument that is not a flag, a path on another machine, and an invalid
+      UserError: for an unknown flag or value, an argument that is not a flag, a path on another machine, or an invalid
         flagfile.
     """
     module = flag_module(command)
@@ -159,7 +159,7 @@ def _parsed(module: types.ModuleType, command: str, parts: Sequence[Source]) -> 
     rest: list[str] = []
     for part in parts:
         for name in values:
-            values[name].present = 0  # what absl tells by whether a repeatable flag adds to its value or replaces it
+            values[name].present = 0  # by this, absl decides whether a repeatable flag adds to its value or replaces it
         try:
             rest += values([command, *part.argv])[1:]
         except (flags.Error, ValueError) as error:
@@ -190,7 +190,7 @@ def _define_program_flags(values: flags.FlagValues) -> None:
 
 
 def _refuse_far_paths(values: flags.FlagValues) -> None:
-    """Raises a UserError for a flag whose value is on another machine; as a path it would be a local folder."""
+    """Raises a UserError for a flag that names a place on another machine, which would be taken for a local path."""
     for name in values:
         given = values[name].value
         for text in given if isinstance(given, list) else [given]:

@@ -1,4 +1,4 @@
-"""The network of a command: that of a run directory, or a published checkpoint with its flags."""
+"""The network of a command: that of a run directory, or that of a published checkpoint and the network flags."""
 
 import pathlib
 
@@ -29,7 +29,7 @@ def load_models(source: SourceFlags) -> list[LoadedModel]:
     """Returns the networks that the flags name: several runs, whose probabilities are averaged, or one network.
 
     Raises:
-      UserError: as load_model, or if the classes of the runs differ.
+      UserError: as raised by `load_model`, or if the classes of the runs differ.
     """
     runs = run_directories(source)
     if len(runs) < 2:

@@ -22,7 +22,7 @@ COMMANDS_ELSEWHERE = {
 }
 _STEPS = ("training_number_of_steps", "proxy_steps")
 _EPOCHS = ("training_number_of_epochs", *_STEPS)
-# What other frameworks call a flag, and what it may be called here: the first of these that the command has.
+# The names of flags in other frameworks, and their possible names here: the first one that the command has is meant.
 FLAGS_ELSEWHERE = {
     "arch": ("model_variant",),
     "backbone": ("model_variant",),
@@ -86,8 +86,8 @@ FLAGS_ELSEWHERE = {
     "wd": ("weight_decay",),
 }
 UNITS = {name: ", which counts batches" for name, ours in FLAGS_ELSEWHERE.items() if ours == _STEPS and "epoch" in name}
-ALIKE = 0.6  # of difflib
-SHORT = 3  # letters
+ALIKE = 0.6  # cutoff of difflib
+SHORT = 3  # letters; names up to this length are not completed
 
 
 def near_command(name: str, known: Iterable[str]) -> str | None:

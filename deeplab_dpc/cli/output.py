@@ -1,5 +1,5 @@
-"""Standard output that cannot be written any more, because its reader has closed it (`| head -1`), or its disk is
-full.
+"""The handling of standard output that cannot be written, because its reader has closed it (`| head -1`), or the disk
+is full.
 """
 
 import io
@@ -18,10 +18,10 @@ def escape_unwritable_text() -> None:
 
 
 def flush_output() -> None:
-    """Writes the buffer of print, so that an error occurs here and not while Python ends.
+    """Flushes the buffer of print, so that an error occurs here and not when Python exits.
 
     Raises:
-      OSError: if it cannot be written.
+      OSError: if standard output cannot be written.
     """
     if sys.stdout is not None:
         sys.stdout.flush()

@@ -17,7 +17,7 @@ from deeplab_dpc.serving.page_server import PageServer
 
 
 def serve(flags: Flags, loaded: LoadedPredictor) -> None:
-    """Serves the page of that predictor until Ctrl-C or SIGTERM.
+    """Serves the page of a predictor until Ctrl-C or SIGTERM.
 
     Raises:
       UserError: for an invalid limit, flags that a page does not use, or if the server cannot be bound to --host and
@@ -57,7 +57,7 @@ def _serve_until_a_signal(server: PageServer) -> None:
         if received:
             os._exit(SIGNALLED + number)
         received.append(signal.Signals(number))
-        raise KeyboardInterrupt  # which the server's loop lets pass
+        raise KeyboardInterrupt  # which ends the server's loop
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -77,7 +77,7 @@ def _serve_until_a_signal(server: PageServer) -> None:
 
 
 def _leave(sentence: str, status: int) -> None:
-    """Ends the process while a thread runs in a library, where the interpreter's own end would crash."""
+    """Exits the process while a thread runs in a library, where a regular exit of the interpreter would crash."""
     print(sentence, file=sys.stderr)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()

@@ -80,7 +80,7 @@ def _predict_images(flags: Flags, output_dir: pathlib.Path) -> None:
 def _pictures(
     flags: Flags, source: list[ImageFile] | Dataset, writer: PredictionWriter
 ) -> tuple[Iterator[Picture | Unreadable], int | None]:
-    """Returns the images to predict, and their number, if it is known."""
+    """Returns the images to predict, and their number; None if it is unknown."""
     skip = flags.skip_existing
     if isinstance(source, Dataset):
         split = required("split", flags.split)
@@ -142,7 +142,7 @@ def _dataset(flags: Flags) -> Dataset:
     dataset = find_dataset(required("data_dir", flags.data_dir), flags.dataset, flags.predictor.source.classes)
     if not flags.split:
         raise UserError(f"--split is required with --data_dir; the splits are {', '.join(dataset.info.splits)}.")
-    dataset.shards(flags.split)  # raises the clear error if there is no such split
+    dataset.shards(flags.split)  # raises a UserError if there is no such split
     return dataset
 
 
@@ -160,7 +160,7 @@ def _check_kept(path: pathlib.Path, targets: Sequence[pathlib.Path]) -> None:
 
 
 def _say(outcome: Outcome, writer: PredictionWriter) -> None:
-    """Prints what was written, and raises the error about what was not written."""
+    """Prints what was written, and raises a UserError if anything was not written."""
     if outcome.predicted:
         console.print(f"Predicted: {outcome.predicted} images; written in {writer.output_dir}")
     if writer.replaced:

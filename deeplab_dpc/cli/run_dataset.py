@@ -20,11 +20,11 @@ def dataset_of_run(workdir: pathlib.Path, instead: str = "--data_dir with the fo
     """Finds the data set on which a run was trained.
 
     Args:
-      workdir: the run directory.
-      instead: alternative that the message suggests if it is gone.
+      workdir: run directory.
+      instead: alternative that the error message suggests if the data set is gone.
 
     Raises:
-      UserError: if it no longer exists, or cannot be read.
+      UserError: if the data set no longer exists, or cannot be read.
     """
     data = data_config(workdir)
     try:
@@ -36,7 +36,7 @@ def dataset_of_run(workdir: pathlib.Path, instead: str = "--data_dir with the fo
 
 
 def say_if_rebuilt(workdir: pathlib.Path, dataset: Dataset, split: str) -> None:
-    """Prints a line if a split of the run has other records now."""
+    """Prints a message if the records of a split have changed since the training of the run."""
     if not (workdir / DATASET_FILE).exists():
         return
     digest = read_run_data(workdir).digests.get(split)

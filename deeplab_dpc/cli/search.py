@@ -49,7 +49,7 @@ def _with_keras(request: Request) -> None:
     with quiet_imports():
         import keras
 
-        keras.utils.set_random_seed(request.config.seed)  # which loads TensorFlow, where it is installed
+        keras.utils.set_random_seed(request.config.seed)  # loads TensorFlow if it is installed
         if request.flags.mode == "score":
             from deeplab_dpc.cli import search_score
         elif request.flags.mode == "fidelity":
@@ -63,10 +63,10 @@ def _with_keras(request: Request) -> None:
 
 
 def _search(request: Request) -> None:
-    """Runs the search of one process; the report and the live view are its parent's, if it has one."""
+    """Runs the search in this process; the report and the live view are left to the parent process, if there is one."""
     is_child = local_workers.is_child()
     job = request.job(request.cache())
-    storage = open_storage(request.service.storage, request.workdir, shared=is_child)  # it may refuse, or not answer
+    storage = open_storage(request.service.storage, request.workdir, shared=is_child)  # first, since it may fail
     request.claim(job)
     with SearchWatch(live=not is_child) as watch:
         further = functools.partial(fidelity_sections, request.workdir)

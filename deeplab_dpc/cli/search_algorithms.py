@@ -27,7 +27,7 @@ def _fields(*configs: type) -> set[str]:
 
 _OF_DPC = _fields(SearchConfig, ServiceConfig, FidelityConfig) | {*network_fields(), *OTHER_DPC_FLAGS}
 _OF_AUTO_DEEPLAB = _fields(AutoDeepLabConfig)
-FLAGS = {DPC: _OF_DPC - _OF_AUTO_DEEPLAB, AUTO_DEEPLAB: _OF_AUTO_DEEPLAB - _OF_DPC}  # of one algorithm alone
+FLAGS = {DPC: _OF_DPC - _OF_AUTO_DEEPLAB, AUTO_DEEPLAB: _OF_AUTO_DEEPLAB - _OF_DPC}  # flags of one algorithm only
 
 
 def refuse_flags_of_others(algorithm: str, given: Collection[str]) -> None:

@@ -30,7 +30,7 @@ from deeplab_dpc.training.claim import claim
 from deeplab_dpc.training.device_memory import exhausted_search_memory_named
 
 BACKENDS = ("tensorflow", "jax")
-# What changes no alpha and no beta.
+# The values that affect no alpha and no beta.
 EXTENDABLE = (
     "auto_deeplab.search_save_interval_steps",
     "data.cache",
@@ -68,7 +68,7 @@ def _search(workdir: pathlib.Path, streams: Streams, plan: Plan) -> None:
     if not (workdir / CONFIG_FILE).exists():
         check_labels(streams.dataset, streams.data.train_split)
         check_evaluable(streams.dataset, plan.config.eval_split, "give another --eval_split")
-    elif set(config_differences(read_run(workdir), sections)) <= set(EXTENDABLE):  # or open_run refuses
+    elif set(config_differences(read_run(workdir), sections)) <= set(EXTENDABLE):  # otherwise `claim` raises an error
         aside = set_other_choice_aside(workdir, plan.config)
         if aside is not None:
             console.print(f"The genotype of another choice is kept as {aside}.")

@@ -1,5 +1,5 @@
-"""The estimate of search.py --algorithm=auto_deeplab --propose_only: the space, the supernet, time and memory; nothing
-is written.
+"""The estimate of search.py --algorithm=auto_deeplab --propose_only: the search space, the supernet, time and memory;
+nothing is written.
 """
 
 import datetime
@@ -21,7 +21,7 @@ TIMED = 3  # calls after the one that compiles
 
 
 def propose(streams: Streams, plan: Plan) -> None:
-    """Prints the estimate, from a few steps of each kind."""
+    """Prints the estimate, for which a few steps of each kind are timed."""
     config, info = plan.config, streams.dataset.info
     supernet = search_program.SearchProgram(config, info.num_classes, info.ignore_label, plan.num_steps)
     state = supernet.initial_state()

@@ -21,7 +21,7 @@ from deeplab_dpc.search.study import check_sampler
 def check_request(
     flags: Flags, network: NetworkFlags, config: SearchConfig, service: ServiceConfig, dataset: Dataset | None
 ) -> None:
-    """Raises a UserError for a flag of the mode that is invalid, or that does not suit the data."""
+    """Raises a UserError if a flag is invalid in the mode, or does not suit the data."""
     load_cells(config.warm_starts, "warm_starts")
     check_sampler(config)
     if service.storage:
@@ -40,7 +40,7 @@ def check_request(
 
 
 def require_single_splits(flags: Flags, dataset: Dataset) -> None:
-    """Raises a UserError if a search is to read several splits as one, as a training may."""
+    """Raises a UserError if a split of a search names several splits, which only a training reads as one."""
     for flag, split in {"train_split": flags.data.train_split, "eval_split": str(flags.search["eval_split"])}.items():
         if dataset.parts(split) != (Part(split),):
             raise UserError(f"--{flag}={split} names several splits, which train reads as one; a search reads one.")
@@ -48,7 +48,7 @@ def require_single_splits(flags: Flags, dataset: Dataset) -> None:
 
 def require_start(flag: str, source: str) -> None:
     """Raises a UserError, which names the flag, if no network can be initialised from the source."""
-    with quiet_imports():  # which loads Keras
+    with quiet_imports():  # loads Keras
         from deeplab_dpc.checkpoint.restore import require_source
     try:
         require_source(source)
@@ -76,7 +76,7 @@ def _check_trainings(flags: Flags, network: NetworkFlags, config: SearchConfig, 
         if source is not None:
             require_start(name, source)
     if has_contest and config.rerank_model_variant is not None:
-        with quiet_imports():  # which loads Keras
+        with quiet_imports():  # loads Keras
             from deeplab_dpc.search.contest.network import rerank_network
         initial = InitialWeights(flags.start.tf_initial_checkpoint, flags.start.restore_moving_averages)
         networks.append(rerank_network(config, model, initial).config)

@@ -15,7 +15,7 @@ from deeplab_dpc.search.service.storage import open_storage
 
 
 def run(config: FidelityConfig, job: Job) -> None:
-    """Measures, prints the tables, and names the files that it has written."""
+    """Measures the fidelity, and prints the tables and the names of the written files."""
     others = read_others(config.fidelity_compare)
     require_same_protocol(others, real_protocol(job))
     storage = open_storage(job.service.storage, job.workdir, shared=False)

@@ -1,4 +1,4 @@
-"""The flags that the modes of search.py share, read and checked, and the objects made from them."""
+"""The flags shared by the modes of search.py, read and checked, and the objects made from them."""
 
 import dataclasses
 import os
@@ -27,11 +27,11 @@ from deeplab_dpc.search.service import local_workers
 from deeplab_dpc.search.service.membership import extendable
 from deeplab_dpc.search.study import check_space
 
-if TYPE_CHECKING:  # a search on a complete cache does without Keras and TensorFlow until it trains
+if TYPE_CHECKING:  # a search on a complete cache needs no Keras and TensorFlow until it trains
     from deeplab_dpc.models.segmenter import Segmenter
     from deeplab_dpc.search.proxy.feature_writer import SplitPlan
 
-# Of the environment: the storage where --storage is not given, so that its password need not be in a command line.
+# Environment variable of the storage if --storage is not given, so that no command line need contain its password.
 STORAGE_VARIABLE = "DEEPLAB_DPC_STORAGE"
 # Options of ModelConfig that a network with a cell does not use.
 OPTIONS_OF_ASPP = (
@@ -48,9 +48,9 @@ OPTIONS_OF_ASPP = (
 
 
 def _fitted(flags: Flags, network: NetworkFlags, config: SearchConfig, dataset: Dataset) -> SearchConfig:
-    """Returns the configuration with rates of the space, and of the warm start ASPP, that the training crops can train.
+    """Returns the configuration with rates of the space, and of the warm start ASPP, that can be trained on the crops.
 
-    Values that are given are kept. ASPP is kept if the crops are as large as the images, so that training sees the same
+    Given values are kept. ASPP is kept if the crops are as large as the images, so that training sees the same
     padding.
     """
     alignment = network.config(dataset.info.num_classes).alignment
@@ -70,11 +70,11 @@ class Request:
     """The flags of a search.
 
     Attributes:
-      flags: the flags.
-      network: those of the network, with the backbone of --tf_initial_checkpoint.
+      flags: flags of the command.
+      network: flags of the network, with the backbone of --tf_initial_checkpoint.
       workdir: run directory of the search.
-      config, service: configuration of the search and of its study.
-      dataset: data set, if --data_dir is given.
+      config, service: configurations of the search and of its study.
+      dataset: data set; None without --data_dir.
     """
 
     flags: Flags
@@ -86,7 +86,7 @@ class Request:
 
     @classmethod
     def from_flags(cls, flags: Flags) -> Self:
-        """Reads and checks the flags, as far as is possible without a feature cache."""
+        """Returns the request of the flags, checked as far as is possible without a feature cache."""
         workdir, start, network = required("workdir", flags.workdir), flags.start, flags.network
         require_folder(workdir, "workdir")
         require_kind(pathlib.Path(workdir), "search")
@@ -141,8 +141,8 @@ class Request:
             )
 
     def model_config(self, num_classes: int) -> ModelConfig:
-        """Returns the network whose backbone computes the features, and in which finalists are trained, with their own
-        cells.
+        """Returns the configuration of the network whose backbone computes the features, and in which finalists are
+        trained with their own cells.
         """
         return self.network.config(num_classes)
 
@@ -162,7 +162,7 @@ class Request:
                 )
             return open_cache(self.flags.feature_cache)
         dataset = self.require_dataset()
-        # Here, since it needs TensorFlow for the records, and a search on a complete cache does not.
+        # Imported here, since records need TensorFlow, and a search on a complete cache does not.
         with quiet_imports():
             import keras
 
@@ -170,7 +170,7 @@ class Request:
             from deeplab_dpc.models.segmenter import build_segmenter
             from deeplab_dpc.search.proxy.feature_writer import cache_features
 
-            # Without a checkpoint the backbone has drawn weights, which must be the same when the search is continued.
+            # Without a checkpoint the weights are random, and must be the same when the search is continued.
             keras.utils.set_random_seed(self.config.seed)
         model = build_segmenter(self.model_config(dataset.info.num_classes))
         plans = self.split_plans(model)
@@ -195,7 +195,7 @@ class Request:
     def split_plans(self, model: "Segmenter") -> "dict[str, SplitPlan]":
         """Returns the plans of the feature cache for the training split and for the split that scores.
 
-        The images that score are not augmented, as in an evaluation.
+        The images of the split that scores are not augmented, as in an evaluation.
         """
         with quiet_imports():
             from deeplab_dpc.data.preprocess import Augmentation

@@ -46,7 +46,7 @@ def propose(request: Request) -> None:
     network = request.model_config(num_classes)
     stride = cache.output_stride if cache else network.output_stride
     study = SearchStudy(storage, service.study_name, request.config, shape, worker, service.lease_seconds, stride)
-    # The features' name depends on the backbone's weights, which are not read for this.
+    # The features' name depends on the backbone's weights, which are not read here.
     name = cache.path.name if cache else None
     sections = shared_sections(request.config, network, name)
     changeable = extendable(request.config)
@@ -82,7 +82,7 @@ def propose(request: Request) -> None:
 
 
 def _data_section(request: Request) -> dict[str, DataConfig]:
-    """Returns the data section, if cells are scored on images."""
+    """Returns the data section of the configuration if cells are scored on images; otherwise empty."""
     dataset = request.dataset
     if request.config.proxy_features != END_TO_END or dataset is None:
         return {}
@@ -143,7 +143,7 @@ def _steps(left: proposal.Remainder) -> str:
 def _device_time(
     request: Request, left: proposal.Remainder, model: CostModel | None, scored: list[Scored], probed: list[Scored]
 ) -> tuple[float, Rows]:
-    """Returns the seconds per remaining cell, 0 if unknown, with a remark on them."""
+    """Returns the seconds per remaining cell, 0 if unknown, and the rows of the table on the device time."""
     if not left.cells:
         return 0.0, []
     if model is None:
@@ -159,7 +159,7 @@ def _device_time(
 def _device_time_untimed(
     request: Request, left: proposal.Remainder, scored: list[Scored], probed: list[Scored]
 ) -> tuple[float, Rows]:
-    """Returns the same if the seconds per step are unknown, from the seconds of whole cells of this search."""
+    """Returns the same as `_device_time` without the seconds per step, from the seconds of whole scored cells."""
     if not scored:
         tried = "the steps that were tried have no timing" if probed else "with --feature_cache a few steps are tried"
         return 0.0, [("device time", f"not known: nothing was scored yet; {tried}")]
@@ -193,7 +193,7 @@ def _print_full_search(model: CostModel, batch_size: int, feature_shape: tuple[i
 
 
 def _probe(request: Request, cache: FeatureCache | None, proposed: list[proposal.ProposedCell]) -> list[Scored]:
-    """Returns the scores of a few steps of two of the cells; empty if there are no cells or no features to try."""
+    """Returns the scores of two of the cells after a few steps; empty if there are no cells or no features to try."""
     if not proposed or cache is None or request.config.proxy_features == END_TO_END:
         return []
     with quiet_imports():

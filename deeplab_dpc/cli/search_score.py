@@ -1,4 +1,4 @@
-"""search.py --mode=score: given cells scored by proxy, outside of any study, with several seeds if wanted."""
+"""The scoring of given cells by proxy with search.py --mode=score, outside of any study, with one or more seeds."""
 
 import dataclasses
 import statistics
@@ -16,7 +16,7 @@ from deeplab_dpc.search.scored import ProxyScore
 
 
 def score(request: Request) -> None:
-    """Scores --cells, and writes the table."""
+    """Scores --cells, prints the table, and writes the scores to the workdir."""
     flags, config = request.flags, request.config
     table = _scores(request.cache(), config, flags.cells, flags.num_seeds, flags.data.train_split)
     rows = [
@@ -39,7 +39,7 @@ def score(request: Request) -> None:
 def _scores(
     cache: FeatureCache, config: SearchConfig, names: Sequence[str], num_seeds: int = 1, train_split: str = "train"
 ) -> dict[str, list[ProxyScore]]:
-    """Returns the scores of each cell, by its name or file, one for each of the seeds config.seed, config.seed + 1, ...
+    """Returns the scores of each cell by its name or file, one for each of the seeds config.seed, config.seed + 1, ...
 
     Raises:
       UserError: if one is neither a cell that ships with the package nor a file of a cell.

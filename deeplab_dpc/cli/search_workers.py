@@ -1,6 +1,6 @@
-"""search.py --workers=N: one process that starts workers on this machine, shows their progress, and writes the report.
+"""The process of search.py --workers=N that starts workers on this machine, shows progress, and writes the report.
 
-It does not load Keras, and so takes no memory of a GPU: the features are cached by a child process too.
+It does not load Keras, and so uses no memory of a GPU: a child process caches the features, too.
 
 WORKDIR/workers/features.json  path of the features
                 cache.log      log of caching them
@@ -40,7 +40,7 @@ from deeplab_dpc.training.interruption import Interruption
 
 FOLDER = "workers"
 FEATURES = "features.json"
-# The first for its password; the others are done by this process alone.
+# The first because of its password; the others apply to this process only.
 NOT_PASSED_ON = ("storage", "workers", "retry_given_up")
 
 
@@ -55,7 +55,7 @@ def search(request: Request) -> None:
         )
     folder = request.workdir / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "flags").unlink(missing_ok=True)  # of an earlier version, with the password that --storage may have
+    (folder / "flags").unlink(missing_ok=True)  # of an earlier version; it may contain the storage's password
     storage = open_storage(service.storage, request.workdir, shared=True)
     command = worker_command(request.flags)
     secrets = {STORAGE_VARIABLE: service.storage} if service.storage else {}
@@ -79,7 +79,7 @@ def search(request: Request) -> None:
 
 
 def _look_after(workers: LocalWorkers, interruption: Interruption, reporter: Reporter) -> None:
-    """Monitors the workers until all is done."""
+    """Monitors the workers until they are done."""
     while not workers.is_done:
         if reporter.is_due():
             reporter.write()
@@ -93,10 +93,9 @@ def _look_after(workers: LocalWorkers, interruption: Interruption, reporter: Rep
 
 
 def worker_command(flags: Flags) -> list[str]:
-    """Returns the command of a worker: the flags that were given, on the command line or in a flagfile, with some
-    exceptions.
+    """Returns the command of a worker: the flags given on the command line or in a flagfile, except NOT_PASSED_ON.
 
-    A flag that was not given has its default in the worker too.
+    A flag that was not given has its default in the worker, too.
     """
     program = [sys.executable, "-m", "deeplab_dpc.cli.main", "search"]
     passed = [one.arguments for name, one in flags.given.items() if name not in NOT_PASSED_ON]
@@ -104,19 +103,19 @@ def worker_command(flags: Flags) -> list[str]:
 
 
 def _cached(command: Sequence[str], folder: pathlib.Path, secrets: Mapping[str, str]) -> str:
-    """Makes a child compute the features, and returns their path."""
+    """Computes the features in a child process, and returns their path."""
     run_child([*command, "--mode=cache"], folder / "cache.log", secrets)
     path: str = read_json(folder / FEATURES, "note of the features")["path"]
     return path
 
 
 def tell_parent(request: Request, cache: FeatureCache) -> None:
-    """Sends the path of the features to a parent that waits for them."""
+    """Writes the path of the features for the parent process, which waits for it."""
     write_json(request.workdir / FOLDER / FEATURES, {"path": str(cache.path)})
 
 
 def print_end(workdir: pathlib.Path, result: SearchResult) -> None:
-    """Prints the result, the written files, the best cell, and in a last line the tasks that were given up."""
+    """Prints the result, the written files, the best cell, and finally the tasks that were given up, if any."""
     print_result(result)
     console.print(f"Written: {workdir}/report.html, results.json, verdict.json, cells/best.json, best.png")
     console.print(sentence(result), soft_wrap=True)

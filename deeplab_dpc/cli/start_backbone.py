@@ -1,4 +1,4 @@
-"""The backbone of the checkpoint that a training or a search starts from, where no flags say another."""
+"""The backbone of the checkpoint from which a training or a search starts, unless flags name another."""
 
 from typing import Any
 
@@ -8,16 +8,16 @@ from deeplab_dpc.console import console
 
 
 def backbone_of(source: str | None, network: NetworkFlags, run: str | None = None, say: bool = True) -> dict[str, Any]:
-    """Returns variant and width of the backbone of --tf_initial_checkpoint, which are the defaults of their flags.
+    """Returns the variant and the width of the backbone of --tf_initial_checkpoint, as defaults of their flags.
 
     Args:
-      source: the checkpoint.
-      network: the flags of the network.
-      run: directory of what the flags start; once it is begun, its own backbone counts.
-      say: whether a line says what was taken over.
+      source: value of --tf_initial_checkpoint.
+      network: flags of the network.
+      run: run directory of the training or search; if it exists already, its own backbone is used.
+      say: bool, whether to print the adopted values.
 
     Returns:
-      What was taken over, by the names of the flags; nothing without a --tf_initial_checkpoint.
+      The adopted values by the names of their flags; empty without a --tf_initial_checkpoint.
 
     Raises:
       UserError: if there is no such checkpoint, or flags that are given contradict it.

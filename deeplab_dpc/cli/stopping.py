@@ -9,9 +9,7 @@ from deeplab_dpc.errors import Stopped
 
 @contextlib.contextmanager
 def sigterm_stops(what: str) -> Iterator[None]:
-    """Raises Stopped in the block when SIGTERM is received; `what` is its message (for example 'nothing was
-    written').
-    """
+    """Raises Stopped in a block when SIGTERM is received; `what` is its message, such as 'nothing was written'."""
 
     def stop(number: int, frame: object) -> None:
         raise Stopped(signal.Signals(number), what)

@@ -1,4 +1,4 @@
-"""Trains a segmentation network on a prepared data set, in a run directory that continues by itself."""
+"""Trains a segmentation network on a prepared data set, in a run directory from which the same command continues."""
 
 import dataclasses
 import datetime
@@ -54,7 +54,7 @@ def main(flags: Flags) -> None:
 
 
 def _untrained_taps(model: ModelConfig, crop: tuple[int, int], largest: tuple[int, int]) -> str:
-    """Returns a warning on atrous rates that see little more than padding in crops, but features in whole images."""
+    """Returns a warning about atrous rates that see little but padding in crops, but features in whole images."""
     cell = model.dense_prediction_cell
     stride = model.output_stride if cell is None else STRIDE
     found: set[int] = set()
@@ -79,7 +79,7 @@ def _untrained_taps(model: ModelConfig, crop: tuple[int, int], largest: tuple[in
 
 
 def _steps_of_epochs(flags: Flags, dataset: Dataset, split: str) -> dict[str, int]:
-    """Returns the number of steps for --training_number_of_epochs; nothing if it is not given."""
+    """Returns the number of steps for --training_number_of_epochs; empty if it is not given."""
     epochs = flags.training_number_of_epochs
     if epochs is None:
         return {}
@@ -92,7 +92,7 @@ def _steps_of_epochs(flags: Flags, dataset: Dataset, split: str) -> dict[str, in
         )
     if not 0 < epochs < math.inf:
         raise UserError(f"--training_number_of_epochs must be a number greater than 0, got {epochs:g}.")
-    if training["train_batch_size"] < 1:  # which the configuration refuses
+    if training["train_batch_size"] < 1:  # an error of the configuration, raised later
         return {}
     return {"training_number_of_steps": math.ceil(epochs * len(dataset.epoch(split)) / training["train_batch_size"])}
 
@@ -115,7 +115,7 @@ def _dry_run(model_config: ModelConfig, data: DataConfig, config: TrainConfig, d
     shards = dataset.shards(data.train_split)
     examples = iterate(batches, f"The split {data.train_split} of {dataset.path}", shards)
     single = dataclasses.replace(config, train_batch_size=1, gradient_accumulation_steps=1)
-    require_memory(model.network, single, data.train_crop_size)  # of the image that is run first
+    require_memory(model.network, single, data.train_crop_size)  # for the single image that is run first
     with exhausted_memory_named(config, data.train_crop_size):
         rehearsal = rehearse(model, itertools.islice(examples, 3), config)
     if as_json:

@@ -11,7 +11,7 @@ import platform
 import deeplab_dpc
 from deeplab_dpc.cli.backend import VARIABLE
 
-# TensorFlow comes as one of several builds.
+# TensorFlow may be installed as one of several builds.
 BUILDS = {"Keras": ("keras",), "TensorFlow": ("tensorflow", "tensorflow-cpu", "tf-nightly"), "JAX": ("jax",)}
 
 
@@ -45,6 +45,6 @@ def _backend() -> str:
         return os.environ[VARIABLE]
     try:
         configured = json.loads(file.read_text(encoding="utf-8")).get("backend")
-    except (OSError, ValueError, AttributeError):  # Keras too goes without a file that it cannot read
+    except (OSError, ValueError, AttributeError):  # Keras, too, ignores a file that it cannot read
         configured = None
     return str(configured or "tensorflow")

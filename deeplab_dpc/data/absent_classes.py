@@ -1,5 +1,5 @@
-"""Labels that contradict the classes: a class that never occurs while pixels are ignored, or a single class. No
-TensorFlow.
+"""Labels that contradict the classes: a class that never occurs while pixels are ignored, or a single class.
+Needs no TensorFlow.
 
 Masks of 0 and 255 are the usual case: 255 is ignored by default, so that the object is never trained on, and a network
 that predicts the background everywhere has an mIOU of 100 %. Such masks may be all labels, those of a split, or some
@@ -19,22 +19,22 @@ from deeplab_dpc.data.label_statistics import NUM_IDS, SplitCounts, ignored_shar
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import read_json, write_json
 
-LABEL_COUNTS_FILE = "label_counts.json"  # beside the records: pixels by id, by split
-_LABELLED_WITH = "labelled pixels with"  # a key of it beside the splits, none of which has such a name
+LABEL_COUNTS_FILE = "label_counts.json"  # beside the records: number of pixels by split and id
+_LABELLED_WITH = "labelled pixels with"  # key in that file beside the splits; no split has this name
 _SHOWN = 3
-_HARDLY = 0.1  # as a share of what it is compared with
+_HARDLY = 0.1  # largest ratio at which a number is negligible beside another
 
 
 def absent_class_problem(pixels: Mapping[str, np.ndarray], train_split: str, info: DatasetInfo) -> str | None:
-    """Returns the error in the ids that occur, and the flag that corrects it.
+    """Returns the problem of the ids that occur, and the flags that correct it.
 
     Args:
-      pixels: number of pixels of each id, int64 [256], by split, of all labelled splits.
+      pixels: number of pixels of each id, int64 [256], by labelled split.
       train_split: split that is trained on.
       info: classes and ignore label.
 
     Returns:
-      A clause without a full stop; None if nothing is wrong, or the data set allows it (`DatasetInfo`).
+      A clause without a full stop; None if nothing is wrong, or the data set allows absent classes (`DatasetInfo`).
     """
     ids = [i for i in range(info.num_classes) if i != info.ignore_label]
     total: np.ndarray = np.sum(list(pixels.values()), axis=0)
@@ -61,8 +61,8 @@ def absent_class_problem(pixels: Mapping[str, np.ndarray], train_split: str, inf
 def _absent_in_another(
     pixels: Mapping[str, np.ndarray], train_split: str, ids: list[int], info: DatasetInfo
 ) -> str | None:
-    """Returns the names of a split without a class of the training split, if it ignores pixels and the training split
-    hardly does.
+    """Returns the problem of another split that lacks a class of the training split and ignores pixels, while the
+    training split hardly does; None if there is none.
     """
     trained = pixels[train_split]
     usual = ignored_share(trained, info.ignore_label)
@@ -99,7 +99,7 @@ def _cure(class_id: int, info: DatasetInfo) -> str:
 
 @dataclasses.dataclass
 class MixedMasks:
-    """Finds masks of 0 and 255 among masks of 0 and 1, if there are two classes.
+    """A detector of masks of 0 and 255 among masks of 0 and 1, for data sets of two classes.
 
     The first kind has ignored pixels and never the second class; the second kind has the second class and no ignored
     pixel. If pixels are ignored intentionally, for example outlines, the second class and ignored pixels occur together
@@ -115,7 +115,12 @@ class MixedMasks:
     _meeting: int = 0
 
     def add(self, title: str, pixels: np.ndarray) -> None:
-        """Adds a label: its name in messages, and the number of pixels of each id, int64 [256]."""
+        """Adds a label.
+
+        Args:
+          title: name of the label in messages.
+          pixels: number of pixels of each id, int64 [256].
+        """
         has_background, has_class, has_ignored = (bool(pixels[i]) for i in (0, 1, self.info.ignore_label))
         if has_class and has_ignored:
             self._meeting += 1
@@ -125,7 +130,7 @@ class MixedMasks:
             self._ignoring.append(title)
 
     def problem(self) -> str | None:
-        """Returns which labels are of which kind and the correction, without a full stop; None if nothing is wrong."""
+        """Returns a clause with the labels of both kinds and the correction; None if nothing is wrong."""
         info, ignored = self.info, self.info.ignore_label
         is_asked = info.num_classes == 2 and ignored > 1 and not info.allow_absent_classes
         if not is_asked or not self._others or self._meeting >= _HARDLY * len(self._ignoring):
@@ -143,8 +148,8 @@ def _titles(titles: list[str]) -> str:
 
 
 def write_label_counts(path: pathlib.Path, splits: Mapping[str, SplitCounts]) -> None:
-    """Writes, by split, the number of pixels of each id, and the labelled pixels of the images that have it, to a file
-    beside the records in `path`.
+    """Writes a file beside the records in `path`: by split, the number of pixels of each id, and the number of labelled
+    pixels of the images in which it occurs.
     """
     pixels = {split: _by_id(counts.pixels) for split, counts in splits.items()}
     write_json(
@@ -164,8 +169,8 @@ def read_label_counts(dataset: Dataset) -> dict[str, np.ndarray] | None:
 
 
 def read_labelled_with(dataset: Dataset) -> dict[str, np.ndarray] | None:
-    """Returns the labelled pixels of the images in which each id occurs, int64 [256], by labelled split; None where
-    none are kept (records of other software, or of an earlier version).
+    """Returns the number of labelled pixels of the images in which each id occurs, int64 [256], by labelled split; None
+    if it is not stored (records of other software, or of an earlier version).
 
     Raises:
       UserError: if the file is damaged.

@@ -1,4 +1,4 @@
-"""Text in pictures: a font for names of files and classes, and text that fits a width."""
+"""Text in pictures: a font for the names of files and classes, and text that fits into a width."""
 
 from PIL import ImageFont
 
@@ -8,7 +8,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def caption_font(size: int) -> Font:
-    """Returns a font of the system with more characters than ASCII, or Pillow's own; the size is in pixels."""
+    """Returns a system font with more characters than ASCII, or else Pillow's default font; `size` is in pixels."""
     for name in ("DejaVuSans.ttf", "Arial Unicode.ttf", "arial.ttf"):
         try:
             return ImageFont.truetype(name, size)
@@ -18,7 +18,7 @@ def caption_font(size: int) -> Font:
 
 
 def fitting(text: str, font: Font, width: int) -> str:
-    """Returns the text in one line, or its end if the whole is wider than that many pixels."""
+    """Returns the text in one line; only its end, after "...", if the whole is wider than `width` pixels."""
     text = printable(text)
     if font.getlength(text) <= width:
         return text

@@ -16,7 +16,7 @@ _TFDS = "tfds:"  # before the name of a TFDS data set
 
 
 class NoDatasetError(UserError):
-    """The error of a directory without any data set."""
+    """The error for a directory without a data set."""
 
 
 def find_dataset(
@@ -27,8 +27,8 @@ def find_dataset(
     Args:
       data_dir: directory with <name>/<version>/ in the layout of TensorFlow Datasets (TFDS), or with a folder of record
         files <split>-00000-of-00010.tfrecord, or such a folder itself.
-      name: name of the data set, if there are several; tfds:NAME is the conversion by build_tfds of the TFDS data set
-        NAME.
+      name: name of the data set, if there are several; tfds:NAME is the TFDS data set NAME as converted by
+        build_tfds.
       classes: classes file for record files without one beside them; unused for a prepared data set.
 
     Raises:
@@ -77,7 +77,7 @@ def _converted(found: dict[str, pathlib.Path], tfds_name: str, data_dir: str | o
 def _open(path: pathlib.Path, classes: str | os.PathLike[str] | None) -> Dataset:
     if not _is_foreign(path):
         return load_dataset(path)
-    from deeplab_dpc.data.foreign_records import load_records  # it needs TensorFlow
+    from deeplab_dpc.data.foreign_records import load_records  # needs TensorFlow
 
     return load_records(path, path / CLASSES_FILE if classes is None else classes)
 
@@ -92,7 +92,7 @@ def _is_foreign(path: pathlib.Path) -> bool:
 
 
 def _candidates(data_dir: pathlib.Path) -> list[pathlib.Path]:
-    """Returns directories with metadata or records at most two levels down, without those of interrupted
+    """Returns the directories with metadata or records, at most two levels down, without those of interrupted
     preparations.
     """
     found = [

@@ -1,4 +1,4 @@
-"""The ids of Cityscapes: those of its label files and test server, and those of records and predictions.
+"""Ids of Cityscapes: the label ids of its label files and test server, and the train ids of records and predictions.
 
 Source: cityscapesscripts/helpers/labels.py of https://github.com/mcordts/cityscapesScripts.
 """

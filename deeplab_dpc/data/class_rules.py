@@ -22,7 +22,7 @@ def check_names(names: Any, where: str) -> None:
       where: name of their source in messages, at the beginning of a sentence.
 
     Raises:
-      UserError: if it is anything else.
+      UserError: if `names` is anything else.
     """
     if not isinstance(names, list | tuple) or not names or not all(_is_text(name) for name in names):
         raise UserError(f"{where} must have `classes`, a list of non-empty names.")

@@ -18,7 +18,7 @@ CLASSES_HELP = (
     "names are required."
 )
 _KEYS = ("classes", "palette", "ignore_label", "ignore_color", "categories", "allow_absent_classes")
-_FILES = (".json", ".txt")  # what ends so is a file, though it may hold a comma
+_FILES = (".json", ".txt")  # a value that ends so is a file, even if it contains a comma
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +51,8 @@ def load_classes(given: str | os.PathLike[str]) -> tuple[tuple[str, ...], tuple[
 
 
 def located_classes(given: str) -> str:
-    """Returns the value of --classes in a form that holds in any directory: a file's absolute path, or the names
-    themselves.
+    """Returns the value of --classes in a form that is valid in any working directory: the absolute path of a file, or
+    the names themselves.
     """
     return given if _listed_names(given) else os.path.abspath(given)
 
@@ -63,8 +63,8 @@ def read_classes_file(given: str | os.PathLike[str]) -> ClassesFile:
     Args:
       given: names separated by commas; a text file with one name per line; or a JSON file, either a list of names or
         {"classes": [names], "palette": [[r, g, b], ...], "ignore_label": id, "ignore_color": [r, g, b], "categories":
-        [the group of each class, "" for none], "allow_absent_classes": true}; all but the first are optional (the
-        PASCAL VOC colours, 255, none, none, false).
+        [the group of each class, "" for none], "allow_absent_classes": true}; all but the first are optional
+        (defaults: the PASCAL VOC colours, 255, none, none, false).
 
     Raises:
       UserError: if the file cannot be read or breaks one of these rules.
@@ -100,7 +100,7 @@ def _text(path: pathlib.Path, where: str) -> str:
 
 
 def _lines(text: str, where: str) -> list[str]:
-    """Returns the names in a text file; the number of the line is the id."""
+    """Returns the names in a text file; the line numbers, from 0, are the class ids."""
     names = [line.strip() for line in text.rstrip().split("\n")]
     if "" in names and len(names) > 1:
         raise UserError(
@@ -150,7 +150,7 @@ def _from_value(value: Any, where: str) -> ClassesFile:
 
 
 def _inside(where: str) -> str:
-    """Returns the same words for use inside a sentence."""
+    """Returns `where` in the form for the inside of a sentence."""
     return where.replace("The classes", "the classes", 1)
 
 

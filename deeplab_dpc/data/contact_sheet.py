@@ -17,7 +17,7 @@ TILES_PER_ROW = 4
 TILE_SIDE = 240  # pixels; the largest side of a tile's image
 IGNORED_COLOR, WRONG_COLOR = (255, 255, 255), (255, 0, 255)
 FONT_SIZE = 13  # pixels
-LABEL_WEIGHT = 0.6  # of the label's colour against the image
+LABEL_WEIGHT = 0.6  # weight of the label's colours in the overlay
 
 _MARGIN, _LINE, _SWATCH = 12, 20, 14  # pixels
 _BACKGROUND, _INK = (32, 32, 32), (235, 235, 235)
@@ -26,7 +26,7 @@ _NUM_IDS = 256
 
 @dataclasses.dataclass(frozen=True)
 class Tile:
-    """An example, scaled down.
+    """An example, scaled for the contact sheet.
 
     Attributes:
       image: image, uint8 [height, width, 3], with no side above TILE_SIDE.
@@ -57,7 +57,7 @@ def chosen_indices(splits: dict[str, int], total: int) -> dict[str, set[int]]:
     """
     chosen = {}
     splits_left = len(splits)
-    for split, count in sorted(splits.items(), key=lambda item: item[1]):  # what small ones leave, large ones take
+    for split, count in sorted(splits.items(), key=lambda item: item[1]):  # large splits take what small ones leave
         share = min(count, math.ceil(total / splits_left)) if total > 0 else 0
         chosen[split] = {int(index) for index in np.linspace(0, count - 1, share).round()}
         total, splits_left = total - share, splits_left - 1
@@ -74,7 +74,7 @@ def save_contact_sheet(
     """Writes the sheet as PNG, atomically.
 
     Args:
-      path: the file.
+      path: path of the file.
       tiles: captions and examples, in the order of the sheet.
       info: names and colours of the classes.
       shares: float [256], share of the pixels with each id; shown in the legend.
@@ -121,7 +121,7 @@ def _title(info: DatasetInfo) -> str:
 
 
 def _legend(info: DatasetInfo, colors: np.ndarray, shares: np.ndarray) -> list[tuple[Color, str]]:
-    """Returns colour and text of each class, of ignored pixels and of wrong ids, if there are any."""
+    """Returns the colour and the text of each class, of ignored pixels, and of wrong ids if there are any."""
     texts = {class_id: f"{class_id} {name}" for class_id, name in enumerate(info.class_names)}
     texts[info.ignore_label] = texts.get(info.ignore_label, str(info.ignore_label)) + " (ignored)"
     entries = [(tuple(colors[i].tolist()), f"{text} {_percent(shares[i])}") for i, text in texts.items()]

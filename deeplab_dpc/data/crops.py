@@ -1,12 +1,14 @@
-"""The default crop of a training."""
+"""The default crop size of a training."""
 
 from deeplab_dpc.data.dataset_info import Dataset
 
-MAX_DEFAULT_CROP = 321  # pixels; what two CPU cores train in a reasonable time. The papers take 513 and 769.
+MAX_DEFAULT_CROP = 321  # pixels; trained by two CPU cores in a reasonable time. The papers use 513 and 769.
 
 
 def default_crop(dataset: Dataset, split: str, alignment: int) -> tuple[int, int]:
-    """Returns (height, width) of the largest image of a split, at most MAX_DEFAULT_CROP, as alignment * k + 1."""
+    """Returns (height, width): the largest sides of a split, limited to MAX_DEFAULT_CROP, rounded up to
+    alignment * k + 1.
+    """
     height, width = (
         (min(side, MAX_DEFAULT_CROP) + alignment - 2) // alignment * alignment + 1 for side in dataset.max_size(split)
     )

@@ -18,7 +18,7 @@ from deeplab_dpc.errors import UserError, shown
 from deeplab_dpc.files import read_json
 
 INFO_FILE = "segmentation_info.json"
-RECORD_FILES = "record_files"  # key in it for records that others wrote: the files that it was counted from
+RECORD_FILES = "record_files"  # key in that file, for records of other software: the record files that were counted
 DEFAULT_IGNORE_LABEL = 255
 
 Color = tuple[int, int, int]
@@ -65,7 +65,7 @@ class DatasetInfo:
 
     @classmethod
     def from_json(cls, value: Any) -> Self:
-        """Returns the inverse of `to_json`; also accepts the lists that JSON makes of tuples.
+        """Returns the metadata of a value of `to_json`; also accepts the lists that JSON makes of tuples.
 
         Raises:
           UserError: if a field is missing or invalid.
@@ -144,7 +144,7 @@ class Dataset:
     """A prepared data set on disk.
 
     Attributes:
-      path: the directory with its records and its metadata.
+      path: directory of the records and the metadata.
       info: metadata of the data set.
     """
 
@@ -156,7 +156,7 @@ class Dataset:
         return split_parts(split, self.info.splits, str(self.path))
 
     def num_images(self, split: str) -> int:
-        """Returns the number of images of a split, or of several, each counted once."""
+        """Returns the number of images of a split, or of several splits, each image counted once."""
         return sum(self.info.splits[part.split] for part in self.parts(split))
 
     def max_size(self, split: str) -> tuple[int, int]:
@@ -165,7 +165,7 @@ class Dataset:
         return max(heights), max(widths)
 
     def epoch(self, split: str) -> npt.NDArray[np.int32]:
-        """Returns the records that an epoch of training consists of: their places in `index`, some repeated."""
+        """Returns the records of an epoch of training as positions in `index`, some of them repeated."""
         parts, places, start = self.parts(split), [], 0
         for part in parts:
             count = self.info.splits[part.split]
@@ -174,10 +174,10 @@ class Dataset:
         return np.concatenate(places)
 
     def shards(self, split: str) -> list[pathlib.Path]:
-        """Returns the record files of a split, or of several one after another, in order.
+        """Returns the record files of a split, or of several splits one after another, in order.
 
         Raises:
-          UserError: if there is no such split, or a file is missing, cut off, or one too many.
+          UserError: if there is no such split, or a file is missing, cut off or superfluous.
         """
         found: list[pathlib.Path] = []
         for part in self.parts(split):
@@ -191,7 +191,7 @@ class Dataset:
         return [file for part in self.parts(split) for file in find_record_files(self.path, part.split)]
 
     def index(self, split: str) -> RecordIndex:
-        """Finds the records of a split, or of several, in its files.
+        """Returns the positions of the records of a split, or of several splits, in the record files.
 
         Raises:
           UserError: as `shards`, or if the number of records differs from the metadata.

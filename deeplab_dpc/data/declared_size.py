@@ -8,14 +8,14 @@ from deeplab_dpc.data.image_files import MAX_PIXELS, MAX_SIDE, UNDECODABLE, quie
 
 
 class TooLargeError(ValueError):
-    """The error of an image larger than any that is decoded; the text is a part of a sentence."""
+    """The error for an image that is too large to be decoded; its text is part of a sentence."""
 
 
 def declared_size(encoded: bytes) -> tuple[int, int] | None:
     """Returns (height, width) in pixels of an image of any format that Pillow opens; None for other bytes.
 
     Raises:
-      TooLargeError: if the image is larger than any that is decoded.
+      TooLargeError: if the image is too large to be decoded.
     """
     try:
         with quiet_pillow(), Image.open(io.BytesIO(encoded)) as picture:

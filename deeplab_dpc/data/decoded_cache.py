@@ -1,8 +1,8 @@
 """Decoded pictures of a split, in memory or in one raw file, from which windows are read without decoding.
 
 A picture takes four bytes per pixel: red, green and blue of all pixels, followed by their class ids. The raw file is
-written once for the same record files; it appears complete or not at all. Each picture has a checksum (CRC-32), which
-is compared when a process reads the picture for the first time.
+written once for the same record files, atomically. Each picture has a checksum (CRC-32), which is compared when a
+process reads the picture for the first time.
 """
 
 import dataclasses
@@ -31,9 +31,9 @@ from deeplab_dpc.files import (
 )
 
 CACHE_FOLDER = "decoded"  # in the data set's directory
-PIXELS, INDEX = "pixels.raw", "index.json"  # the index has the size and the check sum of each picture
+PIXELS, INDEX = "pixels.raw", "index.json"  # the index has the size and the checksum of each picture
 CHANNELS = 4
-MEMORY_SHARE = 0.8  # of what is free, which a cache may take
+MEMORY_SHARE = 0.8  # largest share of the free memory that a cache may take
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,8 +65,8 @@ class DecodedCache:
         check_sum = self.unchecked.get(int(record))
         if check_sum is not None:
             if zlib.crc32(self.pixels[start : start + CHANNELS * area].data) != check_sum:
-                raise _damaged(self.path, f"picture {record} does not have its check sum")
-            self.unchecked.pop(int(record), None)  # of another thread, perhaps
+                raise _damaged(self.path, f"picture {record} does not have its checksum")
+            self.unchecked.pop(int(record), None)  # another thread may have removed it
         image = self.pixels[start : start + 3 * area].reshape(rows, columns, 3)
         label = self.pixels[start + 3 * area : start + CHANNELS * area].reshape(rows, columns)
         part = (slice(top, top + height), slice(left, left + width))
@@ -86,12 +86,12 @@ def open_cache(
 
     Args:
       mode: "memory", or "disk" for a raw file in `folder`.
-      shards: the record files of the split; a raw file belongs to them as long as their sizes, times and digest are
+      shards: record files of the split; a raw file is reused as long as their sizes, times and digest are
         unchanged.
       digest: digest of the records.
       split: name of the split.
-      sizes: function that returns (height, width) of each picture; int32 [records, 2].
-      pictures: the decoded image uint8 [height, width, 3] and label uint8 [height, width] of each, in order.
+      sizes: function without arguments that returns (height, width) of each picture; int32 [records, 2].
+      pictures: decoded (image uint8 [height, width, 3], label uint8 [height, width]) of each record, in order.
       folder: folder of the raw files.
 
     Raises:
@@ -101,8 +101,8 @@ def open_cache(
     if mode == "memory":
         known = sizes()
         total = _offsets(known)[-1]
-        available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        if total > MEMORY_SHARE * available:
+        available = _free_memory()
+        if available is not None and total > MEMORY_SHARE * available:
             raise UserError(
                 f"--cache=memory needs {total / 1e9:.1f} GB for the split {split}, {available / 1e9:.1f} GB are free; "
                 "give --cache=disk or --cache=none."
@@ -134,10 +134,10 @@ def _write(
 
 
 def _open(path: pathlib.Path) -> DecodedCache:
-    """Returns the raw file and its metadata.
+    """Opens a raw file and its index.
 
     Raises:
-      UserError: if they do not match.
+      UserError: if one of them is damaged or they do not match.
     """
     try:
         index = read_json(path / INDEX, "index of decoded pictures")
@@ -145,7 +145,7 @@ def _open(path: pathlib.Path) -> DecodedCache:
     except (OSError, ValueError) as error:
         raise _damaged(path, str(error).rstrip(".")) from error
     if not isinstance(index, dict) or CHECK_SUM not in index or not has_check_sum(index):
-        raise _damaged(path, f"{INDEX} does not have its check sum")
+        raise _damaged(path, f"{INDEX} does not have its checksum")
     known = np.array(index["sizes"], np.int32)
     offsets = _offsets(known)
     if len(pixels) != offsets[-1]:
@@ -171,6 +171,13 @@ def _identity(shards: Sequence[pathlib.Path], digest: str) -> str:
 def _offsets(sizes: np.ndarray) -> np.ndarray:
     """Returns the start of each picture, in bytes, and the total; int64 [records + 1]."""
     return np.concatenate([[0], np.cumsum(sizes.astype(np.int64).prod(axis=1) * CHANNELS)])
+
+
+def _free_memory() -> int | None:
+    """Returns the bytes of free memory; None where the system does not report them (macOS)."""
+    if "SC_AVPHYS_PAGES" not in os.sysconf_names:
+        return None
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _fill(pixels: np.ndarray, offsets: np.ndarray, pictures: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:

@@ -16,8 +16,8 @@ from deeplab_dpc.data.image_files import UNDECODABLE, orientation
 from deeplab_dpc.data.label_statistics import NUM_IDS, out_of_range
 from deeplab_dpc.data.tolerant_reader import READING_ERRORS, Damage, first_line
 
-NOISE_AGREEMENT = 0.5  # share of equal neighbours; of drawn outlines they are above 0.9, of random ids 1 / num_classes
-NOISE_IDS = 8  # distinct ids; with few, fine patterns are no noise
+NOISE_AGREEMENT = 0.5  # share of equal neighbours: above 0.9 for drawn outlines, 1 / num_classes for random ids
+NOISE_IDS = 8  # distinct ids; with fewer, fine patterns are not taken for noise
 SHOWN_IDS = 5
 _JPEG_START = b"\xff\xd8\xff"
 _PNG_HEADER = slice(24, 26)  # bit depth and colour type (PNG specification, 11.2.2)
@@ -25,7 +25,7 @@ _GREY_8_BIT = bytes([8, 0])
 
 
 class Kind(enum.StrEnum):
-    """The kinds of problems of a record; the value is the title in a report. Errors come first."""
+    """The kinds of problems of records; the value is the title in a report. Errors come first."""
 
     MISSING = "record files missing"
     COUNT = "number of records"
@@ -37,7 +37,7 @@ class Kind(enum.StrEnum):
     NOISY_IDS = "labels that are noise"
     IDS = "ids out of range"
     ABSENT = "labels that cannot mean what the classes say"
-    # From here on: worth knowing, no error.
+    # From here on: warnings, not errors.
     LEAKED = "images in two splits"
     REPEATED = "images repeated"
     NEVER_SEEN = "classes never seen"
@@ -57,7 +57,7 @@ class Examined:
 
     Attributes:
       filename: file name of the image in the record; "" if there is none.
-      problems: kind and explanation of each problem.
+      problems: (kind, explanation) of each problem.
       size: (height, width) of the image in pixels; None if it cannot be decoded.
       digest: digest of the pixels, equal for images with equal pixels; b"" if the image cannot be decoded.
       pixels: int64 [256], number of the label's pixels with each id; None without a label that fits the image.
@@ -76,10 +76,10 @@ def examine(record: bytes | Damage, has_label: bool, num_classes: int, ignore_la
     """Decodes a record as training does, and examines it.
 
     Args:
-      record: the serialized record.
-      has_label: bool, whether its split has labels.
+      record: the serialized record, or its damage.
+      has_label: bool, whether the split of the record has labels.
       num_classes: number of classes; ids below it are valid.
-      ignore_label: the ignore label, which is valid too.
+      ignore_label: id of ignored pixels, which is valid too.
       with_tile: bool, whether to make a tile for the contact sheet.
     """
     if isinstance(record, Damage):
@@ -117,17 +117,17 @@ def examine(record: bytes | Damage, has_label: bool, num_classes: int, ignore_la
 
 
 def _orientation(encoded: bytes) -> int:
-    """Returns the EXIF orientation of an image that can be decoded; 1 where Pillow cannot open it."""
+    """Returns the EXIF orientation of an image that can be decoded; 1 if Pillow cannot open it."""
     try:
         with Image.open(io.BytesIO(encoded)) as picture:
             return orientation(picture)
     except UNDECODABLE:
-        return 1  # what TensorFlow alone decodes has no metadata that other programs would follow
+        return 1  # images that only TensorFlow decodes have no metadata that other programs would apply
 
 
 def _decode_image(encoded: bytes) -> np.ndarray:
     """Returns the image, uint8 [height, width, 3]."""
-    if encoded.startswith(_JPEG_START):  # accurately, so that a PNG made of it by other software has the same pixels
+    if encoded.startswith(_JPEG_START):  # accurately: a PNG that other software makes of it has the same pixels
         image = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
     else:
         image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
@@ -136,7 +136,7 @@ def _decode_image(encoded: bytes) -> np.ndarray:
 
 
 def _decode_label(encoded: bytes, problems: list[tuple[Kind, str]]) -> np.ndarray | None:
-    """Returns the ids [height, width]; None, and one more problem, if it is not a PNG of ids."""
+    """Returns the ids, uint8 [height, width]; adds a problem and returns None if the label is not a PNG of ids."""
     if not encoded:
         problems.append((Kind.LABEL, "it has no label"))
         return None
@@ -183,7 +183,7 @@ def _label_problems(
 
 
 def _agreement(label: np.ndarray) -> float:
-    """Returns the share of pixels with the same id as their right or lower neighbour; each pair counts once."""
+    """Returns the share of the pairs of neighbouring pixels, horizontal and vertical, whose ids are equal."""
     across, down = label[:, 1:] == label[:, :-1], label[1:] == label[:-1]
     pairs = across.size + down.size
     return (np.count_nonzero(across) + np.count_nonzero(down)) / pairs if pairs else 1.0

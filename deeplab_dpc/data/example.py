@@ -10,8 +10,8 @@ from deeplab_dpc.console import printable
 from deeplab_dpc.data.image_files import MAX_SIDE
 from deeplab_dpc.errors import UserError
 
-_PNG_SIGNATURE, _PNG_HEADER_END = b"\x89PNG\r\n\x1a\n", 24  # of what tells its size
-NO_LABEL = 255  # what the label of a record without one is filled with
+_PNG_SIGNATURE, _PNG_HEADER_END = b"\x89PNG\r\n\x1a\n", 24  # bytes, up to the end of the size
+NO_LABEL = 255  # value of all pixels if a record has no label
 
 FEATURES = {
     "image/encoded": tf.io.FixedLenFeature((), tf.string),
@@ -78,26 +78,24 @@ def decode_image_window(
 
 
 def _same_size(features: dict[str, tf.Tensor], image_size: tf.Tensor, label_size: tf.Tensor) -> list[Any]:
-    """Returns the check that both sizes [2] are equal, which must run first."""
+    """Returns the operations that check that both sizes, int32 [2], are equal, as control dependencies."""
     same_size = tf.reduce_all(tf.equal(image_size, label_size))
     message = ["Image and label differ in size: ", features["image/filename"], image_size, label_size]
-    check = tf.raw_ops.Assert(condition=same_size, data=message)  # tf.debugging words it otherwise when eager
-    return [] if check is None else [check]  # None when eager: it has run already
+    check = tf.raw_ops.Assert(condition=same_size, data=message)  # tf.debugging has another message in eager mode
+    return [] if check is None else [check]  # None in eager mode, in which it has already run
 
 
 def decode_example(features: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """Decodes image and label.
+    """Decodes the image and the label.
 
     Args:
       features: features of `parse_example`.
 
     Returns:
-      image: uint8 [height, width, 3].
-      label: uint8 [height, width, 1].
-      filename: string [].
+      Dictionary of image (uint8 [height, width, 3]), label (uint8 [height, width, 1]) and filename (string []).
 
     Raises:
-      tf.errors.InvalidArgumentError: if one cannot be decoded or their sizes differ.
+      tf.errors.InvalidArgumentError: if one of them cannot be decoded, or their sizes differ.
     """
     image, label = decode_image(features), decode_label(features)
     with tf.control_dependencies(_same_size(features, tf.shape(image)[:2], tf.shape(label)[:2])):
@@ -110,7 +108,7 @@ def label_size(features: Mapping[str, Any]) -> tuple[int, int]:
     """Returns (height, width) of the label of a parsed record, from the header of its PNG.
 
     Raises:
-      UserError: if the label is not a PNG, or is a PNG without an end.
+      UserError: if the label is not a PNG with a valid size in its header.
     """
     data = features["image/segmentation/class/encoded"]
     if data[:8] == _PNG_SIGNATURE and len(data) >= _PNG_HEADER_END:

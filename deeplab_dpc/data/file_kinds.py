@@ -1,4 +1,4 @@
-"""The other contents of a folder of images: pictures of other kinds, and files that are not pictures."""
+"""Recognition of the other files in a folder of images: pictures of other formats, and files that are not pictures."""
 
 import os
 import pathlib
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".webp", ".gif")
 LOSSY_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
-# Pictures that nothing here reads.
+# Suffixes of pictures that are not read as images.
 UNREAD_PICTURES = (
     *(
         ".heic",
@@ -26,13 +26,13 @@ UNREAD_PICTURES = (
     ),
     *(".exr", ".hdr", ".ico", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".dcm", ".nii", ".npy"),
 )
-HEAD_BYTES = 16  # what `kind_of_contents` needs of a file
+HEAD_BYTES = 16  # number of bytes that `kind_of_contents` needs
 _SHOWN = 3
 _HIDDEN = (".", "__MACOSX")
 
 
 def is_hidden(name: str) -> bool:
-    """Returns whether a file or a folder of its path is hidden, or one that macOS adds."""
+    """Returns whether a file, or a folder in its path, is hidden or added by macOS."""
     return any(part.startswith(_HIDDEN) for part in pathlib.PurePosixPath(name).parts)
 
 
@@ -44,7 +44,7 @@ def broken_link(path: str | os.PathLike[str]) -> str | None:
 
 
 def kind_of_contents(head: bytes) -> str | None:
-    """Returns the suffix that a file with these first bytes should have, if it is a picture."""
+    """Returns the suffix that a picture with these first bytes should have; None for other contents."""
     for start, suffix in ((b"\xff\xd8\xff", ".jpg"), (b"\x89PNG\r\n\x1a\n", ".png"), (b"GIF8", ".gif")):
         if head.startswith(start):
             return suffix

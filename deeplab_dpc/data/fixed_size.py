@@ -13,12 +13,12 @@ from deeplab_dpc.data.pipeline import iterate, read_encoded
 from deeplab_dpc.data.preprocess import MEAN_PIXEL, Augmentation, finish, resized_size
 from deeplab_dpc.data.record_order import record_seed, with_contents
 
-NO_SEED = 0  # nothing is drawn
+NO_SEED = 0  # unused, since nothing is random
 
 
 def fixed_size_view(data: DataConfig, dataset: Dataset, split: str, stride: int) -> Augmentation:
-    """Returns the augmentation that leaves images as they are, or resizes them as `data` says, and pads them at the
-    bottom and right to one size for all.
+    """Returns the augmentation that resizes images if `data` requires it, and pads them at the bottom and right to one
+    size for all.
 
     Args:
       data: data configuration; its min_resize_value, max_resize_value and resize_factor are used.
@@ -54,12 +54,12 @@ def fixed_size_view(data: DataConfig, dataset: Dataset, split: str, stride: int)
 def fixed_size_batches(
     dataset: Dataset, split: str, view: Augmentation, batch_size: int, records: Sequence[int] | None = None
 ) -> tf.data.Dataset:
-    """Returns batches with each example once.
+    """Returns batches that contain each example once.
 
     Args:
       dataset: the prepared data set.
       split: split with labels.
-      view: augmentation of fixed_size_view; for a larger image a part is shown, always the same.
+      view: augmentation of fixed_size_view; of a larger image always the same part is taken.
       batch_size: number of images in each batch; the last batch is filled with grey images without labels.
       records: indices of the records to read, in the split; None for all.
 

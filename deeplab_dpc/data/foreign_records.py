@@ -27,7 +27,7 @@ from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import read_json, write_json
 
 SHOWN_IDS = 8
-CHECKED_OF_OURS = 50  # records, should their metadata have been edited
+CHECKED_OF_OURS = 50  # records that are read in case their metadata was edited
 _LABEL = "image/segmentation/class/encoded"
 _SHARD_NAME = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.tfrecord")
 
@@ -38,10 +38,10 @@ _GREY, _INDEXED = 0, 3
 
 
 def load_records(path: pathlib.Path, classes: str | os.PathLike[str]) -> Dataset:
-    """Returns the data set of a directory of record files, and of a classes file or names (`read_classes_file`).
+    """Returns the data set of a directory of record files, with the classes of `read_classes_file`.
 
-    Splits and counts are those of the files, the largest sizes those in the images' headers. They are written to the
-    directory, if possible, and read again if the files have changed.
+    The splits and counts are those of the files, the largest sizes those in the images' headers. They are written to
+    the directory, if possible, and computed again if the files have changed.
 
     Raises:
       UserError: if the classes file or a shard is missing, a record cannot be read, or its label is not a grey 8-bit
@@ -91,7 +91,7 @@ def _say_changes(path: pathlib.Path, before: Any, now: dict[str, int]) -> None:
 
 
 def _require_layout(shards: list[pathlib.Path], counts: list[int]) -> None:
-    """Refuses an empty file that DeepLab's division into files (ceil(records / files) in each) does not explain."""
+    """Raises a UserError for an empty file, unless DeepLab's division (ceil(records / files) in each) explains it."""
     total, each = sum(counts), -(-sum(counts) // len(counts))
     expected = [max(0, min(each, total - number * each)) for number in range(len(counts))]
     if 0 in counts and total and counts != expected:
@@ -158,7 +158,7 @@ def _count(path: pathlib.Path, shards: dict[str, list[pathlib.Path]]) -> Dataset
 
 
 def _examples(shards: list[pathlib.Path]) -> Iterator[tuple[pathlib.Path, str, Any]]:
-    """Yields, for each record, its file, its name in messages, and its features by key."""
+    """Yields the file, the name in messages, and the features by key of each record."""
     for shard in shards:
         index = 0
         try:
@@ -183,7 +183,7 @@ def _integer(features: Any, key: str) -> int:
 
 
 def _image_size(features: Any, title: str) -> tuple[int, int]:
-    """Returns the (height, width) of the encoded image; the values of the record if the header cannot be read."""
+    """Returns the (height, width) of the encoded image; the values in the record if the header cannot be read."""
     try:
         told = declared_size(_bytes(features, "image/encoded"))
         declared_size(_bytes(features, _LABEL))
@@ -196,7 +196,7 @@ def _image_size(features: Any, title: str) -> tuple[int, int]:
 
 
 def _check_stored_as_ids(label: bytes, title: str) -> None:
-    """Refuses labels whose pixels TensorFlow would not decode to the intended ids."""
+    """Raises a UserError if TensorFlow would not decode the pixels of a label to the intended ids."""
     if not label.startswith(_PNG_SIGNATURE) or len(label) <= _PNG_COLOR_TYPE:
         raise UserError(f"The label of {title} is no PNG; write the records again with class ids as grey 8-bit PNGs.")
     depth, color = label[_PNG_BIT_DEPTH], label[_PNG_COLOR_TYPE]
@@ -214,18 +214,18 @@ def _check_stored_as_ids(label: bytes, title: str) -> None:
 
 
 def check_labels(dataset: Dataset, split: str) -> None:
-    """Checks, before a training, for labels that cannot be intended.
+    """Checks the labels before a training for problems that cannot be intended.
 
-    These are ids that are neither a class nor the ignore label, and the problems of `absent_class_problem`. All records
-    are read, except in data sets of this package, which store counts of their ids: there only the first ones are read,
-    in case their metadata was edited.
+    These are ids that are neither a class nor the ignore label, and the problems of `absent_class_problem`. All
+    records are read, except in data sets of this package, which store the counts of their ids: only their first records
+    are read, in case their metadata was edited.
 
     Args:
       dataset: any data set.
       split: split with labels.
 
     Raises:
-      UserError: if there are such labels, or a record cannot be read.
+      UserError: if there are such problems, or a record cannot be read.
     """
     kept = read_label_counts(dataset)
     if kept is None:
@@ -236,14 +236,14 @@ def check_labels(dataset: Dataset, split: str) -> None:
     pixels = {split: np.sum([(kept or counted)[name] for name in names], axis=0)} | {
         name: kept[name] for name in others if kept
     }
-    if kept is None and absent_class_problem(pixels, split, dataset.info):  # a class may occur in the others alone
+    if kept is None and absent_class_problem(pixels, split, dataset.info):  # a class may occur only in the other splits
         pixels |= {name: _count_ids(dataset, name) for name in others}
     if problem := absent_class_problem(pixels, split, dataset.info):
         raise UserError(f"The data set in {dataset.path} cannot be trained on: {problem}.")
 
 
 def check_evaluable(dataset: Dataset, split: str, instead: str) -> None:
-    """Checks, before a training, whether a split can be evaluated; it reads the same labels as check_labels.
+    """Checks before a training that a split can be evaluated; reads the same labels as `check_labels`.
 
     Args:
       dataset: any data set.

@@ -1,4 +1,4 @@
-"""Finds the image files that a flag names. Needs no TensorFlow."""
+"""Search for the image files that a flag names. Needs no TensorFlow."""
 
 import dataclasses
 import fnmatch
@@ -13,7 +13,7 @@ from deeplab_dpc.data.image_files import SUFFIXES
 from deeplab_dpc.data.video import VIDEO_SUFFIXES
 from deeplab_dpc.errors import UserError
 
-_LOOKED_INTO = 20  # files of a folder whose names do not tell what they are
+_LOOKED_INTO = 20  # files of unknown suffix whose contents are looked at
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,14 +35,15 @@ def find_images(images: str, without: Sequence[pathlib.Path] = (), flag: str = "
 
     Args:
       images: a file; a folder, of which the files directly in it are taken; or a pattern with *, ? or [...], in which
-        ** stands for any folders. An existing path is a path, whatever its characters. From folders and patterns only
-        files that end in one of SUFFIXES are taken, including broken links, so that reading them is an error. Other
-        pictures, videos, pipes and devices are reported; hidden files are left out unless the pattern names them.
+        ** stands for any folders. An existing path is never taken as a pattern. From folders and
+        patterns only files that end in one of SUFFIXES are taken, including broken links, so that reading them is an
+        error. Other pictures, videos, pipes and devices are reported; hidden files are left out unless the pattern
+        names them.
       without: folders to exclude from a pattern.
-      flag: name of the flag for errors.
+      flag: name of the flag in messages.
 
     Raises:
-      UserError: if it is none of these, there is no image, or two images would have outputs of the same name.
+      UserError: if `images` is none of these, there is no image, or two images would have outputs of the same name.
     """
     given = pathlib.Path(images)
     if given.is_file():
@@ -77,7 +78,7 @@ def find_images(images: str, without: Sequence[pathlib.Path] = (), flag: str = "
 
 
 def _matching(root: pathlib.Path, pattern: pathlib.Path) -> list[pathlib.Path]:
-    """Returns the files below a folder whose relative path matches a pattern, without matching hidden names."""
+    """Returns the files below a folder whose relative path matches a pattern; wildcards match no hidden names."""
     if "**" in pattern.parts:
         return [
             path for path in _files_below(root, frozenset()) if _matches(path.relative_to(root).parts, pattern.parts)
@@ -107,7 +108,7 @@ def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
 
 
 def _say_special(paths: Iterable[pathlib.Path]) -> None:
-    """Prints the pipes, devices and sockets with names of images, since opening one may block forever."""
+    """Prints the pipes, devices and sockets with names of images, which are left out: opening one may block forever."""
     if names := sorted(path.name for path in paths):
         what = "a pipe, device or socket is not opened; save the image as a file"
         console.print(f"Left out: {printable(listed(names, 'file'))} ({what}).")
@@ -135,7 +136,7 @@ def _head(path: pathlib.Path) -> bytes:
     try:
         with open(path, "rb") as stream:
             return stream.read(HEAD_BYTES)
-    except OSError:  # a file that nobody asked for may be as it is
+    except OSError:  # the file was not requested, so that this is no error
         return b""
 
 

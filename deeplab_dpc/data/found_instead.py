@@ -66,7 +66,7 @@ def _how(data_dir: pathlib.Path) -> str:
 
 
 def _files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Yields the first files that are not hidden, a few folders deep."""
+    """Yields the first files that are not hidden, at most a few folders deep."""
     seen = 0
     for place, folders, names in os.walk(folder):
         depth = len(pathlib.Path(place).relative_to(folder).parts)

@@ -1,4 +1,4 @@
-"""Checks whether the bytes of an image file are complete: end markers of formats, and the checksums of a PNG.
+"""Detection of damaged image files, by the end markers of the formats and the checksums of a PNG.
 
 A PNG has a checksum for each of its parts and one for its pixels. JPEG, BMP, TIFF and WEBP have none: a changed byte
 that leaves them decodable cannot be detected. Needs no TensorFlow.
@@ -10,7 +10,7 @@ import zlib
 # PNG (Third Edition), section 5: signature, then chunks of length, type, data and checksum.
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHUNK_EXTRA = 12
-_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a pixel, by colour type
+_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # samples per pixel, by colour type
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _INFLATED_AT_ONCE = 2**20
 
@@ -36,7 +36,7 @@ def damage(data: bytes) -> str | None:
 
 
 def _has_jpeg_end(data: bytes) -> bool:
-    """Returns whether the end marker follows at least one scan, read segment by segment."""
+    """Returns whether the end marker follows at least one scan; the segments are read one by one."""
     position, has_scan = len(_JPEG_START) - 1, False
     while match := _MARKER.search(data, position):
         marker, position = match[1][0], match.end()
@@ -66,7 +66,7 @@ def _png_damage(data: bytes) -> str | None:
 
 
 def _pixels_damage(header: bytes, pixels: list[bytes]) -> str | None:
-    """Inflates the pixels without keeping them, up to the number that the header states, and checks their checksum."""
+    """Returns the damage of the pixels, which are inflated up to the number in the header, but not kept; or None."""
     expected = _inflated_bytes(header)
     inflater = zlib.decompressobj()
     inflated = 0

@@ -21,11 +21,11 @@ FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp")
 MAX_PIXELS = 178_956_970  # Pillow's own limit, 2 x 89,478,485
 MAX_SIDE = 65_535  # pixels; that of JPEG
-MAX_BYTES = 8 * MAX_PIXELS  # of a file: four channels of 16 bits
+MAX_BYTES = 8 * MAX_PIXELS  # largest size of a file: four channels of 16 bits
 _PIECE = 2**24  # bytes
-_PAGED = ("TIFF", "WEBP", "GIF", "PNG")  # may have several pages or frames, none of which is the main one
+_PAGED = ("TIFF", "WEBP", "GIF", "PNG")  # formats with several pages or frames, none of which is the main one
 
-# How Pillow reports that a file is not what it should be; damaged metadata and tags reach any of its parsers.
+# Errors of Pillow for damaged files; damaged metadata and tags can raise errors in any of its parsers.
 UNDECODABLE = (
     *(OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError),
     *(ArithmeticError, RuntimeError, struct.error, zlib.error, Image.DecompressionBombError),
@@ -45,7 +45,7 @@ UPRIGHT = {
 
 
 class Undecodable(ValueError):  # noqa: N818 (its text is a part of a sentence)
-    """The error of an image file that cannot be decoded; the text is the reason, without a full stop."""
+    """The error for an image file that cannot be decoded; its text is the reason, without a full stop."""
 
 
 def decode_image(
@@ -60,15 +60,15 @@ def decode_image(
     white. Unreadable metadata is ignored.
 
     Args:
-      source: path, or stream to read.
+      source: path or stream.
       name: name of the image in messages.
       max_pixels: largest number of pixels; larger images are refused before they are decoded. At most and by default
         MAX_PIXELS.
       formats: names of the formats to read, from FORMATS.
 
     Raises:
-      UserError: if it is not an image of these formats, is damaged or too large, or has several pages or frames, or
-        samples of unknown range.
+      UserError: if the file is not an image of these formats, is damaged or too large, has several pages or frames, or
+        has samples of unknown range.
     """
     limit = MAX_PIXELS if max_pixels is None else min(max_pixels, MAX_PIXELS)
     try:
@@ -82,7 +82,7 @@ def decode_image(
 def decode_picture(data: bytes, formats: tuple[str, ...], max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Decodes an image file after checking its size and its checksums.
 
-    Of a JPEG with further pictures (MPO, as telephones write them) the main one is taken.
+    Of a JPEG with several pictures (MPO, as phones write them) the main one is decoded.
 
     Args:
       data: contents of the file.
@@ -114,7 +114,7 @@ def decode_picture(data: bytes, formats: tuple[str, ...], max_pixels: int = MAX_
 
 @contextlib.contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Suppresses Pillow's warnings of images with half the size that it refuses, and of broken metadata."""
+    """Suppresses Pillow's warnings about images above half its largest size, and about broken metadata."""
     with _warnings_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -127,17 +127,17 @@ def _reason(error: Exception) -> str:
 
 
 def orientation(picture: Image.Image) -> int:
-    """Returns the EXIF orientation of a decoded picture, 1 to 8; 1 (upright) where none can be read."""
+    """Returns the EXIF orientation of a decoded picture, 1 to 8; 1 (upright) if none can be read."""
     try:
         with quiet_pillow():
             value = picture.getexif().get(ORIENTATION)
     except UNDECODABLE:
-        return 1  # as all programs show it; metadata have no checksum and no influence on the pixels
+        return 1  # as all programs show it; metadata has no checksum and no influence on the pixels
     return value if isinstance(value, int) and value in UPRIGHT else 1
 
 
 def picture_pixels(picture: Image.Image, name: str) -> np.ndarray:
-    """Converts a picture of Pillow as `decode_image` does a file: uint8 RGB [height, width, 3], turned upright.
+    """Converts a Pillow image to uint8 RGB [height, width, 3], turned upright, as `decode_image` does.
 
     Raises:
       UserError: if its samples have an unknown range.
@@ -153,7 +153,7 @@ def _read(source: str | os.PathLike[str] | BinaryIO) -> bytes:
             raise Undecodable(f"it {problem}")
         with open(source, "rb") as stream:
             return _read(stream)
-    # In pieces: a read takes memory for all that it was asked for, whatever is there.
+    # In pieces: one read would allocate the requested memory, however small the file is.
     data = bytearray()
     while len(data) <= MAX_BYTES and (piece := source.read(min(_PIECE, MAX_BYTES + 1 - len(data)))):
         data += piece

@@ -15,7 +15,7 @@ from deeplab_dpc.data.image_files import SUFFIXES, decode_image
 from deeplab_dpc.data.video import VideoReader
 from deeplab_dpc.errors import UserError
 
-MAX_NAME = 240  # bytes of a name of an output, which ends in .png or the like; file systems take 255
+MAX_NAME = 240  # bytes of an output's name, before its suffix; file systems allow 255
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,14 +40,14 @@ class Unreadable:
     """A source that could not be read, in place of an image.
 
     Attributes:
-      reason: sentence that names it.
+      reason: sentence with the source and the error.
     """
 
     reason: str
 
 
 def pictures_of_files(files: Sequence[ImageFile]) -> Iterator[Picture | Unreadable]:
-    """Yields the decoded files."""
+    """Yields the decoded image of each file, or the reason why it cannot be read."""
     for file in files:
         try:
             yield Picture(file.name, str(file.path), decode_image(file.path, str(file.path)))
@@ -56,13 +56,13 @@ def pictures_of_files(files: Sequence[ImageFile]) -> Iterator[Picture | Unreadab
 
 
 def pictures_of_split(dataset: Dataset, split: str) -> Iterator[Picture | Unreadable]:
-    """Returns the images of a split as evaluation sees them, with or without labels; images without a file name have
-    their number.
+    """Yields the images of a split as in evaluation, with or without labels; an image without a file name is named by
+    its number.
 
     Raises:
       UserError: if there is no such split, or if a record is damaged.
     """
-    from deeplab_dpc.data.example import filename_text  # these need TensorFlow
+    from deeplab_dpc.data.example import filename_text  # these two modules need TensorFlow
     from deeplab_dpc.data.pipeline import evaluation_dataset, iterate
 
     description = f"The split {split} of {dataset.path}"
@@ -82,7 +82,7 @@ def pictures_of_split(dataset: Dataset, split: str) -> Iterator[Picture | Unread
 
 
 def frames_of_video(video: VideoReader) -> Iterator[Picture]:
-    """Returns the frames of a video, named VIDEO/000000 and so on.
+    """Yields the frames of a video, named VIDEO/000000 and so on.
 
     Raises:
       UserError: if the file is damaged.
@@ -92,7 +92,7 @@ def frames_of_video(video: VideoReader) -> Iterator[Picture]:
 
 
 def _record_name(filename: str) -> str:
-    """Returns a record's file name, restricted to the output folder and without its suffix."""
+    """Returns a record's file name without its suffix and without parts that lead out of the output folder."""
     path = pathlib.PurePosixPath(filename)
     inside = pathlib.PurePosixPath(*(part for part in path.parts if part not in ("..", path.anchor)))
     return str(inside.with_suffix("") if inside.suffix.lower() in SUFFIXES else inside) if inside.name else ""

@@ -24,7 +24,7 @@ from deeplab_dpc.files import write_json
 
 REPORT_FILE, SHEET_FILE = "check_data.json", "contact_sheet.png"
 SHEET_TILES = 24
-LISTED = 20  # examples of each kind of problem
+LISTED = 20  # number of problems of each kind that are listed
 MIN_SIDE = 33  # pixels; smaller images are less than three cells of a feature map at output stride 16
 MIN_LABELLED = 0.5  # share of the pixels
 _THREADS = max(2, os.cpu_count() or 1)
@@ -78,7 +78,7 @@ class Inspection:
 
     @property
     def label_weight_flags(self) -> str:
-        """Returns the weights as DeepLab's flag, which is given once for each class."""
+        """Returns the weights as DeepLab's flag, once for each class."""
         return " ".join(f"--label_weights={weight:g}" for weight in self.label_weights)
 
     def labelled_splits(self) -> list[str]:
@@ -153,7 +153,7 @@ def check(dataset: Dataset, output_dir: str | os.PathLike[str], show_progress: b
       show_progress: bool, whether to show progress bars.
 
     Returns:
-      The result. Errors in the records are reported, not raised.
+      Result of the inspection. Errors in the records are reported, not raised.
     """
     collected = _Collected(dataset.info)
     splits = {split: _inspect_split(dataset, split, collected, show_progress) for split in dataset.info.splits}
@@ -173,13 +173,13 @@ def check(dataset: Dataset, output_dir: str | os.PathLike[str], show_progress: b
 
 
 class _Collected:
-    """The sums over the records of all splits: problems, digests and tiles."""
+    """The problems, digests and tiles collected from the records of all splits."""
 
     def __init__(self, info: DatasetInfo):
         self._info = info
         self._count: collections.Counter[tuple[Kind, str]] = collections.Counter()
         self._first: dict[tuple[Kind, str], list[str]] = collections.defaultdict(list)
-        self._places: dict[bytes, tuple[str, str]] = {}  # of each image's first occurrence: split and title
+        self._places: dict[bytes, tuple[str, str]] = {}  # (split, title) of each image's first occurrence
         self.chosen = chosen_indices(info.splits, SHEET_TILES)
         self.tiles: list[tuple[str, Tile]] = []
         self._masks = MixedMasks(info)
@@ -209,7 +209,7 @@ class _Collected:
             self.tiles.append((f"{split} {index}: {examined.filename}", examined.tile))
 
     def add_sums(self, splits: dict[str, SplitCounts], train_split: str | None) -> None:
-        """Adds the problems of the sums; `train_split` is the labelled split to train on, if there is one."""
+        """Adds the problems of the summed counts; `train_split` is the labelled split to train on, if there is one."""
         if train_split is not None:
             pixels = {split: splits[split].pixels for split in self._info.labelled_splits}
             if problem := absent_class_problem(pixels, train_split, self._info) or self._masks.problem():
@@ -262,7 +262,7 @@ def _look(numbered: tuple[int, bytes | Damage], has_label: bool, info: DatasetIn
 
 
 def _in_threads(function: Any, items: Iterator[Any]) -> Iterator[Any]:
-    """Applies `map` on all cores, with few items in memory; decoding releases Python's lock for other threads."""
+    """Yields `map(function, items)`, computed on all cores with few items in memory (decoding releases the GIL)."""
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
         while chunk := list(itertools.islice(items, _CHUNK)):
             yield from pool.map(function, chunk)

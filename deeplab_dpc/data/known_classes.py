@@ -29,7 +29,7 @@ VOC_CLASS_NAMES = (
     "tvmonitor",
 )
 
-# The first of each class's synonyms, as in objectInfo150.txt of the benchmark, after what id 0 is called.
+# The first synonym of each class, as in objectInfo150.txt of the benchmark; the name of id 0 is added below.
 _ADE20K_CLASSES = """
     wall, building, sky, floor, tree, ceiling, road, bed, windowpane, grass, cabinet, sidewalk, person, earth,
     door, table, mountain, plant, curtain, chair, car, water, painting, sofa, shelf, house, sea, mirror, rug,
@@ -71,5 +71,5 @@ _KNOWN = (
 
 
 def known_classes(num_classes: int) -> KnownClasses | None:
-    """Returns the classes of the published checkpoints' data set with that number of classes; None if there is none."""
+    """Returns the classes of the published checkpoints' data set with `num_classes` classes; None if there is none."""
     return next((known for known in _KNOWN if len(known.names) == num_classes), None)

@@ -1,4 +1,4 @@
-"""Counts of the contents of a split's examples, and label weights from them. Needs no TensorFlow.
+"""Counts of the pixels, ids and sizes of a split, and label weights from them. Needs no TensorFlow.
 
 Label weights by median frequency balancing (Eigen and Fergus, 2015, arXiv:1411.4734), over labelled pixels.
 """
@@ -11,12 +11,12 @@ import numpy as np
 from deeplab_dpc.data.dataset_info import DatasetInfo
 
 NUM_IDS = 256  # labels are 8-bit
-MIN_WEIGHT, MAX_WEIGHT = 0.1, 10.0  # beyond, rare classes would drown the others' gradients
+MIN_WEIGHT, MAX_WEIGHT = 0.1, 10.0  # larger weights of rare classes would dominate the gradients
 
 
 @dataclasses.dataclass
 class SplitCounts:
-    """The counts of the readable records of a split.
+    """The counts of the records of a split.
 
     Attributes:
       records: number of records, damaged ones included.
@@ -58,12 +58,12 @@ class SplitCounts:
 
 
 def out_of_range(pixels: np.ndarray, num_classes: int, ignore_label: int) -> dict[int, int]:
-    """Returns the pixels of each id that is neither a class nor ignored, by id."""
+    """Returns the number of pixels of each id that is neither a class nor ignored, by id."""
     return {int(i): int(pixels[i]) for i in np.flatnonzero(pixels) if i >= num_classes and i != ignore_label}
 
 
 def ignored_share(pixels: np.ndarray, ignore_label: int) -> float:
-    """Returns the share of the ignore label in the pixels of each id; 0 if there are none."""
+    """Returns the share of ignored pixels, from the number of pixels of each id; 0 if there are no pixels."""
     return float(pixels[ignore_label] / max(pixels.sum(), 1))
 
 

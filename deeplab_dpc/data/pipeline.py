@@ -31,7 +31,7 @@ from deeplab_dpc.data.record_order import WHOLE, Shard, record_order, record_see
 from deeplab_dpc.data.tolerant_reader import READING_ERRORS, first_line
 from deeplab_dpc.errors import UserError
 
-AUGMENTATION_STREAM, FINISH_STREAM = 0, 1  # of the random numbers of a record
+AUGMENTATION_STREAM, FINISH_STREAM = 0, 1  # streams of the random numbers of a record
 
 
 def training_dataset(
@@ -56,11 +56,11 @@ def training_dataset(
 
     Args:
       dataset: the prepared data set.
-      split: the split to read, with labels; several are read as one (`split_parts`).
+      split: split with labels; several splits are read as one (`split_parts`).
       augmentation: augmentation of each example.
       batch_size: number of images per batch of this process; a batch may span epochs.
       seed: seed of order and augmentation.
-      start_step: number of batches to leave out at the start, without decoding them.
+      start_step: number of batches to skip at the start, without decoding them.
       cache: "none"; "memory" or "disk" to decode each picture once, see decoded_cache.
       shard: share of the records for this process.
       records: indices of the records to read, in the split; None for all.
@@ -95,7 +95,7 @@ def training_dataset(
 
 
 def _reader(dataset: Dataset, split: str, index: RecordIndex, cache: str) -> Callable[..., Any]:
-    """Returns a function (augmentation, seed, *source) -> the scaled window of the image, and of the label."""
+    """Returns a function from (augmentation, seed, *source) to the scaled windows of the image and of the label."""
     if cache == "none":
         return read_encoded
     decoded = _decoded(dataset, split, cache)
@@ -115,7 +115,8 @@ def read_encoded(
     augmentation: Augmentation, seed: tf.Tensor, record: tf.Tensor, serialized: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the scaled window of a record's image, float32 [*shown, 3] in 0..255, and of its label, int32
-    [*shown]."""
+    [*shown].
+    """
     features = parse_example(serialized)
     label = decode_label(features)[..., 0]
     size = tf.shape(label)
@@ -149,9 +150,9 @@ def evaluation_dataset(
 
     Args:
       dataset: the prepared data set.
-      split: the split to read.
+      split: name of the split.
       crop_size: (height, width) in pixels to pad and crop to; None leaves sizes as they are.
-      seed: seed that together with the record's index decides where to crop.
+      seed: seed that, together with the index of the record, determines the position of the crop.
 
     Returns:
       Dictionaries of image (uint8 [height, width, 3], or float32 if cropped), label (int32 [height, width]) and
@@ -177,12 +178,12 @@ def evaluation_dataset(
 
 
 def iterate(tf_dataset: tf.data.Dataset, description: str, shards: Sequence[pathlib.Path] = ()) -> Iterator[Any]:
-    """Iterates, and turns TensorFlow's errors for damaged records into a UserError of one sentence.
+    """Yields the elements of a data set; TensorFlow's errors for damaged records become a UserError of one sentence.
 
     Args:
       tf_dataset: a tf.data.Dataset of this module.
       description: description of the data for messages, for example "The split val of D".
-      shards: the record files behind it, searched for the damaged record once reading has failed.
+      shards: record files of the data set, searched for the damaged record once reading has failed.
 
     Raises:
       UserError: if a record is damaged, or its image or label cannot be decoded.
@@ -190,7 +191,7 @@ def iterate(tf_dataset: tf.data.Dataset, description: str, shards: Sequence[path
     try:
         yield from tf_dataset.as_numpy_iterator()
     except tf.errors.ResourceExhaustedError:
-        raise  # nothing of the records
+        raise  # not an error of the records
     except READING_ERRORS as error:
         raise _own_error(error) or UserError(_explain(description, shards, error)) from error
 
@@ -203,13 +204,11 @@ def _own_error(error: tf.errors.OpError | UnicodeDecodeError) -> UserError | Non
 
 @contextlib.contextmanager
 def damaged_record_named(description: str, shards: Sequence[pathlib.Path]) -> Iterator[None]:
-    """Turns, in training, an error of TensorFlow inside the context into a UserError if one of the record files is
-    damaged.
-    """
+    """Converts TensorFlow's errors inside the context of a training into a UserError if a record file is damaged."""
     try:
         yield
     except tf.errors.ResourceExhaustedError:
-        raise  # nothing of the records
+        raise  # not an error of the records
     except READING_ERRORS as error:
         if own := _own_error(error):
             raise own from error

@@ -2,8 +2,9 @@
 
 The published order (research/deeplab, preprocess_utils.py) scales the whole image, pads it and crops. Here the same
 random numbers determine the part of the source that the crop shows, rounded to whole pixels, and only that part is
-scaled: the same distribution of scales, positions and flips, each crop within half a source pixel of the published one,
-for a fraction of the work. A seed is always an integer tensor [2] that alone determines the random numbers.
+scaled. The distribution of scales, positions and flips is the same, each crop is within half a source pixel of the
+published one, and the work is a fraction. A seed is always an integer tensor [2] that alone determines the random
+numbers.
 """
 
 import dataclasses
@@ -30,7 +31,7 @@ class Augmentation:
       max_resize_value: largest length of the larger side after that, in pixels; None for any.
       resize_factor: stride in pixels; the resized sides become multiples of it plus 1; None for any.
       photometric_jitter: largest relative change of brightness, contrast and saturation, in [0, 1); 0 for none.
-      flip_probability: probability of the mirror image.
+      flip_probability: probability of a horizontal flip.
 
     Raises:
       ValueError: if a number is out of its range.
@@ -61,7 +62,7 @@ class Augmentation:
 
     @classmethod
     def from_config(cls, data: DataConfig) -> Self:
-        """Returns the augmentation of a training: that of `data`, and a mirror image with probability 1/2."""
+        """Returns the augmentation of a training: that of `data`, and a horizontal flip with probability 1/2."""
         return cls(
             crop_size=data.train_crop_size,
             min_scale_factor=data.min_scale_factor,
@@ -91,7 +92,7 @@ class Window:
 
 
 def draw_window(source_size: tf.Tensor, augmentation: Augmentation, seed: tf.Tensor) -> Window:
-    """Draws scale and position.
+    """Draws the scale and the position of a crop.
 
     Args:
       source_size: (height, width) of the image; int32 [2].
@@ -152,7 +153,7 @@ def _truncated(size: tf.Tensor) -> tf.Tensor:
 
 def scaled_image(pixels: tf.Tensor, window: Window) -> tf.Tensor:
     """Returns the window scaled by bilinear interpolation: uint8 [height, width, 3] -> float32 [*shown, 3]."""
-    # The kernels themselves, as only tf.compat.v1 wraps align_corners and that warns.
+    # The kernels themselves: only tf.compat.v1 has align_corners, with a warning.
     return tf.raw_ops.ResizeBilinear(images=pixels[tf.newaxis], size=window.shown, align_corners=True)[0]
 
 
@@ -167,10 +168,11 @@ def scaled_label(pixels: tf.Tensor, window: Window) -> tf.Tensor:
 def finish(
     image: tf.Tensor, label: tf.Tensor, augmentation: Augmentation, ignore_label: int, seed: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Jitters, pads at the bottom and right (127.5 and the ignore label), and flips.
+    """Applies the jitter, the padding at the bottom and right (127.5 and the ignore label) and the flip.
 
     Args:
-      image: float32 [height, width, 3] in 0..255, at most the crop's size; label: int32 [height, width].
+      image: float32 [height, width, 3] in 0..255, not larger than the crop.
+      label: int32 [height, width].
       augmentation: crop size, jitter and flips.
       ignore_label: label of the padding.
       seed: see the module's docstring.
@@ -187,7 +189,7 @@ def finish(
     label = tf.pad(label, paddings, constant_values=ignore_label)
     if augmentation.flip_probability:
         flip = tf.random.stateless_uniform([], seeds[1]) < augmentation.flip_probability
-        # Not [:, ::-1], which takes fifteen times as long.
+        # [:, ::-1] would take fifteen times as long.
         image, label = tf.cond(flip, lambda: (tf.reverse(image, [1]), tf.reverse(label, [1])), lambda: (image, label))
     height, width = augmentation.crop_size
     return tf.ensure_shape(image, [height, width, 3]), tf.ensure_shape(label, [height, width])
@@ -198,7 +200,7 @@ def photometric_jitter(image: tf.Tensor, strength: float, seed: tf.Tensor) -> tf
     1 +- strength.
 
     Args:
-      image: float32 [height, width, 3] in 0..255; so is the result.
+      image: float32 [height, width, 3] in 0..255, like the result.
       strength: largest relative change, in [0, 1).
       seed: see the module's docstring.
     """

@@ -1,4 +1,4 @@
-"""The record files of a split: whether all exist and have the contents in the metadata. Needs no TensorFlow.
+"""The record files of a split, and checks that all exist and agree with the metadata. Needs no TensorFlow.
 
 TensorFlow Datasets (TFDS) writes the number of files, the records of each and their bytes to dataset_info.json, so that
 complete files can be recognised by their sizes alone.
@@ -19,7 +19,7 @@ _NUMBERED = re.compile(r"-(\d{5})-of-(\d{5})\.tfrecord")
 
 
 def records_name(path: pathlib.Path) -> str:
-    """Returns the name of a data set of DeepLab's record files: the directory's; pascal_voc_seg for
+    """Returns the name of a data set of DeepLab's record files: the name of the directory, or of its parent for
     pascal_voc_seg/tfrecord.
     """
     path = path.resolve()
@@ -27,10 +27,10 @@ def records_name(path: pathlib.Path) -> str:
 
 
 def find_record_files(folder: pathlib.Path, split: str) -> list[pathlib.Path]:
-    """Returns the record files of a split in order; other files of the folder do not count.
+    """Returns the record files of a split in order; other files of the folder are ignored.
 
     Raises:
-      UserError: if there is no file, one is missing, or one belongs to another set.
+      UserError: if there is no file, a file is missing, or a file belongs to another set.
     """
     numbers = {
         file: (int(match[1]), int(match[2]))
@@ -40,7 +40,7 @@ def find_record_files(folder: pathlib.Path, split: str) -> list[pathlib.Path]:
     if not numbers:
         raise UserError(f"The record files {folder / split}-* are missing; build the data set again.")
     shards = list(numbers)
-    # TFDS knows; of other files, the set that most of them are of.
+    # The metadata of TFDS has the number of files; otherwise the number in most names counts.
     lengths = _shard_lengths(folder, split)
     totals = [total for _, total in numbers.values()]
     total = max(totals, key=totals.count) if lengths is None else len(lengths)
@@ -67,10 +67,10 @@ def require_whole(folder: pathlib.Path, split: str, shards: Sequence[pathlib.Pat
       folder: folder of the data set.
       split: name of the split.
       shards: record files of the split, from find_record_files.
-      count: number of its records in our own metadata.
+      count: number of records of the split in the metadata of this package.
 
     Raises:
-      UserError: if a file has another number of records, or both metadata differ.
+      UserError: if a file has another number of records, or the two metadata differ.
     """
     stored = _stored_split(folder, split)
     lengths = _shard_lengths(folder, split)
@@ -94,7 +94,7 @@ def require_whole(folder: pathlib.Path, split: str, shards: Sequence[pathlib.Pat
 
 
 def _shard_lengths(folder: pathlib.Path, split: str) -> list[int] | None:
-    """Returns the number of records of each file in the metadata of TFDS; None if it has none."""
+    """Returns the number of records of each file in the metadata of TFDS; None if there is no such metadata."""
     stored = _stored_split(folder, split)
     if stored is None:
         return None

@@ -17,7 +17,7 @@ import numpy as np
 from deeplab_dpc.errors import UserError
 
 _HEADER_BYTES, _FOOTER_BYTES = 12, 4
-FRAME_BYTES = _HEADER_BYTES + _FOOTER_BYTES  # of a record, beside its data
+FRAME_BYTES = _HEADER_BYTES + _FOOTER_BYTES  # bytes of a record besides its data
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +38,8 @@ class RecordIndex:
         return len(self.offset_of)
 
     def digest(self) -> str:
-        """Returns the SHA-256 of the lengths and checksums of the records, in order, independent of the division into
-        files.
+        """Returns the SHA-256 of the lengths and checksums of the records, in order; it does not depend on the division
+        into files.
         """
         digest = hashlib.sha256()
         for number, file in enumerate(self.files):
@@ -53,7 +53,7 @@ class RecordIndex:
 
 
 def index_records(shards: Sequence[pathlib.Path]) -> RecordIndex:
-    """Finds the records by their lengths, without reading them.
+    """Returns the positions of all records, found by their lengths without reading the data.
 
     Raises:
       UserError: if a file ends in the middle of a record, or there is no record.

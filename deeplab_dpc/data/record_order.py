@@ -13,12 +13,12 @@ from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.example import parse_example
 from deeplab_dpc.data.record_index import RecordIndex
 
-PARALLEL_READS = 16  # records asked for at a time; files of a network disk answer late
+PARALLEL_READS = 16  # records that are requested at a time, since network disks have a high latency
 
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """The share of every global batch that this process reads: `index` of `count` processes."""
+    """The share of every global batch that this process reads: process `index` of `count`."""
 
     index: int = 0
     count: int = 1
@@ -30,13 +30,13 @@ WHOLE = Shard()
 def record_order(
     records: Sequence[int] | npt.NDArray[np.int32], seed: int, batch_size: int, step: int, shard: Shard
 ) -> tf.data.Dataset:
-    """Returns endless pairs (running index, record), both int, from a batch on, in another order in each epoch.
+    """Returns endless pairs (running index, record), both int, starting at a batch; each epoch has its own order.
 
     Args:
       records: indices of the records in an epoch, in any order.
-      seed: seed that together with the number of the epoch decides its order.
+      seed: seed that, together with the number of the epoch, determines its order.
       batch_size: number of records in a batch of this process.
-      step: index of the first batch, from 0 on.
+      step: index of the first batch, counted from 0.
       shard: share of the records for this process.
     """
     start = step * batch_size * shard.count
@@ -44,7 +44,7 @@ def record_order(
     of_an_epoch = tf.constant(np.asarray(records), tf.int32)
 
     def shuffled(epoch: tf.Tensor) -> tf.data.Dataset:
-        # Not Dataset.shuffle: its order depends on the global seed too, and it takes no tensor as a seed beside seed 0.
+        # Not Dataset.shuffle: its order also depends on the global seed, with which, if 0, its seed cannot be a tensor.
         shuffled_records = tf.random.experimental.stateless_shuffle(of_an_epoch, record_seed(seed, epoch))
         return tf.data.Dataset.from_tensor_slices(shuffled_records)
 
@@ -63,7 +63,7 @@ def with_contents(order: tf.data.Dataset, index: RecordIndex) -> tf.data.Dataset
     offset_of = tf.constant(index.offset_of)
 
     def contents(running_index: tf.Tensor, record: tf.Tensor) -> tf.data.Dataset:
-        # tf.data.TFRecordDataset does not pass offsets on.
+        # tf.data.TFRecordDataset has no argument for offsets.
         variant = tf.raw_ops.TFRecordDatasetV2(
             filenames=files[file_of[record]][tf.newaxis],
             compression_type="",
@@ -81,16 +81,16 @@ def with_contents(order: tf.data.Dataset, index: RecordIndex) -> tf.data.Dataset
 def record_names(
     dataset: Dataset, split: str, *, batch_size: int, seed: int, step: int, shard: Shard = WHOLE
 ) -> list[str]:
-    """Returns the records of a batch of `training_dataset`, in its order, without decoding them or reading earlier
-    ones.
+    """Returns the names of the records of a batch of `training_dataset`, in its order, without decoding them or reading
+    earlier records.
 
     Args:
       dataset, split, batch_size, seed, shard: arguments of `training_dataset`.
-      step: index of the batch, from 0 on.
+      step: index of the batch, counted from 0.
 
     Returns:
-      For each, for example "2007_000032.jpg (record 5 of train-00000-of-00004.tfrecord)"; without the image's name if
-      the record does not say it.
+      One text per record, such as "2007_000032.jpg (record 5 of train-00000-of-00004.tfrecord)"; without the file name
+      if the record has none.
     """
     index = dataset.index(split)
     order = record_order(dataset.epoch(split), seed, batch_size, step, shard).take(batch_size)

@@ -1,4 +1,4 @@
-"""The data set of a run: dataset.json with classes, splits, and digests of the records that the run has read."""
+"""The data set of a run: dataset.json with the classes, the splits, and digests of the records that the run reads."""
 
 import dataclasses
 import pathlib
@@ -9,7 +9,7 @@ from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import has_check_sum, read_json, with_check_sum, write_json
 
 DATASET_FILE = "dataset.json"
-# Fields of a run's configuration that say where its data is: they may change as long as the digests stay.
+# Fields of a run's configuration with the location of its data: they may change as long as the digests stay the same.
 PLACES = ("data.data_dir", "data.dataset", "data.classes")
 _DIGESTS = "digests"
 _SHOWN = 8  # digits of a digest in messages
@@ -30,11 +30,11 @@ class RunData:
 
 
 def bind(workdir: pathlib.Path, dataset: Dataset, splits: Iterable[str]) -> RunData:
-    """Returns the contents for dataset.json of a run, which write_run_data writes.
+    """Returns the contents of a run's dataset.json, to be written by `write_run_data`.
 
     Args:
-      workdir: the run directory, which may be new.
-      dataset: data set on which the run is to be trained.
+      workdir: run directory, which may be new.
+      dataset: data set to train on.
       splits: splits that the run reads.
 
     Raises:
@@ -71,7 +71,7 @@ def _differences(before: RunData, now: RunData) -> Iterable[str]:
 
 
 def class_difference(before: Sequence[str], now: Sequence[str]) -> str | None:
-    """Returns the first difference of two lists of class names in words; None if they are equal."""
+    """Returns the first difference between two lists of class names, in words; None if they are equal."""
     if len(before) != len(now):
         return f"there were {len(before)} classes and are {len(now)}"
     for class_id, (name, other) in enumerate(zip(before, now, strict=True)):
@@ -90,7 +90,7 @@ def read_run_data(workdir: str | pathlib.Path) -> RunData:
     """Reads dataset.json of a run.
 
     Raises:
-      UserError: if it is absent or was changed.
+      UserError: if the file is absent or was changed.
     """
     path = pathlib.Path(workdir) / DATASET_FILE
     value = read_json(path, "description of the run's data")

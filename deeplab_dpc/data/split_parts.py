@@ -1,4 +1,4 @@
-"""Several splits read as one: `train,train_extra`, each with the times that an epoch has its images. No TensorFlow."""
+"""Several splits read as one, such as `train:3,train_extra`, each with a number of repeats. Needs no TensorFlow."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -11,11 +11,11 @@ _MOST_REPEATS = 1000
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """A split among those that are read as one.
+    """One of the splits that are read as one.
 
     Attributes:
-      split: its name.
-      repeats: times that an epoch has each of its images, >= 1.
+      split: name of the split.
+      repeats: number of times that an epoch contains each of its images, >= 1.
     """
 
     split: str
@@ -23,13 +23,13 @@ class Part:
 
 
 def split_parts(text: str, splits: Mapping[str, int], where: str) -> tuple[Part, ...]:
-    """Returns the splits that a text names.
+    """Returns the splits that a text names, with their repeats.
 
     Args:
-      text: a split; or several with commas between, each with ":N" for N times the images of that split in an epoch:
-        `train:3,train_extra`. `trainval` is `train,val` where the data set has no split of that name.
-      splits: examples of each split of the data set.
-      where: the data set's folder, for messages.
+      text: a split, or several separated by commas, such as `train:3,train_extra`; with ":N" an epoch contains the
+        images of that split N times. `trainval` is `train,val` if the data set has no split of that name.
+      splits: number of examples of each split of the data set.
+      where: folder of the data set, for messages.
 
     Raises:
       UserError: if there is no such split, one is named twice, or N is not a number from 1 to 1000.

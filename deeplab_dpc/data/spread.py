@@ -1,4 +1,4 @@
-"""A few images that represent a whole split."""
+"""A sample of images that are spread over a whole split."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ def spread_images(dataset: Dataset, split: str, number: int) -> Iterator[tuple[s
     Args:
       dataset: the prepared data set.
       split: name of the split, with or without labels.
-      number: number of images, at least 1; all of them if there are fewer.
+      number: number of images, at least 1; a smaller split yields all of its images.
 
     Yields:
       (file name, image uint8 [height, width, 3]) in the order of the records.

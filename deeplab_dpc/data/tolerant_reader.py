@@ -1,4 +1,4 @@
-"""Reading of record files past their damaged records, so that all errors can be reported at once."""
+"""Reading of record files that continues after damaged records, so that all errors can be reported at once."""
 
 import dataclasses
 import os
@@ -11,10 +11,10 @@ from typing import BinaryIO
 
 import tensorflow as tf
 
-# How TensorFlow reports damaged records: its messages repeat bytes of the record, which may be no text.
+# TensorFlow's errors for damaged records: their messages contain bytes of the record, which may not be text.
 READING_ERRORS = (tf.errors.OpError, UnicodeDecodeError)
-_SHOWN = 300  # characters of its messages
-_LENGTH_BYTES, _FRAME_BYTES = 8, 16  # a TFRecord is: length, its checksum (4 bytes), the data, their checksum (4 bytes)
+_SHOWN = 300  # characters of a message
+_LENGTH_BYTES, _FRAME_BYTES = 8, 16  # a TFRecord is: length, its checksum (4 bytes), the data, its checksum (4 bytes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,14 +22,14 @@ class Damage:
     """A record, or the rest of a file, that cannot be read.
 
     Attributes:
-      reason: description of the error, to follow the record's position.
+      reason: description of the error, written after the position of the record.
     """
 
     reason: str
 
 
 def read_records(shard: pathlib.Path) -> Iterator[bytes | Damage]:
-    """Returns the serialized records of a file, in order, with a Damage in place of damaged ones.
+    """Yields the serialized records of a file, in order; a Damage in place of each damaged one.
 
     If two consecutive records are damaged, the lengths are no longer trusted and the rest of the file is skipped.
     """
@@ -48,7 +48,7 @@ def first_line(error: tf.errors.OpError | UnicodeDecodeError) -> str:
         error.object.decode("utf-8", "backslashreplace") if isinstance(error, UnicodeDecodeError) else error.message
     )
     message = re.sub(r"\{\{function_node.*?\}\}", "", message).strip()
-    message = re.sub(r"^Error in user-defined function passed to .*?::\w+: ", "", message)  # where in the input
+    message = re.sub(r"^Error in user-defined function passed to .*?::\w+: ", "", message)  # the pipeline stage
     first = next(iter(message.splitlines()), "it is damaged").partition(" [Op:")[0].rstrip(".")
     return first if len(first) <= _SHOWN else f"{first[:_SHOWN]}..."
 
@@ -58,7 +58,7 @@ def _intact_records(path: str | pathlib.Path) -> Iterator[bytes]:
 
 
 def _read_one_by_one(shard: pathlib.Path, offset: int) -> Iterator[bytes | Damage]:
-    """Returns the records from `offset` on, by the lengths in the file."""
+    """Yields the records from byte `offset` on, found by the lengths in the file."""
     size = shard.stat().st_size
     was_damaged = False
     with open(shard, "rb") as stream:
@@ -90,7 +90,7 @@ def _read_framed(stream: BinaryIO, available: int) -> bytes | None:
 
 def _check_sum(framed: bytes) -> bytes | None:
     """Returns the data of a framed record; None if data and checksum do not agree."""
-    with tempfile.NamedTemporaryFile() as single:  # TensorFlow checks records of files only
+    with tempfile.NamedTemporaryFile() as single:  # TensorFlow checks only records in files
         single.write(framed)
         single.flush()
         try:

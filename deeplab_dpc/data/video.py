@@ -1,4 +1,4 @@
-"""Videos, frame by frame, through PyAV (the extra `video`). Needs no TensorFlow."""
+"""Reading and writing of videos, frame by frame, with PyAV (the extra `video`). Needs no TensorFlow."""
 
 import contextlib
 import pathlib
@@ -12,17 +12,17 @@ import numpy as np
 from deeplab_dpc.errors import UserError
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".gif")
-LENIENT_PYAV = 19  # from this version on, metadata that is no UTF-8 is no error, and the option for it is gone
-QUALITY = "20"  # constant rate factor of H.264; 18 can hardly be told from the original
+LENIENT_PYAV = 19  # from this version on, metadata that is not UTF-8 is no error, and there is no option for it
+QUALITY = "20"  # constant rate factor of H.264; 18 is hardly distinguishable from the original
 
 
 def is_video(path: str) -> bool:
-    """Returns whether the file name is that of a video."""
+    """Returns whether a file name has the suffix of a video."""
     return pathlib.PurePath(path).suffix.lower() in VIDEO_SUFFIXES
 
 
 class VideoReader:
-    """The frames of a video, as they are shown (turned by its rotation); used in a `with` block.
+    """A reader of the frames of a video as they are shown (turned by its rotation), for a `with` block.
 
     Args:
       path: path of the file.
@@ -41,7 +41,7 @@ class VideoReader:
         self.path = path
         with contextlib.ExitStack() as stack:
             try:
-                # FFmpeg would take a name with a colon for a protocol, and knows no name that is not UTF-8.
+                # FFmpeg would take a name with a colon for a protocol, and accepts no name that is not UTF-8.
                 file = stack.enter_context(open(path, "rb"))
                 self._container = stack.enter_context(self._av.open(file, **_lenient(self._av)))
             except (self._av.error.FFmpegError, OSError, ValueError) as error:
@@ -64,7 +64,7 @@ class VideoReader:
         self._opened.close()
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Yields the time in units of `time_base`, and pixels uint8 [height, width, 3], of each frame.
+        """Yields the time, in units of `time_base`, and the pixels, uint8 [height, width, 3], of each frame.
 
         Raises:
           UserError: if the file is damaged, the frames change their size, or there are no frames.
@@ -96,14 +96,14 @@ class VideoReader:
 
 
 class VideoWriter:
-    """Writes an MP4 file (H.264); used in a `with` block.
+    """A writer of an MP4 file (H.264), for a `with` block.
 
     Sides are made even, as the format requires, by repeating the last row or column.
 
     Args:
       path: path of the file.
       rate: frames per second on average.
-      time_base: unit of the times that are given, in seconds.
+      time_base: unit of the frames' times, in seconds.
     """
 
     def __init__(self, path: pathlib.Path, rate: Fraction, time_base: Fraction):
@@ -127,7 +127,7 @@ class VideoWriter:
 
     @property
     def is_empty(self) -> bool:
-        """Returns whether no frame was written yet."""
+        """Returns whether no frame has been written yet."""
         return self._last is None
 
     def add(self, time: int, pixels: np.ndarray) -> None:
@@ -135,13 +135,13 @@ class VideoWriter:
 
         Args:
           time: time in units of the time base, later than that of the last frame.
-          pixels: uint8 [height, width, 3], of the first frame's size.
+          pixels: uint8 [height, width, 3], of the same size as the first frame.
         """
         height, width = pixels.shape[:2]
         pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         if self._last is None:
             self._stream.height, self._stream.width = pixels.shape[:2]
-            self._stream.pix_fmt = "yuv420p"  # what players can show
+            self._stream.pix_fmt = "yuv420p"  # the format that players support
         frame = self._av.VideoFrame.from_ndarray(pixels, format="rgb24")
         frame.pts = time if self._last is None else max(time, self._last + 1)
         frame.time_base = self._time_base
@@ -167,5 +167,5 @@ def _pyav() -> ModuleType:
 
 
 def _lenient(av: ModuleType) -> dict[str, str]:
-    """Returns options with which PyAV opens a file whose metadata is not UTF-8, as later versions do by default."""
+    """Returns the options for PyAV to open files whose metadata is not UTF-8, as later versions do by default."""
     return {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < LENIENT_PYAV else {}

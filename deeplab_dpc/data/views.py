@@ -1,4 +1,4 @@
-"""Augmented views of the images of a split, in a fixed order, for caches of features."""
+"""Augmented views of the images of a split, in a fixed order, for feature caches."""
 
 import math
 import os
@@ -21,7 +21,7 @@ def view_dataset(
     """Returns `count` views of each image of a split: all images in one view, then all in the next.
 
     Row `view * images + image` depends only on the seed and its own number, as in `training_dataset`, so that the rows
-    can be generated from any row on.
+    can be generated starting at any row.
 
     Args:
       dataset: the prepared data set.
@@ -50,8 +50,8 @@ def view_dataset(
 
 
 def largest_resized(dataset: Dataset, split: str, augmentation: Augmentation) -> tuple[int, int]:
-    """Returns the (height, width) in pixels that contain every image of the split after the resize to a range of
-    sides.
+    """Returns the largest height and the largest width, in pixels, of the images of a split after the resize to a range
+    of sides.
     """
     if augmentation.min_resize_value is None:
         height, width = dataset.max_size(split)

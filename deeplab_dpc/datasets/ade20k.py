@@ -25,13 +25,13 @@ from deeplab_dpc.errors import UserError
 NAME = "ade20k"
 NUM_CLASSES = 151  # with id 0
 IGNORE_LABEL = 0
-OTHER = "other"  # what id 0 is called
+OTHER = "other"  # name of id 0
 SPLITS = {"train": "training", "val": "validation"}
 PUBLISHED_SIZES = {"train": 20_210, "val": 2_000}
 
 _TOP = "ADEChallengeData2016/"  # the archive's only folder
 _CLASS_TABLE = "objectInfo150.txt"
-_LISTED = 3  # of missing files in a message
+_LISTED = 3  # number of missing files in a message
 
 
 def build_ade20k(
@@ -46,14 +46,14 @@ def build_ade20k(
     Args:
       ade20k_root: folder ADEChallengeData2016, the folder that contains it, or ADEChallengeData2016.zip.
       data_dir: directory in which data sets are written.
-      max_side: length in pixels to which the longer side of the images of train is resized, also of smaller images,
-        with the aspect kept (bilinear, smoothed when shrinking; labels nearest), as Auto-DeepLab does with 513. 0 keeps
-        all sizes. Images of val always keep their size, since results are measured on them.
+      max_side: length in pixels to which the longer side of each training image is resized (smaller images are
+        enlarged), with the aspect ratio kept (bilinear, smoothed when shrinking; labels nearest), as Auto-DeepLab does
+        with 513. 0 keeps all sizes. Images of val always keep their size, since results are measured on them.
       overwrite: bool, whether to replace a data set that was made from other files.
       skip_bad: bool, whether pairs that cannot be used are left out.
 
     Raises:
-      UserError: if files are missing, cannot be used, or `max_side` is negative.
+      UserError: if files are missing or cannot be used, or `max_side` is negative.
     """
     if max_side < 0:
         raise UserError(f"--max_side must be a number of pixels, or 0 to keep the size, got {max_side}.")
@@ -133,7 +133,7 @@ def _counted(names: list[str]) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class _Pair:
-    """The places of an image and its label; `longer_side` in pixels, 0 to keep the size."""
+    """The paths of an image and its label; `longer_side` is in pixels, 0 to keep the size."""
 
     raw: RawFiles
     image: str
@@ -152,7 +152,7 @@ def _image(pair: _Pair) -> tuple[bytes, str]:
     if not pair.longer_side:
         return data, name
     image = read_image(data, name)
-    stored = image.data if image.orientation == 1 else data  # as labels were drawn on it
+    stored = image.data if image.orientation == 1 else data  # not turned, like the label
     with Image.open(io.BytesIO(stored)) as picture:
         size = _resized(picture.height, picture.width, pair.longer_side)
         resized = picture.convert("RGB").resize(size, Image.Resampling.BILINEAR)
@@ -167,8 +167,8 @@ def _label(pair: _Pair) -> tuple[np.ndarray, str]:
     if not pair.longer_side:
         return label.values, name
     height, width = label.values.shape
-    with Image.open(io.BytesIO(pair.raw.read(pair.image))) as image:  # its header; `_image` has checked the rest
-        if image.size != (width, height):  # afterwards both may have the same size
+    with Image.open(io.BytesIO(pair.raw.read(pair.image))) as image:  # reads the header; `_image` has checked the rest
+        if image.size != (width, height):  # after resizing, both may have the same size
             raise UserError(
                 f"{pair.raw.title(pair.image)} is {image.width} x {image.height} pixels but its label {name} is "
                 f"{width} x {height}; they must be of the same size."

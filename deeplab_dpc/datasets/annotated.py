@@ -1,4 +1,4 @@
-"""Own data whose labels are annotations: the image of each annotation, and the classes of its shapes."""
+"""The user's data with annotations as labels: the image of each annotation, and the classes of its shapes."""
 
 import collections
 import functools
@@ -27,7 +27,7 @@ from deeplab_dpc.datasets.splits import Pair, Splits, ValDraw, grouped_by_folder
 from deeplab_dpc.datasets.together import FOLDERS
 from deeplab_dpc.errors import UserError
 
-IGNORED = "__ignore__"  # labelme's name for what is to be ignored
+IGNORED = "__ignore__"  # labelme's name for ignored pixels
 BACKGROUNDS = ("background", "_background_", "__background__")
 _MAX_CLASSES = DEFAULT_IGNORE_LABEL
 
@@ -45,8 +45,8 @@ def annotated_examples(
 
     Args:
       kind, only, labels, images, skip_bad: see `open_annotations`.
-      given: classes that were given; None takes those of the annotations, after a background.
-      draw: drawing of val, if no folders of images define it.
+      given: contents of the classes file; None takes the classes of the annotations, after a background.
+      draw: draw of val, used if no folders of images define the splits.
 
     Raises:
       UserError: for the first error in the inputs.
@@ -146,8 +146,8 @@ def _labelled(pairs: list[Pair], source: AnnotationSource, where: str, folder: s
 def _matched(source: AnnotationSource, images: list[str], raw_images: RawFiles) -> dict[str, str]:
     """Returns the annotation of each image that has one.
 
-    Both have the same file name, and the same folders if both are in folders; folders called images, labels and the
-    like do not count.
+    An image and its annotation have the same file name, and the same folders if both are in folders; folders called
+    images, labels and the like do not count.
     """
     by_stem: dict[str, list[str]] = collections.defaultdict(list)
     parts_of = {name: _parts(reference) for name, reference in source.references.items()}
@@ -183,7 +183,7 @@ def _matched(source: AnnotationSource, images: list[str], raw_images: RawFiles) 
 
 
 def _parts(path: str) -> list[str]:
-    """Returns folders and file name without its suffix, except for folders that are called images or labels."""
+    """Returns the folders, except those called images, labels and the like, and the file name without its suffix."""
     *folders, name = pathlib.PurePosixPath(unicodedata.normalize("NFC", path)).parts
     stem = name[: -len(pathlib.PurePosixPath(name).suffix)] if name.lower().endswith(IMAGE_SUFFIXES) else name
     return [*(folder for folder in folders if folder.lower() not in FOLDERS), stem]
@@ -217,7 +217,7 @@ def _read_image(images: RawFiles, name: str) -> tuple[bytes, str]:
 
 
 def _size(images: RawFiles, name: str) -> Size:
-    """Returns height and width of an image as viewers show it."""
+    """Returns the height and width of an image in pixels, as viewers show it."""
     image = read_image(*_read_image(images, name))
     return image.height, image.width
 

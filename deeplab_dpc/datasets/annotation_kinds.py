@@ -12,7 +12,7 @@ AUTO, PICTURES, COCO, CVAT, LABELME, YOLO = "auto", "pictures", "coco", "cvat", 
 LABELS_AS = (AUTO, PICTURES, COCO, CVAT, LABELME, YOLO)
 SUFFIXES = {COCO: ".json", LABELME: ".json", CVAT: ".xml", YOLO: ".txt"}
 NOT_ANNOTATIONS = ("classes.json", *NAME_FILES)
-_LOOKED_INTO = 20  # files of each suffix
+_LOOKED_INTO = 20  # number of files of each suffix that are read
 _SHAPES = re.compile(rb'"shapes"\s*:\s*\[')
 _LISTS = (re.compile(rb'"images"\s*:\s*\['), re.compile(rb'"categories"\s*:\s*\['))
 
@@ -24,7 +24,7 @@ def annotation_kind(labels: RawFiles, labels_as: str, is_shared: bool, only: str
       labels: folder or archive of the labels.
       labels_as: a value of LABELS_AS; all but AUTO are returned unchanged.
       is_shared: bool, whether the images are in the same folder, so that pictures there are not labels.
-      only: the one file to use; None uses all.
+      only: name of the only file to use; None uses all.
 
     Raises:
       UserError: for annotations without outlines (boxes in PASCAL VOC's layout), and for a single file of an unknown
@@ -52,7 +52,7 @@ def annotation_kind(labels: RawFiles, labels_as: str, is_shared: bool, only: str
 
 
 def annotation_files(names: list[str], suffix: str) -> list[str]:
-    """Returns the files with those names that may be annotations."""
+    """Returns those of `names` that have the suffix and may be annotations."""
     return [
         name
         for name in names

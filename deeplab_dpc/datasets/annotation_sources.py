@@ -26,7 +26,7 @@ Size = tuple[int, int]
 
 @dataclasses.dataclass(frozen=True)
 class Meaning:
-    """The meaning of the names of classes.
+    """The meaning of class names.
 
     Attributes:
       ids: class ids by name; the ignore label for names whose pixels are ignored.
@@ -47,10 +47,10 @@ class AnnotationSource(abc.ABC):
       files: files of `raw` with annotations.
       references: image of each annotation, by the annotation's name: its path, or its path without the suffix.
       names: names of all classes, in the order of their numbers if they have numbers.
-      used: names that are known to occur.
+      used: names of the classes that are known to occur.
       palette: colours of the classes that have one.
-      can_ignore: bool, whether pixels may be ignored whatever the names of the classes are.
-      subsets: the split of each image by the annotation's name, where the annotations have splits.
+      can_ignore: bool, whether pixels may be ignored regardless of the class names.
+      subsets: split of each image by the annotation's name, if the annotations have splits.
       may_lack: True if an image without an annotation shows none of the classes, False if it is an error, None if it is
         left out.
     """
@@ -73,7 +73,8 @@ class AnnotationSource(abc.ABC):
 
         Args:
           name: name of the annotation.
-          size: function that returns height and width of the image in pixels, as viewers show it.
+          size: function called without arguments that returns (height, width) of the image in pixels, as viewers show
+            it.
           meaning: meaning of the classes.
 
         Returns:
@@ -88,13 +89,14 @@ class AnnotationSource(abc.ABC):
         return self.raw.identity(name if name in self.files else self.files[0])
 
     def is_annotation(self, name: str) -> bool:
-        """Returns whether a file without an image is an annotation, and not a text about the data."""
+        """Returns whether a file without an image is an annotation, rather than a text about the data."""
         return True
 
 
 class Labelme(AnnotationSource):
-    """Labelme: a JSON file for each image. All are read once for the names of their classes, and again when they are
-    drawn.
+    """Annotations of labelme: a JSON file for each image.
+
+    All files are read once for the names of their classes, and again when their labels are drawn.
     """
 
     def __init__(self, raw: RawFiles, files: list[str], image_keys: set[str], skip_bad: bool):
@@ -122,7 +124,7 @@ class Labelme(AnnotationSource):
 
 
 class Yolo(AnnotationSource):
-    """YOLO: a text file for each image with objects."""
+    """Annotations of YOLO: a text file for each image with objects."""
 
     may_lack = True
 
@@ -152,7 +154,7 @@ class Yolo(AnnotationSource):
 
 
 class Cvat(AnnotationSource):
-    """CVAT: XML files that list images with their shapes."""
+    """Annotations of CVAT: XML files that list images with their shapes."""
 
     may_lack = None
 
@@ -180,7 +182,7 @@ class Cvat(AnnotationSource):
 
 
 class Coco(AnnotationSource):
-    """COCO: JSON files of instances, whose categories are identified by their names."""
+    """Annotations of COCO: JSON files of instances, whose categories are identified by their names."""
 
     may_lack = None
 
@@ -229,19 +231,19 @@ def open_annotations(
     skip_bad: bool,
     only: str | None = None,
 ) -> AnnotationSource:
-    """Reads annotations as far as necessary to know their images and classes.
+    """Opens annotations, and reads what is necessary to know their images and classes.
 
     Args:
       kind: a value of SUFFIXES of annotation_kinds.py.
       raw: folder or archive of the annotations.
       images: folder or archive of the images.
       image_keys: file names of the images, without folders and suffixes.
-      class_names: names for YOLO's numbers if no file defines them; None if a file must.
-      skip_bad: bool, whether a damaged file of a single image is left to be skipped later.
-      only: the one file of `raw` to use; None uses all.
+      class_names: names for YOLO's numbers if no file defines them; None if a file must define them.
+      skip_bad: bool, whether a damaged file of a single image is no error here, since it is skipped later.
+      only: name of the only file of `raw` to use; None uses all.
 
     Raises:
-      UserError: if there are none, or they are damaged.
+      UserError: if there are no annotations, or they are damaged.
     """
     files = [only] if only is not None else kinds.annotation_files(raw.names(), kinds.SUFFIXES[kind])
     if not files:

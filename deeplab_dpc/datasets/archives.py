@@ -1,4 +1,4 @@
-"""Zip and tar files as raw files; what they state about their members is not trusted."""
+"""Zip and tar files as raw files; their metadata on their members is not trusted."""
 
 import abc
 import contextlib
@@ -24,7 +24,7 @@ class _Archive(RawFiles):
     """The base class of zip and tar files.
 
     Attributes:
-      members: the archive's entry for each visible file, by its path.
+      members: entry of the archive for each visible file, by the file's path.
     """
 
     def __init__(self, path: pathlib.Path):
@@ -33,7 +33,7 @@ class _Archive(RawFiles):
         self._opened = contextlib.ExitStack()
 
     def _keep(self, members: Iterable[tuple[str, bool, Any]]) -> None:
-        """Checks the (path, whether it is a file, description) of all members, and keeps the files."""
+        """Checks all members, given as (path, whether it is a file, description), and keeps the files."""
         for name, is_file, description in members:
             parts = pathlib.PurePosixPath(name.replace("\\", "/")).parts
             if ".." in parts or name.startswith(("/", "\\")) or re.match("[A-Za-z]:", name):
@@ -84,6 +84,8 @@ class _Archive(RawFiles):
 
 
 class Zip(_Archive):
+    """A zip file."""
+
     def __init__(self, path: pathlib.Path):
         super().__init__(path)
         with contextlib.ExitStack() as stack:
@@ -91,14 +93,14 @@ class Zip(_Archive):
             members = self._archive.infolist()
             self._check_count(len(members))
             self._keep((info.filename, self._is_file(info), info) for info in members)
-            for info in members:  # a changed letter may hide a file; the names of others are checked when they are read
+            for info in members:  # a damaged name may hide a file; opening checks it, as reading does for others
                 if str(pathlib.PurePosixPath(info.filename)) not in self.members and not info.flag_bits & 1:
-                    with contextlib.suppress(NotImplementedError):  # of a compression that only hidden files have
+                    with contextlib.suppress(NotImplementedError):  # unsupported compression of a hidden file
                         self._archive.open(info).close()
             self._opened = stack.pop_all()
 
     def _check_count(self, count: int) -> None:
-        """Raises an error if the end of the file states another number of members, which zipfile does not check."""
+        """Raises an error if the end of the file states another number of members; zipfile does not check this."""
         with open(self.path, "rb") as stream:
             stream.seek(max(0, stream.seek(0, os.SEEK_END) - _MAX_END_OF_ZIP))
             tail = stream.read()
@@ -157,9 +159,7 @@ class Tar(_Archive):
             yield info.name, target.isfile(), target
 
     def _check_end(self) -> None:
-        """Raises an error if the file ends without the block of zeros that ends an archive, which tarfile does not
-        check.
-        """
+        """Raises an error if the block of zeros at the end of an archive is missing; tarfile does not check this."""
         stream = cast(IO[bytes], self._archive.fileobj)
         stream.seek(self._archive.offset)
         if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):

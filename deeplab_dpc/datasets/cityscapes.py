@@ -52,7 +52,7 @@ CORRUPT = "troisdorf/troisdorf_000000_000073"
 
 @dataclasses.dataclass(frozen=True)
 class _Split:
-    """The places of a split's files.
+    """The official packages and the size of a split.
 
     Attributes:
       images: package with the images.
@@ -118,7 +118,8 @@ def build_cityscapes(
 ) -> Dataset:
     """Builds the data set `cityscapes`: 19 classes, everything else ignored; the test split has no labels.
 
-    A split without any image is left out. This is printed, as are numbers of images that differ from the official ones.
+    A split without any image is left out. A message is printed for such a split, and for a number of images that
+    differs from the official one.
 
     Args:
       cityscapes_root: folder with leftImg8bit, gtFine and gtCoarse, or with the official zips.
@@ -206,7 +207,7 @@ def _check_pairs(split: str, images: _Files, image_package: _Package, labels: _F
 
 
 def _some(keys: Iterable[str], suffix: str, noun: str) -> str:
-    """Returns the first three files and the total number."""
+    """Returns the names of the first three files and the total number, as text."""
     names = [key + suffix for key in keys]
     listed = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
     return f"{listed}: {len(names)} {noun}{'s' if len(names) > 1 else ''}"

@@ -1,4 +1,4 @@
-"""COCO (Lin et al., arXiv:1405.0312) with the classes of PASCAL VOC, for pretraining as in DeepLab, or with its own.
+"""COCO (Lin et al., arXiv:1405.0312), with the classes of PASCAL VOC for pretraining as in DeepLab, or its own classes.
 
 DeepLabv3 (arXiv:1706.05587, Sec. 4.3) takes the images with annotated regions of more than 1000 pixels, read here as
 the sum over the VOC classes; all other classes of COCO are background. Where instances overlap, the smaller is on top;
@@ -31,7 +31,7 @@ NAME = "coco"
 PAGE = "https://cocodataset.org/#download"
 
 _VOID = 0  # the segment id of pixels that panoptic annotations leave out
-_LISTED = 3  # of missing files in a message
+_LISTED = 3  # number of missing files in a message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,14 +62,14 @@ def build_coco(
     Args:
       splits: files of each split, by name; train, val or both.
       data_dir: directory in which data sets are written.
-      min_labelled_pixels: least number of pixels of the classes in an image; images with fewer are left out, and 0
+      min_labelled_pixels: minimum number of pixels of the classes in an image; images with fewer are left out, and 0
         keeps all. None means COCO_MIN_LABELLED_PIXELS for the classes of PASCAL VOC, and 0 for others.
       overwrite: bool, whether to replace a data set that was made from other files.
       skip_bad: bool, whether images that cannot be used are left out.
       categories: choice of the classes, see `choose_classes`.
 
     Raises:
-      UserError: if files are missing, cannot be used, or no image has that many pixels.
+      UserError: if files are missing or cannot be used, or no image has that many pixels.
     """
     if not splits:
         raise UserError("COCO needs --train_annotations and --train_images, or --val_annotations and --val_images.")
@@ -175,8 +175,9 @@ def _locate(raw: RawFiles, filenames: list[str], archive: str) -> list[str]:
 
 
 def _labelled(split: str, examples: list[RawExample], min_pixels: int, skip_bad: bool, noun: str) -> list[RawExample]:
-    """Returns the examples with enough pixels of the classes; the labels are drawn to count them, and again when
-    written.
+    """Returns the examples with at least `min_pixels` pixels of the classes.
+
+    The labels are drawn to count their pixels, and drawn again when they are written.
     """
     if not min_pixels:
         return examples
@@ -193,8 +194,8 @@ def _labelled(split: str, examples: list[RawExample], min_pixels: int, skip_bad:
 
 
 def _foreground(example: RawExample, skip_bad: bool, if_bad: int) -> int:
-    """Returns the number of pixels of the classes; `if_bad` if bad labels are skipped, so that they are reported with
-    the others.
+    """Returns the number of pixels of the classes; `if_bad` for a bad label that is to be skipped, so that the example
+    is kept here and reported later.
     """
     if example.label is None:
         return 0
@@ -221,9 +222,9 @@ def instance_ids(
     """Draws the masks of instances: crowds at the bottom, then from the largest to the smallest.
 
     Args:
-      annotations: file of annotations.
+      annotations: contents of the annotation file.
       class_ids: class ids by category id; instances of other categories are left out.
-      image: image of the file.
+      image: entry of the image in the file.
       outside: id of the pixels that no instance covers.
       ignored: id of the pixels of crowds.
 

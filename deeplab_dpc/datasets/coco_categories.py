@@ -13,7 +13,7 @@ from deeplab_dpc.errors import UserError
 
 BACKGROUND = 0
 
-# The classes of PASCAL VOC, in the order of their ids (from 1), and what COCO calls them.
+# The classes of PASCAL VOC, in the order of their ids (from 1), and their names in COCO.
 VOC_FROM_COCO = {
     "aeroplane": "airplane",
     "bicycle": "bicycle",
@@ -63,7 +63,7 @@ class Meaning:
 
     Attributes:
       classes: names and colours of the class ids.
-      is_voc: bool, whether they are those of PASCAL VOC.
+      is_voc: bool, whether the classes are those of PASCAL VOC.
       ids: class id by category id, by split; a category without a class id is background.
     """
 
@@ -73,7 +73,7 @@ class Meaning:
 
     @property
     def noun(self) -> str:
-        """Returns the name in messages of the classes other than the background."""
+        """Returns the name of the classes other than the background, for messages."""
         number = len(self.classes.names) - 1
         return f"the {number} classes" if number > 1 else f"the class {self.classes.names[1]}"
 
@@ -83,8 +83,8 @@ def choose_classes(annotations: Mapping[str, CocoAnnotations], categories: str =
 
     Args:
       annotations: annotations by split.
-      categories: "voc"; "own", all categories of the annotations, by their ids, after a background; or "auto", which is
-        "own" if there are categories that COCO does not have and "voc" otherwise.
+      categories: one of "voc" (the classes of PASCAL VOC), "own" (all categories of the annotations, by their ids,
+        after a background) or "auto" ("own" if there are categories that COCO does not have, and "voc" otherwise).
 
     Raises:
       UserError: if there is no category of VOC, or the own categories differ between splits or are not valid names of

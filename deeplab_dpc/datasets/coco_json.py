@@ -1,4 +1,4 @@
-"""COCO's annotation files (https://cocodataset.org/#format-data), instances and panoptic, read once and kept compact.
+"""COCO's annotation files (https://cocodataset.org/#format-data), instances and panoptic, in a compact form.
 
 instances_train2017.json has 450 MB of text, most of it coordinates. They become arrays while the file is parsed, and
 unused keys are dropped at the same time.
@@ -19,7 +19,7 @@ from deeplab_dpc.datasets.coco_masks import as_numbers
 from deeplab_dpc.errors import UserError, shown
 from deeplab_dpc.files import read_json
 
-MAX_PIXELS = 100_000_000  # of an image; more is taken for a mistake
+MAX_PIXELS = 100_000_000  # of an image; more is taken for an error
 
 _Read = TypeVar("_Read")
 
@@ -50,11 +50,11 @@ class CocoImage:
 
 @dataclasses.dataclass(frozen=True)
 class CocoAnnotations:
-    """A file of annotations.
+    """The contents of an annotation file.
 
     Attributes:
       path: path of the file.
-      images: images by file name.
+      images: images, sorted by file name.
       categories: category ids by name.
       panoptic: bool, whether the masks are in separate PNG files.
     """
@@ -66,10 +66,10 @@ class CocoAnnotations:
 
 
 def read_annotations(path: str | os.PathLike[str]) -> CocoAnnotations:
-    """Reads a file of instance or panoptic annotations.
+    """Reads an annotation file of instances or panoptic segments.
 
     Raises:
-      UserError: if it cannot be read, is not JSON, or is not laid out as COCO's.
+      UserError: if the file cannot be read, is not JSON, or is not laid out as COCO's.
     """
     path = pathlib.Path(path)
     value = read_json(path, "annotation file", _compact)
@@ -116,7 +116,7 @@ def _array(numbers: Any) -> Any:
 
 
 def _objects(value: Any, key: str, path: pathlib.Path, read: Callable[[dict[str, Any]], _Read]) -> list[_Read]:
-    """Returns the results of `read` for the objects of a list of the file; an error names the malformed object."""
+    """Returns the results of `read` for the objects of a list in the file; an error names the malformed object."""
     if not isinstance(value, dict) or not isinstance(value.get(key), list):
         raise UserError(f"The annotations {path} are not laid out as COCO's: they have no list {key!r}.")
     made = []

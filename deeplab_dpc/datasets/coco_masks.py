@@ -10,18 +10,18 @@ import numpy as np
 
 from deeplab_dpc.errors import shown
 
-_SUBPIXELS = 5  # an outline is drawn on a grid that is so much finer
-_MARGIN = 2  # how far an outline may leave its image, in the image's longer side
+_SUBPIXELS = 5  # cells per pixel side of the finer grid on which an outline is drawn
+_MARGIN = 2  # largest absolute coordinate of an outline, in multiples of the image's longer side
 _MAX_BITS = 35  # of a run length
-_MAX_OUTLINE = 20_000_000  # cells of the finer grid, a gigabyte while they are drawn
-_CHAR_ZERO, _CHAR_BITS = 48, 5  # of the text form: a character holds 5 bits and a sixth that says that more follow
+_MAX_OUTLINE = 20_000_000  # cells of the finer grid, which take a gigabyte while they are drawn
+_CHAR_ZERO, _CHAR_BITS = 48, 5  # of the text form: a character holds 5 bits, and a sixth bit if more characters follow
 
 
 def as_numbers(values: Any) -> np.ndarray:
     """Returns a list of numbers as a float64 array [values]; text and truth values do not count as numbers.
 
     Raises:
-      ValueError: if it is anything else.
+      ValueError: if it is not a list of numbers.
     """
     try:
         array = np.asarray(values)
@@ -57,8 +57,8 @@ def segmentation_mask(segmentation: Any, height: int, width: int) -> np.ndarray:
 def decode_counts(text: str) -> np.ndarray:
     """Decodes run lengths from COCO's text form.
 
-    Each is a little-endian number of 5-bit groups in two's complement, with each group as the character of 48 plus its
-    value; from the fourth on, it is the difference from the run length two before.
+    Each run length is a little-endian number of 5-bit groups in two's complement, each group stored as the character
+    with the code 48 plus its value. From the fourth on, the number is the difference from the run length two before.
     """
     counts: list[int] = []
     value = shift = 0
@@ -95,14 +95,14 @@ def runs_mask(counts: Any, height: int, width: int) -> np.ndarray:
 
 
 def polygon_mask(polygon: Any, height: int, width: int) -> np.ndarray:
-    """Returns the inside of a polygon [x0, y0, x1, y1, ...], in pixels, with (0, 0) the corner of the image.
+    """Returns the inside of a polygon [x0, y0, x1, y1, ...], in pixels; (0, 0) is the upper left corner of the image.
 
     The outline is drawn on a grid that is five times as fine. Where it crosses the middle of a column of pixels, the
     column changes between outside and inside from the next pixel down.
     """
     points = _points(polygon, height, width)
     x, y = _outline(points)
-    # A step between two neighbours on the outline is in the middle of a column where the finer column is its third.
+    # A step to a neighbouring cell crosses the middle of a pixel column if the left cell is in its third finer column.
     steps = np.flatnonzero(x[1:] != x[:-1])
     column = (np.minimum(x[steps + 1], x[steps]) + 0.5) / _SUBPIXELS - 0.5
     row = (np.minimum(y[steps + 1], y[steps]) + 0.5) / _SUBPIXELS - 0.5
@@ -136,7 +136,7 @@ def _outline(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns the cells of the finer grid along the outline: x and y, int64 [cells]. Corners occur twice.
 
     An edge has one cell per step along its longer axis. The other coordinate is rounded starting from the end at which
-    the coordinate along that axis is smaller, so that the edge between two neighbours is the same for both.
+    the coordinate along that axis is smaller, so that an edge shared by two polygons is the same in both.
     """
     start, end = points[:-1], points[1:]
     extent = np.abs(end - start)
@@ -148,7 +148,7 @@ def _outline(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if length.sum() > _MAX_OUTLINE:
         raise ValueError(f"a polygon of it has an outline of {length.sum() // _SUBPIXELS:,} pixels")
     slope = (high - low)[edges, 1 - along] / np.maximum(length, 1)
-    # All cells of all edges in a row: `edge` says whose, `step` how far from the edge's low end.
+    # All cells of all edges, concatenated: `edge` is the index of a cell's edge, `step` its distance from the low end.
     edge = np.repeat(edges, length + 1)
     step = np.arange(len(edge)) - np.repeat(np.cumsum(length + 1) - (length + 1), length + 1)
     step = np.where(flipped[edge], length[edge] - step, step)

@@ -26,13 +26,13 @@ _MAX_DEPTH = 100
 
 @dataclasses.dataclass(frozen=True)
 class CvatFile:
-    """The contents of a file.
+    """The contents of a CVAT file.
 
     Attributes:
       images: annotations of each image, by its name in the file, with folders.
       names: names of the labels, in the order of the file.
       palette: colours of the labels that have one.
-      subsets: by the name of the image, of those that have one.
+      subsets: subset of each image that has one, by the image's name.
     """
 
     images: dict[str, Annotated]
@@ -42,7 +42,7 @@ class CvatFile:
 
 
 def read_cvat(data: bytes, title: str) -> CvatFile:
-    """Reads a file; shapes are drawn by z_order, and in the order of the file if it is equal.
+    """Reads a CVAT file; shapes are sorted by z_order, and those of equal z_order keep the order of the file.
 
     Args:
       data: contents of the file.
@@ -64,7 +64,7 @@ def read_cvat(data: bytes, title: str) -> CvatFile:
         parser.Parse(b"", True)
     except UserError:
         raise
-    except (xml.parsers.expat.ExpatError, LookupError, ValueError) as error:  # the latter for encodings
+    except (xml.parsers.expat.ExpatError, LookupError, ValueError) as error:  # the last two for encodings
         raise UserError(f"The CVAT file {title} is damaged: {error}.") from error
     return reader.file()
 
@@ -76,7 +76,7 @@ def root_element(data: bytes) -> str | None:
 
 
 class _Reader:
-    """Collects the results of the parser."""
+    """A collector of the parser's results."""
 
     def __init__(self, title: str):
         self.title = title

@@ -1,4 +1,4 @@
-"""Own data: images, label pictures with the same names, a list of both, or annotations, and the names of classes."""
+"""The user's data: images with label pictures of the same names, a list of both, or annotations, and the classes."""
 
 import contextlib
 import dataclasses
@@ -50,7 +50,7 @@ def build_folder(
         annotations; None if there are none, or with a list.
       classes: classes file, see `read_classes_file`; None takes the classes that annotations name.
       data_dir: directory in which data sets are written.
-      val_fraction, group_by: drawing of val, see `ValDraw`, if nothing defines the splits of the images.
+      val_fraction, group_by: draw of val, see `ValDraw`; used if nothing else defines the splits.
       label_format: meaning of the labels' pixels, see `LabelReader`.
       overwrite: bool, whether to replace a data set that was made from other inputs.
       pair_list: CSV or TXT file of images, labels and splits, see `read_pair_list`; None matches by folders and names.
@@ -62,7 +62,7 @@ def build_folder(
       UserError: for the first error in the inputs.
     """
     draw = ValDraw(val_fraction, group_by)
-    # What a list names is relative to its own folder where no other is given.
+    # The paths in a list are relative to its own folder if no other folder is given.
     list_folder = pathlib.Path(pair_list).absolute().parent if pair_list is not None else None
     image_place, label_place = images or list_folder, labels or list_folder
     if image_place is None:
@@ -109,7 +109,7 @@ def labels_kind(images: _Path, labels: _Path, labels_as: str = AUTO) -> str:
 
 
 def _open_labels(path: _Path, stack: contextlib.ExitStack) -> tuple[RawFiles, str | None]:
-    """Returns the folder or archive of the labels, and the file in it to use, if it is a single file of annotations."""
+    """Returns the folder or archive of the labels, and the name of the only file in it to use; None uses all."""
     file = pathlib.Path(path)
     if file.is_file() and file.suffix.lower() in SUFFIXES.values():
         return stack.enter_context(_open("labels", file.absolute().parent)), file.name

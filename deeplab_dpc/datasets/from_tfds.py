@@ -1,6 +1,6 @@
 """Any segmentation data set of TensorFlow Datasets (TFDS) that is prepared on disk, converted to our records.
 
-It is read from its own metadata, without the code that prepared it and without the network.
+It is read from its own metadata, without the code that prepared it and without network access.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ from deeplab_dpc.datasets.tfds_features import Keys, choose_keys, label_names
 from deeplab_dpc.errors import UserError
 
 UNNAMED = -1
-_OUR_SPLITS = {"validation": "val"}  # what TFDS calls differently
+_OUR_SPLITS = {"validation": "val"}  # our names by those of TFDS, where they differ
 _READ_IN_ORDER = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
 
 
@@ -174,7 +174,7 @@ def _files(builder: tfds.core.DatasetBuilder) -> list[list[Any]]:
 
 
 class _Stream:
-    """The examples of a TFDS split, read forward.
+    """The examples of a TFDS split, which are read in ascending order.
 
     Args:
       builder: builder of the data set.
@@ -200,7 +200,7 @@ class _Stream:
         """Returns an example by its index; ascending indices are cheap.
 
         Raises:
-          UserError: if the records are damaged or end before.
+          UserError: if the records are damaged, or end before that index.
         """
         if index < self._index or self._index < 0:
             self._examples, self._index = self._read().as_numpy_iterator(), -1
@@ -216,14 +216,14 @@ class _Stream:
         return self._example
 
     def filename(self, index: int) -> str:
-        """Returns the data set's name of the image, without directories; empty if it has none."""
+        """Returns the file name of the image in the data set, without directories; empty if it has none."""
         if self.keys.filename is None:
             return ""
         name = _value(self.at(index), self.keys.filename)
         return pathlib.PurePosixPath(name.decode(errors="replace")).name
 
     def title(self, index: int, key: str) -> str:
-        """Returns the name in messages of a feature of an example."""
+        """Returns the name of a feature of an example, for messages."""
         name = self.filename(index)
         return f"{key} of example {index}{f' ({name})' if name else ''} in {self._title}"
 

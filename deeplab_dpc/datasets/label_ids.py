@@ -19,7 +19,7 @@ from deeplab_dpc.small_files import read_text
 
 LABEL_FORMATS = ("ids", "palette", "rgb")
 OTHER = "*"  # in a label map: the ids that it does not name
-SAME = "same"  # in a label map, for OTHER: they stay
+SAME = "same"  # in a label map, as the class of OTHER: these ids are unchanged
 IdMap = dict[str, int | str]
 _INLINE = re.compile(r"\s*(\d+|\*)\s*:")
 _NO_CLASS = -1
@@ -27,17 +27,17 @@ _NO_CLASS = -1
 
 @dataclasses.dataclass(frozen=True)
 class LabelReader:
-    """Reads labels.
+    """A reader of label files.
 
     Attributes:
-      classes: meaning of ids and colours.
+      classes: classes with their ids and colours.
       label_format: "ids" (grey values), "palette" (the indices of colour-mapped files, or grey values) or "rgb"
         (colours, looked up in the palette of `classes`).
       id_map: class id by raw id, with OTHER for all other raw ids (SAME: they are unchanged); the ignore label is
         unchanged unless it is in the map. None leaves ids unchanged.
 
     Raises:
-      UserError: if the format is unknown or does not go with the classes.
+      UserError: if the format is unknown or does not suit the classes.
     """
 
     classes: ClassesFile
@@ -67,7 +67,7 @@ class LabelReader:
         return self.label_format == "rgb" or self.classes.ignore_label in (self.id_map or {}).values()
 
     def identity(self) -> list[Any]:
-        """Returns everything on which the ids depend beside the file and the classes, as JSON values."""
+        """Returns everything on which the ids depend besides the file and the classes, as JSON values."""
         return [self.label_format, self.classes.ignore_color if self.label_format == "rgb" else None, self.id_map]
 
     def read(self, data: bytes, name: str) -> np.ndarray:
@@ -181,7 +181,7 @@ def read_label_map(given: str | os.PathLike[str], classes: ClassesFile) -> IdMap
       classes: classes to which the class ids must belong.
 
     Returns:
-      Class id by raw id; OTHER stands for all other raw ids, which may become SAME.
+      Class id by raw id; OTHER stands for all other raw ids, and may be mapped to SAME.
 
     Raises:
       UserError: if it cannot be read, or contains invalid raw ids (0..255 are valid) or class ids.

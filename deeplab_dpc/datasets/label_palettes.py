@@ -1,7 +1,7 @@
-"""Check that the colours in colour-mapped labels agree with the use of their indices as class ids.
+"""A check that the colours in colour-mapped labels agree with the use of their indices as class ids.
 
-Programs that choose a palette for each picture (adaptive palettes, optimisers) renumber the colours: then the indices
-mean nothing, and only the colours do.
+Programs that choose a palette for each picture (adaptive palettes, optimisers) renumber the colours: then only the
+colours identify the classes, and the indices do not.
 """
 
 from collections.abc import Callable
@@ -18,11 +18,11 @@ _NEAR = 12  # largest difference of a channel by which a program may have rounde
 
 
 class PaletteCheck:
-    """Compares the palettes of label files with that of the classes, and with one another.
+    """A comparison of the palettes of label files with that of the classes, and with one another.
 
     Args:
       classes: names and colours of the classes.
-      class_of: function from an index to its class id.
+      class_of: function called with a palette index that returns its class id.
     """
 
     def __init__(self, classes: ClassesFile, class_of: Callable[[int], int]):
@@ -46,7 +46,7 @@ class PaletteCheck:
                 "save it with a colour for each index, or as a grey PNG of the ids."
             )
         colors = {index: _color(palette[index]) for index in present}
-        shared = {color for color in colors.values() if list(colors.values()).count(color) > 1}  # they tell nothing
+        shared = {color for color in colors.values() if list(colors.values()).count(color) > 1}  # ambiguous
         for index, color in colors.items():
             if color in shared:
                 continue

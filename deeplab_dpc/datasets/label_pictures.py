@@ -13,7 +13,7 @@ from deeplab_dpc.data.image_files import orientation
 from deeplab_dpc.datasets.pictures import PNG_BIT_DEPTH, PNG_COLOR_TYPE, decode
 from deeplab_dpc.errors import UserError
 
-FORMATS = ("PNG", "TIFF", "WEBP", "BMP", "GIF", "JPEG")  # the last to be refused with the reason
+FORMATS = ("PNG", "TIFF", "WEBP", "BMP", "GIF", "JPEG")  # JPEG only to be refused with the reason
 _INDEXED, _GREY_ALPHA, _RGB_ALPHA = 3, 4, 6  # PNG specification, 11.2.2
 _TIFF_COMPRESSION, _TIFF_PHOTOMETRIC = 259, 262  # tags of TIFF 6.0
 _LOSSY_COMPRESSIONS = (6, 7, 34892, 50001, 50002)  # JPEG, WebP and JPEG XL in TIFF
@@ -43,7 +43,7 @@ def read_label(data: bytes, name: str) -> LabelPicture:
     """Decodes a label; an alpha channel that is opaque everywhere is dropped.
 
     Raises:
-      UserError: if it cannot be decoded, has transparent pixels or ids above 255, or was compressed with losses.
+      UserError: if it cannot be decoded, has transparent pixels or ids above 255, or has a lossy compression.
     """
     picture = decode(data, name, FORMATS)
     _require_lossless(picture, data, name)
@@ -63,7 +63,7 @@ def read_label(data: bytes, name: str) -> LabelPicture:
     if picture.mode in ("LA", "RGBA"):
         values = _without_alpha(values, name)
     if values.ndim == 3 and picture.format == "WEBP" and (values == values[..., :1]).all():
-        values = values[..., 0]  # WebP knows no grey pictures
+        values = values[..., 0]  # WebP has no grey pictures
     return _grey_or_rgb(values)
 
 
@@ -76,7 +76,7 @@ def _png(picture: Image.Image, data: bytes, name: str) -> LabelPicture:
         if values.ndim == 3 or color_type in (_GREY_ALPHA, _RGB_ALPHA):
             raise UserError(f"The label {name} has 16 bits per channel; labels must have 8, or a single channel.")
         return LabelPicture("grey", _bytes(values, name))
-    if bit_depth < 8:  # Pillow spreads them from black to white
+    if bit_depth < 8:  # Pillow scales them from black to white
         white = 2**bit_depth - 1
         values = values.astype(np.uint8) if picture.mode == "1" else values // (255 // white)
         return LabelPicture("grey", values, white=white)
@@ -103,7 +103,7 @@ def _without_alpha(values: np.ndarray, name: str) -> np.ndarray:
 
 
 def _bytes(values: np.ndarray, name: str) -> np.ndarray:
-    """Returns the samples, of more than 8 bits, as uint8."""
+    """Returns samples of more than 8 bits as uint8; values beyond 0..255 are an error."""
     beyond = np.unique(values[(values < 0) | (values > 255)])
     if beyond.size:
         listed = ", ".join(map(str, beyond[:_SHOWN_IDS].tolist())) + (", ..." if beyond.size > _SHOWN_IDS else "")
@@ -115,7 +115,7 @@ def _bytes(values: np.ndarray, name: str) -> np.ndarray:
 
 
 def _require_lossless(picture: Image.Image, data: bytes, name: str) -> None:
-    """Raises a UserError for a compression that changes values, or a TIFF whose samples count down."""
+    """Raises a UserError for a compression that changes values, or a TIFF in which 0 is white."""
     tags = getattr(picture, "tag_v2", {})
     kind = ""
     if picture.format in ("JPEG", "MPO"):

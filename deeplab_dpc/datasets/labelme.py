@@ -22,7 +22,7 @@ _KEPT = ("shapes", "label", "points", "shape_type", "mask", "imagePath", "imageH
 
 @dataclasses.dataclass(frozen=True)
 class LabelmeFile:
-    """The contents of a file.
+    """The contents of a labelme file.
 
     Attributes:
       image_name: file name of the image, without folders; "" if the file has none.
@@ -36,7 +36,7 @@ class LabelmeFile:
 
 
 def read_labelme(data: bytes, title: str) -> LabelmeFile:
-    """Reads a file.
+    """Reads a labelme file.
 
     Args:
       data: contents of the file.

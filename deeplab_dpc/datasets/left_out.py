@@ -1,4 +1,4 @@
-"""Raw files that are not taken: they are printed, or refused if they are pictures that were probably intended."""
+"""Raw files that are not used: they are printed, or refused if they are pictures that were probably intended."""
 
 import pathlib
 from collections.abc import Collection
@@ -9,16 +9,16 @@ from deeplab_dpc.data.image_files import SUFFIXES
 from deeplab_dpc.datasets.raw_base import RawFiles, is_hidden
 from deeplab_dpc.errors import UserError
 
-_LOOKED_INTO = 20  # files whose names do not tell what they are
-_LARGEST = 2**26  # bytes of those
+_LOOKED_INTO = 20  # number of files of unknown kind whose contents are read
+_LARGEST = 2**26  # bytes of such a file
 
 
 def say_left_out(raw: RawFiles, taken: Collection[str], skip_bad: bool) -> None:
-    """Prints the files that are not among the taken ones.
+    """Prints the files that are not used.
 
     Args:
       raw: folder or archive.
-      taken: paths of the files that are taken.
+      taken: paths of the files that are used.
       skip_bad: bool, whether pictures of unsupported kinds are only printed.
 
     Raises:

@@ -24,11 +24,11 @@ _COMPLEX = 0x0800
 
 
 class DamagedError(ValueError):
-    """The error of bytes that are not a complete MAT-file."""
+    """The error for bytes that are not a complete MAT-file."""
 
 
 class OtherVersionError(ValueError):
-    """The error of a file of version 7.3, which is HDF5."""
+    """The error for a file of version 7.3, which is HDF5."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Struct:
     order: str
 
     def __getitem__(self, name: str) -> Any:
-        """Returns a field, see `decoded`."""
+        """Returns the value of a field, see `decoded`."""
         return decoded(self.fields[name], self.order)
 
     def __contains__(self, name: object) -> bool:
@@ -152,8 +152,7 @@ def decoded(data: memoryview, order: str) -> Any:
       order: byte order.
 
     Returns:
-      A list of `Struct`, or of the values of a cell array; text; an array of the stated extents; or
-      `Unread`.
+      A list of `Struct`, or of the values of a cell array; text; an array of the stated extents; or `Unread`.
 
     Raises:
       DamagedError: if sizes contradict each other.

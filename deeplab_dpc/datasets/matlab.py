@@ -9,7 +9,7 @@ from deeplab_dpc.errors import UserError
 
 
 def read_struct(data: bytes, title: str, variable: str) -> Struct:
-    """Returns a struct, whose parts `field` and `elements` return.
+    """Returns a struct; `field` and `elements` return its parts.
 
     Args:
       data: contents of the file.

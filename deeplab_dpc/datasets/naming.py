@@ -25,11 +25,11 @@ def file_key(name: str) -> str:
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Naming:
-    """The rule from an image's key, its path without the suffix, to its label's.
+    """The rule that maps an image's key (its path without the suffix) to the key of its label.
 
     Attributes:
       image_end: end of the images' names that the labels' names lack.
-      before, after: additions of the labels' names before and after the rest.
+      before, after: additions in the labels' names, before and after the rest of the name.
     """
 
     image_end: str = ""
@@ -104,8 +104,8 @@ def _candidates(image_keys: list[str], label_keys: set[str], image_ends: list[st
 
 
 def _is_addition(text: str) -> bool:
-    """Returns whether a name continues in a permitted way: not at all, by a word, or after a separator with a letter in
-    it.
+    """Returns whether `text` is a permitted addition to a name: empty, one of _WORDS, or a separator and text with a
+    letter.
     """
     if not text or text.lower() in _WORDS or text[::-1].lower() in _WORDS:
         return True

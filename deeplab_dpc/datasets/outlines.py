@@ -57,10 +57,10 @@ class Ellipse:
 
 @dataclasses.dataclass(frozen=True)
 class Patch:
-    """A mask at some place in the image.
+    """A mask of a part of the image.
 
     Attributes:
-      left, top: place of its first pixel.
+      left, top: column and row of its first pixel in the image.
       pixels: mask of the patch, bool [height, width].
     """
 
@@ -147,7 +147,7 @@ def box(left: float, top: float, right: float, bottom: float, rotation: float = 
 
 
 def run_lengths(text: str, left: int, top: int, height: int, width: int) -> Patch:
-    """Returns the patch of run lengths that go along the rows, zeros first."""
+    """Returns the patch of comma-separated run lengths along the rows, zeros first."""
     try:
         counts = [int(part) for part in text.split(",")]
     except ValueError as error:

@@ -35,10 +35,10 @@ def read_pair_list(path: str | os.PathLike[str], images: RawFiles, labels: RawFi
     unlabelled ones are the split `test`.
 
     Args:
-      path: list in UTF-8.
+      path: path of the list, a text file in UTF-8.
       images: folder or archive to which the images' paths are relative.
       labels: folder or archive to which the labels' paths are relative.
-      draw: drawing of val, if it is drawn.
+      draw: draw of val, used if the list has no splits.
 
     Raises:
       UserError: if the list cannot be read or a line of it is wrong; up to five lines are named.
@@ -158,7 +158,7 @@ def _some(numbers: list[int]) -> str:
 
 def _splits(path: pathlib.Path, rows: list[_Row], draw: ValDraw) -> Splits:
     named: dict[str, list[Pair]] = collections.defaultdict(list)
-    # Where the files lie on this machine must not decide who is in val.
+    # The place of the files on this machine must not affect which images are in val.
     absolute = [os.path.dirname(row.image) for row in rows if os.path.isabs(row.image)]
     base = os.path.commonpath(absolute) if absolute else ""
     for row in rows:
@@ -172,7 +172,7 @@ def _splits(path: pathlib.Path, rows: list[_Row], draw: ValDraw) -> Splits:
 
 
 def _record_name(image: str) -> str:
-    """Returns the path in the list, without parts that lead out of its folder."""
+    """Returns the name of an image in the record: its path in the list, without parts that lead out of its folder."""
     parts = pathlib.PurePosixPath(os.path.normpath(image)).parts
     return "/".join(part for part in parts if part not in ("..", "/"))
 

@@ -29,18 +29,18 @@ def find_pairs(images: RawFiles, labels: RawFiles | None, draw: ValDraw, skip_ba
 
     The folders directly in `images` are the splits, labelled if `labels` has a folder of that name. Without such
     folders, or if no split can have their names, labelled images are drawn for train and val, and unlabelled ones are
-    the split `test`. Labels have the names of their images except for the suffix, or all the same addition to them
+    the split `test`. Labels have the names of their images except for the suffix, or all have the same addition
     (`find_naming`), which is printed. They may be in the same folders as the images.
 
     Args:
       images: folder or archive of files with a suffix in IMAGE_SUFFIXES.
       labels: folder or archive of files with a suffix in LABEL_SUFFIXES in the same folders; None if there are none.
-      draw: drawing of val, if it is drawn.
+      draw: draw of val, used if no folders define the splits.
       skip_bad: bool, whether pictures of unsupported kinds are left out; otherwise they end the conversion.
 
     Raises:
-      UserError: if an image of a labelled split has no label, or the reverse, or there are pictures of unsupported
-        kinds.
+      UserError: if an image of a labelled split has no label, a label has no image, or there are pictures of
+        unsupported kinds.
     """
     image_tree, label_tree = RawTree(images), RawTree(labels) if labels is not None else None
     is_shared = labels is not None and os.path.samefile(images.path, labels.path)
@@ -68,7 +68,7 @@ def split_folders(images: RawTree, draw: ValDraw) -> list[str]:
     """Returns the folders that are splits; [""], which means all images, if val is to be drawn.
 
     Raises:
-      UserError: if a folder cannot be a split, or images are beside folders.
+      UserError: if a folder cannot be a split, or there are both folders and images.
     """
     folders = images.folders()
     if not folders:
@@ -140,7 +140,7 @@ def _matched(images: RawTree, labels: RawTree | None, folder: str, is_shared: bo
 
 
 def _without_label(alone: list[str], where: str, labels: RawTree, folder: str, naming: Naming) -> str:
-    """Returns the error message for images without a label: the files in their place, and the proper names."""
+    """Returns the error message for images without a label, with the files found instead and the expected name."""
     there, example = labels.title(folder), naming.label_key(file_key(alone[0]))
     beside = labels.files(folder, ())
     if jpeg := next(
@@ -158,7 +158,7 @@ def _without_label(alone: list[str], where: str, labels: RawTree, folder: str, n
 
 
 def _by_key(tree: RawTree, folder: str, suffixes: tuple[str, ...], preferred: str = "") -> dict[str, str]:
-    """Returns the files by their keys; of several with the same key the one with the preferred suffix."""
+    """Returns the files by their keys; of several files with the same key, the one with the preferred suffix."""
     groups: dict[str, list[str]] = collections.defaultdict(list)
     for name in tree.files(folder, suffixes):
         groups[file_key(name)].append(name)

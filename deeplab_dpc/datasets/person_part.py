@@ -64,7 +64,7 @@ def build_person_part(
       data_dir: directory in which data sets are written.
       annotations: folder Annotations_Part of Pascal-Part, or trainval.tar.gz.
       masks: folder or archive of PNGs with the ids 0 to 6, in place of annotations.
-      train_list, val_list: text files of image ids, the published train_id.txt and val_id.txt. By default the images of
+      train_list, val_list: text files of image ids, the published train_id.txt and val_id.txt. None takes the images of
         VOC's ImageSets/Main/train.txt and val.txt that have a labelled part of a person (or a mask).
       overwrite: bool, whether to replace a data set that was made from other inputs.
       skip_bad: bool, whether images and labels that cannot be used are left out.
@@ -142,7 +142,7 @@ def _has_part(file: TreeFile, skip_bad: bool) -> bool:
     except UserError:
         if not skip_bad:
             raise
-        return True  # to be named among the skipped
+        return True  # so that it is listed among the skipped examples
 
 
 def read_parts(file: TreeFile) -> np.ndarray:

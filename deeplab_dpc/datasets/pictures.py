@@ -13,7 +13,7 @@ from PIL import Image
 from deeplab_dpc.data.image_files import FORMATS, ORIENTATION, UPRIGHT, Undecodable, decode_picture, orientation
 from deeplab_dpc.errors import UserError
 
-# Where a PNG's header says how its samples are stored, and what the values mean (PNG specification, 11.2.2).
+# Byte positions of the bit depth and the colour type in a PNG's header (PNG specification, 11.2.2).
 PNG_BIT_DEPTH, PNG_COLOR_TYPE = 24, 25
 _TIFF_BITS = 258  # tag BitsPerSample of TIFF 6.0
 _KNOWN_MODES = ("1", "L", "P", "RGB", "LA", "PA", "RGBA")
@@ -129,9 +129,7 @@ def remap_ids(ids: np.ndarray, table: dict[int, int], other: int) -> np.ndarray:
 
 
 def encode_png(picture: Image.Image | np.ndarray, turn: int = 1) -> bytes:
-    """Returns the picture, or an array of uint8 pixels, as the bytes of a PNG file, with its EXIF orientation if it has
-    one.
-    """
+    """Returns a picture, or an array of uint8 pixels, as the bytes of a PNG file with the EXIF orientation `turn`."""
     stream = io.BytesIO()
     exif = Image.Exif()
     if turn != 1:

@@ -13,7 +13,7 @@ __all__ = ["RawFiles", "is_hidden", "require_image_size"]
 
 
 class RawFiles(contextlib.AbstractContextManager["RawFiles"]):
-    """Files by their path inside a folder or an archive, with forward slashes; `with` closes the archive.
+    """The files of a folder or an archive, by their path inside it with forward slashes; `with` closes the archive.
 
     Attributes:
       path: path of the folder or archive.

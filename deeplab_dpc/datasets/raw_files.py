@@ -73,7 +73,7 @@ class _Folder(RawFiles):
 
 
 def _walk(top: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Yields the visible files below a folder; linked folders too, but none twice on the way down.
+    """Yields the visible files below a folder; links to folders are followed, except to a folder that contains them.
 
     Broken links are among the files, so that reading them is an error.
     """
@@ -88,5 +88,5 @@ def _walk(top: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def _raise(error: OSError) -> None:
-    """Ends a walk with an error at a folder that cannot be listed."""
+    """Raises the error of a folder that cannot be listed, which os.walk would ignore."""
     raise error

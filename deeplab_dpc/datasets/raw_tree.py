@@ -20,17 +20,17 @@ class RawTree:
                 self._top = f"{first}/"
 
     def folders(self) -> list[str]:
-        """Returns the folders directly in it, sorted, without empty ones."""
+        """Returns the folders directly in the top folder, sorted, without empty ones."""
         inside = (name.removeprefix(self._top) for name in self._raw.names())
         return sorted({name.partition("/")[0] for name in inside if "/" in name})
 
     def files(self, folder: str, suffixes: tuple[str, ...]) -> list[str]:
-        """Returns the files anywhere below a folder, by their paths relative to it."""
+        """Returns the files anywhere below a folder, as paths relative to it."""
         prefix = self.path(folder, "")
         return [name.removeprefix(prefix) for name in self._raw.below(prefix, suffixes)]
 
     def path(self, folder: str, name: str) -> str:
-        """Returns the raw path of such a file."""
+        """Returns the path of a file in the raw files, from its path relative to a folder."""
         return self._top + (f"{folder}/" if folder else "") + name
 
     def title(self, folder: str) -> str:

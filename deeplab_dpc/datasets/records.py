@@ -26,9 +26,9 @@ class RawExample:
 
     Attributes:
       filename: file name of the image in the record.
-      image: function that reads the encoded image and returns its name in messages: () -> (bytes, name).
-      label: function that reads the class ids, uint8 [height, width], and returns their name: () -> (ids, name); None
-        without a label.
+      image: function called without arguments that returns the encoded image and its name in messages, (bytes, name).
+      label: function called without arguments that returns the class ids, uint8 [height, width], and their name in
+        messages, (ids, name); None without a label.
       identity: JSON values that change when one of the files does.
     """
 
@@ -41,7 +41,7 @@ class RawExample:
         """Returns the checked record.
 
         Raises:
-          UserError: if image or label are invalid, or differ in size.
+          UserError: if the image or the label is invalid, or they differ in size.
         """
         data, image_name = self.image()
         image = read_image(data, image_name)
@@ -70,7 +70,7 @@ class RawExample:
 
 
 def _turned(image: EncodedImage) -> str:
-    """Returns the remark in messages on the size of an image that was turned."""
+    """Returns the remark on the size of an image that was turned, for messages."""
     if image.orientation == 1:
         return ""
     return f" when it is turned as its EXIF orientation {image.orientation} says"
@@ -141,7 +141,7 @@ def build_records(
       skip_bad: bool, whether unusable examples are left out and listed at the end.
 
     Raises:
-      UserError: for the first unusable example, without skip_bad; if there are no examples.
+      UserError: for the first unusable example, unless `skip_bad`; if there are no examples.
     """
     examples = {split: members for split, members in examples.items() if members}
     if not examples:
@@ -153,7 +153,7 @@ def build_records(
     }
     made: list[RecordsBuilder] = []
     make = functools.partial(_make, made, name, classes, examples, skip_bad)
-    nothing_skipped = inputs | {"skip_bad": False}  # what was built without skip_bad had nothing to skip
+    nothing_skipped = inputs | {"skip_bad": False}  # a data set built without skip_bad has no bad examples
     dataset = prepare(make, name, data_dir, inputs, overwrite, alike=nothing_skipped)
     if made and made[0].turned:
         console.print(

@@ -1,4 +1,4 @@
-"""The base of all data sets: it writes pictures to TFRecords with DeepLab's keys, using TensorFlow Datasets (TFDS)."""
+"""The base of all data set builders: TFRecords with DeepLab's keys, written with TensorFlow Datasets (TFDS)."""
 
 import abc
 import dataclasses
@@ -31,8 +31,8 @@ class Classes:
 
     Attributes:
       names, palette, ignore_label, categories: see `DatasetInfo`.
-      are_own: bool, whether the user defines the meaning of the ids. That of the named data sets is known.
-      allow_absent_classes: bool, whether a class of the user's may never occur although pixels are ignored.
+      are_own: bool, whether the user defines the meaning of the ids; False for the named data sets.
+      allow_absent_classes: bool, whether a class that the user defines may never occur although pixels are ignored.
     """
 
     names: tuple[str, ...]
@@ -49,9 +49,7 @@ class Classes:
         return cls(found.names, found.palette, found.ignore_label, found.categories, True, allowed)
 
     def identity(self) -> dict[str, Any]:
-        """Returns everything on which the records and their metadata depend, as JSON values, without values left at
-        their default.
-        """
+        """Returns everything on which the records and their metadata depend, as JSON values; no empty optional ones."""
         value = dataclasses.asdict(self)
         del value["are_own"]
         return {key: item for key, item in value.items() if item or key not in ("categories", "allow_absent_classes")}
@@ -92,7 +90,7 @@ class _LocalInfo(tfds.core.DatasetInfo):
 
 
 class _RepeatableWriter(tfds.core.ExampleWriter):
-    """Writes the same bytes for the same examples, independent of the varying order of keys in protocol buffers."""
+    """A writer of the same bytes for the same examples, despite the varying order of keys in protocol buffers."""
 
     def write(self, path: Any, examples: Iterable[tuple[Any, bytes]]) -> Any:
         return super().write(path, ((key, _in_key_order(serialized)) for key, serialized in examples))
@@ -104,7 +102,7 @@ def _in_key_order(serialized: bytes) -> bytes:
 
 
 class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
-    """Writes records with DeepLab's keys, in the order in which a subclass yields them.
+    """The base class of builders that write records with DeepLab's keys, in the order in which a subclass yields them.
 
     Args:
       data_dir: directory in which <name>/<version>/ is written.
@@ -133,7 +131,7 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
 
     @abc.abstractmethod
     def segmented_images(self, split: str) -> Iterator[SegmentedImage]:
-        """Returns the examples of a split, in an order that depends on the inputs only."""
+        """Yields the examples of a split, in an order that depends on the inputs only."""
 
     def _info(self) -> tfds.core.DatasetInfo:
         text = tfds.features.Text()
@@ -232,10 +230,10 @@ def prepare(
     Args:
       make_builder: function that returns the builder for a data_dir.
       name: name of the builder.
-      data_dir: the user's directory of data sets.
+      data_dir: directory in which data sets are written.
       inputs: everything on which the records depend, as JSON values.
       overwrite: bool, whether to replace an existing data set.
-      alike: other inputs; a data set that was built from them is accepted, too.
+      alike: other inputs; an existing data set that was built from them is accepted, too.
 
     Raises:
       UserError: if the data set exists, was made from other inputs, and must not be replaced, or the disk is full.
@@ -253,12 +251,12 @@ def prepare(
         console.print(f"The data set in {target} is up to date; nothing to do.")
         return load_dataset(target)
     remove_partial(target.parent)
-    tfds.disable_progress_bar()  # there is one already
+    tfds.disable_progress_bar()  # `track` shows one already
     with atomic_path(target) as partial:
         builder = make_builder(partial.parent)
         try:
             builder.download_and_prepare()
-        except (tf.errors.OpError, RuntimeError) as error:  # how TensorFlow and TFDS say that the disk is full
+        except (tf.errors.OpError, RuntimeError) as error:  # errors of TensorFlow and TFDS on a full disk
             reason = str(error).splitlines()[0].rpartition("; ")[2]
             raise UserError(f"{target} cannot be written: {reason}.") from error
         write_json(pathlib.Path(builder.data_dir) / INPUTS_FILE, {"sha256": fingerprint})

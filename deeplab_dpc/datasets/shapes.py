@@ -1,8 +1,9 @@
-"""Drawn scenes for trying things out, in which an object can be recognised only at the scale of its whole outline.
+"""Drawn scenes for experiments, in which an object can be recognised only at the scale of its whole outline.
 
 The colour of a surface distinguishes round objects, straight objects and scenery, and nothing else. A disk is small or
 large, a ring is a disk with a hole, a rectangle is a thin bar or a block, and the ground differs from the background
-only by stripes: a small window sees the same surface for all of a group, so that context at several scales is needed.
+only by stripes: a small window sees the same surface for all classes of a group, so that context at several scales is
+needed.
 """
 
 import dataclasses
@@ -29,12 +30,12 @@ CLASSES = Classes(
 BACKGROUND, GROUND, SMALL_DISK, LARGE_DISK, RING, BAR, BLOCK = range(7)
 MIN_SIDE = 33  # pixels; smaller pictures have no room for the objects
 
-# Sizes as a share of the picture's shorter side, and how many of a kind a picture has at most.
+# Sizes as shares of the picture's shorter side.
 SMALL_RADIUS = (0.045, 0.07)
 LARGE_RADIUS = (0.13, 0.22)
 BAR_LENGTH, BAR_THICKNESS = (0.35, 0.75), (0.04, 0.06)
 BLOCK_SIDE = (0.2, 0.4)
-# Colours that a group's surfaces vary around, by as much as COLOR_SPREAD in each channel.
+# Mean colours of the surfaces of each group, which vary by up to COLOR_SPREAD in each channel.
 ROUND_COLOR, STRAIGHT_COLOR, SCENERY_COLOR = (195, 95, 70), (75, 125, 195), (130, 150, 110)
 GROUP_COLOR = {
     BACKGROUND: SCENERY_COLOR,
@@ -46,7 +47,7 @@ GROUP_COLOR = {
     BLOCK: STRAIGHT_COLOR,
 }
 COLOR_SPREAD = 35
-MAX_COUNT = {LARGE_DISK: 2, RING: 2, BLOCK: 2, BAR: 3, SMALL_DISK: 5}
+MAX_COUNT = {LARGE_DISK: 2, RING: 2, BLOCK: 2, BAR: 3, SMALL_DISK: 5}  # objects of each kind in a picture
 JPEG_QUALITY = 95
 
 Draw = ImageDraw.ImageDraw
@@ -61,7 +62,7 @@ class _Settings:
 
 
 class Shapes(SegmentationBuilder):
-    """The builder `shapes`.
+    """The builder of the data set `shapes`.
 
     Args:
       settings: see `build_shapes`.
@@ -134,7 +135,7 @@ def draw_scene(rng: np.random.Generator, height: int, width: int) -> tuple[np.nd
     label = np.full((height, width), BACKGROUND, np.uint8)
     image, label = _paint(rng, image, label, GROUND, _ground(rng, height, width))
     kinds = [kind for kind, most in MAX_COUNT.items() for _ in range(rng.integers(0, most + 1))]
-    # Large first, so that the small ones stay visible; neighbours change places for the sake of occlusion.
+    # Large objects first, so that small ones stay visible; neighbours may change places, so that occlusions vary.
     order = np.argsort(np.arange(len(kinds)) + rng.uniform(0, 4, len(kinds)))
     for kind in (kinds[i] for i in order):
         image, label = _paint(rng, image, label, kind, _outline(rng, kind, height, width))

@@ -1,4 +1,4 @@
-"""The splits of own data: the folders that are splits, and the images that are drawn for val if there are none."""
+"""The splits of the user's data: folders that are splits, or images that are drawn for val if there are none."""
 
 import collections
 import dataclasses
@@ -11,8 +11,8 @@ from deeplab_dpc.console import console
 from deeplab_dpc.datasets.naming import file_key
 from deeplab_dpc.errors import UserError
 
-UNLABELLED_SPLIT = "test"  # of images without labels where nothing else says
-SPLITS = ("train", "val", "test")  # that have a meaning
+UNLABELLED_SPLIT = "test"  # of images without labels, if nothing else defines their split
+SPLITS = ("train", "val", "test")  # names with a defined meaning
 BY_FOLDER = "folder"
 _ELSEWHERE = {"valid": "val", "validation": "val", "training": "train", "testing": "test"}
 
@@ -37,7 +37,7 @@ Splits = dict[str, list[Pair]]
 
 @dataclasses.dataclass(frozen=True)
 class ValDraw:
-    """The drawing of images for val.
+    """The draw of the images of val.
 
     Attributes:
       fraction: share of the images, or of their groups, in (0, 1).
@@ -62,10 +62,10 @@ class ValDraw:
             ) from error
 
     def splits(self, pairs: list[Pair]) -> Splits:
-        """Splits into train and val; the split of a group depends only on its name, except that neither split may be
-        empty.
+        """Splits the pairs into train and val; the split of a group depends only on its name, except that neither split
+        may be empty.
 
-        Each split gets at least one group if there are two; a single one is for training.
+        Each split gets at least one group if there are two or more; a single group is for training.
 
         Raises:
           UserError: if the regular expression is not found in a name.
@@ -116,7 +116,7 @@ def are_groups(folders: Sequence[str], draw: ValDraw) -> bool:
 
 
 def grouped_by_folder(draw: ValDraw, folders: Sequence[str], where: str) -> ValDraw:
-    """Returns the draw for folders that are not splits: by folder unless the user chose otherwise, which is printed."""
+    """Returns the draw for folders that are no splits: by folder, which is printed, unless the user chose otherwise."""
     if draw.group_by is not None or len(folders) < 2:
         return draw
     first = ", ".join(folders[:3]) + (", ..." if len(folders) > 3 else "")
@@ -125,7 +125,7 @@ def grouped_by_folder(draw: ValDraw, folders: Sequence[str], where: str) -> ValD
 
 
 def is_split_name(name: str) -> bool:
-    """Returns whether TensorFlow Datasets accepts it as the name of a split."""
+    """Returns whether TensorFlow Datasets accepts a name as that of a split."""
     return re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) is not None and name != "all"
 
 
@@ -155,15 +155,15 @@ def renamed(splits: Splits) -> Splits:
 
 
 def subset_splits(pairs: list[Pair], subsets: Mapping[str, str], where: str) -> Splits | None:
-    """Returns the splits that the annotations say themselves; None where they do not say two or more.
+    """Returns the splits that the annotations define; None if they define fewer than two.
 
     Args:
       pairs: images with their annotations.
-      subsets: what the annotations call a split, by their names.
-      where: what messages call the annotations.
+      subsets: subset of each image in the annotations, by the annotation's name.
+      where: name of the annotations in messages.
 
     Raises:
-      UserError: if an image is in none of the splits.
+      UserError: if two or more splits are defined, and an image is in none of them.
     """
     said = {pair: subsets.get(pair.label or "", "") for pair in pairs}
     meant = {pair: _ELSEWHERE.get(name.lower(), name.lower()) for pair, name in said.items()}

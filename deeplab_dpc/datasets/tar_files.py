@@ -19,7 +19,7 @@ from deeplab_dpc.untrusted_archives import Header
 IN_MEMORY = 2**26  # bytes of an inflated tar file, before it goes to a temporary file
 MIN_FREE = 2**28  # bytes that a temporary file leaves free on its disk
 _AT_ONCE = 2**20
-_MAX_LINKS = 40  # from a member to the next, as Linux has it
+_MAX_LINKS = 40  # followed from a member, as many as in Linux
 
 
 def is_tar(path: pathlib.Path) -> bool:
@@ -35,7 +35,7 @@ def inflated(path: pathlib.Path) -> IO[bytes] | None:
     """Returns the inflated tar file, or None if it is not compressed.
 
     Raises:
-      UserError: if a member is larger than any image, or the disk of temporary files is too small.
+      UserError: if a member is larger than any image, or the disk of temporary files has too little space.
     """
     with tarfile.open(path, tarinfo=Header) as archive:
         source = cast(IO[bytes], archive.fileobj)
@@ -44,11 +44,11 @@ def inflated(path: pathlib.Path) -> IO[bytes] | None:
         source.seek(0)
         with contextlib.ExitStack() as stack:
             copy = cast(IO[bytes], stack.enter_context(tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)))
-            # Members are looked at while the copy is made, before a large one is inflated.
+            # Members are checked while the copy is made, before a large one is inflated.
             with tarfile.open(fileobj=cast(Any, _Copying(source, copy, path)), mode="r|", tarinfo=Header) as members:
                 for member in members:
                     require_image_size(f"The member {member.name} of the archive {path}", member.size)
-            while source.read(_AT_ONCE):  # the checksum follows
+            while source.read(_AT_ONCE):  # to the end, where the checksum is checked
                 pass
             copy.seek(0)
             stack.pop_all()
@@ -56,7 +56,7 @@ def inflated(path: pathlib.Path) -> IO[bytes] | None:
 
 
 class _Copying:
-    """Reads a stream, and copies the bytes to a temporary file."""
+    """A stream whose bytes are copied to a temporary file as they are read."""
 
     def __init__(self, source: IO[bytes], copy: IO[bytes], path: pathlib.Path):
         self._source, self._copy, self._path = source, copy, path

@@ -12,15 +12,15 @@ _VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 
 def open_prepared(tfds_name: str, root: pathlib.Path, download: bool) -> tfds.core.DatasetBuilder:
-    """Returns the data set on disk, read without the code that made it.
+    """Returns the builder of a data set on disk, which is read without the code that prepared it.
 
     Args:
       tfds_name: NAME, NAME/CONFIG or either with :VERSION.
       root: directory of prepared data sets of TFDS.
-      download: bool, whether TFDS may download and prepare it if it is absent.
+      download: bool, whether TFDS may download and prepare the data set if it is absent.
 
     Raises:
-      UserError: if it is absent, or has several configurations and none is named.
+      UserError: if the data set is absent, or has several configurations and none is named.
     """
     directory = _prepared_directory(tfds_name, root)
     if directory is None and download:

@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 
 from deeplab_dpc.errors import UserError
 
-# Names that decide where several features are of the right type.
+# Names that decide if several features have the right type.
 IMAGE_NAMES = ("image", "image_left")
 LABEL_NAMES = ("segmentation_mask", "segmentation_label", "segmentation", "mask", "annotation", "label")
 FILENAME_NAMES = ("file_name", "filename", "image/filename", "image_id")

@@ -21,8 +21,8 @@ _LABEL_ENDS = ("_mask", "_masks", "-mask", "_label", "_labels", "-label", "_gt",
 def divided(tree: RawTree, folder: str) -> tuple[dict[str, str], dict[str, str], Naming]:
     """Separates images and labels that are in one folder.
 
-    They are in two subfolders called images and labels (or masks and so on), or JPEGs beside PNGs of the same names, or
-    some of the names are others with an addition.
+    They are in two subfolders called images and labels (or masks and so on), or they are JPEGs beside PNGs of the same
+    names, or the name of each label is that of its image with an addition.
 
     Returns:
       The images and the labels, by key, and the rule from an image's key to its label's.
@@ -56,7 +56,7 @@ def divided(tree: RawTree, folder: str) -> tuple[dict[str, str], dict[str, str],
 
 
 def image_and_label_folder(names: Iterable[str]) -> tuple[str, str] | None:
-    """Returns the two folders that by their names contain images and labels, if there are no others."""
+    """Returns the two folders that, by their names, contain images and labels; None if there are others."""
     folders = set(names)
     images = [name for name in folders if name.lower() in _IMAGE_FOLDERS]
     labels = [name for name in folders if name.lower() in _LABEL_FOLDERS]
@@ -64,7 +64,7 @@ def image_and_label_folder(names: Iterable[str]) -> tuple[str, str] | None:
 
 
 def label_beside(keys: Iterable[str]) -> str | None:
-    """Returns a key that by its addition looks like the label of another key."""
+    """Returns a key that, by its addition, looks like the label of another key; None if there is none."""
     known = set(keys)
     return next((key + end for key in sorted(known) for end in _LABEL_ENDS if key + end in known), None)
 

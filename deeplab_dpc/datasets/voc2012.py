@@ -119,7 +119,7 @@ def _train_aug(voc: Tree, ids: dict[str, list[str]], labels: dict[str, TreeFile]
         label = _label(voc, one) if one in own else labels[one]
         image = _image(voc, one)
         if not voc.exists(image.name) and label.tree.source == SBD:
-            image = TreeFile(label.tree, f"img/{one}.jpg")  # SBD brings the same files
+            image = TreeFile(label.tree, f"img/{one}.jpg")  # SBD contains the same files
         examples.append(raw_example(image, label, _read_ids, skip_bad))
     return examples
 

@@ -1,4 +1,4 @@
-"""The base of the data sets of PASCAL VOC images: folders in folders or archives, and lists of image ids."""
+"""Common parts of the data sets of PASCAL VOC images: folders in folders or archives, and lists of image ids."""
 
 import contextlib
 import dataclasses
@@ -16,7 +16,7 @@ from deeplab_dpc.datasets.raw_files import RawFiles, open_raw
 from deeplab_dpc.datasets.records import RawExample
 from deeplab_dpc.errors import UserError
 
-# Where the devkit lies in what users have, and its folder of images.
+# Possible places of VOC2012 in the user's folder or archive, and its folder of images.
 VOC_FOLDERS = ("", "VOC2012/", "VOCdevkit/VOC2012/")
 VOC_IMAGES = "JPEGImages"
 
@@ -117,7 +117,7 @@ def open_tree(
     path = pathlib.Path(path)
     if not path.exists():
         raise UserError(f"--{source.flag}={path} does not exist; {source}.")
-    if path.is_dir():  # opened below, so that what lies beside is not listed
+    if path.is_dir():  # the inner folder is opened, so that others are not listed
         for folder in folders:
             if marker is None or (path / folder / marker).is_dir():
                 return Tree(open_raw(path / folder), "", source)
@@ -132,8 +132,8 @@ def open_tree(
 
 
 def parse_ids(data: bytes, title: str) -> list[str]:
-    """Returns the image ids of a list: one per line, or paths of an image and its label, of which the first file's name
-    counts.
+    """Returns the image ids of a list with one id per line, or the paths of an image and its label, where the id is the
+    first file's name without its suffix.
 
     Raises:
       UserError: if it is not text, has no line, or lists an image twice.
@@ -181,16 +181,16 @@ def read_png_ids(file: TreeFile) -> np.ndarray:
 def raw_example(
     image: TreeFile, label: TreeFile | None, read_ids: Callable[[TreeFile], np.ndarray], skip_bad: bool
 ) -> RawExample:
-    """Returns an image and its label, read when the record is written.
+    """Returns the example of an image and its label, which are read when the record is written.
 
     Args:
       image: a JPEG; its name without folders is that of the record.
       label: file of the label; None if there is none.
-      read_ids: function that reads the label's class ids.
-      skip_bad: bool, whether a missing file makes an example to skip, instead of an error now.
+      read_ids: function called with the label's file that returns its class ids.
+      skip_bad: bool, whether an example with a missing file is skipped later; otherwise it is an error here.
 
     Raises:
-      UserError: if a file is missing, without skip_bad.
+      UserError: if a file is missing, unless `skip_bad`.
     """
     files = [image] if label is None else [image, label]
     if not skip_bad:

@@ -20,13 +20,13 @@ from deeplab_dpc.small_files import read_file, read_text
 NAME_FILES = ("classes.txt", "obj.names", "labels.txt")
 YAML_SUFFIXES = (".yaml", ".yml")
 _MAX_YAML = 2**20  # bytes
-_TOLERANCE = 0.01  # by which rounding may leave the image, in shares of it
+_TOLERANCE = 0.01  # largest distance outside the image by rounding, as a share of the image
 _NAMES = re.compile(rb"^[\"']?names[\"']?\s*:", re.MULTILINE)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 def read_yolo(data: bytes, title: str, names: list[str], height: int, width: int) -> tuple[Shape, ...]:
-    """Reads a file; an empty one has no shapes.
+    """Reads a YOLO file; an empty one has no shapes.
 
     Args:
       data: contents of the file.
@@ -109,7 +109,7 @@ def _text(path: pathlib.Path) -> str:
 
 
 def _names_of_yaml(path: pathlib.Path) -> list[str] | None:
-    """Returns `names` of a YAML file, a list or names by number; None if it has none, whatever else it contains."""
+    """Returns the class names in `names` of a YAML file, a list or names by number; None if it has no `names`."""
     if not path.is_file() or path.stat().st_size > _MAX_YAML:
         return None
     try:
@@ -133,6 +133,6 @@ def _names_of_yaml(path: pathlib.Path) -> list[str] | None:
 
 
 def places(*paths: str | os.PathLike[str]) -> list[pathlib.Path]:
-    """Returns the folders that are searched for the names of classes: each path and the two folders above it."""
+    """Returns the folders to search for the names of classes: each path and the two folders above it."""
     absolute = [pathlib.Path(path).absolute() for path in paths]
     return [folder for level in range(3) for path in absolute for folder in [path, *path.parents][level : level + 1]]

@@ -1,1 +1,1 @@
-"""Judging predictions against labels, and showing them."""
+"""Evaluation of predictions against labels, and pictures of predictions."""

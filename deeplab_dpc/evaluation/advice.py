@@ -1,7 +1,7 @@
-"""What may help where an evaluation is bad: a line each, with the numbers that it rests on.
+"""Advice after an evaluation with low scores: one line per class or cause, with the numbers that justify it.
 
-A class is looked at if its IoU is below BAD or it has none. Whether it is rare is told by its share of the training
-labels, whether it is small or larger than the crops by what the images of the evaluation that have it show of it.
+A class gets advice if its IoU is below BAD or absent. It is rare if its share of the training labels is small. It is
+small, or larger than the crops, by its average area in the evaluated images that contain it.
 """
 
 import dataclasses
@@ -14,26 +14,26 @@ from deeplab_dpc.evaluation.class_sums import ClassSums
 from deeplab_dpc.evaluation.image_counts import ImageCounts
 
 BAD = 0.5  # IoU
-RARE = 0.02  # share of the labelled pixels of train
-SMALL_CELLS = 2.0  # side of what an image shows, in feature cells
-USUAL_STRIDE = 16  # of feature cells, where the network is not known
-FALLEN = 0.95  # of the first losses, above which the last have not fallen
-LEAST_ROWS = 10  # of losses, that tell whether they fall
-SHOWN = 5  # classes
+RARE = 0.02  # share of the labelled pixels of the split train; rarer classes are rare
+SMALL_CELLS = 2.0  # side of a class's average area in an image, in cells of the feature map
+USUAL_STRIDE = 16  # output stride if the network is not known
+FALLEN = 0.95  # ratio of the last to the first losses, above which the loss did not fall
+LEAST_ROWS = 10  # smallest number of losses that show a trend
+SHOWN = 5  # number of classes
 
 
 @dataclasses.dataclass(frozen=True)
 class Circumstances:
-    """What is known beside the evaluation.
+    """The facts about a network and its training that the advice depends on.
 
     Attributes:
-      split: that was evaluated.
-      train_shares: train shares of each class in the labelled pixels of train; None where that is not known.
-      crop: (height, width) of the training in pixels; None where that is not known.
-      output_stride: pixels a side of a feature cell.
-      has_decoder: whether the network has one; None where that is not known.
-      label_weights: a weight for each class, as check_data suggests them for train; None where they are not known.
-      losses: losses of the training, in the order of its steps; empty where they are not known.
+      split: name of the evaluated split.
+      train_shares: share of each class in the labelled pixels of the split train; None if unknown.
+      crop: (height, width) of the training crops in pixels; None if unknown.
+      output_stride: side of a cell of the feature map, in pixels.
+      has_decoder: bool, whether the network has a decoder; None if unknown.
+      label_weights: weight of each class, as check_data suggests them for the split train; None if unknown.
+      losses: losses of the training, in the order of its steps; empty if unknown.
     """
 
     split: str
@@ -45,20 +45,20 @@ class Circumstances:
     losses: Sequence[float] = ()
 
     def is_rare(self, i: int) -> bool:
-        """Whether few pixels of train have the class, as far as that is known."""
+        """Returns whether a class occurs, but rarely, in the split train; False if its share is unknown."""
         return self.train_shares is not None and 0 < self.train_shares[i] < RARE
 
 
 def advice(
     names: Sequence[str], counts: ImageCounts, known: Circumstances, ignored: str | None = None
 ) -> tuple[str, ...]:
-    """Returns the lines: of the worst classes first, then the weights of rare ones, then of the training.
+    """Returns the lines of advice: first on the worst classes, then label weights for rare ones, then on the training.
 
     Args:
       names: names of the classes.
-      counts: by class, of the images that were evaluated.
-      known: what is known beside them.
-      ignored: the class that is never evaluated.
+      counts: counts by class of the evaluated images.
+      known: facts about the network and its training.
+      ignored: name of the class that is never evaluated, or None.
     """
     sums = counts.sums()
     iou = sums.per_class_iou()
@@ -113,12 +113,12 @@ def _images(count: int) -> str:
 
 
 def _causes(i: int, side: float, known: Circumstances) -> list[str]:
-    """Returns what is special about a class, and what helps against it.
+    """Returns the possible causes of a low IoU, each with the flags that may help.
 
     Args:
-      i: its number.
-      side: side of a square as large as what an image that has the class shows of it, in pixels.
-      known: the circumstances.
+      i: class id.
+      side: side, in pixels, of a square as large as the class's average area in the images that contain it.
+      known: facts about the network and its training.
     """
     causes = []
     if known.train_shares is not None and known.is_rare(i):
@@ -144,7 +144,7 @@ def _causes(i: int, side: float, known: Circumstances) -> list[str]:
 
 
 def _of_losses(losses: Sequence[float]) -> str:
-    """Returns a line on losses that did not fall; nothing where they did, or there are few."""
+    """Returns a line on losses that did not fall; an empty text if they fell, or there are too few."""
     if len(losses) < LEAST_ROWS:
         return ""
     count = max(3, len(losses) // 10)

@@ -1,8 +1,8 @@
 """Confidence intervals by the percentile bootstrap over images (Efron and Tibshirani, 1993, ch. 13).
 
-Images are drawn with replacement, as many as there are, and every metric is computed again from the drawn ones. The
-interval says how much the figure depends on which images happen to be in the split. It says nothing of other seeds of
-the training, and it is too narrow for a handful of images, and where those of a split show the same scenes.
+Each resample draws as many images as the split has, with replacement, and every metric is computed again from the drawn
+images. The interval shows how much a metric depends on the choice of the images. It does not cover other seeds of the
+training, and it is too narrow for a handful of images, or if several images of a split show the same scene.
 """
 
 import dataclasses
@@ -15,15 +15,18 @@ from deeplab_dpc.evaluation.class_sums import ClassSums
 from deeplab_dpc.evaluation.image_counts import ImageCounts
 
 CONFIDENCE = 0.95
-CHUNK_BYTES = 16_000_000  # of the weights that are held at a time
+CHUNK_BYTES = 16_000_000  # of weights in memory at a time
 
 
 @dataclasses.dataclass(frozen=True)
 class Bootstrap:
-    """Samples of images, the same for all counts of as many images, so that two evaluations can be compared in pairs.
+    """The resamples of a bootstrap.
+
+    They are the same for all evaluations with the same number of images, so that two evaluations can be compared in
+    pairs.
 
     Attributes:
-      resamples: how many, >= 2.
+      resamples: number of resamples, >= 2.
       seed: seed of the draws.
     """
 
@@ -35,14 +38,13 @@ class Bootstrap:
             raise UserError(f"--bootstrap_resamples must be at least 2, got {self.resamples}.")
 
     def sums(self, counts: ImageCounts) -> ClassSums:
-        """Returns the pixels by class of each sample, float64 [resamples, classes], which is exact below 2^53
-        pixels."""
+        """Returns the pixels by class of each resample, float64 [resamples, classes]; exact below 2^53 pixels."""
         columns = np.concatenate([counts.labelled, counts.predicted, counts.true_positives], axis=1).astype(np.float64)
         sums = np.concatenate([weights @ columns for weights in self._weights(len(columns))])
         return ClassSums(*np.split(sums, 3, axis=1))
 
     def _weights(self, num_images: int) -> Iterator[np.ndarray]:
-        """Returns how often each image is in each sample, float64 [chunk, num_images]."""
+        """Yields the number of times that each image is in each resample, float64 [chunk, num_images]."""
         rng = np.random.default_rng(self.seed)
         chunk = max(1, CHUNK_BYTES // (8 * num_images))
         for start in range(0, self.resamples, chunk):
@@ -51,9 +53,9 @@ class Bootstrap:
 
 
 def interval(samples: np.ndarray) -> np.ndarray:
-    """Returns the middle 95 % of the samples, float64 [2, ...] of [resamples, ...].
+    """Returns the bounds of the middle 95 % of the values: [resamples, ...] -> float64 [2, ...].
 
-    Samples that are nan, since no image of a class was drawn, are left out; nan where all are.
+    Values that are nan, because no image with a class was drawn, are left out; the bounds are nan if all are.
     """
     shape = samples.shape[1:]
     columns = samples.reshape(len(samples), -1)

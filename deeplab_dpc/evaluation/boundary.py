@@ -1,8 +1,8 @@
-"""How good predictions are near contours: boundary IoU and trimap IoU.
+"""Metrics near contours: boundary IoU and trimap IoU.
 
-A pixel is near a contour of its map if the square of 2 * distance + 1 pixels around it holds another class. Two running
-filters over a map, its smallest and its largest id in that square, tell that for all classes at once, in time and
-memory linear in pixels whatever the distance.
+A pixel is near a contour if the square of 2 * distance + 1 pixels around it contains another class. Two running filters
+over the map, the smallest and the largest id in that square, determine this for all classes at once, in time and memory
+that are linear in the number of pixels and independent of the distance.
 """
 
 import math
@@ -18,19 +18,19 @@ _NONE_SMALL, _NONE_LARGE = -1, 2**15 - 1  # below and above all ids, int16
 
 
 def boundary_rule(num_classes: int, ignore_label: int, dilation_ratio: float = DILATION_RATIO) -> CountRule:
-    """Boundary IoU (Cheng et al., 2021, arXiv:2103.16562), of a class over all images.
+    """Returns the rule of boundary IoU (Cheng et al., 2021, arXiv:2103.16562), which is computed over all images.
 
-    Counted are the pixels of a class that are within a distance of its contour: in the labels, in the predictions, and
-    in both. The distance is that share of the image's diagonal, rounded, at least 1 pixel; as in the authors' code, it
-    is measured over squares, and the image's border is a contour.
+    It counts the pixels of a class within a distance of its contour: in the labels, in the predictions, and in both.
+    The distance is a share of the image's diagonal, rounded, at least 1 pixel. As in the authors' code, it is measured
+    over squares, and the border of the image is a contour.
 
-    Ignored pixels are taken out of labels and predictions alike: they are not counted and belong to no class. Where
-    a class meets them there is no contour, but two classes on both sides of them make one, if they are near enough.
+    Ignored pixels are removed from labels and predictions: they are not counted and belong to no class. There is no
+    contour between a class and ignored pixels, but two classes on both sides of them have one, if they are near enough.
 
     Args:
       num_classes: number of classes of the network.
-      ignore_label: ignore label of pixels that do not count.
-      dilation_ratio: dilation ratio of the distance to the diagonal, in (0, 1).
+      ignore_label: id of pixels that are not counted.
+      dilation_ratio: ratio of the distance to the diagonal, in (0, 1).
     """
     if not 0 < dilation_ratio < 1:
         raise UserError(f"--boundary_dilation_ratio must be in (0, 1), got {dilation_ratio}.")
@@ -49,15 +49,16 @@ def boundary_rule(num_classes: int, ignore_label: int, dilation_ratio: float = D
 
 
 def trimap_rule(num_classes: int, ignore_label: int, width: int) -> CountRule:
-    """mIOU in a band around the labels' contours (DeepLab: arXiv:1412.7062, Sec. 5.2; arXiv:1802.02611, Sec. 4.4).
+    """Returns the rule of mIOU in a band around the labels' contours (arXiv:1412.7062, Sec. 5.2; arXiv:1802.02611,
+    Sec. 4.4).
 
-    Counted are the labelled pixels that have another label within `width` pixels, over squares. The ignored id is such
-    another label, so that on PASCAL VOC, whose objects have an ignored rim, the band is the papers': that rim dilated.
-    The image's border is no contour.
+    It counts the labelled pixels with another label within `width` pixels, over squares. The ignore label is another
+    label, too: on PASCAL VOC, whose objects have an ignored rim, the band is the dilated rim, as in the papers. The
+    border of the image is no contour.
 
     Args:
       num_classes: number of classes of the network.
-      ignore_label: ignore label of pixels that do not count.
+      ignore_label: id of pixels that are not counted.
       width: width of the band on each side of a contour, in pixels, >= 1.
     """
     if width < 1:
@@ -74,11 +75,11 @@ def trimap_rule(num_classes: int, ignore_label: int, width: int) -> CountRule:
 
 
 def _near_another_class(ids: np.ndarray, ignored: np.ndarray, distance: int) -> np.ndarray:
-    """Returns whether two classes, or a class and the outside of the image, are in the square around each pixel."""
+    """Returns whether the square around each pixel contains two classes, or a class and the outside of the image."""
     size = 2 * distance + 1
     smallest = np.where(ignored, _NONE_LARGE, ids).astype(np.int16)
     largest = np.where(ignored, _NONE_SMALL, ids).astype(np.int16)
-    # Beyond the border there is an id of its own, below all others.
+    # The outside of the image has its own id, below all others.
     lowest = ndimage.minimum_filter(smallest, size, mode="constant", cval=_NONE_SMALL)
     highest = ndimage.maximum_filter(largest, size, mode="constant", cval=_NONE_SMALL)
     near: np.ndarray = lowest != highest

@@ -1,9 +1,9 @@
-"""How much each branch of a trained cell contributes, by the weights that project it (arXiv:1809.04184, Fig. 5b).
+"""The contribution of each branch of a trained cell, measured by its projection weights (arXiv:1809.04184, Fig. 5b).
 
 The paper takes the L1 norm of the weights that connect each branch to the cell's output through the 1x1 convolution
-(Sec. 4.2), averaged over them. These are the weights alone, as trained: batch norm, before and after the projection,
-does not enter, though its scales change what a branch weighs in the output. Beside them stands what an untrained
-projection has: after a short training the differences between branches are small against it.
+(Sec. 4.2), averaged over them. Only these weights are used: the batch norms before and after the projection are not,
+though their scales change the contribution of a branch. The value of an untrained projection is given for comparison:
+after a short training the differences between branches are small relative to it.
 """
 
 import math
@@ -21,15 +21,15 @@ from deeplab_dpc.layers.dense_prediction_cell import DensePredictionCell
 from deeplab_dpc.models.segmenter import Segmenter
 
 CHART_INCHES = 3.2  # width of the bar chart
-CHART_GAP_INCHES = 0.95  # between the cell and the chart, where the names of the branches stand
+CHART_GAP_INCHES = 0.95  # between the cell and the chart, for the names of the branches
 BAR_INCHES = 0.62  # height of a bar with the space around it
-COLUMNS = ("branch", "mean |weight|", "against untrained")  # of `branch_rows`
+COLUMNS = ("branch", "mean |weight|", "against untrained")  # columns of `branch_rows`
 
 
 def branch_weights(segmenter: Segmenter) -> list[float]:
     """Returns the mean |weight| of each branch in the projection of the network's cell.
 
-    The projection's kernel is [1, 1, branches * filters, filters]; a branch has `filters` of its input channels.
+    The projection's kernel is [1, 1, branches * filters, filters]; each branch has `filters` of its input channels.
 
     Raises:
       UserError: if the network has no dense prediction cell.
@@ -47,13 +47,13 @@ def branch_weights(segmenter: Segmenter) -> list[float]:
 
 
 def untrained_weight(num_branches: int) -> float:
-    """Returns the mean |weight| that the projection starts from: half the bound of Glorot's uniform distribution."""
+    """Returns the expected mean |weight| of a new projection: half the bound of Glorot's uniform distribution."""
     inputs, outputs = num_branches * FILTERS, FILTERS
     return 0.5 * math.sqrt(6 / (inputs + outputs))
 
 
 def branch_rows(cell: Cell, weights: Sequence[float]) -> list[tuple[str, ...]]:
-    """Returns a table's row a branch, see COLUMNS."""
+    """Returns the rows of a table, one per branch, with COLUMNS."""
     _check(cell, weights)
     untrained = untrained_weight(len(weights))
     return [
@@ -63,12 +63,12 @@ def branch_rows(cell: Cell, weights: Sequence[float]) -> list[tuple[str, ...]]:
 
 
 def draw_branch_weights(cell: Cell, weights: Sequence[float], path: str | os.PathLike[str]) -> None:
-    """Writes a PNG of the drawn cell and, beside it, of a bar a branch in the colour of its operation; atomically.
+    """Writes a PNG of the cell and a bar chart of its branches in the colours of their operations, atomically.
 
     Args:
       cell: the cell.
-      weights: as `branch_weights` gives them.
-      path: the file.
+      weights: mean |weight| of each branch, from `branch_weights`.
+      path: path of the file.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -1,4 +1,7 @@
-"""Many images: reading runs ahead, writing behind, images of one size go together, bad ones are left out."""
+"""Prediction of many images, in batches of one size.
+
+Images are read in advance and outputs are written in threads; images that cannot be predicted are left out.
+"""
 
 import collections
 import concurrent.futures
@@ -14,19 +17,19 @@ from deeplab_dpc.data.image_sources import Picture, Unreadable
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.image_predictor import CannotPredict, ImagePredictor
 
-AHEAD = 1  # images that are read beyond a batch; few, since they may be large
-BEHIND = 2  # images that are being written or wait for it
-LISTED = 5  # reasons in the error at the end
+AHEAD = 1  # images that are read in advance, beyond a batch; few, since they may be large
+BEHIND = 2  # images that are being written or waiting to be written
+LISTED = 5  # number of reasons in the error at the end
 
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """What is known of an image.
+    """The prediction of an image.
 
     Attributes:
       picture: the image.
-      ids: its class ids int32 [height, width].
-      probabilities: float32 [height, width, classes], where they were asked for.
+      ids: class ids, int32 [height, width].
+      probabilities: probabilities, float32 [height, width, classes]; None if they were not requested.
     """
 
     picture: Picture
@@ -36,18 +39,18 @@ class Prediction:
 
 @dataclasses.dataclass
 class Outcome:
-    """What became of the images.
+    """The result of predicting many images.
 
     Attributes:
-      predicted: how many were predicted and written.
-      left_out: a sentence for each that was not.
+      predicted: number of images that were predicted and written.
+      left_out: one sentence for each image that was left out.
     """
 
     predicted: int = 0
     left_out: list[str] = dataclasses.field(default_factory=list)
 
     def require_all(self, place: str) -> None:
-        """Raises a UserError that names the images that were left out, the first of them at least."""
+        """Raises a UserError with the first images that were left out, if there are any."""
         if not self.left_out:
             return
         reasons = "; ".join(reason.rstrip(".") for reason in self.left_out[:LISTED])
@@ -70,13 +73,14 @@ def predict_all(
     """Predicts and writes the images, with a progress bar.
 
     Args:
-      predictor: the network.
-      pictures: iterated in a thread of its own; where it raises a UserError it ends, and what was read is predicted.
-      write: called once per image, in `writers` threads; with one of them, in order.
-      batch_size: batch size of consecutive images of one size.
-      with_probabilities: whether the class ids are taken from probabilities, which are handed on.
-      writers: threads.
-      total: images, if it is known.
+      predictor: predictor of the network.
+      pictures: iterator over the images, read in its own thread; if it raises a UserError, the images before are
+        predicted.
+      write: function called with the prediction of each image, in `writers` threads; in order if there is one thread.
+      batch_size: largest number of consecutive images of one size in a batch.
+      with_probabilities: bool, whether the predictions contain the probabilities.
+      writers: number of threads.
+      total: number of images for the progress bar, if it is known.
     """
     outcome = Outcome()
     with progress_bar() as progress, _Behind(writers) as behind:
@@ -99,7 +103,7 @@ def predict_all(
 def _predict_what_fits(
     predictor: ImagePredictor, batch: list[Picture], with_probabilities: bool, leave_out: Callable[[str], None]
 ) -> list[Prediction]:
-    """Returns the predictions of a batch, or of each of its images alone where they do not fit into memory together."""
+    """Returns the predictions of a batch; of each image alone if the batch does not fit into memory."""
     try:
         return _predict(predictor, batch, with_probabilities)
     except CannotPredict:
@@ -137,7 +141,7 @@ def _batches(
     batch_size: int,
     leave_out: Callable[[str], None],
 ) -> Iterator[list[Picture]]:
-    """Consecutive images of one size, `batch_size` at most."""
+    """Yields batches of at most `batch_size` consecutive images of one size."""
     batch: list[Picture] = []
     try:
         for picture in pictures:
@@ -160,7 +164,7 @@ def _batches(
 
 
 def _ahead(pictures: Iterator[Picture | Unreadable], depth: int) -> Iterator[Picture | Unreadable]:
-    """Returns the same, read in a thread that is at most `depth` of them ahead."""
+    """Yields the same images, read in a thread that is at most `depth` images ahead."""
     pool = concurrent.futures.ThreadPoolExecutor(1)
     try:
         waiting = collections.deque(pool.submit(next, pictures, None) for _ in range(depth))
@@ -172,7 +176,7 @@ def _ahead(pictures: Iterator[Picture | Unreadable], depth: int) -> Iterator[Pic
 
 
 class _Behind(contextlib.AbstractContextManager["_Behind"]):
-    """Calls in threads, of which BEHIND at most wait; an error of one is raised by a later `submit` or at the end."""
+    """A queue of at most BEHIND calls in threads; their errors are raised by a later `submit` or at the end."""
 
     def __init__(self, threads: int):
         self._pool = concurrent.futures.ThreadPoolExecutor(threads)

@@ -10,15 +10,15 @@ from deeplab_dpc.data.dataset_info import Color
 from deeplab_dpc.evaluation.picture_rows import BACKGROUND, GAP, draw_legend, entry_width, stacked
 from deeplab_dpc.evaluation.visualize import overlay
 
-TEXT_SHARE = 800  # pixels of width for which the smallest text is large enough; wider pictures have larger ones
+TEXT_SHARE = 800  # width in pixels for which the smallest text is large enough; wider pictures have larger text
 
 
 class Overlays:
-    """Predictions over their images, with the classes that occur.
+    """A drawer of predictions over their images, with a legend of the classes that occur.
 
     Args:
-      class_names, palette: class names and palette of the classes.
-      legend: whether there is one.
+      class_names, palette: names and colours by class id.
+      legend: bool, whether to draw the legend.
     """
 
     def __init__(self, class_names: Sequence[str], palette: Sequence[Color], legend: bool = True):
@@ -27,7 +27,7 @@ class Overlays:
         self._entries = list(zip(palette, map(printable, class_names), strict=True))
 
     def draw(self, image: np.ndarray, ids: np.ndarray) -> np.ndarray:
-        """Returns the overlay, uint8 [height and that of the legend, width, 3]; wider where a class name needs it.
+        """Returns the overlay above its legend, uint8 [height, width, 3]; wider than the image for long class names.
 
         Args:
           image: uint8 [height, width, 3].
@@ -42,10 +42,10 @@ class Overlays:
         return _below(blended, draw_legend(entries, width, scale))
 
     def draw_frame(self, image: np.ndarray, ids: np.ndarray) -> np.ndarray:
-        """Returns the overlay of a frame, whose size is the same for all frames of a video.
+        """Returns the overlay of a frame, which has the same size for all frames of a video.
 
-        The legend has all classes, so that it stays as it is. Where they would take more than half the frame's height,
-        it has those that occur, as far as there is place.
+        The legend contains all classes, so that it does not change. If they need more than half the height of the
+        frame, it contains only the classes that occur, as far as there is space.
         """
         blended = overlay(image, ids, self.palette)
         if not self.legend:

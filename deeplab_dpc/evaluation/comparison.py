@@ -1,7 +1,7 @@
-"""Two evaluations of the same images compared: differences with the paired bootstrap over images.
+"""Comparison of two evaluations of the same images: differences with the paired bootstrap over images.
 
-Both evaluations' metrics are computed from the same drawn images, sample for sample, so that what makes an image hard
-for both cancels out: the interval of the difference is narrower than those of the two figures would suggest.
+The metrics of both evaluations are computed from the same resamples, so that the difficulty of an image for both
+cancels out: the interval of the difference is narrower than the intervals of the two metrics suggest.
 """
 
 import dataclasses
@@ -20,11 +20,11 @@ from deeplab_dpc.run_config import CONFIG_FILE
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """A metric of both evaluations.
+    """A metric of two evaluations.
 
     Attributes:
-      first, second: in [0, 1]; nan for a class that is absent.
-      low, high: the 95 % interval of second - first; nan where there is none.
+      first, second: values of the metric in [0, 1]; nan for an absent class.
+      low, high: bounds of the 95 % interval of second - first; nan if there is none.
     """
 
     first: float
@@ -34,24 +34,24 @@ class Difference:
 
     @property
     def value(self) -> float:
-        """How much higher the second is."""
+        """Returns second - first."""
         return self.second - self.first
 
     @property
     def is_clear(self) -> bool:
-        """Whether the interval excludes 0."""
+        """Returns whether the interval excludes 0."""
         return self.low > 0 or self.high < 0
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Two evaluations.
+    """The comparison of two evaluations.
 
     Attributes:
-      num_images: number of images of both.
-      summary: differences by the name of the metric.
-      each: differences of the IoU of each class or category, by the metric's name.
-      left_out: titles of measures that only one of them has, or that they have with other settings.
+      num_images: number of images of each evaluation.
+      summary: differences by metric name.
+      each: differences of the IoU by metric name and class or category.
+      left_out: titles of measures that only one evaluation has, or that have different settings.
     """
 
     num_images: int
@@ -71,11 +71,11 @@ def find_evaluation(path: str | pathlib.Path, split: str) -> pathlib.Path:
     """Returns the directory of an evaluation.
 
     Args:
-      path: path of it, or of the run directory or --eval_logdir that holds it.
-      split: which one it holds.
+      path: path of that directory, or of the run directory or --eval_logdir that contains it.
+      split: name of the evaluated split.
 
     Raises:
-      UserError: if there is none, saying which command makes it.
+      UserError: if there is no evaluation; the message names the command that makes one.
     """
     folders = (pathlib.Path(path), evaluation_folder(path, split))
     for folder in folders:
@@ -91,10 +91,10 @@ def find_evaluation(path: str | pathlib.Path, split: str) -> pathlib.Path:
 
 
 def compare(first: StoredEvaluation, second: StoredEvaluation, bootstrap: Bootstrap) -> Comparison:
-    """Returns the differences second - first.
+    """Returns the differences second - first of all metrics that both evaluations have.
 
     Raises:
-      UserError: if they are not of the same images, labels and classes.
+      UserError: if the evaluations do not have the same images, labels and classes.
     """
     _require_same(first, second)
     of_second = {one.measure.key: one for one in second.measured}

@@ -1,10 +1,11 @@
-"""Pixels counted by label and prediction: which class is taken for which, and the sums that metrics follow from.
+"""The confusion matrix: pixels counted by label and prediction, from which the metrics are computed.
 
-class_sums.py has the conventions. A class whose id is the ignore label (ADE20K: 151 outputs, 0 ignored) can have no
-label. Predicting it on a labelled pixel is a miss of the true class and no more: the class has no IoU and is not in the
-mean, as in the benchmark's own evaluation of 150 classes (github.com/CSAILVision/sceneparsing). tf.metrics.mean_iou,
-which the published DeepLab code uses, would count it with IoU 0 once a single pixel is predicted so, that is 150/151 of
-the figure here. How many pixels were is in metrics.json.
+class_sums.py describes the conventions. A class whose id is the ignore label (ADE20K: 151 outputs, 0 ignored) has no
+labels. If it is predicted on a labelled pixel, this is only a false negative of the true class: the ignored class has
+no IoU and is not in the mean, as in the benchmark's own evaluation of 150 classes
+(github.com/CSAILVision/sceneparsing). tf.metrics.mean_iou, which the published DeepLab code uses, would count it with
+IoU 0 once it is predicted on a single pixel, so that the mean would be 150/151 of the value here. The number of such
+pixels is in metrics.json.
 """
 
 from typing import Any
@@ -14,18 +15,18 @@ import numpy as np
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.class_sums import ClassSums
 
-MAX_VALUES_SHOWN = 5  # of wrong ids in an error
+MAX_VALUES_SHOWN = 5  # number of wrong ids in an error
 
 
 class ConfusionMatrix:
-    """Counts pixels by label and prediction; every pixel is counted, ignored by its label, or an error.
+    """A confusion matrix of pixels; each pixel is counted, is ignored because of its label, or raises an error.
 
     Attributes:
       matrix: int64 [num_classes, num_classes]; rows are labels, columns predictions.
 
     Args:
-      num_classes: >= 1.
-      ignore_label: pixels with this label are not counted.
+      num_classes: number of classes, >= 1.
+      ignore_label: id of pixels that are not counted.
     """
 
     def __init__(self, num_classes: int, ignore_label: int = 255):
@@ -39,8 +40,8 @@ class ConfusionMatrix:
         """Counts the pixels of two integer arrays of the same shape.
 
         Raises:
-          UserError: if the shapes differ, if a label is neither a class nor `ignore_label`, or if a prediction is
-            no class; then nothing is counted.
+          UserError: if the shapes differ, a label is neither a class nor `ignore_label`, or a prediction is no class.
+            Nothing is counted in this case.
         """
         labels, predictions = _integers("labels", labels), _integers("predictions", predictions)
         if labels.shape != predictions.shape:
@@ -54,7 +55,7 @@ class ConfusionMatrix:
         self.matrix += np.bincount(cells, minlength=self.num_classes**2).reshape(self.matrix.shape)
 
     def sums(self) -> ClassSums:
-        """Returns the pixels by class; predictions of the ignored class are no class's.
+        """Returns the pixels by class; predictions of the ignored class are not counted as predicted.
 
         Raises:
           UserError: if no pixel was counted.
@@ -67,12 +68,11 @@ class ConfusionMatrix:
         return ClassSums(self.matrix.sum(axis=1), predicted, np.diagonal(self.matrix))
 
     def mean_iou(self) -> float:
-        """Returns the mean IoU of the classes that occur in the labels or in the predictions, without the ignored
-        one."""
+        """Returns the mean IoU of the classes in the labels or in the predictions, without the ignored class."""
         return float(self.sums().mean_iou())
 
     def pixel_accuracy(self) -> float:
-        """Returns the fraction of counted pixels whose prediction is their label."""
+        """Returns the fraction of counted pixels whose prediction equals the label."""
         return float(self.sums().pixel_accuracy())
 
     def _check_classes(self, what: str, values: np.ndarray, alternative: str = "") -> None:

@@ -1,4 +1,4 @@
-"""The confusion matrix as a picture: for each class, as which classes its pixels are predicted."""
+"""A plot of the confusion matrix: for each class, the shares of the classes that are predicted on its pixels."""
 
 import os
 from collections.abc import Sequence
@@ -14,29 +14,29 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MAX_CLASSES_WITH_NUMBERS = 40
-CELL_INCHES = (0.42, 0.11)  # side of a cell with a number in it, and without
+CELL_INCHES = (0.42, 0.11)  # side of a cell with a number, and without one
 MIN_SIDE_INCHES = 2.8
-FONT_SIZES = (8.0, 5.5)  # the same, in points
+FONT_SIZES = (8.0, 5.5)  # with numbers, and without, in points
 MAX_CLASSES_WITH_DECIMALS = 12
-SHOWN_FROM = 0.5  # percent; smaller shares off the diagonal are left to the colour
-COLOR_EXPONENT = 0.5  # colours follow share ** this, so that confusions of a few percent are seen
+SHOWN_FROM = 0.5  # percent; smaller shares off the diagonal have a colour, but no number
+COLOR_EXPONENT = 0.5  # of the share in the colour scale, so that confusions of a few percent are visible
 WHITE_INK_FROM = 30.0  # percent; text on the darker cells is white
-EMPTY_COLOR = "#dddddd"  # of rows without a labelled pixel
+EMPTY_COLOR = "#dddddd"  # colour of rows without a labelled pixel
 ABSENT_INK = "#999999"
 
 
 def draw_confusion(matrix: np.ndarray, class_names: Sequence[str], path: str | os.PathLike[str]) -> None:
-    """Writes a PNG of the matrix, atomically, each row in percent of the pixels with that label.
+    """Writes a PNG of the matrix, atomically; each row is in percent of the pixels with that label.
 
-    A class without a labelled pixel has a grey row; one that is not predicted either is absent, and named so.
+    A class without a labelled pixel has a grey row; if it is not predicted either, it is marked as absent.
 
     Args:
-      matrix: counted pixels [num_classes, num_classes]; rows are labels, columns predictions.
-      class_names: one a class.
-      path: the file.
+      matrix: number of pixels [num_classes, num_classes]; rows are labels, columns predictions.
+      class_names: name of each class.
+      path: path of the file.
 
     Raises:
-      UserError: if there is not one name a class.
+      UserError: if the number of names differs from the number of classes.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.colors import PowerNorm
@@ -70,7 +70,7 @@ def draw_confusion(matrix: np.ndarray, class_names: Sequence[str], path: str | o
 
 
 def _percent_of_rows(matrix: np.ndarray) -> np.ma.MaskedArray:
-    """Returns each row in percent of its sum, masked where that is 0."""
+    """Returns each row in percent of its sum; rows whose sum is 0 are masked."""
     total = matrix.sum(axis=1, keepdims=True)
     percent = 100 * matrix / np.maximum(total, 1)
     return np.ma.masked_where(np.broadcast_to(total == 0, matrix.shape), percent)
@@ -98,7 +98,7 @@ def _name_classes(axes: "Axes", matrix: np.ndarray, class_names: Sequence[str], 
     for ticks, occurs in ((axes.get_yticklabels(), labelled), (axes.get_xticklabels(), predicted)):
         for tick, present in zip(ticks, occurs, strict=True):
             tick.set_color("black" if present else ABSENT_INK)
-            tick.set_parse_math(False)  # a $ in a name is a $
+            tick.set_parse_math(False)  # a $ in a name is not the start of a formula
 
 
 def _remark(occurs: bool, occurs_elsewhere: bool, otherwise: str) -> str:

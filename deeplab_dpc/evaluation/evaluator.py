@@ -12,25 +12,25 @@ from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.confusion import ConfusionMatrix
 from deeplab_dpc.models.image_predictor import ImagePredictor
 
-# Takes an image's name, the image, its label and its prediction.
+# Function called with the name of an image, the image, its label and its prediction.
 OnImage = Callable[[str, np.ndarray, np.ndarray, np.ndarray], None]
 
 
 def evaluate(
     predictor: ImagePredictor, dataset: Dataset, split: str, *, progress: bool = True, on_image: OnImage | None = None
 ) -> ConfusionMatrix:
-    """Predicts every image of a split at its own size and counts.
+    """Predicts every image of a split at its own size, and returns the confusion matrix of all pixels.
 
     Args:
       predictor: predictor of a network with the data set's classes.
       dataset: the prepared data set.
-      split: its name.
-      progress: whether a progress bar is shown.
-      on_image: called with every image that was counted, in the order of the split.
+      split: name of the split.
+      progress: bool, whether to show a progress bar.
+      on_image: function called with each counted image, in the order of the split; see OnImage.
 
     Raises:
-      UserError: if the classes differ in number, the split has no labels, an image does not fit the crop, or a label
-        is out of range.
+      UserError: if the numbers of classes differ, the split has no labels, an image does not fit into the crop, or a
+        label is out of range.
     """
     dataset.require_labels(split)
     confusion = ConfusionMatrix(dataset.info.num_classes, dataset.info.ignore_label)
@@ -52,17 +52,17 @@ def evaluate(
 def predictions(
     predictor: ImagePredictor, dataset: Dataset, split: str, *, progress: bool = True
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
-    """Predicts the images of a split, which need no labels.
+    """Predicts the images of a split, with or without labels.
 
     Args:
       predictor, dataset, split, progress: see `evaluate`.
 
     Yields:
-      An image's name, the image uint8 [height, width, 3], its label and its prediction, class ids [height, width].
+      (name, image uint8 [height, width, 3], label, prediction); the last two are class ids [height, width].
 
     Raises:
-      UserError: if the classes differ in number, an image does not fit the crop, or there are more or fewer
-        records than the metadata says.
+      UserError: if the numbers of classes differ, an image does not fit into the crop, or the number of records
+        differs from the metadata.
     """
     if predictor.num_classes != dataset.info.num_classes:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Pixels counted by class for each image, from which metrics are computed for any sample of the images."""
+"""Pixels counted by class for each image, from which the metrics of any resample of the images are computed."""
 
 import dataclasses
 from collections.abc import Callable
@@ -9,8 +9,8 @@ from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.categories import category_ids, category_names
 from deeplab_dpc.evaluation.class_sums import ClassSums
 
-# From labels and predictions, class ids [height, width], to labelled pixels, predicted pixels and true positives,
-# int64 [3, classes].
+# Function from labels and predictions, class ids [height, width], to the numbers of labelled pixels, predicted pixels
+# and true positives, int64 [3, classes].
 CountRule = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -20,7 +20,7 @@ class ImageCounts:
 
     Attributes:
       names: names of the images, in the order of the split.
-      labelled, predicted, true_positives: int64 [n, classes].
+      labelled, predicted, true_positives: numbers of pixels, int64 [n, classes].
     """
 
     names: tuple[str, ...]
@@ -34,15 +34,15 @@ class ImageCounts:
             raise UserError(f"Counts must be [images, classes] of {len(self.names)} images, got {sorted(shapes)}.")
 
     def sums(self) -> ClassSums:
-        """Of all images."""
+        """Returns the sums over all images."""
         return ClassSums(self.labelled.sum(axis=0), self.predicted.sum(axis=0), self.true_positives.sum(axis=0))
 
 
 class ImageCounter:
-    """Counts the images that an evaluation hands to `add`.
+    """A counter of the pixels of images that are added one by one.
 
     Args:
-      rule: what of an image is counted.
+      rule: function that counts the pixels of an image.
     """
 
     def __init__(self, rule: CountRule):
@@ -51,15 +51,15 @@ class ImageCounter:
         self._counts: list[np.ndarray] = []
 
     def add(self, name: str, image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> None:
-        """Counts an image; an OnImage of evaluator.py, whose labels and predictions have been checked."""
+        """Counts an image with checked labels and predictions; an OnImage of evaluator.py."""
         self._names.append(name)
         self._counts.append(self._rule(label, prediction))
 
     def counts(self) -> ImageCounts:
-        """Of the images so far.
+        """Returns the counts of the images added so far.
 
         Raises:
-          UserError: if there is none.
+          UserError: if there is no image.
         """
         if not self._counts:
             raise UserError("No image was evaluated.")
@@ -68,7 +68,7 @@ class ImageCounter:
 
 
 def class_rule(num_classes: int, ignore_label: int) -> CountRule:
-    """Returns counts the pixels that the confusion matrix counts."""
+    """Returns the rule that counts the same pixels as the confusion matrix."""
 
     def count(label: np.ndarray, prediction: np.ndarray) -> np.ndarray:
         counted = label != ignore_label
@@ -78,8 +78,11 @@ def class_rule(num_classes: int, ignore_label: int) -> CountRule:
 
 
 def category_rule(categories: tuple[str, ...], ignore_label: int) -> CountRule:
-    """Returns counts by category, in the order of `category_names`; `categories` are of each class, empty text for
-    none.
+    """Returns the rule that counts pixels by category, in the order of `category_names`.
+
+    Args:
+      categories: category of each class; empty text for none.
+      ignore_label: id of pixels that are not counted.
     """
     ids, number = category_ids(categories), len(category_names(categories))
 
@@ -93,12 +96,12 @@ def category_rule(categories: tuple[str, ...], ignore_label: int) -> CountRule:
 
 
 def count_pixels(labels: np.ndarray, predictions: np.ndarray, num_classes: int, ignore_label: int) -> np.ndarray:
-    """Labelled and predicted pixels and true positives, int64 [3, num_classes].
+    """Returns the numbers of labelled pixels, predicted pixels and true positives, int64 [3, num_classes].
 
     Args:
-      labels, predictions: ids [pixels] of the counted pixels.
-      num_classes: ids from there on are no class.
-      ignore_label: predictions of this id count for no class, see confusion.py.
+      labels, predictions: class ids of the counted pixels, [pixels].
+      num_classes: number of classes; ids from `num_classes` on are not counted.
+      ignore_label: id whose predictions are not counted as predicted, see confusion.py.
     """
     predicted = predictions[predictions != ignore_label]
     parts = (labels, predicted, labels[labels == predictions])

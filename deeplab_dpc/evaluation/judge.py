@@ -1,4 +1,4 @@
-"""What an evaluation counts of each image: what everyone wants, and what is asked for by flags."""
+"""The measures that an evaluation counts: those by class and category, and those that flags request."""
 
 import numpy as np
 
@@ -11,11 +11,11 @@ from deeplab_dpc.evaluation.measures import AT_BOUNDARY, BY_CATEGORY, BY_CLASS, 
 
 
 class Judge:
-    """Counts what the configuration asks for; its `add` is an OnImage of evaluator.py.
+    """A counter of all measures in the configuration; its `add` is an OnImage of evaluator.py.
 
     Args:
-      info: description of the data set: classes, categories and ignore label.
-      config: what is measured.
+      info: metadata of the data set: classes, categories and ignore label.
+      config: configuration of the measures.
     """
 
     def __init__(self, info: DatasetInfo, config: JudgeConfig):
@@ -35,12 +35,12 @@ class Judge:
         self._counters.append((measure, names, setting, ImageCounter(rule)))
 
     def add(self, name: str, image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> None:
-        """Counts an image."""
+        """Counts an image for every measure."""
         for _, _, _, counter in self._counters:
             counter.add(name, image, label, prediction)
 
     def measured(self) -> tuple[Measured, ...]:
-        """Returns the counts of the images so far, those by class first."""
+        """Returns the counts of the images added so far, by measure; the measure by class is first."""
         return tuple(
             Measured(measure, names, setting, counter.counts()) for measure, names, setting, counter in self._counters
         )

@@ -1,4 +1,4 @@
-"""The ways of counting that give metrics, and those metrics with their confidence intervals."""
+"""Measures (ways to count pixels), and their metrics with confidence intervals."""
 
 import dataclasses
 
@@ -11,14 +11,14 @@ from deeplab_dpc.evaluation.image_counts import ImageCounts
 
 @dataclasses.dataclass(frozen=True)
 class Measure:
-    """A way of counting, and the names of its metrics in metrics.json.
+    """A way to count pixels, and the names of its metrics in metrics.json.
 
     Attributes:
       key: key of the counts in per_image.npz.
-      title: title of its mean, for people.
-      mean: the metric that is the mean IoU.
-      each: the metrics that are the IoU of each class or category.
-      summarised: whether accuracies and weighted IoU are metrics too.
+      title: title of the mean IoU in tables.
+      mean: name of the metric that is the mean IoU.
+      each: name of the metrics that are the IoU of each class or category.
+      summarised: bool, whether the accuracies and the weighted IoU are metrics, too.
     """
 
     key: str
@@ -28,7 +28,7 @@ class Measure:
     summarised: bool = False
 
     def scores(self, sums: ClassSums) -> dict[str, np.ndarray]:
-        """Metrics by name: [...] of the means, [..., classes] of the IoU of each."""
+        """Returns the metrics by name: means [...], and the IoU of each class or category [..., classes]."""
         summaries = SUMMARIES if self.summarised else {self.mean: ClassSums.mean_iou}
         return {name: summary(sums) for name, summary in summaries.items()} | {self.each: sums.per_class_iou()}
 
@@ -50,9 +50,9 @@ class Measured:
     """The counts of one measure.
 
     Attributes:
-      measure: what was counted.
+      measure: the measure.
       names: names of the classes or categories.
-      setting: the dilation ratio or the width that it was counted with; 0 where there is none.
+      setting: dilation ratio or width of the measure; 0 if it has none.
       counts: counts of the images.
     """
 
@@ -67,8 +67,8 @@ class Figure:
     """A metric with its 95 % interval, in [0, 1].
 
     Attributes:
-      value: nan for a class that is absent.
-      low, high: low and high of the interval; nan too where there is only one image to draw from.
+      value: value of the metric; nan for an absent class.
+      low, high: bounds of the interval; nan for an absent class, or if there is only one image.
     """
 
     value: float
@@ -81,8 +81,8 @@ class Figures:
     """The metrics of one measure.
 
     Attributes:
-      summary: by the name of the metric.
-      each: the IoU by class or category.
+      summary: metrics that are one number, by name.
+      each: IoU by class or category.
     """
 
     summary: dict[str, Figure]
@@ -90,7 +90,7 @@ class Figures:
 
 
 def figures(measured: Measured, bootstrap: Bootstrap) -> Figures:
-    """Returns the metrics of all images, with intervals from samples of them."""
+    """Returns the metrics over all images, with intervals from their resamples."""
     measure, counts = measured.measure, measured.counts
     scores = measure.scores(counts.sums())
     if len(counts.names) > 1:

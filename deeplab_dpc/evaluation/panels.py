@@ -1,4 +1,4 @@
-"""Panels: an image, its label and its prediction side by side, with the colours of the classes that occur."""
+"""Panels: an image, its label and its prediction side by side, with a legend of the classes that occur."""
 
 import numpy as np
 from PIL import Image
@@ -9,12 +9,13 @@ from deeplab_dpc.evaluation.picture_rows import draw_legend, draw_row, example_p
 
 
 class Panels:
-    """Some of the examples that are added, spread evenly over them, as panels of one size.
+    """Panels of one size for a few of the added examples, evenly spread over them.
 
     Args:
       info: names and colours of the classes.
       number: number of panels, >= 1.
-      num_examples: how many will be added; neighbours in a split often show the same scene.
+      num_examples: number of examples that will be added, over which the panels are spread, since neighbours in a
+        split often show the same scene.
     """
 
     def __init__(self, info: DatasetInfo, number: int, num_examples: int):
@@ -24,17 +25,17 @@ class Panels:
         self._waiting = sorted({i * num_examples // number for i in range(number)}, reverse=True)
         self._added = 0
         self._names: list[str] = []
-        self._pictures: list[list[Image.Image]] = []  # of each example: image, label, prediction
+        self._pictures: list[list[Image.Image]] = []  # (image, label, prediction) of each example
         self._ids: set[int] = set()
 
     def add(self, name: str, image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> None:
-        """Takes an example, or leaves it out.
+        """Adds an example, which is kept if it is one of the panels.
 
         Args:
-          name: shown above it.
+          name: caption of the image.
           image: uint8 [height, width, 3].
           label: class ids [height, width].
-          prediction: the same of the network.
+          prediction: predicted class ids [height, width].
         """
         self._added += 1
         if not self._waiting or self._waiting[-1] != self._added - 1:
@@ -45,7 +46,7 @@ class Panels:
         self._ids |= {int(i) for i in np.unique(label)} | {int(i) for i in np.unique(prediction)}
 
     def draw(self) -> np.ndarray:
-        """Returns the panels, uint8 [number, height, width, 3]; fewer where fewer examples were added."""
+        """Returns the panels, uint8 [number, height, width, 3]; fewer if fewer examples were added."""
         height = max(pictures[0].height for pictures in self._pictures)
         width = max(pictures[0].width for pictures in self._pictures)
         rows = [

@@ -1,4 +1,4 @@
-"""What pictures of predictions are made of: pictures side by side with captions, and a legend of classes below them."""
+"""Parts of pictures of predictions: pictures side by side with captions, and a legend of classes below them."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ _SWATCH = 12  # pixels
 
 
 def scaled(pixels: np.ndarray, resample: Image.Resampling) -> Image.Image:
-    """uint8 [height, width, 3] as a picture of no larger side than PICTURE_SIDE; smaller ones stay as they are."""
+    """Returns pixels, uint8 [height, width, 3], as a picture, scaled down if a side is larger than PICTURE_SIDE."""
     height, width = pixels.shape[:2]
     scale = min(1.0, PICTURE_SIDE / max(height, width))
     return Image.fromarray(pixels).resize((max(1, round(width * scale)), max(1, round(height * scale))), resample)
@@ -30,8 +30,9 @@ def scaled(pixels: np.ndarray, resample: Image.Resampling) -> Image.Image:
 def example_pictures(
     info: DatasetInfo, image: np.ndarray, label: np.ndarray, prediction: np.ndarray
 ) -> list[Image.Image]:
-    """Returns an image, uint8 [height, width, 3], its label and its prediction, class ids [height, width], as
-    pictures."""
+    """Returns pictures of an image, uint8 [height, width, 3], its label and its prediction, class ids [height,
+    width].
+    """
     palette = [IGNORED_COLOR if i == info.ignore_label else color for i, color in enumerate(info.palette)]
     colors = [colorize(ids, palette, IGNORED_COLOR) for ids in (label, prediction)]
     return [
@@ -41,7 +42,13 @@ def example_pictures(
 
 
 def draw_row(captions: Sequence[str], pictures: Sequence[Image.Image], cell: tuple[int, int]) -> Image.Image:
-    """Pictures side by side, each at the upper left of its cell below its caption; `cell`: (height, width)."""
+    """Returns pictures side by side, each at the upper left of its cell, below its caption.
+
+    Args:
+      captions: caption of each picture.
+      pictures: the pictures, not larger than the cell.
+      cell: (height, width) of each cell in pixels, without the caption.
+    """
     height, width = cell
     canvas = Image.new("RGB", (row_width(len(pictures), width), LINE + height), BACKGROUND)
     draw, font = ImageDraw.Draw(canvas), caption_font(FONT_SIZE)
@@ -53,20 +60,24 @@ def draw_row(captions: Sequence[str], pictures: Sequence[Image.Image], cell: tup
 
 
 def row_width(columns: int, width: int) -> int:
-    """Returns the width in pixels of a row of so many pictures in cells of that width."""
+    """Returns the width in pixels of a row of `columns` pictures in cells of `width` pixels."""
     return columns * (width + GAP) + GAP
 
 
 def legend_entries(info: DatasetInfo, ids: Iterable[int]) -> list[tuple[Color, str]]:
-    """Colour and name of these classes, and of the ignore label, in the order of ids."""
+    """Returns the colour and the name of each id, a class or the ignore label, in the order of the ids."""
     names = dict(enumerate(map(printable, info.class_names))) | {info.ignore_label: "ignored"}
     colors = dict(enumerate(info.palette)) | {info.ignore_label: IGNORED_COLOR}
     return [(colors[i], names[i]) for i in sorted(ids)]
 
 
 def draw_legend(entries: Sequence[tuple[Color, str]], width: int, scale: int = 1) -> Image.Image:
-    """Returns the entries as swatches and texts, in as many lines of that width as they need; `scale`: of texts and
-    gaps.
+    """Returns a legend of swatches and texts, with as many lines as the entries need.
+
+    Args:
+      entries: (colour, text) of each entry.
+      width: width of the legend in pixels.
+      scale: factor of the sizes of texts and gaps.
     """
     font = caption_font(FONT_SIZE * scale)
     gap, line, swatch = GAP * scale, LINE * scale, _SWATCH * scale
@@ -88,7 +99,7 @@ def entry_width(entries: Sequence[tuple[Color, str]], scale: int = 1) -> int:
 
 
 def stacked(pictures: Sequence[Image.Image], gap: int = GAP) -> Image.Image:
-    """Pictures of one width below each other."""
+    """Returns pictures of one width below each other, with `gap` pixels between them."""
     height = sum(picture.height + gap for picture in pictures) - gap
     canvas = Image.new("RGB", (pictures[0].width, height), BACKGROUND)
     top = 0

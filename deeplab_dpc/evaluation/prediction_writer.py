@@ -1,4 +1,4 @@
-"""What is written of a prediction: class ids, colours, overlays, probabilities; one folder for each of them."""
+"""Output files of predictions: class ids, colours, overlays and probabilities, each kind in its own folder."""
 
 import contextlib
 import os
@@ -15,22 +15,23 @@ from deeplab_dpc.evaluation.visualize import colorize, save_label_png, save_pale
 from deeplab_dpc.files import atomic_path
 
 OVERLAYS, PROBABILITIES = "overlays", "probabilities"
-PNG_END = b"IEND\xaeB`\x82"  # name and check sum of the last chunk
+PNG_END = b"IEND\xaeB`\x82"  # name and checksum of the last chunk
 
 
 class PredictionWriter:
-    """Writes predictions as OUTPUT/NAME.png, and probabilities as probabilities/NAME.npy; a name may have folders.
+    """A writer of predictions as OUTPUT/NAME.png, and of probabilities as probabilities/NAME.npy.
 
-    class_ids are 8-bit PNGs of class ids; palette the same as colour indices; colors RGB; overlays the colours over the
-    image, with a legend; probabilities NumPy arrays float16 [height, width, classes].
+    A name may contain folders. The output class_ids is an 8-bit PNG of class ids; palette is the same as colour
+    indices; colors is RGB; overlays has the colours over the image, with a legend; probabilities is a NumPy array,
+    float16 [height, width, classes].
 
     Attributes:
-      replaced: names of the images of which an output was there and was written again.
+      replaced: names of the images with an output that existed and was overwritten.
 
     Args:
-      output_dir: the folder of their folders.
-      outputs: which of these are written, keys of OUTPUTS.
-      overlays: what draws the overlays, with the colours of the classes.
+      output_dir: parent folder of the outputs' folders.
+      outputs: kinds of outputs to write, keys of OUTPUTS.
+      overlays: drawer of the overlays, with the colours of the classes.
     """
 
     def __init__(self, output_dir: pathlib.Path, outputs: Collection[str], overlays: Overlays):
@@ -40,11 +41,11 @@ class PredictionWriter:
         self.replaced: set[str] = set()
 
     def path(self, output: str, name: str) -> pathlib.Path:
-        """Returns where that output of an image is written."""
+        """Returns the path of an output of an image."""
         return self.output_dir / output / f"{name}{'.npy' if output == PROBABILITIES else '.png'}"
 
     def is_written(self, name: str) -> bool:
-        """Returns whether all outputs of an image are there, and whole."""
+        """Returns whether all outputs of an image exist and are complete."""
         return all(_is_whole(self.path(output, name)) for output in self.outputs)
 
     def write(self, prediction: Prediction) -> None:
@@ -76,14 +77,14 @@ def _write_probabilities(path: pathlib.Path, prediction: Prediction, overlays: O
     if prediction.probabilities is None:
         raise ValueError("Probabilities are to be written, but were not predicted.")
     array = np.ascontiguousarray(prediction.probabilities, np.float16)
-    # As np.save writes it, whose errors do not say that the disk is full.
+    # As np.save writes it; the errors of np.save do not report a full disk.
     with atomic_path(path) as partial, open(partial, "wb") as stream:
         np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(array))
         stream.write(array.data)
 
 
 def _is_whole(path: pathlib.Path) -> bool:
-    """Returns whether a PNG or NumPy file is there up to its end, which a copy that was cut off has not."""
+    """Returns whether a PNG or NumPy file exists and is not cut off."""
     try:
         if path.suffix == ".npy":
             np.load(path, mmap_mode="r")
@@ -106,7 +107,9 @@ OUTPUTS: dict[str, Callable[[pathlib.Path, Prediction, Overlays], None]] = {
 
 @contextlib.contextmanager
 def overlay_video(path: pathlib.Path, video: VideoReader, overlays: Overlays) -> Iterator[Callable[[Prediction], None]]:
-    """Writes the overlays of a video's frames, in their order, as an MP4 file with the frames' times, without sound."""
+    """Yields a function that writes the overlays of a video's frames, in order, to an MP4 file with the frames' times
+    and without sound.
+    """
     with atomic_path(path) as partial, VideoWriter(partial, video.rate, video.time_base) as writer:
 
         def write(prediction: Prediction) -> None:

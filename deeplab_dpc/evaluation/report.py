@@ -1,10 +1,10 @@
-"""What an evaluation leaves behind, in <run directory or --eval_logdir>/eval_<split>/.
+"""The files of an evaluation, in <run directory or --eval_logdir>/eval_<split>/.
 
-metrics.json    all metrics, their 95 % intervals, and what was evaluated how
-per_class.csv   a row a class
+metrics.json    all metrics, their 95 % intervals, and the configuration of the evaluation
+per_class.csv   one row per class
 per_image.npz   the counts of every image (stored.py)
-history.csv     a row an evaluation, where several checkpoints were waited for
-*.png           report_pictures.py
+history.csv     one row per evaluation, if the evaluation waits for several checkpoints
+*.png           pictures (report_pictures.py)
 """
 
 import csv
@@ -30,20 +30,20 @@ HISTORY_FILE = "history.csv"
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """An evaluation.
+    """The results of an evaluation.
 
     Attributes:
-      source: where the weights come from, in words.
-      step: how long the run had trained; None for what is no run.
-      info: description of the data set.
-      split: that was evaluated.
-      inference: how images were predicted; None for an exported model, which has that of its own.
-      judging: what was measured.
-      measured: the counts of the images by measure, those by class first.
-      figures: the metrics of each, in the same order.
+      source: source of the weights, in words.
+      step: training step of the run; None if the network is not from a run.
+      info: metadata of the data set.
+      split: name of the evaluated split.
+      inference: configuration of the prediction; None for an exported model, which has its own.
+      judging: configuration of the measures.
+      measured: counts of the images by measure; the measure by class is first.
+      figures: metrics of each measure, in the same order.
       branch_weights: branch weights of the network's cell, see branch_weights.py; empty without a cell.
-      seconds: that the prediction of all images took, with reading and counting.
-      advice: what may help where a figure is bad, see advice.py.
+      seconds: duration of reading, predicting and counting all images, in seconds.
+      advice: lines of advice on low scores, see advice.py.
     """
 
     source: str
@@ -67,11 +67,11 @@ class Report:
         return self.measured[0].counts.sums()
 
     def occurring(self) -> tuple[int, int]:
-        """Returns the number of classes that occur in the labels, and of those that can."""
+        """Returns the number of classes that occur in the labels, and of those that can occur."""
         return self.sums().occurring(self.info.ignore_label)
 
     def predicted_as_ignored(self) -> int:
-        """Returns how many labelled pixels were predicted as the ignored class; every other prediction is a class's."""
+        """Returns the number of labelled pixels that are predicted as the ignored class, not as any other class."""
         sums = self.sums()
         return int(sums.labelled.sum() - sums.predicted.sum())
 
@@ -80,17 +80,17 @@ class Report:
         return {name: figure for found in self.figures for name, figure in found.summary.items()}
 
     def ignored_class(self) -> str | None:
-        """Returns the class whose id is the ignore label, which has no IoU, see confusion.py."""
+        """Returns the name of the class whose id is the ignore label, which has no IoU; None if there is none."""
         return ignored_class(self.info)
 
 
 def ignored_class(info: DatasetInfo) -> str | None:
-    """Returns the class whose id is the ignore label, if there is one."""
+    """Returns the name of the class whose id is the ignore label; None if there is none."""
     return info.class_names[info.ignore_label] if info.ignore_label < info.num_classes else None
 
 
 def metrics_json(report: Report) -> dict[str, Any]:
-    """Returns what metrics.json holds; what is absent is None."""
+    """Returns the contents of metrics.json; values that do not exist are None."""
     found: dict[str, Any] = {
         "source": report.source,
         "step": report.step,
@@ -122,7 +122,7 @@ def metrics_json(report: Report) -> dict[str, Any]:
 
 
 def write_report(folder: pathlib.Path, report: Report) -> None:
-    """Writes the three files, each whole or not at all; metrics.json last."""
+    """Writes per_image.npz, per_class.csv and metrics.json, in this order, each atomically."""
     subject = Subject(report.info.name, report.split, report.info.class_names, report.info.ignore_label)
     write_evaluation(folder, StoredEvaluation(subject, report.measured))
     _write_per_class(folder / PER_CLASS_FILE, report)
@@ -130,7 +130,7 @@ def write_report(folder: pathlib.Path, report: Report) -> None:
 
 
 def append_history(folder: pathlib.Path, report: Report) -> None:
-    """Adds the row of an evaluation; columns that the file does not have yet are empty in its earlier rows."""
+    """Adds the row of an evaluation to history.csv; columns that are new are empty in earlier rows."""
     path = folder / HISTORY_FILE
     rows = []
     if path.exists():
@@ -149,7 +149,7 @@ def append_history(folder: pathlib.Path, report: Report) -> None:
 
 
 def _pixels(report: Report) -> dict[str, Any]:
-    """Returns what was counted beside the metrics: absent classes and pixels."""
+    """Returns the absent classes and the numbers of pixels, as in metrics.json."""
     ignored = report.ignored_class()
     iou = report.figures[0].each
     found: dict[str, Any] = {
@@ -162,7 +162,7 @@ def _pixels(report: Report) -> dict[str, Any]:
 
 
 def _interval(figure: Figure) -> list[float] | None:
-    """[low, high], or None where there is none."""
+    """Returns [low, high], or None if there is no interval."""
     return None if math.isnan(figure.low) else [figure.low, figure.high]
 
 
@@ -185,7 +185,7 @@ def _write_per_class(path: pathlib.Path, report: Report) -> None:
 
 
 def _cell(value: float) -> str:
-    """Returns a number in a CSV; nothing for what is absent."""
+    """Returns a number as text for a CSV file; empty for nan."""
     return "" if math.isnan(value) else f"{value:.6f}"
 
 

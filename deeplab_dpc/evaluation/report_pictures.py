@@ -16,14 +16,14 @@ CONFUSION_FILE, WORST_FILE, BRANCHES_FILE = "confusion.png", "worst.png", "branc
 def write_pictures(
     folder: pathlib.Path, report: Report, confusion: ConfusionMatrix, worst: WorstImages | None, cell: Cell | None
 ) -> None:
-    """Writes them; one that there is nothing for is removed, since it would be of an earlier evaluation.
+    """Writes the pictures, and removes those of an earlier evaluation that this one does not have.
 
     Args:
-      folder: where they go.
-      report: the evaluation.
-      confusion: which class was predicted where which one is, in all images.
-      worst: was shown every image; None for no page of them.
-      cell: cell of the network, if it has one.
+      folder: folder of the pictures.
+      report: results of the evaluation.
+      confusion: confusion matrix of all images.
+      worst: worst images of the evaluation; None for no worst.png.
+      cell: cell of the network; None if it has none.
     """
     draw_confusion(confusion.matrix, report.info.class_names, folder / CONFUSION_FILE)
     if worst is not None:

@@ -1,4 +1,4 @@
-"""per_image.npz: the counts of every image of an evaluation, and what was evaluated; comparisons read it."""
+"""per_image.npz: the counts of every image of an evaluation, and its data set; it is read for comparisons."""
 
 import dataclasses
 import pathlib
@@ -19,13 +19,13 @@ _COUNTS = ("labelled", "predicted", "true_positives")
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """What was evaluated on.
+    """The data of an evaluation.
 
     Attributes:
-      dataset: its name.
-      split: split of it.
-      class_names: one per class id.
-      ignore_label: ignore label of pixels that were not counted.
+      dataset: name of the data set.
+      split: name of the split.
+      class_names: class names, one per class id.
+      ignore_label: id of pixels that were not counted.
     """
 
     dataset: str
@@ -36,11 +36,11 @@ class Subject:
 
 @dataclasses.dataclass(frozen=True)
 class StoredEvaluation:
-    """What per_image.npz holds.
+    """The contents of per_image.npz.
 
     Attributes:
-      subject: what was evaluated on.
-      measured: the counts by measure, those by class first.
+      subject: data of the evaluation.
+      measured: counts of the images by measure; the measure by class is first.
     """
 
     subject: Subject
@@ -48,7 +48,7 @@ class StoredEvaluation:
 
 
 def evaluation_folder(parent: str | pathlib.Path, split: str) -> pathlib.Path:
-    """Returns where the evaluation of a split is, in a run directory or an --eval_logdir."""
+    """Returns the folder of the evaluation of a split, in a run directory or an --eval_logdir."""
     return pathlib.Path(parent) / f"eval_{split}"
 
 
@@ -71,7 +71,7 @@ def write_evaluation(folder: pathlib.Path, evaluation: StoredEvaluation) -> None
 
 
 def read_evaluation(folder: pathlib.Path) -> StoredEvaluation:
-    """Reads it.
+    """Reads per_image.npz.
 
     Raises:
       UserError: if the file is absent or damaged.

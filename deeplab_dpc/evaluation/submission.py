@@ -1,8 +1,8 @@
-"""Predictions in the form in which the official test servers take them.
+"""Archives of predictions for the official test servers.
 
 Cityscapes (https://www.cityscapes-dataset.com/submit; cityscapesscripts/evaluation/evalPixelLevelSemanticLabeling.py):
-a zip file with one PNG an image, whose single channel holds label ids, not train ids, and whose name begins with
-CITY_123456_123456. It must have the size of the image. All 1,525 test images are needed, each once.
+a zip file with one PNG per image, which has the size of the image, a single channel of label ids, not train ids, and a
+name that begins with CITY_123456_123456. All 1,525 test images are needed, each once.
 
 PASCAL VOC 2012 (http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc, Sec. 5.3; http://host.robots.ox.ac.uk:8080):
 a gzipped tar file with results/VOC2012/Segmentation/COMPETITION_test_cls/ID.png, indexed with the colour map of the
@@ -33,27 +33,26 @@ from deeplab_dpc.files import atomic_path
 
 VOC_COMPETITIONS = ("comp5", "comp6")
 
-# Adds a file by its name in the archive or folder, and its contents.
+# Function that adds a file, called with its name in the archive or folder and its contents.
 _AddFile = Callable[[str, bytes], None]
 
 
 class Submission(abc.ABC):
-    """Collects predictions in a `with` block, one after another; what is written is whole or absent.
+    """A submission to which predictions are added one by one in a `with` block; it is written atomically.
 
-    Leaving the block without an error completes it; the console says so where images are missing.
+    Leaving the block without an error completes the submission; a line is printed if images are missing.
 
     Args:
-      path: path of the archive, or of the folder where the server's form allows one; it appears at the end of the
-        block.
-      num_classes: number of classes of the network, to be those of the data set.
+      path: path of the archive, or of a folder if the subclass allows one; it is created at the end of the block.
+      num_classes: number of classes of the network, which must be that of the data set.
 
     Raises:
-      UserError: if the number of classes or the path's ending is another, or if there is a folder at `path`.
+      UserError: if the number of classes or the suffix of the path is wrong, or `path` is an existing folder.
     """
 
     TITLE: ClassVar[str]
     NUM_CLASSES: ClassVar[int]
-    NUM_IMAGES: ClassVar[int]  # in the official test split
+    NUM_IMAGES: ClassVar[int]  # number of images in the official test split
 
     def __init__(self, path: str | os.PathLike[str], num_classes: int):
         if num_classes != self.NUM_CLASSES:
@@ -97,10 +96,10 @@ class Submission(abc.ABC):
 
         Args:
           name: name of the image's file, in any folder and of any format.
-          prediction: its class ids [height, width], at the size of the image as the data set has it.
+          prediction: class ids [height, width], at the original size of the image.
 
         Raises:
-          UserError: if the name is none of the data set, occurs twice, or an id is no class.
+          UserError: if the name is not one of the data set or occurs twice, or an id is no class.
         """
         if self._add_file is None:
             raise ValueError("`add` is called outside of the submission's `with` block.")
@@ -122,7 +121,7 @@ class Submission(abc.ABC):
 
     @abc.abstractmethod
     def _check_path(self) -> None:
-        """Raises a UserError if the path's ending is none that the server takes."""
+        """Raises a UserError if the server does not accept the suffix of the path."""
 
     @abc.abstractmethod
     def _open(self, partial: pathlib.Path) -> contextlib.AbstractContextManager[_AddFile]:
@@ -130,17 +129,17 @@ class Submission(abc.ABC):
 
     @abc.abstractmethod
     def _file(self, name: pathlib.PurePosixPath) -> tuple[str, str]:
-        """By what the server knows the image, and the name of its file in the submission."""
+        """Returns the key by which the server finds an image, and the name of its file in the submission."""
 
     @abc.abstractmethod
     def _picture(self, prediction: np.ndarray) -> Image.Image:
-        """Returns the prediction as the server reads it."""
+        """Returns the prediction as a picture for the server."""
 
 
 class CityscapesSubmission(Submission):
-    """PNGs of label ids in a zip file, which the server takes, or in a folder, for the official script.
+    """A submission of PNGs of label ids, in a zip file for the server or in a folder for the official script.
 
-    See Submission; a path that ends in .zip becomes the former, one without an ending the latter.
+    See Submission. A path that ends in .zip is a zip file, a path without a suffix is a folder.
     """
 
     TITLE = "Cityscapes"
@@ -180,9 +179,9 @@ class CityscapesSubmission(Submission):
 
 
 class Voc2012Submission(Submission):
-    """Palette PNGs in a gzipped tar file, in the folders that the server looks for.
+    """A submission of palette PNGs in a gzipped tar file, in the folders that the server expects.
 
-    See Submission; the path ends in .tgz or .tar.gz.
+    See Submission. The path ends in .tgz or .tar.gz.
 
     Args:
       path, num_classes: see Submission.
@@ -234,15 +233,15 @@ class Voc2012Submission(Submission):
 def open_submission(
     kind: str, path: str | os.PathLike[str], num_classes: int, competition: str = "comp6"
 ) -> Submission:
-    """Returns the submission to a test server, to be used in a `with` block.
+    """Returns the submission for a test server, to be used in a `with` block.
 
     Args:
       kind: "cityscapes" or "voc2012".
       path, num_classes: see Submission.
-      competition: competition of PASCAL VOC 2012, see there.
+      competition: competition of PASCAL VOC 2012, see Voc2012Submission.
 
     Raises:
-      UserError: if the kind is unknown, or as Submission.
+      UserError: if the kind is unknown, or as for Submission.
     """
     if kind == "cityscapes":
         return CityscapesSubmission(path, num_classes)

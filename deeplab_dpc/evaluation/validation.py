@@ -1,4 +1,4 @@
-"""Evaluation of a network while it trains, apart from the training."""
+"""Evaluation of a network during its training, on a separate copy of the network."""
 
 import dataclasses
 import math
@@ -25,13 +25,13 @@ _Result = TypeVar("_Result")
 
 @dataclasses.dataclass(frozen=True)
 class Validation:
-    """What an evaluation found.
+    """The results of an evaluation during training.
 
     Attributes:
       scalars: miou, pixel_accuracy and mean_class_accuracy, each in [0, 1].
-      per_class_iou: by class name; None for a class in neither labels nor predictions.
-      panels: some images with label and prediction, uint8 [number, height, width, 3].
-      occurring: number of classes that occur in the labels, and of those that exist; None if that is not known.
+      per_class_iou: IoU by class name; None for a class in neither labels nor predictions.
+      panels: panels of a few images with label and prediction, uint8 [number, height, width, 3].
+      occurring: number of classes that occur in the labels, and of those that can occur; None if unknown.
     """
 
     scalars: dict[str, float]
@@ -41,21 +41,21 @@ class Validation:
 
     @property
     def remark(self) -> str:
-        """What is said beside the scores."""
+        """Returns a remark on the scores; empty if all classes occur."""
         return "" if self.occurring is None else occurrence_note(*self.occurring)
 
 
 class Validator:
-    """Evaluates weights on a float32 network of its own, made at the first call, on one device.
+    """An evaluator of weights on its own float32 network on one device, built at the first call.
 
-    Keras keeps precision, distribution and names per thread, and so does TensorFlow its strategy. The network is made
-    and used in threads of their own, where all of these have their defaults whatever the training set.
+    Keras has precision, distribution and names per thread, and TensorFlow its strategy. The network is built and used
+    in separate threads, in which all of these have their defaults, independent of the settings of the training.
 
     Args:
-      model_config: the network.
+      model_config: configuration of the network.
       dataset: the prepared data set.
-      split: that is evaluated.
-      num_panels: images that are shown, spread over the split.
+      split: name of the split to evaluate.
+      num_panels: number of images in panels, spread over the split.
     """
 
     def __init__(self, model_config: ModelConfig, dataset: Dataset, split: str, num_panels: int = 4):
@@ -66,10 +66,13 @@ class Validator:
         self._predictor: Predictor | None = None
 
     def __call__(self, arrays: dict[str, np.ndarray]) -> Validation:
-        """Evaluates a network with these arrays by published name.
+        """Evaluates the network with the given weights.
+
+        Args:
+          arrays: weights by published name.
 
         Raises:
-          UserError: if an array is absent or has another shape, or as `evaluate`.
+          UserError: if an array is absent or has another shape, or as for `evaluate`.
         """
         panels = Panels(self.dataset.info, self.num_panels, self.dataset.num_images(self.split))
         confusion = _in_thread(lambda: self._evaluate(arrays, panels))
@@ -81,7 +84,7 @@ class Validator:
 
     def _evaluate(self, arrays: dict[str, np.ndarray], panels: Panels) -> ConfusionMatrix:
         if self._predictor is None:
-            # Initialisers draw their seeds from Python's generator, which is common to all threads.
+            # Initializers draw their seeds from Python's generator, which all threads share.
             state = random.getstate()
             self._predictor = Predictor(build_segmenter(self.model_config))
             random.setstate(state)
@@ -93,6 +96,6 @@ class Validator:
 
 
 def _in_thread(function: Callable[[], _Result]) -> _Result:
-    """Calls `function` in a new thread; returns what it returns, raises what it raises."""
+    """Returns the result of `function`, called in a new thread; raises its error."""
     with ThreadPoolExecutor(max_workers=1) as executor:
         return executor.submit(function).result()

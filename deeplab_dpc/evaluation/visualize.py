@@ -1,4 +1,4 @@
-"""Labels as colours, over images, and as PNG files of class ids (the form in which Cityscapes and PASCAL VOC score)."""
+"""Labels as colours, as overlays, and as PNG files of class ids (the format of Cityscapes and PASCAL VOC)."""
 
 import os
 from collections.abc import Sequence
@@ -12,30 +12,32 @@ from deeplab_dpc.files import atomic_path
 RGB = tuple[int, int, int]
 WHITE: RGB = (255, 255, 255)
 
-_BAND = 256  # rows that are blended at a time, so that large images need little memory beside themselves
-_COMPRESSION = 3  # of PNGs of pictures: three times as fast as Pillow's default of 6, files a tenth larger
+_BAND = 256  # rows that are blended at a time, so that large images need little additional memory
+_COMPRESSION = 3  # level for RGB PNGs: three times as fast as Pillow's default of 6, and files a tenth larger
 
 
 def colorize(labels: np.ndarray, palette: Sequence[Sequence[int]], ignore_color: RGB = WHITE) -> np.ndarray:
-    """Class ids [height, width] as colours, uint8 [height, width, 3].
+    """Returns labels as colours, uint8 [height, width, 3].
 
     Args:
+      labels: class ids [height, width].
       palette: (red, green, blue) of each class, in [0, 255].
-      ignore_color: ignore color of the ids that are not in the palette.
+      ignore_color: (red, green, blue) of ids that are not in the palette.
     """
     _check_labels(labels)
     colors = _colors([*palette, ignore_color])
-    # A NumPy integer, since a Python one of 256 does not go together with labels of uint8.
+    # A NumPy integer: the Python integer 256 cannot be combined with uint8 labels.
     return colors[np.where(_in_palette(labels, palette), labels, np.int16(len(palette)))]
 
 
 def overlay(image: np.ndarray, labels: np.ndarray, palette: Sequence[Sequence[int]], alpha: float = 0.5) -> np.ndarray:
-    """`image` with the labels' colours over it, uint8 [height, width, 3]; ids not in the palette leave it bare.
+    """Returns an image with the labels' colours over it, uint8 [height, width, 3].
 
     Args:
       image: uint8 [height, width, 3].
-      labels: class ids [height, width].
-      alpha: weight of the colour against the image, in [0, 1].
+      labels: class ids [height, width]; pixels whose id is not in the palette are not coloured.
+      palette: (red, green, blue) of each class, in [0, 255].
+      alpha: weight of the colours in the blend, in [0, 1].
     """
     _check_image(image)
     if image.shape[:2] != labels.shape:
@@ -59,8 +61,8 @@ def save_palette_png(path: str | os.PathLike[str], labels: np.ndarray, palette: 
     """Writes class ids as an 8-bit PNG of colour indices, which viewers show in colour and NumPy reads as ids.
 
     Args:
-      labels: [height, width], in [0, 255].
-      palette: (red, green, blue) of each class, in [0, 255]; the colours after them are white.
+      labels: class ids [height, width], in [0, 255].
+      palette: (red, green, blue) of each class, in [0, 255]; all further colours are white.
     """
     picture = Image.fromarray(_bytes(labels), "P")
     picture.putpalette(_colors([*palette, *[WHITE] * (256 - len(palette))]).tobytes())
@@ -79,7 +81,7 @@ def _save_png(path: str | os.PathLike[str], picture: Image.Image, compression: i
 
 
 def _bytes(labels: np.ndarray) -> np.ndarray:
-    """Returns labels as a PNG holds them."""
+    """Returns labels as uint8 for a PNG."""
     _check_labels(labels)
     if labels.min() < 0 or labels.max() > 255:
         raise UserError(f"Labels in a PNG must be in [0, 255], got [{labels.min()}, {labels.max()}].")

@@ -1,4 +1,4 @@
-"""The images that a network segments worst: a page with their labels, predictions and errors."""
+"""The images with the lowest mean IoU, as a page with their labels, predictions and errors."""
 
 import bisect
 import dataclasses
@@ -26,23 +26,23 @@ from deeplab_dpc.evaluation.picture_rows import (
 )
 
 WRONG_COLOR = (235, 30, 30)
-GREY_WEIGHT = 0.6  # of an image's brightness below its errors; ignored pixels and wrong ones stand out from it
+GREY_WEIGHT = 0.6  # of the image's brightness below its errors, so that ignored and wrong pixels stand out
 HEADING_SIZE = 15  # pixels
-CELL_WIDTH = 260  # pixels; for captions of pictures that are narrower
+CELL_WIDTH = 260  # pixels; smallest width, for the captions of narrow pictures
 
 _COLUMNS = 4  # image, label, prediction, errors
 
 
 @dataclasses.dataclass(frozen=True)
 class _Example:
-    """An image that is kept.
+    """An image on the page.
 
     Attributes:
-      score: its mean IoU.
-      heading: its name and what is said of it.
-      wrong: the fraction of its labelled pixels that is predicted wrong.
-      pictures: image, label, prediction, errors.
-      ids: the class ids in its label and its prediction.
+      score: mean IoU of the image.
+      heading: text above the image: its name, score and worst class.
+      wrong: fraction of the labelled pixels that are predicted wrong.
+      pictures: pictures of image, label, prediction and errors.
+      ids: class ids in the label and the prediction.
     """
 
     score: float
@@ -53,14 +53,14 @@ class _Example:
 
 
 class WorstImages:
-    """The images of lowest score, with pictures; an image that is not among them is not kept.
+    """The images with the lowest scores, with their pictures; other images are not kept.
 
-    The score is the mean IoU over the classes that occur in the image's label or prediction, ignored pixels left out.
-    Images without a labelled pixel have none.
+    The score is the mean IoU over the classes that occur in the image's label or prediction, without ignored pixels.
+    Images without a labelled pixel have no score and are skipped.
 
     Args:
       info: names and colours of the classes.
-      number: number of images that are kept, >= 1.
+      number: largest number of images on the page, >= 1.
     """
 
     def __init__(self, info: DatasetInfo, number: int):
@@ -68,7 +68,7 @@ class WorstImages:
             raise UserError(f"`number` of images must be >= 1, got {number}.")
         self.info = info
         self.number = number
-        self._kept: list[_Example] = []  # the worst first; of equal ones, the earlier
+        self._kept: list[_Example] = []  # the worst first; of equal scores, the earlier image first
 
     def add(self, name: str, image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> None:
         """Scores an image and keeps it if it is among the worst so far.
@@ -77,7 +77,7 @@ class WorstImages:
           name: name of the image.
           image: uint8 [height, width, 3].
           label: class ids [height, width].
-          prediction: the same of the network.
+          prediction: predicted class ids [height, width].
 
         Raises:
           UserError: if an id is neither a class nor the ignore label.
@@ -100,7 +100,7 @@ class WorstImages:
         del self._kept[self.number :]
 
     def draw(self) -> np.ndarray:
-        """Returns the page, uint8 [height, width, 3]: an image a row, the worst first, and the legend.
+        """Returns the page, uint8 [height, width, 3]: one row per image, the worst first, and a legend.
 
         Raises:
           UserError: if no image had a labelled pixel.
@@ -123,7 +123,7 @@ class WorstImages:
         return stacked([heading, row], gap=0)
 
     def _errors(self, image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> Image.Image:
-        """Returns the image in grey, with its wrong and its ignored pixels in colours of their own."""
+        """Returns the image in grey, with wrong pixels in WRONG_COLOR and ignored pixels in IGNORED_COLOR."""
         grey = GREY_WEIGHT * np.asarray(Image.fromarray(image).convert("L"), np.float32)
         pixels = np.repeat(np.rint(grey).astype(np.uint8)[..., np.newaxis], 3, axis=-1)
         pixels[label != prediction] = WRONG_COLOR
@@ -132,8 +132,8 @@ class WorstImages:
 
 
 def _costliest_class(confusion: ConfusionMatrix, info: DatasetInfo) -> str:
-    """Returns what is said of the class that lowers the mean most: of the lowest IoU, and of equals the most wrong
-    pixels.
+    """Returns a remark on the class that lowers the mean most: the class with the lowest IoU, and of several with equal
+    IoU the one with the most wrong pixels.
     """
     iou, matrix = confusion.sums().per_class_iou(), confusion.matrix
     wrong = matrix.sum(axis=0) + matrix.sum(axis=1) - 2 * np.diagonal(matrix)

@@ -27,7 +27,7 @@ class Agreement:
 
     @property
     def share(self) -> float:
-        """Returns the share of equal pixels, over all images."""
+        """Returns the share of equal pixels over all images."""
         return 1.0 - self.different / self.pixels
 
     def __str__(self) -> str:
@@ -38,11 +38,11 @@ class Agreement:
 
 
 def measure_agreement(reference: ImagePredictor, exported: ImagePredictor, images: Iterable[np.ndarray]) -> Agreement:
-    """Compares class ids.
+    """Returns the agreement of the class ids of two predictors.
 
     Args:
-      reference: predictor whose predictions are right.
-      exported: predictor to compare with it.
+      reference: predictor of the Keras model.
+      exported: predictor of the exported model.
       images: one or more images, uint8 [height, width, 3].
 
     Raises:
@@ -65,7 +65,7 @@ def measure_agreement(reference: ImagePredictor, exported: ImagePredictor, image
 def check_agreement(
     reference: ImagePredictor, exported: ImagePredictor, images: Iterable[np.ndarray], threshold: float
 ) -> Agreement:
-    """Compares class ids as measure_agreement does, with a threshold.
+    """Returns the agreement as `measure_agreement` does, if it reaches a threshold.
 
     Raises:
       UserError: if the share of equal pixels is less than `threshold`.

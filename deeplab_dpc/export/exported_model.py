@@ -1,4 +1,4 @@
-"""An export of export.py as a predictor: a SavedModel directory, a .tflite file or an .onnx file."""
+"""Predictor of an exported model: a SavedModel directory, a .tflite file or an .onnx file."""
 
 import os
 import pathlib
@@ -10,7 +10,7 @@ from deeplab_dpc.export.model_info import ModelInfo
 from deeplab_dpc.export.model_runtime import Runtime
 from deeplab_dpc.export.seal import read_sealed
 
-PAD_VALUE = 128  # the byte nearest to what the network pads with, 127.5
+PAD_VALUE = 128  # the byte nearest to the network's padding of 127.5
 
 
 class ExportedModel:
@@ -20,12 +20,13 @@ class ExportedModel:
     --eval_crop_size, but with 128, since 127.5 is not a byte.
 
     Attributes:
-      num_classes, class_names, palette, ignore_label: number, names and colours of the classes, and ignore label.
+      num_classes, class_names, palette: number, names and colours of the classes.
+      ignore_label: id of ignored pixels.
       source: source of the weights, in words.
       size: (height, width) in pixels that images must not exceed; None for any.
 
     Args:
-      path: path for errors; they contain only its name, since the web page may show them.
+      path: path of the model; errors contain only its name, since the web page may show them.
       runtime: runtime of the format.
     """
 
@@ -104,7 +105,7 @@ def load_exported_model(path: str | os.PathLike[str]) -> ExportedModel:
 
 
 def read_exported_info(path: pathlib.Path) -> ModelInfo:
-    """Returns the facts of an export, which is checked for damage, but not loaded.
+    """Returns the facts in an export, which is checked for damage, but not loaded.
 
     Raises:
       UserError: if it is damaged, or not from export.py.

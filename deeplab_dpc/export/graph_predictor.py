@@ -1,4 +1,4 @@
-"""What exports compute: the prediction of a network, or the mean of several, as functions of tensors."""
+"""The computation of exports: the prediction of a network, or the mean of several, as functions of tensors."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, Self
@@ -35,7 +35,7 @@ class GraphPredictor(ImagePredictor, Protocol):
         """Returns the function from images to probabilities float32 [batch, height, width, num_classes]."""
 
     def scores(self, images: Tensor) -> Tensor:
-        """Returns values [batch, height, width, num_classes] whose largest is that of the class."""
+        """Returns scores [batch, height, width, num_classes]; the predicted class has the largest one."""
 
     def changed(self, change: Callable[[Segmenter], Any]) -> Self:
         """Returns this prediction with every network replaced by `change(network)`."""
@@ -82,6 +82,6 @@ class GraphEnsemble(Ensemble):
 
 
 def graph_predictor(networks: Sequence[Segmenter], config: InferenceConfig) -> GraphPredictor:
-    """Returns the predictor of a network, or of the mean of several, for inference with this configuration."""
+    """Returns the predictor of a network, or of the mean of several, with the given configuration."""
     predictors = [Predictor(inference_network(network, config), config) for network in networks]
     return predictors[0] if len(predictors) == 1 else GraphEnsemble(predictors)

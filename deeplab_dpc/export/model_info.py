@@ -33,14 +33,14 @@ class ModelInfo:
       palette: (red, green, blue) per class id, each in 0..255.
       ignore_label: id of pixels that count neither in training nor in evaluation.
       source: run and its step, or published checkpoint.
-      model: ModelConfig as JSON; kept as it was written, so that another version can load the export. Of several
-        networks whose probabilities are averaged it is {"mean": [ModelConfig of each]}.
+      model: ModelConfig as JSON, not parsed, so that another version can load the export; for several networks whose
+        probabilities are averaged, {"mean": [ModelConfig of each]}.
       inference: InferenceConfig as JSON.
       weights: SHA-256 of the names and values of the variables of all networks.
       export: options of the format, as JSON.
-      git_revision: git revision of the code that wrote it, with "-dirty" if it has changes; None for an installed
-        package.
-      version: version of that package.
+      git_revision: git revision of the code that wrote the export, with "-dirty" if it has changes; None for an
+        installed package.
+      version: version of the package.
       created: time of the export, in UTC (ISO 8601).
     """
 
@@ -68,7 +68,7 @@ class ModelInfo:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """Returns the inverse of `to_json`; also accepts the lists that JSON makes of tuples."""
+        """Returns the facts of a value of `to_json`; also accepts the lists that JSON makes of tuples."""
         known = {field.name: value[field.name] for field in dataclasses.fields(cls)}
         return cls(
             **known
@@ -106,14 +106,14 @@ def describe_model(
 
 
 def all_arrays(networks: Sequence[Segmenter]) -> dict[str, np.ndarray]:
-    """Returns the variables of a network by name; those of several have the network's index before the name."""
+    """Returns the variables of all networks by name; with several networks, names begin with the network's index."""
     if len(networks) == 1:
         return named_arrays(networks[0])
     return {f"{i}/{name}": array for i, one in enumerate(networks) for name, array in named_arrays(one).items()}
 
 
 def weights_digest(arrays: Mapping[str, np.ndarray]) -> str:
-    """Returns the SHA-256 of variables by name."""
+    """Returns the SHA-256 of the names and values of variables."""
     digest = hashlib.sha256()
     for name, array in sorted(arrays.items()):
         digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
@@ -137,8 +137,8 @@ def read_model_info(path: pathlib.Path) -> ModelInfo:
 def git_revision(folder: pathlib.Path = PACKAGE) -> str | None:
     """Returns the commit of the checkout that contains the package, with "-dirty" if the package differs from it.
 
-    The result is None if git is not installed or does not track the package, as for one installed inside another
-    project.
+    The result is None if git is not installed or does not track the package, such as a package installed inside
+    another project.
     """
     if _git(folder, "ls-files", "--error-unmatch", "__init__.py") is None:
         return None

@@ -1,4 +1,4 @@
-"""What runs an exported model of one format, and what all of them say where they cannot."""
+"""The interface of the runtimes of exported models, and their common errors."""
 
 import pathlib
 from typing import Protocol
@@ -14,7 +14,7 @@ class Runtime(Protocol):
     """The runtime of one format.
 
     Attributes:
-      info: facts in the file.
+      info: facts stored in the export.
       size: (height, width) in pixels that images must have; None for any.
     """
 
@@ -25,19 +25,21 @@ class Runtime(Protocol):
         """Predicts class ids: uint8 [batch, height, width, 3] -> int32 [batch, height, width]."""
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Predicts probabilities: the same images -> float32 [batch, height, width, num_classes]; raises a UserError if
-        the format has none.
+        """Predicts probabilities: uint8 [batch, height, width, 3] -> float32 [batch, height, width, num_classes].
+
+        Raises:
+          UserError: if the format has no probabilities.
         """
 
 
 def not_loaded(runtime: str, path: pathlib.Path, error: Exception) -> UserError:
-    """Returns the error of a runtime that does not accept an undamaged file."""
+    """Returns the error for an undamaged file that a runtime does not accept."""
     reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
     return UserError(f"{runtime} cannot load {path}: {reason}; export it again with the versions installed here.")
 
 
 def no_probabilities(kind: str) -> CannotPredict:
-    """Returns the error of a format with only class ids, such as 'An ONNX file'."""
+    """Returns the error for a format with only class ids; `kind` is, for example, 'An ONNX file'."""
     return CannotPredict(
         f"{kind} predicts only class ids; use a SavedModel, or the network, for probabilities (which "
         "--sliding_window needs too)."

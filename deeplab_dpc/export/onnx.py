@@ -15,7 +15,7 @@ from deeplab_dpc.export.model_info import ModelInfo
 from deeplab_dpc.export.portable_graph import portable_function
 from deeplab_dpc.export.seal import DIGITS, sealed
 
-OPSET = 18  # the newest that tf2onnx writes; align-corners resizing is in every one since 11
+OPSET = 18  # the newest that tf2onnx writes; all opsets from 11 on have align-corners resizing
 METADATA_KEY, DIGEST_KEY = "deeplab_dpc", "deeplab_dpc_sha256"
 INT64 = 7  # onnx.TensorProto.INT64
 
@@ -35,12 +35,12 @@ def export_onnx(
       size: (height, width) in pixels that all images must have, which may be faster; None for any.
 
     Raises:
-      UserError: as portable_function and onnx_packages.
+      UserError: as for portable_function and onnx_packages.
     """
     onnx, tf2onnx = onnx_packages()
     spec = tf.TensorSpec((None, *(size or (None, None)), 3), tf.uint8)
     function = portable_function(predictor, spec, "ONNX")
-    # Of an optimisation that it skips for MobileNetV3, with a traceback; the file is right without it.
+    # tf2onnx logs the traceback of an optimisation that it skips for MobileNetV3; the file is right without it.
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     model, _ = tf2onnx.convert.from_function(
         function,
@@ -56,8 +56,8 @@ def export_onnx(
 def with_digest(model: bytes) -> bytes:
     """Returns a serialized ModelProto whose metadata_props end with its digest.
 
-    In the wire format of protocol buffers, bytes appended to a message belong to it: here tag and length of an entry
-    (field 14), of its key (1) and of its value (2).
+    In the wire format of protocol buffers, fields appended to a message belong to it: here the tag and the length of an
+    entry (field 14), of its key (field 1) and of its value (field 2).
     """
     key = DIGEST_KEY.encode("ascii")
     entry = bytes([0x0A, len(key), *key, 0x12, DIGITS])
@@ -79,10 +79,10 @@ def onnx_packages() -> tuple[Any, Any]:
 
 
 def _resize_align_corners(graph: Any, node: Any, name: str, args: Any) -> None:
-    """Writes a ResizeBilinear with aligned corners, the only kind here, to the size that it has.
+    """Converts a ResizeBilinear with aligned corners, the only kind here, to a Resize with an output size.
 
-    tf2onnx would write a factor if it knows both sizes; a 32-bit factor times a side can be less than the required
-    side, which ONNX rounds down by one pixel (9 to 129, 17 to 33).
+    tf2onnx would write a scale factor if both sizes are known. The product of a 32-bit factor and a side can be less
+    than the required side, and ONNX rounds down, so that one pixel is missing (9 to 129, 17 to 33).
     """
     del name, args
     shapes, dtypes = node.output_shapes, node.output_dtypes

@@ -1,4 +1,4 @@
-"""Runs an ONNX file with ONNX Runtime, on the CPU. Needs the extra `onnx`."""
+"""Runtime of ONNX files: ONNX Runtime on the CPU. Needs the extra `onnx`."""
 
 import json
 import pathlib
@@ -30,7 +30,7 @@ class OnnxRuntime:
         except ImportError as error:
             raise UserError(f"{path} needs onnxruntime; pip install 'deeplab-dpc[onnx]'.") from error
         model = read_sealed(path, "ONNX file")
-        # What another version of the runtime may say.
+        # Errors that another version of the runtime may raise.
         unknown = (
             errors.InvalidProtobuf,
             errors.InvalidGraph,
@@ -51,7 +51,7 @@ class OnnxRuntime:
                 f"The ONNX file {path} was not written by this export.py: it has no `{METADATA_KEY}` in "
                 "metadata_props that says what its class ids mean; export it again."
             ) from error
-        height, width = self._session.get_inputs()[0].shape[1:3]  # names where they may be any
+        height, width = self._session.get_inputs()[0].shape[1:3]  # names if the sides may have any size
         self.size = (height, width) if isinstance(height, int) else None
 
     def class_ids(self, images: np.ndarray) -> np.ndarray:

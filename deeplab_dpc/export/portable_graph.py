@@ -1,6 +1,4 @@
-"""The computation of TFLite and ONNX files: class ids of images, in operations that every runtime of those formats
-has.
-"""
+"""The computation of TFLite and ONNX files: from images to class ids, with operations that all their runtimes have."""
 
 from typing import Any
 
@@ -19,7 +17,7 @@ def portable_function(predictor: GraphPredictor, spec: tf.TensorSpec, file_forma
     """Returns a tf.function: `image` [batch, height, width, 3] -> {`semantic`: class ids int32 [batch, height, width]}.
 
     The weights are constants. All logits are upsampled: the predictor's own method, which interpolates only at borders,
-    needs operations and sizes that mobile runtimes do not have.
+    needs operations and dynamic sizes that mobile runtimes do not have.
 
     Args:
       predictor: the network with its padding and scales.
@@ -42,7 +40,7 @@ def portable_function(predictor: GraphPredictor, spec: tf.TensorSpec, file_forma
     def class_ids(image: tf.Tensor) -> tf.Tensor:
         return kernels.argmax(predictor.scores(image))
 
-    # The converters lose Keras' variables otherwise; freezing loses the names.
+    # Otherwise the converters would lose Keras' variables; freezing loses the names of inputs and outputs.
     frozen = convert_variables_to_constants_v2(tf.function(class_ids).get_concrete_function(spec))
     signature = [tf.TensorSpec(spec.shape, spec.dtype, name=INPUT)]
     return tf.function(lambda image: {OUTPUT: tf.nest.flatten(frozen(image))[0]}, signature)

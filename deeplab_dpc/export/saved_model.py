@@ -18,11 +18,11 @@ from deeplab_dpc.export.serving_graph import FrozenNetwork, ServingGraph
 from deeplab_dpc.export.warmup import write_warmup_requests
 from deeplab_dpc.files import literal_path
 
-# Of a SavedModel, for what is no part of its graph; TensorFlow Serving looks for its requests there.
+# Folder in a SavedModel for files outside of its graph; TensorFlow Serving finds its warm-up requests there.
 ASSETS_EXTRA = "assets.extra"
 DEFAULT_SIGNATURE, PROBABILITIES_SIGNATURE, ENCODED_SIGNATURE = "serving_default", "probabilities", "encoded"
-WARMUP_SIZE = (513, 513)  # height and width in pixels, where images may have any
-GREY = 127  # of those images
+WARMUP_SIZE = (513, 513)  # (height, width) in pixels of warm-up images, if the model accepts any size
+GREY = 127  # value of all pixels of warm-up images
 
 
 def export_saved_model(
@@ -34,16 +34,17 @@ def export_saved_model(
 ) -> None:
     """Writes a SavedModel.
 
-    It has the signatures `serving_default`, `image` uint8 [batch, height, width, 3] -> `semantic` int32 [batch, height,
-    width]; `probabilities`, the same images -> `probabilities` float32 [batch, height, width, classes], a signature of
-    its own since they are many times as large to compute and to send; and on request `encoded`, `image_bytes` [batch]
-    -> `semantic_bytes` [batch] (from the suffix TensorFlow Serving knows that its JSON has them in base 64).
+    It has these signatures:
+      `serving_default`: `image` uint8 [batch, height, width, 3] -> `semantic` int32 [batch, height, width].
+      `probabilities`: the same images -> `probabilities` float32 [batch, height, width, classes]; separate, since they
+        are many times as large to compute and to send.
+      `encoded`, if requested: `image_bytes` [batch] -> `semantic_bytes` [batch]; by their suffix, TensorFlow Serving
+        recognises them as base 64 in JSON.
 
     Args:
       predictor: the network with its padding and upsampling.
-      export_dir: directory that does not exist yet. If this function fails, it may be incomplete.
-      info: facts to store in assets.extra/model_info.json; assets.extra/SHA256SUMS beside it has the digests of the
-        files.
+      export_dir: path of a new directory. If this function fails, it may be incomplete.
+      info: facts to store in assets.extra/model_info.json; assets.extra/SHA256SUMS has the digests of the files.
       options: sizes and signatures.
       warmup_size: (height, width) in pixels of the image in the warm-up requests, if the model accepts any size.
 
@@ -68,7 +69,7 @@ def export_saved_model(
 
 
 def seal_saved_model(folder: pathlib.Path, info: ModelInfo) -> None:
-    """Writes assets.extra/model_info.json, and the digests of all existing files beside it.
+    """Writes assets.extra/model_info.json and, beside it, the digests of all existing files.
 
     Warm-up requests are added later: they belong to the server, and may be replaced.
     """
@@ -102,7 +103,7 @@ def _signatures(graph: ServingGraph) -> dict[str, Any]:
 
 
 def _warmup_requests(options: SavedModelOptions, size: tuple[int, int]) -> dict[str, dict[str, TensorProto]]:
-    """Returns a grey image for each signature."""
+    """Returns a request with a grey image for each signature."""
     height, width = options.export_size or size
     image = tf.make_tensor_proto(GREY, tf.uint8, [1, height, width, 3])  # one number, which is repeated
     requests = {name: {"image": image} for name in (DEFAULT_SIGNATURE, PROBABILITIES_SIGNATURE)}

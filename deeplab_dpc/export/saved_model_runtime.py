@@ -1,4 +1,4 @@
-"""Runs a SavedModel with TensorFlow."""
+"""Runtime of SavedModels: TensorFlow."""
 
 import pathlib
 from typing import Any
@@ -53,7 +53,7 @@ class SavedModelRuntime:
 
 
 def read_saved_model_info(path: pathlib.Path) -> ModelInfo:
-    """Returns the facts of a SavedModel, whose files are all checked for changes.
+    """Returns the facts in a SavedModel, all files of which are checked for changes.
 
     Raises:
       UserError: if it is not a SavedModel of export.py, or a file is missing or was changed.

@@ -1,4 +1,4 @@
-"""Digests in an export, by which a damaged or exchanged file is found before it is read.
+"""Digests in exports, which detect damaged or exchanged files before they are loaded.
 
 The runtimes trust their files: one flipped bit may change class ids, or end the process. A TFLite and an ONNX file end
 with the SHA-256 of everything before it, in 64 hexadecimal digits; a SavedModel has a file for sha256sum --check.
@@ -12,7 +12,7 @@ from collections.abc import Collection
 from deeplab_dpc.errors import UserError
 
 SHA256SUMS = "SHA256SUMS"
-DIGITS = 64  # of a SHA-256
+DIGITS = 64  # number of hexadecimal digits of a SHA-256
 
 
 def sealed(content: bytes) -> bytes:

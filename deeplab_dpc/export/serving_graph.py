@@ -18,8 +18,8 @@ from deeplab_dpc.models.segmenter import Segmenter
 class FrozenNetwork:
     """A network whose weights are constants of one function that all its calls share; it replaces a Segmenter.
 
-    A SavedModel of it needs no variables that its user keeps alive, and contains the weights once, however many
-    signatures, scales and flips use them.
+    Users of its SavedModel need not keep variables alive, and the SavedModel contains the weights once, whatever the
+    number of signatures, scales and flips.
     """
 
     def __init__(self, segmenter: Segmenter):
@@ -54,7 +54,7 @@ class ServingGraph:
     def class_ids(self, image: tf.Tensor) -> tf.Tensor:
         """Predicts class ids: uint8 [batch, height, width, 3] -> int32 [batch, height, width]."""
         predict = self._coarse_class_ids if self.options.argmax_before_upsampling else self.predictor.class_ids
-        # Class ids cannot be interpolated; the published export takes the nearest too (export_model.py).
+        # Class ids cannot be interpolated; the published export takes the nearest, too (export_model.py).
         return self._at_most_max_side(image, lambda x: tf.cast(predict(x), tf.int32)[..., tf.newaxis], "nearest")[
             ..., 0
         ]
@@ -64,9 +64,9 @@ class ServingGraph:
         return self._at_most_max_side(image, self.predictor.probabilities, "bilinear")
 
     def encoded(self, image_bytes: tf.Tensor) -> tf.Tensor:
-        """Predicts JPEG or PNG files [batch]: their class ids as PNG files with one channel [batch].
+        """Predicts class ids: JPEG or PNG files [batch] -> PNG files with one channel [batch].
 
-        Images are predicted one after another, so that images of a batch may differ in size: a server combines the
+        Images are predicted one after another, since the images of a batch may differ in size: a server combines the
         requests of several clients into one batch. An EXIF orientation is ignored, as in tf.io.decode_image.
         """
 
@@ -79,17 +79,17 @@ class ServingGraph:
         return tf.map_fn(answer, image_bytes, fn_output_signature=tf.string, parallel_iterations=1)
 
     def predict_batch(self, images: np.ndarray) -> np.ndarray:
-        """Predicts class ids, see class_ids."""
+        """Predicts class ids as NumPy array, see class_ids."""
         ids: np.ndarray = self._predict_batch(tf.constant(images)).numpy()
         return ids
 
     def predict_probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Predicts probabilities, see probabilities."""
+        """Predicts probabilities as NumPy array, see probabilities."""
         probabilities: np.ndarray = self._predict_probabilities(tf.constant(images)).numpy()
         return probabilities
 
     def _coarse_class_ids(self, image: tf.Tensor) -> tf.Tensor:
-        """Returns the class of the largest logit at the logits' size; pixels in between take the nearest, with aligned
+        """Returns the class ids computed at the size of the logits and upsampled by nearest neighbour, with aligned
         corners.
         """
         assert isinstance(self.predictor, Predictor)  # SavedModelOptions.check refuses the mean of several
@@ -100,8 +100,8 @@ class ServingGraph:
         return upsampled[:, :height, :width, 0]
 
     def _at_most_max_side(self, image: tf.Tensor, answer: Callable[[Any], Any], method: str) -> tf.Tensor:
-        """Returns `answer` [batch, height, width, channels] for the image, which is scaled down first if it is too
-        large.
+        """Returns `answer(image)` [batch, height, width, channels], computed on a smaller image if a side exceeds
+        `max_side` and scaled to the size of the image.
         """
         if self.options.max_side is None:
             return answer(image)

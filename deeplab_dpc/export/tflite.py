@@ -1,5 +1,5 @@
-"""Export of a TensorFlow Lite (LiteRT) file for phones and boards: from images of one size to class ids, with builtin
-operations only.
+"""Export of a TensorFlow Lite (LiteRT) file for phones and boards: from images of one size to class ids, with only
+builtin operations.
 
 Types: float32; float16 weights, computed in float32 if the hardware has no half precision; or int8 throughout, with the
 scheme of Jacob et al., 2018 (arXiv:1712.05877): weights by channel, activations by tensor.
@@ -34,9 +34,9 @@ def export_tflite(
 ) -> None:
     """Writes a TFLite file: `image` uint8 [1, height, width, 3] -> `semantic` int32 [1, height, width].
 
-    It includes padding, normalisation, upsampling and argmax. `info` is in the file, as model_info.json of a zip
-    archive at its end, the place of files of TFLite's metadata: unzip reads it, runtimes ignore it. The archive's
-    comment is the SHA-256 of everything before it.
+    It includes padding, normalisation, upsampling and argmax. `info` is stored as model_info.json in a zip archive at
+    the end of the file, where TFLite's metadata has its files: unzip reads it, runtimes ignore it. The comment of the
+    archive is the SHA-256 of everything before it.
 
     Args:
       predictor: the network with its padding and scales.
@@ -44,12 +44,12 @@ def export_tflite(
       info: facts to store in the file.
       tflite_type: float32, float16 or int8.
       size: (height, width) of the images in pixels.
-      representative: images uint8 [height, width, 3] of that size, which calibrate the activations' ranges for int8;
-        about a hundred.
+      representative: about a hundred images uint8 [height, width, 3] of that size, which calibrate the ranges of the
+        activations for int8.
 
     Raises:
       ValueError: if there is no such type, or a representative image has another size.
-      UserError: as portable_function; if int8 has no representative image, or averages networks, scales or flips.
+      UserError: as for portable_function; if int8 has no representative image, or averages networks, scales or flips.
     """
     if tflite_type not in TFLITE_TYPES:
         raise ValueError(f"`tflite_type` must be one of {', '.join(TFLITE_TYPES)}, got {tflite_type!r}.")
@@ -60,7 +60,7 @@ def export_tflite(
             "probabilities needs more than 8 bits; leave them out, or take float16."
         )
     calibration = _calibration(representative, size) if is_int8 else []
-    # The converter makes bytes of a float32 input itself, without an operation in float32.
+    # The converter turns a float32 input into bytes itself, without an operation in float32.
     spec = tf.TensorSpec((1, *size, 3), tf.float32 if is_int8 else tf.uint8)
     function = portable_function(predictor, spec, "TFLite")
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], tf.Module())
@@ -73,7 +73,7 @@ def export_tflite(
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = tf.uint8
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Statistics for quantized inputs were expected")  # which are the images
+        warnings.filterwarnings("ignore", "Statistics for quantized inputs were expected")  # the inputs are the images
         model = converter.convert()
     pathlib.Path(path).write_bytes(with_info(model, info))
 
@@ -97,5 +97,5 @@ def with_info(model: bytes, info: ModelInfo) -> bytes:
     stream = io.BytesIO(model)
     with zipfile.ZipFile(stream, "a") as archive:
         archive.writestr(MODEL_INFO, json.dumps(info.to_json(), indent=1))
-        archive.comment = b"0" * DIGITS  # the place of the digest
+        archive.comment = b"0" * DIGITS  # replaced by the digest
     return sealed(stream.getvalue()[:-DIGITS])

@@ -1,4 +1,4 @@
-"""Runs a TFLite file with TensorFlow's interpreter, on the CPU."""
+"""Runtime of TFLite files: TensorFlow's interpreter on the CPU."""
 
 import io
 import json
@@ -22,7 +22,7 @@ class TFLiteRuntime:
 
     Args:
       path: path of the file.
-      threads: number of threads of the CPU; by default all.
+      threads: number of CPU threads; by default all.
 
     Raises:
       UserError: if the file is damaged, or export.py did not write it.
@@ -64,10 +64,10 @@ def read_tflite_info(model: bytes, path: pathlib.Path) -> ModelInfo:
 
     Args:
       model: contents of the file.
-      path: path of the file, for errors.
+      path: path of the file in errors.
 
     Raises:
-      UserError: if there are none.
+      UserError: if the file has no such facts.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(model)) as archive:

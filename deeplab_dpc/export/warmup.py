@@ -14,7 +14,7 @@ from tensorflow.core.framework.tensor_pb2 import TensorProto
 WARMUP_FILE = "tf_serving_warmup_requests"
 # PredictionLog.predict_log, PredictLog.request, PredictRequest.{model_spec, inputs}, ModelSpec.{name, signature_name}
 PREDICT_LOG, REQUEST, MODEL_SPEC, INPUTS, NAME, SIGNATURE_NAME = 6, 1, 1, 2, 1, 3
-MAP_KEY, MAP_VALUE = 1, 2  # of an entry of any map
+MAP_KEY, MAP_VALUE = 1, 2  # field numbers in an entry of any map
 _LENGTH_DELIMITED = 2  # wire type of texts, bytes and messages
 
 
@@ -24,8 +24,8 @@ def write_warmup_requests(
     """Writes one request per signature.
 
     Args:
-      folder: the model's assets.extra.
-      requests: inputs by name, of each signature by name.
+      folder: folder assets.extra of the model.
+      requests: dict from the name of each signature to its inputs by name.
       model_name: name of the model in the requests; the server runs them on the model that it loads, whatever its name.
     """
     with tf.io.TFRecordWriter(str(folder / WARMUP_FILE)) as writer:
@@ -49,7 +49,7 @@ def _field(number: int, content: bytes) -> bytes:
 
 
 def _varint(value: int) -> bytes:
-    """Returns a number with seven bits per byte, lowest first; the eighth bit means that more follow."""
+    """Returns a number with seven bits per byte, lowest first; the eighth bit means that more bytes follow."""
     result = bytearray()
     while value > 0x7F:
         result.append(value & 0x7F | 0x80)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from deeplab_dpc.layers.pooling import GridPyramidPooling, ImagePooling
     from deeplab_dpc.layers.resize import ResizeAlignCorners
     from deeplab_dpc.layers.separable_conv import SplitSeparableConvBN
-else:  # Type checkers would take any name for one.
+else:  # With `__getattr__`, type checkers would accept any name.
     __getattr__, __dir__ = lazy_names(
         __name__,
         {

@@ -43,7 +43,7 @@ class ASPP(Composite):
       batch_norm_decay, batch_norm_epsilon: see BatchNorm.
 
     Raises:
-      ValueError: if a rate is less than 1, or the gate has not as many channels as what it gates.
+      ValueError: if a rate is less than 1, or the gate and the gated features have different numbers of channels.
     """
 
     def __init__(

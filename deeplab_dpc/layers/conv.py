@@ -1,5 +1,5 @@
-"""Convolution blocks of DeepLab: convolution, batch norm, activation. The variables' structure is that of the published
-names.
+"""Convolution blocks of DeepLab: convolution, batch norm, activation. The variables are nested as the published names
+are.
 
 Unequal rates come from arXiv:1809.04184, Sec. 3.1. Separable convolutions are in separable_conv.py.
 """
@@ -16,7 +16,7 @@ from deeplab_dpc.layers import kernels
 from deeplab_dpc.layers.normalization import BatchNorm
 from deeplab_dpc.layers.types import Shape, Side, Tensor
 
-QUANTIZED_SIGMOID_SLOPE = 0.16667  # one sixth to the digits that the published models were trained with
+QUANTIZED_SIGMOID_SLOPE = 0.16667  # one sixth, rounded as in the training of the published models
 
 
 def quantized_sigmoid(x: Any) -> Any:
@@ -61,7 +61,7 @@ class NormalizedConv(keras.layers.Layer):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self.supports_jit = kernels.JIT_COMPILE  # what `fit` asks before it compiles
+        self.supports_jit = kernels.JIT_COMPILE  # read by `fit` before it compiles
         _require_positive(kernel_size=kernel_size, strides=strides)
         if len(rate) != 2 or min(rate) < 1:
             raise ValueError(f"`rate` must be (rate_h, rate_w), each >= 1, got {rate}.")
@@ -170,7 +170,7 @@ class DepthwiseConvBN(NormalizedConv):
     """Atrous depthwise convolution, batch norm and activation: [batch, height, width, channels] -> [batch, h, w,
     channels].
 
-    The arguments are those of ConvBN, but for the filters.
+    The arguments are those of ConvBN, except for `filters`.
 
     Raises:
       ValueError: as ConvBN.

@@ -32,10 +32,10 @@ class DensePredictionCell(Composite):
         model = keras.Model(images, keras.layers.Conv2D(3, 1)(features))
 
     Args:
-      cell: the branches, as a Cell or as its JSON.
+      cell: cell, as a Cell or as its JSON.
       output_stride: output stride of the features; rates are multiplied by 16 / output_stride, and are at least 1.
       filters: channels of each branch and of the output.
-      dropout: fraction dropped, in [0, 1).
+      dropout: fraction of values dropped before the projection, in [0, 1).
       batch_norm_decay, batch_norm_epsilon: see BatchNorm.
     """
 

@@ -2,9 +2,9 @@
 
 Each tap (i, j) of the kernel reads the features `rate * (i - centre)` rows and columns away. The rows and columns are
 gathered at clipped indices and positions outside are masked, so that nothing is padded and XLA makes one loop of all
-taps. The gradients are written by hand. The gradient of the features is the same convolution with the kernel turned by
-half a turn; the gradient of the kernel runs over the rows with the partial sums of every column in the cache. Sums are
-in float32.
+taps. The gradients are written by hand. The gradient of the features is the same convolution with the kernel rotated by
+180 degrees; the gradient of the kernel is a loop over the rows, which keeps the partial sums of every column in the
+cache. Sums are in float32.
 """
 
 from typing import Any
@@ -21,7 +21,8 @@ else:
 
     tf = None
 
-# Rows that one turn of the loop of the kernel's gradient adds: 1 takes 1.5 times as long, 8 longer, also to compile.
+# Rows that one iteration of the loop for the kernel's gradient adds: 1 takes 1.5 times as long; 8 takes longer, too,
+# also to compile.
 ROWS_OF_A_TURN = 4
 
 
@@ -46,7 +47,7 @@ def any_rate(x: Tensor, kernel: Tensor, rate: Tensor) -> Tensor:
 
 
 def _take(x: Tensor, indices: Tensor, axis: int) -> Tensor:
-    """Returns the rows of `x` along an axis; `indices` must be valid (keras.ops.take would check them again)."""
+    """Returns the slices of `x` at valid `indices` along an axis (keras.ops.take would check the indices again)."""
     return jax.numpy.take(x, indices, axis, mode="clip") if tf is None else tf.gather(x, indices, axis=axis)
 
 
@@ -54,7 +55,7 @@ def _shifts(first: Any, count: Any, size: Any, taps: int, rate: Tensor) -> list[
     """Returns the indices that each tap along an axis of `size` reads from position `first` on.
 
     Returns:
-      For each tap the clipped index, and whether it is inside; both [count].
+      For each tap the clipped indices, and whether they are inside; both [count].
     """
     places = ops.arange(count, dtype="int32") + first
     read = [places + (tap - taps // 2) * rate for tap in range(taps)]
@@ -85,9 +86,9 @@ def _rows_of_output(x: Tensor, kernel: Tensor, rate: Tensor, first: Any, count: 
 def _conv(x: Tensor, kernel: Tensor, rate: Tensor) -> Tensor:
     """Returns the convolution, in the dtype of `x`; on the CPU in a loop over two halves of the rows.
 
-    The loop ends XLA's fusion, which would otherwise compute the input of the convolution nine times, once more for
-    each consumer of the output (two convolutions in a row took 4 to 6 times as long). A loop of two turns is no slower
-    than none.
+    The loop stops XLA's fusion, which would otherwise compute the input of the convolution nine times, and again for
+    each consumer of the output (two convolutions in a row took 4 to 6 times as long). A loop of two iterations is not
+    slower than no loop.
     """
     height = ops.shape(x)[1]
     if not _with_loops():
@@ -95,7 +96,7 @@ def _conv(x: Tensor, kernel: Tensor, rate: Tensor) -> Tensor:
     half = (height + 1) // 2
 
     def add_half(turn: Tensor, y: Tensor) -> Tensor:
-        first = turn * (height - half)  # of an odd height, the middle row is computed twice
+        first = turn * (height - half)  # for an odd height, the middle row is computed twice
         return ops.slice_update(y, (0, first, 0, 0), _rows_of_output(x, kernel, rate, first, half))
 
     return ops.fori_loop(0, 2, add_half, ops.zeros_like(x))
@@ -114,17 +115,17 @@ def _kernel_gradient(x: Tensor, upstream: Tensor, kernel: Tensor, rate: Tensor) 
 
 
 def _with_loops() -> bool:
-    """Returns whether the programs use loops, which they do on a single CPU. This is the only choice between the two
+    """Returns whether the programs use loops, which they do on a single CPU. Only this function chooses between the two
     forms.
 
     Measured on 2 CPU cores (benchmarks/depthwise.py): XLA does not vectorise a sum over all but the last axis there,
     and nine of them take 5 to 15 times as long as the loop over rows; _conv explains why the convolution has a loop. On
-    a GPU each turn of a loop would be a kernel of its own, and XLA is expected to make one kernel of the nine sums and
-    to fuse more carefully; this is not measured.
+    a GPU each iteration of a loop would be a kernel of its own, and XLA is expected to make one kernel of the nine sums
+    and to fuse more carefully; this is not measured.
     """
     if tf is not None:
         return not tf.config.list_physical_devices("GPU")
-    # Where several devices share the images, they would have to add up the sums of each turn.
+    # If several devices share the images, they would have to add up the sums of each iteration.
     return bool(jax.default_backend() == "cpu" and jax.device_count() == 1)
 
 
@@ -161,7 +162,7 @@ def _sums_by_rows(x: Tensor, upstream: Tensor, taps: tuple[int, int], rate: Tens
                     totals[i * taps[1] + j] = totals[i * taps[1] + j] + product
         return tuple(totals)
 
-    # One accumulator a tap: stacked, they would be copied in every turn of the loop.
+    # One accumulator per tap: a stacked one would be copied in every iteration of the loop.
     start = tuple(ops.zeros((width, channels), "float32") for _ in range(taps[0] * taps[1]))
     turns = (count + ROWS_OF_A_TURN - 1) // ROWS_OF_A_TURN
     return [ops.sum(total, axis=0) for total in ops.fori_loop(0, turns, add_rows, start)]
@@ -172,7 +173,8 @@ if tf is not None:
     _compiled_kernel_gradient = tf.function(_kernel_gradient, jit_compile=True)
 
     def _with_gradients(x: Tensor, kernel: Tensor, rate: Tensor) -> Any:
-        # Copies, here and below: the gradient of a tf.switch_case takes only tensors of its branch, by operations.
+        # Copies, here and below, since the gradient of a tf.switch_case accepts only tensors that operations of its
+        # branch compute.
         saved = tf.identity(x), tf.identity(kernel), tf.identity(rate)
 
         def gradients(upstream: Tensor) -> tuple[Tensor, Tensor, None]:

@@ -38,7 +38,7 @@ def kernel_initializer() -> keras.initializers.Initializer:
 
 
 def named_conv(filters: int, kernel_size: int, name: str, batch_norm: str, **kwargs: Any) -> ConvBN:
-    """Returns a convolution with batch norm and without activation, in scopes beside each other as published."""
+    """Returns a convolution with batch norm, without activation; their scopes are beside each other, as published."""
     return ConvBN(
         filters,
         kernel_size,
@@ -66,7 +66,7 @@ class EdgeOperator(Composite):
       batch_norm_decay, batch_norm_epsilon: see BatchNorm.
 
     Raises:
-      ValueError: for zero.
+      ValueError: if the operator is zero.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The operations whose fastest correct form depends on the backend, the only layer code that depends on it.
+"""The operations whose fastest correct form depends on the backend; depthwise.py and jax_batch_norm.py have others.
 
 On TensorFlow the native kernels are used: the fused batch norm, the atrous depthwise convolution (which XLA makes 20 to
 100 times slower on the CPU), the align-corners resize of version 1. Elsewhere they are written in keras.ops. Sums are
@@ -49,8 +49,8 @@ def switch(index: Tensor, cases: Sequence[Callable[[], Any]]) -> Any:
     """Returns the result of one of the cases.
 
     For the gradient, JAX stores the intermediate values of all cases, filled with zeros for those that are not taken.
-    Its cases here therefore recompute everything except what is marked as `kept`. TensorFlow stores the values of the
-    case that is taken.
+    The cases are therefore recomputed for the gradient, except for tensors that are marked by `kept`. TensorFlow stores
+    the values of the case that is taken.
     """
     if tf is not None:
         return ops.switch(index, cases)
@@ -58,7 +58,7 @@ def switch(index: Tensor, cases: Sequence[Callable[[], Any]]) -> Any:
     return jax.lax.switch(index, [jax.checkpoint(case, prevent_cse=False, policy=policy) for case in cases])
 
 
-# What exhausted memory is among; JAX has no class for it.
+# Classes of errors that may mean exhausted memory; JAX has no class of its own for it.
 MEMORY_ERRORS: tuple[type[Exception], ...] = (MemoryError, RuntimeError)
 if tf is not None:
     MEMORY_ERRORS += (tf.errors.ResourceExhaustedError,)
@@ -69,15 +69,15 @@ def is_out_of_memory(error: Exception) -> bool:
     return not isinstance(error, RuntimeError) or "RESOURCE_EXHAUSTED" in str(error)
 
 
-# A CPU's tensor shares the memory of an array that begins at a multiple of so many bytes.
+# Alignment in bytes of arrays whose memory a tensor on a CPU can share.
 ALIGNMENT = 64
-# What a GPU is taken to have where the backend does not say: TensorFlow tells only what is in use.
+# Assumed memory of a GPU in bytes if the backend does not report it: TensorFlow reports only the memory in use.
 ASSUMED_ACCELERATOR_MEMORY = 2**33
 
 
 def to_device(array: np.ndarray) -> Tensor:
-    """Returns the array as a tensor on the device; on a CPU it shares the memory of an aligned array, also of a mapped
-    file.
+    """Returns the array as a tensor on the device; on a CPU it shares the memory of an aligned array, also of a
+    memory-mapped file.
     """
     array = np.asarray(array)  # neither backend knows np.memmap
     if tf is None:
@@ -101,7 +101,7 @@ def free_accelerator_memory() -> int | None:
 
 
 def kept_memory() -> int:
-    """Returns the bytes that TensorFlow's allocator of a CPU keeps for the next tensors; 0 if it keeps none, as by
+    """Returns the bytes that TensorFlow's CPU allocator keeps for further tensors; 0 if it keeps none, which is the
     default.
     """
     if tf is None:
@@ -142,8 +142,9 @@ def batch_norm_training(x: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) 
     """Normalises with the statistics of the batch; with several replicas, those of the global batch.
 
     Args:
-      x: features [batch, height, width, channels], any floating dtype, of equal size in each replica; gamma and beta
-        are float32 [channels].
+      x: features [batch, height, width, channels], any floating dtype, of equal size in each replica.
+      gamma, beta: scale and offset, float32 [channels].
+      epsilon: number added to the variance, > 0.
 
     Returns:
       The normalised `x`, the batch mean, and the unbiased batch variance (n / (n - 1)), as the published moving
@@ -220,7 +221,7 @@ def interpolation_matrix(size_in: int, size_out: int) -> np.ndarray:
 def resize_align_corners(x: Tensor, height: Any, width: Any) -> Tensor:
     """Resizes [batch, h, w, channels] bilinearly to [batch, height, width, channels], with aligned corners."""
     if tf is not None:
-        # The kernel computes in float32 and returns that whatever it is given.
+        # The kernel computes in float32 and returns float32 for every input dtype.
         resized = tf.raw_ops.ResizeBilinear(images=x, size=ops.stack([height, width]), align_corners=True)
         return ops.cast(resized, x.dtype)
     vertical, horizontal = interpolation_matrix(x.shape[1], height), interpolation_matrix(x.shape[2], width)
@@ -254,10 +255,10 @@ def upsampled_argmax(x: Tensor, factor: int, height: Any, width: Any) -> Tensor:
     batch, h, w, channels = ops.shape(x)
     if tf is None:
         return ops.map(lambda image: interpolated_argmax(image, factor)[:height, :width], x)
-    # The last row and column are repeated, so that each point begins a cell; what is too much is cut off.
+    # The last row and column are repeated, so that each point begins a cell; the excess is cut off.
     x = tf.concat([x, x[:, -1:]], axis=1)
     x = tf.concat([x, x[:, :, -1:]], axis=2)
-    # One byte an id where that is enough: most of the time goes into moving them.
+    # One byte per id if that is enough, since most of the time is spent on moving the ids.
     small = tf.uint8 if channels <= 256 else tf.int32
     top = tf.cast(argmax(x), small)
     own = top[:, :-1, :-1]
@@ -330,7 +331,7 @@ def _interpolated_channels(image: Tensor, factor: int) -> list[Tensor]:
 
 
 def count_values(x: Tensor, size: int) -> Tensor:
-    """Returns int32 [size]: how often each of 0 .. size - 1 occurs in the int32 `x` [n]; larger values are not
+    """Returns the numbers of occurrences of 0 .. size - 1 in `x`: int32 [n] -> int32 [size]; larger values are not
     counted.
     """
     if tf is not None:

@@ -61,10 +61,10 @@ class BatchNorm(keras.layers.Layer):
         )
 
     def fold(self) -> np.ndarray:
-        """Returns the factors, float64 [channels], for the kernel before this layer; after that this layer only adds a
+        """Returns the factors, float64 [channels], for the kernel before this layer, and reduces this layer to adding a
         bias.
 
-        Its variables are replaced by those of the remaining function: gamma 1, mean 0, variance 1 - epsilon. This is
+        The variables are replaced by those of the remaining function: gamma 1, mean 0, variance 1 - epsilon. This is
         for inference only.
         """
         gamma, beta, mean, variance = (

@@ -135,7 +135,7 @@ class ImageWindow:
 
 
 class _WindowPooled(keras.layers.Layer):
-    """Pools over a window before the convolution of the other base class, and upsamples its output.
+    """A base class that pools over a window before the convolution of the other base class, and upsamples its output.
 
     Args:
       filters: output channels.

@@ -10,7 +10,7 @@ from deeplab_dpc.layers.types import Shape, Tensor
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
 class ResizeAlignCorners(keras.layers.Layer):
-    """Resizes [batch, h, w, channels] to [batch, height, width, channels]; corner pixels keep their values.
+    """A resize of [batch, h, w, channels] to [batch, height, width, channels]; corner pixels keep their values.
 
     Args:
       size: (height, width) in pixels, each >= 1.

@@ -16,7 +16,7 @@ LOW_LEVEL_FILTERS = 48  # arXiv:1802.02611, Sec. 4.1
 
 
 class DecoderStage(Composite):
-    """Merges features with the low-level features of one stride.
+    """A stage of the decoder, which merges features with the low-level features of one stride.
 
     The arguments are those of Decoder; `index` counts the stages from 0 and is part of the published names.
     """
@@ -32,7 +32,7 @@ class DecoderStage(Composite):
         **kwargs: Any,
     ):
         if output_is_logits:
-            kwargs["dtype"] = "float32"  # of what enters the next stage too
+            kwargs["dtype"] = "float32"  # the dtype of the next stage's input, too
         # The published names have no scope for a stage; the stage's name is dropped (checkpoint/names.py).
         super().__init__(name=f"decoder_stage{index}", **kwargs)
         self.stride = stride
@@ -88,7 +88,7 @@ class DecoderStage(Composite):
 
 
 class Decoder(Composite):
-    """Refines features with low-level features of the backbone, from the coarsest stride to the finest.
+    """A decoder that refines features with low-level features of the backbone, from the coarsest to the finest stride.
 
     ([batch, h, w, channels], [low-level features, one for each stride]) -> [batch, height / stride, width / stride,
     filters] at the last stride. Each stage projects its low-level features with a 1x1 convolution, resizes both inputs
@@ -98,7 +98,7 @@ class Decoder(Composite):
     Args:
       strides: strides of the low-level features in pixels, descending.
       filters: channels of the output.
-      separable: bool, whether the 3x3 convolutions are separable; otherwise full ones.
+      separable: bool, whether the 3x3 convolutions are separable; otherwise they are full.
       sum_merge: bool, whether the inputs are added; otherwise they are concatenated.
       output_is_logits: bool, whether the output is the logits: the convolutions are then full, with bias, in float32,
         and have neither batch norm nor activation; the merging one is 1x1.

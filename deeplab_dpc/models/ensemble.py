@@ -8,13 +8,13 @@ from deeplab_dpc.models.image_predictor import ImagePredictor
 
 
 class Ensemble:
-    """Averages the probabilities of predictors of the same classes; an ImagePredictor.
+    """An ImagePredictor that averages the probabilities of predictors of the same classes.
 
-    The members predict one after another, so that it takes the memory of the largest, and of two arrays of
-    probabilities.
+    The members predict one after another, so that the ensemble takes the memory of its largest member and of two arrays
+    of probabilities.
 
     Args:
-      members: at least one predictor.
+      members: predictors of the ensemble, at least one.
     """
 
     def __init__(self, members: Sequence[ImagePredictor]):

@@ -10,7 +10,7 @@ from deeplab_dpc.errors import UserError
 
 
 class CannotPredict(UserError):  # noqa: N818 (its text is for users)
-    """The error of a prediction that is not possible for any image."""
+    """An error for a prediction that the predictor cannot make for any image."""
 
 
 class ImagePredictor(Protocol):

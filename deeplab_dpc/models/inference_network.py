@@ -1,4 +1,4 @@
-"""A network for inference alone: batch norm multiplied into the convolutions, activations in a chosen precision."""
+"""A network for inference only: batch norm multiplied into the convolutions, activations in a chosen precision."""
 
 from deeplab_dpc.config import InferenceConfig
 from deeplab_dpc.layers.conv import NormalizedConv
@@ -7,8 +7,8 @@ from deeplab_dpc.models.segmenter import Segmenter, build_segmenter
 
 
 def inference_network(segmenter: Segmenter, config: InferenceConfig) -> Segmenter:
-    """Returns the network with the changes for inference that `config` asks for: a copy, or itself if nothing
-    changes.
+    """Returns the network with the changes for inference that `config` requires: a copy, or the network itself if
+    nothing changes.
     """
     if config.inference_dtype == "float32" and not config.fold_batch_norm:
         return segmenter

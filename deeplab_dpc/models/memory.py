@@ -1,7 +1,7 @@
 """Memory on a CPU: the memory available to this process, and estimates of what a network takes from its layers' shapes.
 
-The factors are measured on MobileNetV2, Xception and ResNet-v1-beta. They serve to refuse what cannot work, before the
-system ends the process without a message.
+The factors are measured on MobileNetV2, Xception and ResNet-v1-beta. They serve to reject work that does not fit into
+memory, before the system ends the process without a message.
 """
 
 import contextlib
@@ -15,16 +15,16 @@ from deeplab_dpc.errors import UserError
 from deeplab_dpc.layers import kernels
 
 FLOAT32_BYTES = 4
-# The peak of a prediction over input and output of its largest layer.
+# Ratio of the peak of a prediction to the input and output of its largest layer.
 INFERENCE_FACTOR = 1.6
-# The peak of a training step over the outputs of all layers, which are kept for the gradient.
+# Ratio of the peak of a training step to the outputs of all layers, which are kept for the gradient.
 TRAINING_FACTOR = 2.4
-# Probabilities of all pixels at once: logits, exponentials and their mean.
+# Number of arrays if the probabilities of all pixels are computed at once: logits, exponentials and their mean.
 PROBABILITY_COPIES = 3
 # Allocators and threads reserve more addresses than they use.
 ADDRESSES_PER_BYTE, ADDRESSES_OF_THREADS = 1.5, 300_000_000
-# What a training and a prediction of the smallest network and image take beyond those, from the start of the command;
-# and a training from when its network is built: threads of the input, and compiled programs.
+# Bytes that a training and a prediction of the smallest network and image take beyond those addresses, from the start
+# of the command; and that a training takes once its network is built: threads of the input, and compiled programs.
 TRAINING_ADDRESSES, INFERENCE_ADDRESSES = 1_150_000_000, 250_000_000
 STEP_ADDRESSES = 600_000_000
 _MEMINFO, _STATM = pathlib.Path("/proc/meminfo"), pathlib.Path("/proc/self/statm")
@@ -33,7 +33,7 @@ _CGROUPS = pathlib.Path("/sys/fs/cgroup")
 
 def available_memory() -> int | None:
     """Returns the bytes that this process can still take: the minimum over the system, its control group and its
-    limits, and what TensorFlow keeps.
+    limits, plus the bytes that TensorFlow keeps.
 
     The result is None if none of them is known, and on an accelerator, where exhausted memory is an error.
     """

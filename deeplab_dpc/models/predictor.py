@@ -42,7 +42,7 @@ class _PixelModel(keras.Model):
         total: Any = None
         for scale in self.config.eval_scales:
             for flipped in (False, True) if self.config.add_flipped_images else (False,):
-                # The next scale begins when the one before is added, so that memory does not grow with their number.
+                # A scale begins once the one before has been added, so that memory does not grow with their number.
                 source = padded if total is None else kernels.after(padded, total)
                 probabilities = ops.softmax(self.logits(images, source, scale, flipped), axis=-1)
                 total = probabilities if total is None else total + probabilities
@@ -58,7 +58,7 @@ class _PixelModel(keras.Model):
             padded = kernels.resize_align_corners(padded, *(_scaled(side, scale) for side in sides))
         logits = self.segmenter(ops.flip(padded, axis=2) if flipped else padded, training=False)
         if scale != 1.0:
-            # The published evaluation brings them to the unscaled image's feature size first, where that is larger.
+            # The published evaluation first resizes them to the unscaled image's feature size, if that is larger.
             stride = self._logits_stride()
             logits = kernels.resize_align_corners(logits, *(_scaled(side, max(1.0, scale) / stride) for side in sides))
         logits = kernels.resize_align_corners(ops.flip(logits, axis=2) if flipped else logits, *sides)
@@ -134,8 +134,8 @@ class Predictor:
         return self.config.averages
 
     def scores(self, images: Tensor) -> Tensor:
-        """Returns values [batch, height, width, num_classes] whose largest is that of the class: logits, or mean
-        probabilities.
+        """Returns scores [batch, height, width, num_classes], the largest of which is that of the predicted class:
+        logits, or mean probabilities.
         """
         return self.class_ids.average(images) if self.averages else self.class_ids.logits(images)
 

@@ -8,17 +8,17 @@ import numpy as np
 from deeplab_dpc.config import InferenceConfig
 from deeplab_dpc.models.image_predictor import ImagePredictor
 
-# What takes the finished rows: the first one's place, and their probabilities [batch, rows, width, num_classes].
+# A function called with finished rows: index of the first, and probabilities [batch, rows, width, num_classes].
 TakeRows = Callable[[int, np.ndarray], None]
 
 
 class SlidingWindow:
-    """Predicts an image window by window; an ImagePredictor.
+    """An ImagePredictor that predicts an image window by window.
 
     Windows cover the image evenly, the last ones end at its border, and each overlaps the one before by
-    `window_overlap` or more. A pixel's probabilities are the mean over the windows that contain it. Only the rows under
-    the windows of one row are kept, whatever the height of the image. A side that is shorter than the window's is
-    predicted whole.
+    `window_overlap` or more. A pixel's probabilities are the mean over the windows that contain it. Only the image rows
+    under one row of windows are kept in memory, whatever the height of the image. A side that is shorter than the
+    window's is predicted whole.
 
     Args:
       predictor: predictor of the windows.
@@ -47,7 +47,7 @@ class SlidingWindow:
         return semantic
 
     def predict_probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Predicts probabilities float32 [batch, height, width, num_classes] of the same, which are kept as a whole."""
+        """Predicts probabilities float32 [batch, height, width, num_classes] of the same images, all kept in memory."""
         probabilities = np.empty((*images.shape[:3], self.num_classes), np.float32)
 
         def take(top: int, rows: np.ndarray) -> None:
@@ -65,11 +65,11 @@ class SlidingWindow:
         batch, height, width, _ = images.shape
         window_height, window_width = min(self.window[0], height), min(self.window[1], width)
         tops, lefts = _starts(height, window_height, self.overlap), _starts(width, window_width, self.overlap)
-        columns = np.zeros(width, np.float32)  # how many windows of a row show a column
+        columns = np.zeros(width, np.float32)  # number of windows of a row that contain each column
         for left in lefts:
             columns[left : left + window_width] += 1
         total = np.zeros((batch, window_height, width, self.num_classes), np.float32)
-        count = np.zeros(window_height, np.float32)  # how many rows of windows show a row
+        count = np.zeros(window_height, np.float32)  # number of rows of windows that contain each row
         for top, next_top in zip(tops, [*tops[1:], height], strict=True):
             for left in lefts:
                 window = images[:, top : top + window_height, left : left + window_width]

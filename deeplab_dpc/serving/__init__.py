@@ -1,1 +1,1 @@
-"""The web page that predicts images dropped on it."""
+"""The web page for predicting images that are dropped on it."""

@@ -1,4 +1,4 @@
-"""The open connections of the page's server: their number, their deadlines, and which of them are closed for others.
+"""The open connections of the page's server: their number, their deadlines, and their replacement by others.
 
 Fast clients are served even while others hold connections open on purpose. If all connections are taken, a new one
 replaces a connection of the client with the most connections, namely the one that has been slow for longest. Only
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-GONE_SECONDS = 1  # after which a client that has closed its side does not wait for an answer
+GONE_SECONDS = 1  # time after which a client that has closed its side is assumed not to wait for an answer
 
 
 @dataclasses.dataclass(eq=False)
@@ -28,12 +28,12 @@ class Connection:
     Attributes:
       client: address of the client.
       socket: socket of the connection.
-      began: time when it was opened, in seconds of time.monotonic.
-      upload: number of bytes that are reserved for its upload.
-      working: bool, whether the client waits for the server, not the server for the client.
-      answering: bool, whether it is being answered, and nothing more has to be read.
-      ended: bool, whether it was replaced by another connection.
-      closed: time when its client was first seen to have closed its side.
+      began: time when the connection was opened or last answered, in seconds of time.monotonic.
+      upload: number of bytes that are reserved for the upload.
+      working: bool, whether the client waits for the server, instead of the server for the client.
+      answering: bool, whether the answer is being sent, so that nothing more has to be read.
+      ended: bool, whether the connection was replaced by another one.
+      closed: time when the client was first found to have closed its side; None if it has not.
     """
 
     client: str
@@ -48,13 +48,13 @@ class Connection:
     def end(self) -> None:
         """Interrupts the wait for the client at once; a connection that is being read may still be answered."""
         self.ended = True
-        with contextlib.suppress(OSError):  # it is closed already
+        with contextlib.suppress(OSError):  # it is already closed
             self.socket.shutdown(socket.SHUT_RDWR if self.answering else socket.SHUT_RD)
 
     def is_gone(self) -> bool:
         """Returns whether the client has closed the connection, or its side of it for GONE_SECONDS.
 
-        A client that has sent everything may close its side and wait for the answer; few do.
+        A client that has sent everything may close its side and wait for the answer, but few do.
         """
         try:
             self.socket.settimeout(0)
@@ -91,7 +91,7 @@ class Connections:
             return self._open[of]
 
     def admit(self, of: socket.socket, client: str) -> bool:
-        """Adds a connection, for which another may be closed; returns False if none can be."""
+        """Adds a connection, for which another may be closed; returns whether there was a place."""
         with self._changed:
             here = [connection for connection in self._open.values() if not connection.ended]
             if len(here) >= self._limit and not self._end_one(here):
@@ -106,9 +106,7 @@ class Connections:
             self._changed.notify_all()
 
     def keep(self, connection: Connection, size: int) -> bool:
-        """Reserves memory for an upload, for which other connections may be closed; returns False if there is not
-        enough.
-        """
+        """Reserves memory for an upload, for which others may be closed; returns whether there was enough."""
         with self._changed:
             while True:
                 sending = [one for one in self._open.values() if one.upload and not one.ended]
@@ -120,7 +118,7 @@ class Connections:
 
     @contextlib.contextmanager
     def working(self, connection: Connection) -> Iterator[None]:
-        """Marks, as a context, the time in which the client waits for the server."""
+        """Marks a connection, as a context, as one whose client waits for the server."""
         with self._changed:
             connection.working = True
         try:
@@ -130,8 +128,8 @@ class Connections:
                 connection.working, connection.upload, connection.began = False, 0, time.monotonic()
 
     def end_all(self, seconds: float) -> bool:
-        """Closes the connections that are being read, and waits for the others; returns whether all are closed by
-        then.
+        """Closes the connections that are being read, and waits up to `seconds` for the others; returns whether all are
+        closed.
         """
         with self._changed:
             for connection in self._open.values():
@@ -149,7 +147,7 @@ class Connections:
 
 
 class TimedReader(io.RawIOBase):
-    """Reads from a connection until a deadline, however slowly the client sends.
+    """A reader of a connection that stops at a deadline, however slowly the client sends.
 
     Attributes:
       deadline: time of the deadline, in seconds of time.monotonic.
@@ -157,7 +155,7 @@ class TimedReader(io.RawIOBase):
     Args:
       connection: connection to read.
       seconds: seconds until the deadline.
-      silence: seconds for which a client may send nothing.
+      silence: largest number of seconds in which a client may send nothing.
     """
 
     def __init__(self, connection: Connection, seconds: float, silence: float) -> None:
@@ -171,7 +169,7 @@ class TimedReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
-        """Reads the available bytes, once there are some.
+        """Reads the available bytes, as soon as there are any.
 
         Raises:
           TimeoutError: at the deadline, after the silence, or if the connection was replaced.

@@ -1,4 +1,4 @@
-"""Decoding of uploaded images in a process of its own, which is ended if it takes too long, and may crash."""
+"""Decoding of uploaded images in a separate process, which may crash and is ended if it takes too long."""
 
 import io
 import json
@@ -15,10 +15,10 @@ import numpy as np
 from deeplab_dpc.data.image_files import decode_image
 from deeplab_dpc.errors import UserError
 
-NAME = "The image"  # what messages call it
-START_SECONDS = 60  # that the process may take to start on a machine that has much to do
-POLL_SECONDS = 0.25  # between two looks at whether the image is still wanted
-MAX_SCANS = 1000  # of a JPEG; progressive ones have about ten, and other data look like one every 65,536 bytes
+NAME = "The image"  # name of the image in messages
+START_SECONDS = 60  # largest start time of the process, on a busy machine
+POLL_SECONDS = 0.25  # time between two checks whether a client still waits for the image
+MAX_SCANS = 1000  # of a JPEG; progressive files have about ten, and in other data the marker occurs every 65,536 bytes
 
 _SCAN = b"\xff\xda"
 _PROGRAM = """
@@ -30,11 +30,11 @@ decode_all(Connection(int(sys.argv[1])), *json.loads(sys.argv[2]))
 
 
 class Unwanted(Exception):  # noqa: N818 (no error of ours)
-    """The error of an image for which no client waits any more."""
+    """The error for an image for which no client waits any more."""
 
 
 class Decoder:
-    """Decodes one image at a time. Its process starts with the first image, and again if it had to be ended.
+    """A decoder of one image at a time. Its process starts with the first image, and again if it had to be ended.
 
     Args:
       max_pixels: largest number of pixels of an image; larger images are refused before they are decoded.
@@ -53,11 +53,11 @@ class Decoder:
 
         Args:
           encoded: contents of the file.
-          is_unwanted: function called repeatedly; if it returns True, the work is given up.
+          is_unwanted: function called repeatedly without arguments; if it returns True, the image is given up.
 
         Raises:
-          UserError: if it is not an image, or it takes too long.
-          Unwanted: if it was given up.
+          UserError: if the file is not an image, or decoding takes too long.
+          Unwanted: if the image was given up.
         """
         try:
             pipe = self._started()
@@ -84,18 +84,18 @@ class Decoder:
         if self._pipe is None:
             ours, theirs = multiprocessing.Pipe()
             with theirs:
-                # No multiprocessing.Process: that runs the program's main module again.
+                # Not multiprocessing.Process, which runs the program's main module again.
                 self._process = subprocess.Popen(
                     [sys.executable, "-c", _PROGRAM, str(theirs.fileno()), json.dumps(self._arguments)],
                     env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
                     stdin=subprocess.DEVNULL,
                     pass_fds=[theirs.fileno()],
-                    start_new_session=True,  # Ctrl-C is the server's, which ends this process
+                    start_new_session=True,  # Ctrl-C reaches only the server, which ends this process
                 )
             self._pipe = ours
             if not ours.poll(START_SECONDS):
                 raise EOFError
-            ours.recv_bytes()  # it has started, from when on an image's time counts
+            ours.recv_bytes()  # the process has started; the time limit of an image counts from here
         return self._pipe
 
     def _wait(self, pipe: multiprocessing.connection.Connection, is_unwanted: Callable[[], bool]) -> None:
@@ -110,7 +110,7 @@ class Decoder:
 
 
 def decode_all(pipe: multiprocessing.connection.Connection, max_pixels: int, formats: tuple[str, ...]) -> None:
-    """Sends for each file its shape and its pixels, or an error message, until the server has ended."""
+    """Sends the shape and the pixels of each received file, or an error message, until the server has ended."""
     pipe.send_bytes(b"started")
     while True:
         try:

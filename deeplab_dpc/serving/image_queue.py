@@ -1,4 +1,4 @@
-"""Predictions of uploaded images, one at a time, and the data from which the web page draws."""
+"""Predictions of uploaded images, one at a time, as data for the web page."""
 
 import base64
 import contextlib
@@ -18,10 +18,10 @@ from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.image_predictor import ImagePredictor
 from deeplab_dpc.serving.image_decoder import NAME, POLL_SECONDS, Decoder, Unwanted
 
-FORMATS = ("JPEG", "PNG", "BMP", "WEBP")  # what every browser shows, too
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP")  # formats that all browsers show, too
 MAX_WAITING = 4  # images that wait while one is predicted
-PLACE_SECONDS = 2  # after which there is none; those whose client has gone leave theirs sooner
-DECODE_SECONDS = 10  # far more than an image of any allowed size takes that was not made to take long
+PLACE_SECONDS = 2  # time to wait for a place in a full queue; images whose client has gone leave theirs sooner
+DECODE_SECONDS = 10  # far more than any image of an allowed size takes, unless it was made to take long
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,14 +39,14 @@ class ServedModel:
 
 
 class Busy(Exception):  # noqa: N818 (no error of ours)
-    """The error of a full queue, or of a server that is about to end."""
+    """The error for a full queue, or for a server that is about to end."""
 
 
 class ImageQueue:
-    """Predicts images one at a time, so that only the memory for one image is needed.
+    """A queue of images that are predicted one at a time, so that only the memory for one image is needed.
 
     Args:
-      predictor: predictor of the images.
+      predictor: predictor of the network.
       num_classes: number of classes with a name.
       max_pixels: largest number of pixels of an image; larger images are refused before they are decoded.
       max_waiting: number of images that may wait while one is predicted.
@@ -83,19 +83,20 @@ class ImageQueue:
             self._places.release()
 
     def predict(self, encoded: bytes, is_unwanted: Callable[[], bool]) -> dict[str, Any]:
-        """Returns the prediction of an encoded image, as JSON: its size, the time it took and the class of each pixel.
+        """Returns the prediction of an encoded image, as JSON: its size, the duration and the class of each pixel.
 
-        `pixels` counts each class. The classes are contained twice: `class_ids` are the bytes [height * width]
-        compressed by zlib, for exact use in a script, and `class_ids_png` is a PNG file to save; both in base64.
+        `pixels` has the number of pixels of each class. The class ids are contained twice, both in base64: `class_ids`
+        has the bytes [height * width] compressed by zlib, for use in a script, and `class_ids_png` is a PNG file.
 
         Args:
           encoded: contents of the file.
-          is_unwanted: function called repeatedly until the network starts; if it returns True, the image is given up.
+          is_unwanted: function called repeatedly without arguments until the network starts; if it returns True, the
+            image is given up.
 
         Raises:
-          UserError: if it is not an image of FORMATS, or it does not fit.
-          Unwanted: if it was given up.
-          Busy: if the queue was closed before its turn.
+          UserError: if the file is not an image of FORMATS, or the image does not fit.
+          Unwanted: if the image was given up.
+          Busy: if the queue was closed before the turn of the image.
         """
         with self._turn(is_unwanted):
             try:
@@ -122,7 +123,7 @@ class ImageQueue:
         }
 
     def close(self) -> None:
-        """Starts no further image; the current one continues only if the network is predicting it."""
+        """Closes the queue: no image starts any more, and the current one goes on only if the network predicts it."""
         self._is_closed = True
 
     def end(self) -> None:
@@ -131,7 +132,7 @@ class ImageQueue:
 
     @contextlib.contextmanager
     def _turn(self, is_unwanted: Callable[[], bool]) -> Iterator[None]:
-        """Waits, as a context, until no other image is predicted."""
+        """Waits until no other image is predicted, and keeps the turn as a context."""
         while not self._one_at_a_time.acquire(timeout=POLL_SECONDS):
             if is_unwanted():
                 raise Unwanted

@@ -1,8 +1,7 @@
-"""The host names that a request may use for the page, since a foreign name that leads here can be an attack of another
-web site.
+"""The host names that a request may use for the page, since a foreign name for this server can be an attack.
 
-A site whose name first leads to itself and then here (DNS rebinding) can read everything that its visitors' browsers
-reach.
+A web site whose name first resolves to itself and then to this server (DNS rebinding) can read everything that its
+visitors' browsers can reach.
 """
 
 import ipaddress
@@ -17,15 +16,15 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[\w.-]+)(:[0-9]*)?", re.ASCII | re.IGNOREC
 
 
 class OwnHosts:
-    """The names of a server.
+    """The host names of a server.
 
     Args:
-      host: host to which it was told to bind.
-      address: address to which it is bound.
-      allowed: additional names.
+      host: requested host to bind.
+      address: address to which the server is bound.
+      allowed: additional host names.
 
     Raises:
-      UserError: if one of them is not a host.
+      UserError: if an additional name is not a host.
     """
 
     def __init__(self, host: str, address: str, allowed: Sequence[str] = ()) -> None:
@@ -40,23 +39,23 @@ class OwnHosts:
             self._names |= {machine, f"{machine}.local"}
 
     def has(self, host: str, reached: str) -> bool:
-        """Returns whether a request may use that host; any port is accepted, since it may be a tunnel's.
+        """Returns whether a request may use a host; any port is accepted, since it may be that of a tunnel.
 
         Args:
-          host: host of the request.
-          reached: address of this machine that the client has reached.
+          host: Host header of the request.
+          reached: address of this machine to which the client is connected.
         """
         return _name(host) in self._names | {bracketed(reached)}
 
 
 def shown(host: str) -> str:
-    """Returns a host in a form that may be repeated in an answer."""
+    """Returns a host in a form that is safe in an answer."""
     return host if _HOST.fullmatch(host) and len(host) < 100 else "that name"
 
 
 def bracketed(address: str) -> str:
-    """Returns an address in the form for a URL."""
-    address = address.removeprefix("::ffff:").partition("%")[0]  # of IPv4 on a socket of IPv6; without its interface
+    """Returns an address in the form for URLs, with brackets for IPv6."""
+    address = address.removeprefix("::ffff:").partition("%")[0]  # IPv4 on a socket of IPv6; without the interface
     return f"[{address}]" if ":" in address else address
 
 

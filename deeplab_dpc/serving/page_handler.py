@@ -1,4 +1,4 @@
-"""The handler of one request to the page's server: for the page, the description of the model, or a prediction."""
+"""Handler of one request to the page's server: for the page, the description of the model, or a prediction."""
 
 import contextlib
 import http.server
@@ -19,10 +19,10 @@ from deeplab_dpc.serving.own_hosts import shown
 if TYPE_CHECKING:
     from deeplab_dpc.serving.page_server import PageServer
 
-SILENCE_SECONDS = 10  # that a client may send nothing
+SILENCE_SECONDS = 10  # in which a client may send nothing
 UPLOAD_SECONDS = 120  # for a whole image
-ANSWER_SECONDS = 30  # for a client to take its answer
-DRAIN_SECONDS = 2  # for the rest of an upload that is refused
+ANSWER_SECONDS = 30  # for a client to receive the answer
+DRAIN_SECONDS = 2  # for reading the rest of a refused upload
 CHUNK = 1 << 16  # bytes
 BUSY = "Other images are waiting already; try again in a moment."
 SLOW = "The upload was slow while others waited, and was ended for them; try again in a moment."
@@ -30,7 +30,7 @@ JSON = "application/json"
 
 
 class Refusal(Exception):  # noqa: N818 (an answer)
-    """The error of a request that is answered by a status and a sentence."""
+    """The error for a request that is answered by a status and a sentence."""
 
     def __init__(self, status: HTTPStatus, sentence: str) -> None:
         super().__init__(sentence)
@@ -38,11 +38,11 @@ class Refusal(Exception):  # noqa: N818 (an answer)
 
 
 class PageHandler(http.server.BaseHTTPRequestHandler):
-    """Handles one request of one connection."""
+    """A handler of one request of one connection."""
 
     server: "PageServer"
     protocol_version = "HTTP/1.1"
-    default_request_version = "HTTP/1.0"  # the base class has 0.9, whose answers have no status
+    default_request_version = "HTTP/1.0"  # the base class has 0.9, in which answers have no status
 
     def setup(self) -> None:
         """Sets a deadline for reading."""
@@ -85,7 +85,7 @@ class PageHandler(http.server.BaseHTTPRequestHandler):
         self._send(HTTPStatus.OK, JSON, json.dumps(answer).encode())
 
     def _check_host(self) -> None:
-        for name in ("Host", "Origin", "Content-Length"):  # two programs may each believe another one
+        for name in ("Host", "Origin", "Content-Length"):  # two programs may use different ones
             if len(self.headers.get_all(name, [])) > 1:
                 raise Refusal(HTTPStatus.BAD_REQUEST, f"A request may have the header {name} once only.")
         host = self.headers.get("Host", "")
@@ -139,8 +139,8 @@ class PageHandler(http.server.BaseHTTPRequestHandler):
         return bytes(content)
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Sends an error, and reads on for a moment: if a connection is closed while a client sends, the answer is
-        lost.
+        """Sends an error, and continues to read for a moment: if a connection is closed while the client is sending,
+        the answer is lost.
         """
         self._send(refusal.status, JSON, json.dumps({"error": str(refusal)}).encode())
         deadline = time.monotonic() + DRAIN_SECONDS
@@ -164,11 +164,11 @@ class PageHandler(http.server.BaseHTTPRequestHandler):
             self.wfile.flush()
 
     def handle_expect_100(self) -> bool:
-        """Leaves the request for the upload to _read, which sends it after the checks."""
+        """Does not request the upload yet; `_upload` does so after the checks."""
         return True
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Sends the error of a request that is not for a document or a prediction, such as an unknown method."""
+        """Sends the error for any other request, such as one with an unknown method."""
         sentence = HTTPStatus(code).description or HTTPStatus(code).phrase
         self._refuse(Refusal(HTTPStatus(code), f"{sentence}."))
 
@@ -177,4 +177,4 @@ class PageHandler(http.server.BaseHTTPRequestHandler):
         return "deeplab_dpc"
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Prints nothing per request."""
+        """Logs nothing."""

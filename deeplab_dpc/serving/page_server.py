@@ -27,26 +27,26 @@ from deeplab_dpc.serving.own_hosts import OwnHosts, bracketed, is_loopback
 from deeplab_dpc.serving.page_handler import JSON, PageHandler
 
 MAX_CONNECTIONS = 32
-MAX_UPLOADS = 8  # of the largest size, that are kept in memory while they are sent
+MAX_UPLOADS = 8  # number of uploads of the largest size that fit into the memory for uploads
 HEADER_SECONDS = 10  # for all headers of a request
-CLOSE_SECONDS = 2  # for the image at hand, when the server ends
+CLOSE_SECONDS = 2  # for the current image, when the server ends
 HTML = "text/html; charset=utf-8"
 
 
 class PageServer(http.server.ThreadingHTTPServer):
-    """Serves the page until it is closed.
+    """The server of the page, until it is closed.
 
     Attributes:
-      url: url of the page.
+      url: URL of the page.
 
     Args:
-      host: name or address to which it is bound.
-      port: port to which it is bound, 0 for any free one.
-      predictor: predictor of the images.
+      host: name or address to which the server is bound.
+      port: port to which the server is bound; 0 for any free port.
+      predictor: predictor of the network.
       model: description of the model on the page.
       max_upload_bytes: largest number of bytes of an encoded image.
       max_image_pixels: largest number of pixels of a decoded image.
-      allowed_hosts: names of the server, in addition to those that this machine knows.
+      allowed_hosts: additional host names of the server.
       header_seconds: largest number of seconds for all headers of a request.
       decode_seconds: largest number of seconds for decoding an image.
 
@@ -119,13 +119,13 @@ class PageServer(http.server.ThreadingHTTPServer):
         return is_loopback(str(self.server_address[0]))
 
     def close(self, seconds: float = CLOSE_SECONDS) -> bool:
-        """Stops listening, gives up the images that wait, and waits for the one that is being predicted.
+        """Stops listening, gives up the waiting images, and waits for the image that is being predicted.
 
         Args:
-          seconds: seconds to wait.
+          seconds: largest number of seconds to wait.
 
         Returns:
-          Whether it was answered, and no work is left.
+          Whether that image was answered, so that no work is left.
         """
         self.server_close()
         self.queue.close()
@@ -134,12 +134,12 @@ class PageServer(http.server.ThreadingHTTPServer):
         return is_done
 
     def server_bind(self) -> None:
-        """Binds without looking up the host's name on the network as the base class does."""
+        """Binds without looking up the host name on the network, as the base class does."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        """Returns whether another connection may be open."""
+        """Returns whether another connection is admitted."""
         return self.connections.admit(request, str(client_address[0]))
 
     def shutdown_request(self, request: Any) -> None:
@@ -148,9 +148,9 @@ class PageServer(http.server.ThreadingHTTPServer):
         self.connections.remove(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Prints the error here, and tells the client only that there was one."""
+        """Prints the error, and sends the client an answer without details."""
         if isinstance(sys.exception(), ConnectionError | TimeoutError):
-            return  # the client went away
+            return  # the client has disconnected
         super().handle_error(request, client_address)
         with contextlib.suppress(OSError):
             body = json.dumps({"error": "The server failed on this image; its terminal shows why."})
@@ -161,8 +161,8 @@ class PageServer(http.server.ThreadingHTTPServer):
 
 
 def _content_policy(page: str) -> str:
-    """Returns the policy that allows the page its own style and script, requests to this server and pictures made in
-    it, and nothing else.
+    """Returns the policy that allows only the page's own style and script, requests to this server, and pictures made
+    in the page.
     """
     hashes = {}
     for tag in ("style", "script"):

@@ -15,9 +15,9 @@ from deeplab_dpc.files import atomic_path
 
 LOSS_PARTS = ("cross_entropy", "focal_loss", "dice_loss", "weight_decay")
 SCORES = {"miou": "mIOU", "mean_class_accuracy": "mean class accuracy", "pixel_accuracy": "pixel accuracy"}
-SMOOTHED_ABOVE = 50  # rows; fewer are drawn as they are
-SMOOTHED_SHARE = 0.015  # of the rows: standard deviation of the Gaussian that smooths
-FEW_POINTS = 30  # drawn with markers
+SMOOTHED_ABOVE = 50  # number of rows; fewer rows are drawn without smoothing
+SMOOTHED_SHARE = 0.015  # standard deviation of the smoothing Gaussian, as a share of the number of rows
+FEW_POINTS = 30  # fewer points are drawn with markers
 COLORS = ("#1f5fa8", "#d1641a", "#2f8f4e", "#8a4fa0", "#7a7a7a")
 TITLE_HEIGHT, TITLE_BACKGROUND, TITLE_INK = 26, (32, 32, 32), (235, 235, 235)
 
@@ -25,8 +25,8 @@ Row = dict[str, Any]
 
 
 def write_metrics(workdir: pathlib.Path, rows: Sequence[Row], validations: Sequence[Row]) -> None:
-    """Writes metrics.csv of the rows, validation.csv of the validations, and curves.png of both; empty ones are left
-    out.
+    """Writes the rows to metrics.csv, the validations to validation.csv, and their curves to curves.png; empty files
+    are not written.
 
     Args:
       workdir: the run directory.
@@ -69,8 +69,8 @@ def _write_csv(path: pathlib.Path, rows: Sequence[Row]) -> None:
 
 
 def draw_curves(rows: Sequence[Row], validations: Sequence[Row]) -> Figure:
-    """Draws loss (with its parts), learning rate, gradient norm and scores over the steps, as far as the rows have
-    them.
+    """Returns a figure of loss (with its parts), learning rate, gradient norm and scores over the steps, as far as the
+    rows have them.
     """
     known = set(_columns(rows))
     draw: list[Callable[[Axes], None]] = []

@@ -18,7 +18,7 @@ from deeplab_dpc.models.memory import STEP_ADDRESSES, available_memory, free_add
 
 @contextlib.contextmanager
 def exhausted_memory_said(sentence: str) -> Iterator[None]:
-    """Turns the backends' errors for exhausted memory into a UserError with that sentence."""
+    """Turns the backends' errors for exhausted memory into a UserError with the message `sentence`."""
     try:
         yield
     except kernels.MEMORY_ERRORS as error:
@@ -28,7 +28,7 @@ def exhausted_memory_said(sentence: str) -> Iterator[None]:
 
 
 def exhausted_memory_named(config: TrainConfig, crop_size: tuple[int, int]) -> contextlib.AbstractContextManager[None]:
-    """Turns such errors into a UserError that names the flags of a training that need less memory.
+    """Returns a context that turns such errors into a UserError, which names flags of a training that need less memory.
 
     Args:
       config: configuration of the training.
@@ -40,7 +40,7 @@ def exhausted_memory_named(config: TrainConfig, crop_size: tuple[int, int]) -> c
 def exhausted_search_memory_named(
     config: AutoDeepLabConfig, crop_size: tuple[int, int]
 ) -> contextlib.AbstractContextManager[None]:
-    """Returns the same with the flags of a search by gradients that need less.
+    """Returns the same context, but with flags of a search by gradients that need less memory.
 
     Args:
       config: configuration of the search.
@@ -98,7 +98,7 @@ def peak_memory() -> int:
     if accelerator is not None:
         return accelerator
     status = pathlib.Path("/proc/self/status")
-    if status.exists():  # Linux, where the figure of getrusage is at least that of the process which started this one
+    if status.exists():  # Linux, where getrusage reports at least the peak of the parent process
         return _kilobytes(status, "VmHWM")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
@@ -113,7 +113,7 @@ def free_memory() -> int | None:
 
 
 def _kilobytes(path: pathlib.Path, field: str) -> int:
-    """Returns, in bytes, a field of a proc file that is given in kilobytes."""
+    """Returns a field of a proc file in bytes; the file gives it in kilobytes."""
     fields = dict(line.split(":", 1) for line in path.read_text().splitlines())
     return 1024 * int(fields[field].split()[0])
 

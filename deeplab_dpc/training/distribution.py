@@ -17,7 +17,7 @@ import tensorflow as tf
 from deeplab_dpc.config import TrainConfig
 from deeplab_dpc.errors import UserError
 
-AUTO = "auto"  # --master: what started the processes (Slurm, a TPU pod, Open MPI) says where they are
+AUTO = "auto"  # --master: the launcher of the processes (Slurm, a TPU pod, Open MPI) provides their addresses
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +66,7 @@ ONE_DEVICE = Devices()
 def open_devices(
     num_clones: int | None = None, num_replicas: int | None = None, task: int | None = None, master: str | None = None
 ) -> Devices:
-    """Finds the devices to train on; with several processes, waits until all of them are connected.
+    """Returns the devices to train on; with several processes, waits until all of them are connected.
 
     It must be called before anything is computed, since the devices of a process cannot be changed afterwards.
 
@@ -134,7 +134,7 @@ def _tensorflow_devices(num_clones: int | None) -> Devices:
 
 @functools.cache
 def _mirrored_strategy(names: tuple[str, ...]) -> tf.distribute.Strategy:
-    # Once in a process: a second strategy would number its collective operations as the first did, and fail.
+    # One per process: a second strategy would number its collective operations as the first did, and fail.
     return tf.distribute.MirroredStrategy(names)
 
 
@@ -149,20 +149,20 @@ def _let_tensorflow_see(gpus: list[Any]) -> None:
 
 
 def _join(num_replicas: int | None, task: int | None, master: str) -> None:
-    """Makes this process one of several by connecting it to the others."""
+    """Connects this process to the others."""
     import jax
 
-    # Has no effect but on CPUs, where there is no communication between processes without it.
+    # Only affects CPUs, where processes cannot communicate without it.
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    # Tells at length about proxies.
+    # It logs long messages about proxies.
     logging.getLogger("jax._src.distributed").setLevel(logging.ERROR)
     if master != AUTO:
-        # Else JAX would take one GPU for each process under Slurm, whatever CUDA_VISIBLE_DEVICES says.
+        # Otherwise JAX would use one GPU per process under Slurm, regardless of CUDA_VISIBLE_DEVICES.
         jax.distributed.initialize(master, num_replicas, task, cluster_detection_method="deactivate")
         return
     try:
         jax.distributed.initialize()
-    except ValueError as error:  # The others are of connections, and say it.
+    except ValueError as error:  # Other errors concern connections, and their messages say so.
         raise UserError(
             f"--master={AUTO} found no Slurm, Open MPI or TPU pod ({error}); give --master=HOST:PORT, "
             "--num_replicas and --task."

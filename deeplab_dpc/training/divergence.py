@@ -1,4 +1,4 @@
-"""Report of a loss or gradient that is not finite: the batch that is saved, and where, what and why in words."""
+"""The report of a loss or gradient that is not finite: the saved batch, and a message with the usual causes."""
 
 import dataclasses
 import math
@@ -22,9 +22,9 @@ from deeplab_dpc.files import atomic_path, write_json
 
 BATCH, PICTURE, REPORT = "batch.npz", "batch.png", "report.json"
 LISTED_RECORDS, LISTED_VARIABLES = 8, 3
-MIN_STATISTICS_BATCH = 8  # images; the statistics of fewer are too noisy to be trained with
+MIN_STATISTICS_BATCH = 8  # images; the batch statistics of fewer images are too noisy for training
 LARGEST_FLOAT16 = 65504
-_NOT_PARTS = ("loss", "gradient_norm", "learning_rate")  # among the values of a step; the others sum up to the loss
+_NOT_PARTS = ("loss", "gradient_norm", "learning_rate")  # not parts of a step's loss; the other values sum to it
 _NUM_IDS = 256
 
 
@@ -80,7 +80,7 @@ def check_initial_weights(network: keras.Model) -> None:
     """Checks the variables of a network before the first step.
 
     Raises:
-      UserError: if variables of the network hold nan or inf; it names the first.
+      UserError: if variables of the network hold nan or inf; the message names the first.
     """
     names = _not_finite(named_variables(network))
     if names:
@@ -108,7 +108,7 @@ def remade_batch(dataset: Dataset, data: DataConfig, config: TrainConfig, step: 
         batch_size=batch_size,
         seed=config.seed,
         start_step=step - 1,
-        cache="disk" if data.cache == "disk" else "none",  # to fill the memory for one batch would take too long
+        cache="disk" if data.cache == "disk" else "none",  # filling the memory for one batch would take too long
     )
     images, labels = next(batches.take(1).as_numpy_iterator())
     records = record_names(dataset, split, batch_size=batch_size, seed=config.seed, step=step - 1)
@@ -133,7 +133,7 @@ def report_divergence(
       values: loss, its parts and gradient_norm of that step, or their means up to it; learning_rate if it is known.
       network: the network after the step.
       dataset, data, config: data set, data configuration and training configuration.
-      shard: share of this process; the first process writes the whole batch, whatever shares it was trained in.
+      shard: share of this process in each batch; the first process writes the whole batch.
 
     Returns:
       The error to raise, of several lines.
@@ -201,7 +201,7 @@ def _save(
 
 
 def _save_picture(path: pathlib.Path, batch: Batch, step: int) -> None:
-    """Writes the images with, beside each, the same image under its labels' colours."""
+    """Writes the images, and beside each the same image with the colours of its labels over it."""
     shown = np.nan_to_num(batch.images).clip(0, 255).astype(np.uint8)  # nan is black, inf is white
     tiles = [
         (name, make_tile(image, label.astype(np.uint8)))
@@ -216,7 +216,7 @@ def _not_finite(arrays: dict[str, Any]) -> list[str]:
 
 
 def _is_sound(checkpoint: RunCheckpoint) -> bool:
-    """Returns whether the network can be read and is finite; a damaged file must not hide the divergence."""
+    """Returns whether a checkpoint can be read and is finite; a damaged file must not hide the divergence."""
     try:
         return not _not_finite(read_weights(checkpoint))
     except UserError:

@@ -9,14 +9,14 @@ from deeplab_dpc.checkpoint.run_state import Progress
 
 
 class EvaluationEpochs(keras.callbacks.Callback):
-    """Calls Keras callbacks as `Model.fit` does where an epoch ends with an evaluation.
+    """A callback that calls Keras callbacks as `Model.fit` does if each epoch ends with an evaluation.
 
-    Their epochs are numbered by the evaluations of the run, also after it was continued. At its end, the logs have
-    the mean values of the training since they were last reset, and the metrics of the evaluation as `val_NAME`
+    Epochs are numbered by the evaluations of the run, also after it was continued. At the end of an epoch, the logs
+    have the mean values of the training since they were last reset, and the metrics of the evaluation as `val_NAME`
     (`val_miou`). Without evaluations a training is one epoch.
 
     Args:
-      callbacks: the callbacks.
+      callbacks: Keras callbacks to call.
       progress: state of the training, which has recorded a step and its evaluation before this callback is called.
     """
 

@@ -34,7 +34,7 @@ class Interruption:
         return self.received
 
     def __enter__(self) -> "Interruption":
-        # Elsewhere Python lets no handler be set; the process's own ones act.
+        # Python sets handlers only in the main thread; in other threads the handlers of the process remain.
         is_main = threading.current_thread() is threading.main_thread()
         if is_main and self._agreed_to_stop is None:
             self._before = {number: signal.signal(number, self._note) for number in SIGNALS}

@@ -17,7 +17,7 @@ class JaxStep(keras.Model):
     def train_step(self, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
         """Updates the state with a batch (images, labels); returns the means of the metrics, and the state."""
         trainable, non_trainable, optimizer_variables, metrics_variables = state
-        images, labels = data[:2]  # fit leaves out what is None, train_on_batch does not
+        images, labels = data[:2]  # fit omits values that are None, train_on_batch does not
         with keras.StatelessScope(_mapping(self.optimizer.variables, optimizer_variables)):
             step = keras.ops.convert_to_tensor(self.optimizer.iterations)
             scale = self.optimizer.scale_loss(keras.ops.ones(()))

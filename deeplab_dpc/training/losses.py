@@ -13,7 +13,7 @@ from deeplab_dpc.config.base import one_weight_a_class
 from deeplab_dpc.layers import kernels
 from deeplab_dpc.training.separated_loss import summed_cross_entropy
 
-SMALLEST = 1e-7  # Powers of 0 are not finite, or have no finite gradient, everywhere.
+SMALLEST = 1e-7  # Powers of 0, or their gradients, are not always finite.
 
 
 class SegmentationLoss:
@@ -31,7 +31,7 @@ class SegmentationLoss:
 
     Args:
       ignore_label: id of unlabelled pixels.
-      label_weights: weight of each class in the cross entropy; empty for 1.
+      label_weights: weight of each class in the cross entropy; empty for weights of 1.
       upsample_logits: bool, whether logits are upsampled to the labels; otherwise labels are sampled at the logits'
         size. Corners are aligned in both cases.
       top_k_percent_pixels: share of the pixels that are mined, in (0, 1]; 1 for no mining.
@@ -100,7 +100,7 @@ class SegmentationLoss:
           labels: integers [batch, height, width].
           logits: logits [batch, h, w, classes] of any floating dtype.
           step: number of the training step, for mining.
-          labelled_pixels: number of labelled pixels of the whole batch, if this is a piece of it.
+          labelled_pixels: number of labelled pixels of the whole batch; None if `labels` are the whole batch.
           share: share of this piece in the whole batch, in (0, 1].
 
         Raises:

@@ -20,15 +20,15 @@ BIAS_MULTIPLIER = 2.0
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
 class MomentumSGD(keras.optimizers.Optimizer):
-    """Momentum as TensorFlow 1 has it, with the rate outside the accumulator:
+    """SGD with momentum as in TensorFlow 1, with the learning rate outside the accumulator:
 
         accumulator = momentum * accumulator + gradient
         variable = variable - rate * accumulator
 
-    A falling rate therefore also shortens the steps that earlier gradients left, unlike in keras.optimizers.SGD.
+    A falling rate therefore also reduces the contribution of earlier gradients, unlike in keras.optimizers.SGD.
 
     Args:
-      learning_rate: number or schedule.
+      learning_rate: learning rate, a number or a schedule.
       momentum: decay of the accumulator, in [0, 1).
 
     Raises:
@@ -81,8 +81,8 @@ def build_optimizer(
 
 
 def is_decayed(variable: keras.Variable) -> bool:
-    """Returns whether the published weight decay applies to a variable: to every kernel, but not to all depthwise
-    ones.
+    """Returns whether the published weight decay applies to a variable: to every kernel, but to a depthwise kernel only
+    if its name says so.
     """
     return variable.path.rsplit("/", 1)[-1] in ("kernel", "pointwise_kernel", "decayed_depthwise_kernel")
 

@@ -4,7 +4,7 @@ import time
 
 
 class Pace:
-    """Measures the seconds per step since the last reading.
+    """A meter of the seconds per step since the last reading.
 
     The first step of a process, which traces and compiles, counts only if it is the only one.
     """
@@ -19,7 +19,7 @@ class Pace:
         self._steps += 1
 
     def leave_out(self, seconds: float) -> None:
-        """Excludes time that does not belong to a step, in seconds."""
+        """Excludes seconds that do not belong to a step."""
         self._since += seconds
 
     def seconds_per_step(self) -> float:

@@ -6,8 +6,8 @@ import math
 from deeplab_dpc.checkpoint.run_state import Progress
 from deeplab_dpc.config import TrainConfig
 
-SCORE = "miou"  # of which the best checkpoint is kept
-SHARE = 5  # The rate falls to zero within one in so many of the steps done.
+SCORE = "miou"  # score by which the best checkpoint is kept
+SHARE = 5  # The learning rate falls to zero within 1 / SHARE of the steps done so far.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +32,7 @@ def last_step(config: TrainConfig, progress: Progress) -> int:
 
 
 def early_ending(config: TrainConfig, progress: Progress) -> Ending | None:
-    """Returns when a training ends early; None if it runs to its last step.
+    """Returns the early end of a training; None if it runs to its last step.
 
     The result depends only on the evaluations, so that a training that is started again ends at the same step.
 

@@ -1,14 +1,15 @@
 """Sums over pixels of logsumexp of upsampled logits, by Gauss quadrature.
 
 Bilinear upsampling U with aligned corners makes logits z smooth inside each cell between four neighbours, and so is
-logsumexp(U z). It is taken at k nodes per axis and cell, where Lagrange interpolation from the nodes to the pixels,
-summed over the pixels with their weights, gives the weight of each node:
+logsumexp(U z). It is computed at k nodes per axis and cell. Lagrange interpolation from the nodes to the pixels, summed
+over the pixels with their weights, gives the weight of each node:
 
     sum_p w_p logsumexp((U z)_p)  ~  sum_n W_n logsumexp((N z)_n),      W = F' w,  F: nodes to pixels
 
-With w = 0 for ignored pixels, W carries pixel grid, ignored regions and class weights. The nodes are those of Gauss for
-the sum over the pixels of a cell (Golub and Welsch, 1969), so that a wholly labelled cell is exact for polynomials of
-degree 2 k - 1; Gauss-Legendre nodes, which are those for the integral, are taken where cells differ in their pixels.
+With w = 0 for ignored pixels, W accounts for the pixel grid, ignored regions and class weights. The nodes are those of
+Gauss for the sum over the pixels of a cell (Golub and Welsch, 1969), so that a wholly labelled cell is exact for
+polynomials of degree 2 k - 1. Gauss-Legendre nodes, which are those for the integral, are used if cells differ in their
+pixels.
 """
 
 import dataclasses
@@ -41,7 +42,7 @@ class AxisNodes:
         offsets = _gauss_nodes(size, length, nodes)
         steps = max(length - 1, 1)
         cell, rest = np.divmod(np.arange(length) * (size - 1), steps)
-        # A pixel on a point belongs half to each of the cells that meet there, or no cell would be symmetric.
+        # A pixel on a point belongs half to each of the cells that meet there; otherwise no cell would be symmetric.
         left = np.maximum(np.where(rest == 0, cell - 1, cell), 0)
         right = np.minimum(cell, size - 2)
         to_pixels = np.zeros((length, size - 1, nodes))

@@ -38,22 +38,23 @@ class Validation(Protocol):
 
 Validator = Callable[[dict[str, np.ndarray]], Validation]
 OnDivergence = Callable[[int, dict[str, float]], UserError]
-# Takes the number of steps done and the mean loss since the last row; may raise to give the training up.
+# A function called with (number of steps done, mean loss since the last row); may raise an error to end the training.
 OnStep = Callable[[int, float], None]
 
 
 class Recorder(keras.callbacks.Callback):
-    """Writes the files of a run, and stops the training for signals, divergence and exhausted patience.
+    """A callback that writes the files of a run, and stops it for signals, divergence and exhausted patience.
 
     Args:
       workdir: the run directory.
       config: training configuration.
       progress: state of the training, which is extended.
       is_chief: bool, whether this process writes.
-      validator: function that evaluates arrays given by published name; None for no evaluation.
-      on_divergence: function that returns the error for a step whose loss or gradient is not finite.
+      validator: function called with the variables by published name, which evaluates them; None for no evaluation.
+      on_divergence: function called with (step, values by name) if the loss or gradient of a step is not finite, which
+        returns the error to raise.
       interruption: record of received signals.
-      on_step: function called after each step, before anything of it is saved.
+      on_step: function called with (step, loss) after each step, before anything of the step is saved.
       images: number of images of the training split, which make an epoch.
 
     Attributes:
@@ -116,7 +117,7 @@ class Recorder(keras.callbacks.Callback):
         if received is not None and step != total:
             raise Stopped(received, f"step {step} is saved")
         if self._ends_early:
-            self.model.stop_training = True  # and the trainer goes on with the rate that ends it
+            self.model.stop_training = True  # the trainer continues with the falling learning rate
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if self.model.stop_training and not self._ends_early and self.progress.step != self._total:
@@ -166,7 +167,7 @@ class Recorder(keras.callbacks.Callback):
             )
 
     def _validate_or_save(self, step: int) -> None:
-        """Evaluates; if that fails, the step is saved first, so that nothing is lost and the same command continues."""
+        """Evaluates the network; if that fails, saves the step first, so that the same command continues from there."""
         try:
             self._validate(step)
         except Exception as error:

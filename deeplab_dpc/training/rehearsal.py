@@ -13,7 +13,7 @@ from deeplab_dpc.training.device_memory import free_memory, peak_memory
 from deeplab_dpc.training.training_model import TrainingModel
 
 TIMED_STEPS = 3
-MARGIN = 0.9  # share of the free memory that a batch may be estimated to need
+MARGIN = 0.9  # largest share of the free memory that the estimate for a batch may reach
 
 Batch = tuple[np.ndarray, np.ndarray]
 
@@ -68,7 +68,7 @@ def rehearse(model: TrainingModel, batches: Iterator[Batch], config: TrainConfig
     images, labels = next(batches)
     input_seconds = time.perf_counter() - start
     available, before = free_memory(), peak_memory()
-    # One image for each part that the batch is worked off in: the parts are not in memory together.
+    # One image for each piece of the batch, since the pieces are not in memory at the same time.
     few = model.num_pieces
     at_a_time = config.train_batch_size // few
     single, values = _timed_steps(model, (images[:few], labels[:few]), 1 if at_a_time > 1 else TIMED_STEPS)

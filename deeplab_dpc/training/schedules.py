@@ -1,6 +1,6 @@
 """The published learning rates: poly (arXiv:1606.00915, Sec. 4.1), step and cosine, after a slow start.
 
-A training that is stopped early ends with a rate that falls to zero, as the published schedules do.
+The learning rate of a training that ends early falls to zero, as in the published schedules.
 
 Source: tensorflow/models, research/deeplab/utils/train_utils.py.
 """
@@ -67,8 +67,8 @@ class PolySchedule(LearningRateSchedule):
 class StepSchedule(LearningRateSchedule):
     """Step schedule: rate = base * factor ** (step // decay_step).
 
-    The division is one of integers: the floating-point division in keras' ExponentialDecay sometimes falls a step late
-    under XLA.
+    The division is an integer division: with the floating-point division of Keras' ExponentialDecay, the rate sometimes
+    falls a step late under XLA.
 
     Args:
       base_learning_rate: learning rate at step 0.

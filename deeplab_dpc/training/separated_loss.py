@@ -1,12 +1,12 @@
-"""The cross entropy at label resolution, nearly exact at a fraction of its points.
+"""The cross entropy at label resolution, computed almost exactly at a fraction of its points.
 
 With logits z on a coarse grid, bilinear upsampling U (corners aligned) and w the weight of a pixel's label, which is 0
 where that is the ignore label, the sum over pixels p splits:
 
     sum_p w_p CE_p = sum_p w_p logsumexp((U z)_p) - <T, z>,      T = U' (w * onehot(labels))
 
-The second term is exact, and T has the size of z. The first is taken by quadrature (quadrature.py). T and the weights
-of its nodes depend on the labels alone and are computed once per image.
+The second term is exact, and T has the size of z. The first is computed by quadrature (quadrature.py). T and the
+weights of the nodes depend on the labels only and are computed once per image.
 """
 
 import dataclasses
@@ -22,12 +22,12 @@ from deeplab_dpc.errors import UserError
 from deeplab_dpc.layers.kernels import interpolation_matrix
 from deeplab_dpc.training.quadrature import Quadrature
 
-IDS = 256  # of uint8 labels
+IDS = 256  # number of ids of uint8 labels
 
 
 @dataclasses.dataclass(frozen=True)
 class Targets:
-    """The values of labels that the loss needs.
+    """The values that the loss needs, computed from labels.
 
     Attributes:
       label_term: T, float32 [images, h, w, classes].
@@ -41,7 +41,7 @@ class Targets:
     labelled: np.ndarray
 
     def rows(self, rows: np.ndarray | slice) -> dict[str, np.ndarray]:
-        """Returns the targets of some images, as the loss takes them."""
+        """Returns the targets of the images with these indices, in the form that the loss takes."""
         return {
             "label_term": self.label_term[rows],
             "node_weights": self.node_weights[rows],
@@ -50,7 +50,7 @@ class Targets:
 
 
 class SeparatedLoss:
-    """sum(w * CE) / labelled pixels, as SegmentationLoss has it, for one size of logits and labels.
+    """The loss sum(w * CE) / labelled pixels, as in SegmentationLoss, for one size of logits and labels.
 
     Args:
       feature_size: (h, w) of the logits.
@@ -58,11 +58,11 @@ class SeparatedLoss:
       num_classes: channels of the logits.
       ignore_label: id of unlabelled pixels, in 0..255.
       nodes: number of nodes k per axis and coarse cell, >= 1.
-      label_weights: weight of each class; empty for 1.
+      label_weights: weight of each class; empty for weights of 1.
 
     Raises:
       ValueError: if a side is not positive, or there are no nodes.
-      UserError: if the label weights are not one for each class.
+      UserError: if the number of label weights is not that of the classes.
     """
 
     def __init__(
@@ -103,14 +103,14 @@ class SeparatedLoss:
         """
         ids = np.full(IDS, -1)
         ids[: self.num_classes] = np.arange(self.num_classes)
-        ids[self.ignore_label] = self.num_classes  # a class of weight 0 that is cut off again
+        ids[self.ignore_label] = self.num_classes  # an additional class of weight 0, which is cut off again
         weights = np.zeros(IDS, "float32")
         weights[: self.num_classes] = self._weights
         weights[self.ignore_label] = 0.0
         targets = Targets(*(np.empty((len(labels), *shape), "float32") for shape in self.target_shapes.values()))
         vertical, horizontal = self._upsampling
         bins = RowBins.of(horizontal, self.label_size[0], self.num_classes + 1)
-        # One for each pixel, as bincount wants them.
+        # One share per pixel, as bincount requires.
         shares = [np.tile(share.astype("float64"), self.label_size[0]) for share in bins.shares]
         for i, image in enumerate(labels):
             classes = ids[image]
@@ -152,7 +152,7 @@ def summed_cross_entropy(labels: Any, logits: Any, pixel_weights: Any, nodes: in
     vertical, horizontal = (interpolation_matrix(*sizes) for sizes in zip(feature_size, label_size, strict=True))
     bins = RowBins.of(horizontal, label_size[0], logits.shape[-1])
     size, images = math.prod(bins.shape), ops.shape(labels)[0]
-    # One segment sum for the batch: one an image, mapped over the batch, takes one and a half times as long or more.
+    # One segment sum for the batch: one per image, mapped over the batch, takes at least one and a half times as long.
     classes = ops.cast(labels, "int32") + size * ops.arange(images, dtype="int32")[:, None, None]
     shares = ops.stack([pixel_weights * share for share in bins.shares])
     places = ops.stack([first + classes for first in bins.firsts])
@@ -189,7 +189,7 @@ class RowBins:
         left = np.minimum(np.argmax(upsampling != 0.0, axis=1), max(points - 2, 0))
         right = np.minimum(left + 1, points - 1)
         columns = np.arange(width)
-        # Over a single point both sides meet in one, and its weight counts once.
+        # With a single point, left and right are the same, and its weight counts once.
         shares = upsampling[columns, left], upsampling[columns, right] * (left < right)
         rows = np.arange(height)[:, None]
         firsts = [((rows * points + side) * num_classes).astype("int32") for side in (left, right)]

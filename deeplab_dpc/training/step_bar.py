@@ -1,4 +1,4 @@
-"""What a terminal shows of a training; a log has the recorder's lines instead."""
+"""The progress bar of a training in a terminal; a log has the recorder's lines instead."""
 
 from typing import Any, Self
 
@@ -10,24 +10,25 @@ from deeplab_dpc.console import progress_bar
 from deeplab_dpc.training.patience import early_ending, last_step
 from deeplab_dpc.training.schedules import build_schedule
 
-RATE_INTERVAL = 10  # steps between two looks at the learning rate
+RATE_INTERVAL = 10  # steps between two readings of the learning rate
 
 
 class StepBar(keras.callbacks.Callback):
     """A progress bar with step, time left, epoch, loss and learning rate; to be entered as a context.
 
-    The time left is by the mean of the last steps, evaluations among them, without the first, which compiles.
+    The time left is estimated from the mean of the last steps, including evaluations, but without the first step, which
+    compiles.
 
     Args:
-      config: the protocol.
-      progress: the training so far.
-      images: images of the training split, which an epoch has; 0 shows no epoch.
+      config: training configuration.
+      progress: state of the training.
+      images: number of images of the training split, which make an epoch; 0 to show no epoch.
     """
 
     def __init__(self, config: TrainConfig, progress: Progress, images: int):
         super().__init__()
         self._steps_per_epoch = images / config.train_batch_size
-        # Not the optimizer's rate: with several processes, what touches its variables must be done by all of them.
+        # Not the optimizer's rate: with several processes, all of them would have to read its variables.
         self._schedule = build_schedule(config, early_ending(config, progress))
         self._step, self._rate = progress.step, float(self._schedule(progress.step))
         self._bar = progress_bar()

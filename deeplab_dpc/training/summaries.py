@@ -14,14 +14,14 @@ from tensorboard.plugins.image import metadata as image_metadata
 from tensorboard.plugins.scalar import metadata as scalar_metadata
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-FILE_VERSION = "brain.Event:2"  # of event files in which a session's start discards what an earlier one wrote later
+FILE_VERSION = "brain.Event:2"  # event files in which the start of a session discards later steps
 
 
 class Summaries:
-    """Writes one event file, beside those of earlier starts of the same run.
+    """A writer of one event file, beside those of earlier starts of the same run.
 
-    Of the events of an earlier start, TensorBoard discards the steps after `step`, which this training repeats. Every
-    call passes its events to the operating system before it returns, so that a killed process loses none.
+    TensorBoard discards the events of earlier starts after `step`, since this training repeats those steps. Every call
+    passes its events to the operating system before it returns, so that a killed process loses none.
 
     Args:
       folder: folder of the run's event files, created if it is absent.
@@ -31,11 +31,11 @@ class Summaries:
     def __init__(self, folder: str | os.PathLike[str], step: int = 0):
         folder = pathlib.Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        # TensorBoard reads the files of a folder in the order of their names; nanoseconds part restarts in a second.
+        # TensorBoard reads the files of a folder in the order of their names; nanoseconds order restarts in a second.
         seconds, nanoseconds = divmod(time.time_ns(), 10**9)
         name = f"events.out.tfevents.{seconds:010d}.{nanoseconds:09d}.{socket.gethostname()}.{os.getpid()}"
         self._stream = open(folder / name, "xb")  # noqa: SIM115
-        weakref.finalize(self, self._stream.close)  # of a training that fails, too
+        weakref.finalize(self, self._stream.close)  # also if the training fails
         self._records = RecordWriter(self._stream)
         self._write(event_pb2.Event(file_version=FILE_VERSION))
         self._write(event_pb2.Event(step=step + 1, session_log=event_pb2.SessionLog(status=event_pb2.SessionLog.START)))

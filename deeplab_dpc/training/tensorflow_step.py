@@ -11,7 +11,7 @@ class TensorFlowStep(keras.Model):
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """Updates the variables with a batch (images, labels); returns the means of the metrics."""
-        images, labels = data[:2]  # fit leaves out what is None, train_on_batch does not
+        images, labels = data[:2]  # fit omits values that are None, train_on_batch does not
         context = tf.distribute.get_replica_context()
         replicas = context.num_replicas_in_sync
         variables = [variable.value for variable in self.trainable_variables]
@@ -24,7 +24,7 @@ class TensorFlowStep(keras.Model):
         for i in range(self.num_pieces):
             piece = images[i :: self.num_pieces], labels[i :: self.num_pieces]
             if sums is not None:
-                # Not before the piece before is done, or their activations would be in memory together.
+                # Not before the previous piece is done; otherwise their activations would be in memory together.
                 with tf.control_dependencies(tf.nest.flatten(sums)):
                     piece = tf.nest.map_structure(tf.identity, piece)
             with tf.GradientTape() as tape:

@@ -40,7 +40,7 @@ from deeplab_dpc.training.step_bar import StepBar
 from deeplab_dpc.training.training_model import TrainingModel, build_training_model
 
 CELL_FILE = "cell.json"
-# What changes no weight.
+# Fields that do not affect the weights.
 EXTENDABLE = [
     "data.cache",
     "train.save_interval_steps",
@@ -64,16 +64,18 @@ def train(
     """Trains until `training_number_of_steps`, from the run's latest checkpoint if it has one.
 
     Args:
-      workdir: the run directory: config.json, dataset.json, cell.json, genotype.json, checkpoints/, best/, metrics.csv,
-        validation.csv, curves.png, predictions.png, summaries/ (TensorBoard).
+      workdir: the run directory, with config.json, dataset.json, cell.json, genotype.json, checkpoints/, best/,
+        metrics.csv, validation.csv, curves.png, predictions.png and summaries/ (TensorBoard).
       model_config: configuration of the network.
       data: configuration of records and augmentation.
       config: training configuration.
       dataset: prepared data set that `data` names.
-      validator: function that evaluates the weights every `eval_interval_steps`; None for no evaluation.
+      validator: function called with the variables every `eval_interval_steps`, which evaluates them; None for no
+        evaluation.
       devices: devices to train on.
-      on_step: function called after each step, before anything of it is saved; the caller then shows the progress. An
-        error that it raises ends the training, which continues from its last checkpoint when it is started again.
+      on_step: function called with (step, loss) after each step, before anything of the step is saved; if it is given,
+        no progress bar is shown. An error that it raises ends the training, which continues from its last checkpoint
+        when it is started again.
       callbacks: Keras callbacks, called after the run directory has recorded a step; their model is a TrainingModel,
         whose `network` is trained. An epoch ends for them with each evaluation (see EvaluationEpochs), and one that
         sets `stop_training` ends the training once the step is saved.
@@ -126,7 +128,7 @@ def train_in_shared_directory(
         progress = Progress()
         if is_new:
             progress = initialize(model, model_config, data, config, dataset)
-        # Only now, so that a model or checkpoint that does not fit leaves no run directory of its flags.
+        # Only now, so that no run directory is left behind if the model or checkpoint does not fit.
         if devices.is_chief:
             evaluated = [] if validator is None else [config.eval_split]
             _open(workdir, model_config, data, config, dataset, evaluated)
@@ -147,7 +149,7 @@ def train_in_shared_directory(
 
 
 def _end_early(model: TrainingModel, config: TrainConfig, progress: Progress) -> None:
-    """Sets the learning rate that ends the training on the optimizer, if its evaluations have exhausted the
+    """Sets the optimizer's learning rate to one that ends the training, if the evaluations have exhausted the
     patience.
     """
     ending = early_ending(config, progress)
@@ -159,7 +161,7 @@ def _end_early(model: TrainingModel, config: TrainConfig, progress: Progress) ->
         f"learning rate falls to 0 at step {ending.end}, where the training ends."
     )
     model.optimizer.learning_rate = build_schedule(config, ending)
-    model.train_function = None  # The compiled step holds the rates of before.
+    model.train_function = None  # The compiled step contains the previous schedule.
 
 
 def initialize(
@@ -204,7 +206,7 @@ def initialize(
 
 
 def _other_classes(source: str, dataset: Dataset) -> str | None:
-    """Returns how the classes of a run or of a published checkpoint differ from the data set's.
+    """Returns the difference, in words, between the classes of a run or of a published checkpoint and the data set's.
 
     The result is None if they are equal, and if a checkpoint does not name its classes.
     """
@@ -225,8 +227,8 @@ def _open(
     dataset: Dataset,
     evaluated: Sequence[str] = (),
 ) -> None:
-    """Claims the directory for this configuration and data; `evaluated` are the splits beside the one that is trained
-    on.
+    """Claims the directory for this configuration and data; `evaluated` lists the splits that are read beside the
+    training split.
     """
     sections = {"model": model_config, "data": data, "train": config}
     claim(workdir, sections, EXTENDABLE, dataset, [data.train_split, *evaluated])
@@ -250,7 +252,7 @@ def _fit(
     on_step: OnStep | None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> bool:
-    """Trains to the last step that is known at the start; returns whether a callback stopped the training."""
+    """Trains to the last step, as known at the start; returns whether a callback stopped the training."""
     require_memory(model.network, config, data.train_crop_size, devices.count)
     shard = Shard(devices.process, devices.num_processes)
     batches = training_dataset(

@@ -23,7 +23,7 @@ else:
 
 
 class TrainingModel(Step):
-    """Trains a network on batches (images [batch, height, width, 3] in 0..255, labels [batch, height, width]).
+    """The model that trains a network on (images [batch, height, width, 3] in 0..255, labels [batch, height, width]).
 
     The gradient is that of the loss plus weight_decay / 2 * |w|^2, multiplied per variable (biases by 2), and
     optionally clipped. A batch may be processed in pieces (gradient accumulation) and in replicas. The loss is that of
@@ -47,7 +47,7 @@ class TrainingModel(Step):
         self._drops_paths = config.drop_path_keep_prob < 1.0
         self._steps = config.training_number_of_steps
         variables = network.trainable_variables
-        # AdamW decays by itself.
+        # AdamW applies the decay itself.
         decay = 0.0 if config.optimizer == "adamw" else config.weight_decay
         self._decays = [decay if is_decayed(variable) else 0.0 for variable in variables]
         self._multipliers = gradient_multipliers(
@@ -110,7 +110,7 @@ def build_training_model(model_config: ModelConfig, config: TrainConfig, ignore_
     """Returns a network with fresh weights, ready to be trained.
 
     Raises:
-      UserError: if the configurations do not go together.
+      UserError: if the configurations are not compatible.
     """
     loss = SegmentationLoss(
         ignore_label,

@@ -181,7 +181,7 @@ def test_torn_checkpoint_is_set_aside_and_the_one_before_used(tear, name, run, t
         ("[4]", "progress.json: "),
         ('{"step": 4}', "progress.json: 'rows'"),
         ('{"step": 5, "rows": []}', "progress.json is of step 5"),
-        ('{"step": 4, "rows": [{"loss": 1}], "validations": [], "crc32": 7}', "does not have its check sum"),
+        ('{"step": 4, "rows": [{"loss": 1}], "validations": [], "crc32": 7}', "does not have its checksum"),
     ],
 )
 def test_progress_that_was_not_written_so_is_damage(text, reason, run, training, capsys):

@@ -12,7 +12,7 @@ LENGTHS = {"train": ([30, 7], [5]), "val": ([4], [9, 2], [1])}  # bytes of each 
 
 
 def record(length):
-    """A record as it lies in a file; the check sums are those of nothing."""
+    """A record as it lies in a file; the checksums are those of nothing."""
     return struct.pack("<QI", length, 1) + bytes(length) + struct.pack("<I", 2)
 
 
@@ -121,5 +121,5 @@ def test_digest_is_of_the_records_and_not_of_their_files(dataset):
     second.unlink()
     (dataset.path / "train-00000-of-00001.tfrecord").write_bytes(whole)
     assert dataset.index("train").digest() == before
-    (dataset.path / "train-00000-of-00001.tfrecord").write_bytes(whole[:-1] + b"\7")  # of the last check sum
+    (dataset.path / "train-00000-of-00001.tfrecord").write_bytes(whole[:-1] + b"\7")  # of the last checksum
     assert dataset.index("train").digest() != before

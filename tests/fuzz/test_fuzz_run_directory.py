@@ -114,7 +114,7 @@ def test_record_files_are_all_there_and_whole(fuzz, dataset, tmp_path):
             file.write_bytes(mutated_bytes(rng, file.read_bytes()))
         index = dataset.index("train")
         assert len(index) == 3
-        # What the records hold has check sums of its own, which are compared when they are read.
+        # What the records hold has checksums of its own, which are compared when they are read.
         return "same" if index.digest() == expected else "other records of that number"
 
     tally = fuzz("run directory, record files", one)

@@ -13,7 +13,7 @@ from deeplab_dpc.arch.operations.conv1x1 import Conv1x1
 from deeplab_dpc.arch.operations.pyramid_pooling import PyramidPooling
 from deeplab_dpc.errors import UserError
 
-# Those that every search space has, in its order.
+# The operations that every search space has, in its order.
 OPERATIONS: tuple[type[Operation], ...] = (Conv1x1, AtrousConv, PyramidPooling)
 
 __all__ = ["OPERATIONS", "AtrousConv", "Conv1x1", "Operation", "PyramidPooling", "known_operations", "own_operation"]
@@ -21,19 +21,20 @@ __all__ = ["OPERATIONS", "AtrousConv", "Conv1x1", "Operation", "PyramidPooling",
 
 @functools.cache
 def known_operations() -> tuple[type[Operation], ...]:
-    """Returns the kinds of operations that a cell may have: OPERATIONS, then those of other packages by their names.
+    """Returns the kinds of operations that a cell may have: OPERATIONS, then those of other packages, sorted by name.
 
     Raises:
-      UserError: as own_operation.
+      UserError: see own_operation.
     """
     return (*OPERATIONS, *map(own_operation, own_parts.names(own_parts.OPERATIONS)))
 
 
 def own_operation(name: str) -> type[Operation]:
-    """Imports and returns the operation of another package that has that name, which must also be its OP.
+    """Imports and returns the operation of another package with that name, which must also be its OP.
 
     Raises:
-      UserError: if it cannot be imported, is not a subclass of Operation, or its OP is another or not new.
+      UserError: if it cannot be imported, is not a subclass of Operation, has another OP, or has the OP of an operation
+        of this package.
     """
     kind: type[Operation] = own_parts.load(own_parts.OPERATIONS, name, Operation)
     if name != kind.OP or name in (published.OP for published in OPERATIONS):

@@ -10,7 +10,7 @@ from deeplab_dpc.arch.integers import check_pair, pair
 from deeplab_dpc.arch.operations.base import Axes, Operation
 
 RATES = (1, 3, 6, 9, 12, 15, 18, 21)  # arXiv:1809.04184, Sec. 3.1; in feature-map cells at output stride 16
-RATE_OUTPUT_STRIDE = 16  # of the features that RATES are meant for
+RATE_OUTPUT_STRIDE = 16  # output stride of the features for which RATES are meant
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +71,7 @@ class AtrousConv(Operation):
 
     def receptive_field_growth(self, height: int, width: int, output_stride: int) -> tuple[int, int]:
         rate_h, rate_w = self.rate_at(output_stride)
-        return 2 * rate_h, 2 * rate_w  # between the outer taps
+        return 2 * rate_h, 2 * rate_w  # distance between the outer taps
 
     def constant_axes(self, constant: Axes) -> Axes:
         return False, False  # because of the zero padding

@@ -18,7 +18,7 @@ POINTWISE_STDDEV = 0.06
 
 
 class AtrousConvRuntime(OperationRuntime[AtrousConv]):
-    """See OperationRuntime; weights and statistics of the depthwise convolution are named depthwise_*."""
+    """The runtime of AtrousConv; weights and statistics of the depthwise convolution are named depthwise_*."""
 
     def layer(self, operation: AtrousConv, filters: int, output_stride: int, **arguments: Any) -> keras.layers.Layer:
         return SplitSeparableConvBN(filters, operation.rate_at(output_stride), **arguments)

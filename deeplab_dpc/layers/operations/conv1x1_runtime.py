@@ -13,7 +13,7 @@ from deeplab_dpc.layers.operations.seeded_draws import SeededDraws
 
 
 class Conv1x1Runtime(OperationRuntime[Conv1x1]):
-    """See OperationRuntime."""
+    """The runtime of Conv1x1; see OperationRuntime."""
 
     def layer(self, operation: Conv1x1, filters: int, output_stride: int, **arguments: Any) -> keras.layers.Layer:
         return ConvBN(filters, **arguments)

@@ -15,11 +15,11 @@ from deeplab_dpc.layers.pooling import GridPyramidPooling, cell_means
 
 
 class PyramidPoolingRuntime(OperationRuntime[PyramidPooling]):
-    """See OperationRuntime. The wiring of a branch has, in float32:
+    """The runtime of PyramidPooling; see OperationRuntime. The wiring of a branch consists of float32 arrays:
 
-    grid_points: [grid, grid], 1 where a point of the pooling grid is used.
-    pool_rows, pool_columns: [grid, h] and [grid, w], means over grid cells.
-    upsample_rows, upsample_columns: [h, grid] and [w, grid], back, corners on corners.
+    grid_points: [grid, grid], 1 where a point of the pooling grid is used, 0 elsewhere.
+    pool_rows, pool_columns: weights of the means over grid cells, [grid, h] and [grid, w].
+    upsample_rows, upsample_columns: weights of the upsampling with aligned corners, [h, grid] and [w, grid].
     """
 
     def layer(
@@ -36,7 +36,7 @@ class PyramidPoolingRuntime(OperationRuntime[PyramidPooling]):
             "upsample_rows": np.zeros((height, grid), "float32"),
             "upsample_columns": np.zeros((width, grid), "float32"),
         }
-        blank["grid_points"][0, 0] = 1.0  # so that no mean is over nothing
+        blank["grid_points"][0, 0] = 1.0  # so that no mean is over zero points
         return blank
 
     def wiring(self, operation: PyramidPooling, grid: int, size: tuple[int, int], output_stride: int) -> Arrays:

@@ -1,4 +1,6 @@
-"""The interface that computes an operation, as a layer and as a function to which the proxy's network can switch."""
+"""The interface for the computation of an operation: as a layer, and as a function to which the proxy's network can
+switch.
+"""
 
 import abc
 from typing import Any, Generic, TypeVar
@@ -15,7 +17,7 @@ Tensors = dict[str, Any]
 
 
 class OperationRuntime(abc.ABC, Generic[AnOperation]):
-    """Computes the operations of a kind in two ways with the same result (tests/search/test_operations.py).
+    """The computation of the operations of a kind, in two ways with the same result (tests/search/test_operations.py).
 
     The layer is built for one operation. In the proxy's network (search/proxy/cell_network.py) the operation is data:
     `apply` reads the arrays that `wiring` returns, so that one compiled program contains all operations. Every branch
@@ -49,7 +51,7 @@ class OperationRuntime(abc.ABC, Generic[AnOperation]):
         """Returns the arrays that `apply` reads, of the shapes and types of `blank_wiring`.
 
         Args:
-          operation: operation whose grid, if any, has at most that side.
+          operation: the operation; the sides of its grid, if it has one, are at most `grid`.
           grid: largest side of a grid that the network supports.
           size: (h, w) of the features.
           output_stride: output stride of the features, in pixels.

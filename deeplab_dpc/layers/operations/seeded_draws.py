@@ -6,7 +6,7 @@ import numpy as np
 
 
 class SeededDraws:
-    """Draws the numbers for a name and shape once, and returns them again on later calls.
+    """A source of random arrays by name, shape and distribution; each is drawn once and returned again on later calls.
 
     Args:
       seed: seed of all draws, >= 0.
@@ -14,23 +14,25 @@ class SeededDraws:
 
     def __init__(self, seed: int):
         self._seed = seed
-        self._drawn: dict[str, np.ndarray] = {}
+        self._drawn: dict[tuple[str, str, tuple[int, ...]], np.ndarray] = {}
 
     def uniform(self, name: str, *shape: int) -> np.ndarray:
         """Returns float32 numbers in [-1, 1)."""
-        if name not in self._drawn:
-            self._drawn[name] = self._rng(name).uniform(-1.0, 1.0, shape).astype("float32")
-        return self._drawn[name]
+        key = ("uniform", name, shape)
+        if key not in self._drawn:
+            self._drawn[key] = self._rng(name).uniform(-1.0, 1.0, shape).astype("float32")
+        return self._drawn[key]
 
     def normal(self, name: str, *shape: int) -> np.ndarray:
         """Returns standard normal float32 numbers, truncated at two standard deviations."""
-        if name not in self._drawn:
+        key = ("normal", name, shape)
+        if key not in self._drawn:
             rng = self._rng(name)
             values = rng.standard_normal(shape)
             while (outside := np.abs(values) > 2.0).any():
                 values[outside] = rng.standard_normal(int(outside.sum()))
-            self._drawn[name] = values.astype("float32")
-        return self._drawn[name]
+            self._drawn[key] = values.astype("float32")
+        return self._drawn[key]
 
     def glorot_kernel(self, name: str, channels: int, width: int, filters: int) -> np.ndarray:
         """Returns float32 [width, filters]: Glorot's uniform distribution for that number of input channels, then

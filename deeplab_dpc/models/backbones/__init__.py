@@ -1,6 +1,6 @@
-"""The registry of backbones: a new one is a file beside this one and a line in BACKBONES.
+"""The registry of backbones: a new backbone is a file in this folder and a line in BACKBONES.
 
-One of another package is an entry point of that (own_parts).
+Other packages register theirs as entry points (own_parts.py).
 """
 
 from deeplab_dpc import own_parts
@@ -32,7 +32,7 @@ BACKBONES: dict[str, type[Backbone]] = {
 
 
 def backbone_class(model_variant: str) -> type[Backbone]:
-    """Returns the backbone of that name: of the registry, or of another package.
+    """Returns the class of the backbone with that name, from the registry or from another package.
 
     Raises:
       UserError: if there is none, or that of another package cannot be used.
@@ -46,11 +46,10 @@ def backbone_class(model_variant: str) -> type[Backbone]:
 
 
 def backbone_names() -> list[str]:
-    """Returns the names of all backbones, those of other packages among them, sorted."""
+    """Returns the names of all backbones, including those of other packages, sorted."""
     return sorted({*BACKBONES, *own_parts.names(own_parts.BACKBONES)})
 
 
 def variants_of_scope(scope: str) -> list[str]:
-    """Returns the names of the backbones whose published variables are below that scope; there may be none or
-    several."""
+    """Returns the names of the backbones whose published variables are below `scope`; there may be none or several."""
     return [variant for variant, backbone in BACKBONES.items() if scope == backbone.SCOPE]

@@ -34,7 +34,7 @@ class AutoDeepLab(Backbone):
     Args:
       genotype: blocks and path, or their JSON; None for the published genotype.
       nas_stem_output_num_conv_filters: channels of a block at stride 4; they double with the stride.
-      output_stride: output stride of the path, in pixels; None for the same. No other value is possible.
+      output_stride: output stride in pixels, which must be that of the path; None for that of the path.
       drop_path_keep_prob: probability that an operator of the last cell is kept at the end of the training; it is
         higher in earlier cells and earlier in the training.
 
@@ -45,7 +45,7 @@ class AutoDeepLab(Backbone):
     BATCH_NORM_DECAY = 0.9997
     BATCH_NORM_EPSILON = 1e-3
     OPTIONS: ClassVar[tuple[str, ...]] = ("genotype", "nas_stem_output_num_conv_filters")
-    LOW_LEVEL: ClassVar[dict[int, int]] = {}  # it depends on the path
+    LOW_LEVEL: ClassVar[dict[int, int]] = {}  # depends on the path, see low_level_layers
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class AutoDeepLab(Backbone):
 
     def _cells(self) -> list[GenotypeCell]:
         path, blocks = self.genotype.path, len(self.genotype.blocks)
-        # Of H(l-2) and H(l-1), from the stem on.
+        # Channels and strides of H(l-2) and H(l-1), beginning with the stem.
         channels, strides = list(STEM_FILTERS[1:]), [STEM_STRIDE // 2, STEM_STRIDE]
         keep_probs = keep_probabilities(self.drop_path_keep_prob, len(path))
         cells = []
@@ -81,7 +81,7 @@ class AutoDeepLab(Backbone):
                     filters,
                     before_previous_channels=channels[-2],
                     level_change=change,
-                    # Upsampled to 2 * side - 1, sizes may differ at the same stride.
+                    # After upsampling to 2 * side - 1, sizes may differ at the same stride.
                     resizes_before_previous=change == -1 or strides[-2] != strides[-1],
                     drop_path_keep_prob=keep_prob,
                     name=f"cell_{index}",

@@ -12,8 +12,8 @@ from deeplab_dpc.layers.drop_path import DropPath, keep_probabilities
 from deeplab_dpc.layers.types import Shape, Tensor
 
 OUTPUT_STRIDES = (8, 16, 32)
-CHECKED_SIDE = 512  # pixels, less 1, of the image on which strides are checked
-# Fields of ModelConfig that only some take, and their flags.
+CHECKED_SIDE = 512  # side of the image on which strides are checked, minus 1, in pixels
+# Fields of ModelConfig that only some backbones have, and their flags.
 BACKBONE_OPTIONS = {
     "depth_multiplier": "depth_multiplier",
     "divisible_by": "divisible_by",
@@ -71,7 +71,7 @@ class Unit(Composite):
         self.drop_path = DropPath(keep_prob, name="drop_path", dtype=self.dtype_policy) if keep_prob < 1 else None
 
     def dropped(self, residual: Any, training: bool) -> Any:
-        """Returns the residual branch, as it is added to the shortcut."""
+        """Returns the residual branch after drop path, to be added to the shortcut."""
         return residual if self.drop_path is None else self.drop_path(residual, training=training)
 
     def low_level_shape(self, input_shape: Any) -> Any:
@@ -101,10 +101,10 @@ class Backbone(Composite):
       UserError: if the backbone does not support a stride or an option.
     """
 
-    SCOPE: ClassVar[str]  # of its variables in published checkpoints
+    SCOPE: ClassVar[str]  # scope of the variables in published checkpoints
     BATCH_NORM_DECAY: ClassVar[float]
     BATCH_NORM_EPSILON: ClassVar[float]
-    OPTIONS: ClassVar[tuple[str, ...]] = ()  # fields of ModelConfig that it takes, beside the output stride
+    OPTIONS: ClassVar[tuple[str, ...]] = ()  # fields of ModelConfig that it takes as arguments, beside output_stride
     LOW_LEVEL: ClassVar[dict[int, int]]  # stride in pixels -> index of the unit that gives those low-level features
 
     def __init__(
@@ -145,7 +145,7 @@ class Backbone(Composite):
     def from_model_config(
         cls, config: ModelConfig, batch_norm_decay: float | None = None, drop_path_keep_prob: float = 1.0
     ) -> Self:
-        """Returns the backbone that a model's configuration asks for.
+        """Returns the backbone that a model's configuration describes.
 
         Raises:
           UserError: if the configuration sets an option that this backbone does not have.

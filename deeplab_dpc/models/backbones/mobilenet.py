@@ -76,7 +76,7 @@ class InvertedResidual(Unit):
       kernel_size: side of the depthwise kernel.
       activation: activation of the expansion and the depthwise convolution.
       squeeze_excite: bool, whether the depthwise output is gated (arXiv:1905.02244, Sec. 5.3).
-      residual: bool, whether there is a residual where the shapes agree.
+      residual: bool, whether the input is added to the output if the shapes agree.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class BlockSpec:
       filters: output channels at depth multiplier 1.
       stride: stride of the depthwise convolution in the plain network.
       kernel_size, activation, squeeze_excite, residual: see InvertedResidual.
-      fused: bool, whether the block is of FUSED_UNIT.
+      fused: bool, whether the block is a FUSED_UNIT instead of an InvertedResidual.
     """
 
     expansion: float

@@ -76,7 +76,7 @@ class FusedInvertedResidual(Unit):
 class MobileNetEdgeTPU(MobileNet):
     """MobileNet for the Edge TPU up to its last 1x1 convolution; see MobileNet.
 
-    The published code names no low-level features of it, so that it has no decoder.
+    The published code defines no low-level features for it, so it has no decoder.
     """
 
     SCOPE = "MobilenetEdgeTPU"

@@ -1,7 +1,7 @@
 """MobileNetV3 for segmentation (Howard et al., 2019, arXiv:1905.02244, Tables 1 and 2, Sec. 6.4).
 
-The "seg" variants halve the channels of the last block and the last layer. 0-based units; the stem is the table's first
-row. h-swish is Keras' hard_silu.
+The "seg" variants halve the channels of the last block and the last layer. Units are counted from 0; the stem is the
+table's first row. h-swish is Keras' hard_silu.
 """
 
 import functools

@@ -1,7 +1,7 @@
 """ResNet-v1 "beta" (He et al., 2015, arXiv:1512.03385, Table 1): a stem of three 3x3 convolutions, and a multi-grid.
 
-The multi-grid is that of DeepLabv3 (arXiv:1706.05587, Sec. 3.2.1). As published, the last unit of a block has its
-stride.
+The multi-grid is that of DeepLabv3 (arXiv:1706.05587, Sec. 3.2.1). As published, the last unit of a block has the
+block's stride.
 """
 
 from typing import Any, ClassVar
@@ -15,7 +15,7 @@ from deeplab_dpc.layers.conv import ConvBN
 from deeplab_dpc.layers.types import Shape, Tensor
 from deeplab_dpc.models.backbones.backbone import Backbone, Unit, atrous_rates
 
-EXPANSION = 4  # output channels of a unit over those of its 3x3 convolution
+EXPANSION = 4  # ratio of the output channels of a unit to those of its 3x3 convolution
 
 
 def _initializer() -> keras.initializers.Initializer:
@@ -97,7 +97,7 @@ class _StemPooling(keras.layers.MaxPooling2D):
 
 
 class ResNetBeta(Backbone):
-    """The ResNet-v1 "beta" backbone, see Backbone; low-level features are the last convolutions' outputs of units.
+    """The ResNet-v1 "beta" backbone, see Backbone; low-level features are outputs of units' last convolutions.
 
     Args:
       multi_grid: three factors of the block's rate, one for each unit of the last block; empty for none. The published
@@ -109,7 +109,7 @@ class ResNetBeta(Backbone):
     BATCH_NORM_DECAY = 0.95
     BATCH_NORM_EPSILON = 1e-5
     OPTIONS = ("multi_grid",)
-    UNITS: ClassVar[tuple[int, int, int, int]]  # of the four blocks
+    UNITS: ClassVar[tuple[int, int, int, int]]  # numbers of units of the four blocks
     STEM_FILTERS = (64, 64, 128)
 
     def __init__(self, multi_grid: tuple[int, ...] = (), **kwargs: Any):

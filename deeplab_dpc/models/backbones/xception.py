@@ -25,7 +25,8 @@ class XceptionModule(Unit):
     Args:
       depths: output channels of the three convolutions.
       shortcut: 'conv' (1x1 with the stride), 'sum' (identity), or 'none'.
-      strides: strides of the third convolution; rate: atrous rate of all three.
+      strides: strides of the third convolution.
+      rate: atrous rate of all three convolutions.
       unit_rates: factors of the rate, one for each convolution (the multi-grid).
       activation_inside: bool, whether a ReLU follows each depthwise and pointwise convolution instead of preceding each
         separable one.
