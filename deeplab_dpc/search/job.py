@@ -17,7 +17,7 @@ class Job:
     """The job of a worker of a search.
 
     Attributes:
-      workdir: directory for its report, and for the runs of finalists.
+      workdir: directory for the report, and for the runs of finalists.
       cache: features of the frozen backbone.
       config: configuration of the search.
       service: storage and workers of the study.
@@ -37,7 +37,7 @@ class Job:
 
     @property
     def feature_shape(self) -> tuple[int, int, int]:
-        """Returns the (height, width, channels) of the features on which candidates are scored."""
+        """Returns the shape (height, width, channels) of the features on which candidates are scored."""
         return self.cache.split(self.config.eval_split).features.shape[1:]
 
     @property

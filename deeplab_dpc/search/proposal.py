@@ -27,10 +27,10 @@ from deeplab_dpc.search.service.storage import JOURNAL, journal_path, open_stora
 from deeplab_dpc.search.study import SearchStudy
 
 SHOWN_CELLS = 10
-PROBE_STEPS = 12  # of each of three trainings
+PROBE_STEPS = 12  # number of steps of each of a probe's trainings
 PROJECTED_WORKERS = (1, 4, 16)
-JOURNAL_BYTES_PER_CELL = 2600  # of five branches, as measured
-JOURNAL_BYTES_PER_RENEWAL = 120  # of a lease
+JOURNAL_BYTES_PER_CELL = 2600  # measured with cells of five branches
+JOURNAL_BYTES_PER_RENEWAL = 120  # for each renewal of a lease
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Remainder:
       cells: number of cells without a score, warm starts included; an upper bound, since constraints may leave fewer.
       plan: plan of those cells.
       finalists: number of cells in the contest; 0 if there is none, or it is over.
-      contest_steps: number of remaining steps of the contest if nobody leaves before its end.
+      contest_steps: number of remaining steps of the contest if no finalist leaves before its end.
     """
 
     cells: int
@@ -69,8 +69,8 @@ class Remainder:
 def copy_of_study(location: str | None, workdir: pathlib.Path, names: list[str]) -> BaseStorage:
     """Returns copies in memory of the studies with those names; absent ones are left out.
 
-    A journal is read from a copy, so that not even a torn end of it is repaired. In a database without Optuna's tables,
-    Optuna creates them; a file of SQLite is not created.
+    A journal is read from a copy, so that not even its damaged end is repaired. In a database without Optuna's tables,
+    Optuna creates them; an SQLite file is not created.
 
     Raises:
       UserError: if the location is not a storage.
@@ -97,7 +97,7 @@ def copy_of_study(location: str | None, workdir: pathlib.Path, names: list[str])
 
 
 def next_cells(study: SearchStudy) -> list[ProposedCell]:
-    """Returns the cells that may be scored now and that no worker scores, in their order."""
+    """Returns the cells that may be scored now and that no worker is scoring, in their order."""
     study.ledger.refresh()
     feature_shape = study.feature_shape
     proposed = []
@@ -131,8 +131,8 @@ def remainder(study: SearchStudy, contest: ContestOutcome | None, has_contest: b
 
 
 def _contest_steps(config: SearchConfig, finalists: int, contest: ContestOutcome | None) -> int:
-    """Returns the largest possible number of remaining steps: every finalist that has not left, to the end with every
-    seed.
+    """Returns the largest possible number of remaining steps: those needed to train every finalist that has not left to
+    the end with every seed.
     """
     if contest is None:
         return most_steps(config, finalists)
@@ -154,7 +154,7 @@ def seconds_by_worker(scored: list[Scored], config: SearchConfig) -> dict[str, f
 
 
 def probed_cells(proposed: list[ProposedCell]) -> tuple[ProposedCell, ProposedCell]:
-    """Returns the most expensive and the cheapest cell by multiply-adds, of one cell or more.
+    """Returns the most expensive and the cheapest cell by multiply-adds, of at least one proposed cell.
 
     Drawn cells are preferred if there are two, since a warm start such as a 1x1 convolution is not typical.
     """
@@ -164,11 +164,11 @@ def probed_cells(proposed: list[ProposedCell]) -> tuple[ProposedCell, ProposedCe
 
 
 def probe(score: Callable[[Cell], ProxyScore], dearest: ProposedCell, cheapest: ProposedCell) -> list[Scored]:
-    """Returns the scores of a few steps of two cells in order, as of one worker: the first of the three includes
+    """Returns the scores of short trainings of two cells in order, as from one worker: the first of the three includes
     compilation.
 
-    The second training of the most expensive cell is measured, and the only one of the cheapest, so that work that an
-    evaluator repeats for each cell is in one of the two.
+    The second training of the most expensive cell and the only one of the cheapest are measured, so that work that an
+    evaluator repeats for each cell is included in one of the two.
 
     Args:
       score: function that trains a cell for PROBE_STEPS steps, and scores it.
@@ -179,5 +179,5 @@ def probe(score: Callable[[Cell], ProxyScore], dearest: ProposedCell, cheapest: 
 
 
 def journal_bytes(cells: int, seconds: float, lease_seconds: float) -> float:
-    """Returns the bytes by which a journal grows for that number of cells with that many seconds each."""
+    """Returns the number of bytes by which a journal grows for a number of cells that take `seconds` each."""
     return cells * (JOURNAL_BYTES_PER_CELL + JOURNAL_BYTES_PER_RENEWAL * seconds * RENEWALS / lease_seconds)

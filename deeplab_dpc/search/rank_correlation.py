@@ -4,7 +4,7 @@ With s(x)[i, j] the sign of x[i] - x[j], both coefficients are cosines (Daniels,
 Kendall's tau-b of the matrices s(x) and s(y), and Spearman's rho of their row sums, which are twice the centred ranks,
 ties sharing their mean rank. A resample that has point i w[i] times has sums weighted by w[i] * w[j] and w[i], so that
 all resamples come from two matrices of the given points: time and memory grow with the square of their number, which
-is some dozens of cells here.
+is a few dozen cells here.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 CONFIDENCE = 0.95
-LEAST_POINTS = 3  # two points agree or disagree, which says nothing
+LEAST_POINTS = 3  # two points can only agree or disagree, which is no evidence
 
 Interval = tuple[float, float]
 Values = Sequence[float] | np.ndarray

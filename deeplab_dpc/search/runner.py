@@ -1,4 +1,4 @@
-"""A whole search, by one worker or many; started again, it continues."""
+"""The run of a whole search, by one worker or many; it continues when it is started again."""
 
 import dataclasses
 import fcntl
@@ -32,8 +32,8 @@ from deeplab_dpc.search.service.membership import extendable, join
 from deeplab_dpc.search.service.work import Outcome, work_off
 from deeplab_dpc.search.study import SearchStudy
 
-PROXY_FOLDER = "proxy"  # of the workdir: run directories of cells that are scored end to end at the moment
-REPORT_SECONDS = 600.0  # between reports of a search that runs
+PROXY_FOLDER = "proxy"  # in the workdir: run directories of cells that are currently scored end to end
+REPORT_SECONDS = 600.0  # time between the reports of a running search
 
 
 def run_search(
@@ -49,11 +49,11 @@ def run_search(
       job: configuration and data of the search.
       storage: storage of the study.
       watch: display of the work, which can also stop it.
-      reporting: bool, whether this process writes the report; if several processes work in one directory, one does.
+      reporting: bool, whether this process writes the report; of several processes in one directory, only one does.
       further_sections: function that returns the last sections of the report, called each time that it is written.
     """
     if job.has_contest:
-        contest_network(job)  # so that a wrong flag is known before the search and not after it
+        contest_network(job)  # so that a wrong flag is reported before the search and not after it
     worker = Worker.current()
     study, ledger = open_study(job, storage, worker), open_contest(job, storage, worker)
     if job.service.retry_given_up:
@@ -108,7 +108,7 @@ class Reporter:
         return time.monotonic() - self._written > REPORT_SECONDS
 
     def result(self) -> SearchResult:
-        """Returns the present result."""
+        """Returns the current result."""
         self._study.refresh()
         return search_result(self._study, self._contest, self._job.feature_shape, self._job.has_contest)
 
@@ -152,13 +152,13 @@ def observer(job: Job, storage: BaseStorage, study: SearchStudy) -> StudyObserve
 def search_result(
     study: SearchStudy, ledger: Ledger, feature_shape: tuple[int, int, int], has_contest: bool
 ) -> SearchResult:
-    """Returns the present result of a search.
+    """Returns the current result of a search.
 
     Args:
       study: study with the scores by proxy.
       ledger: ledger of the contest. A cell that was trained for real stays a finalist, even if a search continued with
         more candidates has found better ones by proxy.
-      feature_shape: (height, width, channels) of the scoring split's features.
+      feature_shape: (height, width, channels) of the evaluation split's features.
       has_contest: bool, whether a contest is configured.
     """
     ledger.refresh()
@@ -181,7 +181,7 @@ def make_evaluator(job: Job) -> Evaluator:
     Raises:
       UserError: if it needs data, and the job has none.
     """
-    # Here, since a process that only looks on does without Keras.
+    # Imported here, since a process that only observes does not need Keras.
     from deeplab_dpc.search.proxy.end_to_end import EndToEndEvaluator
     from deeplab_dpc.search.proxy.proxy_evaluator import ProxyEvaluator
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.config.search import PROXY_SIGNALS
 
-GIVEN = "given"  # the draw of a warm start
+GIVEN = "given"  # kind of draw of a warm start
 LOSSES = ("loss", "loss_sum", "cross_entropy")
 MIOU, CROSS_ENTROPY, MEAN_MIOU, LAST_LOSS, LOSS_SUM = PROXY_SIGNALS
 
@@ -20,7 +20,7 @@ class ProxyScore:
     Attributes:
       miou: mIOU on the held-out features, in [0, 1], after the last rung of the cell; 0 if it diverged.
       loss: mean training loss over the last tenth of that rung's steps; infinite if it diverged.
-      seconds: that training and scoring took, of all rungs; 0 where that is not known.
+      seconds: seconds of training and scoring, over all rungs; 0 if unknown.
       loss_sum: sum of that rung's training losses over its steps (a signal without extra cost).
       steps: number of steps of that rung; fewer than the full budget if the cell was stopped early.
       rungs: (steps, miou) of each rung in order.
@@ -60,27 +60,24 @@ class ProxyScore:
 
     @classmethod
     def of_diverged(cls, steps: int) -> Self:
-        """Returns the score of a training whose loss was no longer finite after so many steps.
-
-        No network came of it, so its mIOU is 0.
-        """
+        """Returns the score of a training whose loss was no longer finite after `steps` steps; its mIOU is 0."""
         return cls(miou=0.0, loss=math.inf, loss_sum=math.inf, steps=steps)
 
     @property
     def diverged(self) -> bool:
-        """Whether no network came of the last rung."""
+        """Returns whether the training of the last rung diverged."""
         return not math.isfinite(self.loss_sum)
 
     @property
     def rank_key(self) -> tuple[int, float]:
-        """Returns the key of the rank, larger for better cells: a cell that was trained for longer is before one that
-        was stopped.
+        """Returns the key by which cells are ranked, larger for better ones; a cell that was trained for longer ranks
+        before one that was stopped.
         """
         return self.steps, self.rank_value
 
     @property
     def rank_value(self) -> float:
-        """Returns the signal as a number of which more is better."""
+        """Returns the signal as a number that is larger for better cells."""
         values = {
             MIOU: self.miou,
             MEAN_MIOU: self.mean_miou,

@@ -5,16 +5,16 @@ import math
 import numpy as np
 
 CONFIDENCE = 0.95
-NORMAL_QUANTILE = 1.959964  # of the middle 95 %
+NORMAL_QUANTILE = 1.959964  # bound of the middle 95 % of a normal distribution
 RESAMPLES = 1000
-CHUNK = 4_000_000  # drawn places that are held at a time
+CHUNK = 4_000_000  # resampled indices that are held in memory at a time
 
 Interval = tuple[float, float]
 
 
 def mean_interval(values: np.ndarray, seed: int = 0) -> Interval:
-    """Returns the 95 % percentile bootstrap interval of a mean (Efron and Tibshirani, 1993, ch. 13), of one value or
-    more.
+    """Returns the 95 % percentile bootstrap interval of the mean of at least one value (Efron and Tibshirani, 1993, ch.
+    13).
     """
     return _middle(_bootstrap_means(values, np.random.default_rng(seed)))
 
@@ -36,14 +36,14 @@ def share_interval(share: float, n: int) -> Interval:
 
 
 def pareto_front(cost: np.ndarray, score: np.ndarray) -> np.ndarray:
-    """Returns the indices of the Pareto front, cheapest first: no other point is at least as cheap and as good, and
-    better in one.
+    """Returns the indices of the points on the Pareto front, cheapest first: no other point is at least as cheap and as
+    good, and better in one of the two.
 
     Of equal points the first is kept; a point whose score is nan is never on the front.
     """
     front = []
     best = -math.inf
-    for place in np.lexsort((-score, cost)):  # nan comes last among equal costs, and is above nothing
+    for place in np.lexsort((-score, cost)):  # nan comes last among equal costs, and exceeds no score
         if score[place] > best:
             best = score[place]
             front.append(place)

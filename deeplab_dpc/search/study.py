@@ -26,7 +26,7 @@ from deeplab_dpc.search.service.identity import Worker
 from deeplab_dpc.search.service.lease import Task
 from deeplab_dpc.search.service.ledger import Ledger
 
-TASKS_OFFERED = 64  # more workers than that seldom ask at the same moment
+TASKS_OFFERED = 64  # more workers than that rarely ask at the same moment
 
 
 class SearchStudy:
@@ -36,7 +36,7 @@ class SearchStudy:
       storage: storage of the study.
       name: name of the study there.
       config: configuration of the search.
-      feature_shape: (height, width, channels) of the scoring split's features, for which costs are computed.
+      feature_shape: (height, width, channels) of the evaluation split's features, for which costs are computed.
       worker: worker of this process.
       lease_seconds: seconds of a lease without renewal.
       output_stride: output stride of the features, on which receptive fields depend.
@@ -59,7 +59,7 @@ class SearchStudy:
         self.feature_shape = feature_shape
         self.output_stride = output_stride
         self._space = config.space
-        # For the eye: where the space ends, warm starts and constraints considered, is found by drawing.
+        # An upper bound: where the space ends, given the warm starts and constraints, is only found by drawing.
         self._num_candidates = min(config.num_candidates, num_distinct_cells(self._space))
         self._warm_starts = _distinct_cells(config.warm_starts)
         constraints = Constraints.from_config(config, feature_shape, output_stride)
@@ -76,8 +76,8 @@ class SearchStudy:
         self.ledger = Ledger(storage, name, worker, lease_seconds, directions)
         self._scored: dict[int, Scored] = {}
         self._heard: set[str] = set()  # keys whose results the sequence knows
-        self._missed: set[str] = set()  # keys that it knows to be given up
-        self._drawn: set[str] = set()  # keys whose draws it knows
+        self._missed: set[str] = set()  # keys of given-up tasks that the sequence knows
+        self._drawn: set[str] = set()  # keys whose draws the sequence knows
 
     @property
     def _is_multi_objective(self) -> bool:
@@ -97,7 +97,7 @@ class SearchStudy:
         self._listen()
 
     def open_tasks(self) -> list[Task]:
-        """Returns the cells that may be scored now and that no worker scores, as far as the ledger has read."""
+        """Returns the cells that may be scored now and that no worker is scoring, as of the ledger's last read."""
         self._listen()
         tasks: list[Task] = []
         for number in self._sequence.drawable(self.total):
@@ -132,7 +132,7 @@ class SearchStudy:
 
     @property
     def finished(self) -> int:
-        """Returns the number of cells with scores, as far as was read."""
+        """Returns the number of cells with scores, as of the last read."""
         return len(self._scored)
 
     def values(self, cell: Cell, score: ProxyScore) -> list[float]:
@@ -157,7 +157,7 @@ class SearchStudy:
             scored = _scored(self.ledger.finished[key])
             self._scored[int(key)] = scored
             self._sequence.record(int(key), scored.score)
-        # One that is tried again has a result later on.
+        # A given-up task that is tried again can still get a result.
         for key in self.ledger.given_up() - self._missed:
             self._missed.add(key)
             self._sequence.record(int(key), None)
@@ -176,7 +176,7 @@ def check_space(config: SearchConfig, feature_shape: tuple[int, int, int], outpu
 
     Args:
       config: configuration of the search.
-      feature_shape: (height, width, channels) of the scoring split's features.
+      feature_shape: (height, width, channels) of the evaluation split's features.
       output_stride: output stride of those features.
     """
     Constraints.from_config(config, feature_shape, output_stride)

@@ -1,4 +1,4 @@
-"""Numbers in the words of the report."""
+"""Formatting of numbers as text of the report."""
 
 import math
 
@@ -9,14 +9,14 @@ NONE = "-"
 
 
 def score(miou: float | None, signed: bool = False) -> str:
-    """Returns an mIOU in [0, 1], or a difference of two; '-' for none and nan."""
+    """Returns an mIOU in [0, 1], or a difference of two, as text; '-' for None and nan."""
     if miou is None or math.isnan(miou):
         return NONE
     return f"{miou:+.4f}" if signed else f"{miou:.4f}"
 
 
 def points(miou: float) -> str:
-    """Returns a difference of mIOU in points, hundredths."""
+    """Returns a difference of mIOU in points, which are hundredths, as text."""
     return f"{100 * miou:.2f}"
 
 
@@ -29,7 +29,7 @@ def interval(bounds: Interval, signed: bool = False) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Returns a duration in a suitable unit."""
+    """Returns a duration in a suitable unit as text."""
     for unit, name, limit in ((1, "s", 120), (60, "min", 120), (3600, "h", 72), (86400, "days", 730)):
         if seconds < limit * unit:
             return f"{seconds / unit:.1f} {name}"
@@ -55,13 +55,13 @@ def billions(number: float) -> str:
 
 
 def correlation_words(correlation: Correlation) -> tuple[str, ...]:
-    """Returns the number of points, rho with its interval, and tau with its interval."""
+    """Returns the number of points, rho with its interval, and tau with its interval, as text."""
     rho = correlation_parts(correlation.rho, correlation.rho_interval)
     return (str(correlation.n), *rho, *correlation_parts(correlation.tau, correlation.tau_interval))
 
 
 def correlation_parts(value: float, bounds: Interval, signed: bool = False) -> tuple[str, str]:
-    """Returns a coefficient, or a difference of two, and its interval."""
+    """Returns a coefficient, or a difference of two, and its interval, as text."""
     form = "{:+.2f}" if signed else "{:.2f}"
     if math.isnan(value):
         return NONE, NONE

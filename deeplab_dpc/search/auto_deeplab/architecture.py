@@ -11,7 +11,7 @@ from deeplab_dpc.search.auto_deeplab.mixed_cell import edge_rows
 from deeplab_dpc.search.auto_deeplab.supernet import Supernet
 
 INITIAL_STDDEV = 1e-3
-ABSENT = -1e9  # in place of the raw value of a connection that does not exist
+ABSENT = -1e9  # raw value of a connection that does not exist
 ALPHAS, BETAS = "alphas", "betas"
 
 

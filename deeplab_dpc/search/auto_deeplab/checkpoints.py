@@ -1,7 +1,7 @@
-"""Checkpoints of a search: WORKDIR/checkpoints/step_00000400, whole or absent, the last two.
+"""Checkpoints of a search: WORKDIR/checkpoints/step_00000400, complete or absent; the last two are kept.
 
-    state.npz      all that the steps change (weights, statistics, alphas, betas, both optimizers), by name
-    epoch.npz      losses and seconds of the steps of an epoch that is not over
+    state.npz      everything that the steps change (weights, statistics, alphas, betas, both optimizers), by name
+    epoch.npz      losses and seconds of the steps of an unfinished epoch
     progress.json  the step, and the history: a row for each epoch
 
 The positions in both halves and the learning rate follow from the step.

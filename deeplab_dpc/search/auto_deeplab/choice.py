@@ -22,7 +22,7 @@ from deeplab_dpc.search.auto_deeplab.plan import Plan
 from deeplab_dpc.search.auto_deeplab.program_type import Program
 from deeplab_dpc.search.auto_deeplab.streams import Streams
 
-# Of AutoDeepLabConfig: what decides the genotype when alphas and betas are known.
+# Fields of AutoDeepLabConfig that decide the genotype when alphas and betas are known.
 CHOICE_FIELDS = ("operator_choice", "perturbation_images", "perturbation_tune_steps")
 
 
@@ -84,7 +84,7 @@ class _Perturbation:
         self._weights = streams.weights(standing.step)
 
     def blocks(self, probabilities: np.ndarray) -> tuple[Block, ...]:
-        """Returns the blocks of the cell without whose parts the supernet scores worst."""
+        """Returns the blocks of the cell made of the parts without which the supernet scores worst."""
         rng = random.Random(self._plan.config.seed)
         with progress_bar() as bar:
             task = bar.add_task("perturbation", total=None, note="")

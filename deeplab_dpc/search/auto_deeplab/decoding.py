@@ -20,7 +20,7 @@ from deeplab_dpc.arch.trellis import (
 
 NOT_ZERO = [index for index, operator in enumerate(OPERATORS) if not isinstance(operator, Zero)]
 SKIP = OPERATORS.index(Skip())
-EDGES_PER_BLOCK = 2  # that are kept, Sec. 4.3
+EDGES_PER_BLOCK = 2  # number of edges that are kept, Sec. 4.3
 LARGEST_ALPHA_ENTROPY = math.log(len(OPERATORS))  # in nats
 
 
@@ -29,10 +29,10 @@ class Uncertainty:
     """The uncertainty of alphas and betas.
 
     Attributes:
-      alpha_entropy: alpha entropy of the operators of an edge in nats, mean over the edges; ln 8 = 2.08 where nothing
-        is decided.
-      beta_entropy: beta entropy of the edges that leave a node in nats, mean over the nodes.
-      beta_entropy_share: `beta_entropy` as a share of the largest that it can be, in [0, 1].
+      alpha_entropy: entropy of the operators of an edge in nats, mean over the edges; ln 8 = 2.08 if nothing is
+        decided.
+      beta_entropy: entropy of the edges that leave a node in nats, mean over the nodes.
+      beta_entropy_share: `beta_entropy` as a share of its largest possible value, in [0, 1].
       skip_share: probability of the skip operator, mean over the edges.
       path_probability: probability of the most probable path.
       runner_up_probability: probability of the second most probable path.

@@ -31,7 +31,7 @@ def architecture_of(state: State) -> tuple[np.ndarray, np.ndarray]:
 def epoch_row(plan: Plan, standing: Standing, confusion: ConfusionMatrix) -> Row:
     """Returns the row of the epoch that has just been evaluated.
 
-    Its `stopped` is the reason if the search ends there, before all epochs are done, and otherwise empty.
+    Its `stopped` is the reason why the search ends at this epoch, before all epochs are done, or empty.
     """
     alphas, betas = architecture_of(standing.state)
     decoded, found, losses = decode(alphas, betas), uncertainty(alphas, betas), standing.epoch

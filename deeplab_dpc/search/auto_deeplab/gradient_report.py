@@ -1,6 +1,6 @@
 """The files of a search by gradient after each epoch: the genotype so far, and its report.
 
-genotype_so_far.json   for train.py; genotype.json, which is decided at the end, is not written here
+genotype_so_far.json   the genotype, for train.py; genotype.json, which is decided at the end, is not written here
 cell.png               the genotype's cell
 path.png               its path through the trellis of resolutions, with the probabilities of all edges
 report.html            all of it in one file; report/ has its pictures
@@ -52,8 +52,8 @@ def write_report(
       history: a row for each epoch that is done, with `epoch` (1 for the first), `weight_loss`, `architecture_loss`
         (None if alphas and betas were not trained), `miou`, `pixel_accuracy`, `alpha_entropy`, `beta_entropy`,
         `skip_share`, `num_skips`, `seconds`, `stopped` (why the search ends there, or empty) and `genotype` (JSON).
-      alphas: present alphas before the softmax, [edges, 8].
-      betas: present betas before the softmax, [L, 4, 3].
+      alphas: current alphas before the softmax, [edges, 8].
+      betas: current betas before the softmax, [L, 4, 3].
       config: configuration of the search.
       genotype: genotype that was chosen at the end; None before.
     """

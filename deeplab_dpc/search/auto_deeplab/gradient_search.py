@@ -1,6 +1,7 @@
 """The search by gradient: weights on half A, alphas and betas on half B, in turn (arXiv:1901.02985, Sec. 4.2).
 
-A run directory that continues by itself: config.json, checkpoints/, metrics.csv, report, and genotype.json at the end.
+A search continues from its run directory, which has config.json, checkpoints/, metrics.csv, the report, and
+genotype.json at the end.
 """
 
 import math
@@ -25,7 +26,7 @@ from deeplab_dpc.training.interruption import Interruption
 
 LOSS_INTERVAL = 20  # steps whose losses are read together; reading one waits for the device
 
-# Takes the number of steps done; may raise to give the search up.
+# Function called with the number of steps done; may raise an error to end the search.
 OnStep = Callable[[int], None]
 
 
@@ -57,7 +58,7 @@ class GradientSearch:
         self._on_step = on_step
         remove_partial(training_folder(workdir))
         self.standing = restore(workdir, program.initial_state())
-        self._unread: list[tuple[list[float], Any]] = []  # losses on the device, and where their values go
+        self._unread: list[tuple[list[float], Any]] = []  # lists for the values of losses, and losses on the device
         self._since = time.monotonic()
 
     @property
@@ -67,7 +68,7 @@ class GradientSearch:
         return len(history) == self._plan.config.search_epochs or bool(history and history[-1]["stopped"])
 
     def run(self) -> Standing:
-        """Searches until it is over.
+        """Runs the search until it is over, and returns its progress.
 
         Raises:
           UserError: if a loss is not finite, or a record is damaged.

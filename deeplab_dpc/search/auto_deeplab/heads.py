@@ -7,7 +7,7 @@ from keras import ops
 from deeplab_dpc.search.auto_deeplab.convolution import Shape, conv, conv_bn, conv_shapes, pointwise
 from deeplab_dpc.search.auto_deeplab.normalizer import Normalizer
 
-RATE_TIMES_STRIDE = 96  # of the 3x3 branch
+RATE_TIMES_STRIDE = 96  # rate of the 3x3 branch times the stride of its input
 
 
 def weight_shapes(channels: int, num_classes: int) -> dict[str, Shape]:
@@ -40,7 +40,7 @@ def aspp(x: Any, weights: dict[str, Any], normalize: Normalizer, stride: int) ->
         ops.relu(conv_bn(weights, "atrous", x, normalize, rate=RATE_TIMES_STRIDE // stride)),
     ]
     wide = ops.cast(ops.concatenate(branches, axis=-1), "float32")
-    # A constant's logits are constant: they are computed once an image.
+    # The pooled features are constant within an image, and so are their logits: they are computed once per image.
     kernel = weights["logits/kernel"]
     split = 2 * x.shape[-1]
     logits = pointwise(wide, kernel[0, 0, :split])

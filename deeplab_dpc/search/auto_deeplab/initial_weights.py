@@ -1,4 +1,4 @@
-"""Initial weights of the supernet, drawn with NumPy: they are the same on every backend."""
+"""Initial weights of the supernet, drawn with NumPy, so that they are the same on every backend."""
 
 import math
 import zlib
@@ -32,7 +32,7 @@ def _weight(name: str, shape: Shape, seed: int) -> np.ndarray:
         return np.zeros(shape, "float32")
     if leaf == "gamma":
         return np.ones(shape, "float32")
-    # A number a name: what one part draws does not depend on which other parts there are.
+    # One seed per name: the draws of one part do not depend on which other parts there are.
     rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
     if "logits/" in name:
         return (LOGITS_STDDEV * rng.standard_normal(shape)).astype("float32")

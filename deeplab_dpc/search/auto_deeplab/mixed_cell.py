@@ -30,7 +30,7 @@ from deeplab_dpc.search.auto_deeplab.normalizer import Normalizer
 
 ATROUS_RATE = 2
 POOLING_SIZE = 3
-REPETITIONS = (1, 2)  # of depthwise and pointwise convolution in a separable one
+REPETITIONS = (1, 2)  # repetitions of depthwise and pointwise convolution in a separable one
 COLUMN = {operator: column for column, operator in enumerate(OPERATORS)}
 SEPARABLE = tuple(operator for operator in OPERATORS if isinstance(operator, Separable))
 ATROUS = tuple(operator for operator in OPERATORS if isinstance(operator, Atrous))

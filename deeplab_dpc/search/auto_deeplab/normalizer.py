@@ -1,4 +1,4 @@
-"""Batch norm as a function, with the collected statistics of the batch or with known ones."""
+"""Batch norm as a function, with the statistics of the batch, which are collected, or with known statistics."""
 
 from typing import Any
 
@@ -6,12 +6,12 @@ import numpy as np
 
 from deeplab_dpc.layers import kernels
 
-EPSILON = 1e-3  # as the published retrained network has it
+EPSILON = 1e-3  # as in the published retrained network
 MEAN, VARIANCE = "mean", "variance"
 
 
 class Normalizer:
-    """Normalises over all axes but the last.
+    """Batch norm over all axes but the last.
 
     Args:
       known: means and variances by "NAME/mean" and "NAME/variance"; None for those of the batch, which are then in

@@ -33,7 +33,7 @@ def choose(
     rng: random.Random,
     decided: Callable[[str], None] = lambda line: None,
 ) -> tuple[Block, ...]:
-    """Returns the blocks of the cell without whose operators and edges the supernet scores worst.
+    """Returns the blocks of the cell made of the operators and edges without which the supernet scores worst.
 
     The result is the same for the same arguments. `score` is called for 7 mixtures per edge and one per edge of each
     block that has more than two: 158 for 5 blocks.

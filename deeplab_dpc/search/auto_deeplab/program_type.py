@@ -9,7 +9,7 @@ Mixtures = dict[str, Any]  # probabilities in place of the softmax: alphas [edge
 
 
 class Program(Protocol):
-    """Steps and evaluation, as functions of a state (`search_program.SearchProgram`).
+    """The steps and the evaluation of a search, as functions of a state (`search_program.SearchProgram`).
 
     Images are float32 [batch, height, width, 3] in 0..255, labels int32 [batch, height, width]; a loss is a scalar on
     the device.

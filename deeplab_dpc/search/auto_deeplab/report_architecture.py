@@ -20,13 +20,13 @@ from deeplab_dpc.search.auto_deeplab.decoding import (
 from deeplab_dpc.search.reporting import style
 from deeplab_dpc.search.reporting.section import ReportSection, Table
 
-ROW_INCHES = 0.26  # of a row of the heat map
-UNCERTAIN = 0.4  # the colours range at least up to this probability, so that 1 / 8 looks like little
+ROW_INCHES = 0.26  # height of a row of the heat map
+UNCERTAIN = 0.4  # the colours range at least up to this probability, so that 1 / 8 looks small
 UNDECIDED = 0.99  # share of the largest entropy
 
 
 def cell_section(genotype: Genotype, drawing: bytes) -> ReportSection:
-    """Returns the drawn cell."""
+    """Returns the section with the drawing of the cell."""
     text = (
         "H(l-1) and H(l-2) are the outputs of the last two layers. A line in colour is a state that operators read, "
         "at its dots; lines that cross without a dot have nothing to do with each other. Sep is the separable "
@@ -38,7 +38,7 @@ def cell_section(genotype: Genotype, drawing: bytes) -> ReportSection:
 
 
 def alphas_section(alphas: np.ndarray, genotype: Genotype) -> ReportSection:
-    """Returns the probabilities of the operators."""
+    """Returns the section with the probabilities of the operators."""
     probabilities = operator_probabilities(alphas)
     text = (
         "The softmax of the alphas. By them a block keeps the two edges whose most probable operator, zero left out, "
@@ -49,7 +49,7 @@ def alphas_section(alphas: np.ndarray, genotype: Genotype) -> ReportSection:
 
 
 def heat_map(probabilities: np.ndarray, genotype: Genotype) -> Figure:
-    """Draws edges x operators; the drawn ones have a frame."""
+    """Draws the probabilities as edges x operators; the operators of the genotype have a frame."""
     from matplotlib.patches import Rectangle
 
     edges = cell_edges(len(genotype.blocks))
@@ -99,8 +99,8 @@ def path_section(betas: np.ndarray, genotype: Genotype, drawing: bytes) -> Repor
 
 
 def changes_section(history: Sequence[Mapping[str, Any]]) -> ReportSection | None:
-    """Returns the epochs in which the genotype of the largest alphas and betas changed; None before the first epoch
-    ends.
+    """Returns the section with the epochs in which the genotype of the largest alphas and betas changed; None before
+    the first epoch ends.
     """
     if not history:
         return None
@@ -115,7 +115,7 @@ def changes_section(history: Sequence[Mapping[str, Any]]) -> ReportSection | Non
             before, since = genotype, row["epoch"]
     text = (
         "The genotype of the largest alphas and betas, for each epoch that changed it, the last one first. "
-        f" It is the same since epoch {since}, of {history[-1]['epoch']} that are done."
+        f"It is the same since epoch {since}, of {history[-1]['epoch']} that are done."
     )
     columns = ("epoch", "mIOU of the supernet", "skips", "what changed")
     return ReportSection("Changes", text, tables=[("Changes of the genotype", columns, rows)])
@@ -134,7 +134,7 @@ def _difference(before: Genotype | None, now: Genotype) -> str:
 
 
 def _drawn(genotype: Genotype) -> dict[int, int]:
-    """Returns the column of the drawn operator, by the row of its edge in the alphas."""
+    """Returns the column of each operator of the genotype, by the row of its edge in the alphas."""
     rows = {edge: row for row, edge in enumerate(cell_edges(len(genotype.blocks)))}
     return {
         rows[index, edge.state]: OPERATORS.index(edge.operator)
@@ -144,7 +144,7 @@ def _drawn(genotype: Genotype) -> dict[int, int]:
 
 
 def _edge_table(probabilities: np.ndarray, genotype: Genotype) -> Table:
-    """Returns the two most probable operators of each edge, zero left out."""
+    """Returns the table of the two most probable operators of each edge, zero left out."""
     drawn = _drawn(genotype)
     rows = []
     for row, edge in enumerate(cell_edges(len(genotype.blocks))):
@@ -165,7 +165,7 @@ def _edge_table(probabilities: np.ndarray, genotype: Genotype) -> Table:
 
 
 def _path_table(probabilities: np.ndarray, genotype: Genotype) -> Table:
-    """Returns the edges that leave the nodes of the path."""
+    """Returns the table of the edges that leave the nodes of the path."""
     rows = []
     level = STEM_LEVEL
     for layer, chosen in enumerate(genotype.path):

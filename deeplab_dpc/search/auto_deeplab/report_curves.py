@@ -17,7 +17,7 @@ from deeplab_dpc.search.reporting.section import ReportSection
 History = Sequence[Mapping[str, Any]]
 Curve = tuple[str, np.ndarray]  # (label, a value for each epoch; nan where there is none)
 
-LEAST_RANGE = 0.1  # of the y axis, so that what hardly changes looks so
+LEAST_RANGE = 0.1  # smallest range of the y axis, so that small changes look small
 
 
 def curves_section(history: History, config: AutoDeepLabConfig) -> ReportSection | None:
@@ -62,7 +62,7 @@ def measured(history: History, config: AutoDeepLabConfig) -> list[tuple[str, lis
 
 
 def epochs_section(history: History) -> ReportSection | None:
-    """Returns a table of all values of every epoch; None before the first epoch is done."""
+    """Returns the section with a table of all values of every epoch; None before the first epoch is done."""
     if not history:
         return None
     columns = (
@@ -96,7 +96,7 @@ def epochs_section(history: History) -> ReportSection | None:
 
 
 def curves(history: History, config: AutoDeepLabConfig, series: Sequence[Curve], ylabel: str) -> Figure:
-    """Returns lines over the epochs that are done."""
+    """Draws lines over the epochs that are done."""
     figure, axes = style.new_figure()
     epochs = [row["epoch"] for row in history]
     for index, (label, values) in enumerate(series):

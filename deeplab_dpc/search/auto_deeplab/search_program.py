@@ -1,7 +1,7 @@
 """The compiled steps of the search: one batch trains the weights, another one alphas and betas (arXiv:1901.02985, Sec.
 4.2).
 
-The search is of first order: the gradient of alphas and betas is that of the loss at the present weights
+The search is of first order: the gradient of alphas and betas is that of the loss at the current weights
 (arXiv:1806.09055, Sec. 2.3).
 """
 

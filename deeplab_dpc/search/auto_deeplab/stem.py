@@ -12,7 +12,7 @@ from deeplab_dpc.search.auto_deeplab.convolution import Shape, conv_bn, conv_sha
 from deeplab_dpc.search.auto_deeplab.normalizer import Normalizer
 
 IMAGE_CHANNELS = 3
-STRIDES = {2: (2, 2), 3: (2, 1, 2)}  # of the convolutions, by their number
+STRIDES = {2: (2, 2), 3: (2, 1, 2)}  # strides of the convolutions, by their number
 
 
 def _filters(layers: int, stem_filters: int) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""The batches of a search: of either half of the training split from any step on, and of what is evaluated.
+"""The batches of a search: those of either half of the training split from any step on, and those for evaluation.
 
 Weights learn from half A, alphas and betas from half B (arXiv:1901.02985, Sec. 4.2).
 """
@@ -106,11 +106,11 @@ class Streams:
         return iterate(batches, f"The split {split} of {self.dataset.path}", self.dataset.shards(split))
 
     def evaluation(self) -> Iterator[Batch]:
-        """Returns the images of eval_split, each once."""
+        """Returns batches of the images of eval_split, each once."""
         return self._fixed_size(self.config.eval_split, None)
 
     def held_out(self) -> list[Batch]:
-        """Returns the first perturbation_images of half B, on which operators are judged."""
+        """Returns batches of the first perturbation_images of half B, on which operators are judged."""
         return list(
             self._fixed_size(self.data.train_split, self.halves.architecture[: self.config.perturbation_images])
         )

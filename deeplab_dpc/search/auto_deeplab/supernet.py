@@ -161,7 +161,7 @@ class Supernet:
             part = _head(level)
             head = functools.partial(heads.aspp, stride=STRIDES[level])
             of_level = run(part, _applied(self.weight_shapes[part], self.statistics_shapes[part], head), x)
-            # From stride 4 on the pixels' resize gives what a resize from each stride would: corners are aligned.
+            # Corners are aligned: the resize from stride 4 to pixels gives the same as resizing from each stride.
             of_level = resized(of_level, sizes[0])
             logits = of_level if logits is None else logits + of_level
         if statistics is not None:
@@ -185,7 +185,7 @@ def named_shapes(parts: dict[str, dict[str, Shape]]) -> dict[str, Shape]:
 
 @functools.cache
 def cell_program(cell: ConnectedCell, size: tuple[int, int], rematerialize: bool) -> Callable[..., tuple[Any, Any]]:
-    """Returns the computation of a connection, traced once for all connections alike.
+    """Returns the computation of a connection, traced once for all connections with equal arguments.
 
     Args:
       cell: cell of the connection.
@@ -198,7 +198,7 @@ def cell_program(cell: ConnectedCell, size: tuple[int, int], rematerialize: bool
         return program
 
     def run(*inputs: Any) -> tuple[Any, Any]:
-        *tensors, _ = inputs  # the moving averages, which there are none of
+        *tensors, _ = inputs  # without the moving averages, which are None
 
         def flat(*values: Any) -> Any:
             return program(*keras.tree.pack_sequence_as(tensors, values), None)

@@ -1,4 +1,4 @@
-"""The product of a search: its best cell, the best cells by proxy, and the comparison that decided.
+"""The product of a search: its best cell, the best cells by proxy, and the verdict.
 
 cells/best.json, best.png          the best cell, drawn or given
 cells/rank_01.json, ...            the best candidates by proxy
@@ -17,7 +17,7 @@ from deeplab_dpc.search.scored import Scored
 
 CELLS_FOLDER, BEST, WORST = "cells", "best", "worst"
 VERDICT_FILE = "verdict.json"
-KEPT_CELLS = 10  # the best cells by proxy that are written as files, beside the winner and the worst
+KEPT_CELLS = 10  # number of the best cells by proxy that are written as files, beside the winner and the worst
 
 
 def kept_cells(result: SearchResult) -> dict[str, Scored]:
@@ -31,7 +31,7 @@ def kept_cells(result: SearchResult) -> dict[str, Scored]:
 
 
 def write_cells(workdir: pathlib.Path, result: SearchResult) -> None:
-    """Writes the files above; without any score only the verdict."""
+    """Writes the files that the module's docstring lists; only the verdict if no cell has a score."""
     for stem, scored in kept_cells(result).items():
         write_json(workdir / CELLS_FOLDER / f"{stem}.json", scored.cell.to_json())
         draw_cell(scored.cell, workdir / CELLS_FOLDER / f"{stem}.png")

@@ -1,28 +1,28 @@
 """The decision which finalists can still win a contest, as functions of the scores.
 
-Chance in a mean score has two sources. The first is the choice of the images in the split: it is estimated by the
-bootstrap over images, with the same resamples for all finalists, so that images that are hard for all cancel out. The
-second is the seed of the training: the mean of n seeds has a standard error of s / sqrt(n), where s is estimated from
-all finalists together, since two or three seeds of one finalist tell little. Before there are seeds to compare, s is a
-prior: one point of mIOU, with the weight of four degrees of freedom (measured spreads are 0.3 to 1.3 points). s itself
-is uncertain, so that the draws have Student's t distribution. That finalists with the same seed see the same images in
-the same order is not used: it could only make the differences narrower.
+The uncertainty of a mean score has two sources. The first is the choice of the images in the split: it is estimated by
+the bootstrap over images, with the same resamples for all finalists, so that images that are hard for all cancel out.
+The second is the seed of the training: the mean of n seeds has a standard error of s / sqrt(n), where s is estimated
+from all finalists together, since two or three seeds of one finalist tell little. Before there are seeds to compare, s
+is a prior: one point of mIOU, with the weight of four degrees of freedom (measured spreads are 0.3 to 1.3 points). s
+itself is uncertain, so that the draws have Student's t distribution. The fact that finalists with the same seed see the
+same images in the same order is not used: it could only make the differences narrower.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
-PRIOR_DEVIATION = 0.01  # of the mIOU between seeds
+PRIOR_DEVIATION = 0.01  # prior standard deviation of the mIOU between seeds
 PRIOR_FREEDOM = 4
-NOISE_DRAWS = 10  # of the seeds' part for each sample of the images
-KEPT = 2  # finalists that go on at least, so that the last round is a comparison
+NOISE_DRAWS = 10  # draws of the effect of seeds for each resample of the images
+KEPT = 2  # smallest number of finalists that go on, so that the last round is a comparison
 CLEAR = 0.95  # probability from which on a winner is clear
-CONFIDENCE = 0.95  # of intervals
+CONFIDENCE = 0.95  # confidence level of intervals
 
 
 def seed_deviation(scores: Sequence[np.ndarray]) -> tuple[float, int]:
-    """Returns the standard deviation of the mIOU between seeds, with the prior in it, and its degrees of freedom.
+    """Returns the standard deviation of the mIOU between seeds, which includes the prior, and its degrees of freedom.
 
     Args:
       scores: mIOU of each finalist by seed, float64 [seeds], in [0, 1].
@@ -39,11 +39,11 @@ def draw_means(scores: Sequence[np.ndarray], samples: Sequence[np.ndarray], seed
       scores: mIOU of each finalist by seed, float64 [seeds].
       samples: mIOU of the same trainings on resampled images, float64 [seeds, resamples], where a resample has the same
         images for all; nan if no labelled image was drawn.
-      seed: seed of the draws of the seeds' part.
+      seed: seed of the draws of the effect of training seeds.
     """
     rng = np.random.default_rng(seed)
     resamples = samples[0].shape[1]
-    # Centred on the score of all images, which the table shows; the samples say how it is spread.
+    # Centred on the score of all images, which the table shows; the samples only give the spread.
     deviations = np.stack([_deviation(values).mean(axis=0) for values in samples], axis=1)
     deviation, freedom = seed_deviation(scores)
     scale = deviation * np.sqrt(freedom / rng.chisquare(freedom, (NOISE_DRAWS * resamples, 1)))
@@ -81,7 +81,8 @@ def can_still_win(probabilities: np.ndarray, means: np.ndarray, alive: np.ndarra
     Args:
       probabilities: probabilities of being the best, float64 [finalists].
       means: mIOU, float64 [finalists].
-      alive: False for finalists that leave whatever their scores, since a training diverged or could not be done, bool.
+      alive: bool [finalists], False for finalists that leave regardless of their scores, since a training diverged or
+        could not be done.
       threshold: share of the largest probability, in [0, 1].
     """
     stays: np.ndarray = alive & (probabilities >= threshold * probabilities[alive].max(initial=0.0))

@@ -1,11 +1,11 @@
-"""Trains a finalist for real and evaluates it (arXiv:1809.04184, Sec. 3.3), as a run that train.py could have made.
+"""Real training of a finalist and its evaluation (arXiv:1809.04184, Sec. 3.3), as a run that train.py could have made.
 
     ROOT/CELL/seed_0_steps_100          the first round with seed 0
     ROOT/CELL/seed_0_steps_100_200      the second, forked from it
-        eval_val/metrics.json, per_image.npz    as eval.py writes them, so that eval.py --compare takes two of them
+        eval_val/metrics.json, per_image.npz    as eval.py writes them, so that eval.py --compare can read them
 
-For every finalist only the backbone is initialised: context module, decoder and logits start fresh, whatever the
-checkpoint has, so that none has an advantage because the checkpoint happens to fit it.
+For every finalist only the backbone is initialised from the checkpoint: context module, decoder and logits start fresh,
+whatever the checkpoint has, so that no finalist has an advantage because the checkpoint happens to fit it.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ from deeplab_dpc.training.trainer import train_in_shared_directory as train  # a
 
 
 def run_directory(root: pathlib.Path, cell: Cell, seed: int, ladder: tuple[int, ...]) -> pathlib.Path:
-    """Returns the directory of a finalist's run in a round; `ladder` has the steps of the rounds up to it."""
+    """Returns the directory of a finalist's run in a round; `ladder` has the steps of the rounds up to that one."""
     return root / cell.digest() / f"seed_{seed}_steps_{'_'.join(map(str, ladder))}"
 
 
@@ -61,7 +61,7 @@ def train_finalist(
       ladder: numbers of steps at the end of each round up to this one.
       network: network and its initial checkpoint.
       data: configuration of records and augmentation.
-      config: configuration of the search, with batch size, rate, precision and the split that scores.
+      config: configuration of the search, with batch size, learning rate, precision and evaluation split.
       dataset: the prepared data set.
       on_step: function called after each step; an error that it raises ends the training, which continues when it is
         started again.

@@ -1,4 +1,4 @@
-"""Runs the contest of a search, as its only worker or one of many; started again, it continues."""
+"""The run of a search's contest, by one worker or many; it continues when it is started again."""
 
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ from deeplab_dpc.search.service.work import Outcome, work_off
 if TYPE_CHECKING:
     from deeplab_dpc.search.contest.network import RerankNetwork
 
-CONTEST_FOLDER = "contest"  # of the workdir: the run directories of finalists
+CONTEST_FOLDER = "contest"  # in the workdir: run directories of finalists
 
 
 def contest_name(study_name: str) -> str:
@@ -46,17 +46,17 @@ def say_what_is_not_used(job: Job, storage: BaseStorage, ledger: Ledger) -> None
 
 
 def open_contest(job: Job, storage: BaseStorage, worker: Worker) -> Ledger:
-    """Returns the tasks of the contest."""
+    """Returns the ledger of the contest."""
     return Ledger(storage, contest_name(job.service.study_name), worker, job.service.lease_seconds)
 
 
 def contest_network(job: Job) -> "RerankNetwork":
-    """Returns the network that finalists are trained in.
+    """Returns the network in which finalists are trained.
 
     Raises:
-      UserError: if its flags do not go together.
+      UserError: if its flags contradict each other.
     """
-    # Here, since a process that only looks on does without Keras.
+    # Imported here, since a process that only observes does not need Keras.
     from deeplab_dpc.search.contest.network import rerank_network
 
     return rerank_network(job.config, job.model, job.initial)
@@ -75,7 +75,7 @@ def hold_contest(job: Job, storage: BaseStorage, ledger: Ledger, result: SearchR
     Raises:
       UserError: if the contest was begun with another configuration, or there is no data.
     """
-    # Here, since it needs TensorFlow for the records, and the search up to here does not.
+    # Imported here, since it needs TensorFlow for the records, which the search up to here does not need.
     from deeplab_dpc.search.contest.finalist_training import train_finalist
 
     data, dataset, network = job.data, job.dataset, contest_network(job)

@@ -19,7 +19,7 @@ class RerankNetwork:
 
     Attributes:
       config: configuration of the network without the cell.
-      initial: its initial weights.
+      initial: initial weights of the network.
     """
 
     config: ModelConfig

@@ -33,7 +33,7 @@ class RoundOutcome:
       trained: trainings by the cell's digest and the index of the seed.
       given_up: digests of the finalists with a training that cannot be done.
       threshold: share of the largest probability, see decision.can_still_win.
-      is_last: bool, whether no round follows, so that nobody leaves.
+      is_last: bool, whether no round follows, so that no finalist leaves.
     """
 
     round: Round
@@ -67,7 +67,7 @@ class RoundOutcome:
 
     @functools.cached_property
     def draws(self) -> np.ndarray:
-        """Draws of the mean mIOU of each finalist that is compared, float64 [draws, compared]; see decision.py."""
+        """Returns draws of the mean mIOU of each compared finalist, float64 [draws, compared]; see decision.py."""
         images = {one.images for digest in self.compared for one in self.trained[digest].values()}
         if len(images) > 1:
             raise UserError(
@@ -132,8 +132,9 @@ class Standing:
 
     Attributes:
       scored: cell, with its score by proxy.
-      rounds: indices of the rounds with trainings of the finalist.
+      rounds: number of rounds of the finalist, up to the one whose scores count.
       mious: mIOU by seed, of the last of these rounds.
+      first_miou: mIOU of the first round, with the first seed.
       steps: number of steps of the last of these rounds.
       probability: probability that it is the best of all finalists, as far as it is decided.
       left: reason why it left; empty if it did not.
@@ -151,7 +152,7 @@ class Standing:
 
     @property
     def miou(self) -> float:
-        """Returns the mean over the seeds of its last round."""
+        """Returns the mean mIOU over the seeds of its last round."""
         return float(np.mean(self.mious))
 
     @property
@@ -198,7 +199,7 @@ class ContestOutcome:
         inside = [one for one in inside if one.trained.get(digest)]
         if not inside:
             return None
-        # In a round that is not decided the scores of its first seeds would stand beside the means of others.
+        # In an incomplete round the scores of its first seeds would be compared with the means of others.
         last = inside[-2] if len(inside) > 1 and not inside[-1].is_complete else inside[-1]
         stays = not last.is_complete or any(one.cell.digest() == digest for one in last.survivors)
         return Standing(

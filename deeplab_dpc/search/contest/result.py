@@ -19,7 +19,7 @@ class SearchResult:
 
     Attributes:
       config: configuration of the search.
-      feature_shape: (height, width, channels) of the scoring split's features, for which costs are computed.
+      feature_shape: (height, width, channels) of the evaluation split's features, for which costs are computed.
       warm_starts, candidates: cells scored by proxy, in the order they were drawn.
       contest: result of the real trainings; None if there are none.
       given_up: tasks without a result, since every worker that tried them died.
@@ -73,7 +73,7 @@ class SearchResult:
         return None if standing is None else standing.miou
 
     def receptive_field(self, cell: Cell) -> tuple[int, int]:
-        """Returns (height, width) in feature-map cells."""
+        """Returns the receptive field (height, width) of a cell, in feature-map cells."""
         return receptive_field(cell, *self.feature_shape[:2], self.output_stride)
 
     def cost(self, cell: Cell) -> Cost:

@@ -43,5 +43,5 @@ def contest_rounds(config: SearchConfig) -> tuple[Round, ...]:
 
 
 def most_steps(config: SearchConfig, finalists: int) -> int:
-    """Returns the number of steps of the contest if nobody leaves before its end."""
+    """Returns the number of steps of the contest if no finalist leaves before its end."""
     return finalists * config.contest_seeds * config.rerank_steps

@@ -11,11 +11,11 @@ from deeplab_dpc.search.scored import Scored
 
 ASPP = "aspp"
 TITLES = {"aspp": "ASPP", "conv1x1": "the 1x1 convolution", "dpc_top1": "the published DPC cell", "psp": "PSP"}
-LEAST_PROBABILITY, MOST_PROBABILITY = 0.01, 0.99  # that a finite number of draws can tell
+LEAST_PROBABILITY, MOST_PROBABILITY = 0.01, 0.99  # limits of what a finite number of draws can show
 
 
 def sentence(result: SearchResult) -> str:
-    """Returns the sentence at the end of a search, or on its present state."""
+    """Returns the sentence at the end of a search, or on its current state."""
     contest = result.contest
     winner = contest.winner() if contest is not None else None
     if contest is None or winner is None:

@@ -15,7 +15,7 @@ from deeplab_dpc.search.service.attempt import RESULT
 from deeplab_dpc.search.service.lease import Task
 from deeplab_dpc.search.service.ledger import Ledger
 
-FINALIST = "finalist"  # the draw of its tasks
+FINALIST = "finalist"  # kind of draw of the contest's tasks
 
 
 class Contest:
@@ -23,7 +23,7 @@ class Contest:
 
     Args:
       ledger: ledger of the tasks.
-      finalists: cells; of equal ones the first is taken.
+      finalists: finalists with their scores by proxy; of equal cells the first one is kept.
       config: configuration of the search, with rounds, seeds, the threshold, and the first seed.
     """
 
@@ -81,7 +81,7 @@ class Contest:
         return f"{digest} seed {self._config.seed + place} steps {one.steps}"
 
     def open_tasks(self) -> list[Task]:
-        """Returns the tasks of the current round that no worker does; each finalist once before any twice."""
+        """Returns the open tasks of the current round; each finalist is trained once before any is trained twice."""
         outcome = self.outcome()
         if outcome.is_complete:
             return []

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-PRECISION = 1_000_000  # samples are kept as integers of so many parts
+PRECISION = 1_000_000  # samples are stored as integers, in units of 1 / PRECISION
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Trained:
     """A training of a finalist with one seed, up to the end of a round.
 
     The samples are stored, not the counts of each image, which stay in the run: they are small enough for an attribute
-    of a trial in any of Optuna's storages, and workers that share no directory decide alike.
+    of a trial in any of Optuna's storages, and workers that share no directory make the same decisions.
 
     Attributes:
       miou: mIOU in [0, 1]; 0 if the training diverged.

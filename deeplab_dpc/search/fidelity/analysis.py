@@ -1,4 +1,6 @@
-"""How well the proxy ranks, beside figures that need no training (arXiv:1809.04184, Sec. 4.1)."""
+"""Analysis of how well the proxy ranks cells, compared with predictors that need no training (arXiv:1809.04184, Sec.
+4.1).
+"""
 
 import dataclasses
 import itertools
@@ -8,25 +10,26 @@ from collections.abc import Callable, Sequence
 from deeplab_dpc.search.fidelity.measurement import GROUPS, MIXED, SUBSET, TOP, FidelityResult, FidelityRow
 from deeplab_dpc.search.rank_correlation import Correlation, Difference, correlate, rho_difference
 
-TOP_SHARE = 5  # the best by real score are one in so many
+TOP_SHARE = 5  # the best 1 / TOP_SHARE of the cells by real score are the top ones
 RESAMPLES = 1000
-ALL = "all"  # groups
+ALL = "all"  # all groups together
 NAMES = {
     SUBSET: "sub-sets of ASPP",
     MIXED: "mixed cells",
     TOP: "top cells of the search",
     ALL: "cells of all groups",
 }
-FEW = 3  # cells that a search would train for real
+FEW = 3  # number of cells that a search would train for real
 
 
 @dataclasses.dataclass(frozen=True)
 class Predictor:
-    """Something that may tell how good a cell is; larger is better.
+    """A predictor of the quality of a cell, larger for better cells.
 
     Attributes:
-      of: its value for a cell.
-      is_trivial: whether it needs no training.
+      name: name of the predictor.
+      of: function that returns the value of the predictor for a cell.
+      is_trivial: bool, whether the predictor needs no training.
     """
 
     name: str
@@ -50,19 +53,21 @@ PREDICTORS = (
 
 
 def predictors(rows: Sequence[FidelityRow]) -> list[Predictor]:
-    """Returns those that the cells have: the mean of the points is the score itself where there is one point."""
+    """Returns the predictors of the cells; the mean of the points is left out if there is one point, since it
+    is the score itself.
+    """
     several = any(len(row.proxy.points) > 1 for row in rows)
     return [one for one in PREDICTORS if several or one is not MEAN_OF_POINTS]
 
 
 @dataclasses.dataclass(frozen=True)
 class Scope:
-    """Cells that are ranked among themselves.
+    """The cells that are ranked among themselves.
 
     Attributes:
-      group: one of fidelity.GROUPS, or ALL.
-      rows: the cells, at least one.
-      is_top_fifth: whether they are only the best of the group by real score.
+      group: one of measurement.GROUPS, or ALL.
+      rows: rows of the cells, at least one.
+      is_top_fifth: bool, whether the rows are only the best fifth of the group by real score.
     """
 
     group: str
@@ -83,11 +88,11 @@ class Scope:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """The proxy beside the trivial figure that ranks best.
+    """The comparison of the proxy with the trivial predictor that ranks best.
 
     Attributes:
-      baseline: its name; 'minus NAME' if less of it is better.
-      difference: difference of Spearman's rho, the proxy's less the baseline's.
+      baseline: name of that predictor; 'minus NAME' if its smaller values are better.
+      difference: Spearman's rho of the proxy minus that of the baseline.
     """
 
     baseline: str
@@ -96,14 +101,14 @@ class Comparison:
 
 @dataclasses.dataclass(frozen=True)
 class Regret:
-    """How much real mIOU is lost where only the first cells of a predictor are trained for real.
+    """The real mIOU that is lost if only the first cells by a predictor are trained for real.
 
-    It is the best real score of all cells less the best of those. Cells that a predictor takes for equally good come
-    in the order that loses most.
+    It is the best real score of all cells minus the best of those. Cells that tie in the predictor are taken in the
+    order that loses most.
 
     Attributes:
-      of_first: where one cell is trained, in [0, 1].
-      of_first_three: where FEW are.
+      of_first: regret if one cell is trained, in [0, 1].
+      of_first_three: regret if FEW cells are trained, in [0, 1].
     """
 
     of_first: float
@@ -112,13 +117,14 @@ class Regret:
 
 @dataclasses.dataclass(frozen=True)
 class Analysis:
-    """What is known of a scope.
+    """The analysis of a scope.
 
     Attributes:
-      correlations: with the real score, by the predictor's name.
-      regrets: by the predictor's name.
-      comparison: None where no baseline has a correlation.
-      between_seeds: correlations of the seeds of one kind of training, by what they are of; empty for one seed.
+      scope: cells that were analysed.
+      correlations: correlations with the real score, by name of the predictor.
+      regrets: regrets by name of the predictor.
+      comparison: comparison with the best baseline; None if no baseline has a correlation.
+      between_seeds: correlations between two seeds of one kind of training, by description; empty for one seed.
     """
 
     scope: Scope
@@ -129,7 +135,7 @@ class Analysis:
 
 
 def scopes(result: FidelityResult) -> list[Scope]:
-    """Returns each group, and all together, with its top fifth by real score; groups without cells are left out."""
+    """Returns each group that has cells, all groups together, and the top fifth of each of them by real score."""
     groups = {group: rows for group in GROUPS if (rows := result.group(group))}
     if len(groups) > 1:
         groups[ALL] = list(itertools.chain.from_iterable(groups.values()))
@@ -141,12 +147,12 @@ def scopes(result: FidelityResult) -> list[Scope]:
 
 
 def top_fifth(rows: Sequence[FidelityRow]) -> list[FidelityRow]:
-    """Returns the best by real score, a fifth rounded up, best first; of equals those that come first."""
+    """Returns the best fifth of the rows by real score, rounded up, best first; of equal rows the earlier ones."""
     return sorted(rows, key=lambda row: row.real_miou, reverse=True)[: math.ceil(len(rows) / TOP_SHARE)]
 
 
 def analyse(scope: Scope, resamples: int = RESAMPLES, seed: int = 0) -> Analysis:
-    """Correlates all predictors with the real score."""
+    """Returns the analysis of a scope, in which all predictors are correlated with the real score."""
     seeds = len(scope.rows[0].reals)
     compared = [*predictors(scope.rows), *([MEAN_PROXY] if seeds > 1 else [])]
     correlations = {
@@ -168,10 +174,10 @@ def _regret(values: Sequence[float], real: Sequence[float]) -> Regret:
 
 
 def _compare(scope: Scope, correlations: dict[str, Correlation], resamples: int, seed: int) -> Comparison | None:
-    """Returns the proxy against the best trivial baseline.
+    """Returns the comparison of the proxy with the best trivial predictor.
 
-    That is the one whose rho is furthest from 0, taken in the direction that suits it: seen afterwards, which favours
-    the baseline.
+    That is the one whose rho is furthest from 0, with the sign that makes rho positive. It is chosen after the fact,
+    which favours the baseline.
     """
     trivial = [one for one in PREDICTORS if one.is_trivial and correlations[one.name].undefined is None]
     if not trivial:

@@ -10,8 +10,8 @@ JOINT = "+"  # between the branches in a name
 
 
 def aspp_subsets() -> dict[str, Cell]:
-    """Returns the 2^5 - 1 = 31 cells by name, such as '1x1+6+18+pool', those of the fewest branches first; the last is
-    ASPP.
+    """Returns the 2^5 - 1 = 31 cells by name, such as '1x1+6+18+pool', those with the fewest branches first; the last
+    is ASPP.
     """
     branches = shipped_cells()["aspp"].branches
     return {
@@ -22,6 +22,6 @@ def aspp_subsets() -> dict[str, Cell]:
 
 
 def _label(branch: Branch) -> str:
-    """'1x1', the rate of an atrous convolution, or 'pool'."""
+    """Returns '1x1', the rate of an atrous convolution, or 'pool'."""
     operation = branch.operation
     return str(operation.rate[0]) if isinstance(operation, AtrousConv) else operation.summary().partition("@")[0]

@@ -1,4 +1,4 @@
-"""What is said of a measurement: tables, figures and sentences, as a section of the report and as files."""
+"""The report of a measurement: tables, figures and sentences, as a section of the search's report and as files."""
 
 import dataclasses
 import math
@@ -58,9 +58,9 @@ def write_fidelity(folder: pathlib.Path, result: FidelityResult, others: Mapping
     """Writes results.json, fidelity.csv, correlations.json, report.html and its pictures, proxy.png, predictors.png.
 
     Args:
-      folder: that the files are written to.
-      result: the measurement.
-      others: measurements by other proxies, by workdir, that a table shows beside it.
+      folder: folder for the files.
+      result: measurement to report.
+      others: measurements with other proxies, by workdir, with which a table compares this one.
     """
     analyses = [analyse(scope) for scope in scopes(result)]
     section = _section(result, analyses, others)
@@ -73,13 +73,13 @@ def write_fidelity(folder: pathlib.Path, result: FidelityResult, others: Mapping
 
 
 def fidelity_sections(workdir: pathlib.Path) -> list[ReportSection]:
-    """Returns the measurement as a part of the report of the search in `workdir`; nothing where there is none."""
+    """Returns the section on the measurement for the report of the search in `workdir`; empty if there is none."""
     result = read_fidelity(workdir)
     return [] if result is None else [fidelity_section(result)]
 
 
 def fidelity_section(result: FidelityResult) -> ReportSection:
-    """Returns the measurement as a part of the search's report."""
+    """Returns the section on a measurement for the search's report."""
     return _section(result, [analyse(scope) for scope in scopes(result)], {})
 
 
@@ -102,7 +102,7 @@ def print_fidelity(result: FidelityResult, others: Mapping[str, FidelityResult])
 
 
 def tables(result: FidelityResult, analyses: Sequence[Analysis], others: Mapping[str, FidelityResult]) -> list[Table]:
-    """Other proxies beside this one, the correlations of each scope, and the cells by their real score."""
+    """Returns the tables of the comparison with other proxies, of each scope's correlations, and of the cells."""
     comparison = comparison_table(result, others)
     return [
         *([comparison] if comparison else []),
@@ -112,7 +112,7 @@ def tables(result: FidelityResult, analyses: Sequence[Analysis], others: Mapping
 
 
 def sentences(result: FidelityResult, analyses: Sequence[Analysis]) -> list[str]:
-    """Returns what the figures say, and what they cannot."""
+    """Returns sentences on the results and on their limits."""
     if not analyses:
         return ["No cell has both scores."]
     whole = [analysis for analysis in analyses if not analysis.scope.is_top_fifth]
@@ -244,7 +244,7 @@ def _json(figures: Correlation | Difference) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """JSON without nan."""
+    """Returns a value as JSON, with None in place of nan."""
     if isinstance(value, tuple):
         return [_plain(part) for part in value]
     return None if isinstance(value, float) and math.isnan(value) else value

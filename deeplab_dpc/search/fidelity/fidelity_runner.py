@@ -1,4 +1,6 @@
-"""A measurement of the proxy's fidelity from start to report, by one worker or many; started again, it goes on."""
+"""A measurement of the proxy's fidelity from start to report, by one worker or many; it continues when it is started
+again.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,7 +32,7 @@ from deeplab_dpc.search.service.membership import BACKBONE_ALONE, OF_CONTEST, PL
 from deeplab_dpc.search.service.storage import persistently
 from deeplab_dpc.search.service.work import work_off
 
-# What a later start may change: it gives further cells, or none.
+# Fields that a later start may change: they add cells, or have no effect on the cells.
 FIDELITY_EXTENDABLE = (
     *PLACES,
     "search.num_candidates",
@@ -48,18 +50,18 @@ def measure_fidelity(
     watch: SearchWatch,
     others: Mapping[str, FidelityResult] | None = None,
 ) -> FidelityResult:
-    """Trains cells by proxy and for real, and writes what came of it.
+    """Trains cells by proxy and for real, writes the report, and returns the measurement.
 
     Args:
       job: job of the search.
-      config: which cells, and how often.
+      config: configuration of the measurement, with its cells and the number of seeds.
       storage: storage of the search.
-      trainings: what trains them.
-      watch: is told what happens, and ends the work.
-      others: measurements by other proxies, by workdir, with the same protocol of real training.
+      trainings: trainings of the cells by proxy and for real.
+      watch: display of the work, which can also stop it.
+      others: measurements with other proxies, by workdir, with the same protocol of real training.
 
     Raises:
-      UserError: if the best cells are wanted and the search is not finished, or the storage holds a measurement with
+      UserError: if the best cells are requested and the search is not finished, or the storage holds a measurement with
         other settings.
     """
     name = f"{job.service.study_name}/{FOLDER}"
@@ -101,8 +103,8 @@ def measure_fidelity(
 
 
 def real_protocol(job: Job) -> dict[str, Any]:
-    """Returns all that real trainings share but the seed, as JSON by name: what makes their scores comparable."""
-    # Here, since it needs Keras, and the rest of a measurement's planning does not.
+    """Returns all settings of the real trainings but the seed, as JSON by name; equal ones make scores comparable."""
+    # Imported here, since it needs Keras, which the rest of a measurement's planning does not need.
     from deeplab_dpc.checkpoint.restore import source_digest
 
     if job.data is None or job.dataset is None:
@@ -143,8 +145,9 @@ def proxy_words(job: Job) -> str:
 def _best_of_search(
     job: Job, config: FidelityConfig, storage: BaseStorage, worker: Worker
 ) -> tuple[list[MeasuredCell], dict[str, ProxyScore]]:
-    """Returns the best cells of the search, and by digest the proxy scores of all that it trained for the whole
-    budget."""
+    """Returns the best cells of the search, and the proxy scores, by digest, of all cells trained for the whole
+    budget.
+    """
     name, instead = job.service.study_name, "or pass --fidelity_top_k=0 for the sub-sets of ASPP alone."
     try:
         persistently(lambda: storage.get_study_id_from_name(name))

@@ -20,8 +20,8 @@ class MeasuredCell:
     """A cell that is measured.
 
     Attributes:
-      name: name of a sub-set, or of the search.
-      group: one of fidelity.GROUPS.
+      name: name of a subset, of a mixed cell, or of a cell of the search.
+      group: one of measurement.GROUPS.
     """
 
     name: str
@@ -30,14 +30,14 @@ class MeasuredCell:
 
 
 class FidelityTasks:
-    """What is to be trained, and what came of it.
+    """The tasks of a measurement, and their results.
 
     Args:
       ledger: ledger of the tasks.
-      cells: those that are measured; one that is there already, by its canonical form, is not measured again.
+      cells: cells to measure; of cells with the same canonical form only the first is measured.
       seeds: seeds of the trainings, distinct.
-      known: proxy scores with the first seed that the search has given, by the cell's digest.
-      known_reals: real scores that other measurements have, by digest and seed.
+      known: proxy scores of the search, which have the first seed, by the cell's digest.
+      known_reals: real scores of other measurements, by digest and seed.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class FidelityTasks:
         self._seeds = tuple(seeds)
         self._known = {_key(PROXY, digest, self._seeds[0]): score for digest, score in known.items()}
         self._known_reals = {_key(REAL, *key): score for key, score in (known_reals or {}).items()}
-        # What costs least comes first, and all cells once before any twice.
+        # The cheapest trainings come first, and each cell is trained once before any is trained twice.
         self.tasks = [
             self._task(kind, measured, seed)
             for kind in (PROXY, REAL)
@@ -76,15 +76,15 @@ class FidelityTasks:
         return Task(_key(kind, measured.cell.digest(), seed), attributes)
 
     def open_tasks(self) -> list[Task]:
-        """Returns those that nobody does, by what the ledger has read."""
+        """Returns the tasks that may be begun and that no worker is doing, as of the ledger's last read."""
         return [task for task in self.tasks if self.ledger.is_open(task.key)]
 
     def is_done(self) -> bool:
-        """Returns whether all have results or are given up."""
+        """Returns whether all tasks have results or are given up."""
         return all(task.key in self.ledger.finished or self.ledger.is_given_up(task.key) for task in self.tasks)
 
     def perform(self, lease: Lease, trainings: Trainings) -> Outcome:
-        """Does a task."""
+        """Trains the cell of a task, and returns the result."""
         attributes = lease.task.attributes
         cell, seed = Cell.from_json(attributes["cell"]), attributes["seed"]
         if attributes["draw"] == PROXY:
@@ -94,7 +94,7 @@ class FidelityTasks:
         return Outcome([real.miou], dataclasses.asdict(real))
 
     def proxies(self, cell: Cell) -> tuple[ProxyScore, ...] | None:
-        """Returns the scores of all seeds in turn; None unless there are all."""
+        """Returns the proxy scores of a cell for all seeds in order; None if one is missing."""
         scores = []
         for seed in self._seeds:
             key = _key(PROXY, cell.digest(), seed)
@@ -105,7 +105,7 @@ class FidelityTasks:
         return tuple(scores) if len(scores) == len(self._seeds) else None
 
     def reals(self, cell: Cell) -> tuple[RealScore, ...] | None:
-        """Returns the scores of all seeds in turn; None unless there are all."""
+        """Returns the real scores of a cell for all seeds in order; None if one is missing."""
         scores = []
         for seed in self._seeds:
             key = _key(REAL, cell.digest(), seed)

@@ -1,4 +1,4 @@
-"""Scatter plots of a measurement: a point a cell, a predictor against the score of real training (Fig. 3b and 4b)."""
+"""Scatter plots of a measurement: predictors against the score of real training, a point per cell (Fig. 3b and 4b)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,13 +12,13 @@ from deeplab_dpc.search.fidelity.analysis import NAMES, PROXY, Analysis, Predict
 from deeplab_dpc.search.fidelity.measurement import GROUPS, FidelityResult, FidelityRow
 from deeplab_dpc.search.reporting.style import GREY, SIZE, new_figure, png, point_size, series
 
-SIDES = ((0.0, "left"), (0.5, "center"), (1.0, "right"))  # of the axes, for a figure of each group
+SIDES = ((0.0, "left"), (0.5, "center"), (1.0, "right"))  # x and alignment of each group's rho above the axes
 COLUMNS = 2
 PANEL = (2.7, 2.1)  # inches
 
 
 def proxy_figure(result: FidelityResult) -> bytes:
-    """Returns the proxy's score against the real one; bars span the seeds, and the extremes have their names. PNG."""
+    """Returns the plot of real over proxy scores as PNG; bars span the seeds, and the extreme cells are named."""
     figure, axes = new_figure(SIZE[1] * 1.15)
     for row in result.rows if result.config.fidelity_seeds > 1 else ():
         proxies, reals = ([score.miou for score in scores] for scores in (row.proxies, row.reals))
@@ -34,7 +34,7 @@ def proxy_figure(result: FidelityResult) -> bytes:
 
 
 def predictors_figure(result: FidelityResult, analyses: Sequence[Analysis]) -> bytes:
-    """Returns a panel a predictor, with Spearman's rho of each group in its colour. PNG."""
+    """Returns the plot with one panel per predictor as PNG, with Spearman's rho of each group in the group's colour."""
     shown = predictors(result.rows)
     lines = -(-len(shown) // COLUMNS)
     figure = Figure(figsize=(PANEL[0] * COLUMNS, PANEL[1] * lines), layout="constrained")
@@ -57,7 +57,7 @@ def predictors_figure(result: FidelityResult, analyses: Sequence[Analysis]) -> b
 
 
 def _write_rho(axes: Axes, predictor: Predictor, analyses: Sequence[Analysis]) -> None:
-    """Above the axes, a group at the left, one in the middle and one at the right."""
+    """Writes Spearman's rho above the axes: of one group at the left, of one in the middle and of one at the right."""
     for analysis in analyses:
         scope = analysis.scope
         if scope.is_top_fifth or scope.group not in GROUPS:
@@ -82,7 +82,7 @@ def _scatter(axes: Axes, result: FidelityResult, predictor: Predictor) -> None:
 
 
 def _name_extremes(axes: Axes, rows: Sequence[FidelityRow], color: str) -> None:
-    """The names of the best and the worst cell: by proxy beside its point, by real training above or below."""
+    """Writes the names of the best and the worst cell: by proxy beside its point, by real training above or below."""
     if not rows:
         return
     proxies, reals = [row.proxy.miou for row in rows], [row.real_miou for row in rows]

@@ -1,4 +1,4 @@
-"""What a measurement of the proxy's fidelity gives: cells with both scores (arXiv:1809.04184, Fig. 3b and 4b)."""
+"""The result of a measurement of the proxy's fidelity: cells with both scores (arXiv:1809.04184, Fig. 3b and 4b)."""
 
 import csv
 import dataclasses
@@ -13,19 +13,19 @@ from deeplab_dpc.config import FidelityConfig, SearchConfig
 from deeplab_dpc.files import atomic_path, read_json, write_json
 from deeplab_dpc.search.scored import ProxyScore
 
-# The groups: sub-sets of ASPP, cells of every kind, and the best of a search by proxy.
+# The groups: subsets of ASPP, cells of every kind, and the best of a search by proxy.
 GROUPS = SUBSET, MIXED, TOP = ("subset", "mixed", "top")
-FOLDER = "fidelity"  # of the workdir
+FOLDER = "fidelity"  # folder in the workdir
 RESULTS_FILE, TABLE_FILE = "results.json", "fidelity.csv"
 
 
 @dataclasses.dataclass(frozen=True)
 class RealScore:
-    """What the normal trainer says of a cell.
+    """The score of a cell by the normal trainer.
 
     Attributes:
-      miou: after end-to-end training, in [0, 1].
-      seconds: that training and evaluation took.
+      miou: mIOU after end-to-end training, in [0, 1].
+      seconds: seconds of training and evaluation.
     """
 
     miou: float
@@ -37,9 +37,9 @@ class FidelityRow:
     """A cell with both scores.
 
     Attributes:
-      name: name of a sub-set ('1x1+6'), of a mixed cell ('uniform 3'), or of the search ('cell 7').
+      name: name of a subset ('1x1+6'), of a mixed cell ('uniform 3'), or of a cell of the search ('cell 7').
       group: one of GROUPS.
-      proxies, reals: proxies and reals of each seed in turn.
+      proxies, reals: proxy and real scores of each seed, in order.
       cost: cost of the cell with its projection.
       receptive_field: (height, width) in feature-map cells.
     """
@@ -54,7 +54,7 @@ class FidelityRow:
 
     @property
     def proxy(self) -> ProxyScore:
-        """Of the first seed: what a search would have seen."""
+        """Returns the proxy score of the first seed, which a search would have seen."""
         return self.proxies[0]
 
     @property
@@ -63,7 +63,7 @@ class FidelityRow:
 
     @property
     def real_miou(self) -> float:
-        """The mean over the seeds."""
+        """Returns the mean real mIOU over the seeds."""
         return statistics.fmean(score.miou for score in self.reals)
 
     @property
@@ -104,13 +104,13 @@ class FidelityResult:
     """A measurement.
 
     Attributes:
-      search: the proxy's settings and those of the real training.
-      config: which cells, and how often.
-      rows: the cells that have all their scores.
+      search: configuration of the search, with the settings of the proxy and of the real training.
+      config: configuration of the measurement, with its cells and the number of seeds.
+      rows: rows of the cells that have all their scores.
       missing: names of the cells that were given up.
-      proxy: the proxy's settings in words.
-      protocol: protocol of the real trainings, by name, as JSON; real scores of two measurements that have the same
-        stand beside each other. Empty where an earlier version has measured.
+      proxy: settings of the proxy in words.
+      protocol: settings of the real trainings, by name, as JSON; the real scores of two measurements with the same
+        protocol are comparable. Empty for measurements of an earlier version.
     """
 
     search: SearchConfig
@@ -146,7 +146,7 @@ class FidelityResult:
 
 
 def write_rows(folder: pathlib.Path, result: FidelityResult) -> None:
-    """Writes results.json, which `read_fidelity` reads, and fidelity.csv, a line a cell."""
+    """Writes results.json, which `read_fidelity` reads, and fidelity.csv, with one line per cell."""
     write_json(folder / RESULTS_FILE, result.to_json())
     with atomic_path(folder / TABLE_FILE) as partial, open(partial, "w", newline="", encoding="utf-8") as stream:
         lines = [_line(row) for row in result.rows]

@@ -1,4 +1,4 @@
-"""Cells of every kind, for a measurement of how well the proxy ranks what a search meets."""
+"""Cells of every kind, for a measurement of how well the proxy ranks the cells that a search scores."""
 
 import itertools
 import random
@@ -15,15 +15,15 @@ from deeplab_dpc.search.samplers.sampler import SpaceExhaustedError
 def mixed_cells(config: SearchConfig, constraints: Constraints, count: int) -> dict[str, Cell]:
     """Returns the warm starts of a search, then uniform draws of its space and neighbours of its warm starts in turn.
 
-    Every cell is another one by its canonical form. The first cells of a larger count are those of a smaller one.
+    All cells differ in their canonical forms. The first cells for a larger count are those for a smaller one.
 
     Args:
-      config: configuration of the search: its space, its warm starts and the seed of the draws.
-      constraints: that the draws are within; the warm starts need not be.
-      count: how many cells, the warm starts included.
+      config: configuration of the search, with its space, its warm starts and the seed of the draws.
+      constraints: constraints that the draws satisfy; the warm starts need not.
+      count: number of cells, including the warm starts.
 
     Returns:
-      The cells by name: 'aspp', 'uniform 1', 'neighbour 1'.
+      The cells by name, such as 'aspp', 'uniform 1' and 'neighbour 1'.
 
     Raises:
       UserError: if the space has too few cells.

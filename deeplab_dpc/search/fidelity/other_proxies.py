@@ -1,4 +1,4 @@
-"""Measurements by several proxies that share their real trainings, beside each other."""
+"""Comparison of measurements with several proxies, which share their real trainings."""
 
 import pathlib
 import statistics
@@ -54,7 +54,7 @@ def require_same_protocol(others: Mapping[str, FidelityResult], protocol: Mappin
 
 
 def known_reals(others: Mapping[str, FidelityResult]) -> dict[tuple[str, int], RealScore]:
-    """Returns the real scores of all measurements by the cell's digest and the seed; the first that has one counts."""
+    """Returns the real scores of all measurements, by the cell's digest and the seed; of several the first is used."""
     known: dict[tuple[str, int], RealScore] = {}
     for other in others.values():
         for row in other.rows:
@@ -64,7 +64,10 @@ def known_reals(others: Mapping[str, FidelityResult]) -> dict[tuple[str, int], R
 
 
 def comparison_table(result: FidelityResult, others: Mapping[str, FidelityResult]) -> Table | None:
-    """Returns how well each proxy ranks the cells that all measurements have; None unless there are several."""
+    """Returns the table of how well each proxy ranks the cells that all measurements have.
+
+    The result is None if there are no other measurements, or they have too few cells in common.
+    """
     if not others:
         return None
     measurements = {THIS: result, **others}
@@ -84,7 +87,7 @@ def comparison_table(result: FidelityResult, others: Mapping[str, FidelityResult
 
 
 def proxy_sentences(result: FidelityResult, others: Mapping[str, FidelityResult]) -> list[str]:
-    """Returns what the proxy of each measurement is; empty unless there are several."""
+    """Returns a sentence on the proxy of each measurement; empty if there are no other measurements."""
     measurements = {THIS: result, **others} if others else {}
     return [f"The proxy of {name}: {one.proxy}." for name, one in measurements.items()]
 

@@ -1,4 +1,4 @@
-"""What trains the cells of a measurement."""
+"""The trainings of the cells of a measurement, by proxy and for real."""
 
 import dataclasses
 import math
@@ -19,7 +19,7 @@ from deeplab_dpc.search.service.lease import Lease
 
 
 class Trainings(Protocol):
-    """Trains a cell with a seed, by proxy and for real."""
+    """The trainings of a cell with a seed, by proxy and for real."""
 
     def by_proxy(self, cell: Cell, seed: int, lease: Lease) -> ProxyScore: ...
 
@@ -27,11 +27,11 @@ class Trainings(Protocol):
 
 
 class SearchTrainings:
-    """The search's own proxy, and the normal trainer as re-ranking uses it.
+    """Trainings by the search's own proxy, and by the normal trainer as re-ranking uses it.
 
     Args:
       job: job of the search.
-      watch: is told what happens.
+      watch: display of the work, which can also stop it.
 
     Raises:
       UserError: if the job has no data to train on.
@@ -55,19 +55,19 @@ class SearchTrainings:
         return score
 
     def for_real(self, cell: Cell, seed: int, lease: Lease) -> RealScore:
-        # Here, since it needs TensorFlow for the records.
+        # Imported here, since it needs TensorFlow for the records.
         from deeplab_dpc.search.contest.finalist_training import train_finalist
 
         job, steps = self._job, self._job.config.rerank_steps
         root, network, on_step = job.workdir / CONTEST_FOLDER, contest_network(job), self._on_step(lease, steps)
-        # A contest of one round has these runs already, and continues nothing of them.
+        # A contest of one round has the same runs; those that it has finished are not trained again.
         trained = train_finalist(root, cell, seed, (steps,), network, self._data, job.config, self._dataset, on_step)
         if math.isnan(trained.miou):
             raise UserError(f"The split {job.config.eval_split} has no labelled pixel, so that it cannot score cells.")
         return RealScore(trained.miou, round(trained.seconds, 1))
 
     def _job_of(self, seed: int) -> Job:
-        """Returns the job with another seed, and without the lower rungs, whose scores are not wanted."""
+        """Returns the job with another seed, and without the lower rungs, whose scores are not needed."""
         config = dataclasses.replace(self._job.config, seed=seed, halving_rungs=1)
         is_first = seed == self._job.config.seed
         workdir = self._job.workdir if is_first else self._job.workdir / FOLDER / f"seed_{seed}"

@@ -1,9 +1,9 @@
-"""The proxy: it scores a cell in seconds, on features of a frozen backbone, or by a short training of the whole
+"""The proxy task, which scores a cell in seconds, on features of a frozen backbone or by a short training of the whole
 network.
 
-Contains the feature cache and what is derived from it (feature_cache.py, feature_writer.py, target_cache.py,
-adapted_backbone.py), the network whose cell is data (cell_network.py, wiring.py, cell_weights.py), its training
-(training_step.py, a loop and a gradient per backend, program.py, feed.py, device_scoring.py), and early stopping
-(halving.py). Gives Evaluators (cell_evaluator.py): proxy_evaluator.py, and end_to_end.py with cell_run.py. What runs
-without TensorFlow imports none.
+Contains the feature cache and its derivatives (feature_cache.py, feature_writer.py, target_cache.py,
+adapted_backbone.py), the network that takes the cell as data (cell_network.py, wiring.py, cell_weights.py), its
+training (training_step.py, a loop and a gradient per backend, program.py, feed.py, device_scoring.py), and early
+stopping (halving.py). Provides the evaluators (cell_evaluator.py): proxy_evaluator.py, and end_to_end.py with
+cell_run.py. Modules that can run without TensorFlow do not import it.
 """

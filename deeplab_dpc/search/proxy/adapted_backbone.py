@@ -1,7 +1,7 @@
 """A backbone that is fine-tuned once on the data, with a plain head, before its features are cached.
 
-The paper caches the features of a backbone as it is published (arXiv:1809.04184, Sec. 3.3). On data that differ from
-that backbone's training data, cells are then ranked by features that a real training would change first.
+The paper caches the features of a published backbone (arXiv:1809.04184, Sec. 3.3). On data that differ from the
+training data of that backbone, cells would then be ranked on features that a real training adapts first.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.files import only_writer
 from deeplab_dpc.training.trainer import train
 
-FOLDER = "adapted"  # of the workdir: the run directory of the fine-tuning
+FOLDER = "adapted"  # run directory of the fine-tuning, in the workdir
 PLAIN_HEAD = "conv1x1"  # so that no searched operation shapes the features
 
 
@@ -34,8 +34,8 @@ def adapt_backbone(
       workdir: directory of the search.
       model_config: configuration of the network; its cell is replaced.
       data: configuration of records and augmentation.
-      config: configuration of the search, with the number of steps (`adapt_steps`); batch size, rate and precision are
-        those of the real trainings.
+      config: configuration of the search, with the number of steps (`adapt_steps`); batch size, learning rate and
+        precision are those of the real trainings.
       dataset: the prepared data set.
       initial: initial weights of the backbone.
 

@@ -1,8 +1,8 @@
-"""What scores a cell, and the rungs that it may be scored on in turn.
+"""The interface of an evaluator, which scores cells, and the rungs on which a cell may be scored in turn.
 
-A rung is a training of its own, from scratch, with a rate that falls to 0 within the rung: its score is that of a
-finished schedule, not of one that was broken off. With halving_factor eta, a cell that climbs them all pays for the
-rungs before the last at most 1 / (eta - 1) of the last one's steps more (the sum of eta ** -k), a third with eta 4.
+Each rung is a separate training from scratch, with a learning rate that falls to 0 within the rung, so that its score
+is that of a finished schedule and not of an interrupted one. With halving_factor eta, the rungs before the last add at
+most 1 / (eta - 1) of the last one's steps to a cell that climbs all of them (the sum of eta ** -k): a third with eta 4.
 """
 
 import dataclasses
@@ -13,20 +13,20 @@ from typing import Protocol
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.search.scored import ProxyScore
 
-# Takes the number of steps of this rung that are done and the loss of the last; may raise to give the scoring up.
+# Function called with (number of finished steps of this rung, loss of the last one); may raise to end the scoring.
 OnStep = Callable[[int, float], None]
-# Takes a rung's place (0 for the first), its steps and its mIOU, and says whether the cell climbs to the next.
+# Function called with (index of a rung, its steps, its mIOU); returns whether the cell climbs to the next rung.
 KeepGoing = Callable[[int, int, float], bool]
 
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """A cell to score, and who is to know of it.
+    """A cell to score, with the callbacks of its training.
 
     Attributes:
-      cell: to train.
-      on_step: called for each step in turn, when it is done or soon after; what it raises comes through.
-      keep_going: asked after each rung but the last; by default all are climbed.
+      cell: cell to train.
+      on_step: function called for each step in order, when it is done or soon after; its errors are passed on.
+      keep_going: function called after each rung but the last; None if the cell climbs all rungs.
     """
 
     cell: Cell
@@ -38,11 +38,11 @@ class Evaluator(Protocol):
     """Scores cells, each with the same seed, data order and budgets."""
 
     def evaluate(self, candidates: Iterable[Candidate], budgets: Sequence[int]) -> Iterator[ProxyScore]:
-        """Trains each cell from scratch on one rung after another and scores it; the scores come in the cells' order.
+        """Trains each cell from scratch on one rung after another, and yields the scores in the order of the cells.
 
         Args:
-          candidates: the next is taken as soon as there is room for it.
-          budgets: steps of each rung, rising (SearchConfig.rung_steps).
+          candidates: candidates to score; the next one is taken as soon as there is room for it.
+          budgets: number of steps of each rung, ascending (SearchConfig.rung_steps).
         """
         ...
 
@@ -53,9 +53,9 @@ def climb(
     """Returns the score of a cell that is trained on one rung after another until it is stopped, diverges or is done.
 
     Args:
-      budgets: steps of each rung, rising.
-      train: trains for so many steps from scratch; returns the score of that rung alone.
-      keep_going: see Candidate.
+      budgets: number of steps of each rung, ascending.
+      train: function that trains for a number of steps from scratch, and returns the score of that rung alone.
+      keep_going: function called after each rung but the last; see Candidate.
     """
     start = time.monotonic()
     rungs: list[ProxyScore] = []

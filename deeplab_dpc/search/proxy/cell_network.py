@@ -1,7 +1,7 @@
 """The network of the proxy task as a function of its weights and of its wiring (arXiv:1809.04184, Sec. 3.3).
 
-It is a cell and the logits on the features of a frozen backbone, equal to DensePredictionCell and Logits. Here the cell
-is data (wiring.py): a branch switches between the operations and between the earlier outputs, so that one compiled
+It computes a cell and the logits on the features of a frozen backbone, as DensePredictionCell and Logits do. Here the
+cell is data (wiring.py): a branch switches between the operations and between the earlier outputs, so that one compiled
 program serves every cell. Weights have the largest shape that is needed; unused entries are 0 and stay 0.
 """
 
@@ -22,7 +22,7 @@ from deeplab_dpc.layers.operations.functional import batch_norm, pointwise
 from deeplab_dpc.search.proxy.wiring import ABSENT, Capacity, row
 
 DROPOUT = 0.1
-SEED_STRIDE = 0x1B873593  # between the dropout of the branches
+SEED_STRIDE = 0x1B873593  # difference between the dropout seeds of successive branches
 Tensors = dict[str, Any]
 
 
@@ -49,7 +49,7 @@ class CellNetwork:
 
     @property
     def width(self) -> int:
-        """Returns the number of rows of weights that read either the features or a branch."""
+        """Returns the number of rows of a kernel that can read either the features or a branch."""
         return max(self.channels, self.filters)
 
     @property
@@ -70,7 +70,7 @@ class CellNetwork:
           wiring: wiring of the cell, for features of this size.
           features: features [batch, h, w, channels], any floating dtype.
           statistics: moving averages to normalise with; None in training, to normalise with those of the batch.
-          seed: int32 scalar of the dropout; None for no dropout.
+          seed: seed of the dropout, an int32 scalar; None for no dropout.
 
         Returns:
           Logits [batch, h, w, num_classes], and means and unbiased variances in the structure of the statistics.
@@ -120,7 +120,7 @@ class CellNetwork:
     def _chosen(
         self, i: int, operations: Sequence[Callable[..., Any]], wiring: Tensors, features: Any, outputs: Sequence[Any]
     ) -> Any:
-        """Returns the result of branch i: of its kind of operation, on the features or on an earlier output."""
+        """Returns the result of branch i: that of its operation, applied to the features or to an earlier output."""
         absent, *others = operations
         kind = wiring["kind"]
         cases: list[Callable[[], Any]] = [absent, *(functools.partial(operation, features) for operation in others)]
@@ -133,7 +133,7 @@ class CellNetwork:
         return kernels.switch(kind, cases)
 
     def _projected(self, x: Any, kernel: Any, kind: Any, seed: Any) -> Any:
-        """Returns the part of the projection that reads one branch, summed in float32."""
+        """Returns the contribution of one branch to the projection, which is summed in float32."""
 
         def absent() -> Any:
             return ops.zeros(x.shape, "float32")

@@ -20,7 +20,7 @@ from deeplab_dpc.models.predictor import Predictor
 from deeplab_dpc.models.segmenter import build_segmenter
 from deeplab_dpc.search.proxy.cell_evaluator import OnStep
 from deeplab_dpc.training.divergence import DivergedError
-from deeplab_dpc.training.trainer import train_in_shared_directory as train  # a lease says whose it is
+from deeplab_dpc.training.trainer import train_in_shared_directory as train  # a lease excludes other workers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,8 +29,8 @@ class CellRun:
 
     Attributes:
       steps: number of steps that were trained; fewer than requested if the training diverged.
-      rows: (steps, mean loss over them) in order, of the whole training.
-      seconds: seconds of the steps, in all starts of the run, and of the evaluation.
+      rows: (number of steps, mean loss over them) of each row of the training's metrics, in order.
+      seconds: seconds of the steps, over all starts of the run, and of the evaluation.
       measured: counts of each image, those by class first; empty if the training diverged.
     """
 
@@ -45,7 +45,7 @@ class CellRun:
 
     @property
     def miou(self) -> float:
-        """Returns the mIOU in [0, 1]; 0 if the training diverged, since it has no network."""
+        """Returns the mIOU in [0, 1]; 0 if the training diverged, since there is no network to evaluate."""
         return float(self.measured[0].counts.sums().mean_iou()) if self.measured else 0.0
 
     @property
@@ -54,7 +54,7 @@ class CellRun:
         return math.fsum(steps * loss for steps, loss in self.rows)
 
     def last_loss(self, steps: int) -> float:
-        """Returns the mean training loss over that number of last steps, or up to a row more."""
+        """Returns the mean training loss over the last `steps` steps, rounded up to whole rows."""
         total, count = 0.0, 0
         for number, loss in reversed(self.rows):
             if count >= steps:
@@ -76,7 +76,7 @@ def train_cell(
 
     Args:
       workdir, network, data, config, dataset: see `train`.
-      eval_split: split that scores, with each image at its own size.
+      eval_split: evaluation split; each image is evaluated at its own size.
       on_step: function called after each step; its errors are passed on, and the run continues when it is started
         again.
     """
@@ -87,7 +87,7 @@ def train_cell(
     except DivergedError as error:
         console.print(str(error))
         return CellRun(error.step, (), time.monotonic() - start)
-    # From the file, so that it is computed in float32 whatever it was trained in.
+    # Loaded from the checkpoint, so that it computes in float32 whatever the precision of the training.
     checkpoint = latest_checkpoint(workdir)
     model = build_segmenter(network)
     load_weights(checkpoint, model)

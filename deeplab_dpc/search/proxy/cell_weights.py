@@ -1,4 +1,4 @@
-"""Initial weights of the proxy's network, drawn with NumPy: they do not depend on the backend.
+"""Initial weights of the proxy's network, drawn with NumPy, so that they do not depend on the backend.
 
 The distributions are those of the layers: those of the operations from OperationRuntime.drawn_weights, a truncated
 normal for the logits, Glorot's uniform for the projection.
@@ -18,7 +18,7 @@ from deeplab_dpc.search.proxy.cell_network import CellNetwork
 
 
 class InitialWeights:
-    """Draws once, and returns for each cell the weights that it uses; the other weights are 0.
+    """The initial weights of any cell, drawn once; weights that a cell does not use are 0.
 
     Args:
       network: network of the weights.
@@ -30,7 +30,7 @@ class InitialWeights:
         self._draws = SeededDraws(seed)
 
     def of(self, cell: Cell) -> dict[str, Any]:
-        """Returns float32 arrays in the structure that the network reads."""
+        """Returns the weights of a cell, float32 arrays in the structure that the network reads."""
         network = self.network
         filters, branches = network.filters, network.capacity.branches
         projection = np.zeros((branches, filters, filters), "float32")

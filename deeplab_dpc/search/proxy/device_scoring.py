@@ -9,7 +9,7 @@ from deeplab_dpc.layers.types import Tensor
 
 
 def check_labels(labels: np.ndarray, num_classes: int, ignore_label: int) -> None:
-    """Checks once, on the host, what `confusion` does not check: every label is a class or the ignore label.
+    """Checks on the host that every label is a class or the ignore label, which `confusion` does not check.
 
     Args:
       labels: integers [images, height, width], read image by image.

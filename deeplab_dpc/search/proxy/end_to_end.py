@@ -16,7 +16,7 @@ from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.search.proxy.cell_evaluator import Candidate, OnStep, climb
 from deeplab_dpc.search.scored import ProxyScore
 
-ROWS = 20  # of losses that a training keeps; the last tenth is the last two
+ROWS = 20  # rows of losses that a training records; the last tenth of the steps is the last two rows
 
 
 class EndToEndEvaluator:
@@ -29,7 +29,7 @@ class EndToEndEvaluator:
       root: directory of the runs.
       model_config: configuration of the network; its cell is replaced.
       data: configuration of records and augmentation.
-      config: configuration of the search, with rungs, batch size, rate, precision, seed and the split that scores.
+      config: configuration of the search, with rungs, batch size, learning rate, precision, seed and evaluation split.
       dataset: the prepared data set.
       initial: initial weights of the backbone in every training; context module, decoder and logits start fresh, so
         that no cell has an advantage because the checkpoint happens to fit it.
@@ -67,7 +67,7 @@ class EndToEndEvaluator:
         return self.root / f"{cell.digest()}_{steps}"
 
     def _train(self, cell: Cell, on_step: OnStep | None, steps: int) -> ProxyScore:
-        # Here, since it needs TensorFlow for the records, and a search on a feature cache does not.
+        # Imported here, since it needs TensorFlow for the records, which a search on a feature cache does not need.
         from deeplab_dpc.search.proxy.cell_run import train_cell
 
         row_steps = max(1, steps // ROWS)
@@ -77,7 +77,7 @@ class EndToEndEvaluator:
             base_learning_rate=self.config.proxy_learning_rate,
             label_weights=self.config.label_weights,
             precision=self.config.proxy_precision,
-            # Whole rows, so that the losses of a training that was killed are all there.
+            # A multiple of row_steps, so that the rows of a training that was killed miss no losses.
             save_interval_steps=row_steps * max(1, min(500, steps // 4) // row_steps),
             log_steps=row_steps,
             **self.initial.of_training(),

@@ -71,7 +71,7 @@ class SplitPlan:
         views: int = 0,
         augmentation: Augmentation | None = None,
     ) -> Self:
-        """Plans a split.
+        """Returns the plan of a split.
 
         Args:
           dataset: the prepared data set.
@@ -99,12 +99,12 @@ class SplitPlan:
         return self.images * max(self.views, 1)
 
     def nbytes(self, features_shape: tuple[int, ...]) -> int:
-        """Returns the bytes of features (of shape `features_shape` with the rows) and labels on disk."""
+        """Returns the size in bytes of features and labels on disk; `features_shape` includes the axis of rows."""
         return 2 * math.prod(features_shape) + self.rows * math.prod(self.size)
 
     def fingerprint(self, records: str) -> dict[str, Any]:
-        """Returns everything on which the cached rows depend; without views it is the same as in caches without
-        views.
+        """Returns everything on which the cached rows depend; without augmentation, views are not part of it, as in
+        earlier caches.
         """
         drawn = {}
         if self.augmentation is not None:
@@ -135,7 +135,7 @@ def cache_features(
 ) -> FeatureCache:
     """Returns the cache for this backbone and data below `root`; creates or completes it if necessary.
 
-    If several processes on one file system need the same cache, one makes it and the others wait.
+    If several processes on one file system need the same cache, one creates it and the others wait.
 
     Args:
       root: directory of caches; each fingerprint has its own.
@@ -153,7 +153,7 @@ def cache_features(
             "model_variant": model.config.model_variant,
             "output_stride": model.config.output_stride,
             "depth_multiplier": model.config.depth_multiplier,
-            # Rates that no weight shows; left out where there are none, as caches before them have it.
+            # Rates that the weights do not show; left out if there are none, as in earlier caches.
             **({"multi_grid": list(model.config.multi_grid)} if model.config.multi_grid else {}),
             "weights": _hash_weights(model),
         },

@@ -1,4 +1,4 @@
-"""Batches of images for a compiled training loop: the arrays on the device once, or streamed in windows.
+"""Batches of images for a compiled training loop, from arrays that are on the device as a whole or streamed in windows.
 
 A loop takes several steps per call. It gets tensors whose first axis is the image, and the rows of each step's batch,
 which the device gathers. There are two kinds of feeds:
@@ -20,11 +20,11 @@ from keras import ops
 
 from deeplab_dpc.layers import kernels
 
-# Of an accelerator's free memory: the rest is for the network, whose memory is not known before it has run.
+# Share of an accelerator's free memory; the rest is for the network, whose memory is not known before it has run.
 ACCELERATOR_SHARE = 0.5
-# Of a CPU's memory. Beyond, the page cache could not hold the arrays, and steps would wait for the disk.
+# Share of a CPU's memory. Beyond it, the page cache could not hold the arrays, and steps would wait for the disk.
 CPU_SHARE = 0.5
-# Bytes that each process on a CPU may copy of what cannot be shared.
+# Bytes that each process on a CPU may copy, of arrays that cannot be shared.
 CPU_COPY_LIMIT = 2**30
 # Bytes of a streamed window, of which there are two.
 WINDOW_BYTES = 2**28
@@ -35,8 +35,8 @@ class Window:
     """The input of one call of a training loop.
 
     Attributes:
-      arrays: tensors by name, with the same shapes in all windows of a feed; not to be donated or changed, since the
-        memory may be a file's.
+      arrays: tensors by name, with the same shapes in all windows of a feed; they must not be donated or changed, since
+        they may share the memory of a file.
       rows: int32 [window_steps, batch], indices of the images in `arrays`; 0 beyond `steps`.
       steps: number of rows that are batches, in [1, window_steps].
     """
@@ -53,7 +53,7 @@ class BatchOrder:
 
     Args:
       count: number of images.
-      batch_size: images per step; may be more than `count`.
+      batch_size: number of images per step; may be more than `count`.
       seed: seed of the order and of the views.
       views: number of views of each image.
 
@@ -96,7 +96,7 @@ class Feed:
 
     Args:
       arrays: arrays by name, with the same first axis; may be memory-mapped. They must not be changed afterwards.
-      batch_size: images per step.
+      batch_size: number of images per step.
       seed: seed of the order.
       window_steps: largest number of steps in a window.
       dtypes: dtypes on the device, by name; by default that of the array.
@@ -181,7 +181,7 @@ class Feed:
 
 
 def fits(arrays: Mapping[str, np.ndarray], dtypes: Mapping[str, str]) -> bool:
-    """Returns whether arrays are to be on the device as a whole.
+    """Returns whether arrays should be on the device as a whole.
 
     On an accelerator they are if they take no more than ACCELERATOR_SHARE of its free memory. On a CPU they are if they
     take no more than CPU_SHARE of the machine's memory, and arrays that cannot be shared, because of another dtype or

@@ -1,12 +1,11 @@
 """Early stopping by asynchronous successive halving, deterministic for any number of workers.
 
-Successive halving (Jamieson & Talwalkar, 2016, arXiv:1502.07943) gives every candidate a small budget, and the best 1 /
-eta of them eta times as much, again and again. Its asynchronous form (Li et al., 2018, arXiv:1810.05934, Algorithm 2)
-does not wait for a rung to fill: whether a candidate climbs is decided by the candidates that have reached the rung so
-far.
+Successive halving (Jamieson & Talwalkar, 2016, arXiv:1502.07943) gives every candidate a small budget, the best 1 / eta
+of them eta times as much, and so on. Its asynchronous form (Li et al., 2018, arXiv:1810.05934, Algorithm 2) does not
+wait for a rung to fill: whether a candidate climbs is decided by the candidates that have reached the rung so far.
 
 There, "so far" depends on the speed of workers. Here it means the scores from which candidate n was drawn: those of the
-cells before n - lookahead + 1 and no others (sequence.py). So the same cells climb, independent of workers and timing.
+cells before n - lookahead + 1 and no others (sequence.py). So the same cells climb, whatever the workers and timing.
 A candidate is judged once, when it has reached the rung; one that was stopped is not resumed.
 """
 

@@ -10,7 +10,7 @@ from deeplab_dpc.search.proxy.training_step import TrainingStep
 
 
 def training_loop(step: TrainingStep) -> Any:
-    """Returns a function that takes some steps; see `run` in it."""
+    """Returns a function that runs some training steps; see `run` below."""
 
     def run(
         state: Tensors,
@@ -23,7 +23,7 @@ def training_loop(step: TrainingStep) -> Any:
         first: Any,
         count: Any,
     ) -> tuple[Tensors, Any]:
-        """Returns the state after some of the steps, and their losses float32 [steps]; the losses of the other steps
+        """Returns the state after some of the steps, and their losses, float32 [steps]; the losses of the other steps
         are 0.
 
         Args:
@@ -33,7 +33,7 @@ def training_loop(step: TrainingStep) -> Any:
           rows: indices of rows, int32 [steps, batch].
           rates, seeds: learning rates and dropout seeds, float32 and int32 [steps].
           decay: decay of the moving averages.
-          first, count: int32 range of the steps to take: `count` steps from `first` on.
+          first, count: int32 scalars; `count` steps are run, from step `first` on.
         """
 
         def take(i: Any, carry: Any) -> Any:

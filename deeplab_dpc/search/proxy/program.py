@@ -1,5 +1,5 @@
-"""The compiled program of the proxy: compiled once per process for a network and a loss, for any cell, seed and
-budget.
+"""The compiled program of the proxy, which serves any cell, seed and budget, and is compiled once per process for each
+network and loss.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ else:
     from deeplab_dpc.search.proxy.jax_gradient import compiled
     from deeplab_dpc.search.proxy.jax_loop import training_loop
 
-LABELS = "labels"  # among the tensors of a batch, for the exact loss
+LABELS = "labels"  # key of the labels in a batch, for the exact loss
 KEPT_PROGRAMS = 8
 
 
@@ -36,7 +36,7 @@ class ProxyLoss:
       num_classes: number of channels of the logits.
       ignore_label: label of unlabelled and padded pixels.
       nodes: number of nodes of the separated loss, per axis and cell; 0 for the exact loss.
-      label_weights: weight of each class; empty for 1.
+      label_weights: weight of each class; empty if all are 1.
     """
 
     feature_size: tuple[int, int]
@@ -70,7 +70,7 @@ class Program:
 
     Attributes:
       network: network of any cell that fits its capacity.
-      run: function that takes some steps of a training, see jax_loop.py.
+      run: function that runs some steps of a training, see jax_loop.py.
       score: function of (weights, statistics, wiring, features, labels) that returns the confusion matrix, int32
         [classes, classes], and the cross entropy of each image, summed over its labelled pixels, float32 [batch].
     """

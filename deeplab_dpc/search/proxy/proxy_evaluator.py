@@ -1,4 +1,4 @@
-"""The proxy task: train a cell and logits on cached features, score by mIOU (arXiv:1809.04184, Sec. 3.3)."""
+"""The proxy task: training of a cell and logits on cached features, scored by mIOU (arXiv:1809.04184, Sec. 3.3)."""
 
 import dataclasses
 import functools
@@ -29,8 +29,8 @@ from deeplab_dpc.search.scored import ProxyScore
 from deeplab_dpc.training.schedules import PolySchedule
 
 EVAL_BATCH_SIZE = 8
-WINDOW_STEPS = 64  # at most, in one call of the device
-CALL_SECONDS = 4.0  # that a call should take: each allocates its memory anew, and who waits hears of its steps after it
+WINDOW_STEPS = 64  # largest number of steps in one call of the device
+CALL_SECONDS = 4.0  # intended duration of a call: each call allocates its memory anew, and reports its steps at its end
 
 
 class ProxyEvaluator:
@@ -42,7 +42,7 @@ class ProxyEvaluator:
 
     Args:
       cache: cache of the features.
-      config: configuration of the search, with batch size, rate, loss, precision, seed and the split that scores.
+      config: configuration of the search, with batch size, learning rate, loss, precision, seed and evaluation split.
       train_split: split to train on.
 
     Raises:
@@ -159,13 +159,13 @@ class ProxyEvaluator:
         return {name: ops.convert_to_tensor(values) for name, values in arrays.items()}
 
     def _scores(self, compiled: Program, cell: Cell, state: dict[str, Any]) -> tuple[float, float]:
-        """Returns the mIOU on the split that scores, and its cross entropy in nats per labelled pixel."""
+        """Returns the mIOU and the cross entropy on the evaluation split, the latter in nats per labelled pixel."""
         features, labels = self.eval_split.features, self.eval_split.labels
         wiring = self._wired(cell, compiled.network, self.eval_split)
         counted = ConfusionMatrix(self.cache.num_classes, self.cache.ignore_label)
         entropies = []
         for first in range(0, len(labels), EVAL_BATCH_SIZE):
-            # The last batch is filled up, so that one shape is compiled, with labels that do not count.
+            # The last batch is padded with images whose labels are ignored, so that only one shape is compiled.
             rows = np.minimum(np.arange(first, first + EVAL_BATCH_SIZE), len(labels) - 1)
             batch_labels = labels[rows]
             batch_labels[len(np.unique(rows)) :] = self.cache.ignore_label

@@ -6,7 +6,7 @@ CACHE/train/targets_DIGEST/label_term.npy      float32, see Targets
                           /checksums.json      CRC-32 of each
 
 The digest covers everything on which the targets depend except the labels: sizes, classes, ignore label, nodes, class
-weights. The directory appears when it is complete. If several processes need it, one makes it and the others wait; if
+weights. The directory appears when it is complete. If several processes need it, one creates it and the others wait; if
 the cache cannot be written, each computes the targets in memory.
 """
 
@@ -29,7 +29,7 @@ from deeplab_dpc.training.separated_loss import SeparatedLoss, Targets
 CHECKSUMS = "checksums.json"
 VERSION = 2
 SLICE = 16  # images at a time
-QUIET_SECONDS = 5.0  # what takes less shows no progress
+QUIET_SECONDS = 5.0  # shorter computations show no progress
 NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -39,7 +39,7 @@ def cached_targets(split_path: str | pathlib.Path, labels: np.ndarray, loss: Sep
     Args:
       split_path: directory of the split in its feature cache.
       labels: labels of the split, uint8 [images, height, width].
-      loss: loss for which the targets are.
+      loss: loss that uses the targets.
 
     Raises:
       UserError: if the stored targets are damaged, there is no room for them, or a label is neither a class nor the
@@ -99,7 +99,7 @@ def _in_memory(labels: np.ndarray, loss: SeparatedLoss) -> Targets:
 
 
 def _computed(labels: np.ndarray, loss: SeparatedLoss) -> Iterator[tuple[slice, Targets]]:
-    """Returns the targets, computed for some images at a time to bound memory; progress is shown if it takes long."""
+    """Yields the targets of some images at a time, to bound memory; shows the progress if it takes long."""
     slices = [slice(first, first + SLICE) for first in range(0, len(labels), SLICE)]
     start = time.monotonic()
     for rows in slices[:1]:

@@ -25,8 +25,10 @@ def subprogram(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def value_and_gradient(function: Callable[..., tuple[Any, Any]]) -> Callable[..., tuple[tuple[Any, Any], Any]]:
-    """Returns ((value, others), gradient of the value by the first argument) for a function that returns (value,
-    others).
+    """Returns a function that computes ((value, others), gradient of the value with respect to the first argument).
+
+    Args:
+      function: function that returns (value, others).
     """
 
     def computed(variables: Any, *arguments: Any) -> tuple[tuple[Any, Any], Any]:

@@ -9,7 +9,7 @@ from deeplab_dpc.search.proxy.training_step import TrainingStep
 
 
 def training_loop(step: TrainingStep) -> Any:
-    """Returns a function that takes some steps; see jax_loop.py for its arguments."""
+    """Returns a function that runs some training steps; see jax_loop.py for its arguments."""
 
     def run(
         state: Tensors,

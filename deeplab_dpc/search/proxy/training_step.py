@@ -1,4 +1,4 @@
-"""A step of the proxy's training as a function: momentum as in TensorFlow 1, the published weight decay.
+"""A step of the proxy's training as a function, with momentum as in TensorFlow 1 and the published weight decay.
 
     accumulator = momentum * accumulator + gradient
     weight = weight - rate * accumulator
@@ -18,7 +18,7 @@ from deeplab_dpc.search.proxy.cell_network import CellNetwork, Tensors
 
 MOMENTUM = 0.9
 WEIGHT_DECAY = 4e-5
-FEATURES = "features"  # among the tensors of a batch; the others are the loss's
+FEATURES = "features"  # key of the features in a batch; the other tensors are inputs of the loss
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +27,7 @@ class TrainingStep:
 
     Attributes:
       network: network that is trained.
-      loss: loss of (targets, logits), a float32 scalar.
+      loss: function that returns the loss of (targets, logits), a float32 scalar.
     """
 
     network: CellNetwork
@@ -39,7 +39,7 @@ class TrainingStep:
         Args:
           weights, wiring: see CellNetwork.
           batch: features and the inputs of the loss.
-          seed: seed of the dropout; None for none.
+          seed: seed of the dropout; None for no dropout.
         """
         targets = {name: values for name, values in batch.items() if name != FEATURES}
         logits, statistics = self.network(weights, wiring, batch[FEATURES], seed=seed)

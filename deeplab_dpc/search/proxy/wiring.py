@@ -1,4 +1,4 @@
-"""The architecture of a cell as data: small arrays of one shape for every cell.
+"""The architecture of a cell as data: small arrays with the same shapes for every cell.
 
 A network that reads them, instead of being built from the cell, is traced and compiled once, and accepts any cell.
 """
@@ -12,7 +12,7 @@ from deeplab_dpc.arch.cell import BACKBONE, Cell
 from deeplab_dpc.arch.operations import Operation, known_operations
 from deeplab_dpc.layers.operations import runtime_of
 
-ABSENT = 0  # what a branch does that is not there; kind_of gives the other numbers
+ABSENT = 0  # kind of a branch that does not exist; kind_of returns the other numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Capacity:
 
 
 def kind_of(kind: type[Operation]) -> int:
-    """Returns the number of a kind of operations: its index in the table, from 1."""
+    """Returns the number of a kind of operation: its index in known_operations, counted from 1."""
     return known_operations().index(kind) + 1
 
 
@@ -48,7 +48,7 @@ def wire(cell: Cell, capacity: Capacity, size: tuple[int, int], output_stride: i
       output_stride: output stride of the features; rates are multiplied by 16 / output_stride, and are at least 1.
 
     Returns:
-      kind: int32 [branches], ABSENT or a number of kind_of.
+      kind: int32 [branches], ABSENT or a number from kind_of.
       source: int32 [branches], 0 for the backbone, i + 1 for branch i.
       In addition the arrays of the operations (OperationRuntime.wiring), each [branches, ...].
 

@@ -28,16 +28,14 @@ def contest(population: Population) -> ReportSection | None:
         "Intervals and probabilities come from draws of the images, the same for all, and of the spread between seeds."
     ]
     tables = [_table(number, one) for number, one in enumerate(outcome.rounds, start=1)]
-    deviation = _deviation(outcome.rounds[-1])
-    if deviation:
-        text.append(deviation)
+    text.append(_deviation(outcome.rounds[-1]))
     if not outcome.is_complete:
         text.append("The contest is not over: the last table shows the trainings of its round so far.")
     return ReportSection("Contest", "\n\n".join(text), tables=tables)
 
 
 def _deviation(last: RoundOutcome) -> str:
-    """Returns the spread between seeds in words; empty if there is nothing to compare."""
+    """Returns a sentence on the spread between seeds."""
     scores = [last.mious(digest) for digest in last.compared]
     if not scores or max(map(len, scores)) < 2:
         return "With one seed the spread between seeds is taken to be about one point of mIOU."

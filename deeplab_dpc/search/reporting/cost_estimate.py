@@ -75,7 +75,7 @@ def _by_worker(population: Population) -> Table:
 
 
 def _more(population: Population) -> str:
-    """Returns the device time of more candidates at the mean of these."""
+    """Returns a sentence on the device time of more candidates, at the mean time of these."""
     candidates = MORE * len(population)
     seconds = candidates * population.seconds.mean()
     workers = len({scored.worker for scored in population.candidates})

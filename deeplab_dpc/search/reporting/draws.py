@@ -53,7 +53,7 @@ def distributions(population: Population) -> Figure:
 
 
 def means(population: Population) -> Figure:
-    """Returns the mean of each kind of draw with its interval."""
+    """Draws the mean of each kind of draw with its interval."""
     kinds = population.draw_kinds
     figure, axes = style.new_figure(1.6 + 0.5 * len(kinds))
     for index, kind in enumerate(kinds):

@@ -90,7 +90,7 @@ def _table(population: Population) -> Table:
 
 
 def _place_of_best(scores: np.ndarray, population: Population) -> str:
-    """Returns the rank at some budget of the candidate that is best at the last."""
+    """Returns the rank by those scores of the candidate that is best at the last budget; '-' if it has none."""
     own = scores[population.order[0]]
     return words.NONE if np.isnan(own) else f"{int((scores > own).sum()) + 1:,}"
 

@@ -77,7 +77,7 @@ def holds_for(batch_size: int, feature_shape: Sequence[int]) -> str:
 
 
 def projection_table(model: CostModel, plans: Sequence[tuple[str, Plan]] = ()) -> Table:
-    """Returns device hours and days of some plans, of the paper's protocol, and of the paper's own search."""
+    """Returns the table of device hours and days of some plans, of the paper's protocol, and of the paper's search."""
     paper = f"{PAPER_CANDIDATES:,} cells of {PAPER_STEPS:,} steps"
     known = [*plans, (paper, paper_plan()), (f"the same, {HALVING_RUNGS} rungs", paper_plan(HALVING_RUNGS))]
     rows = [_projected(model, name, plan) for name, plan in known]
@@ -90,7 +90,7 @@ def projection_table(model: CostModel, plans: Sequence[tuple[str, Plan]] = ()) -
 
 
 def measured_table(model: CostModel) -> Table:
-    """Returns the seconds per step by worker, and the overhead of a rung."""
+    """Returns the table of the time per step and the overhead of a rung, by worker."""
     rows = []
     for name, cells in model.by_worker.items():
         step = np.array([1000 * cell.step_seconds for cell in cells])
@@ -104,7 +104,7 @@ def measured_table(model: CostModel) -> Table:
 
 
 def figure(value: float) -> str:
-    """Returns a number with three digits, or all of those before the point."""
+    """Returns a number with three significant digits, or with all digits before the point, as text."""
     return f"{value:,.0f}" if value >= 99.95 else f"{value:#.3g}"
 
 

@@ -9,7 +9,7 @@ from deeplab_dpc.arch.cost import Cost
 from deeplab_dpc.search.contest.result import SearchResult
 from deeplab_dpc.search.scored import ProxyScore, Scored
 
-TOP_SHARE = 10  # the best candidates that are looked at more closely are one in so many
+TOP_SHARE = 10  # the best 1 / TOP_SHARE of the candidates are examined more closely
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Population:
         return sorted(set(self.draws.tolist()), key=lambda draw: (draw != "uniform", draw))
 
     def comparable_warm_starts(self) -> list[Scored]:
-        """Returns the warm starts that were trained for at most as many steps as the candidates."""
+        """Returns the warm starts trained for the largest budget of the candidates; all if there are no candidates."""
         return [scored for scored in self.result.warm_starts if not len(self) or scored.score.steps == self.budget]
 
 

@@ -113,7 +113,7 @@ class CellCost:
 
     @classmethod
     def of(cls, scored: Scored) -> Self:
-        """Returns the cost of a scored cell, in which the last rung's steps represent those of all rungs."""
+        """Returns the cost of a scored cell, which uses the last rung's time per step for all rungs."""
         score = scored.score
         rungs = score.rungs or ((score.steps, score.miou),)
         beside = score.seconds - score.step_seconds * sum(steps for steps, _ in rungs)
@@ -137,8 +137,8 @@ class CostModel:
 
     @classmethod
     def of(cls, scored: Iterable[Scored]) -> Self | None:
-        """Returns the model; None if no cell has a known step time: results from before it was stored, and proxies that
-        train end to end.
+        """Returns the model; None if no cell has a known step time, as in results of earlier versions and of proxies
+        that train end to end.
 
         Args:
           scored: warm starts and candidates.

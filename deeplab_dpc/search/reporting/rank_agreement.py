@@ -15,7 +15,7 @@ from deeplab_dpc.search.reporting import style
 from deeplab_dpc.search.reporting.population import Population
 from deeplab_dpc.search.reporting.section import ReportSection, Table
 
-MOST_POINTS = 500  # of a correlation, whose time and memory grow with their square; a sample of more is drawn
+MOST_POINTS = 500  # points of a correlation, whose time and memory grow with their square; of more, a sample is drawn
 COLUMNS = ("rank", "by proxy", "name", "re-ranked mIOU", "proxy mIOU", "parameters", "multiply-adds", "cell")
 
 
@@ -97,7 +97,7 @@ def _signals(population: Population, reranked: list[Standing]) -> list[Signal]:
             last,
             "re-ranked mIOU",
             np.array([item.scored.score.miou for item in both]),
-            # Of the first round and seed, which all have: those that left were trained for fewer steps.
+            # Scores of the first round and seed, which all cells have: those that left were trained for fewer steps.
             np.array([item.first_miou for item in both]),
         ),
         Signal("sum of training losses", last, losses[full], population.miou[full], less_is_better=True),

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from deeplab_dpc.files import atomic_path
 from deeplab_dpc.search.reporting.section import Picture, ReportSection, Row, Table
 
-FIGURE = re.compile(r"\[?[-+]?\d|-$")  # how an entry begins that is a figure, or none
+FIGURE = re.compile(r"\[?[-+]?\d|-$")  # beginning of an entry that is a number, or '-' for none
 
 
 def write_page(
@@ -60,7 +60,7 @@ def _figure(picture: Picture) -> str:
 
 def _table(table: Table) -> str:
     title, columns, rows = table
-    # A column of figures is aligned at the right, but not the first, which names the rows.
+    # Columns of numbers are aligned at the right, except the first column, which names the rows.
     right = [index > 0 and all(FIGURE.match(row[index]) for row in rows) for index in range(len(columns))]
     head = _row("th", columns, right)
     body = "".join(_row("td", row, right) for row in rows)

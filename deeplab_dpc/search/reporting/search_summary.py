@@ -1,6 +1,5 @@
 """The section with the search's setting, its result, and the limits of the result."""
 
-from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.config.samplers import sampler_entry
 from deeplab_dpc.search import words
@@ -57,7 +56,7 @@ def _beside_warm_starts(population: Population) -> list[str]:
 def _limits(population: Population) -> str:
     """Returns the limits of the results, in plain words."""
     config = population.result.config
-    size = _space(config).size
+    size = config.space.size
     share = f"{len(population):,} of the space's {words.large(size)} cells"
     return (
         f"What these figures cannot show: this is one search with one seed ({config.seed}), and every cell was trained "
@@ -85,7 +84,7 @@ def _margins(population: Population) -> Table:
 
 def _margin_row(result: SearchResult, scored: Scored, winner: Scored | None) -> list[str]:
     real = result.real_miou(scored.cell)
-    # nan, shown as '-', where the winner was not scored after as many steps.
+    # nan, shown as '-', if the winner was not scored after that number of steps.
     by_proxy = None
     if winner is not None and winner.cell != scored.cell:
         by_proxy = score_at(winner, scored.score.steps) - scored.score.miou
@@ -106,7 +105,7 @@ def _margin_row(result: SearchResult, scored: Scored, winner: Scored | None) -> 
 def _searched(result: SearchResult) -> Table:
     config = result.config
     height, width, channels = result.feature_shape
-    space = _space(config)
+    space = config.space
     proxy = (
         f"{config.proxy_steps:,} steps, batch {config.proxy_batch_size}, learning rate {config.proxy_learning_rate:g}"
     )
@@ -147,7 +146,3 @@ def _constraints(config: SearchConfig) -> str:
         "receptive field <=": config.max_receptive_field,
     }
     return ", ".join(f"{what} {limit:,}" for what, limit in limits.items() if limit is not None) or "none"
-
-
-def _space(config: SearchConfig) -> SearchSpace:
-    return config.space

@@ -20,9 +20,9 @@ from deeplab_dpc.search.reporting.population import Population
 from deeplab_dpc.search.reporting.section import ReportSection, Table
 from deeplab_dpc.search.statistics import share_interval
 
-LEAST_EXPECTED = 5.0  # branches among the best, were they like all: a ratio of fewer is not shown
-SCALE = 4.0  # a ratio that has the strongest colour, and its inverse the other
-SMALL = 30  # best cells; below, what follows is a hint at most
+LEAST_EXPECTED = 5.0  # branches expected among the best cells; with fewer, a ratio is not shown
+SCALE = 4.0  # ratio with the strongest colour; its inverse has the strongest opposite colour
+SMALL = 30  # number of best cells; with fewer, the results are a hint at most
 
 
 @dataclasses.dataclass(frozen=True)

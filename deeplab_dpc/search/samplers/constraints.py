@@ -71,7 +71,7 @@ class Constraints:
         )
 
     def _check_satisfiable(self, space: SearchSpace) -> None:
-        """Checks each limit by itself, and the two of the receptive field together."""
+        """Checks each limit alone, and the two limits of the receptive field together."""
         smallest, cheapest = (_least(space, self.feature_shape, name) for name in ("parameters", "multiply_adds"))
         if self.max_params is not None and self.max_params < smallest:
             raise UserError(
@@ -118,8 +118,8 @@ def _least(space: SearchSpace, feature_shape: tuple[int, int, int], quantity: st
 
 
 def _widest(space: SearchSpace, feature_shape: tuple[int, int, int], output_stride: int) -> int:
-    """Returns the largest smaller side of a receptive field in the space, by a chain of the operation that adds most to
-    both sides.
+    """Returns the largest smaller side of a receptive field in the space: that of a chain of the operation that adds
+    most to both sides.
 
     Operations have all pairs of rates and grids, so that the best operation for either axis is the best for both.
     """

@@ -14,7 +14,7 @@ from deeplab_dpc.search.scored import ProxyScore
 
 
 class RegularisedEvolution:
-    """Mutates the best of a few cells drawn from the latest ones.
+    """A sampler that mutates the best of a few cells drawn from the latest ones.
 
     The regularisation is by age: the oldest cell leaves the population, however good it is. Until the population is
     full, draws are uniform. A mutation changes one decision of the cell; the paper's identity mutation would not give a

@@ -15,11 +15,11 @@ from deeplab_dpc.errors import UserError
 from deeplab_dpc.search.samplers.sampler import Draw, SpaceExhaustedError
 from deeplab_dpc.search.scored import ProxyScore
 
-MAX_ENCODINGS = 1_000_000  # to look at all of them takes a minute
+MAX_ENCODINGS = 1_000_000  # checking all of them takes a minute
 
 
 class Exhaustive:
-    """Draws the cells of the space in the order of their encodings, each only in its canonical form and so once.
+    """A sampler that draws the cells of the space in the order of their encodings, each once, in its canonical form.
 
     Args:
       space: space of the cells.
@@ -48,8 +48,8 @@ class Exhaustive:
         """Ignores the score, since the order does not depend on scores."""
 
     def draw(self, number: int, rng: random.Random, admits: Callable[[Cell], bool]) -> Draw:
-        # What is passed over was drawn before or is outside the constraints, and so will never be admitted again. The
-        # cell that is drawn is kept, so that the same number has the same cell if it is drawn once more.
+        # A skipped cell was drawn before or is outside the constraints, and so will never be admitted again. The drawn
+        # cell is kept, so that the same number has the same cell if it is drawn once more.
         while self._next is not None:
             if admits(self._next):
                 return Draw(self._next, "exhaustive")
@@ -71,9 +71,9 @@ def canonical_cells(space: SearchSpace) -> Iterator[Cell]:
 def num_distinct_cells(space: SearchSpace) -> int:
     """Returns the number of canonical forms of the cells in the space, which may be large.
 
-    Branches are the trees of a forest below the backbone, whose order is free, and poolings of features that are
-    constant along an axis are alike (Cell.canonical). So the forests of n branches are counted by the number of their
-    trees with the largest size: of t different trees of s branches, k are chosen in (t + k - 1) over k ways.
+    Branches form the trees of a forest below the backbone, whose order is free, and poolings of features that are
+    constant along an axis are equivalent (Cell.canonical). So the forests of n branches are counted by the number of
+    their trees of the largest size: k of t different trees of s branches can be chosen in (t + k - 1) over k ways.
     """
 
     @functools.cache

@@ -15,10 +15,10 @@ def make_sampler(config: SearchConfig, space: SearchSpace, multiply_adds: Callab
     Args:
       config: configuration of the search.
       space: space of the candidates.
-      multiply_adds: function that returns the multiply-adds of a cell on the features that score it.
+      multiply_adds: function that returns the multiply-adds of a cell on the features on which it is scored.
 
     Raises:
-      UserError: if the sampler cannot search this space, or not with these flags.
+      UserError: if the sampler cannot search this space, or cannot do so with these flags.
     """
     sampler: Sampler = sampler_maker(config.sampler)(config, space, multiply_adds)
     return sampler

@@ -1,4 +1,4 @@
-"""NSGA-II (Deb et al., 2002, IEEE Trans. Evol. Comput. 6(2)) on mIOU and multiply-adds, as Optuna has it."""
+"""NSGA-II (Deb et al., 2002, IEEE Trans. Evol. Comput. 6(2)) on mIOU and multiply-adds, as Optuna implements it."""
 
 import random
 from collections.abc import Callable
@@ -21,12 +21,12 @@ from deeplab_dpc.search.samplers.sampler import Draw
 from deeplab_dpc.search.scored import ProxyScore
 
 NUM_PROPOSALS = 20
-MIN_PARENTS = 2  # that a crossover needs
+MIN_PARENTS = 2  # number of parents that a crossover needs
 _GENERATION = 1  # any but 0, which has no parents
 
 
 class NSGA2:
-    """Crosses cells of which no other is both better and cheaper, and mutates some of their decisions.
+    """A sampler that crosses cells of which no other is both better and cheaper, and mutates some of their decisions.
 
     The observed cells in their order, population_size at a time, are the generations. When a generation is complete, it
     competes with the parents of the generation before to be the parents of the next: by non-dominated sorting on the
@@ -58,9 +58,9 @@ class NSGA2:
         self._proposer = CellProposer(space, "nsga2", NUM_PROPOSALS)
         self._study = memory_study(
             InMemoryStorage(), StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
-        )  # has no trials; says which way is better
+        )  # has no trials, only the directions
         self._num_observed = 0
-        self._generation: list[FrozenTrial] = []  # not complete; without the cells that were stopped early
+        self._generation: list[FrozenTrial] = []  # incomplete; without the cells that were stopped early
         self._parents: list[FrozenTrial] = []
 
     @classmethod

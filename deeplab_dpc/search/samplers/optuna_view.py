@@ -1,7 +1,7 @@
 """The search as seen by Optuna's samplers, and cells from their proposals.
 
-A sampler of Optuna is created for each draw, from that draw's random numbers, and asked by the public methods of
-BaseSampler for a trial that is in no study. It therefore has no state between draws.
+A sampler of Optuna is created for each draw, seeded from that draw's random numbers, and called through the public
+methods of BaseSampler with a trial that is in no study. It therefore has no state between draws.
 """
 
 import random
@@ -25,7 +25,7 @@ VIEW = "observed cells"
 
 def memory_study(storage: InMemoryStorage, *directions: StudyDirection) -> optuna.Study:
     """Returns a new study, named VIEW, that is visible only in this process."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # nobody asked for it to be announced
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # Optuna would announce the study
     return optuna.create_study(study_name=VIEW, storage=storage, directions=directions)
 
 
@@ -48,7 +48,7 @@ class CellProposer:
         self.how = how
         self.num_proposals = num_proposals
         self.distributions = distributions(space)
-        # A parameter with one value is no choice, and Optuna's relative sampling does not take it.
+        # A parameter with one value is no choice, and Optuna's relative sampling does not accept it.
         self._chosen: dict[str, BaseDistribution] = {
             name: distribution for name, distribution in self.distributions.items() if not distribution.single()
         }
@@ -56,7 +56,7 @@ class CellProposer:
     def draw(
         self, sampler: BaseSampler, study: optuna.Study, rng: random.Random, admits: Callable[[Cell], bool]
     ) -> Draw:
-        """Returns the first admitted cell of the sampler's proposals, the neighbours of the last one, and uniform
+        """Returns the first admitted cell among the sampler's proposals, the neighbours of the last one, and uniform
         draws.
 
         Raises:
@@ -65,7 +65,7 @@ class CellProposer:
         asking = create_trial(state=TrialState.RUNNING)
         for _ in range(self.num_proposals):
             proposed = sampler.sample_relative(study, asking, self._chosen)
-            # What a sampler leaves out is to be drawn anew, as NSGA-II mutates.
+            # Parameters that a sampler leaves out are drawn anew, which is how NSGA-II mutates.
             cell = cell_of(self.space, {**params_of(self.space, self.space.sample(rng)), **proposed})
             if admits(cell):
                 return Draw(cell, self.how)

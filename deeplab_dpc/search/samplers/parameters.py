@@ -12,8 +12,9 @@ from deeplab_dpc.arch.space import SearchSpace
 def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
     """Returns the distributions of each branch's input (0 is the backbone) and of the index of its operation.
 
-    They are integers, since each categorical parameter with 81 choices would write them all into every trial of the
-    storage, which makes it five times as large. Operations with neighbouring indices mostly have the next rate or grid.
+    They are integers, since each categorical parameter with 81 choices would write all of them into every trial of the
+    storage, which makes it five times as large. Operations with neighbouring indices mostly have neighbouring rates or
+    grids.
     """
     parameters: dict[str, BaseDistribution] = {}
     for branch in range(space.num_branches):

@@ -7,7 +7,7 @@ from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.search.samplers.sampler import MAX_ATTEMPTS, Draw, exhausted, first_admitted
 
-ATTEMPTS_PER_CHANGE = 100  # after so many neighbours that are not admitted, one more decision is changed
+ATTEMPTS_PER_CHANGE = 100  # after this many neighbours that are not admitted, one more decision is changed
 # In a space of N cells, 20 N uniform draws miss a cell with probability exp(-20); more than 20,000 would take seconds.
 DRAWS_PER_CELL = 20
 MAX_UNIFORM_ATTEMPTS = 20_000
@@ -29,7 +29,7 @@ def draw_uniformly(space: SearchSpace, rng: random.Random, admits: Callable[[Cel
 def admitted_neighbour(
     space: SearchSpace, rng: random.Random, parent: Callable[[], Cell], admits: Callable[[Cell], bool]
 ) -> Cell | None:
-    """Returns an admitted cell near the cell that `parent` returns anew for each attempt, or None if none was found.
+    """Returns an admitted cell near its parent, or None if none was found; `parent` is called for each attempt.
 
     Usually one decision is changed; more only if all near cells are known or violate the constraints.
     """

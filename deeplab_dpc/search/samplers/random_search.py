@@ -14,7 +14,7 @@ from deeplab_dpc.search.scored import ProxyScore
 
 
 class RandomSearch:
-    """Draws uniformly, or a neighbour of one of the best cells.
+    """A sampler that draws uniformly, or draws a neighbour of one of the best cells.
 
     The paper specifies neither the shares nor the distance: "sampling points b uniformly at random as well as sampling
     some points b near the currently best observed architectures". Here the default is half and half, and one decision.
@@ -38,7 +38,7 @@ class RandomSearch:
 
     @classmethod
     def uniform(cls, config: SearchConfig, space: SearchSpace, multiply_adds: Callable[[Cell], int]) -> Self:
-        """Returns the sampler of uniform draws only."""
+        """Returns a sampler that draws only uniformly."""
         return cls(space, uniform_fraction=1.0)
 
     def observe(self, number: int, cell: Cell, score: ProxyScore) -> None:

@@ -1,4 +1,4 @@
-"""The interface of a sampler: it sees scores in the order of the candidates, and draws the next one."""
+"""The interface of a sampler, which observes scores in the order of the candidates and draws the next one."""
 
 import dataclasses
 import random
@@ -29,11 +29,11 @@ class Draw:
 
 
 class Sampler(Protocol):
-    """Draws candidates.
+    """A sampler of candidates.
 
-    Every worker has its own sampler, which sees the same scores in the same order, and so draws the same: a draw must
-    depend only on the observations, the number and the given random numbers. Draws that another worker made are not
-    repeated here, so that no state may be kept between draws.
+    Every worker has its own sampler, which observes the same scores in the same order, and so draws the same cells: a
+    draw must depend only on the observations, the number and the given random numbers. Draws that another worker made
+    are not repeated here, so that no state may be kept between draws.
     """
 
     def observe(self, number: int, cell: Cell, score: ProxyScore) -> None:
@@ -65,7 +65,7 @@ def first_admitted(
 
 
 def exhausted(space_size: int, attempts: int = MAX_ATTEMPTS) -> SpaceExhaustedError:
-    """Returns the error if no cell was admitted."""
+    """Returns the error for draws of which none was admitted."""
     return SpaceExhaustedError(
         f"No new cell was found in {attempts} draws from a space of {space_size}: nearly all are tried, or few "
         "are within --max_params, --max_madds, --min_receptive_field and --max_receptive_field."

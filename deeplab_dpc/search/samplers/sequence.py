@@ -1,8 +1,8 @@
 """The sequence of candidates, which is the same for one worker as for a hundred.
 
 Candidate n is drawn from the scores of the cells before n - lookahead + 1 and from no others, though more may be known,
-with random numbers of its own. So it depends only on the configuration and on those scores, not on who draws it and
-when, and a draw that its worker lost can be repeated.
+with random numbers of its own. So it depends only on the configuration and on those scores, not on the worker and time
+of the draw, and a lost draw can be repeated.
 """
 
 import random
@@ -15,7 +15,7 @@ from deeplab_dpc.search.scored import GIVEN, ProxyScore
 
 
 class DrawSequence:
-    """Warm starts, then the draws of the sampler; each cell once, by its canonical form.
+    """The warm starts, then the draws of the sampler, with each cell once by its canonical form.
 
     Args:
       space: space of the candidates.
@@ -47,7 +47,7 @@ class DrawSequence:
         self._scores: dict[int, ProxyScore | None] = {}
         self._finished = 0  # all cells before this one have their scores
         self._observed = 0
-        self._end: int | None = None  # where the space was found exhausted
+        self._end: int | None = None  # number at which the space was found exhausted
 
     def record(self, number: int, score: ProxyScore | None) -> None:
         """Records the score of a cell; None if it was given up. Scores may come in any order."""
@@ -62,7 +62,7 @@ class DrawSequence:
 
     @property
     def finished(self) -> int:
-        """Returns the number of the first cells that all have their scores."""
+        """Returns the number of cells, from the first on, that all have their scores."""
         return self._finished
 
     def score(self, number: int) -> ProxyScore | None:
@@ -70,28 +70,28 @@ class DrawSequence:
         return self._scores[number]
 
     def visible(self, number: int) -> int:
-        """Returns the number of the first cells whose scores are known when that cell is drawn."""
+        """Returns the number of cells, from the first on, whose scores are used when that cell is drawn."""
         return max(0, number - self._lookahead + 1)
 
     def limit(self, wanted: int) -> int:
-        """Returns the number of cells, of those wanted, that the space has."""
+        """Returns `wanted`, limited to the number of cells in the space as far as that is known."""
         return wanted if self._end is None else min(wanted, self._end)
 
     def drawable(self, wanted: int) -> range:
-        """Returns the numbers, of `wanted`, that can be drawn now, from the first without a score; some may have
-        scores.
+        """Returns the numbers below `wanted` that can be drawn now, from the first cell without a score on; some of
+        them may have scores.
         """
         return range(self._finished, min(self.limit(wanted), self._finished + self._lookahead))
 
     def cell(self, number: int) -> Draw | None:
-        """Returns the cell with a number that is drawable or lower; None if the space has none left."""
+        """Returns the cell with a number that is drawable or lower; None if the space has no cells left."""
         while len(self._draws) <= number and self._end is None:
             self._draw_next()
         return self._draws[number] if number < len(self._draws) else None
 
     def _draw_next(self) -> None:
         number = len(self._draws)
-        # Only here, and up to here: what a draw sees must not depend on when it is made.
+        # Scores are observed only here and only up to here, so that a draw does not depend on when it is made.
         while self._observed < self.visible(number):
             score, cell = self._scores[self._observed], self._draws[self._observed].cell
             if score is not None and cell in self._space:
@@ -109,4 +109,4 @@ class DrawSequence:
         self._seen.add(draw.cell.digest())
 
     def _is_new(self, cell: Cell) -> bool:
-        return self._admits(cell) and cell.digest() not in self._seen  # the quicker first
+        return self._admits(cell) and cell.digest() not in self._seen  # the quicker test first

@@ -1,4 +1,4 @@
-"""The tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011), as Optuna has it (arXiv:2304.11127)."""
+"""The tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011), as Optuna implements it (arXiv:2304.11127)."""
 
 import heapq
 import random
@@ -20,26 +20,26 @@ from deeplab_dpc.search.samplers.proposals import draw_uniformly
 from deeplab_dpc.search.samplers.sampler import Draw
 from deeplab_dpc.search.scored import ProxyScore
 
-NUM_STARTUP = 10  # Optuna's default: so many are drawn uniformly first
-NUM_BEST = 25  # Optuna's estimate of the good cells is made of this many at most
-# Time and memory of a draw grow with the cells seen (0.2 s at 10,000), so that only the latest are shown beside the
-# best. How many are shown moves between RECENT and RECENT + RENEWED - 1, since a study of Optuna can only grow.
+NUM_STARTUP = 10  # number of uniform draws at the beginning, Optuna's default
+NUM_BEST = 25  # largest number of cells in Optuna's estimate of the good ones
+# Time and memory of a draw grow with the number of cells (0.2 s at 10,000), so that Optuna is shown only the best and
+# the latest. The number of the latest varies between RECENT and RECENT + RENEWED - 1, since its studies can only grow.
 RECENT = 250
 RENEWED = 125
 NUM_PROPOSALS = 4
 
 
 class TPE:
-    """Draws cells for which the density of the good cells is high relative to that of the others.
+    """A sampler that draws cells for which the density of the good cells is high relative to that of the others.
 
     It is multivariate, with one density over all decisions, since the best operation of a branch depends on its input;
     Optuna's documentation calls this the better choice (arXiv:1807.01774), and it is the default there. It does not use
     `group`, which is for spaces where trials lack parameters, nor `constant_liar`, since candidates that wait for
     scores must not be visible.
 
-    Optuna takes the best tenth, and no more than NUM_BEST, as good; it weighs older ones of the others less, and those
-    older than the latest RECENT to RECENT + RENEWED - 1 are left out here. A cell that was stopped early is shown as
-    pruned: it is good only if there are too few others, and then those that were trained longest come first.
+    Optuna takes the best tenth, and no more than NUM_BEST, as good. Of the others it gives older ones less weight, and
+    those older than the latest RECENT to RECENT + RENEWED - 1 are left out here. A cell that was stopped early is shown
+    as pruned: it counts as good only if there are too few others, and those that were trained longest come first.
 
     Args:
       space: space of the cells.
@@ -52,7 +52,7 @@ class TPE:
         self._proposer = CellProposer(space, "tpe", NUM_PROPOSALS)
         self._observed: list[tuple[Cell, ProxyScore]] = []
         self._storage: InMemoryStorage | None = None
-        self._first = 0  # of the latest cells that the study has
+        self._first = 0  # index of the first of the latest cells in the study
         self._shown = 0  # all observed cells before this one are in the study or left out
 
     @classmethod
@@ -79,10 +79,10 @@ class TPE:
         if self._storage is None or first != self._first:
             self._storage, self._first, self._shown = InMemoryStorage(), first, first
             study = memory_study(self._storage, StudyDirection.MAXIMIZE)
-            # By place after rank, so that nothing depends on the order of equals.
+            # Ties are broken by index, so that nothing depends on the order of equal cells.
             best = heapq.nlargest(NUM_BEST, range(first), key=lambda place: (self._observed[place][1].rank_key, -place))
             study.add_trials([self._trial(place) for place in sorted(best)])
-        # Opened anew, since a Study goes on showing its samplers what it read for an earlier draw.
+        # Loaded anew, since a Study keeps showing its samplers what it read for an earlier draw.
         study = optuna.load_study(study_name=VIEW, storage=self._storage)
         study.add_trials([self._trial(place) for place in range(self._shown, len(self._observed))])
         self._shown = len(self._observed)

@@ -9,17 +9,17 @@ from deeplab_dpc.errors import UserError
 from deeplab_dpc.search.service.identity import Worker
 
 LOST, RELEASED, SURPLUS = "lost", "released", "surplus"  # why an attempt failed
-RETRY = "retry"  # of what is no attempt: lost attempts before it count no more
+RETRY = "retry"  # end of a trial that is no attempt: lost attempts before it no longer count
 KEY, WORKER, LEASE, RESULT, END = "key", "worker", "lease", "result", "end"
-STEPPED, ERROR = "stepped", "error"  # whether a step of the training was done; what its worker died of
+STEPPED, ERROR = "stepped", "error"  # whether a training step was done; the error that ended the worker
 
 
 @contextlib.contextmanager
 def understood(trial: FrozenTrial) -> Iterator[None]:
-    """Reads a trial with the given function.
+    """Turns errors in reading a trial within the context into a UserError.
 
     Raises:
-      UserError: if that fails, since the trial lacks an attribute, or has one of another type.
+      UserError: if the trial lacks an attribute, or has one of another type.
     """
     try:
         yield

@@ -16,14 +16,14 @@ SHARED_MEMORY = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLO
 
 
 def share(index: int, count: int, cores: int, gpus: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
-    """Returns the variables of one worker.
+    """Returns the environment variables of one worker.
 
     Args:
       index: index of the worker, from 0.
       count: number of workers.
       cores: number of cores that they share.
-      gpus: the machine's GPUs, as CUDA_VISIBLE_DEVICES names them; each worker gets one in turn.
-      given: environment; its numbers of threads and rules for memory are kept.
+      gpus: names of the machine's GPUs, as in CUDA_VISIBLE_DEVICES; each worker gets one in turn.
+      given: existing environment; its numbers of threads and memory settings are kept.
     """
     wanted = dict.fromkeys(THREAD_VARIABLES, str(max(1, cores // count)))
     if gpus and count > len(gpus):
@@ -48,5 +48,5 @@ def visible_gpus(given: Mapping[str, str]) -> list[str]:
         return []
     asked = [program, "--query-gpu=uuid", "--format=csv,noheader"]
     answer = subprocess.run(asked, capture_output=True, text=True, check=False)
-    # Where there is a driver and no GPU, it says so and fails.
+    # With a driver but without a GPU, nvidia-smi prints a message and fails.
     return answer.stdout.split() if answer.returncode == 0 else []

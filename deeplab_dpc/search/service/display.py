@@ -23,13 +23,13 @@ from deeplab_dpc.search.service.live import Progress, StudyObserver, WorkerState
 from deeplab_dpc.search.service.work import Outcome
 from deeplab_dpc.training.interruption import Interruption
 
-LOOK_SECONDS = 2.0  # between looks at the storage
-LINE_SECONDS = 60.0  # between lines in a log
+LOOK_SECONDS = 2.0  # time between reads of the storage
+LINE_SECONDS = 60.0  # time between lines in a log
 SHOWN_WORKERS = 20
 
 
 class StudyView:
-    """Shows a study from another thread, so that trainings do not wait for the storage; a context manager."""
+    """A context manager that shows a study from another thread, so that trainings do not wait for the storage."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -37,7 +37,7 @@ class StudyView:
         self._line_at: float | None = None
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
-        self.notes: dict[str, str] = {}  # what a worker of this process does, by task
+        self.notes: dict[str, str] = {}  # progress of this process's worker, by task
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=2, transient=True)
 
     def __enter__(self) -> "StudyView":
@@ -56,12 +56,12 @@ class StudyView:
 
         Args:
           observer: observer of the study.
-          local: function that returns the workers that this process has started, by host and process; if it is given,
-            the results of all workers are shown too, and not only their number.
+          local: function that returns the names of the workers that this process has started, by host and process; if
+            it is given, the results of all workers are shown too, and not only their number.
         """
 
         def look() -> None:
-            # The storage is away; the workers say so, if that lasts.
+            # The storage cannot be reached; if that lasts, the workers report it.
             with contextlib.suppress(UserError):
                 progress = observer.look()
                 if local is not None:
@@ -74,13 +74,13 @@ class StudyView:
             look()
             while not self._over.wait(LOOK_SECONDS):
                 look()
-            look()  # at what was finished last
+            look()  # for the tasks that were finished last
 
         self._thread = threading.Thread(target=look_until_over, daemon=True)
         self._thread.start()
 
     def show(self, progress: Progress) -> None:
-        """Shows a new state; a log gets a line of it once a minute."""
+        """Shows a new state; a log gets one line per minute."""
         self._progress = progress
         now = self._clock()
         if console.is_terminal or (self._line_at is not None and now - self._line_at < LINE_SECONDS):
@@ -102,7 +102,7 @@ class StudyView:
 
 
 def status_line(progress: Progress, whole: bool = True) -> str:
-    """Returns the state in a line; without `whole` the parts that the live view shows elsewhere are left out."""
+    """Returns the state as one line; without `whole`, the parts that the live view shows elsewhere are left out."""
     parts = [f"{progress.done:,} of {progress.total:,}"]
     if whole:
         parts[0] = f"{progress.stage}: {parts[0]}"
@@ -123,7 +123,7 @@ def status_line(progress: Progress, whole: bool = True) -> str:
 
 
 def worker_table(workers: tuple[WorkerState, ...]) -> Table:
-    """Returns one row per worker."""
+    """Returns a table with one row per worker."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     columns: Sequence[tuple[str, JustifyMethod]]
     columns = (("worker", "left"), ("does", "left"), ("last heartbeat", "right"), ("done", "right"))
@@ -139,7 +139,7 @@ def worker_table(workers: tuple[WorkerState, ...]) -> Table:
 
 
 def result_line(attributes: Mapping[str, Any], result: Mapping[str, Any], complete: bool) -> str:
-    """Returns a finished task in a line."""
+    """Returns the line that describes a finished task."""
     loss = f"loss {result['loss']:.4f}  " if result.get("loss") is not None else ""
     stopped = "" if complete else f"stopped after {result['steps']} steps  "
     return (
@@ -155,7 +155,7 @@ def finished_line(trial: FrozenTrial) -> str:
 
 
 def with_local_workers(progress: Progress, names: Mapping[str, str]) -> Progress:
-    """Returns the progress with the names of this machine's workers, and those of them that have not had a task yet."""
+    """Returns the progress with the names of this machine's workers, including those that have had no task yet."""
     seen = {worker.name for worker in progress.workers}
     starting = [WorkerState(name, "starts, or waits", None, 0) for name in names if name not in seen]
     named = [
@@ -166,7 +166,7 @@ def with_local_workers(progress: Progress, names: Mapping[str, str]) -> Progress
 
 
 class SearchWatch:
-    """Shows a worker's progress and its study, and can stop its work; a context manager.
+    """A context manager that shows a worker's progress and its study, and can stop its work.
 
     Args:
       live: bool, whether the study is shown too; if several processes run, another one shows it.
@@ -188,7 +188,7 @@ class SearchWatch:
         self._interruption.__exit__(*exception)
 
     def observe(self, make_observer: Callable[[], StudyObserver]) -> None:
-        """Shows the state that such an observer reads, from now on."""
+        """Shows the state that an observer from `make_observer` reads, from now on."""
         if self._view is not None:
             self._view.observe(make_observer())
 

@@ -1,4 +1,4 @@
-"""Tasks that were given up since their workers died repeatedly, with a line on each."""
+"""Tasks that were given up since their workers died repeatedly, and a line of text on each."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ class GivenUp:
 
     @classmethod
     def of(cls, attempts: Sequence[FrozenTrial]) -> "GivenUp":
-        """Returns the given-up task of lost attempts."""
+        """Returns the given-up task that has these lost attempts."""
         last = attempts[-1].user_attrs
         with understood(attempts[-1]):
             cell = (last["name"], last["draw"], last["summary"], last["cell"])
@@ -62,7 +62,7 @@ class GivenUp:
 
 
 def given_up(*ledgers: Ledger) -> tuple[GivenUp, ...]:
-    """Returns the tasks that the ledgers have given up, as far as they were read."""
+    """Returns the tasks that are given up, as of the last reads of the ledgers."""
     return tuple(GivenUp.of(attempts) for ledger in ledgers for attempts in ledger.given_up_attempts())
 
 

@@ -16,8 +16,8 @@ class Worker:
     Attributes:
       host: name of its machine.
       pid: id of the process.
-      started: start of the process, in the system's ticks since boot; None if the system does not report it.
-      place: scope of the pid: one boot of one machine, and one namespace of it; None if unknown.
+      started: start time of the process, in the system's ticks since boot; None if the system does not report it.
+      place: scope of the pid: one boot of one machine, and one pid namespace; None if unknown.
       nonce: random text that distinguishes two workers of one process.
     """
 
@@ -57,7 +57,7 @@ class Worker:
 
 @functools.cache
 def _place() -> str | None:
-    """Returns the boot and the namespace that pids count in (Linux)."""
+    """Returns the boot and the namespace in which pids are unique (Linux); None if the system does not report them."""
     try:
         boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"
@@ -66,7 +66,7 @@ def _place() -> str | None:
 
 
 def _started(pid: int) -> int | None:
-    """Returns the start of a process; None if there is no such process, or it is dead and only waits for its parent."""
+    """Returns the start time of a process; None if there is no such process, or it is dead and waits for its parent."""
     try:
         fields = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except OSError:

@@ -56,7 +56,7 @@ def open_journal(path: pathlib.Path, shown: pathlib.Path | None = None) -> Journ
         return JournalStorage(backend)
     except UserError:
         raise
-    # What Optuna raises for a record that lacks a field, or has another type in it.
+    # Errors that Optuna raises for a record that lacks a field, or has a value of another type.
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, AssertionError, OverflowError) as error:
         raise _damaged(shown, backend.number, "is no record of a study") from error
 
@@ -81,7 +81,7 @@ class _JournalFile(BaseJournalBackend):
         self._shown = shown
         self._lock = lock
         self._chain = Chain()
-        self._offset = 0  # where the lines end that were read
+        self._offset = 0  # end of the lines that were read, in bytes
 
     @property
     def number(self) -> int:
@@ -89,7 +89,7 @@ class _JournalFile(BaseJournalBackend):
         return self._chain.number
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
-        """Yields the records after those that were read before, of which Optuna has applied all."""
+        """Yields the records that follow those read before, all of which Optuna has applied."""
         assert log_number_from == self._chain.number
         try:
             with open(self._path, "rb") as stream:
@@ -101,7 +101,7 @@ class _JournalFile(BaseJournalBackend):
                 stream.seek(self._offset)
                 for line in stream:
                     if not line.endswith(b"\n"):
-                        return  # another process writes it at this moment, or has died doing so
+                        return  # another process is writing it, or died while writing it
                     try:
                         record = self._chain.read(line)
                     except DamagedLineError as error:
@@ -185,7 +185,7 @@ class JournalLock:
 
 
 def _cut_torn_end(path: pathlib.Path, shown: pathlib.Path) -> None:
-    """Cuts off a last line that has no end."""
+    """Cuts off an incomplete last line."""
     with open(path, "rb+") as stream:
         size = stream.seek(0, os.SEEK_END)
         if size == 0:
@@ -237,7 +237,7 @@ def _keep_copy(path: pathlib.Path) -> pathlib.Path:
 
 
 def _check(path: pathlib.Path, shown: pathlib.Path) -> None:
-    """Cuts off a damaged last line, such as a crash of the file system leaves, and refuses other damage."""
+    """Cuts off a damaged last line, as a crash of the file system leaves one, and raises an error for other damage."""
     place, chain = 0, Chain()
     with open(path, "rb") as stream:
         lines = iter(stream)
@@ -257,7 +257,7 @@ def _check(path: pathlib.Path, shown: pathlib.Path) -> None:
 
 
 def length_file(path: pathlib.Path) -> pathlib.Path:
-    """Returns the file with the number of bytes that were written to a journal."""
+    """Returns the path of the file with the number of bytes that were written to a journal."""
     return path.with_name(f"{path.name}.length")
 
 
@@ -277,7 +277,7 @@ def _compare_length(path: pathlib.Path, shown: pathlib.Path) -> None:
 
 
 def _write_length(path: pathlib.Path, size: int) -> None:
-    """Writes the length with a fixed number of digits, so that a process which dies here leaves the old or the new
+    """Writes the length with a fixed number of digits, so that a process that dies here leaves the old or the new
     number.
     """
     descriptor = os.open(length_file(path), os.O_WRONLY | os.O_CREAT, 0o666)

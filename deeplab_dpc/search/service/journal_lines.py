@@ -10,7 +10,7 @@ import json
 import re
 from typing import Any
 
-CREATE_TRIAL, LAST_OPERATION = 4, 10  # of Optuna's operations, which count from 0
+CREATE_TRIAL, LAST_OPERATION = 4, 10  # codes of Optuna's operations, which count from 0
 FIELDS = (
     *("op_code", "worker_id", "study_id", "study_name", "directions", "user_attr", "system_attr", "trial_id"),
     *("datetime_start", "datetime_complete", "state", "value", "values", "distributions", "params", "user_attrs"),
@@ -27,7 +27,7 @@ class DamagedLineError(Exception):
 
 
 def sealed(record: dict[str, Any], previous: bytes) -> bytes:
-    """Returns the line of a record that follows on the line `previous`, which is empty at the start of a journal."""
+    """Returns the line of a record that follows the line `previous`, which is empty at the start of a journal."""
     body = json.dumps(record, separators=(",", ":")).encode()
     return body[:-1] + b',"seal":"' + _seal(body[:-1], previous) + b'"}\n'
 

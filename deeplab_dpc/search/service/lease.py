@@ -9,7 +9,7 @@ from optuna.distributions import BaseDistribution
 
 from deeplab_dpc.errors import UserError
 
-FAREWELL_SECONDS = 5.0  # for a storage that does not answer a worker that is to stop
+FAREWELL_SECONDS = 5.0  # time that a stopping worker waits for a storage that does not answer
 
 
 class LeaseLostError(Exception):
@@ -33,14 +33,14 @@ class Task:
 
 
 class Lease:
-    """A worker's attempt at a task; as a context manager it is renewed by a thread.
+    """A worker's attempt at a task; within its context, a thread renews it.
 
     Args:
       task: task to do.
       trial_id: id of the attempt's trial.
       interval: seconds between renewals.
-      renew: function that renews it for the given time; raises LeaseLostError if it is over, and UserError if the
-        storage does not answer.
+      renew: function called with the number of the renewal, from 1; raises LeaseLostError if the lease is over, and
+        UserError if the storage does not answer.
       note_step: function called once, when the first step is done; raises the same errors.
     """
 
@@ -76,7 +76,7 @@ class Lease:
 
     def __exit__(self, *exception: object) -> None:
         self._over.set()
-        self._thread.join(FAREWELL_SECONDS)  # it may be waiting for the storage; what it still says is refused
+        self._thread.join(FAREWELL_SECONDS)  # it may be waiting for the storage; later renewals are refused
 
     def _keep(self) -> None:
         count = 0
@@ -88,4 +88,4 @@ class Lease:
                 self._lost.set()
                 return
             except UserError:
-                continue  # The storage is away, for longer than the lease perhaps: finishing will tell.
+                continue  # The storage cannot be reached, perhaps for longer than the lease: `finish` detects that.

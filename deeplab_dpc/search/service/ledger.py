@@ -2,17 +2,17 @@
 
 An attempt at a task is a trial, created with the task's key in one step. Of the attempts at a key that have not failed,
 the one with the lowest number counts: storages number trials in the order they are created, so that two workers that
-take a task at the same time both see whose it is. The worker renews the attempt's lease by incrementing an attribute. A
-worker that sees an attempt unchanged for the lease's length, or an attempt whose process has ended on the same machine,
-fails it; the task is then open again, and a late result of its first worker is refused by the storage, since a failed
-trial cannot be finished. Clocks of different machines are never compared, and time in which an observer did not look,
-or the storage did not answer, counts as one renewal at most.
+take a task at the same time both see which of them has it. The worker renews the attempt's lease by incrementing an
+attribute. A worker that sees an attempt unchanged for the length of a lease, or an attempt whose process has ended on
+the same machine, fails it; the task is then open again, and the storage refuses a late result of its first worker,
+since a failed trial cannot be finished. Clocks of different machines are never compared, and time in which an observer
+did not read the storage, or the storage did not answer, counts as at most one interval between renewals.
 
-Guaranteed: at most one result of each task is kept, one if any of its attempts ends, and all workers agree on it and on
-which tasks are given up. Assumed: the storage numbers trials without gaps, shows to the creator of a trial all that
-were created before it, and never changes a finished one. This holds for a journal whose file system has working locks,
-for PostgreSQL and MySQL, and for a proxy with one thread before any database. The length of a lease, and whether a
-worker really died, affects only the time that is lost.
+Guaranteed: at most one result of each task is kept, exactly one if any of its attempts finishes, and all workers agree
+on it and on which tasks are given up. Assumed: the storage numbers trials without gaps, shows the creator of a trial
+all trials created before it, and never changes a finished one. This holds for a journal whose file system has working
+locks, for PostgreSQL and MySQL, and for a proxy with one thread before any database. The length of a lease, and whether
+a worker really died, affect only the time that is lost.
 """
 
 import contextlib
@@ -47,8 +47,8 @@ from deeplab_dpc.search.service.identity import Worker
 from deeplab_dpc.search.service.lease import FAREWELL_SECONDS, Lease, LeaseLostError, Task
 from deeplab_dpc.search.service.storage import PATIENCE_SECONDS, ask_of_study
 
-MAX_ATTEMPTS = 5  # at a task whose workers die; then it is given up
-RENEWALS = 3  # in the length of a lease
+MAX_ATTEMPTS = 5  # attempts at a task whose workers die, after which it is given up
+RENEWALS = 3  # number of renewals in the length of a lease
 
 
 class Ledger:
@@ -79,23 +79,23 @@ class Ledger:
         self.study_id = ask_of_study(lambda: _open_study(storage, name, directions))
         self.finished: dict[str, FrozenTrial] = {}
         self.running: dict[str, FrozenTrial] = {}
-        self._lost: dict[str, list[FrozenTrial]] = {}  # attempts that were lost, by key; those that count
+        self._lost: dict[str, list[FrozenTrial]] = {}  # lost attempts that count, by key
         self.num_lost = 0  # attempts whose workers were gone
         self._unsettled: set[int] = set()  # numbers of attempts that were not over when last read
         self._read = 0  # all numbers below were read
-        self._silence: dict[int, tuple[int, float]] = {}  # by number: the lease's count, and seconds without another
+        self._silence: dict[int, tuple[int, float]] = {}  # by number: renewals of the lease, seconds since the last
         self._looked = clock()
-        self._waited = 0.0  # since the last look, as far as it counts
+        self._waited = 0.0  # seconds since the last read, as far as they count
 
     def refresh(self) -> None:
         """Reads the storage, and fails attempts whose workers have ended.
 
         Raises:
-          UserError: if the study has trials of another origin.
+          UserError: if the study has trials that were not created by a ledger.
         """
         trials = self._trials()
         now = self._clock()
-        # In a longer time this worker or the storage was away, and whoever renews may have been so too.
+        # Over a longer time this worker or the storage was unavailable, and other workers may not have renewed either.
         self._waited, self._looked = min(now - self._looked, self._lease_seconds / RENEWALS), now
         numbers = [*sorted(self._unsettled), *range(self._read, len(trials))]
         self._read = len(trials)
@@ -150,7 +150,7 @@ class Ledger:
         return silent > self._lease_seconds
 
     def is_open(self, key: str) -> bool:
-        """Returns whether a task is not done, not in progress and not given up, as far as was read."""
+        """Returns whether a task is not done, not in progress and not given up, as of the last read."""
         return key not in self.finished and key not in self.running and not self.is_given_up(key)
 
     def is_given_up(self, key: str) -> bool:
@@ -158,7 +158,7 @@ class Ledger:
         return key not in self.finished and key not in self.running and len(self._lost.get(key, ())) >= MAX_ATTEMPTS
 
     def claim(self, tasks: Sequence[Task]) -> Lease | None:
-        """Takes the first of the tasks that no other worker takes at the same time; None if others take all of them."""
+        """Returns a lease of the first task that no other worker takes at the same time; None if others take all."""
         waiting = list(tasks)
         while waiting:
             task = waiting[0]
@@ -168,7 +168,7 @@ class Ledger:
                 renew, note_step = (functools.partial(call, trial_id) for call in (self._renew, self._note_step))
                 return Lease(task, trial_id, self._lease_seconds / RENEWALS, renew, note_step)
             self._end(trial_id, SURPLUS)
-            # Others wanted the same and were as many: each of them is one further, so that they do not meet again.
+            # `ahead` attempts came first; each worker skips a different number of tasks to avoid another collision.
             del waiting[:ahead]
         return None
 
@@ -183,7 +183,7 @@ class Ledger:
         return ask_of_study(lambda: self._storage.create_new_trial(self.study_id, template))
 
     def _attempts_before(self, key: str, trial_id: int) -> int:
-        """Returns the number of attempts at a task that count before that one; 1 if the task was given up meanwhile.
+        """Returns the number of valid attempts at a task before that one; 1 if the task was given up meanwhile.
 
         Unknown attempts of this worker are ended: the storage recorded them but could not confirm it.
         """
@@ -217,7 +217,7 @@ class Ledger:
         """Stores an intermediate value of a task.
 
         Raises:
-          LeaseLostError: if it was given to another worker.
+          LeaseLostError: if the task was given to another worker.
         """
         self._write_unless_over(
             lambda: self._storage.set_trial_intermediate_value(lease.trial_id, step, value), lease.task.key
@@ -230,10 +230,11 @@ class Ledger:
             raise LeaseLostError(what) from error
 
     def finish(self, lease: Lease, values: Sequence[float], result: Mapping[str, Any], complete: bool = True) -> bool:
-        """Stores the result; it is on disk when this returns. Returns False if the task was given to another worker
+        """Stores the result, which is on disk when this returns; returns False if the task was given to another worker
         before.
 
         Args:
+          lease: lease of the task.
           values: values of the result, one for each direction.
           result: result as JSON.
           complete: bool, whether the result is complete; otherwise Optuna's state is PRUNED.
@@ -243,7 +244,7 @@ class Ledger:
             ask_of_study(lambda: self._storage.set_trial_user_attr(lease.trial_id, RESULT, dict(result)))
             if ask_of_study(lambda: self._storage.set_trial_state_values(lease.trial_id, state, list(values))):
                 return True
-        # The storage may have taken it and failed to say so, and then refuses it the second time.
+        # The storage may have stored the result without confirming it, and then refuses it the second time.
         return ask_of_study(lambda: self._storage.get_trial(lease.trial_id)).state == state
 
     def release(self, lease: Lease) -> None:
@@ -252,8 +253,8 @@ class Ledger:
             self._end(lease.trial_id, RELEASED, FAREWELL_SECONDS)
 
     def lose(self, lease: Lease, error: str) -> None:
-        """Records the worker's fatal error, and returns the task as lost, or when the lease ends if the storage does
-        not answer.
+        """Records the worker's fatal error, and ends the attempt as lost; if the storage does not answer, the attempt
+        ends with its lease.
         """
         with contextlib.suppress(UserError, optuna.exceptions.UpdateFinishedTrialError):
             write = functools.partial(self._storage.set_trial_user_attr, lease.trial_id, ERROR, error)

@@ -12,9 +12,9 @@ from deeplab_dpc.search.service.attempt import RESULT, worker_of
 from deeplab_dpc.search.service.identity import Worker
 from deeplab_dpc.search.service.ledger import Ledger
 
-WINDOW_SECONDS = 900.0  # that a rate is of, if it holds so many results
+WINDOW_SECONDS = 900.0  # window of a rate; longer if it holds fewer than WINDOW_RESULTS results
 WINDOW_RESULTS = 20
-SHOWN_SECONDS = 600.0  # a worker that has no task is shown for so long after its last
+SHOWN_SECONDS = 600.0  # time for which a worker without a task is shown after its last one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Stage:
 
     Attributes:
       name: name that is shown.
-      ledger: ledger of its tasks, of an observer and not of a worker.
+      ledger: ledger of its tasks, which belongs to an observer and not to a worker.
       total: number of tasks; an upper bound if the space may have fewer cells.
     """
 
@@ -34,7 +34,7 @@ class Stage:
 
 @dataclasses.dataclass(frozen=True)
 class Best:
-    """The best result of a stage, of candidates that were trained to the end."""
+    """The best result of a stage, among candidates that were trained to the end."""
 
     miou: float
     name: str
@@ -47,9 +47,9 @@ class WorkerState:
 
     Attributes:
       name: host and process of the worker.
-      doing: task of the worker, or that it waits.
-      silent_seconds: seconds since its lease was last renewed; None if it has none.
-      done: number of tasks of the stage that it has done.
+      doing: description of its task, or of its waiting.
+      silent_seconds: seconds since its lease was last renewed; None if it has no lease.
+      done: number of tasks of the stage that it has finished.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Progress:
       lost: number of attempts in this stage whose workers died.
       given_up: number of tasks that are left out, since all of their attempts were lost.
       workers: workers with a task, and those that had one recently.
-      finished: attempts that have finished since the last look, in any stage; empty at the first look.
+      finished: attempts that have finished since the last read, in any stage; empty at the first read.
     """
 
     stage: str
@@ -90,7 +90,7 @@ class Progress:
 
 
 class Rate:
-    """The number of results per hour over the recent past, from the number of results at times in seconds."""
+    """The number of results per hour in the recent past, computed from counts of results at times in seconds."""
 
     def __init__(self) -> None:
         self._seen: collections.deque[tuple[float, int]] = collections.deque()
@@ -106,7 +106,7 @@ class Rate:
 
 
 class _StageView:
-    """The state of a stage between two looks."""
+    """The state of a stage between two reads of the storage."""
 
     def __init__(self, stage: Stage):
         self.stage = stage
@@ -190,7 +190,7 @@ class StudyObserver:
         self._clock = clock
 
     def look(self) -> Progress:
-        """Reads the storage; like a worker that reads it, fails attempts whose workers have ended."""
+        """Reads the storage and returns the progress; like a worker, it fails attempts whose workers have ended."""
         for view in self._views:
             view.stage.ledger.refresh()
         now = self._clock()

@@ -18,11 +18,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.training.interruption import Interruption
 
-PARENT_VARIABLE = "DEEPLAB_DPC_PARENT"  # of a worker's environment: the parent's process
-MAX_RESTARTS = 3  # of each worker
-COMMAND = "search"  # that a worker runs, as its errors begin
-USER_ERROR = 2  # the exit status of a worker that was given something wrong
-GRACE_SECONDS = 60.0  # to give a task back
+PARENT_VARIABLE = "DEEPLAB_DPC_PARENT"  # environment variable of a worker with its parent's process id
+MAX_RESTARTS = 3  # restarts of each worker
+COMMAND = "search"  # command of a worker, with which its error messages begin
+USER_ERROR = 2  # exit status of a worker that was given invalid input
+GRACE_SECONDS = 60.0  # time to return a task
 POLL_SECONDS = 0.2
 
 
@@ -43,14 +43,14 @@ class LocalWorkers:
 
     Args:
       command: program and arguments.
-      environments: variables of each process, beside this process's own.
-      folder: folder of their logs, which are N.log with N from 1.
+      environments: environment variables of each process, in addition to this process's own.
+      folder: folder of the logs, N.log for process N, from 1.
     """
 
     def __init__(self, command: Sequence[str], environments: Sequence[Mapping[str, str]], folder: pathlib.Path):
         folder.mkdir(parents=True, exist_ok=True)
         self._command = list(command)
-        self._last_words = ""  # of the worker that died last
+        self._last_words = ""  # description of the worker that died last
         self._workers = [
             _Worker(f"worker {number}", folder / f"{number}.log", worker_environment(environment))
             for number, environment in enumerate(environments, start=1)
@@ -62,7 +62,7 @@ class LocalWorkers:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
-        # Not where a second Ctrl-C wants an end at once.
+        # Not after a second Ctrl-C, which ends all processes at once.
         if kind is None or issubclass(kind, Exception):
             self.stop(signal.SIGTERM)
         for process in self._processes():
@@ -147,7 +147,7 @@ def run_child(command: Sequence[str], log: pathlib.Path, variables: Mapping[str,
     Args:
       command: program and arguments.
       log: file for its stderr.
-      variables: variables of its environment, beside this process's own.
+      variables: environment variables of the process, in addition to this process's own.
 
     Raises:
       UserError: if it fails.
@@ -193,7 +193,7 @@ def end_with_parent() -> None:
 def _watch_parent(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1.0)
-    # The first is noted, so that the task can be given back; the second ends a process that does not come to that.
+    # The first signal is recorded, so that the task can be returned; the second ends a process that fails to do so.
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE_SECONDS)
     os.kill(os.getpid(), signal.SIGKILL)

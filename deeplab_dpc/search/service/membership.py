@@ -12,11 +12,12 @@ from deeplab_dpc.run_config import config_differences
 from deeplab_dpc.search.service.storage import persistently
 
 CONFIG = "config"  # attribute of the study
-# Where the data are on a machine, which says nothing of what they are.
+# Locations of the data on a machine, which do not determine their content.
 PLACES = ("data.data_dir", "data.dataset", "data.classes", "data.cache")
 OF_CONTEST = tuple(name for name in SearchConfig.__dataclass_fields__ if name.startswith(("rerank_", "contest_")))
-# What a later start, or another worker, may change in a contest: which cells are finalists and how they were scored by
-# proxy, and how many seeds they have and who leaves. Seed, scoring split and weights are those of its trainings too.
+# Fields that a later start, or another worker, may change in a contest: those that determine which cells are finalists,
+# how they were scored by proxy, how many seeds they have and which of them leave. Seed, evaluation split and label
+# weights are not among them, since they determine the contest's trainings too.
 CONTEST_EXTENDABLE = (
     *PLACES,
     *(
@@ -29,16 +30,17 @@ CONTEST_EXTENDABLE = (
     "search.contest_seeds",
     "search.contest_threshold",
 )
-# A section of studies that train end to end, and what it says. In earlier ones, which lack it, a training started with
-# all that a checkpoint had in common with its cell, so that their scores cannot stand beside others.
+# A section of studies that train end to end, and its value. In earlier studies, which lack it, a training started with
+# all weights that a checkpoint had in common with its cell, so that their scores are not comparable with others.
 START, BACKBONE_ALONE = "starting weights", "the backbone alone"
 
 
 def extendable(config: SearchConfig) -> tuple[str, ...]:
     """Returns the dotted fields in which workers of a search may differ.
 
-    These are the number of cells, and the contest, which checks its own configuration. If cells are scored on cached
-    features, data may be given later, for the contest: the data that the proxy sees are part of the features' name.
+    These are the number of cells, and the fields of the contest, which checks its own configuration. If cells are
+    scored on cached features, the data may be given later, for the contest: the name of the features depends on the
+    data that the proxy sees.
     """
     data = ("data.", *(f"data.{name}" for name in DataConfig.__dataclass_fields__))
     return (
@@ -63,9 +65,9 @@ def join(storage: BaseStorage, study_id: int, name: str, sections: dict[str, Any
     if stored is None:
         encoded = {section: encode(value) for section, value in sections.items()}
         persistently(lambda: storage.set_study_user_attr(study_id, CONFIG, encoded))
-        stored = _stored(storage, study_id)  # Another that began at the same moment may have written its own.
+        stored = _stored(storage, study_id)  # Another worker that began at the same moment may have written its own.
     assert stored is not None
-    # Of a study that was begun before there was a section nothing is known in it, but for this one.
+    # A section is not compared if the study was begun before that section existed, except for START.
     known = {section: value for section, value in sections.items() if section in stored or section == START}
     differences = config_differences(stored, known)
     refused = [shown for key, shown in differences.items() if key not in set(extendable)]

@@ -7,9 +7,9 @@ from typing import NamedTuple
 HIDDEN = "***"
 # Parameters of PostgreSQL's and MySQL's drivers that are no secrets.
 HARMLESS = ("host", "port", "dbname", "sslmode", "ssl_ca", "sslrootcert", "charset", "connect_timeout")
-SECRET = ("user", "password", "passwd", "passfile", "sslpassword")  # whose names are shown
-SHORTEST = 3  # characters of a secret that is looked for in the text of a library
-_NAME = r"[\w.%+-]+"  # of a user
+SECRET = ("user", "password", "passwd", "passfile", "sslpassword")  # parameters whose names are shown
+SHORTEST = 3  # number of characters from which on a secret is replaced in the text of a library
+_NAME = r"[\w.%+-]+"  # name of a user
 
 
 class Redacted(NamedTuple):
@@ -17,7 +17,7 @@ class Redacted(NamedTuple):
 
     Attributes:
       shown: location with *** in place of each secret.
-      secrets: secrets that were left out.
+      secrets: secrets that were hidden.
     """
 
     shown: str

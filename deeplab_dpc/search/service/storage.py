@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     import sqlalchemy
 
 JOURNAL = "study.journal"
-PATIENCE_SECONDS = 600.0  # of calls that find no storage
+PATIENCE_SECONDS = 600.0  # time for which a call is repeated while the storage cannot be reached
 LONGEST_PAUSE_SECONDS = 30.0
-READY_SECONDS = 10.0  # for the first answer
-# UNKNOWN is what a proxy says that cannot reach its own database.
+READY_SECONDS = 10.0  # time for a storage's first answer
+# UNKNOWN is the status of a proxy that cannot reach its own database.
 UNREACHABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNKNOWN)
-PATIENT_DRIVERS = ("psycopg2", "psycopg", "pymysql", "mysqldb")  # know `connect_timeout`
-TABLE_ATTEMPTS = 5  # at making the tables of a new database, which several workers begin at once
-# By the scheme of a URL: the driver where it names none, and the extra of this package that has it.
+PATIENT_DRIVERS = ("psycopg2", "psycopg", "pymysql", "mysqldb")  # drivers that have the parameter `connect_timeout`
+TABLE_ATTEMPTS = 5  # attempts at creating the tables of a new database, which several workers may begin at once
+# By the scheme of a URL: the default driver, and the extra of this package that installs it.
 DRIVERS = {
     "postgresql": ("psycopg2", "postgres"),
     "mysql": ("pymysql", "mysql"),
@@ -145,7 +145,7 @@ def _open_database(location: str, shown: Redacted) -> BaseStorage:
     except ImportError as error:
         hint = f"; pip install 'deeplab-dpc[{extra}]'" if extra else ""
         raise UserError(f"--storage={shown}: the database's driver is not installed{hint}.") from error
-    # The last two are what drivers raise for parameters that they do not know, or of a wrong type.
+    # TypeError and ValueError are raised by drivers for parameters that are unknown or of a wrong type.
     except sqlalchemy.exc.NoSuchModuleError as error:
         raise UserError(
             f"--storage={shown} cannot be used: {url.get_backend_name()} is no kind of database that is known here; "
@@ -168,7 +168,7 @@ def _with_tables(url: "sqlalchemy.engine.URL") -> optuna.storages.RDBStorage:
     arguments = {"connect_timeout": int(READY_SECONDS)} if url.get_driver_name() in PATIENT_DRIVERS else {}
     for attempt in range(1, TABLE_ATTEMPTS + 1):
         try:
-            # The braces would be places for Optuna to fill in.
+            # Optuna would take single braces for placeholders.
             location = url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
             return optuna.storages.RDBStorage(location, engine_kwargs={"connect_args": arguments})
         except (sqlalchemy.exc.ProgrammingError, sqlalchemy.exc.IntegrityError):

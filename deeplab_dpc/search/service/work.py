@@ -9,9 +9,9 @@ from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.search.service.lease import Lease, LeaseLostError, Task
 from deeplab_dpc.search.service.ledger import Ledger
 
-SHORTEST_WAIT_SECONDS = 0.1  # between looks at the storage while others do the rest
+SHORTEST_WAIT_SECONDS = 0.1  # time between reads of the storage while others do the remaining tasks
 LONGEST_WAIT_SECONDS = 2.0
-LONGEST_ERROR = 500  # characters that are kept of what a worker died of
+LONGEST_ERROR = 500  # number of characters of a worker's last error that are kept
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,8 +53,8 @@ def work_off(
 
     Args:
       ledger: ledger of the tasks.
-      open_tasks: function that returns the tasks that no worker does and that may be begun, best first; called after
-        each look at the storage.
+      open_tasks: function that returns the tasks that may be begun and that no worker is doing, best first; called
+        after each read of the storage.
       is_done: function that returns whether all tasks have results.
       perform: function that does a task; it must call `lease.check` and `watch.check` often.
       watch: callbacks of the work loop.
@@ -98,6 +98,6 @@ def _perform(ledger: Ledger, lease: Lease, perform: Callable[[Lease], Outcome], 
 
 
 def _in_a_line(error: Exception) -> str:
-    """Returns the message of an error, in a line."""
+    """Returns the message of an error as one line."""
     said = " ".join(str(error).split())[:LONGEST_ERROR]
     return said if isinstance(error, UserError) else f"{type(error).__name__}: {said}"
