@@ -1,4 +1,4 @@
-"""Configurations as frozen values: they are made from flags, written to config.json, and read back by every command."""
+"""Configurations as frozen dataclasses, which are made from flags, written to config.json and read by every command."""
 
 from deeplab_dpc.config.auto_deeplab import AutoDeepLabConfig
 from deeplab_dpc.config.base import Config, encode

@@ -1,4 +1,4 @@
-"""The configuration of a search of Auto-DeepLab."""
+"""The configuration of an Auto-DeepLab search."""
 
 import dataclasses
 from typing import Any, ClassVar, Self
@@ -13,35 +13,37 @@ STEM_LAYERS = (2, 3)
 
 @dataclasses.dataclass(frozen=True)
 class AutoDeepLabConfig(Config):
-    """The search by gradient (arXiv:1901.02985, Sec. 4 and 5.1).
+    """The configuration of a search of Auto-DeepLab by gradient (arXiv:1901.02985, Sec. 4 and 5.1).
 
-    By default the supernet, its optimizers and its epochs are the paper's. Options that the paper does not have
-    (perturbation, stop_at_skips, rematerialize) are off.
+    By default, the supernet, its optimizers and the numbers of epochs are those of the paper. Options that the paper
+    does not have (perturbation, stop_at_skips, rematerialize) are off.
 
     Attributes:
-      num_layers: number of layers of the network that is searched.
+      num_layers: number of layers of the searched network.
       num_blocks: number of blocks of a cell.
-      filter_multiplier: channels of a block at stride 4; they double with the stride.
-      stem_filters: channels of the stem at stride 2; at stride 4 it has twice as many.
-      stem_layers: 3x3 convolutions of the stem: 2, as in the paper's search, or 3, as in the network that is retrained.
-      search_epochs: passes over the first half of the training split.
-      architecture_start_epoch: epoch from which alphas and betas are trained too.
-      search_batch_size: images per step, of either half.
-      weight_learning_rate: learning rate of the weights at the start.
+      filter_multiplier: number of channels of a block at stride 4; it doubles with the stride.
+      stem_filters: number of channels of the stem at stride 2; it is twice as large at stride 4.
+      stem_layers: number of 3x3 convolutions of the stem: 2, as in the paper's search, or 3, as in the network that is
+        retrained.
+      search_epochs: number of passes over the first half of the training split.
+      architecture_start_epoch: number of epochs that train only the weights, before alphas and betas are trained too.
+      search_batch_size: number of images per step, on either half of the training split.
+      weight_learning_rate: initial learning rate of the weights.
       weight_end_learning_rate: learning rate of the weights at the end of its cosine decay.
       weight_momentum: momentum of the weights' SGD.
-      weight_decay: factor on half the squared norm of the weights, which is added to the loss.
+      weight_decay: factor of half the squared norm of the weights, which is added to the loss.
       architecture_learning_rate: learning rate of Adam on alphas and betas.
-      architecture_weight_decay: factor on half the squared norm of alphas and betas, which is added to their loss.
-      stop_at_skips: number of skip operators in the drawn cell at which the search stops; 0 for never.
-      operator_choice: alphas (the operator with the largest alpha, as in the paper) or perturbation (the operator whose
-        removal costs the validation most).
-      perturbation_images: images of the second half on which perturbation judges an operator.
-      perturbation_tune_steps: steps that tune the weights after each choice of an operator by perturbation.
+      architecture_weight_decay: factor of half the squared norm of alphas and betas, which is added to their loss.
+      stop_at_skips: number of skip operators in the decoded cell at which the search stops; 0 for never.
+      operator_choice: choice of the cell's operators: alphas (the operator with the largest alpha, as in the paper) or
+        perturbation (the operator whose removal reduces the mIOU most).
+      perturbation_images: number of images of the second half on which perturbation evaluates an operator.
+      perturbation_tune_steps: number of steps that tune the weights after each choice of an operator by perturbation.
       rematerialize: whether activations of cells are recomputed for the gradient instead of stored, to save memory.
-      supernet_precision: float32 or bfloat16 of the activations.
-      search_save_interval_steps: steps between two checkpoints, in addition to those at the end of an epoch.
-      eval_split: split that is evaluated after each epoch.
+      supernet_precision: precision of the supernet's activations: float32 or bfloat16.
+      search_save_interval_steps: number of steps between two checkpoints, in addition to those at the end of each
+        epoch.
+      eval_split: split to evaluate after each epoch.
       seed: seed of all random numbers.
     """
 
@@ -76,7 +78,7 @@ class AutoDeepLabConfig(Config):
 
     @classmethod
     def from_json(cls, value: Any) -> Self:
-        """Returns the configuration that `to_json` gave; one that does not know `stem_layers` had three."""
+        """Returns the configuration whose `to_json` is given; a missing `stem_layers` (earlier versions) means 3."""
         return super().from_json({"stem_layers": 3, **value} if isinstance(value, dict) else value)
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.genotype import Genotype
 from deeplab_dpc.errors import UserError, shown
 
-Choices = Mapping[str, Sequence[str]]  # the values of enumerations, by the name of the field
+Choices = Mapping[str, Sequence[str]]  # possible values of enumeration fields, by field name
 
 
 def listed(numbers: Iterable[float]) -> str:
@@ -31,7 +31,7 @@ def not_negative(config: Any, *names: str) -> None:
 
 
 def bounded(config: Any, limit: int) -> None:
-    """Raises a UserError if a number in a field, or in a tuple of one, is above the limit."""
+    """Raises a UserError if a field is a number above the limit, or a tuple that contains one."""
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         numbers = value if isinstance(value, tuple) else (value,)
@@ -45,7 +45,7 @@ def no_negative_weight(label_weights: Sequence[float]) -> None:
 
 
 def one_weight_a_class(label_weights: Sequence[float], num_classes: int) -> None:
-    """Raises a UserError if there are label weights, but their number is not that of the classes."""
+    """Raises a UserError if label weights are given, but not one for each class."""
     if label_weights and len(label_weights) != num_classes:
         raise UserError(
             f"--label_weights has {len(label_weights)} weights, but there are {num_classes} classes; "
@@ -62,19 +62,19 @@ class Config:
     """The base class of the configurations: a frozen dataclass that converts from and to JSON.
 
     Attributes:
-      CHOICES: possible values of enumeration fields, by name, for `choices`.
+      CHOICES: possible values of enumeration fields, by field name.
     """
 
     CHOICES: ClassVar[Choices] = {}
-    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]  # what makes each subclass a dataclass
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]  # set by dataclasses.dataclass in each subclass
 
     @classmethod
     def choices(cls) -> Choices:
-        """Returns CHOICES, with what other packages add."""
+        """Returns CHOICES, with the values that other packages add."""
         return cls.CHOICES
 
     def check_choices(self) -> None:
-        """Raises a UserError if a field of `choices` has another value; None is allowed."""
+        """Raises a UserError if a field has a value that is not one of its `choices`; None is allowed."""
         for name, choices in self.choices().items():
             if getattr(self, name) is not None:
                 one_of(self, name, choices)
@@ -103,7 +103,7 @@ class Config:
 
     @classmethod
     def typed_fields(cls, value: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the fields in JSON, with the types that the class declares.
+        """Returns the values of the fields in JSON, converted to the types that the class declares.
 
         Raises:
           UserError: if a field has another type than the class declares.
@@ -122,18 +122,18 @@ class Config:
 
 
 def encode(value: Any) -> Any:
-    """Returns a field of a configuration, or a whole one, as JSON."""
+    """Returns a configuration, or the value of one of its fields, as JSON."""
     if isinstance(value, (Cell, Genotype, Config)):
         return value.to_json()
     return list(value) if isinstance(value, tuple) else value
 
 
 def _typed(hint: Any, value: Any) -> Any:
-    """Returns a JSON value with the type of a field's type hint.
+    """Returns a JSON value converted to the type hint of a field.
 
     Raises:
-      TypeError: if it has another type.
-      UserError: if an architecture or a configuration in it is invalid.
+      TypeError: if the value has another type.
+      UserError: if an architecture or a configuration in the value is invalid.
     """
     if isinstance(hint, types.UnionType):
         if value is None and types.NoneType in typing.get_args(hint):
@@ -147,7 +147,7 @@ def _typed(hint: Any, value: Any) -> Any:
     if issubclass(hint, (Cell, Genotype, Config)):
         return hint.from_json(value)
     accepted = (int, float) if hint is float else (hint,)
-    if type(value) not in accepted:  # a truth value is no number
+    if type(value) not in accepted:  # not isinstance, for which a bool is an int
         raise TypeError
     return value
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 from deeplab_dpc.config.base import Choices, Config, not_negative, positive
 from deeplab_dpc.errors import UserError
 
-CACHE_MODES = ("none", "memory", "disk")  # where decoded pictures are kept
+CACHE_MODES = ("none", "memory", "disk")  # storage of decoded images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,19 +16,22 @@ class DataConfig(Config):
     Attributes:
       data_dir: folder that contains the prepared data set.
       dataset: name of the data set, or None if it is the only one there.
-      classes: names, or a file of names, for DeepLab's record files without a classes.json beside them.
-      train_split: split to train on; several with commas between are one, and `train:3,train_extra` has each image
-        of train three times in an epoch. `trainval` is `train,val` where there is no split of that name.
-      train_crop_size: (height, width) in pixels, sides output_stride * k + 1 (see ModelConfig.alignment).
-      min_scale_factor, max_scale_factor, scale_factor_step_size: range of the random scale and distance between its
-        values; 0 draws uniformly from the range.
+      classes: class names, or a file of class names, for DeepLab's record files without a classes.json beside them.
+      train_split: split to train on, or several splits separated by commas; with `train:3,train_extra`, an epoch
+        contains each image of train three times. `trainval` means `train,val` if there is no split of that name.
+      train_crop_size: height and width of the training crops in pixels, output_stride * k + 1 (see
+        ModelConfig.alignment).
+      min_scale_factor: smallest factor of the random scale.
+      max_scale_factor: largest factor of the random scale.
+      scale_factor_step_size: difference between consecutive factors of the random scale; 0 draws uniformly from the
+        range.
       min_resize_value: length in pixels to which the shorter side is resized before the random scale; by default images
         keep their size.
-      max_resize_value: largest length in pixels of the longer side after that; images that would exceed it are scaled
-        down to it.
-      resize_factor: number to a multiple of which, plus 1, the resized sides are rounded up.
+      max_resize_value: largest length in pixels of the longer side after the resize to min_resize_value; images that
+        would exceed it are scaled down to it.
+      resize_factor: number k for which the resized sides are rounded up to multiples of k, plus 1.
       photometric_jitter: largest relative change of brightness, contrast and saturation; 0 for none.
-      cache: place of the decoded pictures: none (decoded each time), memory, or disk (a raw file beside the records).
+      cache: storage of decoded images: none (decoded each time), memory, or disk (a raw file beside the records).
     """
 
     CHOICES: ClassVar[Choices] = {"cache": CACHE_MODES}

@@ -7,7 +7,7 @@ from deeplab_dpc.config.inference import InferenceConfig
 from deeplab_dpc.errors import UserError
 
 FLOAT32, *_ = TFLITE_TYPES = ("float32", "float16", "int8")
-# Share of pixels that must have the class that the Keras model gives them.
+# Share of pixels for which an export must predict the same class as the Keras model.
 BFLOAT16_AGREEMENT = 0.995
 FLOAT_AGREEMENT = 0.999
 INT8_AGREEMENT = 0.97
@@ -15,14 +15,16 @@ INT8_AGREEMENT = 0.97
 
 @dataclasses.dataclass(frozen=True)
 class SavedModelOptions(Config):
-    """The options of a SavedModel beside those of prediction.
+    """The options of a SavedModel, in addition to those of prediction.
 
     Attributes:
-      export_size: height and width in pixels that all images must have; by default they may have any.
-      max_side: length in pixels to which images with a longer side are scaled down; the result is scaled back.
-      argmax_before_upsampling: whether class ids are upsampled instead of the logits, which gives blocky borders and
-        takes less work with many classes.
-      encoded_signature: whether a signature `encoded` takes JPEG and PNG files, and returns PNG files.
+      export_size: height and width in pixels that all images must have; by default, images may have any size.
+      max_side: largest length in pixels of the longer side; larger images are scaled down to it, and the result is
+        scaled back.
+      argmax_before_upsampling: whether class ids are upsampled instead of the logits, which is faster with many classes
+        but gives blocky borders.
+      encoded_signature: whether the SavedModel has a signature `encoded`, which takes JPEG and PNG files and returns
+        PNG files.
     """
 
     export_size: tuple[int, int] | tuple[()] = ()
@@ -39,15 +41,15 @@ class SavedModelOptions(Config):
 
     @property
     def approximates(self) -> bool:
-        """Returns whether the result differs from the network's at the size of the image."""
+        """Returns whether the result differs from that of the network at the size of the image."""
         return self.max_side is not None or self.argmax_before_upsampling
 
     def check(self, inference: InferenceConfig, averages: bool = False) -> None:
-        """Raises a UserError if the options are not possible with this way of predicting.
+        """Raises a UserError if the options cannot be combined with those of prediction.
 
         Args:
-          inference: scales, flips and padding.
-          averages: bool, whether the prediction is a mean of probabilities in any case, as that of several networks.
+          inference: options of prediction.
+          averages: bool, whether probabilities are averaged regardless of `inference`, as for several networks.
         """
         if inference.sliding_window:
             raise UserError(

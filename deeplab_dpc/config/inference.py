@@ -1,4 +1,4 @@
-"""The configuration of inference."""
+"""The configuration of prediction."""
 
 import dataclasses
 from typing import ClassVar
@@ -11,18 +11,18 @@ INFERENCE_DTYPES = ("float32", "bfloat16")
 
 @dataclasses.dataclass(frozen=True)
 class InferenceConfig(Config):
-    """The options of prediction, which are the same in evaluation, prediction and export.
+    """The options of prediction, shared by prediction, evaluation and export.
 
     Attributes:
-      eval_crop_size: height and width in pixels to which images are padded; by default the smallest that fits.
+      eval_crop_size: height and width in pixels to which images are padded; by default the smallest size that fits.
       eval_scales: scales of the image; the probabilities of all scales are averaged at the image's size.
       add_flipped_images: whether each scale is also predicted flipped left to right.
-      sliding_window: height and width in pixels of the windows by which larger images are predicted; by default images
+      sliding_window: height and width in pixels of the windows in which larger images are predicted; by default images
         are predicted whole.
-      window_overlap: fraction of a window that overlaps the next one, in [0, 1).
+      window_overlap: smallest overlap of neighbouring windows as a fraction of a window, in [0, 1).
       inference_dtype: precision of the network's activations: float32 or bfloat16.
-      fold_batch_norm: whether batch norm is multiplied into the convolutions, which is faster and equal except for
-        rounding.
+      fold_batch_norm: whether batch norm is folded into the convolutions, which is faster and gives the same result
+        except for rounding.
     """
 
     CHOICES: ClassVar[Choices] = {"inference_dtype": INFERENCE_DTYPES}

@@ -1,4 +1,4 @@
-"""The initial weights of a training, as one value."""
+"""The initial weights of a training."""
 
 import dataclasses
 from typing import Any
@@ -9,7 +9,7 @@ class InitialWeights:
     """The checkpoint that a training starts from.
 
     Attributes:
-      checkpoint: published checkpoint or earlier run; None if all weights are drawn.
+      checkpoint: published checkpoint or earlier run; None for random initial weights.
       moving_averages: bool, whether the moving averages of the checkpoint's variables are restored instead of the
         variables.
     """
@@ -18,7 +18,7 @@ class InitialWeights:
     moving_averages: bool = False
 
     def of_training(self) -> dict[str, Any]:
-        """Returns the fields of TrainConfig that have these values."""
+        """Returns these values as fields of TrainConfig."""
         return {"tf_initial_checkpoint": self.checkpoint, "restore_moving_averages": self.moving_averages}
 
 

@@ -10,13 +10,13 @@ DILATION_RATIO = 0.02  # arXiv:2103.16562, for COCO and LVIS
 
 @dataclasses.dataclass(frozen=True)
 class JudgeConfig(Config):
-    """The metrics beside mIOU and accuracies, and the computation of confidence intervals.
+    """The metrics in addition to mIOU and accuracies, and the computation of confidence intervals.
 
     Attributes:
-      boundary_iou: whether the IoU near contours is measured too (arXiv:2103.16562).
+      boundary_iou: whether boundary IoU, the IoU near contours, is computed too (arXiv:2103.16562).
       boundary_dilation_ratio: largest distance from a contour in boundary IoU, as a fraction of the image's diagonal.
-      trimap_width: pixels on each side of the labels' contours in which the mIOU is measured too; 0 for none.
-      bootstrap_resamples: number of resamples of the images for the 95 % intervals.
+      trimap_width: number of pixels on each side of the labels' contours in which the mIOU is computed too; 0 for none.
+      bootstrap_resamples: number of resamples of the images for the 95 % confidence intervals.
     """
 
     boundary_iou: bool = False

@@ -8,10 +8,10 @@ from deeplab_dpc.arch.library import published_genotype
 from deeplab_dpc.config.base import Config, bounded, listed, positive
 from deeplab_dpc.errors import UserError
 
-MAX_NUMBER = 2**20  # of channels, classes, rates or pixels; far above any network
-# The backbones that are made from a genotype; nas_hnasnet is DeepLab's name.
+MAX_NUMBER = 2**20  # largest number of channels, classes or pixels, or rate; far above those of any network
+# The backbones that are built from a genotype; nas_hnasnet is DeepLab's name.
 AUTO_DEEPLABS = ("auto_deeplab", "auto_deeplab_s", "auto_deeplab_m", "auto_deeplab_l", "nas_hnasnet")
-# The names of the registry in models/backbones, for the help of the flags, which does without Keras.
+# The names of the registry in models/backbones, repeated here because the help of the flags does not import Keras.
 MODEL_VARIANTS = (
     "mobilenet_v2",
     "mobilenet_v3_large_seg",
@@ -33,29 +33,32 @@ class ModelConfig(Config):
     Attributes:
       num_classes: number of channels of the logits.
       model_variant: backbone of the network.
-      output_stride: stride of the features in pixels of the image, along each side.
+      output_stride: stride of the features in pixels of the image.
       depth_multiplier: factor of the number of channels of a MobileNet.
-      divisible_by: number to a multiple of which MobileNetV2's channels are rounded; by default 8 if the multiplier is
-        1, else 1 (published).
-      multi_grid: three factors of the block's rate in the last block of an Xception or ResNet; empty for none.
+      divisible_by: divisor of the numbers of channels of MobileNetV2, which are rounded to its multiples; by default 8
+        if depth_multiplier is 1, else 1 (as published).
+      multi_grid: three factors of the atrous rate in the last block of an Xception or ResNet; empty for none.
       genotype: genotype of an Auto-DeepLab; None for the published one.
-      nas_stem_output_num_conv_filters: channels of a block of an Auto-DeepLab at stride 4; they double with the stride.
+      nas_stem_output_num_conv_filters: number of channels of a block of an Auto-DeepLab at stride 4; it doubles with
+        the stride.
       dense_prediction_cell: dense prediction cell in place of ASPP, or None. With a cell, the options of ASPP are
         unused.
-      atrous_rates: rates of the ASPP branches, in feature-map cells; empty for none.
+      atrous_rates: atrous rates of the ASPP branches, in feature-map cells; empty for none.
       add_image_level_feature: whether ASPP has an image pooling branch.
-      image_pooling_crop_size: (height, width) in pixels of the window of image pooling; empty for the whole image.
-      image_pooling_stride: (vertical, horizontal) steps of that window, in feature-map cells.
+      image_pooling_crop_size: height and width in pixels of the window of image pooling; empty for the whole image.
+      image_pooling_stride: vertical and horizontal stride of the window of image pooling, in feature-map cells.
       aspp_with_separable_conv: whether the ASPP branches are separable convolutions instead of full ones.
-      aspp_convs_filters: channels of the ASPP branches.
+      aspp_convs_filters: number of channels of each ASPP branch and of their projection.
       aspp_with_concat_projection: whether the ASPP branches are projected after their concatenation.
-      aspp_with_squeeze_and_excitation: whether image pooling gates the other branches instead of joining them.
-      image_se_uses_qsigmoid: whether the sigmoid of that gate is piecewise linear.
-      decoder_output_stride: strides in pixels of the low-level features, descending; empty for no decoder.
-      decoder_filters: channels of the decoder.
+      aspp_with_squeeze_and_excitation: whether image pooling gates the other branches instead of being concatenated
+        with them.
+      image_se_uses_qsigmoid: whether the gate of aspp_with_squeeze_and_excitation has a piecewise linear sigmoid.
+      decoder_output_stride: strides in pixels of the low-level features of the decoder, descending; empty for no
+        decoder.
+      decoder_filters: number of channels of the decoder.
       decoder_use_separable_conv: whether the decoder's convolutions are separable instead of full ones.
       decoder_use_sum_merge: whether the decoder adds its two inputs instead of concatenating them.
-      decoder_output_is_logits: whether the decoder's output is the logits; then decoder_filters is the number of
+      decoder_output_is_logits: whether the decoder's output is the logits; decoder_filters must then be the number of
         classes.
     """
 
@@ -134,10 +137,9 @@ class ModelConfig(Config):
 
     @property
     def alignment(self) -> int:
-        """Returns the stride for sides of images: a multiple of it plus 1 makes features at all strides align with the
-        pixels.
+        """Returns the alignment of image sides: features align with pixels if the sides are alignment * k + 1.
 
-        It is the output stride, except for an Auto-DeepLab, which may be coarser inside.
+        It is the output stride, or for an Auto-DeepLab the largest stride in its path.
         """
         return self.output_stride if self.searched is None else self.searched.largest_stride
 

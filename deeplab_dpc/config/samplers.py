@@ -1,4 +1,4 @@
-"""The table of the samplers, which --sampler, the study, the report and the tests read."""
+"""The table of samplers, which is used by --sampler, the study, the report and the tests."""
 
 import dataclasses
 import pkgutil
@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from deeplab_dpc import own_parts
 
-# For type checkers, which take no table; a sampler of another package is a `str` for them.
+# For type checkers, which cannot read the table; the name of a sampler of another package is a `str`.
 SamplerName = Literal["paper", "uniform", "evolution", "tpe", "nsga2", "exhaustive"]
 
 
@@ -17,10 +17,10 @@ class SamplerEntry:
 
     Attributes:
       title: name of the sampler in the report of a search.
-      maker: function (SearchConfig, SearchSpace, multiply-adds of a cell) -> sampler, as MODULE:NAME. It is imported
-        when it is needed.
-      draws: names of its draws once it draws by scores.
-      multi_objective: bool, whether it reads the multiply-adds of cells beside their scores.
+      maker: MODULE:NAME of the function that is called with (SearchConfig, SearchSpace, function that returns the
+        multiply-adds of a cell) and returns the sampler. It is imported when it is needed.
+      draws: names of the kinds of draws that the sampler makes once scores are known.
+      multi_objective: bool, whether the sampler uses the multiply-adds of cells in addition to their scores.
     """
 
     title: str
@@ -56,12 +56,12 @@ SAMPLERS: dict[str, SamplerEntry] = {
 
 
 def sampler_names() -> tuple[str, ...]:
-    """Returns the names of the table, and those of samplers of other packages."""
+    """Returns the names of the samplers in the table and in other packages."""
     return (*SAMPLERS, *own_parts.names(own_parts.SAMPLERS))
 
 
 def sampler_entry(name: str) -> SamplerEntry:
-    """Returns the entry of a sampler; that of another package has its name for title and draws."""
+    """Returns the entry of a sampler; for one of another package, title and draws are its name."""
     return SAMPLERS.get(name) or SamplerEntry(name, "", frozenset({name}))
 
 
@@ -69,7 +69,7 @@ def sampler_maker(name: str) -> Callable[..., Any]:
     """Imports and returns the function that makes a sampler.
 
     Raises:
-      UserError: if that of another package cannot be imported.
+      UserError: if the sampler of another package cannot be imported.
     """
     if name not in SAMPLERS:
         maker: Callable[..., Any] = own_parts.load(own_parts.SAMPLERS, name)

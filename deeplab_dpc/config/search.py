@@ -1,4 +1,4 @@
-"""A search of dense prediction cells, how its study is shared between workers, and the measurement of its proxy."""
+"""The configurations of a search of dense prediction cells, of its storage and workers, and of the proxy's fidelity."""
 
 import dataclasses
 from typing import ClassVar
@@ -9,80 +9,84 @@ from deeplab_dpc.config.samplers import SAMPLERS, sampler_names
 from deeplab_dpc.errors import UserError, shown
 
 _, ADAPTED, END_TO_END = PROXY_FEATURES = ("cached", "adapted", "end_to_end")
-LONGEST_STUDY_NAME = 400  # characters; databases hold 512, with what is added for re-ranking
+LONGEST_STUDY_NAME = 400  # characters; databases hold 512, with suffixes such as /contest
 SEARCH_PRECISIONS = ("float32", "bfloat16")
 MIOU, _, MEAN_MIOU, _, _ = PROXY_SIGNALS = ("miou", "cross_entropy", "mean_miou", "last_loss", "loss_sum")
 
 
 @dataclasses.dataclass(frozen=True)
 class SearchConfig(Config):
-    """The search, its proxy task and its contest (arXiv:1809.04184, Sec. 3.2, 3.3 and 4.2).
+    """The configuration of a search, its proxy task and its contest (arXiv:1809.04184, Sec. 3.2, 3.3 and 4.2).
 
-    The defaults are for a few hundred images on two cores. The space, the sampler, and the batch and rate of the proxy
-    are the paper's. The numbers of candidates, steps and finalists are far below the paper's, which has no warm starts
-    among the finalists and no contest with several rounds and seeds. recipes/cityscapes_search.flags has the paper's
-    protocol and names what it leaves open.
+    The defaults are for a few hundred images on two cores. The space, the sampler, and the batch size and learning rate
+    of the proxy are those of the paper. The numbers of candidates, steps and finalists are far below those of the
+    paper, which has no warm starts among the finalists and no contest with several rounds and seeds.
+    recipes/cityscapes_search.flags has the paper's protocol and lists what the paper does not specify.
 
     Attributes:
       num_candidates: number of cells to score by proxy, in addition to the warm starts.
       num_branches: number of branches of each cell.
-      cell_rates: possible atrous rates of the cells, in feature-map cells at output stride 16, for each side; by
+      cell_rates: possible atrous rates of the cells along each side, in feature-map cells at output stride 16; by
         default those of the paper (1, 3, 6, 9, 12, 15, 18, 21) at which an outer tap sees features, not padding, at 40
         % or more of the positions along the shorter side of a training crop.
-      cell_grids: possible grids of pyramid pooling of the cells, for each side.
-      cell_operations: names of operations of other packages that the cells may have too.
+      cell_grids: possible grid sizes of the cells' pyramid pooling along each side.
+      cell_operations: names of operations of other packages to include in the space.
       max_params: largest number of weights and biases of a cell with its projection.
-      max_madds: largest number of multiply-adds of a cell with its projection, on features of the scoring split's size.
-      min_receptive_field: smallest receptive field of a cell along its smaller side, in cells of the features at their
-        output stride.
-      max_receptive_field: largest receptive field of a cell along its larger side, in cells of the features at their
-        output stride.
+      max_madds: largest number of multiply-adds of a cell with its projection, on features of the size of the scoring
+        split.
+      min_receptive_field: smallest allowed receptive field of a cell along its smaller side, in feature-map cells at
+        the network's output stride.
+      max_receptive_field: largest allowed receptive field of a cell along its larger side, in feature-map cells at the
+        network's output stride.
       sampler: paper (uniform draws mixed with neighbours of the best), uniform, evolution (regularised), tpe, nsga2 (on
         mIOU and multiply-adds), or exhaustive (every cell of a small space).
       uniform_fraction: share of candidates that the paper's sampler draws uniformly; the others are neighbours of the
         best so far.
-      num_best: number of the best cells so far whose neighbours are drawn.
+      num_best: number of the best cells so far whose neighbours the paper's sampler draws.
       population_size: population size of evolution and nsga2.
       tournament_size: tournament size of evolution, at most the population size.
-      lookahead: largest number of candidates that are scored at the same time. A candidate is drawn when the scores of
-        all but the last lookahead - 1 before it are known, and only from those. For the same scores the draws do not
-        depend on the number of workers.
-      warm_starts: names or files of cells that are scored first; neighbours of those in the space may be drawn. By
-        default ASPP has smaller rates if training crops have fewer than 21 feature cells per side and images more.
-      proxy_steps: number of training steps on features of the backbone.
-      proxy_batch_size: images per step.
-      proxy_learning_rate: initial learning rate of the proxy; it decays by poly.
-      proxy_score_points: number of times that a proxy training on cached features is scored, at equal distances, the
-        last time at its end; the study and results.json keep mIOU and validation cross entropy of each.
+      lookahead: largest number of candidates that are scored at the same time. A candidate is drawn from the scores of
+        all but the last lookahead - 1 candidates before it, as soon as these are known. For the same scores, the draws
+        do not depend on the number of workers.
+      warm_starts: names or files of cells to score first; neighbours of those in the space may be drawn. By default,
+        ASPP has smaller rates if training crops are smaller than the images and have fewer than 21 feature-map cells
+        per side.
+      proxy_steps: number of steps of a proxy training.
+      proxy_batch_size: number of images per step of a proxy training.
+      proxy_learning_rate: initial learning rate of a proxy training, with poly decay.
+      proxy_score_points: number of evaluations of a proxy training on cached features, at equal distances, the last one
+        at its end; the study and results.json contain the mIOU and the validation cross entropy of each.
       proxy_signal: score that ranks cells by proxy: miou, cross_entropy (of the held-out labelled pixels, lower is
         better), mean_miou (the mean mIOU of the proxy_score_points), last_loss (the mean training loss of the last
-        tenth of the steps, lower is better), or loss_sum (its sum over all steps, lower is better).
-      proxy_loss_nodes: quadrature nodes per axis and feature-map cell in the proxy's loss; 0 for the exact loss.
-      label_weights: weight of each class in the cross entropy, of the proxy and of re-ranking; empty for 1.
-      proxy_precision: float32 or bfloat16 of the proxy's activations.
-      proxy_features: cached (of the frozen backbone as given), adapted (of the backbone after the network, with a 1x1
-        convolution as its cell, was fine-tuned for adapt_steps), or end_to_end: the whole network is trained for
-        proxy_steps.
-      adapt_steps: number of steps of that fine-tuning; its batch size, rate and precision are those of the real
-        trainings.
+        tenth of the steps, lower is better), or loss_sum (the sum of the training loss over all steps, lower is
+        better).
+      proxy_loss_nodes: number of quadrature nodes per axis and feature-map cell in the loss of the proxy; 0 for the
+        exact loss.
+      label_weights: weight of each class in the cross entropy, of the proxy and of re-ranking; empty for weights of 1.
+      proxy_precision: precision of the activations in proxy trainings: float32 or bfloat16.
+      proxy_features: features for the proxy: cached (those of the frozen backbone as given), adapted (those of the
+        backbone after the network, with a 1x1 convolution as its cell, was fine-tuned for adapt_steps), or end_to_end
+        (none; the whole network is trained for proxy_steps).
+      adapt_steps: number of steps of the fine-tuning for proxy_features=adapted; its batch size, learning rate and
+        precision are those of re-ranking.
       halving_rungs: number of rungs of successive halving, which stops weak candidates early; the budget of the last
-        rung is proxy_steps; 1 for none.
-      halving_factor: ratio of a rung's budget to that of the rung before, and of the candidates that enter a rung to
-        those that leave it.
-      rerank_top_k: number of the best candidates by proxy that become finalists: they are trained end to end after the
-        search, in a contest with the warm starts; 0 for no contest.
-      rerank_steps: number of steps at the end of that training.
-      rerank_batch_size: images per step.
-      rerank_learning_rate: initial learning rate of that training; it decays by poly.
-      rerank_precision: float32 or bfloat16 of the activations of that training.
+        rung is proxy_steps; 1 for no halving.
+      halving_factor: ratio of a rung's budget to that of the rung before, and of the number of candidates that enter a
+        rung to the number that leave it.
+      rerank_top_k: number of the best candidates by proxy that become finalists; finalists are trained end to end after
+        the search, in a contest with the warm starts; 0 for no contest.
+      rerank_steps: number of training steps of a finalist at the end of the last round.
+      rerank_batch_size: number of images per step of a finalist's training.
+      rerank_learning_rate: initial learning rate of a finalist's training, with poly decay.
+      rerank_precision: precision of the activations in a finalist's training: float32 or bfloat16.
       rerank_warm_starts: whether the warm starts are finalists, regardless of their scores.
-      rerank_model_variant: backbone of that training, if it differs from the proxy's.
-      rerank_initial_checkpoint: initial checkpoint of that training, if it differs from tf_initial_checkpoint.
-      contest_rounds: number of rounds of the contest, the last of rerank_steps steps, each earlier one of half as many
-        as the next. After a round, finalists that can no longer win are dropped, and the others continue from their
-        checkpoints.
-      contest_seeds: trainings of each finalist in the last round, with seed and the integers after it; with several
-        rounds, the first one has one training each.
+      rerank_model_variant: backbone of the finalists, if it differs from that of the proxy.
+      rerank_initial_checkpoint: initial checkpoint of the finalists, if it differs from tf_initial_checkpoint.
+      contest_rounds: number of rounds of the contest; the last round ends at rerank_steps steps, and each earlier round
+        at half the steps of the next. After a round, finalists that can no longer win are dropped, and the others
+        continue from their checkpoints.
+      contest_seeds: number of trainings of each finalist in the last round, with seed and the integers after it; with
+        several rounds, the first round has one training of each.
       contest_threshold: share of the largest probability of being the best, below which a finalist is dropped.
       eval_split: split on which cells are scored.
       seed: seed of all random numbers.
@@ -189,21 +193,21 @@ class SearchConfig(Config):
 
     @property
     def space(self) -> SearchSpace:
-        """Returns the space of the cells.
+        """Returns the search space of the cells.
 
         Raises:
-          UserError: if it is not possible.
+          UserError: if the branches, rates, grids or operations are invalid.
         """
         return SearchSpace(self.num_branches, self.cell_rates, self.cell_grids, self.cell_operations)
 
     @property
     def contest_steps(self) -> tuple[int, ...]:
-        """Returns the steps at the end of each round of the contest; the last are rerank_steps."""
+        """Returns the number of training steps at the end of each round of the contest; the last is rerank_steps."""
         return tuple(self.rerank_steps // 2**later for later in reversed(range(self.contest_rounds)))
 
     @property
     def rung_steps(self) -> tuple[int, ...]:
-        """Returns the budgets in steps of a candidate's trainings, each from scratch; the last is proxy_steps."""
+        """Returns the number of steps of a training on each rung, each from scratch; the last is proxy_steps."""
         return tuple(self.proxy_steps // self.halving_factor**rung for rung in reversed(range(self.halving_rungs)))
 
 
@@ -212,12 +216,13 @@ class ServiceConfig(Config):
     """The storage and the workers of a study, which do not affect the search itself.
 
     Attributes:
-      storage: journal:FILE, grpc://HOST:PORT (Optuna's proxy), or the URL of a PostgreSQL or MySQL database; by default
-        the environment's DEEPLAB_DPC_STORAGE, or the journal study.journal in the workdir.
-      study_name: name of the search in that storage.
-      workers: number of processes on this machine; 1 for the current process alone.
-      lease_seconds: seconds without a heartbeat of its worker after which a task is given to another worker.
-      retry_given_up: whether cells are tried again that were given up because every worker that scored them died.
+      storage: storage of the study: journal:FILE, grpc://HOST:PORT (Optuna's proxy), or the URL of a PostgreSQL or
+        MySQL database; by default the environment variable DEEPLAB_DPC_STORAGE, or else the journal study.journal in
+        the workdir.
+      study_name: name of the study in the storage.
+      workers: number of processes on this machine; 1 for only the current process.
+      lease_seconds: number of seconds after which a task whose worker sends no heartbeat is given to another worker.
+      retry_given_up: whether to score cells again that were given up because every worker that scored them died.
     """
 
     storage: str | None = None
@@ -237,19 +242,20 @@ class ServiceConfig(Config):
 
 @dataclasses.dataclass(frozen=True)
 class FidelityConfig(Config):
-    """The cells that are trained by proxy and for real, and the number of trainings (arXiv:1809.04184, Sec. 4.1 and
-    4.2).
+    """The configuration of a measurement of the proxy's fidelity (arXiv:1809.04184, Sec. 4.1 and 4.2).
+
+    Each cell is trained by proxy and for real.
 
     Attributes:
       fidelity_subsets: whether the 31 subsets of ASPP's branches are measured.
-      fidelity_mixed: number of mixed cells that are measured: the warm starts, then uniform draws from the space and
-        neighbours of the warm starts in turn; 0 for none.
-      fidelity_top_k: number of the search's best cells by proxy, from the workdir, that are measured (50 in the paper);
-        0 for none.
-      fidelity_seeds: number of trainings of each cell, by proxy and for real, the first one with --seed; from 2 on the
-        rank correlation between seeds shows the best that a proxy could reach.
+      fidelity_mixed: number of mixed cells that are measured: the warm starts, then alternately uniform draws from the
+        space and neighbours of the warm starts; 0 for none.
+      fidelity_top_k: number of the best cells by proxy of the search in the workdir that are measured (50 in the
+        paper); 0 for none.
+      fidelity_seeds: number of trainings of each cell, by proxy and for real, the first one with --seed; with 2 or
+        more, the rank correlation between seeds shows the best that a proxy could reach.
       fidelity_compare: workdirs of earlier measurements with other proxies. A real training that one of them contains
-        is not repeated, and their proxies are compared with this one in the report.
+        is not repeated, and the report compares their proxies with this one.
     """
 
     fidelity_subsets: bool = True

@@ -14,62 +14,66 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig(Config):
-    """The training protocol (arXiv:1809.04184, Sec. 4): SGD with momentum and the poly rate.
+    """The training protocol, by default SGD with momentum and the poly policy (arXiv:1809.04184, Sec. 4).
 
     Attributes:
       training_number_of_steps: number of training steps.
-      train_batch_size: images per batch, on all devices together.
-      gradient_accumulation_steps: number of parts in which a batch is computed, one after another, to save memory.
+      train_batch_size: number of images per batch, on all devices together.
+      gradient_accumulation_steps: number of parts in which the gradient of a batch is computed, one after another, to
+        save memory.
       optimizer: momentum (SGD), adam, or adamw (decoupled weight decay).
       momentum: momentum of SGD.
       adam_epsilon: epsilon of Adam and AdamW.
       learning_policy: decay of the learning rate: poly, step or cosine.
       base_learning_rate: learning rate at the first step (after the slow start).
-      learning_power: exponent of the poly rate.
-      end_learning_rate: learning rate at the last step of poly and cosine.
-      learning_rate_decay_step, learning_rate_decay_factor: steps between two decays and factor of each decay, for the
-        step policy.
-      slow_start_step, slow_start_learning_rate: last step of the slow start, and its learning rate (the first one if it
-        is linear).
-      slow_start_burnin_type: none (a constant slow start) or linear (it rises to the base rate); by default linear for
-        the cosine policy, else none.
+      learning_power: exponent of the poly policy.
+      end_learning_rate: learning rate at the last step of the poly and cosine policies.
+      learning_rate_decay_step: number of steps between two decays of the step policy.
+      learning_rate_decay_factor: factor of each decay of the step policy.
+      slow_start_step: number of steps of the slow start; 0 for none.
+      slow_start_learning_rate: learning rate of the slow start; if it is linear, that of its first step.
+      slow_start_burnin_type: rate of the slow start: none (constant) or linear (rising to the base rate); by default
+        linear for the cosine policy, else none.
       weight_decay: factor of half the squared norm of every kernel except the depthwise ones, which is added to the
         loss.
       clip_gradient_norm: largest norm of the gradient of all variables together; 0 for no clipping.
       last_layer_gradient_multiplier: factor of the gradients of the last layers.
-      last_layers_contain_logits_only: whether the last layers are only the logits, or also the context module and
-        decoder.
-      upsample_logits: whether the loss is at the labels' size; otherwise labels are sampled at the logits' size.
-      label_weights: weight of each class in the cross entropy; empty for 1.
+      last_layers_contain_logits_only: whether the last layers are only the logits; otherwise they include the context
+        module and decoder.
+      upsample_logits: whether logits are upsampled to the size of the labels for the loss; otherwise labels are sampled
+        at the size of the logits.
+      label_weights: weight of each class in the cross entropy; empty for weights of 1.
       top_k_percent_pixels: share of the pixels of a batch, the hardest ones, that count in the loss, in (0, 1].
-      hard_example_mining_step: step until which that share falls from 1; 0 to mine from the start.
-      focal_loss_weight, focal_loss_gamma: weight of the focal loss added to the cross entropy, and its exponent.
-      dice_loss_weight: weight of the dice loss added to the cross entropy.
+      hard_example_mining_step: step until which the share of pixels that count falls linearly from 1 to
+        top_k_percent_pixels; 0 to mine from the start.
+      focal_loss_weight: weight of the focal loss, which is added to the cross entropy.
+      focal_loss_gamma: exponent of the focal loss.
+      dice_loss_weight: weight of the dice loss, which is added to the cross entropy.
       loss_quadrature_nodes: number of nodes per axis and cell between the logits at which the cross entropy is computed
         instead of at every pixel, to save time and memory; 0 for the exact loss.
       fine_tune_batch_norm: whether batch norm uses the statistics of the batch and updates its moving averages; if not,
         the statistics are frozen, while gamma and beta train.
-      fine_tune_backbone_batch_norm: whether the same is done in the backbone; if not, its statistics are those of the
-        initial checkpoint, which makes a step faster.
-      freeze_backbone: whether only the context module, decoder and logits train.
-      drop_path_keep_prob: probability that the backbone's last residual unit is kept, higher for the others; 1 for all.
-        For an Auto-DeepLab it is that of an operator of the last cell at the end of the training, higher in earlier
-        cells and earlier steps.
-      precision: float32, bfloat16 or float16 (with loss scaling) of the activations; variables, statistics, logits and
-        loss are float32.
+      fine_tune_backbone_batch_norm: whether fine_tune_batch_norm includes the backbone; if not, the statistics of the
+        backbone are those of the initial checkpoint, which makes a step faster.
+      freeze_backbone: whether the backbone is frozen, so that only the context module, decoder and logits train.
+      drop_path_keep_prob: probability that the backbone's last residual unit is kept, higher for the units before it; 1
+        to keep all. For an Auto-DeepLab, it is the probability that an operator of the last cell is kept at the end of
+        the training, higher in earlier cells and at earlier steps.
+      precision: precision of the activations: float32, bfloat16 or float16 (with loss scaling); variables, statistics,
+        logits and loss are float32.
       tf_initial_checkpoint: initial weights: prefix or name of a published checkpoint (docs/weights.md), an earlier
         run, `imagenet` for the MobileNetV2 of Keras, or None for a training from scratch.
-      fork_from: run directory from whose weights, optimizer and step this run continues with other flags, or None.
-      restore_moving_averages: whether the moving averages of that checkpoint's variables are restored instead of the
-        variables.
+      fork_from: run directory whose weights, optimizer state and step this run continues with other flags, or None.
+      restore_moving_averages: whether the moving averages of the variables in tf_initial_checkpoint are restored
+        instead of the variables.
       initialize_last_layer: whether the last layers are restored too, if their shapes agree.
-      save_interval_steps: steps between two checkpoints.
-      log_steps: steps between two rows of metrics.csv.
-      eval_interval_steps: steps between two evaluations (the best checkpoint is kept); by default a tenth of the
-        training, 0 for none.
-      eval_split: split that is evaluated.
-      early_stopping_patience: number of consecutive evaluations without a better mIOU after which the learning rate
-        falls to 0 within a fifth of the steps done so far, and the training ends there; 0 for never.
+      save_interval_steps: number of steps between two checkpoints.
+      log_steps: number of steps between two rows of metrics.csv.
+      eval_interval_steps: number of steps between two evaluations (the best checkpoint is kept); by default a tenth of
+        the training, 0 for no evaluations.
+      eval_split: split to evaluate.
+      early_stopping_patience: number of consecutive evaluations without a better mIOU after which the training ends
+        early: the learning rate falls to 0 within a fifth of the steps done so far; 0 for never.
       seed: seed of initialisation, order, augmentation and dropout.
     """
 

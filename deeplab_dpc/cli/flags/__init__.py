@@ -1,1 +1,1 @@
-"""The flags of each command, in a file of its name. None imports Keras or TensorFlow, so that --help is quick."""
+"""The flags of each command, in a file with its name. No file imports Keras or TensorFlow, so that --help is fast."""

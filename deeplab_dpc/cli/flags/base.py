@@ -1,7 +1,8 @@
-"""The flags of a command as a frozen dataclass: its fields define the flags, and hold their values once they are read.
+"""The flags of a command as a frozen dataclass: its fields define the flags and hold their values after parsing.
 
 A field is one flag (`flag`), a flag for each of several fields of a configuration (`fields_of`), or a group of flags
-that several commands have (a dataclass of its own). What `cli/main.py` calls gets such a value and knows no absl.
+that several commands share (another dataclass). `cli/main.py` passes such a dataclass to the command, which does not
+use absl.
 """
 
 import dataclasses
@@ -60,15 +61,15 @@ def flag(
     choices: Sequence[str] = (),
     lower_bound: int | None = None,
 ) -> Any:
-    """Declares a field that is a flag; its annotation decides what values the flag takes.
+    """Declares a field that is a flag; its annotation is the type of the flag's value.
 
     Args:
       default: value without the flag.
-      meaning: the help.
-      title: one of flag_help.TITLES; by default that of the group.
+      meaning: help text.
+      title: title in the help, one of flag_help.TITLES; by default that of the group.
       name: name of the flag, if it differs from the field's.
-      choices: values of an enumeration.
-      lower_bound: least value of an integer.
+      choices: possible values of an enumeration.
+      lower_bound: smallest value of an integer.
     """
     return dataclasses.field(
         default=default, metadata={_DECLARED: _Flag(meaning, name, title, tuple(choices), lower_bound)}
@@ -86,11 +87,11 @@ def fields_of(
     """Declares a field of type ConfigFields, with a flag for each plain field of a configuration.
 
     Args:
-      config: class of the configuration, whose docstring has the help.
-      title: one of flag_help.TITLES, or a function that returns that of a field.
-      only: fields that have a flag; by default all.
-      without: fields that have none.
-      variants: fields that hold a backbone.
+      config: class of the configuration, whose docstring contains the help texts.
+      title: one of flag_help.TITLES, or a function that returns the title of a field, given its name.
+      only: names of the fields that have a flag; by default all.
+      without: names of the fields that have none.
+      variants: names of the fields that hold a backbone.
     """
     titled = title if callable(title) else lambda name: title
     return dataclasses.field(metadata={_DECLARED: _ConfigFlags(config, only, without, titled, variants)})
@@ -98,12 +99,12 @@ def fields_of(
 
 @dataclasses.dataclass(frozen=True)
 class ConfigFields(Generic[AConfig]):
-    """The values of the flags of a configuration, which further values complete.
+    """The values of the flags of a configuration; `make` adds the values of the other fields.
 
     Attributes:
       config: class of the configuration.
-      values: values by field, in the types of the configuration.
-      given: fields whose flags were given.
+      values: values by field name, in the types of the configuration.
+      given: names of the fields whose flags were given.
     """
 
     config: type[AConfig]
@@ -117,26 +118,26 @@ class ConfigFields(Generic[AConfig]):
         """Returns the configuration; `others` take precedence over the flags.
 
         Raises:
-          UserError: if it is not valid.
+          UserError: if the configuration is invalid.
         """
         return self.config(**{**self.values, **others})
 
     def given_values(self) -> dict[str, Any]:
-        """Returns the values that were given, by field."""
+        """Returns the values of the flags that were given, by field name."""
         return {name: value for name, value in self.values.items() if name in self.given}
 
     def with_defaults(self, defaults: Mapping[str, Any]) -> Self:
-        """Returns the same with other values for fields that were not given."""
+        """Returns a copy with `defaults` as the values of fields whose flags were not given."""
         changed = {name: value for name, value in defaults.items() if name not in self.given}
         return dataclasses.replace(self, values={**self.values, **changed})
 
 
 class FlagGroup:
-    """The base class of groups of flags, frozen dataclasses whose fields `flag`, `fields_of` and groups declare.
+    """The base class of groups of flags: frozen dataclasses whose fields are from `flag` or `fields_of`, or are groups.
 
     Attributes:
-      TITLE: title of its flags in the help; None for those of the command itself.
-      ALIASES: flags by further names.
+      TITLE: title of the group's flags in the help; None for those of the command itself.
+      ALIASES: names of flags, by alias.
     """
 
     TITLE: ClassVar[str | None] = None
@@ -145,10 +146,10 @@ class FlagGroup:
 
 
 def required(name: str, value: str | None) -> str:
-    """Returns the value of a flag.
+    """Returns the value of a flag that must be given.
 
     Raises:
-      UserError: if it was not given.
+      UserError: if the flag was not given.
     """
     if not value:
         raise UserError(f"--{name} is required.")
@@ -160,8 +161,8 @@ class Given:
     """A flag that was given, on the command line or in a flagfile.
 
     Attributes:
-      value: its value as absl reads it.
-      arguments: arguments that give it again.
+      value: value of the flag as parsed by absl.
+      arguments: command-line arguments that give the flag this value.
     """
 
     value: Any
@@ -173,14 +174,14 @@ class CommandFlags(FlagGroup):
     """The base class of the flags of a command.
 
     Attributes:
-      given: the flags that were given, by name, those that every command has among them.
+      given: the flags that were given, by name, including those that every command has.
     """
 
     given: Mapping[str, Given] = dataclasses.field(default_factory=dict)
 
 
 def define_flags(group: type[FlagGroup], values: flags.FlagValues) -> None:
-    """Defines the flags that a group declares, and other names of some."""
+    """Defines the flags that a group declares, and their aliases."""
     for field, declared, hint in _declarations(group):
         if declared is None:
             define_flags(hint, values)
@@ -204,14 +205,14 @@ def read_flags(group: type[AGroup], values: flags.FlagValues) -> AGroup:
     """Returns the group with the values of its flags.
 
     Raises:
-      UserError: if a list is not one of numbers, or a size not two of them.
+      UserError: if a list of numbers has a part that is not a number, or a size is not two positive integers.
     """
     found: dict[str, Any] = {}
     for field, declared, hint in _declarations(group):
         if declared is None:
             found[field.name] = read_flags(hint, values)
         elif isinstance(declared, _ConfigFlags):
-            # All that have a flag: some may be defined by another configuration of the command.
+            # All fields with a flag, which another configuration of the command may have defined.
             names = [one.name for one in dataclasses.fields(declared.config) if one.name in values]
             given = frozenset(name for name in names if not values[name].using_default_value)
             plain = config_flags.config_values(declared.config, values, names)
@@ -226,7 +227,7 @@ def read_flags(group: type[AGroup], values: flags.FlagValues) -> AGroup:
 def _declarations(
     group: type[FlagGroup],
 ) -> list[tuple[dataclasses.Field[Any], _Flag | _ConfigFlags | None, Any]]:
-    """Returns each field with its declaration, None for a group, and its type without None."""
+    """Returns (field, declaration, type without None) of each field; the declaration of a group is None."""
     hints = typing.get_type_hints(group)
     return [
         (field, field.metadata.get(_DECLARED), _without_none(hints[field.name]))
@@ -243,7 +244,7 @@ def _without_none(hint: Any) -> Any:
 
 
 def _names(declared: _ConfigFlags) -> list[str]:
-    """Returns the fields of a configuration that have a flag."""
+    """Returns the names of the fields of a configuration that have a flag."""
     names = [field.name for field in dataclasses.fields(declared.config)]
     return [name for name in names if (declared.only is None or name in declared.only) and name not in declared.without]
 
@@ -281,7 +282,7 @@ def _given(values: flags.FlagValues) -> dict[str, Given]:
 
 
 def _arguments(one: flags.Flag[Any]) -> list[str]:
-    """Returns the arguments that give a flag its value."""
+    """Returns the command-line arguments that give a flag its value."""
     if one.value is None:
         return []
     if isinstance(one, flags.MultiFlag):

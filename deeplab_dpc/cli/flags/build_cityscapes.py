@@ -11,6 +11,6 @@ class Flags(BuildFlags):
     """The flags of datasets/build_cityscapes.py."""
 
     cityscapes_root: str | None = flag(
-        None, "Folder with leftImg8bit, gtFine and gtCoarse, or with the official zips, which are read packed."
+        None, "Folder with leftImg8bit, gtFine and gtCoarse, or with the official zips, which need not be unpacked."
     )
     coarse: bool = flag(False, "Add the split train_extra: 19,997 images with coarse labels.")

@@ -1,6 +1,6 @@
-"""Converts COCO, instances or panoptic, to records with the 21 classes of PASCAL VOC, to pretrain on.
+"""Converts COCO, instances or panoptic, to records with the 21 classes of PASCAL VOC, for pretraining.
 
-Own annotations in COCO's layout become records with their own categories, after a background.
+Other annotations in COCO's layout keep their own categories as classes, after a background.
 """
 
 import dataclasses
@@ -35,13 +35,13 @@ class Flags(BuildFlags):
     val_panoptic_pngs: str | None = _pngs("val")
     categories: str = flag(
         COCO_CLASSES[0],
-        "Classes of the data set: voc, those of PASCAL VOC; own, all categories of the annotations by "
-        "their ids; auto, own if some are not categories of COCO, otherwise voc.",
+        "Classes of the data set: voc (those of PASCAL VOC), own (all categories of the annotations, by their "
+        "ids) or auto (own if some are not categories of COCO, otherwise voc).",
         choices=COCO_CLASSES,
     )
     min_labelled_pixels: int | None = flag(
         None,
-        "Least number of pixels of the classes other than the background in an image; images with fewer "
-        f"are left out, in both splits, and 0 keeps all. By default {COCO_MIN_LABELLED_PIXELS} with the "
-        "classes of PASCAL VOC (DeepLab: more than 1000), 0 with others.",
+        "Smallest number of pixels of classes other than the background in an image; images with fewer are "
+        f"left out of both splits; 0 keeps all images. By default {COCO_MIN_LABELLED_PIXELS} with the classes "
+        "of PASCAL VOC (DeepLab: more than 1000), 0 with others.",
     )

@@ -1,4 +1,4 @@
-"""Converts own data to records: images, label PNGs of the same names, a list of both, or annotations."""
+"""Converts your own data to records: images with label PNGs of the same names, a list of both, or annotations."""
 
 import dataclasses
 
@@ -11,7 +11,7 @@ from deeplab_dpc.datasets.label_ids import LABEL_FORMATS
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OwnDataFlags(FlagGroup):
-    """The flags of own images and labels, which fit has too."""
+    """The flags of the user's images and labels, which fit has too."""
 
     images: str | None = flag(
         None, "Folder, zip or tar file of JPEG or PNG images; its sub-folders, if any, are the splits."
@@ -24,29 +24,29 @@ class OwnDataFlags(FlagGroup):
     )
     pair_list: str | None = flag(
         None,
-        "CSV or TXT file with a line for each image: image, label (may be empty), split (may be left out); paths are "
+        "CSV or TXT file with a line for each image: image, label (may be empty), split (may be left out). Paths are "
         "relative to --images and --labels, or to the list.",
         name="list",
     )
-    labels_as: str = flag(LABELS_AS[0], "Kind of the --labels; auto detects it from their contents.", choices=LABELS_AS)
+    labels_as: str = flag(LABELS_AS[0], "Kind of the labels; auto detects it from their contents.", choices=LABELS_AS)
     val_fraction: float = flag(
         0.2, "Share of the images in the val split, if neither sub-folders nor a list define the splits."
     )
     group_by: str | None = flag(
         None,
-        "Groups of images that stay together when val is drawn: folder, the images of one folder; or a "
-        "regular expression, the images in whose names it (or its first group) matches the same text.",
+        "Groups of images that stay together when val is drawn: folder (the images of one folder), or a regular "
+        "expression (the images in whose names it, or its first group, matches the same text).",
     )
     label_format: str = flag(
         "ids",
-        "Meaning of the labels' pixels: ids, values are class ids; palette, palette indices of "
-        "colour-mapped PNGs are class ids; rgb, colours are those of the palette in --classes.",
+        "Meaning of the pixels in labels: ids (values are class ids), palette (the palette indices of "
+        "colour-mapped PNGs are class ids) or rgb (colours are those of the palette in --classes).",
         choices=LABEL_FORMATS,
     )
     label_map: str | None = flag(
         None,
-        "Class ids by the ids in the labels, 7:0,8:1,*:255, or a file of them; * is all others (*:same "
-        "leaves them unchanged), and the ignore label is unchanged unless it is in the map.",
+        "Mapping of ids in the labels to class ids, 7:0,8:1,*:255, or a file with it; * stands for all other ids "
+        "(*:same leaves them unchanged), and the ignore label is unchanged unless it is in the mapping.",
     )
 
 
@@ -56,5 +56,5 @@ class Flags(BuildFlags):
 
     own: OwnDataFlags
     classes: str | None = flag(
-        None, f"{CLASSES_HELP} By default annotations have their own classes, after a background."
+        None, f"{CLASSES_HELP} By default, annotations have their own classes, after a background."
     )

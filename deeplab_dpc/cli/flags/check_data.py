@@ -1,6 +1,6 @@
 """Checks a prepared data set: records, labels, classes, sizes, duplicates. Suggests label weights.
 
-The report goes to --output_dir as check_data.json, a contact sheet beside it. Exit status 2 if there are errors.
+Writes the report, check_data.json, and a contact sheet to --output_dir. The exit status is 2 if there are errors.
 """
 
 import dataclasses
@@ -17,12 +17,12 @@ class Flags(CommandFlags):
     data_dir: str | None = flag(None, "Folder that contains the prepared data set.", title="Data")
     dataset: str | None = flag(None, DATASET_HELP, title="Data")
     classes: str | None = flag(
-        None, f"For DeepLab's record files without a classes.json beside them. {CLASSES_HELP}", title="Data"
+        None, f"Classes of DeepLab's record files without a classes.json beside them. {CLASSES_HELP}", title="Data"
     )
     output_dir: str | None = flag(
         None,
         "Folder for the report and the contact sheet; by default check/ in the data set's own folder, or "
-        "check_NAME/ in the current one if that is read-only.",
+        "check_NAME/ in the current folder if that is read-only.",
         title="Output",
     )
     json: bool = json_flag()

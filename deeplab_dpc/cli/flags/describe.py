@@ -25,15 +25,15 @@ COMMON = (
 class Flags(CommandFlags):
     """The flags of describe.py."""
 
-    workdir: str | None = flag(None, "Run directory of train.py, instead of the flags of a model.")
+    workdir: str | None = flag(None, "Run directory of train.py, instead of the flags of a network.")
     checkpoint_path: str | None = flag(
         None,
         "Published TensorFlow 1 checkpoint whose network is described, by its prefix or its name "
-        "(docs/weights.md); the flags of the model take precedence over its variables.",
+        "(docs/weights.md); the flags of the network take precedence over its variables.",
     )
     num_classes: int = flag(21, "Number of channels of the logits.")
     input_size: tuple[int, int] | None = flag(
-        DEFAULT_SIZE, "Height and width in pixels of the image for which costs are counted."
+        DEFAULT_SIZE, "Height and width in pixels of the image for which the costs are counted."
     )
     json: bool = json_flag()
     network: NetworkFlags

@@ -1,6 +1,6 @@
 """Evaluates a network on a split: mIOU, IoU by class, accuracies, with confidence intervals.
 
-Also compares two evaluated runs (--compare), and writes what official test servers take (--submission).
+Also compares two evaluated runs (--compare), and writes predictions for official test servers (--submission).
 """
 
 import dataclasses
@@ -51,15 +51,15 @@ class Flags(CommandFlags):
     compare: str | None = flag(
         None,
         "RUN_A,RUN_B: print the differences between two runs that have been evaluated on --split, "
-        "instead of an evaluation; two directories with an evaluation can also be given. Writes "
+        "instead of evaluating; two directories with an evaluation can also be given. Writes "
         "comparison.json if --eval_logdir is given.",
     )
     check_class_names: bool = flag(
-        True, "Whether the data set must have the network's classes by name; otherwise only their number must agree."
+        True, "Whether the data set must have the network's classes by name; otherwise, only their number must agree."
     )
     submission: str | None = flag(
         None,
-        "File for the predictions of --split in the form of the official test server, instead of an evaluation: a "
+        "File for the predictions of --split in the format of the official test server, instead of an evaluation: a "
         ".zip for Cityscapes, a .tgz for PASCAL VOC 2012.",
         title="Output",
     )
@@ -74,7 +74,7 @@ class Flags(CommandFlags):
     )
     max_number_of_evaluations: int = flag(
         1,
-        "Number of evaluations, one for each new checkpoint of --workdir, until its training is "
-        "complete; 0 for any number.",
+        "Largest number of evaluations, one for each new checkpoint of --workdir until its training is "
+        "complete; 0 for no limit.",
     )
     eval_interval_secs: int = flag(300, "Seconds between checks for a new checkpoint, with several evaluations.")

@@ -1,7 +1,7 @@
-"""Exports a SavedModel, a TensorFlow Lite file, an ONNX file or a TensorFlow 1 checkpoint; several in one command.
+"""Exports a SavedModel, a TensorFlow Lite file, an ONNX file or a TensorFlow 1 checkpoint, or several of these.
 
-The SavedModel: `image` uint8 [batch, height, width, 3] -> `semantic`, the class ids; see docs/serving.md. What is
-exported is loaded again and compared with the Keras model on real images before it appears under its name.
+The SavedModel maps `image`, uint8 [batch, height, width, 3], to `semantic`, the class ids; see docs/serving.md. Each
+export is loaded again and compared with the Keras model on real images before it gets its final name.
 """
 
 import dataclasses
@@ -46,19 +46,19 @@ class ImageFlags(FlagGroup):
 
     check: bool = flag(True, "Whether each export is compared with the Keras model on real images.")
     check_images: str | None = flag(
-        None, "Images for the comparison, as --images of predict.py; by default images of the run's data set."
+        None, "Images for the comparison, given as --images of predict.py; by default images of the run's data set."
     )
     num_check_images: int = flag(8, f"Number of images of the {CHECK_SPLIT} split that are compared by default.")
     calibration_images: str | None = flag(
         None,
-        "Images that calibrate the activations' ranges for int8, as --images of predict.py; by default "
+        "Images that calibrate the activations' ranges for int8, given as --images of predict.py; by default "
         "images of the run's data set.",
     )
-    num_calibration_images: int = flag(100, "Number of images of the train split that are used by default.")
+    num_calibration_images: int = flag(100, "Number of images of the train split that calibrate by default.")
 
 
 def _target(meaning: str) -> Any:
-    kept = "An existing export is kept if it is complete and of the same network and flags, and refused otherwise."
+    kept = "An existing export is kept if it is complete and of the same network and flags; otherwise, it is an error."
     return flag(None, f"{meaning} {kept}")
 
 
@@ -77,7 +77,7 @@ class Flags(CommandFlags):
     export_checkpoint: str | None = _target("Prefix of the TensorFlow 1 checkpoint, as in FOLDER/model.ckpt.")
     tflite_type: str = flag(
         FLOAT32,
-        "Type of the numbers in the TFLite file: float32, float16 (half the size), or int8 (a quarter, "
+        "Type of the numbers in the TFLite file: float32, float16 (half the size) or int8 (a quarter of the size, "
         "integers throughout).",
         choices=TFLITE_TYPES,
     )

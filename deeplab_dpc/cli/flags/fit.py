@@ -1,8 +1,8 @@
 """From a folder of images to a network that ships, in about a given time: convert, check, plan, train, search, judge.
 
-Without --images, --list or --data_dir it works on the embedded data set. Stopped at any moment, the same command goes
-on. Flags of train and search that are given come before what the plan would choose; defaults shown for these are those
-of the separate commands.
+Without --images, --list or --data_dir, the embedded data set is used. The command can be stopped at any moment, and the
+same command continues. Flags of train and search take precedence over the choices of the plan; the defaults shown for
+them are those of the separate commands.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from deeplab_dpc.cli.flags.search import StartFlags, views_flag
 from deeplab_dpc.cli.flags.shared import NOT_OF_DATA, DataFlags, NetworkFlags
 from deeplab_dpc.config import DataConfig, SearchConfig, TrainConfig
 
-# Flags of the separate commands, whose meaning and checks they have.
+# Flags of the separate commands, with the same meaning and checks.
 OWN_DATA = (
     *("images", "labels", "labels_as", "list", "val_fraction", "group_by"),
     *("label_format", "label_map", "skip_bad"),
@@ -55,7 +55,7 @@ COMMON = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FitDataFlags(DataFlags):
-    """The flags of the data, but for the names of the splits: train and val have their parts here."""
+    """The flags of the data without --train_split: fit always uses the splits train and val."""
 
     fields: ConfigFields[DataConfig] = fields_of(
         DataConfig, title=DataFlags.TITLE, without=(*NOT_OF_DATA, "train_split")
@@ -64,7 +64,7 @@ class FitDataFlags(DataFlags):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FitOwnDataFlags(OwnDataFlags):
-    """The flags of own images and labels."""
+    """The flags of the user's images and labels."""
 
     TITLE: ClassVar[str] = "Data"
 
@@ -76,7 +76,7 @@ class FitOwnDataFlags(OwnDataFlags):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FitStartFlags(StartFlags):
-    """The flags of the weights that the baseline starts from."""
+    """The flags of the baseline's initial weights."""
 
     TITLE: ClassVar[str] = "Training"
 
@@ -85,11 +85,11 @@ class FitStartFlags(StartFlags):
 class Flags(CommandFlags):
     """The flags of fit.py: its own, and those of the commands that it runs."""
 
-    workdir: str | None = flag(None, "Where everything is written; the same command continues.")
-    hours: float = flag(1.0, "Time that the whole may take; plan and stages follow it.")
-    plan_only: bool = flag(False, "Print and write the plan, and end.")
-    search: bool | None = flag(None, "Whether to search cells; by default if time and images allow.")
-    baseline_steps: int | None = flag(None, "Steps of the baseline.")
+    workdir: str | None = flag(None, "Folder for all results; the same command continues an interrupted run.")
+    hours: float = flag(1.0, "Approximate time in hours for all stages together; the plan is made for this time.")
+    plan_only: bool = flag(False, "Print and write the plan, then stop.")
+    search: bool | None = flag(None, "Whether to search cells; by default only if there are enough time and images.")
+    baseline_steps: int | None = flag(None, "Number of training steps of the baseline; by default chosen by the plan.")
     data: FitDataFlags
     network: NetworkFlags
     own: FitOwnDataFlags

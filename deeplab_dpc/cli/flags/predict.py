@@ -1,4 +1,4 @@
-"""Predicts images, a prepared data set's images or a video: class ids, overlays and more; or serves a web page."""
+"""Predicts class ids, overlays and more for images, a prepared data set or a video, or serves a web page."""
 
 import dataclasses
 
@@ -52,11 +52,11 @@ class Flags(CommandFlags):
     )
     outputs: tuple[str, ...] | None = flag(
         None,
-        f"Outputs to write, of {', '.join(OUTPUTS)}; by default {' and '.join(DEFAULT_OUTPUTS)}, of a "
-        "video the overlays.",
+        f"Outputs to write, out of {', '.join(OUTPUTS)}; by default {' and '.join(DEFAULT_OUTPUTS)}, for a "
+        "video only the overlays.",
         title="Output",
     )
-    legend: bool = flag(True, "Whether overlays have a legend of their classes.", title="Output")
+    legend: bool = flag(True, "Whether overlays have a legend of the classes.", title="Output")
     batch_size: int = flag(1, "Largest number of consecutive images of one size that are predicted together.")
-    skip_existing: bool = flag(False, "Skip images whose outputs all exist.")
+    skip_existing: bool = flag(False, "Skip images whose outputs all exist already.")
     page: PageFlags

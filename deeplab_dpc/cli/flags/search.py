@@ -49,24 +49,24 @@ TITLES = {"proxy": "Proxy", "adapt": "Proxy", "halving": "Proxy", "rerank": "Con
 
 
 def title_of(name: str) -> str:
-    """Returns the title of a flag of SearchConfig, which the first word of its name decides."""
+    """Returns the title of a field of SearchConfig in the help, by the first word of its name."""
     return TITLES.get(name.partition("_")[0], "Search")
 
 
 def views_flag(title: str | None = None) -> Any:
-    """Declares --feature_views, under that title of the help."""
+    """Declares --feature_views, under the given title of the help."""
     return flag(
         0,
-        "Number of augmented views of each training image in the feature cache, augmented as in "
-        "training; each step of the proxy takes one of an image's views at random. 0: each image once, "
-        "without augmentation (as in the paper).",
+        "Number of views of each training image in the feature cache, augmented as in training; each step of "
+        "the proxy takes one of an image's views at random. 0: each image once, without augmentation (as in "
+        "the paper).",
         title=title,
     )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StartFlags(FlagGroup):
-    """The flags of the backbone's weights."""
+    """The flags of the backbone's initial weights."""
 
     tf_initial_checkpoint: str | None = flag(
         None,
@@ -74,7 +74,9 @@ class StartFlags(FlagGroup):
         "earlier run, or imagenet, the MobileNetV2 of Keras.",
     )
     restore_moving_averages: bool = flag(
-        False, "Whether the moving averages of that checkpoint's variables are restored instead of the variables."
+        False,
+        "Whether the moving averages of the variables in --tf_initial_checkpoint are restored instead of the "
+        "variables.",
     )
 
 
@@ -85,20 +87,21 @@ class Flags(CommandFlags):
     workdir: str | None = flag(None, "Run directory; an interrupted search continues.")
     algorithm: str = flag(
         DPC,
-        "dpc: dense prediction cells by their scores (arXiv:1809.04184); auto_deeplab: the cell and the path of "
-        "resolutions of a backbone by gradient (arXiv:1901.02985).",
+        "What is searched: dpc (dense prediction cells, by their scores, arXiv:1809.04184) or auto_deeplab (the cell "
+        "and the path of resolutions of a backbone, by gradient, arXiv:1901.02985).",
         choices=ALGORITHMS,
     )
     mode: str = flag(
         "search",
-        "search: cache, score, re-rank; cache: only cache the features; score: only score --cells by proxy; fidelity: "
-        "measure how well the proxy ranks the sub-sets of ASPP and the best cells of the search.",
+        "Stages to run: search (cache the features, score cells, re-rank), cache (only cache the features), score "
+        "(only score --cells by proxy) or fidelity (measure how well the proxy ranks the sub-sets of ASPP and the "
+        "best cells of the search).",
         choices=MODES,
     )
-    cells: tuple[str, ...] = flag((), "Names or files of the cells that --mode=score scores.")
+    cells: tuple[str, ...] = flag((), "Names or files of the cells to score with --mode=score.")
     num_seeds: int = flag(1, "Number of trainings of each cell by --mode=score, with --seed and the integers after it.")
     feature_cache: str | None = flag(
-        None, "Complete feature cache to search on; --data_dir is then needed only for re-ranking."
+        None, "Complete feature cache to search on; --data_dir is then only needed for re-ranking."
     )
     feature_views: int = views_flag()
     start: StartFlags
@@ -113,5 +116,5 @@ class Flags(CommandFlags):
     propose_only: bool = flag(
         False,
         "Only print which cells would be scored next and the cost of the rest of the search; for "
-        "Auto-DeepLab the space, the supernet, and time and memory of its steps.",
+        "Auto-DeepLab, the space, the supernet, and the time and memory of its steps.",
     )

@@ -1,4 +1,4 @@
-"""Groups of flags that several commands have: data, network, sources of networks, builds."""
+"""Groups of flags that several commands share: data, network, sources of networks, conversion of data sets."""
 
 import dataclasses
 import os
@@ -16,7 +16,7 @@ from deeplab_dpc.data.crops import MAX_DEFAULT_CROP, default_crop
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.errors import UserError
 
-# Fields of the configurations that have no flag of their own, or another one.
+# Fields of the configurations that have no flag, or one that is declared separately.
 NOT_OF_NETWORK = ("num_classes", "dense_prediction_cell", "genotype")
 NOT_OF_DATA = ("data_dir", "dataset", "train_crop_size")
 DATASET_HELP = "Name of the data set, if --data_dir contains several."
@@ -43,13 +43,13 @@ class NetworkFlags(FlagGroup):
     )
     genotype_json: str | None = flag(
         None,
-        "Cell and path of an Auto-DeepLab: a JSON file, as a search writes it, or the name of a shipped "
-        "genotype (auto_deeplab). By default --model_variant is then auto_deeplab, and --output_stride "
+        "Genotype (cell and path) of an Auto-DeepLab: a JSON file that a search has written, or the name of a "
+        "shipped genotype (auto_deeplab). By default, --model_variant is then auto_deeplab, and --output_stride "
         "that of the path.",
     )
 
     def config(self, num_classes: int) -> ModelConfig:
-        """Returns the network that the flags describe."""
+        """Returns the configuration of the network that the flags describe."""
         cell = self.dense_prediction_cell_json
         return self.fields.make(
             num_classes=num_classes,
@@ -58,21 +58,21 @@ class NetworkFlags(FlagGroup):
         )
 
     def given_fields(self) -> dict[str, Any]:
-        """Returns the fields of ModelConfig whose flags are given."""
+        """Returns the values of the fields of ModelConfig whose flags are given, by name."""
         fields = self.fields.given_values()
         if self.dense_prediction_cell_json:
             fields["dense_prediction_cell"] = load_cell(self.dense_prediction_cell_json)
         return fields | (self._of_genotype() if self.genotype_json else {})
 
     def with_defaults(self, defaults: Mapping[str, Any]) -> Self:
-        """Returns the same network with other values of fields that were not given."""
+        """Returns a copy with `defaults` as the values of fields whose flags were not given."""
         return dataclasses.replace(self, fields=self.fields.with_defaults(defaults))
 
     def _of_genotype(self) -> dict[str, Any]:
-        """Returns the fields that --genotype_json sets, and those that the genotype of an Auto-DeepLab determines.
+        """Returns the values of the fields that --genotype_json or the genotype of an Auto-DeepLab determines, by name.
 
         Raises:
-          UserError: if the genotype is not valid, or given for another backbone.
+          UserError: if the genotype is invalid, or the backbone is not an Auto-DeepLab.
         """
         found: dict[str, Any] = {"genotype": None}
         variant = self.fields["model_variant"]
@@ -107,7 +107,7 @@ class DataFlags(FlagGroup):
 
     @property
     def train_split(self) -> str:
-        """Returns the split that is trained on."""
+        """Returns the split to train on."""
         split: str = self.fields["train_split"]
         return split
 
@@ -115,17 +115,17 @@ class DataFlags(FlagGroup):
         """Returns the data set.
 
         Raises:
-          UserError: if it is not given or not there.
+          UserError: if --data_dir is not given, or contains no such data set.
         """
         return find_dataset(required("data_dir", self.data_dir), self.dataset, self.fields["classes"])
 
     def config(self, dataset: Dataset, alignment: int) -> DataConfig:
         """Returns the data configuration.
 
-        By default the crop is the largest image of the split, with sides alignment * k + 1.
+        By default, the crop is the largest image of the split, with sides alignment * k + 1.
         """
         assert self.data_dir is not None
-        dataset.shards(self.train_split)  # raises the clear error if there is no such split
+        dataset.shards(self.train_split)  # raises a UserError if there is no such split
         crop = self.train_crop_size or default_crop(dataset, self.train_split, alignment)
         # Absolute, so that the run can be evaluated from any directory.
         paths = {"data_dir": os.path.abspath(self.data_dir)}
@@ -136,16 +136,16 @@ class DataFlags(FlagGroup):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SourceFlags(FlagGroup):
-    """The flags of a network with weights: a run, or a published checkpoint with the flags of its network."""
+    """The flags of a network with weights: those of a run, or of a published checkpoint and its network."""
 
     TITLE: ClassVar[str] = "Network"
 
     workdir: str | None = flag(
         None,
-        "Run directory of train.py; eval, predict and export take several too, A,B, and average their probabilities.",
+        "Run directory of train.py; eval, predict and export also take several, A,B, and average their probabilities.",
     )
     run_checkpoint: str = flag(
-        LATEST, f"Checkpoint of --workdir: {LATEST}, {BEST} (of the evaluations during the training) or a step."
+        LATEST, f"Checkpoint of --workdir: {LATEST}, {BEST} (by the evaluations during training) or a step."
     )
     checkpoint_path: str | None = flag(
         None,
@@ -159,29 +159,29 @@ class SourceFlags(FlagGroup):
     num_classes: int | None = flag(None, "Number of classes of the checkpoint; by default that of its variables.")
     classes: str | None = flag(
         None,
-        "Names and colours of the classes, with --checkpoint_path; by default those of PASCAL VOC, "
-        f"Cityscapes or ADE20K if the number agrees. {CLASSES_HELP}",
+        "Names and colours of the classes of --checkpoint_path; by default those of PASCAL VOC, Cityscapes or "
+        f"ADE20K if the number of classes agrees. {CLASSES_HELP}",
     )
     network: NetworkFlags
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PredictorFlags(FlagGroup):
-    """The flags of what predicts: a network or an exported model, and the prediction."""
+    """The flags of a predictor: a network or an exported model, and the options of prediction."""
 
     TITLE: ClassVar[str] = "Network"
 
     source: SourceFlags
     exported_model: str | None = flag(
         None,
-        "Export of export.py, instead of --workdir: the directory of a SavedModel, or a .tflite or .onnx file.",
+        "Model exported by export.py, instead of --workdir: the directory of a SavedModel, or a .tflite or .onnx file.",
     )
     inference: ConfigFields[InferenceConfig] = fields_of(InferenceConfig, title="Prediction")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BuildFlags(CommandFlags):
-    """The flags of every command that converts a data set."""
+    """The flags that all commands that convert a data set share."""
 
     data_dir: str | None = flag(None, "Folder in which the data set is written.", title="Output")
     overwrite: bool = flag(False, "Replace a data set that was made from other files.", title="Output")
@@ -196,5 +196,5 @@ class BuildFlags(CommandFlags):
 
 
 def json_flag() -> Any:
-    """Declares --json, for the commands that describe a network or data."""
+    """Declares --json for the commands that describe a network or a data set."""
     return flag(False, "Print JSON instead of a table.", title="Output")

@@ -1,4 +1,4 @@
-"""Trains a segmentation network on a prepared data set, in a run directory that continues by itself."""
+"""Trains a segmentation network on a prepared data set; the same command continues an interrupted run."""
 
 import dataclasses
 from typing import ClassVar
@@ -7,7 +7,7 @@ from deeplab_dpc.cli.flags.base import CommandFlags, ConfigFields, FlagGroup, fi
 from deeplab_dpc.cli.flags.shared import DataFlags, NetworkFlags, json_flag
 from deeplab_dpc.config import TrainConfig
 
-# The fields of TrainConfig that stand under other titles than Training in the help.
+# The fields of TrainConfig that have a title other than Training in the help.
 OF_OPTIMIZER = (
     "optimizer",
     "momentum",
@@ -81,10 +81,10 @@ class DeviceFlags(FlagGroup):
 
     num_clones: int | None = flag(
         None,
-        "Number of devices of this process that train together; by default all its GPUs or TPUs, or the one CPU.",
+        "Number of devices of this process that train together; by default all its GPUs or TPUs, or else the CPU.",
     )
     num_replicas: int | None = flag(None, "Number of processes that train together (--backend=jax).")
-    task: int | None = flag(None, "Index of this process, from 0 on.")
+    task: int | None = flag(None, "Index of this process, counted from 0.")
     master: str | None = flag(
         None,
         "HOST:PORT of process 0, with --num_replicas and --task; or auto, under Slurm, Open MPI and on TPU pods.",
@@ -105,7 +105,7 @@ class Flags(CommandFlags):
     devices: DeviceFlags
     dry_run: bool = flag(
         False,
-        "Only print the network by part, and run one batch on one device, to estimate loss, memory and "
+        "Only print the network by part and run one batch on one device, to estimate the loss, memory and "
         "time of the whole training.",
     )
     json: bool = json_flag()
