@@ -108,6 +108,7 @@ def flag_text(flag: flags.Flag[Any]) -> FlagText:
     """Returns the help of a flag."""
     choices = "|".join(getattr(flag.parser, "enum_values", None) or ())
     meaning = str(flag.help or "").split(";\n")[0].removeprefix(f"<{choices}>: ")  # without absl's additions
+    meaning = meaning[:1].upper() + meaning[1:]
     default = _default(flag)
     if flag.boolean and default == "false":
         return FlagText(f"--{flag.name}", "", meaning)

@@ -31,7 +31,7 @@ COMMANDS = {
     "build_ade20k": "convert ADE20K (SceneParsing) from its folder or zip",
     "build_cityscapes": "convert Cityscapes, fine and coarse, from its folders or zips",
     "build_coco": "convert COCO, instances or panoptic, to the classes of PASCAL VOC",
-    "build_folder": "convert own images with label PNGs or annotations to records",
+    "build_folder": "convert your images with label PNGs or annotations to records",
     "build_person_part": "convert PASCAL-Person-Part, from Pascal-Part's annotations or masks",
     "build_shapes": "write the embedded data set of drawn scenes",
     "build_tfds": "convert a data set of TensorFlow Datasets, by its name",

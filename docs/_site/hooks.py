@@ -113,7 +113,7 @@ def _command_page(command: str) -> str:
             shown = flag_text(flag)
             mark = " •" if flag.name in common else ""
             default = f" Default: `{shown.default}`." if shown.default else ""
-            meaning = _plain(shown.meaning[:1].upper() + shown.meaning[1:])
+            meaning = _plain(shown.meaning)
             paragraphs.append(f"`{shown.usage}`{mark}\n:   {meaning}{default}")
     return "\n\n".join(paragraphs) + "\n"
 

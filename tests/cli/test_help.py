@@ -94,7 +94,7 @@ def test_flags_stand_under_what_they_concern(capsys):
 
 def test_values_of_enumerations_and_defaults_are_shown(capsys):
     text = " ".join(_help("train", capsys, "--helpfull").split())
-    assert "--optimizer=momentum|adam|adamw (default: momentum): momentum (SGD)" in text
+    assert "--optimizer=momentum|adam|adamw (default: momentum): Momentum (SGD)" in text
     assert "--slow_start_burnin_type=none|linear: " in text
     assert "--[no]fine_tune_batch_norm (default: true): " in text
     assert "--dry_run: " in text

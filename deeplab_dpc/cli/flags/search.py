@@ -58,8 +58,7 @@ def views_flag(title: str | None = None) -> Any:
     return flag(
         0,
         "Number of views of each training image in the feature cache, augmented as in training; each step of "
-        "the proxy takes one of an image's views at random. 0: each image once, without augmentation (as in "
-        "the paper).",
+        "the proxy takes one of an image's views at random. 0: each image once, without augmentation.",
         title=title,
     )
 
@@ -94,7 +93,7 @@ class Flags(CommandFlags):
     mode: str = flag(
         "search",
         "Stages to run: search (cache the features, score cells, re-rank), cache (only cache the features), score "
-        "(only score --cells by proxy) or fidelity (measure how well the proxy ranks the sub-sets of ASPP and the "
+        "(only score --cells by proxy) or fidelity (measure how well the proxy ranks the subsets of ASPP and the "
         "best cells of the search).",
         choices=MODES,
     )

@@ -14,7 +14,7 @@ TOP_SHARE = 5  # the best 1 / TOP_SHARE of the cells by real score are the top o
 RESAMPLES = 1000
 ALL = "all"  # all groups together
 NAMES = {
-    SUBSET: "sub-sets of ASPP",
+    SUBSET: "subsets of ASPP",
     MIXED: "mixed cells",
     TOP: "top cells of the search",
     ALL: "cells of all groups",

@@ -173,8 +173,8 @@ def test_the_top_fifth_is_by_real_score_and_rounded_up():
 def test_each_group_is_ranked_alone_and_with_the_other():
     found = scopes(_result([*_ranked(6), *_ranked(5, TOP, first=10)]))
     assert [(scope.name, len(scope.rows)) for scope in found] == [
-        ("sub-sets of ASPP", 6),
-        ("sub-sets of ASPP, top fifth", 2),
+        ("subsets of ASPP", 6),
+        ("subsets of ASPP, top fifth", 2),
         ("top cells of the search", 5),
         ("top cells of the search, top fifth", 1),
         ("cells of all groups", 11),
@@ -203,7 +203,7 @@ def test_sentences_say_what_is_known_and_what_is_not():
     said = "\n".join(sentences(result, [analyse(scope) for scope in scopes(result)]))
     assert "15 cells, each trained by proxy for 20 steps and for real, end to end, for 60, with 1 seed." in said
     assert "real training 7.5 min: 15.0 times as long." in said
-    assert "Over the sub-sets of ASPP (n = 12) the proxy ranks with rho 0.99" in said
+    assert "Over the subsets of ASPP (n = 12) the proxy ranks with rho 0.99" in said
     assert "the paper: 0.47 on Cityscapes" in said
     assert "(n = 3) the proxy ranks with rho 0.50 [-1.00, 1.00]; the interval includes 0, which is chance." in said
     assert "The top fifth by real score are 3, 1 and 3 cells" in said
@@ -220,8 +220,8 @@ def test_the_report_has_a_table_of_each_scope_and_of_the_cells():
     section = fidelity_section(_result(_ranked(10)))
     titles = [title for title, _, _ in section.tables]
     assert titles == [
-        "Rank correlation with real training: sub-sets of ASPP",
-        "Rank correlation with real training: sub-sets of ASPP, top fifth",
+        "Rank correlation with real training: subsets of ASPP",
+        "Rank correlation with real training: subsets of ASPP, top fifth",
         "Cells by their real score",
     ]
     assert section.tables[0][2][0][:3] == ("proxy mIOU", "10", "0.99")
