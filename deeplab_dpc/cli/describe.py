@@ -2,10 +2,9 @@
 
 import dataclasses
 import json
-import pathlib
 from typing import Any
 
-from deeplab_dpc.api.loaded import network_of_checkpoint, network_of_run
+from deeplab_dpc.api.loaded import network_of_checkpoint
 from deeplab_dpc.cli.flags.describe import DEFAULT_SIZE, Flags
 from deeplab_dpc.cli.model_source import evaluated_network
 from deeplab_dpc.config import ModelConfig
@@ -13,6 +12,7 @@ from deeplab_dpc.console import console, print_table
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.segmenter import Segmenter
 from deeplab_dpc.models.summary import Part, summarize
+from deeplab_dpc.run_config import read_section, shipped_run
 
 
 def main(flags: Flags) -> None:
@@ -20,7 +20,7 @@ def main(flags: Flags) -> None:
     if flags.workdir is not None and flags.checkpoint_path is not None:
         raise UserError("Give one of --workdir and --checkpoint_path.")
     if flags.workdir is not None:
-        config = evaluated_network(network_of_run(pathlib.Path(flags.workdir)), flags.network)
+        config = evaluated_network(read_section(shipped_run(flags.workdir), "model", ModelConfig), flags.network)
     elif flags.checkpoint_path is not None:
         say = console.print if not flags.json else lambda line: None
         config = network_of_checkpoint(flags.checkpoint_path, flags.network.given_fields(), say)

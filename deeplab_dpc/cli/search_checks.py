@@ -71,7 +71,10 @@ def _check_trainings(flags: Flags, network: NetworkFlags, config: SearchConfig, 
         return
     model = network.config(dataset.info.num_classes)
     networks = [model]
-    sources = {name: getattr(flags, name) for name in ("tf_initial_checkpoint", "rerank_initial_checkpoint")}
+    sources = {
+        "tf_initial_checkpoint": flags.start.tf_initial_checkpoint,
+        "rerank_initial_checkpoint": config.rerank_initial_checkpoint,
+    }
     for name, source in sources.items():
         if source is not None:
             require_start(name, source)

@@ -36,9 +36,9 @@ def test_an_option_that_is_none_is_a_type_error(tmp_path):
 def test_options_reach_the_command_and_the_verdict_comes_back(tmp_path, monkeypatch):
     seen = {}
 
-    def main(values):
-        seen.update({name: values[name].value for name in ("hours", "classes", "search", "train_crop_size", "seed")})
-        if not values.plan_only:
+    def main(flags):
+        seen.update(hours=flags.hours, search=flags.search, classes=flags.data.fields["classes"])
+        if not flags.plan_only:
             write_json(tmp_path / "R" / FIT_VERDICT, {"run": "final", "miou": 0.5, "sentence": "Best."})
 
     monkeypatch.setattr(command, "main", main)
@@ -67,8 +67,9 @@ def test_the_verdict_of_a_search_comes_back(tmp_path, monkeypatch, run):
     cell = load_cell("aspp")
     best = {"cell": cell.to_json(), "miou": 0.5 if run else None, "run": run}
 
-    def main(values):
-        assert (values.workers, values.warm_starts, values.data_dir) == (2, ["aspp", "psp"], "DATA")
+    def main(flags):
+        found = (flags.service["workers"], flags.search["warm_starts"], flags.data.data_dir)
+        assert found == (2, ("aspp", "psp"), "DATA")
         write_json(tmp_path / "S" / "verdict.json", {"sentence": "Best on this data: aspp", "best": best})
 
     monkeypatch.setattr(search, "main", main)
