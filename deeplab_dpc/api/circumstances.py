@@ -4,7 +4,7 @@ import csv
 import pathlib
 
 from deeplab_dpc.api.loaded import LoadedPredictor
-from deeplab_dpc.config import DataConfig
+from deeplab_dpc.config import DataConfig, TrainConfig
 from deeplab_dpc.data.absent_classes import read_label_counts, read_labelled_with
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.label_statistics import class_shares, label_weights
@@ -36,6 +36,7 @@ def circumstances(loaded: LoadedPredictor, dataset: Dataset, split: str) -> Circ
         crop=read_section(run, "data", DataConfig).train_crop_size if run is not None else None,
         output_stride=config.output_stride if config is not None else USUAL_STRIDE,
         has_decoder=bool(config.decoder_output_stride) if config is not None else None,
+        is_weighted=run is not None and bool(read_section(run, "train", TrainConfig).label_weights),
         losses=_losses(run / METRICS_FILE) if run is not None else (),
     )
 

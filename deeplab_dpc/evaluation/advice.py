@@ -33,6 +33,7 @@ class Circumstances:
       output_stride: side of a cell of the feature map, in pixels.
       has_decoder: bool, whether the network has a decoder; None if unknown.
       label_weights: weight of each class, as check_data suggests them for the split train; None if unknown.
+      is_weighted: bool, whether the training had label weights.
       losses: losses of the training, in the order of its steps; empty if unknown.
     """
 
@@ -42,6 +43,7 @@ class Circumstances:
     output_stride: int = USUAL_STRIDE
     has_decoder: bool | None = None
     label_weights: Sequence[float] | None = None
+    is_weighted: bool = False
     losses: Sequence[float] = ()
 
     def is_rare(self, i: int) -> bool:
@@ -67,7 +69,8 @@ def advice(
     lines = [_of_class(names[i], i, counts, sums, known) for i in bad[:SHOWN]]
     if len(bad) > SHOWN:
         lines.append(f"{len(bad) - SHOWN} more classes have an IoU below {100 * BAD:.0f} %, or none.")
-    if known.label_weights is not None and any(known.is_rare(i) and sums.labelled[i] for i in bad):
+    has_rare = any(known.is_rare(i) and sums.labelled[i] for i in bad)
+    if known.label_weights is not None and not known.is_weighted and has_rare:
         weights = ",".join(f"{weight:g}" for weight in known.label_weights)
         lines.append(
             f"For a new training (train, search or fit) with rare classes weighed: --label_weights={weights} (median "
@@ -123,9 +126,10 @@ def _causes(i: int, side: float, known: Circumstances) -> list[str]:
     causes = []
     if known.train_shares is not None and known.is_rare(i):
         where = "check_data suggests some" if known.label_weights is None else "below"
+        cure = ", in spite of the label weights: " if known.is_weighted else f": --label_weights ({where}), or "
         causes.append(
-            f"it is rare, {100 * known.train_shares[i]:.2f} % of the labelled pixels of train: --label_weights "
-            f"({where}), or more images that show it"
+            f"it is rare, {100 * known.train_shares[i]:.2f} % of the labelled pixels of train{cure}more images that "
+            "show it"
         )
     cells = side / known.output_stride
     if cells < SMALL_CELLS:

@@ -1,5 +1,7 @@
 """Advice on an evaluation: which line comes for which numbers."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -47,6 +49,9 @@ def test_rare_class_gets_the_flag_that_weighs_it():
         "For a new training (train, search or fit) with rare classes weighed: --label_weights=0.25,10,1.5 (median "
         "frequency balancing over train, as check_data suggests)."
     )
+    weighted = dataclasses.replace(known, is_weighted=True)
+    (line,) = advice(NAMES, bad(64, 0, 0), weighted)
+    assert "of train, in spite of the label weights: more images that show it" in line
     common = Circumstances("val", [0.5, 0.3, 0.2], label_weights=(0.25, 10.0, 1.5))
     assert not any("--label_weights" in line for line in advice(NAMES, bad(64, 0, 0), common))
     # Nor where nothing can be learned of it, or nothing is known of it.

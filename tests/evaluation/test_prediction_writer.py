@@ -1,5 +1,6 @@
 """The files of a prediction."""
 
+import contextlib
 import errno
 import resource
 from fractions import Fraction
@@ -60,21 +61,26 @@ def test_output_that_was_cut_off_is_written_again(tmp_path):
             assert not writer.is_written("day/x")
 
 
-@pytest.fixture
-def largest_file():
-    """Sets how many bytes a file of this process may have, as a full disk would."""
+@contextlib.contextmanager
+def largest_file(size):
+    """Limits the bytes of the files that this process writes, as a full disk would.
+
+    The limit ends with the block: it holds for the report of the tests too, which may be written to a file.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
-def test_full_disk_leaves_nothing_and_is_said_by_the_system(output, tmp_path, largest_file, rng):
+def test_full_disk_leaves_nothing_and_is_said_by_the_system(output, tmp_path, rng):
     ids = rng.integers(0, 2, size=(100, 100)).astype(np.int32)
     picture = Picture("x", "x.jpg", rng.integers(0, 256, size=(100, 100, 3)).astype(np.uint8))
     writer = PredictionWriter(tmp_path, (output,), OVERLAYS)
-    largest_file(1000)
-    with pytest.raises(OSError, match="x") as failure:
+    with pytest.raises(OSError, match="x") as failure, largest_file(1000):
         writer.write(Prediction(picture, ids, np.ones((100, 100, 2), np.float32)))
     assert failure.value.errno == errno.EFBIG
     assert list((tmp_path / output).iterdir()) == []
