@@ -1,8 +1,8 @@
-"""The plan of `fit`: what fits the data and the time, each choice with its reason. Pure functions of numbers.
+"""The choices of the plan of `fit`, each with its reason, as pure functions of the data, the time and measurements.
 
-Three parts: what can be said before anything is measured (`network_choices`), what depends on the seconds of a step in
-the rehearsal (`time_choices`), and whether and how to search (`search_choices`), which is asked again when the baseline
-has measured what trainings and evaluations take.
+Three parts: choices that need no measurement (`network_choices`), choices that depend on the seconds of a step in the
+rehearsal (`time_choices`), and whether and how to search (`search_choices`), which is decided again when the baseline
+has measured the time of trainings and evaluations.
 """
 
 import dataclasses
@@ -23,22 +23,23 @@ from deeplab_dpc.cli.fit_schedule import (
     area,
     evaluation_seconds,
     fixed_seconds,
+    guessed_cell_seconds,
 )
 
-MAX_CROP_CPU, MAX_CROP = 321, 513  # pixels; what is rehearsed
-LEAST_CROP = 225  # pixels; in less, whole images look another way to the network than what it was trained on
-LEAST_LEARNING = 10  # steps that are planned even where no time is left
-LEAST_STEPS = 200  # of all trainings of the network that ships; rather than fewer, the crop is smaller
-BATCHES = {16: 5000, 8: 600, 4: 0}  # batch by the steps that it has to leave
-MAX_EPOCHS = 500  # of all trainings of the network that ships, each image once an epoch
+MAX_CROP_CPU, MAX_CROP = 321, 513  # largest sides in pixels, of the rehearsal too
+LEAST_CROP = 225  # pixels; with smaller crops, whole images differ too much from the training images
+LEAST_LEARNING = 10  # steps that are planned even if no time is left
+LEAST_STEPS = 200  # of all trainings of the network that ships; if there were fewer, the crop is made smaller
+BATCHES = {16: 5000, 8: 600, 4: 0}  # batch size: number of steps for which there must be time
+MAX_EPOCHS = 500  # of all trainings of the network that ships
 BASELINE_EPOCHS = 150
-LEAST_IMAGES = 40  # of train; fewer are no sample that could tell cells apart
+LEAST_IMAGES = 40  # of train; with fewer, differences between cells are not significant
 LEAST_VAL_IMAGES = 8
 LEAST_CONTEST_STEPS, LEAST_TWO_ROUNDS, LEAST_TWO_SEEDS = 50, 200, 400
 # A contest of fewer epochs, up to so many steps, ranks cells by how fast they learn (docs/fit.md has a measurement).
 LEAST_CONTEST_EPOCHS, ENOUGH_CONTEST_STEPS = 5, 500
-OF_BASELINE = 0.3  # of the baseline's steps, that more finalists than the fewest must leave to each
-FINALISTS = (8, 6, 5, 4, 3)  # numbers that are tried in turn, warm starts among them
+OF_BASELINE = 0.3  # least ratio of a finalist's steps to the baseline's, for more finalists than the fewest
+FINALISTS = (8, 6, 5, 4, 3)  # numbers of finalists, including the warm starts, in the order in which they are tried
 BESIDE_ASPP = ("conv1x1", "dpc_top1", "psp")  # warm starts
 OF_SEARCH = (
     "search",
@@ -52,8 +53,7 @@ OF_SEARCH = (
     "contest_rounds",
     "contest_seeds",
 )
-SEARCH_STARTS = 2  # starts and evaluations of a training, that caching the features and compiling the proxy take
-CELL_SHARE, CELL_SECONDS = 0.04, 4.0  # of a step of the network, that a step of the proxy takes; beside the steps
+SEARCH_STARTS = 2  # time of caching features and compiling the proxy, in starts with evaluation of a training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +62,8 @@ class Choice:
 
     Attributes:
       value: value of the flag of that name.
-      reason: why, in words.
-      given: whether the command line gave it.
+      reason: reason for the value.
+      given: bool, whether the command line gave the value.
     """
 
     value: Any
@@ -76,7 +76,7 @@ Given = Mapping[str, Any]
 
 
 class _Chooser:
-    """Collects choices; what the command line gives comes before what is planned."""
+    """A collection of choices; values of the command line take precedence over planned ones."""
 
     def __init__(self, given: Given):
         self.given = given
@@ -91,7 +91,7 @@ class _Chooser:
 
 
 def network_choices(data: Fingerprint, given: Given, has_accelerator: bool, alignment: int = 16) -> Choices:
-    """Returns the network, where it starts, its augmentation, and the largest crop that comes into question."""
+    """Returns the choices of network, initial weights, augmentation and largest crop."""
     chooser = _Chooser(given)
     choose = chooser.choose
     if "tf_initial_checkpoint" in given:
@@ -118,20 +118,20 @@ def network_choices(data: Fingerprint, given: Given, has_accelerator: bool, alig
 def time_choices(
     data: Fingerprint, measured: Measured, left: float, given: Given, crop: tuple[int, int], alignment: int = 16
 ) -> Choices:
-    """Returns crop, batch, rates, the steps of the baseline, and whether and how to search.
+    """Returns the choices of crop, batch size, rates, steps of the baseline, and of the search.
 
     Args:
-      data: the fingerprint.
-      measured: by the rehearsal.
-      left: seconds.
+      data: fingerprint of the data.
+      measured: measurements of the rehearsal.
+      left: seconds that are left.
       given: flags of the command line by name.
-      crop: that was chosen before.
+      crop: (height, width) of `network_choices`, in pixels.
       alignment: alignment of the sides of crops.
     """
     chooser = _Chooser(given)
     choose = chooser.choose
     per_image = measured.seconds_per_image * area(crop) / area(measured.crop)
-    # However late it is already, a few steps are planned, so that there is a network in the end.
+    # However little time is left, a few steps are planned, so that there is a network in the end.
     least = LEAST_LEARNING * min(BATCHES) * per_image
     learning = max(left - fixed_seconds(data, measured), 0.25 * left, least)
     if "train_crop_size" not in given:
@@ -168,7 +168,7 @@ def _crop(
     alignment: int,
     chooser: _Chooser,
 ) -> tuple[int, int]:
-    """Returns the crop, smaller where the time has too few steps of it or the memory no batch of four."""
+    """Returns the crop, made smaller if there is too little time for its steps, or memory for a batch of four."""
     smallest = min(BATCHES)
     steps = learning / (smallest * per_image)
     by_time = min(1.0, steps / LEAST_STEPS)
@@ -189,7 +189,7 @@ def _crop(
 
 
 def _aspp(crop: tuple[int, int], data: Fingerprint, alignment: int, chooser: _Chooser) -> None:
-    """Chooses the rates of ASPP: taps that see nothing but padding in a crop are not trained, and active in images."""
+    """Chooses the rates of ASPP: taps that see only padding in crops stay untrained, but act on whole images."""
     cells = (min(crop) - 1) // alignment + 1
     rates = fitted_aspp_rates(cells)
     if rates == ASPP_RATES or min(crop) >= min(data.largest_size):
@@ -220,15 +220,15 @@ def _rates(chooser: _Chooser, batch: int, steps: float) -> None:
 def search_choices(
     data: Fingerprint, learning: float, step: float, each: float, given: Given, batch: int, rates: str = "6,12,18"
 ) -> Choices:
-    """Returns whether there is a search, with the reason, and if so its size and its contest's.
+    """Returns the choice of whether to search, and if so the sizes of the search and its contest.
 
     Args:
       data: the fingerprint.
-      learning: seconds of all trainings and the search, the baseline's among them.
-      step: seconds.
+      learning: seconds of the search and all trainings, including the baseline.
+      step: seconds per step.
       each: seconds of the start and the evaluation of a finalist.
       given: flags of the command line by name.
-      batch: images of a step.
+      batch: batch size.
       rates: atrous rates of the baseline's ASPP, which is a warm start.
     """
     chooser = _Chooser(given)
@@ -242,7 +242,7 @@ def search_choices(
 
 
 def _finalists(data: Fingerprint, learning: float, step: float, each: float, batch: int) -> tuple[int, int, str]:
-    """Returns how many finalists the contest can have (0: there is no search), the steps of each, and the reason."""
+    """Returns the number of finalists (0 for no search), their number of steps, and the reason."""
     few = f"{data.train} images of train and {data.images.get('val', 0)} of val"
     fewest, steps = min(FINALISTS), 0
     least = max(LEAST_CONTEST_STEPS, min(math.ceil(LEAST_CONTEST_EPOCHS * data.train / batch), ENOUGH_CONTEST_STEPS))
@@ -270,7 +270,7 @@ def _aspp_of(rates: str) -> str:
 def _sizes(
     data: Fingerprint, learning: float, finalists: int, steps: int, step: float, aspp: str, chooser: _Chooser
 ) -> None:
-    """Chooses how much is searched: cells, steps and views of the proxy, and the contest's rounds and seeds."""
+    """Chooses the size of the search: cells, steps and views of the proxy, and the contest's rounds and seeds."""
     choose = chooser.choose
     seconds = SEARCH_SHARE * learning
     warm = (aspp, *BESIDE_ASPP)[: 2 if finalists < max(FINALISTS) else 4]
@@ -286,7 +286,7 @@ def _sizes(
     views = 4 if data.train <= 500 and seconds >= 300 else 0
     many = f"{data.train} images, which a cell of many weights would overfit without"
     choose("feature_views", views, many if views else "each image once, as the time is short or the images many")
-    cell_seconds = proxy_steps * step * CELL_SHARE + CELL_SECONDS
+    cell_seconds = guessed_cell_seconds(proxy_steps, step)
     count = max(4, min(1000, int(seconds / cell_seconds) - len(warm)))
     choose("num_candidates", count, f"about {cell_seconds:.0f} s a cell, by a guess")
     several = steps >= LEAST_TWO_ROUNDS

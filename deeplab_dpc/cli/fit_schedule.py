@@ -1,31 +1,35 @@
-"""What the parts of `fit` may cost: pure functions of what is known of the data and was measured.
+"""The time budgets of the stages of `fit`: pure functions of the data's fingerprint and of measured times.
 
-Steps that depend on what the stages before really took are decided by these when they begin.
+Numbers of steps that depend on the duration of earlier stages are computed when their stage begins.
 """
 
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
-# Shares of the time for learning, with a search; what is left over goes to the stages after.
+# Shares of the time for learning, with a search; the rest is for the later stages.
 BASELINE_SHARE, SEARCH_SHARE, CONTEST_SHARE = 0.14, 0.15, 0.3
-ALONE_SHARE = 0.3  # of the baseline without a search, whose training then goes on
-EXPORT_STARTS = 2.0  # times that an export takes a start of a training
+ALONE_SHARE = 0.3  # share of the baseline without a search; its training then continues
+EXPORT_STARTS = 2.0  # ratio of the time of an export to that of the start of a training
 REPORT_SECONDS = 5.0
-EVALUATED_SHARE = 0.35  # of a training step's time for as many pixels, that an evaluation takes
+CELL_SHARE, CELL_SECONDS = 0.04, 4.0  # ratio of a proxy step to a network step; seconds per cell beside its steps
+    0.04,
+    4.0,
+)  # ratio of a proxy step to a step of the network; seconds per cell beside the steps
+EVALUATED_SHARE = 0.35  # ratio of the time of an evaluation to that of a training step, per pixel
 
 
 @dataclasses.dataclass(frozen=True)
 class Fingerprint:
-    """Holds what the plan knows of the data.
+    """The facts about the data on which the plan depends.
 
     Attributes:
-      images: labelled images of each split.
+      images: number of labelled images of each split.
       median_size, largest_size: (height, width) of the images of train, in pixels.
-      shares: shares of each class in the labelled pixels of train.
-      cells: cells of each class, the side of a square as large as what an image that has it shows of it, in feature
-        cells.
-      is_embedded: whether it is the embedded data set.
+      shares: share of each class in the labelled pixels of train.
+      cells: size of each class: the side, in feature cells, of a square with the class's mean area in the images that
+        contain it.
+      is_embedded: bool, whether it is the embedded data set.
     """
 
     images: Mapping[str, int]
@@ -42,14 +46,14 @@ class Fingerprint:
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """Holds what a rehearsal measured.
+    """The measurements of a rehearsal.
 
     Attributes:
-      crop: (height, width) of the rehearsal.
-      seconds_per_image: seconds per image of a step.
-      start_seconds: until a training makes its first step: building, tracing, compiling.
-      memory_per_image: bytes that an image of a batch takes; 0 where that is not known.
-      memory_available: bytes; None where that is not known.
+      crop: (height, width) of its crops, in pixels.
+      seconds_per_image: seconds of a training step per image.
+      start_seconds: seconds until the first step of a training: building, tracing, compiling.
+      memory_per_image: bytes per image of a batch; 0 if unknown.
+      memory_available: available bytes; None if unknown.
     """
 
     crop: tuple[int, int]
@@ -60,7 +64,7 @@ class Measured:
 
 
 def fixed_seconds(data: Fingerprint, measured: Measured) -> float:
-    """Returns what is no learning: two starts of a training, the evaluations, the export, the report."""
+    """Returns the seconds that are not for learning: two starts of a training, the evaluations, export and report."""
     return (
         2 * measured.start_seconds
         + 2 * evaluation_seconds(data, measured)
@@ -70,7 +74,7 @@ def fixed_seconds(data: Fingerprint, measured: Measured) -> float:
 
 
 def evaluation_seconds(data: Fingerprint, measured: Measured) -> float:
-    """Returns what an evaluation of val may take, by the seconds of a training step."""
+    """Returns the estimated seconds of an evaluation of val, from those of a training step."""
     height, width = data.median_size
     each = EVALUATED_SHARE * measured.seconds_per_image * height * width / area(measured.crop)
     return 0.4 * measured.start_seconds + data.images.get("val", 0) * each
@@ -83,30 +87,42 @@ def final_reserve(data: Fingerprint, start_seconds: float, evaluation: float) ->
 
 
 def search_seconds(left: float) -> float:
-    """Returns the search's share of what is left for it, the contest and the last training."""
+    """Returns the seconds of the search, a share of the time left for it, the contest and the last training."""
     return max(0.0, left) * SEARCH_SHARE / (1 - BASELINE_SHARE)
 
 
 def candidates(seconds_left: float, seconds_a_cell: float, has_been: int) -> int:
-    """Returns how many candidates fit into the rest of the search's time, at least two."""
+    """Returns the number of candidates that fit into the rest of the search's time, at least two."""
     return max(2, min(1000, has_been + int(seconds_left / max(seconds_a_cell, 0.1))))
 
 
-def cell_seconds(warm_starts: Sequence[float]) -> float:
-    """Returns what a cell may take by what the warm starts took in turn, of which the first compiled.
+def guessed_cell_seconds(proxy_steps: int, step: float) -> float:
+    """Returns the seconds per cell to expect before any cell is scored.
 
-    A single other one may be the 1x1 convolution, which is cheaper than cells are.
+    Args:
+      proxy_steps: number of steps of the proxy.
+      step: seconds per step of the network.
+    """
+    return proxy_steps * step * CELL_SHARE + CELL_SECONDS
+
+
+def cell_seconds(warm_starts: Sequence[float], guessed: float) -> float:
+    """Returns the estimated seconds per cell, from those of the warm starts in order, of which the first includes
+    compilation.
+
+    If there is a single other one, it may be the 1x1 convolution, which is cheaper than other cells: then the guess is
+    the least.
     """
     others = warm_starts[1:]
     if not others:
-        return warm_starts[0] if warm_starts else 1.0
-    return max(others) if len(others) > 1 else 2 * others[0]
+        return warm_starts[0] if warm_starts else guessed
+    return max(others) if len(others) > 1 else max(2 * others[0], guessed)
 
 
 def contest_cost(finalists: int, rounds: int, seeds: int) -> tuple[float, float]:
-    """Returns what a contest takes for each finalist: trainings of the last round's steps, and starts of a training.
+    """Returns the cost of a contest per finalist: trainings of the last round's length, and starts of a training.
 
-    Of several rounds (two are meant) half of the finalists, but two at least, are taken to go on after the first.
+    With several rounds (two are assumed), half of the finalists, but at least two, continue after the first.
     """
     if rounds == 1:
         return float(seeds), float(seeds)
@@ -115,15 +131,15 @@ def contest_cost(finalists: int, rounds: int, seeds: int) -> tuple[float, float]
 
 
 def contest_steps(left: float, finalists: int, step: float, each: float, rounds: int, seeds: int, most: int) -> int:
-    """Returns the steps of a finalist.
+    """Returns the number of steps of a finalist.
 
     Args:
-      left: seconds of the contest and of the training after it.
-      finalists: how many.
-      step: seconds.
+      left: seconds for the contest and the training after it.
+      finalists: number of finalists.
+      step: seconds per step.
       each: seconds of a start and an evaluation.
-      rounds, seeds: rounds and seeds of the contest.
-      most: steps that the network that ships may have.
+      rounds, seeds: number of rounds and of seeds of the contest.
+      most: largest number of steps of the network that ships.
     """
     share = CONTEST_SHARE / (1 - BASELINE_SHARE - SEARCH_SHARE)
     trainings, starts = contest_cost(finalists, rounds, seeds)
@@ -133,13 +149,13 @@ def contest_steps(left: float, finalists: int, step: float, each: float, rounds:
 
 
 def final_steps(done: int, left: float, step: float, most: int) -> int:
-    """Returns the steps of the last training, counted from the beginning of the run that it goes on from.
+    """Returns the number of steps of the last training, including those of the run that it continues.
 
     Args:
-      done: steps of that run.
-      left: seconds for it.
-      step: seconds.
-      most: steps that it may have by the number of images.
+      done: number of steps of that run.
+      left: seconds for the training.
+      step: seconds per step.
+      most: largest number of steps for that number of images.
     """
     more = max(1, int(left / step), done // 10)
     return max(done + 1, min(done + more, most))
@@ -150,5 +166,5 @@ def area(size: tuple[int, int]) -> int:
 
 
 def aligned(side: float, alignment: int) -> int:
-    """Returns the least size alignment * k + 1 that is not below `side`."""
+    """Returns the smallest size alignment * k + 1 that is at least `side`."""
     return max(1, math.ceil((side - 1) / alignment)) * alignment + 1

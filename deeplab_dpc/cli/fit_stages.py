@@ -31,6 +31,7 @@ from deeplab_dpc.cli.fit_schedule import (
     contest_steps,
     final_reserve,
     final_steps,
+    guessed_cell_seconds,
     search_seconds,
 )
 from deeplab_dpc.cli.fit_state import STAGES, Stages, run_command
@@ -193,11 +194,13 @@ class Fit:
         if not (plan.choices["num_candidates"].given or is_short or "seconds_a_cell" in plan.notes):
             self.commands.search(plan, num_candidates=0, rerank_top_k=0)
             rows = read_json(self.search_dir / "results.json", "search results")
-            plan.note("seconds_a_cell", cell_seconds([row["seconds"] for row in rows if not row["given_up"]]))
+            guessed = guessed_cell_seconds(plan["proxy_steps"], plan.notes["step_seconds"])
+            measured = [row["seconds"] for row in rows if not row["given_up"]]
+            plan.note("seconds_a_cell", cell_seconds(measured, guessed))
         if "seconds_a_cell" in plan.notes and "candidates_decided" not in plan.notes:
             rest = seconds - (time.monotonic() - start)
             count = candidates(rest, plan.notes["seconds_a_cell"], 0)
-            reason = f"{plan.notes['seconds_a_cell']:.1f} s a cell, as the warm starts took"
+            reason = f"{plan.notes['seconds_a_cell']:.1f} s a cell, by the warm starts"
             plan.decide("num_candidates", count, reason, replace=True)
             plan.note("candidates_decided", count)
         self.commands.search(plan, num_candidates=plan["num_candidates"], rerank_top_k=0)

@@ -14,7 +14,15 @@ from deeplab_dpc.cli.fit_plan import (
     search_choices,
     time_choices,
 )
-from deeplab_dpc.cli.fit_schedule import Fingerprint, Measured, cell_seconds, contest_cost, contest_steps, final_steps
+from deeplab_dpc.cli.fit_schedule import (
+    Fingerprint,
+    Measured,
+    cell_seconds,
+    contest_cost,
+    contest_steps,
+    final_steps,
+    guessed_cell_seconds,
+)
 
 PHOTOS = Fingerprint({"train": 367, "val": 101}, (360, 480), (360, 480), {"sky": 0.9, "pole": 0.1}, {"sky": 9.0})
 FEW = dataclasses.replace(PHOTOS, images={"train": 23, "val": 6})
@@ -147,10 +155,12 @@ def test_contest_of_no_time_has_a_step_in_each_round():
 
 
 def test_what_a_cell_takes_is_not_what_the_compilation_took():
-    assert cell_seconds([100.0, 3.0]) == 6.0
-    assert cell_seconds([100.0, 3.0, 5.0, 4.0]) == 5.0
-    assert cell_seconds([100.0]) == 100.0
-    assert cell_seconds([]) == 1.0
+    assert cell_seconds([100.0, 3.0], guessed=5.0) == 6.0
+    assert cell_seconds([100.0, 3.0], guessed=9.0) == 9.0  # the 1x1 convolution is cheaper than cells are
+    assert cell_seconds([100.0, 3.0, 5.0, 4.0], guessed=9.0) == 5.0
+    assert cell_seconds([100.0], guessed=9.0) == 100.0
+    assert cell_seconds([], guessed=9.0) == 9.0
+    assert guessed_cell_seconds(proxy_steps=200, step=0.75) == pytest.approx(10.0)
 
 
 def test_half_of_the_finalists_leave_after_the_first_round():
