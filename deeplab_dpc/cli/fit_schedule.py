@@ -13,9 +13,6 @@ ALONE_SHARE = 0.3  # share of the baseline without a search; its training then c
 EXPORT_STARTS = 2.0  # ratio of the time of an export to that of the start of a training
 REPORT_SECONDS = 5.0
 CELL_SHARE, CELL_SECONDS = 0.04, 4.0  # ratio of a proxy step to a network step; seconds per cell beside its steps
-    0.04,
-    4.0,
-)  # ratio of a proxy step to a step of the network; seconds per cell beside the steps
 EVALUATED_SHARE = 0.35  # ratio of the time of an evaluation to that of a training step, per pixel
 
 
