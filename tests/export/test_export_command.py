@@ -25,14 +25,14 @@ def run(tmp_path, network, shapes, monkeypatch):
     data = {"data_dir": str(shapes.path.parents[1]), "train_split": "train"}
     (workdir / "config.json").write_text(json.dumps({"data": data}))
     loaded = LoadedModel(network, tuple("abcd"), pascal_palette(4), 255, "in words", workdir, 7)
-    monkeypatch.setattr(command, "load_model", lambda values: loaded)
+    monkeypatch.setattr(command, "load_models", lambda source: [loaded])
     return loaded
 
 
 @pytest.fixture
 def published(run, monkeypatch):
     """The same network as a published checkpoint, that comes without images."""
-    monkeypatch.setattr(command, "load_model", lambda values: dataclasses.replace(run, workdir=None))
+    monkeypatch.setattr(command, "load_models", lambda source: [dataclasses.replace(run, workdir=None)])
 
 
 @pytest.fixture
