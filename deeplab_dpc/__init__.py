@@ -1,4 +1,4 @@
-"""Search, train, evaluate and ship semantic segmentation networks in the DeepLab style (arXiv:1809.04184).
+"""Find, train, evaluate and ship semantic segmentation networks in the DeepLab style (arXiv:1809.04184).
 
 Names are loaded when they are first used: importing the package loads neither TensorFlow nor Keras. docs/python.md
 shows each of them with an example.

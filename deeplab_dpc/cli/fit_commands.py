@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deeplab_dpc.cli.fit_plan_file import Plan
-from deeplab_dpc.cli.fit_schedule import Measured
+from deeplab_dpc.cli.fit_schedule import Measured, area
 from deeplab_dpc.cli.fit_state import run_command
 from deeplab_dpc.cli.fit_weights import WEIGHTS_AFTER
 from deeplab_dpc.cli.flags.fit import Flags
@@ -109,7 +109,9 @@ class Commands:
         """Starts or continues a training; `more` are flags of this training only."""
         precision = {"precision": self.given["precision"]} if "precision" in self.given else {}
         # A killed training loses at most the steps of a minute.
-        often = max(1, int(60 / max(plan.notes.get("step_seconds", 1.0), 0.01)))
+        images = plan["train_batch_size"] * area(plan["train_crop_size"]) / area(plan.measured.crop)
+        step = plan.notes.get("step_seconds", plan.measured.seconds_per_image * images)
+        often = max(1, int(60 / max(step, 0.01)))
         interval = plan.decide(f"save_interval_steps of {workdir.name}", min(500, often), "a minute at most is lost")
         run_command(
             "train",
