@@ -1,4 +1,4 @@
-"""The page as a user meets it, in headless Chromium; skipped where that is not installed."""
+"""The page of predict, and the report of fit, in headless Chromium; skipped where that is not installed."""
 
 import io
 import shutil
@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from small_server import serving
+
+from deeplab_dpc.search.reporting.report_page import write_page
+from deeplab_dpc.search.reporting.section import ReportSection
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 CHROMIUM, CHROMEDRIVER = (shutil.which("chromium") or shutil.which("google-chrome")), shutil.which("chromedriver")
@@ -182,3 +185,29 @@ def test_large_image_is_refused_and_shrunk_if_asked(browser):
     browser.wait(browser.legend)
     assert browser.legend() == [["disk <b>", "100.0 %"]]
     assert browser.text("facts").startswith("wide.png, 70 \u00d7 141 pixels")
+
+
+PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+RIGHT = "return [...document.querySelectorAll('td')].map(cell => cell.getBoundingClientRect().right)"
+
+
+def test_report_is_readable_on_a_phone_and_needs_no_other_file(chromium, tmp_path):
+    weights = f"label_weights = {','.join(['0.528'] * 19)}"
+    table = ("Choices and reasons", ("choice", "why"), [(weights, "rare classes"), ("train_batch_size = 8", "by time")])
+    picture = ("A picture", _encoded(np.zeros((300, 900, 3))))
+    sections = [ReportSection("The plan", f"A line with {weights}.", [picture], [table])]
+    write_page(tmp_path, sections, "mIOU 65.77 %", "index.html")
+    driver = chromium.driver
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
+    try:
+        driver.get((tmp_path / "index.html").as_uri())
+        assert driver.find_element("tag name", "h1").text == "mIOU 65.77 %"
+        assert driver.execute_script("return document.documentElement.scrollWidth") <= PHONE["width"]
+        rights = driver.execute_script(RIGHT)
+        assert len(rights) == 4
+        assert max(rights) <= PHONE["width"]
+        assert driver.execute_script("return document.images[0].naturalWidth") == 900
+        assert driver.execute_script("return performance.getEntriesByType('resource').length") <= 1  # picture
+    finally:
+        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        driver.get("about:blank")
