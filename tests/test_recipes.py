@@ -113,7 +113,10 @@ def test_recipe_describes_a_network_that_can_be_built(path, dataset):
         flags.search.make()
         model, crop = flags.network.fields.make(num_classes=19), flags.data.train_crop_size or (321, 321)
     else:
-        model, crop = _parse(command, f"--flagfile={path}").network.config(num_classes=19), (1025, 2049)
+        model, crop = (
+            _parse(command, f"--flagfile={path}").predictor.source.network.config(num_classes=19),
+            (1025, 2049),
+        )
     assert all(side % model.alignment == 1 for side in crop)
     logits_stride = min(model.decoder_output_stride or (model.output_stride,))
     height, width = ((side - 1) // logits_stride + 1 for side in crop)
