@@ -114,7 +114,7 @@ def test_recipe_describes_a_network_that_can_be_built(path, dataset):
         model, crop = flags.network.fields.make(num_classes=19), flags.data.train_crop_size or (321, 321)
     else:
         model, crop = (
-            _parse(command, f"--flagfile={path}").predictor.source.network.config(num_classes=19),
+            _parse(command, f"--flagfile={path}").source.network.config(num_classes=19),
             (1025, 2049),
         )
     assert all(side % model.alignment == 1 for side in crop)
