@@ -162,7 +162,7 @@ def test_an_operation_is_in_cells_and_in_the_space_on_request(theirs, tmp_path):
     score, built, twice, unknown = used.stdout.strip().splitlines()
     assert score == "2.0 B>strips 0>strips 4"
     assert built == "True"
-    assert twice.startswith("`further_operations` must be distinct names")
+    assert twice.startswith("`further_operations` must be a tuple of distinct names")
     assert unknown == (
         "No installed package has an operation 'squares' for the search space; in the entry points "
         "deeplab_dpc.operations there are strip_pooling."

@@ -5,8 +5,9 @@ import hashlib
 import json
 from typing import Any
 
+from deeplab_dpc import own_parts
 from deeplab_dpc.arch.integers import is_integer
-from deeplab_dpc.arch.operations import Operation, known_operations
+from deeplab_dpc.arch.operations import OPERATIONS, Operation, known_operations, own_operation
 from deeplab_dpc.arch.operations.base import required
 from deeplab_dpc.errors import UserError
 
@@ -166,7 +167,9 @@ def _branch_from_json(entry: Any) -> Branch:
     if not isinstance(entry, dict):
         raise UserError(f"must be an object such as {_EXAMPLE}, got {entry!r}.")
     op = required(entry, "op")
-    kinds = [kind for kind in known_operations() if op == kind.OP]
+    kinds = [kind for kind in OPERATIONS if op == kind.OP]
+    if not kinds and op in own_parts.names(own_parts.OPERATIONS):
+        kinds = [own_operation(op)]  # no other one is loaded
     if not kinds:
         known = " or ".join(f'"{name}"' for name in dict.fromkeys(kind.OP for kind in known_operations()))
         raise UserError(f"`op` must be {known}, got {op!r}.")

@@ -55,10 +55,11 @@ class SearchSpace:
             valid = isinstance(values, tuple) and all(is_integer(value) and value >= 1 for value in values)
             if not valid or len(set(values)) < len(values):
                 raise UserError(f"`{name}` must be a tuple of distinct integers >= 1, got {values!r}.")
-        if len(set(self.further_operations)) < len(self.further_operations):
-            raise UserError(f"`further_operations` must be distinct names, got {self.further_operations!r}.")
+        further = self.further_operations
+        if not isinstance(further, tuple) or len(set(further)) < len(further):
+            raise UserError(f"`further_operations` must be a tuple of distinct names, got {further!r}.")
         installed = own_parts.names(own_parts.OPERATIONS)
-        for name in self.further_operations:
+        for name in further:
             if name not in installed:
                 known = f"there are {', '.join(installed)}" if installed else "there is none"
                 raise UserError(

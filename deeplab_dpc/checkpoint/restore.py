@@ -30,6 +30,7 @@ from deeplab_dpc.checkpoint.weights_cache import located
 from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.segmenter import Segmenter
+from deeplab_dpc.run_config import shipped_run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +100,9 @@ def require_source(source: str, moving_averages: bool = False) -> None:
         latest_checkpoint(source)
         return
     if pathlib.Path(source).is_dir():
+        shipped = shipped_run(source, "tf_initial_checkpoint")
+        if str(shipped) != str(pathlib.Path(source)):
+            raise UserError(f"{source} is a directory of fit; give the run in it, {shipped}.")
         raise UserError(
             f"{source} is a directory but no run; give a run directory, the prefix of a TensorFlow 1 checkpoint "
             "(the part before .index) or the name of a published one."

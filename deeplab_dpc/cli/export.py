@@ -32,7 +32,7 @@ from deeplab_dpc.export.model_info import ModelInfo, describe_model
 from deeplab_dpc.export.onnx import export_onnx, onnx_packages
 from deeplab_dpc.export.saved_model import WARMUP_SIZE, expected_agreement, export_saved_model
 from deeplab_dpc.export.serving_graph import ServingGraph
-from deeplab_dpc.export.tflite import export_tflite
+from deeplab_dpc.export.tflite import INT8_AVERAGES, export_tflite
 from deeplab_dpc.files import atomic_path, only_process, remove_partial, write_json
 from deeplab_dpc.models.image_predictor import ImagePredictor
 
@@ -93,6 +93,8 @@ def _export(flags: Flags, wanted: list[str]) -> None:
 def _check_flags(flags: Flags, inference: InferenceConfig, options: SavedModelOptions) -> None:
     several = len(run_directories(flags.source)) > 1
     options.check(inference, averages=several)
+    if flags.export_tflite and flags.tflite_type == "int8" and (several or inference.averages):
+        raise UserError(INT8_AVERAGES)
     if flags.export_checkpoint and several:
         raise UserError("--export_checkpoint is of one network; leave it out, or give one run as --workdir.")
     if not flags.export_dir and dataclasses.replace(options, export_size=()) != SavedModelOptions():

@@ -72,6 +72,9 @@ def _check_flags(flags: Flags) -> None:
     root = pathlib.Path(required("workdir", flags.workdir))
     if any((root / name).exists() for name in OF_OTHERS) and not (root / FIT_FILE).exists():
         raise UserError(f"--workdir={root} holds a run or a data set already; give a folder of its own.")
+    # Of the stages after the baseline, which a mistake would otherwise end when they begin.
+    _ = flags.search_fields.make(contest_rounds=1).space
+    flags.training.make()
     source = start.tf_initial_checkpoint
     if source and not (is_name(source) or os.path.isdir(source) or os.path.isfile(f"{source}.index")):
         raise UserError(

@@ -10,7 +10,7 @@ from deeplab_dpc.api.arguments import naming_arguments, require_path
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.cli.fit_state import flag_text
 from deeplab_dpc.cli.fit_verdict import read_verdict
-from deeplab_dpc.cli.main import defined_flags, parse
+from deeplab_dpc.cli.main import own_flags, parse
 from deeplab_dpc.files import read_json
 from deeplab_dpc.run_config import FIT_VERDICT
 from deeplab_dpc.search.contest.best_cells import VERDICT_FILE as SEARCH_VERDICT
@@ -141,7 +141,7 @@ def run_search(workdir: str | os.PathLike[str], **options: object) -> Searched:
 def _run(command: str, options: Mapping[str, object]) -> None:
     """Runs a command with the options as its flags; options that are None are left out."""
     require_path("workdir", options["workdir"])
-    known = defined_flags(command)
+    known = own_flags(command)
     if unknown := [name for name in options if name not in known]:
         name = "run_search" if command == "search" else command
         raise TypeError(f"{name}() has no option {unknown[0]!r}; `deeplab-dpc {command} --helpfull` lists all.")

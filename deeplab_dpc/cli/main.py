@@ -135,7 +135,17 @@ def flag_module(command: str) -> types.ModuleType:
 
 def defined_flags(command: str) -> flags.FlagValues:
     """Returns the flags of a command with their defaults, in new flag values of absl."""
-    return _parsed(flag_module(command), command, ())
+    values = flags.FlagValues()
+    _define_program_flags(values)
+    define_flags(flag_module(command).Flags, values)
+    return values
+
+
+def own_flags(command: str) -> set[str]:
+    """Returns the names of a command's flags without those that every command has."""
+    values = flags.FlagValues()
+    _define_program_flags(values)
+    return set(defined_flags(command)) - set(values)
 
 
 def parse(command: str, argv: Sequence[str]) -> Any:

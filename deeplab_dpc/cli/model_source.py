@@ -36,6 +36,8 @@ def load_models(source: SourceFlags) -> list[LoadedModel]:
         return [load_model(source)]
     if source.checkpoint_path is not None:
         raise UserError("Give either --workdir (runs of train.py) or --checkpoint_path (a published checkpoint).")
+    if source.restore_moving_averages:
+        raise UserError("--restore_moving_averages is for --checkpoint_path; a run keeps no moving averages.")
     members = [model_from_run(pathlib.Path(run), source) for run in runs]
     mean_of(members)
     return members

@@ -15,7 +15,7 @@ from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.bootstrap import Bootstrap, interval
 from deeplab_dpc.evaluation.measures import Measured
 from deeplab_dpc.evaluation.stored import PER_IMAGE_FILE, StoredEvaluation, evaluation_folder
-from deeplab_dpc.run_config import CONFIG_FILE
+from deeplab_dpc.run_config import CONFIG_FILE, shipped_run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,19 +71,20 @@ def find_evaluation(path: str | pathlib.Path, split: str) -> pathlib.Path:
     """Returns the directory of an evaluation.
 
     Args:
-      path: path of that directory, or of the run directory or --eval_logdir that contains it.
+      path: path of that directory, or of the run directory, directory of `fit` or --eval_logdir that contains it.
       split: name of the evaluated split.
 
     Raises:
       UserError: if there is no evaluation; the message names the command that makes one.
     """
-    folders = (pathlib.Path(path), evaluation_folder(path, split))
+    run = shipped_run(path, "compare")
+    folders = (pathlib.Path(path), evaluation_folder(run, split))
     for folder in folders:
         if (folder / PER_IMAGE_FILE).exists():
             return folder
     if not folders[0].is_dir():
         raise UserError(f"--compare: {path} is no directory; give two runs, or two directories of evaluations.")
-    place = f"--workdir={path}" if (folders[0] / CONFIG_FILE).exists() else f"--workdir=RUN --eval_logdir={path}"
+    place = f"--workdir={path}" if (run / CONFIG_FILE).exists() else f"--workdir=RUN --eval_logdir={path}"
     raise UserError(
         f"--compare: {path} has no evaluation of the split {split}; make it with python eval.py {place} "
         f"--split={split}."

@@ -23,6 +23,12 @@ from deeplab_dpc.export.model_info import MODEL_INFO, ModelInfo
 from deeplab_dpc.export.portable_graph import portable_function
 from deeplab_dpc.export.seal import DIGITS, sealed
 
+# The error of averages in int8.
+INT8_AVERAGES = (
+    "--tflite_type=int8 cannot average networks, --eval_scales and --add_flipped_images: a sum of probabilities needs "
+    "more than 8 bits; leave them out, or take float16."
+)
+
 
 def export_tflite(
     predictor: GraphPredictor,
@@ -55,10 +61,7 @@ def export_tflite(
         raise ValueError(f"`tflite_type` must be one of {', '.join(TFLITE_TYPES)}, got {tflite_type!r}.")
     is_int8 = tflite_type == "int8"
     if is_int8 and predictor.averages:
-        raise UserError(
-            "--tflite_type=int8 cannot average networks, --eval_scales and --add_flipped_images: a sum of "
-            "probabilities needs more than 8 bits; leave them out, or take float16."
-        )
+        raise UserError(INT8_AVERAGES)
     calibration = _calibration(representative, size) if is_int8 else []
     # The converter turns a float32 input into bytes itself, without an operation in float32.
     spec = tf.TensorSpec((1, *size, 3), tf.float32 if is_int8 else tf.uint8)

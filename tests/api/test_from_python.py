@@ -106,9 +106,14 @@ def test_the_mean_of_several_runs_is_exported(run, photo, tmp_path, capsys):
     for flag, said in {
         f"--export_checkpoint={tmp_path}/model.ckpt": "--export_checkpoint is of one network",
         "--argmax_before_upsampling": "--argmax_before_upsampling has no probabilities to average",
+        "--restore_moving_averages": "--restore_moving_averages is for --checkpoint_path",
     }.items():
         assert execute("export", [*command, flag]) == 2
         assert said in capsys.readouterr().err
+    small = [f"--export_tflite={tmp_path}/8.tflite", "--tflite_type=int8", f"--export_dir={tmp_path}/Y"]
+    assert execute("export", [command[0], *small]) == 2
+    assert "--tflite_type=int8 cannot average networks" in capsys.readouterr().err
+    assert not (tmp_path / "Y").exists()
     assert execute("export", [f"--workdir={run}", *command[1:]]) == 2
     assert "was exported of another network" in capsys.readouterr().err
 

@@ -290,3 +290,19 @@ def test_given_weights_stay(plan, tmp_path):
     plan.choices["label_weights"] = Choice("1,2", "given", given=True)
     decide_weights(plan, tmp_path / "check", tmp_path / "baseline")
     assert WEIGHTS_AFTER not in plan.choices
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--cell_operations=typo", "No installed package has an operation 'typo'"),
+        ("--cell_rates=0", "must be a tuple of distinct integers"),
+        ("--num_candidates=-1", "--num_candidates must not be negative"),
+        ("--train_batch_size=0", "--train_batch_size must be greater than 0"),
+    ],
+)
+def test_mistake_in_a_flag_of_a_later_stage_is_found_at_the_start(fit, tmp_path, flag, message):
+    status, text = fit(flag)
+    assert status == 2
+    assert message in text
+    assert not (tmp_path / "R").exists()

@@ -29,6 +29,8 @@ def test_mistakes_name_arguments(tmp_path, options, said):
 def test_an_option_that_is_none_is_a_type_error(tmp_path):
     with pytest.raises(TypeError, match="has no option 'lr'"):
         deeplab_dpc.fit(tmp_path / "R", lr=1)
+    with pytest.raises(TypeError, match="has no option 'backend'"):  # Keras is imported already
+        deeplab_dpc.fit(tmp_path / "R", backend="jax")
     with pytest.raises(UserError, match="`workdir` must be a path, got 1"):
         deeplab_dpc.fit(1)
 

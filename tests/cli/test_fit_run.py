@@ -122,7 +122,11 @@ def test_commands_and_python_take_the_directory_for_the_network_that_ships(kille
     np.testing.assert_array_equal(np.asarray(Image.open(folder / "P" / "class_ids" / "photo.png")), expected)
     np.testing.assert_array_equal(Predictor("R").predict(image).mask, expected)
     assert Segmenter.from_preset("R").config == Segmenter.from_preset(run).config
-    for command in (["eval", "--workdir=R", "--eval_logdir=E"], ["describe", "--workdir=R"]):
+    for command in (["eval", "--workdir=R", "--eval_logdir=E"], ["describe", "--workdir=R"], ["eval", "--compare=R,E"]):
         assert execute(command[0], command[1:]) == 0
     assert execute("train", ["--fork_from=R", "--workdir=N", *(flag for flag in flags if "data_dir" in flag)]) == 2
-    assert f"R is a directory of fit; give the run in it, {run.relative_to(folder)}" in capsys.readouterr().err
+    said = f"R is a directory of fit; give the run in it, {run.relative_to(folder)}"
+    assert said in capsys.readouterr().err
+    data = [flag for flag in flags if "data_dir" in flag]
+    assert execute("train", ["--tf_initial_checkpoint=R", "--workdir=N", *data]) == 2
+    assert said in capsys.readouterr().err

@@ -163,3 +163,10 @@ def test_defaults_do_not_replace_what_is_given():
     changed = network.with_defaults({"model_variant": "mobilenet_v2", "depth_multiplier": 0.5})
     assert (changed.fields["model_variant"], changed.fields["depth_multiplier"]) == ("xception_65", 0.5)
     assert network.fields["depth_multiplier"] == 1.0
+
+
+def test_another_name_of_a_flag_gives_the_flag():
+    read = parse("export", ["--inference_scales=0.5,1"])
+    assert read.inference["eval_scales"] == (0.5, 1.0)
+    assert read.inference.given == {"eval_scales"}
+    assert {name: one.arguments for name, one in read.given.items()} == {"eval_scales": ("--eval_scales=0.5,1",)}

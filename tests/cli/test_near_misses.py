@@ -70,3 +70,9 @@ def test_every_name_of_the_table_leads_to_a_flag_of_some_command():
         known |= set(defined_flags(command))
     assert {ours for names in FLAGS_ELSEWHERE.values() for ours in names} <= known
     assert not set(FLAGS_ELSEWHERE) & set(defined_flags("train"))
+
+
+def test_far_default_of_another_command_does_not_hide_the_unknown_flag(monkeypatch, capsys):
+    monkeypatch.setenv("TFDS_DATA_DIR", "gs://bucket/data")
+    assert execute("train", ["--foo_bar=1"]) == 2
+    assert "foo_bar" in capsys.readouterr().err

@@ -8,7 +8,7 @@ use absl.
 import dataclasses
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from absl import flags
@@ -207,6 +207,9 @@ def read_flags(group: type[AGroup], values: flags.FlagValues) -> AGroup:
     Raises:
       UserError: if a list of numbers has a part that is not a number, or a size is not two positive integers.
     """
+    for alias, name in group.ALIASES.items():
+        if not values[alias].using_default_value:
+            values[name].using_default_value = False  # absl says so of the alias alone
     found: dict[str, Any] = {}
     for field, declared, hint in _declarations(group):
         if declared is None:
@@ -220,7 +223,7 @@ def read_flags(group: type[AGroup], values: flags.FlagValues) -> AGroup:
         else:
             found[field.name] = _read(declared.name or field.name, hint, values)
     if issubclass(group, CommandFlags):
-        found["given"] = _given(values)
+        found["given"] = _given(values, group.ALIASES)
     return group(**found)
 
 
@@ -271,12 +274,12 @@ def _read(name: str, hint: Any, values: flags.FlagValues) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _given(values: flags.FlagValues) -> dict[str, Given]:
+def _given(values: flags.FlagValues, aliases: Collection[str]) -> dict[str, Given]:
     """Returns the flags that were given, sorted by name."""
     found: dict[str, Given] = {}
     for name in sorted(values):
         one = values[name]
-        if name == one.name and not one.using_default_value:
+        if name == one.name and name not in aliases and not one.using_default_value:
             found[name] = Given(one.value, tuple(_arguments(one)))
     return found
 

@@ -60,6 +60,10 @@ def wire(cell: Cell, capacity: Capacity, size: tuple[int, int], output_stride: i
     wiring = {"kind": np.full(capacity.branches, ABSENT, "int32"), "source": np.zeros(capacity.branches, "int32")}
     for kind in known_operations():
         blank = runtime_of(kind).blank_wiring(capacity.grid, size)
+        if repeated := wiring.keys() & blank.keys():
+            raise ValueError(
+                f"Two operations have an array {min(repeated)!r} in their wiring, one of them {kind.OP!r}."
+            )
         wiring |= {name: np.stack([values] * capacity.branches) for name, values in blank.items()}
     for i, branch in enumerate(cell.branches):
         kind = type(branch.operation)
