@@ -38,6 +38,10 @@ LEAST_VAL_IMAGES = 8
 LEAST_CONTEST_STEPS, LEAST_TWO_ROUNDS, LEAST_TWO_SEEDS = 50, 200, 400
 # A contest of fewer epochs, up to so many steps, ranks cells by how fast they learn (docs/fit.md has a measurement).
 LEAST_CONTEST_EPOCHS, ENOUGH_CONTEST_STEPS = 5, 500
+# If all of the time has fewer epochs of one training, more training gains more than a better cell (docs/fit.md has a
+# measurement); so many steps, the published number, are enough with any number of images.
+LEAST_SEARCH_EPOCHS, ENOUGH_SEARCH_STEPS = 250, 30_000
+ENOUGH_BASELINE = 500  # steps of a baseline that is usable, so that it need not have the larger share without a search
 OF_BASELINE = 0.3  # least ratio of a finalist's steps to the baseline's, for more finalists than the fewest
 FINALISTS = (8, 6, 5, 4, 3)  # numbers of finalists, including the warm starts, in the order in which they are tried
 BESIDE_ASPP = ("conv1x1", "dpc_top1", "psp")  # warm starts
@@ -145,7 +149,8 @@ def time_choices(
     choose("label_weights", "", "none for the baseline; if it recognises rare classes badly, all after it has some")
     each = measured.start_seconds + evaluation_seconds(data, measured)
     searching = search_choices(data, learning, step, each, given, batch, chooser.choices["atrous_rates"].value)
-    share = BASELINE_SHARE if searching["search"].value else ALONE_SHARE
+    is_enough = searching["search"].value or BASELINE_SHARE * learning / step >= ENOUGH_BASELINE
+    share = BASELINE_SHARE if is_enough else ALONE_SHARE
     by_time = max(1, int(share * learning / step))
     by_epochs = max(1, round(BASELINE_EPOCHS * data.train / batch))
     bound = (
@@ -253,6 +258,13 @@ def _finalists(data: Fingerprint, learning: float, step: float, each: float, bat
             break
     if data.train < LEAST_IMAGES or data.images.get("val", 0) < LEAST_VAL_IMAGES:
         return 0, steps, f"{few} are too few to tell cells apart; the baseline is trained on instead"
+    alone, needed = learning / step, min(LEAST_SEARCH_EPOCHS * data.train / batch, ENOUGH_SEARCH_STEPS)
+    if alone < needed:
+        reason = (
+            f"too little time: in all of it one training has {alone:,.0f} steps, and below {needed:,.0f} more of them "
+            "gain more than a better cell; the baseline is trained on instead"
+        )
+        return 0, steps, reason
     if steps < least:
         reason = (
             f"too little time: {fewest} finalists could have {steps} steps each, and {least} or more are "
