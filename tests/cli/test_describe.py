@@ -71,7 +71,7 @@ def test_epochs_and_steps_are_not_given_together(shapes, capsys):
     ],
 )
 def test_rates_that_crops_cannot_train_are_named(changes, crop, rates, instead):
-    """On images of 360 x 480, as CamVid's."""
+    """The images have 360 x 480 pixels, as those of CamVid."""
     said = _untrained_taps(ModelConfig(num_classes=3, **changes), crop, (360, 480))
     assert (rates in said and instead in said) if rates else said == ""
 

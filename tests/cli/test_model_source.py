@@ -1,4 +1,4 @@
-"""Which network a command works on: the checkpoint of a run that is asked for."""
+"""The network of a command: the requested checkpoint of a run."""
 
 import dataclasses
 

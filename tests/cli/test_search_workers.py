@@ -75,7 +75,7 @@ def test_search_of_two_workers_ends_with_every_cell_once_though_one_is_killed(fo
 
 
 def _contest_tasks(folder):
-    """What is kept of the trainings of the contest: (cell, seed, steps of the rounds) of each that is complete."""
+    """Returns (cell, seed, steps of the rounds) of each complete training of the contest."""
     storage = optuna.storages.JournalStorage(JournalFileBackend(str(folder / "S" / "study.journal")))
     study = optuna.load_study(study_name="search/contest", storage=storage)
     done = [trial for trial in study.get_trials(deepcopy=False) if trial.state == TrialState.COMPLETE]
@@ -85,7 +85,7 @@ def _contest_tasks(folder):
 def test_contest_of_two_workers_trains_every_finalist_once_for_each_seed_and_budget_though_one_is_killed(
     shapes, tmp_path
 ):
-    """With real trainings of a tiny network; started again, the command trains nothing more."""
+    """Trains a tiny network for real; the same command again trains nothing more."""
     write_json(tmp_path / "tiny.json", GENOTYPE.to_json())
     network = ["--model_variant=auto_deeplab", "--genotype_json=tiny.json", "--nas_stem_output_num_conv_filters=2"]
     data = [f"--data_dir={shapes.path}", "--train_crop_size=33,33"]

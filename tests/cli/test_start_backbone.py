@@ -1,4 +1,4 @@
-"""Where a training, a search or fit starts from a checkpoint without flags of its backbone."""
+"""Trainings, searches and fit that start from a checkpoint without flags of its backbone."""
 
 import json
 import pathlib

@@ -19,7 +19,7 @@ NUM_CLASSES = 4
 
 @pytest.fixture(scope="package")
 def network() -> Segmenter:
-    """With random weights; each class is the largest somewhere."""
+    """Builds a network with random weights; each class is the largest somewhere."""
     keras.utils.set_random_seed(0)
     config = ModelConfig(num_classes=NUM_CLASSES, depth_multiplier=0.1, dense_prediction_cell=load_cell("psp"))
     model = build_segmenter(config)
@@ -33,7 +33,7 @@ def network() -> Segmenter:
 
 @pytest.fixture(scope="package")
 def predictor(network) -> Predictor:
-    """As the commands make it: batch norm is folded."""
+    """Makes the predictor as the commands do: batch norm is folded."""
     config = InferenceConfig()
     return Predictor(inference_network(network, config), config)
 

@@ -31,7 +31,7 @@ def run(tmp_path, network, shapes, monkeypatch):
 
 @pytest.fixture
 def published(run, monkeypatch):
-    """The same network as a published checkpoint, that comes without images."""
+    """Makes the same network a published checkpoint, which comes without images."""
     monkeypatch.setattr(command, "load_models", lambda source: [dataclasses.replace(run, workdir=None)])
 
 
@@ -61,7 +61,7 @@ class Exported:
 
 @pytest.fixture
 def written(monkeypatch):
-    """What export_saved_model and export_onnx were called with, in place of writing models."""
+    """Records the arguments of export_saved_model and export_onnx, which write nothing."""
     calls = {}
 
     def export_saved_model(predictor, path, info, options, warmup_size):
