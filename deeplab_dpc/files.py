@@ -1,10 +1,8 @@
-"""Atomic writing of files and directories with one writer, and reading of JSON with one-sentence errors."""
+"""Atomic writing of files and directories, and reading of JSON with one-sentence errors."""
 
 import collections
 import contextlib
-import datetime
 import errno
-import fcntl
 import glob
 import itertools
 import json
@@ -13,13 +11,12 @@ import os
 import pathlib
 import re
 import shutil
-import socket
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Any, TextIO
+from typing import Any
 
-from deeplab_dpc.console import console, printable
+from deeplab_dpc.console import printable
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.small_files import read_file
 
@@ -29,7 +26,6 @@ _FULL_DISK = re.compile(r"\d+ requested and \d+ written|No space left on device"
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 MAX_JSON_BYTES = 2**32  # annotations of COCO take half a gigabyte
 CHECK_SUM = "crc32"  # the key of an object's checksum
-LOCK = ".in_use"  # name of the lock file in a directory, or suffix of the name of a lock file beside a path
 
 
 @contextlib.contextmanager
@@ -115,27 +111,6 @@ def require_space(directory: pathlib.Path, needed: int) -> None:
         )
 
 
-@contextlib.contextmanager
-def only_writer(path: str | os.PathLike[str], what: str) -> Iterator[None]:
-    """Locks `path` for writing and waits until no other process writes it; the system releases the lock when a process
-    ends for any reason.
-
-    Args:
-      path: file or directory; the lock is a file beside it.
-      what: kind of the file, for the message that this process waits (for example 'feature cache').
-    """
-    target = pathlib.Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # The lock file is not removed: a process that waits for a removed file would not see the lock of its successor.
-    with open(target.with_name(f".{target.name}.lock"), "w", encoding="utf-8") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            console.print(f"Another process writes the {what} {target}; waiting until it is done.")
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
-
-
 def require_folder(path: str | os.PathLike[str], flag: str) -> None:
     """Raises a UserError if the folder given by a flag, or one of its parents, is a file."""
     for place in (pathlib.Path(path), *pathlib.Path(path).parents):
@@ -143,64 +118,6 @@ def require_folder(path: str | os.PathLike[str], flag: str) -> None:
             if not place.is_dir():
                 raise UserError(f"--{flag}={path} must be a folder, and {place} is a file; give another --{flag}.")
             return
-
-
-@contextlib.contextmanager
-def only_process(path: str | os.PathLike[str], flag: str, *, inside: bool = True) -> Iterator[None]:
-    """Locks `path` for this process if no other process has locked it; a killed process leaves no lock.
-
-    Args:
-      path: directory that is written, created if it is absent; or path that does not exist yet.
-      flag: flag of the path, for the message.
-      inside: bool, whether the lock file is in the directory `path`; otherwise it is beside it.
-
-    Raises:
-      UserError: if another process has locked it.
-    """
-    target = pathlib.Path(path)
-    lock = target / LOCK if inside else target.with_name(f".{target.name}{LOCK}")
-    made = list(itertools.takewhile(lambda folder: not folder.exists(), (lock.parent, *lock.parent.parents)))
-    if inside:
-        require_folder(target, flag)
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    stream = _locked(lock, target, flag)
-    try:
-        yield
-    finally:
-        if stream is not None:
-            lock.unlink(missing_ok=True)  # before the lock is released: later it may be the file of another process
-            stream.close()
-        with contextlib.suppress(OSError):  # it is not empty
-            for folder in made:
-                folder.rmdir()
-
-
-def _locked(lock: pathlib.Path, target: pathlib.Path, flag: str) -> TextIO | None:
-    """Returns the lock file, locked and with the name of this process in it; None if the file system has no locks."""
-    while True:
-        stream = open(lock, "a+", encoding="utf-8")  # noqa: SIM115
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            stream.seek(0)
-            holder = stream.read().strip() or "another process"
-            stream.close()
-            sentence = f"{target} is in use by {holder}; wait until that has ended, or give another --{flag}."
-            raise UserError(sentence) from error
-        except OSError as error:
-            stream.close()
-            lock.unlink(missing_ok=True)
-            console.print(f"{lock} cannot be locked ({error.strerror}): start no second process in {target}.")
-            return None
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(stream.fileno()), lock.stat()):
-                break
-        stream.close()  # its owner has just removed it
-    stream.truncate(0)
-    since = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
-    stream.write(f"process {os.getpid()} on {socket.gethostname()} since {since}\n")
-    stream.flush()
-    return stream
 
 
 def remove_partial(directory: str | os.PathLike[str], name: str | None = None) -> None:

@@ -26,7 +26,8 @@ from deeplab_dpc.export.model_info import describe_model
 from deeplab_dpc.export.onnx import export_onnx, onnx_packages
 from deeplab_dpc.export.saved_model import WARMUP_SIZE, expected_agreement, export_saved_model
 from deeplab_dpc.export.tflite import export_tflite
-from deeplab_dpc.files import atomic_path, only_process
+from deeplab_dpc.files import atomic_path
+from deeplab_dpc.locks import only_process
 from deeplab_dpc.models.segmenter import Segmenter as Network
 
 CHECKED, CALIBRATING = 8, 100  # numbers of images that are taken from a data set

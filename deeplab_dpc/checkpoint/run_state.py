@@ -12,11 +12,12 @@ in their zip archives. progress.json contains its own checksum.
 
 import dataclasses
 import hashlib
+import math
 import os
 import pathlib
 import zipfile
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import keras
@@ -33,6 +34,7 @@ PROGRESS = "progress.json"
 FILES = "files"  # key of the digests of the other files, in a file of `write_sealed`
 ITERATION = "iteration"  # name in Keras of an optimizer's step counter
 LOSS_SCALE = "loss_scale/"  # prefix of the loss scale's variables; those of the inner optimizer have their usual names
+FILE_OVERHEAD = 2_000_000  # bytes of a file for names and structure
 COUNT_FROM_END = -12  # position of the number of files in a zip archive; zipfile reads as many as it finds
 
 Arrays = Mapping[str, np.ndarray]
@@ -92,6 +94,12 @@ def write_arrays(path: pathlib.Path, variables: Variables) -> None:
     """Writes the values of variables as a zip archive of arrays."""
     arrays: dict[str, Any] = {name: np.asarray(variable) for name, variable in variables.items()}
     np.savez(path, **arrays)
+
+
+def stored_size(variables: Iterable[Any]) -> int:
+    """Returns the approximate number of bytes of a file that `write_arrays` writes with these variables."""
+    size: int = sum(4 * math.prod(variable.shape) for variable in variables) + FILE_OVERHEAD
+    return size
 
 
 def read_arrays(path: pathlib.Path, digest: str | None = None) -> dict[str, np.ndarray]:

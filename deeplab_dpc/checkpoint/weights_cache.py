@@ -18,7 +18,8 @@ from typing import IO, cast
 from deeplab_dpc.checkpoint.download import download
 from deeplab_dpc.checkpoint.published import CHECKPOINTS
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.files import atomic_path, only_writer, remove_partial
+from deeplab_dpc.files import atomic_path, remove_partial
+from deeplab_dpc.locks import only_writer
 from deeplab_dpc.untrusted_archives import Header, damage_named
 
 HOST = "https://download.tensorflow.org/models"

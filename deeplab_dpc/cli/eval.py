@@ -34,7 +34,8 @@ from deeplab_dpc.evaluation.report import Report, ignored_class, write_report
 from deeplab_dpc.evaluation.report_pictures import write_pictures
 from deeplab_dpc.evaluation.stored import evaluation_folder
 from deeplab_dpc.evaluation.worst import WorstImages
-from deeplab_dpc.files import only_process, remove_partial
+from deeplab_dpc.files import remove_partial
+from deeplab_dpc.locks import only_process
 
 
 def main(flags: Flags) -> None:

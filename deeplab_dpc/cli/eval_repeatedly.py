@@ -18,7 +18,8 @@ from deeplab_dpc.console import console
 from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.evaluation.report import HISTORY_FILE, Report, append_history
 from deeplab_dpc.evaluation.stored import evaluation_folder
-from deeplab_dpc.files import only_process, remove_partial
+from deeplab_dpc.files import remove_partial
+from deeplab_dpc.locks import only_process
 from deeplab_dpc.run_config import read_run, read_section
 from deeplab_dpc.training.patience import last_step
 

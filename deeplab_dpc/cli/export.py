@@ -33,7 +33,8 @@ from deeplab_dpc.export.onnx import export_onnx, onnx_packages
 from deeplab_dpc.export.saved_model import WARMUP_SIZE, expected_agreement, export_saved_model
 from deeplab_dpc.export.serving_graph import ServingGraph
 from deeplab_dpc.export.tflite import INT8_AVERAGES, export_tflite
-from deeplab_dpc.files import atomic_path, only_process, remove_partial, write_json
+from deeplab_dpc.files import atomic_path, remove_partial, write_json
+from deeplab_dpc.locks import only_process
 from deeplab_dpc.models.image_predictor import ImagePredictor
 
 Size = tuple[int, int] | tuple[()]

@@ -23,7 +23,8 @@ from deeplab_dpc.data.dataset_info import INFO_FILE
 from deeplab_dpc.datasets.annotation_kinds import PICTURES
 from deeplab_dpc.datasets.folder import labels_kind
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.files import only_process, require_folder
+from deeplab_dpc.files import require_folder
+from deeplab_dpc.locks import only_process
 from deeplab_dpc.run_config import CONFIG_FILE, FIT_FILE
 
 LEAST_HOURS, MOST_HOURS = 0.01, 10_000.0

@@ -27,7 +27,8 @@ from deeplab_dpc.evaluation.prediction_writer import (
     PredictionWriter,
     overlay_video,
 )
-from deeplab_dpc.files import only_process, remove_partial
+from deeplab_dpc.files import remove_partial
+from deeplab_dpc.locks import only_process
 
 
 def main(flags: Flags) -> None:

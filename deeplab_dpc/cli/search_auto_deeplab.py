@@ -13,7 +13,8 @@ from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.foreign_records import check_evaluable, check_labels
 from deeplab_dpc.data.run_data import bind
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.files import only_process, remove_partial
+from deeplab_dpc.files import remove_partial
+from deeplab_dpc.locks import only_process
 from deeplab_dpc.models.memory import TRAINING_ADDRESSES, require_address_space
 from deeplab_dpc.run_config import CONFIG_FILE, config_differences, read_run
 from deeplab_dpc.search.auto_deeplab.choice import (

@@ -22,8 +22,9 @@ from deeplab_dpc.data.preprocess import Augmentation
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.memory import TRAINING_ADDRESSES, require_address_space
 from deeplab_dpc.training.device_memory import exhausted_memory_named, require_memory
+from deeplab_dpc.training.initialization import initialize
 from deeplab_dpc.training.rehearsal import Rehearsal, rehearse
-from deeplab_dpc.training.trainer import initialize, train
+from deeplab_dpc.training.trainer import train
 from deeplab_dpc.training.training_model import build_training_model
 
 

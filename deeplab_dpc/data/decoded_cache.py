@@ -22,13 +22,13 @@ from deeplab_dpc.files import (
     CHECK_SUM,
     atomic_path,
     has_check_sum,
-    only_writer,
     read_json,
     remove_partial,
     require_space,
     with_check_sum,
     write_json,
 )
+from deeplab_dpc.locks import only_writer
 
 CACHE_FOLDER = "decoded"  # in the data set's directory
 PIXELS, INDEX = "pixels.raw", "index.json"  # the index has the size and the checksum of each picture

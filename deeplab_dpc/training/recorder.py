@@ -11,7 +11,8 @@ import keras
 import numpy as np
 
 from deeplab_dpc.checkpoint.names import named_arrays
-from deeplab_dpc.checkpoint.run import best_metrics, save_best, save_checkpoint
+from deeplab_dpc.checkpoint.run import save_checkpoint
+from deeplab_dpc.checkpoint.run_best import best_metrics, save_best
 from deeplab_dpc.checkpoint.run_state import Progress
 from deeplab_dpc.config import TrainConfig
 from deeplab_dpc.console import console

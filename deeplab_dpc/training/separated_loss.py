@@ -19,7 +19,7 @@ from keras import ops
 
 from deeplab_dpc.config.base import listed, one_weight_a_class
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.layers.kernels import interpolation_matrix
+from deeplab_dpc.layers.interpolation import interpolation_matrix
 from deeplab_dpc.training.quadrature import Quadrature
 
 IDS = 256  # number of ids of uint8 labels

@@ -11,16 +11,8 @@ import pytest
 from tiny_network import tiny_network
 
 from deeplab_dpc.arch.library import load_cell
-from deeplab_dpc.checkpoint.run import (
-    best_metrics,
-    fork_training,
-    load_weights,
-    mend_best,
-    read_weights,
-    restore_training,
-    save_best,
-    save_checkpoint,
-)
+from deeplab_dpc.checkpoint.run import fork_training, load_weights, read_weights, restore_training, save_checkpoint
+from deeplab_dpc.checkpoint.run_best import best_metrics, mend_best, save_best
 from deeplab_dpc.checkpoint.run_directory import best_checkpoint, find_checkpoint, list_checkpoints
 from deeplab_dpc.checkpoint.run_state import Progress, state_variables
 from deeplab_dpc.errors import UserError

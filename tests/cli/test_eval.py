@@ -23,7 +23,7 @@ from deeplab_dpc.data.absent_classes import read_label_counts, read_labelled_wit
 from deeplab_dpc.data.dataset_info import INFO_FILE
 from deeplab_dpc.data.label_statistics import label_weights
 from deeplab_dpc.data.run_data import bind, write_run_data
-from deeplab_dpc.files import only_process
+from deeplab_dpc.locks import only_process
 from deeplab_dpc.run_config import open_run
 
 

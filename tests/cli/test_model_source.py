@@ -9,7 +9,8 @@ from deeplab_dpc.api import loaded as api_loaded
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.checkpoint.found_network import FoundNetwork
 from deeplab_dpc.checkpoint.names import named_variables
-from deeplab_dpc.checkpoint.run import save_best, save_checkpoint
+from deeplab_dpc.checkpoint.run import save_checkpoint
+from deeplab_dpc.checkpoint.run_best import save_best
 from deeplab_dpc.checkpoint.run_state import Progress
 from deeplab_dpc.cli.main import parse
 from deeplab_dpc.cli.model_source import load_model

@@ -9,7 +9,7 @@ import pytest
 
 from deeplab_dpc.arch.genotype import Genotype
 from deeplab_dpc.cli.main import execute
-from deeplab_dpc.files import only_process
+from deeplab_dpc.locks import only_process
 from deeplab_dpc.search.auto_deeplab import epoch_records, search_program
 from deeplab_dpc.search.auto_deeplab.gradient_search import GradientSearch
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from mutations import mutated_bytes
 
-from deeplab_dpc.checkpoint.run import best_metrics, read_weights, restore_training, save_best, save_checkpoint
+from deeplab_dpc.checkpoint.run import read_weights, restore_training, save_checkpoint
+from deeplab_dpc.checkpoint.run_best import best_metrics, save_best
 from deeplab_dpc.checkpoint.run_directory import best_checkpoint, find_checkpoint
 from deeplab_dpc.checkpoint.run_state import Progress, state_variables
 from deeplab_dpc.search.auto_deeplab import checkpoints

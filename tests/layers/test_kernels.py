@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from deeplab_dpc.layers import kernels
+from deeplab_dpc.layers import interpolation, kernels
 
 
 def test_resize_keeps_corners_and_interpolates_between():
@@ -18,14 +18,17 @@ def test_resize_keeps_corners_and_interpolates_between():
 def test_resize_equals_its_interpolation_matrices(rng, height, width):
     x = rng.normal(size=(2, 3, 5, 4)).astype("float32")
     expected = np.einsum(
-        "Hh,bhwc,Ww->bHWc", kernels.interpolation_matrix(3, height), x, kernels.interpolation_matrix(5, width)
+        "Hh,bhwc,Ww->bHWc",
+        interpolation.interpolation_matrix(3, height),
+        x,
+        interpolation.interpolation_matrix(5, width),
     )
     resized = ops.convert_to_numpy(kernels.resize_align_corners(ops.convert_to_tensor(x), height, width))
     np.testing.assert_allclose(resized, expected, atol=1e-6)
 
 
 def test_one_row_is_repeated():
-    np.testing.assert_array_equal(kernels.interpolation_matrix(1, 4), np.ones((4, 1)))
+    np.testing.assert_array_equal(interpolation.interpolation_matrix(1, 4), np.ones((4, 1)))
 
 
 @pytest.mark.parametrize("rate", [(1, 1), (1, 6), (3, 2), (9, 21)])

@@ -19,8 +19,8 @@ from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.known_classes import VOC_CLASS_NAMES
 from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.evaluation.validation import Validation
-from deeplab_dpc.files import only_process
-from deeplab_dpc.training import recorder, trainer
+from deeplab_dpc.locks import only_process
+from deeplab_dpc.training import initialization, recorder, trainer
 from deeplab_dpc.training.training_model import build_training_model
 
 # Runs of the module have their curves; those of a single test have not.
@@ -274,20 +274,20 @@ def test_data_that_was_moved_goes_on_and_other_data_is_refused(finished, shapes,
 
 
 def test_training_without_a_start_says_that_it_is_from_scratch(shapes, capsys):
-    trainer.initialize(build_training_model(MODEL, CONFIG, 255), MODEL, DATA, CONFIG, shapes)
+    initialization.initialize(build_training_model(MODEL, CONFIG, 255), MODEL, DATA, CONFIG, shapes)
     assert capsys.readouterr().out == "No --tf_initial_checkpoint: the training starts from scratch.\n"
 
 
 def test_classes_of_a_published_checkpoint_are_compared_by_name(shapes):
-    other = trainer._other_classes("mobilenetv2_coco_voc_trainaug", shapes)
+    other = initialization._other_classes("mobilenetv2_coco_voc_trainaug", shapes)
     assert other == "there were 21 classes and are 7"
     voc = dataclasses.replace(shapes.info, class_names=VOC_CLASS_NAMES)
-    assert trainer._other_classes("mobilenetv2_coco_voc_trainaug", Dataset(shapes.path, voc)) is None
+    assert initialization._other_classes("mobilenetv2_coco_voc_trainaug", Dataset(shapes.path, voc)) is None
     own = dataclasses.replace(voc, class_names=("sky", *VOC_CLASS_NAMES[1:]))
-    other = trainer._other_classes("mobilenetv2_coco_voc_trainaug", Dataset(shapes.path, own))
+    other = initialization._other_classes("mobilenetv2_coco_voc_trainaug", Dataset(shapes.path, own))
     assert other == "class 0 was 'background' and is 'sky'"
     for source in ("imagenet", "xception_65_imagenet", "model.ckpt"):
-        assert trainer._other_classes(source, shapes) is None
+        assert initialization._other_classes(source, shapes) is None
 
 
 def test_logits_of_other_classes_start_fresh_and_a_fork_is_refused(finished, shapes, capsys):
@@ -295,15 +295,15 @@ def test_logits_of_other_classes_start_fresh_and_a_fork_is_refused(finished, sha
     exchanged = Dataset(shapes.path, dataclasses.replace(shapes.info, class_names=(*names[1:], names[0])))
     model = build_training_model(MODEL, CONFIG, 255)
     fine_tuned = dataclasses.replace(CONFIG, tf_initial_checkpoint=str(finished))
-    trainer.initialize(model, MODEL, DATA, fine_tuned, exchanged)
+    initialization.initialize(model, MODEL, DATA, fine_tuned, exchanged)
     said = capsys.readouterr().out
     assert "The logits start fresh: the checkpoint has other classes (the classes are in another order: class 0" in said
-    trainer.initialize(model, MODEL, DATA, fine_tuned, shapes)
+    initialization.initialize(model, MODEL, DATA, fine_tuned, shapes)
     said = capsys.readouterr().out
     assert "logits" not in said
     assert "from scratch" not in said
     with pytest.raises(UserError, match=r"--fork_from=.* has other classes than .*; give --tf_initial_checkpoint="):
-        trainer.initialize(model, MODEL, DATA, dataclasses.replace(CONFIG, fork_from=str(finished)), exchanged)
+        initialization.initialize(model, MODEL, DATA, dataclasses.replace(CONFIG, fork_from=str(finished)), exchanged)
 
 
 def test_step_is_saved_before_an_evaluation_that_fails_ends_the_training(

@@ -8,7 +8,7 @@ from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.checkpoint.names import named_arrays, published_name
 from deeplab_dpc.config import ModelConfig, TrainConfig
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.layers.kernels import interpolation_matrix
+from deeplab_dpc.layers.interpolation import interpolation_matrix
 from deeplab_dpc.training.training_model import TrainingModel, build_training_model
 
 MODEL = ModelConfig(num_classes=3, depth_multiplier=0.1, dense_prediction_cell=load_cell("conv1x1"))

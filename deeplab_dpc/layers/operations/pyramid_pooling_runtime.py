@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from deeplab_dpc.arch.operations.pyramid_pooling import PyramidPooling
-from deeplab_dpc.layers.kernels import interpolation_matrix
+from deeplab_dpc.layers.interpolation import interpolation_matrix
 from deeplab_dpc.layers.operations.functional import masked_batch_norm, pointwise, resized
 from deeplab_dpc.layers.operations.runtime import Arrays, OperationRuntime, Tensors
 from deeplab_dpc.layers.operations.seeded_draws import SeededDraws

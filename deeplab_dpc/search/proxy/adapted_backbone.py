@@ -11,7 +11,7 @@ from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, TrainConfig
 from deeplab_dpc.config.initial import InitialWeights
 from deeplab_dpc.data.dataset_info import Dataset
-from deeplab_dpc.files import only_writer
+from deeplab_dpc.locks import only_writer
 from deeplab_dpc.training.trainer import train
 
 FOLDER = "adapted"  # run directory of the fine-tuning, in the workdir

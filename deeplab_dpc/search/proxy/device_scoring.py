@@ -4,7 +4,7 @@ import numpy as np
 from keras import ops
 
 from deeplab_dpc.evaluation.confusion import ConfusionMatrix
-from deeplab_dpc.layers import kernels
+from deeplab_dpc.layers import interpolation, kernels
 from deeplab_dpc.layers.types import Tensor
 
 
@@ -48,7 +48,7 @@ def confusion(logits: Tensor, labels: Tensor, num_classes: int, ignore_label: in
 
     def cells_of_image(image: tuple[Tensor, Tensor]) -> Tensor:
         logits, labels = image
-        return cells(kernels.interpolated_argmax(logits, factor)[:height, :width], labels)
+        return cells(interpolation.interpolated_argmax(logits, factor)[:height, :width], labels)
 
     if (height, width) == (factor * (h - 1) + 1, factor * (w - 1) + 1):
         pairs = kernels.fused(lambda *images: ops.map(cells_of_image, images))(logits, labels)
@@ -78,7 +78,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, ignore_label: int) -> Tensor:
     def interpolated(image: tuple[Tensor, Tensor]) -> Tensor:
         logits, labels = image
         labels = ops.cast(labels, "int32")
-        losses = kernels.interpolated_cross_entropy(logits, labels, factor)
+        losses = interpolation.interpolated_cross_entropy(logits, labels, factor)
         return of_labelled(losses, labels)
 
     def resized(image: tuple[Tensor, Tensor]) -> Tensor:

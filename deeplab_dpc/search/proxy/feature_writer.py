@@ -21,9 +21,10 @@ from deeplab_dpc.data.pipeline import evaluation_dataset, iterate
 from deeplab_dpc.data.preprocess import Augmentation
 from deeplab_dpc.data.views import aligned, largest_resized, view_dataset
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.files import only_writer, read_json, require_space, write_json
+from deeplab_dpc.files import read_json, require_space, write_json
 from deeplab_dpc.layers import kernels
 from deeplab_dpc.layers.types import Tensor
+from deeplab_dpc.locks import only_writer
 from deeplab_dpc.models.segmenter import Segmenter
 from deeplab_dpc.search.proxy.feature_cache import MANIFEST, VERSION, FeatureCache, digest, open_cache, write_manifest
 

@@ -22,7 +22,8 @@ import numpy as np
 
 from deeplab_dpc.console import console, track
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.files import atomic_path, only_writer, read_json, remove_partial, require_space, write_json
+from deeplab_dpc.files import atomic_path, read_json, remove_partial, require_space, write_json
+from deeplab_dpc.locks import only_writer
 from deeplab_dpc.search.proxy.feature_cache import checksum
 from deeplab_dpc.training.separated_loss import SeparatedLoss, Targets
 

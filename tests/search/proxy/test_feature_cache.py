@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab_dpc import files
+from deeplab_dpc import files, locks
 from deeplab_dpc.checkpoint.names import named_variables
 from deeplab_dpc.data.pipeline import evaluation_dataset
 from deeplab_dpc.data.preprocess import Augmentation, draw_window, finish, scaled_image, scaled_label
@@ -137,7 +137,7 @@ def test_of_two_processes_one_writes_and_the_other_waits(backbone, shapes, tmp_p
         images.append(len(batch))
         return predict(self, batch)
 
-    monkeypatch.setattr(files, "console", SimpleNamespace(print=note))
+    monkeypatch.setattr(locks, "console", SimpleNamespace(print=note))
     monkeypatch.setattr(feature_writer._Features, "predict_on_batch", counted)
     run = functools.partial(cache_features, tmp_path, backbone, shapes, _plans(shapes, ("val",)), seed=0)
     threads = [threading.Thread(target=lambda: found.append(run().path)) for _ in range(2)]

@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from deeplab_dpc import files
+from deeplab_dpc import locks
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.search.proxy import target_cache
 from deeplab_dpc.search.proxy.target_cache import cached_targets
@@ -110,7 +110,7 @@ def test_targets_of_a_cache_that_cannot_be_written_are_computed_in_memory(
     def refuse(*args, **kwargs):
         raise OSError(reason, "Not here")
 
-    monkeypatch.setattr(files, "open", refuse, raising=False)
+    monkeypatch.setattr(locks, "open", refuse, raising=False)
     _assert_equal(cached_targets(tmp_path, labels, _loss()), _loss().targets(labels))
     shown = " ".join(capsys.readouterr().out.split())
     assert "(Not here); they are computed in memory." in shown
