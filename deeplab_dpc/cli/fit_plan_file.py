@@ -5,8 +5,8 @@ import pathlib
 from collections.abc import Iterable
 from typing import Any, Self
 
-from deeplab_dpc.cli.fit_plan import Choice, Choices
-from deeplab_dpc.cli.fit_schedule import Fingerprint, Measured
+from deeplab_dpc.cli.fit_choices import Choice, Choices
+from deeplab_dpc.cli.fit_schedule import EVALUATION_SHARE, Fingerprint, Measured, final_reserve
 from deeplab_dpc.cli.fit_state import flag_text
 from deeplab_dpc.console import console, print_table
 from deeplab_dpc.errors import UserError
@@ -78,6 +78,16 @@ class Plan:
     def get(self, name: str, default: Any = None) -> Any:
         """Returns the value of a choice, or the default if there is no such choice."""
         return self.choices[name].value if name in self.choices else default
+
+    @property
+    def finalist_seconds(self) -> float:
+        """Seconds of the start and the evaluation of a finalist, as the baseline has measured them."""
+        return self.notes["start_seconds"] + EVALUATION_SHARE * self.notes["evaluation_seconds"]
+
+    @property
+    def reserve_seconds(self) -> float:
+        """Seconds of the stages after the last training, as the baseline has measured them."""
+        return final_reserve(self.data, self.notes["start_seconds"], self.notes["evaluation_seconds"])
 
     def note(self, name: str, seconds: float) -> None:
         """Adds a measurement of a stage, and writes plan.json."""

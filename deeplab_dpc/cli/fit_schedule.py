@@ -14,6 +14,7 @@ EXPORT_STARTS = 2.0  # ratio of the time of an export to that of the start of a 
 REPORT_SECONDS = 5.0
 CELL_SHARE, CELL_SECONDS = 0.04, 4.0  # ratio of a proxy step to a network step; seconds per cell beside its steps
 EVALUATED_SHARE = 0.35  # ratio of the time of an evaluation to that of a training step, per pixel
+EVALUATION_SHARE = 0.7  # time of an evaluation during a training, as a share of the time of the command eval
 
 
 @dataclasses.dataclass(frozen=True)

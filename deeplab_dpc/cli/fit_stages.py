@@ -18,22 +18,24 @@ from typing import Any
 
 import keras
 
+from deeplab_dpc.cli.fit_choices import Choice
 from deeplab_dpc.cli.fit_commands import SHARED, Commands, step_seconds
 from deeplab_dpc.cli.fit_fingerprint import fingerprint
 from deeplab_dpc.cli.fit_page import write_index
-from deeplab_dpc.cli.fit_plan import OF_SEARCH, Choice, network_choices, search_choices, time_choices
+from deeplab_dpc.cli.fit_plan import network_choices, time_choices
 from deeplab_dpc.cli.fit_plan_file import Plan
 from deeplab_dpc.cli.fit_schedule import (
     BASELINE_SHARE,
+    EVALUATION_SHARE,
     candidates,
     cell_seconds,
     contest_cost,
     contest_steps,
-    final_reserve,
     final_steps,
     guessed_cell_seconds,
     search_seconds,
 )
+from deeplab_dpc.cli.fit_search_plan import OF_SEARCH, search_choices
 from deeplab_dpc.cli.fit_state import STAGES, Stages, run_command
 from deeplab_dpc.cli.fit_verdict import read_verdict, write_verdict
 from deeplab_dpc.cli.fit_weights import decide_weights
@@ -43,7 +45,6 @@ from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import read_json
 
 REHEARSED = 4  # images in a batch of the rehearsal
-EVALUATION_SHARE = 0.7  # time of an evaluation during a training, as a share of the time of the command eval
 MOST_EVALUATIONS = 5  # during the last training
 EVALUATED_TIME = 0.1  # largest share of the time of that training that its evaluations may take
 LEAST_CONTEST = 10  # steps; a contest of fewer is not worth the time of its starts
@@ -177,9 +178,9 @@ class Fit:
 
     def _ask_again(self, plan: Plan) -> None:
         """Plans the search again, with the measurements of the baseline."""
-        learning = (self.stages.left - self._reserve(plan) - plan.notes["start_seconds"]) / (1 - BASELINE_SHARE)
+        learning = (self.stages.left - plan.reserve_seconds - plan.notes["start_seconds"]) / (1 - BASELINE_SHARE)
         before, step = plan["search"], plan.notes["step_seconds"]
-        each, rates = self._each(plan), plan["atrous_rates"]
+        each, rates = plan.finalist_seconds, plan["atrous_rates"]
         found = search_choices(plan.data, max(0.0, learning), step, each, self.given, plan["train_batch_size"], rates)
         plan.replace(OF_SEARCH, found)
         if plan["search"] != before:
@@ -189,7 +190,7 @@ class Fit:
     def _search(self) -> None:
         """Scores the warm starts first, to measure the time per cell, and then as many cells as the time allows."""
         plan, start = self.plan, time.monotonic()
-        seconds = search_seconds(self.stages.left - self._reserve(plan))
+        seconds = search_seconds(self.stages.left - plan.reserve_seconds)
         is_short = seconds < SHORT_SEARCH and "seconds_a_cell" not in plan.notes
         if not (plan.choices["num_candidates"].given or is_short or "seconds_a_cell" in plan.notes):
             self.commands.search(plan, num_candidates=0, rerank_top_k=0)
@@ -210,8 +211,8 @@ class Fit:
         warm = str(plan["warm_starts"]).split(",")
         finalists = len(warm) + min(plan["rerank_top_k"], plan["num_candidates"])
         rounds, seeds = plan["contest_rounds"], plan["contest_seeds"]
-        step, each = plan.notes["step_seconds"], self._each(plan)
-        left = self.stages.left - self._reserve(plan) - plan.notes["start_seconds"]
+        step, each = plan.notes["step_seconds"], plan.finalist_seconds
+        left = self.stages.left - plan.reserve_seconds - plan.notes["start_seconds"]
         steps = contest_steps(left, finalists, step, each, rounds, seeds, plan["most_steps"])
         trainings, starts = contest_cost(finalists, rounds, seeds)
         cost = finalists * (steps * step * trainings + each * starts)
@@ -243,7 +244,7 @@ class Fit:
             start = {"fork_from": run, "dense_prediction_cell_json": self.search_dir / "cells" / "best.json"}
             done, step = best["steps"], step_seconds(run)
         evaluation = plan.notes["evaluation_seconds"]
-        left = self.stages.left - self._reserve(plan) - plan.notes["start_seconds"]
+        left = self.stages.left - plan.reserve_seconds - plan.notes["start_seconds"]
         evaluations = min(MOST_EVALUATIONS, max(1, int(EVALUATED_TIME * left / evaluation)))
         seconds = left - evaluations * EVALUATION_SHARE * evaluation
         last, why = self.final, "the training goes on"
@@ -290,10 +291,3 @@ class Fit:
 
     def _report(self) -> None:
         write_index(self.root, self.plan, self.stages)
-
-    def _each(self, plan: Plan) -> float:
-        """Returns the seconds of the start and the evaluation of a finalist."""
-        return plan.notes["start_seconds"] + EVALUATION_SHARE * plan.notes["evaluation_seconds"]
-
-    def _reserve(self, plan: Plan) -> float:
-        return final_reserve(plan.data, plan.notes["start_seconds"], plan.notes["evaluation_seconds"])

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from deeplab_dpc.cli import fit_state
+from deeplab_dpc.cli.fit_choices import Choice
 from deeplab_dpc.cli.fit_page import class_section
-from deeplab_dpc.cli.fit_plan import Choice
 from deeplab_dpc.cli.fit_plan_file import Plan
 from deeplab_dpc.cli.fit_schedule import Fingerprint, Measured
 from deeplab_dpc.cli.fit_state import STAGES, Stages

@@ -5,15 +5,7 @@ import math
 
 import pytest
 
-from deeplab_dpc.cli.fit_plan import (
-    BASELINE_EPOCHS,
-    LEAST_CONTEST_STEPS,
-    MAX_EPOCHS,
-    OF_SEARCH,
-    network_choices,
-    search_choices,
-    time_choices,
-)
+from deeplab_dpc.cli.fit_plan import BASELINE_EPOCHS, MAX_EPOCHS, network_choices, time_choices
 from deeplab_dpc.cli.fit_schedule import (
     Fingerprint,
     Measured,
@@ -23,6 +15,7 @@ from deeplab_dpc.cli.fit_schedule import (
     final_steps,
     guessed_cell_seconds,
 )
+from deeplab_dpc.cli.fit_search_plan import LEAST_CONTEST_STEPS, OF_SEARCH, search_choices
 
 PHOTOS = Fingerprint({"train": 367, "val": 101}, (360, 480), (360, 480), {"sky": 0.9, "pole": 0.1}, {"sky": 9.0})
 FEW = dataclasses.replace(PHOTOS, images={"train": 23, "val": 6})
