@@ -24,10 +24,11 @@ MAX_CROP_CPU, MAX_CROP = 321, 513  # largest sides in pixels, of the rehearsal t
 LEAST_CROP = 225  # pixels; with smaller crops, whole images differ too much from the training images
 LEAST_LEARNING = 10  # steps that are planned even if no time is left
 LEAST_STEPS = 200  # of all trainings of the network that ships; if there were fewer, the crop is made smaller
-BATCHES = {16: 5000, 8: 600, 4: 0}  # batch size: number of steps for which there must be time
+# Batch size: number of steps for which there must be time (docs/fit.md has a measurement).
+BATCHES = {16: 5000, 8: 2500, 4: 0}
 MAX_EPOCHS = 500  # of all trainings of the network that ships
 BASELINE_EPOCHS = 150
-ENOUGH_BASELINE = 500  # steps of a baseline that is usable, so that it need not have the larger share without a search
+ENOUGH_BASELINE = 400  # steps of a baseline that is usable, so that it need not have the larger share without a search
 
 
 def network_choices(data: Fingerprint, given: Given, has_accelerator: bool, alignment: int = 16) -> Choices:
