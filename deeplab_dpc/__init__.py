@@ -7,6 +7,7 @@ shows each of them with an example.
 from typing import TYPE_CHECKING
 
 from deeplab_dpc.lazy import lazy_names
+from deeplab_dpc.version import __version__
 
 if TYPE_CHECKING:
     from deeplab_dpc import arch, layers
@@ -51,7 +52,6 @@ else:  # With `__getattr__`, type checkers would accept any name.
         },
     )
 
-__version__ = "0.1.0"
 __all__ = [
     "Cell",
     "Fitted",

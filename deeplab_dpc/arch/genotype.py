@@ -10,6 +10,8 @@ from deeplab_dpc.errors import UserError
 STRIDES = (4, 8, 16, 32)  # in pixels, by level
 PREVIOUS, BEFORE_PREVIOUS = 0, 1  # states of a cell that are outputs of earlier cells; block i is state 2 + i
 NUM_INPUTS = 2
+ATROUS_RATE = 2  # of the atrous convolutions
+POOLING_SIZE = 3  # side of the windows of poolings
 
 
 @dataclasses.dataclass(frozen=True)

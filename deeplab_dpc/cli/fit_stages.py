@@ -18,6 +18,7 @@ from typing import Any
 
 import keras
 
+from deeplab_dpc.checkpoint.run import newest_progress
 from deeplab_dpc.cli.fit_choices import Choice
 from deeplab_dpc.cli.fit_commands import SHARED, Commands, step_seconds
 from deeplab_dpc.cli.fit_fingerprint import fingerprint
@@ -45,7 +46,7 @@ from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import read_json
 
 REHEARSED = 4  # images in a batch of the rehearsal
-MOST_EVALUATIONS = 5  # during the last training
+MOST_EVALUATIONS, OF_PATIENCE = 5, 4  # during the last training, or that multiple of the patience of early stopping
 EVALUATED_TIME = 0.1  # largest share of the time of that training that its evaluations may take
 LEAST_CONTEST = 10  # steps; a contest of fewer is not worth the time of its starts
 SHORT_SEARCH = 120.0  # seconds; in a shorter search, a measurement before it would take too much of the time
@@ -245,7 +246,9 @@ class Fit:
             done, step = best["steps"], step_seconds(run)
         evaluation = plan.notes["evaluation_seconds"]
         left = self.stages.left - plan.reserve_seconds - plan.notes["start_seconds"]
-        evaluations = min(MOST_EVALUATIONS, max(1, int(EVALUATED_TIME * left / evaluation)))
+        patience = self.given.get("early_stopping_patience", 0)
+        most = max(MOST_EVALUATIONS, OF_PATIENCE * patience)
+        evaluations = max(1, min(most, int(EVALUATED_TIME * left / evaluation)))
         seconds = left - evaluations * EVALUATION_SHARE * evaluation
         last, why = self.final, "the training goes on"
         if seconds < 0 and "training_number_of_steps" not in self.given:
@@ -267,7 +270,11 @@ class Fit:
             **self.commands.weights(plan),
             base_learning_rate=plan["base_learning_rate"],
             eval_interval_steps=interval,
+            early_stopping_patience=patience,
         )
+        trained = newest_progress(self.final).step
+        if trained < steps:
+            plan.decide("training_number_of_steps", trained, f"it ended before step {steps:,}", replace=True)
 
     def _judge(self) -> None:
         plan = self.plan

@@ -8,8 +8,8 @@ import os
 import pathlib
 import platform
 
-import deeplab_dpc
 from deeplab_dpc.cli.backend import VARIABLE
+from deeplab_dpc.version import __version__
 
 # TensorFlow may be installed as one of several builds.
 BUILDS = {"Keras": ("keras",), "TensorFlow": ("tensorflow", "tensorflow-cpu", "tf-nightly"), "JAX": ("jax",)}
@@ -17,7 +17,7 @@ BUILDS = {"Keras": ("keras",), "TensorFlow": ("tensorflow", "tensorflow-cpu", "t
 
 def version_text() -> str:
     """Returns the versions, one per line."""
-    lines = [f"deeplab-dpc {deeplab_dpc.__version__}", f"Python {platform.python_version()}"]
+    lines = [f"deeplab-dpc {__version__}", f"Python {platform.python_version()}"]
     for name, builds in BUILDS.items():
         version = _installed(builds)
         backend = f", on {_backend()}" if version and name == "Keras" else ""

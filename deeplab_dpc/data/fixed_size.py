@@ -1,17 +1,15 @@
 """Batches of one size with each example of a split once, for an evaluation that is compiled for that size only."""
 
-import os
 from collections.abc import Sequence
 
-import numpy as np
 import tensorflow as tf
 
 from deeplab_dpc.config import DataConfig
 from deeplab_dpc.data.dataset_info import Dataset
-from deeplab_dpc.data.example import label_size, parse_example
-from deeplab_dpc.data.pipeline import iterate, read_encoded
-from deeplab_dpc.data.preprocess import MEAN_PIXEL, Augmentation, finish, resized_size
+from deeplab_dpc.data.pipeline import read_encoded
+from deeplab_dpc.data.preprocess import MEAN_PIXEL, Augmentation, finish
 from deeplab_dpc.data.record_order import record_seed, with_contents
+from deeplab_dpc.data.views import largest_resized
 
 NO_SEED = 0  # unused, since nothing is random
 
@@ -32,17 +30,7 @@ def fixed_size_view(data: DataConfig, dataset: Dataset, split: str, stride: int)
         max_resize_value=data.max_resize_value,
         resize_factor=data.resize_factor,
     )
-    largest = np.array(dataset.max_size(split))
-    if data.min_resize_value is not None:
-        shards = dataset.shards(split)
-        records = iterate(
-            tf.data.TFRecordDataset([os.fsencode(shard) for shard in shards]).map(parse_example),
-            f"The split {split} of {dataset.path}",
-            shards,
-        )
-        sizes = {label_size(features) for features in records}
-        largest = np.max([resized_size(tf.constant(size), resize) for size in sizes], axis=0)
-    height, width = (-(-(int(side) - 1) // stride) * stride + 1 for side in largest)
+    height, width = (-(-(side - 1) // stride) * stride + 1 for side in largest_resized(dataset, split, resize))
     return Augmentation(
         (height, width),
         min_resize_value=data.min_resize_value,

@@ -11,15 +11,15 @@ from typing import Any, Self
 
 import numpy as np
 
-import deeplab_dpc
 from deeplab_dpc.checkpoint.names import named_arrays
 from deeplab_dpc.config import InferenceConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import read_json
 from deeplab_dpc.models.segmenter import Segmenter
+from deeplab_dpc.version import __version__
 
 MODEL_INFO = "model_info.json"
-PACKAGE = pathlib.Path(deeplab_dpc.__file__).parent
+PACKAGE = pathlib.Path(__file__).parents[1]
 
 Color = tuple[int, int, int]
 
@@ -100,7 +100,7 @@ def describe_model(
         weights_digest(all_arrays(networks)),
         export,
         git_revision(),
-        deeplab_dpc.__version__,
+        __version__,
         datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
 

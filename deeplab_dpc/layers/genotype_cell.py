@@ -9,8 +9,10 @@ import keras
 from keras import ops
 
 from deeplab_dpc.arch.genotype import (
+    ATROUS_RATE,
     NUM_INPUTS,
     OPERATORS,
+    POOLING_SIZE,
     Atrous,
     AveragePooling,
     Edge,
@@ -27,8 +29,6 @@ from deeplab_dpc.layers.drop_path import DropPath
 from deeplab_dpc.layers.separable_conv import SeparableConvBN
 from deeplab_dpc.layers.types import Shape, Tensor
 
-ATROUS_RATE = 2
-POOLING_SIZE = 3
 _BY_NAME: dict[str, Operator] = {operator.name: operator for operator in OPERATORS}
 
 

@@ -8,16 +8,13 @@ import re
 import socket
 import time
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.serving.connections import TimedReader
+from deeplab_dpc.serving.connections import Connections, TimedReader
 from deeplab_dpc.serving.image_decoder import Unwanted
-from deeplab_dpc.serving.image_queue import Busy
-from deeplab_dpc.serving.own_hosts import shown
-
-if TYPE_CHECKING:
-    from deeplab_dpc.serving.page_server import PageServer
+from deeplab_dpc.serving.image_queue import Busy, ImageQueue
+from deeplab_dpc.serving.own_hosts import OwnHosts, shown
 
 SILENCE_SECONDS = 10  # in which a client may send nothing
 UPLOAD_SECONDS = 120  # for a whole image
@@ -37,10 +34,34 @@ class Refusal(Exception):  # noqa: N818 (an answer)
         self.status = status
 
 
+class ServedPage(http.server.ThreadingHTTPServer):
+    """What a handler of requests needs of its server.
+
+    Attributes:
+      url: URL of the page.
+      documents: content type and bytes of each document by path.
+      headers: headers of every answer.
+      queue: queue of the images for prediction.
+      connections: open connections.
+      own_hosts: names of the server.
+      max_upload_bytes: largest number of bytes of an encoded image.
+      header_seconds: largest number of seconds for all headers of a request.
+    """
+
+    url: str
+    documents: dict[str, tuple[str, bytes]]
+    headers: dict[str, str]
+    queue: ImageQueue
+    connections: Connections
+    own_hosts: OwnHosts
+    max_upload_bytes: int
+    header_seconds: float
+
+
 class PageHandler(http.server.BaseHTTPRequestHandler):
     """A handler of one request of one connection."""
 
-    server: "PageServer"
+    server: ServedPage
     protocol_version = "HTTP/1.1"
     default_request_version = "HTTP/1.0"  # the base class has 0.9, in which answers have no status
 

@@ -9,7 +9,6 @@ than this server's (DNS rebinding), or an Origin other than the page.
 import base64
 import contextlib
 import hashlib
-import http.server
 import importlib.resources
 import json
 import re
@@ -24,7 +23,7 @@ from deeplab_dpc.models.image_predictor import ImagePredictor
 from deeplab_dpc.serving.connections import Connections
 from deeplab_dpc.serving.image_queue import DECODE_SECONDS, MAX_WAITING, ImageQueue, ServedModel
 from deeplab_dpc.serving.own_hosts import OwnHosts, bracketed, is_loopback
-from deeplab_dpc.serving.page_handler import JSON, PageHandler
+from deeplab_dpc.serving.page_handler import JSON, PageHandler, ServedPage
 
 MAX_CONNECTIONS = 32
 MAX_UPLOADS = 8  # number of uploads of the largest size that fit into the memory for uploads
@@ -33,11 +32,8 @@ CLOSE_SECONDS = 2  # for the current image, when the server ends
 HTML = "text/html; charset=utf-8"
 
 
-class PageServer(http.server.ThreadingHTTPServer):
+class PageServer(ServedPage):
     """The server of the page, until it is closed.
-
-    Attributes:
-      url: URL of the page.
 
     Args:
       host: name or address to which the server is bound.

@@ -130,3 +130,20 @@ def test_commands_and_python_take_the_directory_for_the_network_that_ships(kille
     data = [flag for flag in flags if "data_dir" in flag]
     assert execute("train", ["--tf_initial_checkpoint=R", "--workdir=N", *data]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_training_ends_early_if_the_patience_is_exhausted_and_the_verdict_has_its_steps(
+    tmp_path, shapes, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    write_json(tmp_path / "tiny.json", GENOTYPE.to_json())
+    without = ("--search", "--training_number_of_steps")
+    shared = [flag for flag in FLAGS if not flag.startswith(without)]
+    more = ["--nosearch", "--training_number_of_steps=80", "--base_learning_rate=1e-12", "--early_stopping_patience=1"]
+    assert execute("fit", [*shared, *more, f"--data_dir={shapes.path}"]) == 0
+    assert "No better mIOU in 1 evaluations" in capsys.readouterr().out
+    choice = json.loads((tmp_path / "R" / "plan.json").read_text())["choices"]["training_number_of_steps"]
+    assert choice["value"] < 80
+    assert choice["reason"] == "it ended before step 80"
+    steps = [line.split(",")[0] for line in (tmp_path / "R" / "final" / "metrics.csv").read_text().splitlines()]
+    assert int(steps[-1]) == choice["value"]

@@ -6,21 +6,13 @@ Also compares two evaluated runs (--compare), and writes predictions for officia
 import dataclasses
 
 from deeplab_dpc.cli.flags.base import CommandFlags, ConfigFields, fields_of, flag
-from deeplab_dpc.cli.flags.shared import DATASET_HELP, PredictorFlags
+from deeplab_dpc.cli.flags.shared import DATASET_HELP, OF_PREDICTOR, PredictorFlags
 from deeplab_dpc.config import JudgeConfig
 from deeplab_dpc.evaluation.submission import VOC_COMPETITIONS
 
 SERVERS = ("cityscapes", "voc2012")
 COMMON = (
-    "workdir",
-    "run_checkpoint",
-    "checkpoint_path",
-    "exported_model",
-    "num_classes",
-    "classes",
-    "model_variant",
-    "output_stride",
-    "dense_prediction_cell_json",
+    *OF_PREDICTOR,
     "split",
     "data_dir",
     "dataset",

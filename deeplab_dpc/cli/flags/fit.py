@@ -24,6 +24,7 @@ TRAINING = (
     "train_batch_size",
     "base_learning_rate",
     "label_weights",
+    "early_stopping_patience",
     "precision",
     "seed",
 )

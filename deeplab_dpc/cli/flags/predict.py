@@ -4,20 +4,12 @@ import dataclasses
 
 from deeplab_dpc.cli.flags.base import CommandFlags, flag
 from deeplab_dpc.cli.flags.page import PageFlags
-from deeplab_dpc.cli.flags.shared import DATASET_HELP, PredictorFlags
+from deeplab_dpc.cli.flags.shared import DATASET_HELP, OF_PREDICTOR, PredictorFlags
 from deeplab_dpc.evaluation.prediction_writer import OUTPUTS, OVERLAYS
 
 DEFAULT_OUTPUTS = ("class_ids", OVERLAYS)
 COMMON = (
-    "workdir",
-    "run_checkpoint",
-    "checkpoint_path",
-    "exported_model",
-    "num_classes",
-    "classes",
-    "model_variant",
-    "output_stride",
-    "dense_prediction_cell_json",
+    *OF_PREDICTOR,
     "images",
     "data_dir",
     "split",

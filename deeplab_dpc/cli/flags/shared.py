@@ -20,6 +20,18 @@ from deeplab_dpc.errors import UserError
 NOT_OF_NETWORK = ("num_classes", "dense_prediction_cell", "genotype")
 NOT_OF_DATA = ("data_dir", "dataset", "train_crop_size")
 DATASET_HELP = "Name of the data set, if --data_dir contains several."
+# Flags of the network in --help of the commands that predict.
+OF_PREDICTOR = (
+    "workdir",
+    "run_checkpoint",
+    "checkpoint_path",
+    "exported_model",
+    "num_classes",
+    "classes",
+    "model_variant",
+    "output_stride",
+    "dense_prediction_cell_json",
+)
 
 
 def network_fields() -> list[str]:

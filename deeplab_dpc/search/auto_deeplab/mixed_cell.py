@@ -15,8 +15,10 @@ import numpy as np
 from keras import ops
 
 from deeplab_dpc.arch.genotype import (
+    ATROUS_RATE,
     NUM_INPUTS,
     OPERATORS,
+    POOLING_SIZE,
     Atrous,
     AveragePooling,
     MaxPooling,
@@ -28,8 +30,6 @@ from deeplab_dpc.arch.genotype_space import cell_edges
 from deeplab_dpc.search.auto_deeplab.convolution import Shape, conv, pointwise
 from deeplab_dpc.search.auto_deeplab.normalizer import Normalizer
 
-ATROUS_RATE = 2
-POOLING_SIZE = 3
 REPETITIONS = (1, 2)  # repetitions of depthwise and pointwise convolution in a separable one
 COLUMN = {operator: column for column, operator in enumerate(OPERATORS)}
 SEPARABLE = tuple(operator for operator in OPERATORS if isinstance(operator, Separable))
