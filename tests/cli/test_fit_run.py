@@ -15,6 +15,7 @@ from tiny_network import GENOTYPE
 
 from deeplab_dpc import Predictor, Segmenter
 from deeplab_dpc.cli.main import execute
+from deeplab_dpc.evaluation import validation
 from deeplab_dpc.files import write_json
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -136,10 +137,12 @@ def test_training_ends_early_if_the_patience_is_exhausted_and_the_verdict_has_it
     tmp_path, shapes, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
+    constant = dict.fromkeys(("miou", "pixel_accuracy", "mean_class_accuracy"), lambda sums: 0.5)
+    monkeypatch.setattr(validation, "SUMMARIES", constant)  # in the evaluations of a training
     write_json(tmp_path / "tiny.json", GENOTYPE.to_json())
-    without = ("--search", "--training_number_of_steps")
+    without = ("--hours", "--search", "--training_number_of_steps")
     shared = [flag for flag in FLAGS if not flag.startswith(without)]
-    more = ["--nosearch", "--training_number_of_steps=80", "--base_learning_rate=1e-12", "--early_stopping_patience=1"]
+    more = ["--hours=1", "--nosearch", "--training_number_of_steps=80", "--early_stopping_patience=1"]
     assert execute("fit", [*shared, *more, f"--data_dir={shapes.path}"]) == 0
     assert "No better mIOU in 1 evaluations" in capsys.readouterr().out
     choice = json.loads((tmp_path / "R" / "plan.json").read_text())["choices"]["training_number_of_steps"]
