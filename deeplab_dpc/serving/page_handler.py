@@ -35,7 +35,7 @@ class Refusal(Exception):  # noqa: N818 (an answer)
 
 
 class ServedPage(http.server.ThreadingHTTPServer):
-    """What a handler of requests needs of its server.
+    """The base class of the page's server, with the attributes that a handler of requests uses.
 
     Attributes:
       url: URL of the page.

@@ -207,3 +207,22 @@ def test_without_a_search_the_baseline_is_no_longer_than_it_needs_to_be():
     assert 550 < values["baseline_steps"] < 800  # 14 % of an hour
     slow = _values(_planned(measured=SLOW))
     assert slow["baseline_steps"] * 8 * 0.4 > 0.25 * HOUR  # 30 %
+
+
+@pytest.mark.parametrize(
+    ("seconds_per_image", "batch", "rate"),
+    [(0.4, 4, 0.025), (0.2, 4, 0.025), (0.1, 8, 0.05), (0.005, 16, 0.02)],  # 1,100, 2,200, 4,400 and 88,000 steps of 8
+)
+def test_short_trainings_have_small_batches(seconds_per_image, batch, rate):
+    values = _values(_planned(measured=dataclasses.replace(SLOW, seconds_per_image=seconds_per_image)))
+    assert values["train_batch_size"] == batch
+    assert values["base_learning_rate"] == rate
+
+
+@pytest.mark.parametrize(
+    ("seconds_per_image", "share"), [(0.4, 0.3), (0.2, 0.14)]
+)  # 300 and 600 steps at a seventh
+def test_baseline_has_the_larger_share_only_if_a_seventh_is_too_few_steps(seconds_per_image, share):
+    choices = _planned(measured=dataclasses.replace(SLOW, seconds_per_image=seconds_per_image))
+    assert not choices["search"].value
+    assert choices["baseline_steps"].reason.startswith(f"{100 * share:.0f} % of the")

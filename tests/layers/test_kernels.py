@@ -69,7 +69,7 @@ def test_cross_entropy_by_hand():
 
 
 def _gradients(function, tensors):
-    """Of a function of tensors, on either backend."""
+    """Returns the gradients of a function of tensors, on either backend."""
     if keras.backend.backend() == "jax":
         import jax
 
@@ -83,7 +83,7 @@ def _gradients(function, tensors):
 
 
 def test_gradient_of_batch_norm_is_that_of_its_formula(rng):
-    """By differences of sum(y * upstream), with respect to x, gamma and beta."""
+    """Compares with differences of sum(y * upstream), with respect to x, gamma and beta."""
     x, upstream = rng.normal(size=(2, 3, 2, 2)), rng.normal(size=(2, 3, 2, 2))
     gamma, beta = np.array([1.5, 0.5]), np.array([0.1, -0.2])
 

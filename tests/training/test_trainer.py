@@ -103,7 +103,7 @@ def finished(shapes, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished_eagerly(shapes, tmp_path_factory):
-    """The same for trainings that run eagerly, which may differ in the last digit."""
+    """Returns a finished run whose training was eager, which may differ in the last digit."""
     workdir = tmp_path_factory.mktemp("finished_eagerly")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trainer, "build_training_model", _untraced)
