@@ -219,9 +219,7 @@ def test_short_trainings_have_small_batches(seconds_per_image, batch, rate):
     assert values["base_learning_rate"] == rate
 
 
-@pytest.mark.parametrize(
-    ("seconds_per_image", "share"), [(0.4, 0.3), (0.2, 0.14)]
-)  # 300 and 600 steps at a seventh
+@pytest.mark.parametrize(("seconds_per_image", "share"), [(0.4, 0.3), (0.2, 0.14)])  # 300 and 600 steps at a seventh
 def test_baseline_has_the_larger_share_only_if_a_seventh_is_too_few_steps(seconds_per_image, share):
     choices = _planned(measured=dataclasses.replace(SLOW, seconds_per_image=seconds_per_image))
     assert not choices["search"].value
