@@ -12,6 +12,7 @@ from deeplab_dpc.files import atomic_path
 from deeplab_dpc.search.reporting.section import Picture, ReportSection, Row, Table
 
 FIGURE = re.compile(r"\[?[-+]?\d|-$")  # beginning of an entry that is a number, or '-' for none
+FLAG = re.compile(r"--\w+")  # a browser would break its line after the hyphens
 
 
 def write_page(
@@ -43,12 +44,16 @@ def slug(title: str) -> str:
 
 
 def _section(name: str, section: ReportSection) -> str:
-    paragraphs = "".join(f"<p>{html.escape(text)}</p>" for text in section.text.split("\n\n") if text)
+    paragraphs = "".join(f"<p>{_prose(text)}</p>" for text in section.text.split("\n\n") if text)
     figures = "".join(_figure(picture) for picture in section.figures)
     if figures:
         figures = f'<div class="figures">{figures}</div>'
     tables = "".join(_table(table) for table in section.tables)
     return f'<section id="{name}"><h2>{html.escape(section.title)}</h2>{paragraphs}{figures}{tables}</section>\n'
+
+
+def _prose(text: str) -> str:
+    return FLAG.sub(r'<span class="flag">\g<0></span>', html.escape(text))
 
 
 def _figure(picture: Picture) -> str:

@@ -11,6 +11,7 @@ import pytest
 from reporting_results import candidate, rerank, search_result, stopped, warm_start
 
 from deeplab_dpc.search.contest.best_cells import write_cells
+from deeplab_dpc.search.reporting.report_page import write_page
 from deeplab_dpc.search.reporting.search_report import print_result, write_report
 from deeplab_dpc.search.reporting.section import ReportSection
 
@@ -123,6 +124,13 @@ def test_page_shows_given_sections_last_and_escapes_all_text(report, picture):
     for text in ("&lt;script&gt;alert(1)", "<p>a &lt; b</p><p>second</p>", "&lt;b&gt;bold", "<td>&lt;i&gt;</td>"):
         assert text in page
     assert (report / "report" / "fidelity_more_01.png").read_bytes() == picture
+
+
+def test_flags_in_prose_are_not_broken_after_their_hyphens(tmp_path):
+    write_page(tmp_path, [ReportSection("Advice", "Use <--min_scale_factor=1> or --no-flag.")])
+    page = (tmp_path / "report.html").read_text()
+    assert '&lt;<span class="flag">--min_scale_factor</span>=1&gt; or <span class="flag">--no</span>-flag.' in page
+    assert ".flag { white-space: nowrap; }" in page
 
 
 def test_pictures_of_an_earlier_report_are_removed(tmp_path):
