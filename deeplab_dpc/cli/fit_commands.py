@@ -118,6 +118,7 @@ class Commands:
             workdir=workdir,
             training_number_of_steps=steps,
             train_batch_size=plan["train_batch_size"],
+            optimizer=self._optimizer(plan),
             log_steps=max(1, min(50, steps // 10)),
             save_interval_steps=interval,
             **{**self._shared(plan), **more},
@@ -137,6 +138,7 @@ class Commands:
             num_best=5,
             rerank_steps=plan.get("rerank_steps", 2 ** plan["contest_rounds"]),
             rerank_batch_size=plan["train_batch_size"],
+            rerank_optimizer=self._optimizer(plan),
             rerank_learning_rate=plan["base_learning_rate"],
             contest_rounds=plan["contest_rounds"],
             contest_seeds=plan["contest_seeds"],
@@ -156,6 +158,9 @@ class Commands:
         if plan["label_weights"]:
             chosen["label_weights"] = plan["label_weights"]
         return {"data_dir": self.data_dir, **self.of_network(chosen)}
+
+    def _optimizer(self, plan: Plan) -> str:
+        return str(plan.get("optimizer", "momentum"))  # plans of earlier versions do not name it
 
     def start(self, plan: Plan) -> dict[str, Any]:
         """Returns the flags of the initial weights of the baseline; empty if there are none."""

@@ -30,4 +30,5 @@ def fingerprint(check: pathlib.Path, info: DatasetInfo, is_embedded: bool) -> Fi
         shares={one["name"]: one["share"] for one in classes},
         cells={one["name"]: math.sqrt(one["pixels"] / one["images"]) / CELL for one in classes if one["images"]},
         is_embedded=is_embedded,
+        weights=report["label_weights"]["weights"],
     )

@@ -19,13 +19,20 @@ from deeplab_dpc.cli.fit_schedule import (
     fixed_seconds,
 )
 from deeplab_dpc.cli.fit_search_plan import search_choices
+from deeplab_dpc.cli.fit_weights import weights_of_short_training
+from deeplab_dpc.config.train import OPTIMIZERS
 
+MOMENTUM, ADAM, _ = OPTIMIZERS
 MAX_CROP_CPU, MAX_CROP = 321, 513  # largest sides in pixels, of the rehearsal too
 LEAST_CROP = 225  # pixels; with smaller crops, whole images differ too much from the training images
 LEAST_LEARNING = 10  # steps that are planned even if no time is left
 LEAST_STEPS = 200  # of all trainings of the network that ships; if there were fewer, the crop is made smaller
 # Batch size: number of steps for which there must be time (docs/fit.md has a measurement).
 BATCHES = {16: 5000, 8: 2500, 4: 0}
+# Adam is for trainings of fewer steps, and momentum, the published optimizer, for longer ones (docs/fit.md has a
+# measurement of short ones).
+SHORT_STEPS = 5000
+ADAM_RATE = 0.001
 MAX_EPOCHS = 500  # of all trainings of the network that ships
 BASELINE_EPOCHS = 150
 ENOUGH_BASELINE = 400  # steps of a baseline that is usable, so that it need not have the larger share without a search
@@ -82,8 +89,10 @@ def time_choices(
     batch = _batch(data, learning, per_image, chooser)
     step = batch * per_image
     most = max(1, round(MAX_EPOCHS * data.train / batch))
-    _rates(chooser, batch, learning / step)
-    choose("label_weights", "", "none for the baseline; if it recognises rare classes badly, all after it has some")
+    is_short = learning / step < SHORT_STEPS
+    _optimizer(chooser, batch, is_short)
+    after = "none for the baseline; if it recognises rare classes badly, all after it has some"
+    choose("label_weights", *(weights_of_short_training(data) if is_short else ("", after)))
     each = measured.start_seconds + evaluation_seconds(data, measured)
     searching = search_choices(data, learning, step, each, given, batch, chooser.choices["atrous_rates"].value)
     is_enough = searching["search"].value or BASELINE_SHARE * learning / step >= ENOUGH_BASELINE
@@ -148,12 +157,24 @@ def _batch(data: Fingerprint, learning: float, per_image: float, chooser: Choose
     return int(chooser.choose("train_batch_size", size, f"which leaves about {count:,.0f} steps in all"))
 
 
-def _rates(chooser: Chooser, batch: int, steps: float) -> None:
-    from_scratch = "tf_initial_checkpoint" not in chooser.given
-    base = 0.05 if steps < 5000 else 0.02
-    value = round(base * min(1.0, batch / 8), 5)
-    length = "short trainings learn" if steps < 5000 else "a long training learns"
-    chooser.choose("base_learning_rate", value, f"{length} best at {base:g} for a batch of 8; here it is {batch}")
-    first = 2 * value if from_scratch else value
-    reason = "twice that, since the backbone starts from scratch" if from_scratch else "the same"
-    chooser.choices["baseline_learning_rate"] = Choice(chooser.given.get("base_learning_rate", first), reason)
+def _optimizer(chooser: Chooser, batch: int, is_short: bool) -> None:
+    """Chooses the optimizer, and the learning rates of the baseline and of all later trainings."""
+    given = chooser.given
+    if "base_learning_rate" in given:
+        planned, why = MOMENTUM, "the default of train, since --base_learning_rate is given"
+    elif is_short:
+        planned, why = ADAM, f"it learns faster in trainings of fewer than {SHORT_STEPS:,} steps"
+    else:
+        planned, why = MOMENTUM, f"the published one, for trainings of {SHORT_STEPS:,} steps or more"
+    if chooser.choose("optimizer", planned, why) == MOMENTUM:
+        base = 0.05 if is_short else 0.02
+        value = round(base * min(1.0, batch / 8), 5)
+        length = "short trainings learn" if is_short else "a long training learns"
+        why = f"{length} best at {base:g} for a batch of 8; here it is {batch}"
+    else:
+        value, why = ADAM_RATE, "short trainings learn best at this rate"
+    chooser.choose("base_learning_rate", value, why)
+    doubled = "tf_initial_checkpoint" not in given and chooser.choices["optimizer"].value == MOMENTUM
+    reason = "twice that, since the backbone starts from scratch" if doubled else "the same"
+    first = given.get("base_learning_rate", 2 * value if doubled else value)
+    chooser.choices["baseline_learning_rate"] = Choice(first, reason)

@@ -28,6 +28,8 @@ class Fingerprint:
       cells: size of each class: the side, in feature cells, of a square with the class's mean area in the images that
         contain it.
       is_embedded: bool, whether it is the embedded data set.
+      weights: weight of each class by median frequency balancing, by name, in the order of the ids; empty in plans of
+        earlier versions.
     """
 
     images: Mapping[str, int]
@@ -36,6 +38,7 @@ class Fingerprint:
     shares: Mapping[str, float]
     cells: Mapping[str, float]
     is_embedded: bool = False
+    weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def train(self) -> int:

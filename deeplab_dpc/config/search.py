@@ -6,6 +6,7 @@ from typing import ClassVar
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config.base import Choices, Config, no_negative_weight, not_negative, positive
 from deeplab_dpc.config.samplers import SAMPLERS, sampler_names
+from deeplab_dpc.config.train import OPTIMIZERS
 from deeplab_dpc.errors import UserError, shown
 
 _, ADAPTED, END_TO_END = PROXY_FEATURES = ("cached", "adapted", "end_to_end")
@@ -67,8 +68,8 @@ class SearchConfig(Config):
       proxy_features: features for the proxy: cached (those of the frozen backbone as given), adapted (those of the
         backbone after the network, with a 1x1 convolution as its cell, was fine-tuned for adapt_steps), or end_to_end
         (none; the whole network is trained for proxy_steps).
-      adapt_steps: number of steps of the fine-tuning for proxy_features=adapted; its batch size, learning rate and
-        precision are those of re-ranking.
+      adapt_steps: number of steps of the fine-tuning for proxy_features=adapted; its batch size, optimizer,
+        learning rate and precision are those of re-ranking.
       halving_rungs: number of rungs of successive halving, which stops weak candidates early; the budget of the last
         rung is proxy_steps; 1 for no halving.
       halving_factor: ratio of a rung's budget to that of the rung before, and of the number of candidates that enter a
@@ -77,6 +78,7 @@ class SearchConfig(Config):
         the search, in a contest with the warm starts; 0 for no contest.
       rerank_steps: number of training steps of a finalist at the end of the last round.
       rerank_batch_size: number of images per step of a finalist's training.
+      rerank_optimizer: optimizer of a finalist's training: momentum (SGD), adam, or adamw (decoupled weight decay).
       rerank_learning_rate: initial learning rate of a finalist's training, with poly decay.
       rerank_precision: precision of the activations in a finalist's training: float32 or bfloat16.
       rerank_warm_starts: whether the warm starts are finalists, regardless of their scores.
@@ -97,6 +99,7 @@ class SearchConfig(Config):
         "proxy_features": PROXY_FEATURES,
         "proxy_signal": PROXY_SIGNALS,
         "proxy_precision": SEARCH_PRECISIONS,
+        "rerank_optimizer": OPTIMIZERS,
         "rerank_precision": SEARCH_PRECISIONS,
     }
 
@@ -131,6 +134,7 @@ class SearchConfig(Config):
     rerank_top_k: int = 4
     rerank_steps: int = 400
     rerank_batch_size: int = 8
+    rerank_optimizer: str = "momentum"
     rerank_learning_rate: float = 0.01
     rerank_precision: str = "float32"
     rerank_warm_starts: bool = True

@@ -188,7 +188,8 @@ def test_every_stage_has_its_work():
 
 @pytest.fixture
 def plan(tmp_path):
-    data = Fingerprint({"train": 9}, (65, 65), (65, 65), {"road": 0.99, "pole": 0.01}, {"road": 4.0, "pole": 0.5})
+    shares, cells = {"road": 0.99, "pole": 0.01}, {"road": 4.0, "pole": 0.5}
+    data = Fingerprint({"train": 9}, (65, 65), (65, 65), shares, cells, weights={"road": 0.25, "pole": 4.0})
     return Plan(tmp_path / "plan.json", data, Measured((65, 65), 0.1, 5.0), {"search": Choice(True, "why")})
 
 
@@ -280,15 +281,17 @@ def test_annotations_name_the_classes_and_may_lie_beside_the_images(fit, tmp_pat
 def test_rare_classes_that_the_baseline_recognises_badly_get_weights(plan, tmp_path, iou, weights, said):
     plan.decide("label_weights", "", "none")
     write_json(tmp_path / "baseline" / "eval_val" / "metrics.json", {"per_class_iou": iou})
-    balanced = {"label_weights": {"weights": {"road": 0.25, "pole": 4.0}}}
-    write_json(tmp_path / "check" / "check_data.json", balanced)
-    decide_weights(plan, tmp_path / "check", tmp_path / "baseline")
+    decide_weights(plan, tmp_path / "baseline")
     assert (plan[WEIGHTS_AFTER], plan.choices[WEIGHTS_AFTER].reason) == (weights, said)
 
 
-def test_given_weights_stay(plan, tmp_path):
-    plan.choices["label_weights"] = Choice("1,2", "given", given=True)
-    decide_weights(plan, tmp_path / "check", tmp_path / "baseline")
+@pytest.mark.parametrize(
+    "chosen", [Choice("1,2", "given", given=True), Choice("", "given", given=True), Choice("3,4", "")]
+)
+def test_weights_that_the_baseline_has_stay(plan, tmp_path, chosen):
+    plan.choices["label_weights"] = chosen
+    write_json(tmp_path / "baseline" / "eval_val" / "metrics.json", {"per_class_iou": {"road": 0.3, "pole": 0.1}})
+    decide_weights(plan, tmp_path / "baseline")
     assert WEIGHTS_AFTER not in plan.choices
 
 

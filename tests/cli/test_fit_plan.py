@@ -17,7 +17,8 @@ from deeplab_dpc.cli.fit_schedule import (
 )
 from deeplab_dpc.cli.fit_search_plan import LEAST_CONTEST_STEPS, OF_SEARCH, search_choices
 
-PHOTOS = Fingerprint({"train": 367, "val": 101}, (360, 480), (360, 480), {"sky": 0.9, "pole": 0.1}, {"sky": 9.0})
+SHARES = {"sky": 0.9, "pole": 0.1}
+PHOTOS = Fingerprint({"train": 367, "val": 101}, (360, 480), (360, 480), SHARES, {"sky": 9.0})
 FEW = dataclasses.replace(PHOTOS, images={"train": 23, "val": 6})
 SLOW = Measured((321, 321), 0.4, 20.0)  # two CPU cores
 FAST = Measured((513, 513), 0.005, 30.0)  # an accelerator
@@ -210,13 +211,48 @@ def test_without_a_search_the_baseline_is_no_longer_than_it_needs_to_be():
 
 
 @pytest.mark.parametrize(
-    ("seconds_per_image", "batch", "rate"),
-    [(0.4, 4, 0.025), (0.2, 4, 0.025), (0.1, 8, 0.05), (0.005, 16, 0.02)],  # 1,100, 2,200, 4,400 and 88,000 steps of 8
+    ("seconds_per_image", "batch", "optimizer", "rate"),
+    [  # 1,100, 2,200, 4,400 and 88,000 steps of 8
+        (0.4, 4, "adam", 0.001),
+        (0.2, 4, "adam", 0.001),
+        (0.1, 8, "adam", 0.001),
+        (0.005, 16, "momentum", 0.02),
+    ],
 )
-def test_short_trainings_have_small_batches(seconds_per_image, batch, rate):
+def test_short_trainings_have_small_batches_and_adam(seconds_per_image, batch, optimizer, rate):
     values = _values(_planned(measured=dataclasses.replace(SLOW, seconds_per_image=seconds_per_image)))
     assert values["train_batch_size"] == batch
+    assert values["optimizer"] == optimizer
     assert values["base_learning_rate"] == rate
+
+
+def test_a_given_learning_rate_is_that_of_momentum_unless_the_optimizer_is_given_too():
+    start = {"tf_initial_checkpoint": "M"}
+    names = ("optimizer", "base_learning_rate", "baseline_learning_rate")
+
+    def planned(**given):
+        values = _values(_planned(given={**start, **given}))
+        return tuple(values[name] for name in names)
+
+    assert planned() == ("adam", 0.001, 0.001)
+    assert planned(base_learning_rate=0.03) == ("momentum", 0.03, 0.03)
+    assert planned(base_learning_rate=0.003, optimizer="adamw") == ("adamw", 0.003, 0.003)
+    assert planned(optimizer="momentum") == ("momentum", 0.025, 0.025)
+
+
+def test_short_trainings_have_label_weights_if_a_class_is_rare():
+    rare = dataclasses.replace(PHOTOS, shares={"sky": 0.981, "pole": 0.019}, weights={"sky": 0.25, "pole": 4.0})
+    choice = _planned(rare)["label_weights"]
+    assert choice.value == "0.5,2"
+    assert choice.reason.startswith("pole: rare")
+    assert _planned(rare, FAST)["label_weights"].value == ""  # a long training: the baseline decides
+    assert _planned(rare, given={"label_weights": ""})["label_weights"].value == ""
+    assert _planned(PHOTOS)["label_weights"].value == ""
+
+
+def test_from_scratch_momentum_has_twice_the_rate_in_the_baseline():
+    values = _values(_planned(given={"optimizer": "momentum"}))
+    assert (values["base_learning_rate"], values["baseline_learning_rate"]) == (0.025, 0.05)
 
 
 @pytest.mark.parametrize(("seconds_per_image", "share"), [(0.4, 0.3), (0.2, 0.14)])  # 300 and 600 steps at a seventh

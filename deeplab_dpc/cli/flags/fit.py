@@ -22,6 +22,7 @@ OWN_DATA = (
 TRAINING = (
     "training_number_of_steps",
     "train_batch_size",
+    "optimizer",
     "base_learning_rate",
     "label_weights",
     "early_stopping_patience",

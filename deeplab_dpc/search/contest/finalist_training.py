@@ -105,6 +105,7 @@ def _protocol(
     return TrainConfig(
         training_number_of_steps=ladder[place],
         train_batch_size=config.rerank_batch_size,
+        optimizer=config.rerank_optimizer,
         base_learning_rate=config.rerank_learning_rate,
         label_weights=config.label_weights,
         precision=config.rerank_precision,

@@ -135,13 +135,16 @@ class FidelityResult:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
+        search, protocol = SearchConfig.from_json(value["search"]), value.get("protocol", {})
+        if protocol:  # measurements of earlier versions lack the optimizer, which then had its default
+            protocol = {"rerank_optimizer": search.rerank_optimizer, **protocol}
         return cls(
-            SearchConfig.from_json(value["search"]),
+            search,
             FidelityConfig.from_json(value["config"]),
             tuple(map(FidelityRow.from_json, value["rows"])),
             tuple(value["missing"]),
             value.get("proxy", ""),
-            value.get("protocol", {}),
+            protocol,
         )
 
 

@@ -34,8 +34,8 @@ def adapt_backbone(
       workdir: directory of the search.
       model_config: configuration of the network; its cell is replaced.
       data: configuration of records and augmentation.
-      config: configuration of the search, with the number of steps (`adapt_steps`); batch size, learning rate and
-        precision are those of the real trainings.
+      config: configuration of the search, with the number of steps (`adapt_steps`); batch size, optimizer,
+        learning rate and precision are those of the real trainings.
       dataset: the prepared data set.
       initial: initial weights of the backbone.
 
@@ -46,6 +46,7 @@ def adapt_backbone(
     protocol = TrainConfig(
         training_number_of_steps=config.adapt_steps,
         train_batch_size=config.rerank_batch_size,
+        optimizer=config.rerank_optimizer,
         base_learning_rate=config.rerank_learning_rate,
         label_weights=config.label_weights,
         precision=config.rerank_precision,

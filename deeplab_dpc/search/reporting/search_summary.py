@@ -115,7 +115,10 @@ def _searched(result: SearchResult) -> Table:
         f"{one.steps:,} steps with {words.count(one.seeds, 'seed')}" for one in contest_rounds(config)
     )
     given = " and all warm starts" if config.rerank_warm_starts else ""
-    contest = f"best {config.rerank_top_k:,} by proxy{given}; {rounds}; batch {config.rerank_batch_size}"
+    contest = (
+        f"best {config.rerank_top_k:,} by proxy{given}; {rounds}; batch {config.rerank_batch_size}, "
+        f"{config.rerank_optimizer}, learning rate {config.rerank_learning_rate:g}"
+    )
     rows = [
         (
             "space",

@@ -21,7 +21,7 @@ from deeplab_dpc.search.proxy import cell_run
 from deeplab_dpc.training.divergence import DivergedError
 
 CELL = load_cell("conv1x1")
-CONFIG = SearchConfig(rerank_steps=4, rerank_batch_size=2, rerank_learning_rate=0.02)
+CONFIG = SearchConfig(rerank_steps=4, rerank_batch_size=2, rerank_optimizer="adam", rerank_learning_rate=0.02)
 DATA = DataConfig(data_dir="", train_crop_size=(33, 33))
 MODEL = tiny_network(num_classes=7)
 NETWORK = RerankNetwork(MODEL, InitialWeights())
@@ -51,7 +51,8 @@ def test_finalist_goes_on_from_its_round_before_and_does_nothing_twice(shapes, t
     assert sorted(path.name for path in tmp_path.glob("*/*")) == [first.name, second.name]
     assert [list_checkpoints(run)[-1].step for run in (first, second)] == [2, 4]
     protocol = read_run(second)["train"]
-    assert (protocol["fork_from"], protocol["seed"], protocol["base_learning_rate"]) == (str(first), 5, 0.02)
+    assert (protocol["fork_from"], protocol["seed"]) == (str(first), 5)
+    assert (protocol["optimizer"], protocol["base_learning_rate"]) == ("adam", 0.02)
 
     assert not (first / "eval_val").exists()
     stored = read_evaluation(second / "eval_val")

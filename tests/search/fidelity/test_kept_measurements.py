@@ -76,6 +76,7 @@ def test_all_kept_measurements_share_their_real_trainings():
     measurements = {name: _read(name) for name in folders}
     first = measurements[ONE_VIEW]
     require_same_protocol(measurements, first.protocol)
+    assert first.protocol["rerank_optimizer"] == "momentum"  # the files are from before this option
     real = {row.cell.digest(): row.real_miou for row in first.rows}
     for measurement in measurements.values():
         assert {row.cell.digest(): row.real_miou for row in measurement.rows}.items() <= real.items()
