@@ -35,7 +35,7 @@ SHORT_STEPS = 5000
 ADAM_RATE = 0.001
 MAX_EPOCHS = 500  # of all trainings of the network that ships
 BASELINE_EPOCHS = 150
-ENOUGH_BASELINE = 400  # steps of a baseline that is usable, so that it need not have the larger share without a search
+ENOUGH_BASELINE = 250  # steps of a baseline that is usable, so that it need not have the larger share without a search
 
 
 def network_choices(data: Fingerprint, given: Given, has_accelerator: bool, alignment: int = 16) -> Choices:
@@ -100,7 +100,7 @@ def time_choices(
     by_time = max(1, int(share * learning / step))
     by_epochs = max(1, round(BASELINE_EPOCHS * data.train / batch))
     bound = (
-        f"{100 * share:.0f} % of the {learning:.0f} s for learning, at {step:.2f} s a step"
+        f"{100 * share:g} % of the {learning:.0f} s for learning, at {step:.2f} s a step"
         if by_time <= by_epochs
         else f"{BASELINE_EPOCHS} epochs of {data.train} images; the time would be enough for {by_time:,} steps"
     )

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 # Shares of the time for learning, with a search; the rest is for the later stages.
-BASELINE_SHARE, SEARCH_SHARE, CONTEST_SHARE = 0.14, 0.15, 0.3
+BASELINE_SHARE, SEARCH_SHARE, CONTEST_SHARE = 0.125, 0.15, 0.3
 ALONE_SHARE = 0.3  # share of the baseline without a search; its training then continues
 EXPORT_STARTS = 2.0  # ratio of the time of an export to that of the start of a training
 REPORT_SECONDS = 5.0
