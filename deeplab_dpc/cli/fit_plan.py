@@ -29,8 +29,8 @@ LEAST_LEARNING = 10  # steps that are planned even if no time is left
 LEAST_STEPS = 200  # of all trainings of the network that ships; if there were fewer, the crop is made smaller
 # Batch size: number of steps for which there must be time (docs/fit.md has a measurement).
 BATCHES = {16: 5000, 8: 2500, 4: 0}
-# Adam is for trainings of fewer steps, and momentum, the published optimizer, for longer ones (docs/fit.md has a
-# measurement of short ones).
+# From a checkpoint, Adam is for trainings of fewer steps, and momentum, the published optimizer, for longer ones
+# (docs/fit.md has measurements of short ones).
 SHORT_STEPS = 5000
 ADAM_RATE = 0.001
 MAX_EPOCHS = 500  # of all trainings of the network that ships
@@ -160,12 +160,14 @@ def _batch(data: Fingerprint, learning: float, per_image: float, chooser: Choose
 def _optimizer(chooser: Chooser, batch: int, is_short: bool) -> None:
     """Chooses the optimizer, and the learning rates of the baseline and of all later trainings."""
     given = chooser.given
+    from_scratch = "tf_initial_checkpoint" not in given
     if "base_learning_rate" in given:
         planned, why = MOMENTUM, "the default of train, since --base_learning_rate is given"
-    elif is_short:
-        planned, why = ADAM, f"it learns faster in trainings of fewer than {SHORT_STEPS:,} steps"
+    elif is_short and not from_scratch:
+        planned, why = ADAM, f"from a checkpoint it learns faster in trainings of fewer than {SHORT_STEPS:,} steps"
     else:
-        planned, why = MOMENTUM, f"the published one, for trainings of {SHORT_STEPS:,} steps or more"
+        length = "from scratch" if from_scratch else f"of {SHORT_STEPS:,} steps or more"
+        planned, why = MOMENTUM, f"the published one, for trainings {length}"
     if chooser.choose("optimizer", planned, why) == MOMENTUM:
         base = 0.05 if is_short else 0.02
         value = round(base * min(1.0, batch / 8), 5)
@@ -174,7 +176,7 @@ def _optimizer(chooser: Chooser, batch: int, is_short: bool) -> None:
     else:
         value, why = ADAM_RATE, "short trainings learn best at this rate"
     chooser.choose("base_learning_rate", value, why)
-    doubled = "tf_initial_checkpoint" not in given and chooser.choices["optimizer"].value == MOMENTUM
+    doubled = from_scratch and chooser.choices["optimizer"].value == MOMENTUM
     reason = "twice that, since the backbone starts from scratch" if doubled else "the same"
     first = given.get("base_learning_rate", 2 * value if doubled else value)
     chooser.choices["baseline_learning_rate"] = Choice(first, reason)

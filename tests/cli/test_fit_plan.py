@@ -219,8 +219,9 @@ def test_without_a_search_the_baseline_is_no_longer_than_it_needs_to_be():
         (0.005, 16, "momentum", 0.02),
     ],
 )
-def test_short_trainings_have_small_batches_and_adam(seconds_per_image, batch, optimizer, rate):
-    values = _values(_planned(measured=dataclasses.replace(SLOW, seconds_per_image=seconds_per_image)))
+def test_short_trainings_have_small_batches_and_from_a_checkpoint_adam(seconds_per_image, batch, optimizer, rate):
+    measured = dataclasses.replace(SLOW, seconds_per_image=seconds_per_image)
+    values = _values(_planned(measured=measured, given={"tf_initial_checkpoint": "M"}))
     assert values["train_batch_size"] == batch
     assert values["optimizer"] == optimizer
     assert values["base_learning_rate"] == rate
@@ -251,8 +252,11 @@ def test_short_trainings_have_label_weights_if_a_class_is_rare():
 
 
 def test_from_scratch_momentum_has_twice_the_rate_in_the_baseline():
-    values = _values(_planned(given={"optimizer": "momentum"}))
+    values = _values(_planned())
+    assert values["optimizer"] == "momentum"
     assert (values["base_learning_rate"], values["baseline_learning_rate"]) == (0.025, 0.05)
+    values = _values(_planned(given={"optimizer": "adam"}))
+    assert (values["base_learning_rate"], values["baseline_learning_rate"]) == (0.001, 0.001)
 
 
 @pytest.mark.parametrize(("seconds_per_image", "share"), [(0.6, 0.3), (0.4, 0.125)])  # 180 and 270 steps at an eighth
