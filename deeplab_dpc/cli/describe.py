@@ -5,6 +5,8 @@ import json
 from typing import Any
 
 from deeplab_dpc.api.loaded import network_of_checkpoint
+from deeplab_dpc.arch.drawing import draw_cell
+from deeplab_dpc.arch.genotype_drawing import draw_genotype
 from deeplab_dpc.cli.flags.describe import DEFAULT_SIZE, Flags
 from deeplab_dpc.cli.model_source import evaluated_network
 from deeplab_dpc.config import ModelConfig
@@ -26,11 +28,23 @@ def main(flags: Flags) -> None:
         config = network_of_checkpoint(flags.checkpoint_path, flags.network.given_fields(), say)
     else:
         config = flags.network.config(flags.num_classes)
+    if flags.drawing is not None:
+        _draw(config, flags.drawing)
     size = flags.input_size or DEFAULT_SIZE
     if flags.json:
         print(json.dumps(description(config, size), indent=1))
     else:
         print_description(config, size)
+
+
+def _draw(config: ModelConfig, path: str) -> None:
+    """Writes the drawing of the network's cell; a dense prediction cell takes precedence over that of a genotype."""
+    if config.dense_prediction_cell is not None:
+        draw_cell(config.dense_prediction_cell, path)
+    elif config.searched is not None:
+        draw_genotype(config.searched, path)
+    else:
+        raise UserError("--drawing: the network has no cell; give --dense_prediction_cell_json or --genotype_json.")
 
 
 def description(config: ModelConfig, input_size: tuple[int, int]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from deeplab_dpc.cli.flags.fit import Flags
 from deeplab_dpc.cli.flags.shared import network_fields
 from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.dataset_info import Dataset
-from deeplab_dpc.training.rehearsal import TIMED_STEPS
+from deeplab_dpc.training.rehearsal import TIMED_STEPS, WARM_STEPS
 
 # The seconds until a training's first step, as a share of a rehearsal's seconds outside its steps; a rehearsal compiles
 # two batch sizes.
@@ -99,7 +99,7 @@ class Commands:
         text = output.getvalue()
         found = json.loads(text[text.index("\n{") if "\n{" in text else 0 :])["rehearsal"]
         step = found["seconds_per_step"]
-        steps = (TIMED_STEPS + 1) * step + step / found["batch_size"]
+        steps = (TIMED_STEPS + WARM_STEPS) * step + WARM_STEPS * step / found["batch_size"]
         seconds = max(1.0, START_SHARE * (time.monotonic() - start - steps))
         each = max(step / found["batch_size"], found["input_seconds_per_batch"] / batch)
         memory = found["memory_needed"] / batch

@@ -13,7 +13,6 @@ OTHER_DPC_FLAGS = (
     "dense_prediction_cell_json",
     "genotype_json",
     "cells",
-    "num_seeds",
     "feature_cache",
     "feature_views",
     "tf_initial_checkpoint",

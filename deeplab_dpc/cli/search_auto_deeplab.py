@@ -1,5 +1,6 @@
 """The search of search.py --algorithm=auto_deeplab."""
 
+import dataclasses
 import pathlib
 
 import keras
@@ -7,7 +8,7 @@ import keras
 from deeplab_dpc.arch.genotype import Genotype
 from deeplab_dpc.cli.flags.base import required
 from deeplab_dpc.cli.flags.search import Flags
-from deeplab_dpc.cli.search_checks import require_single_splits
+from deeplab_dpc.cli.search_checks import require_seeds, require_single_splits
 from deeplab_dpc.console import console
 from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.foreign_records import check_evaluable, check_labels
@@ -26,6 +27,7 @@ from deeplab_dpc.search.auto_deeplab.choice import (
 from deeplab_dpc.search.auto_deeplab.gradient_report import DECIDED
 from deeplab_dpc.search.auto_deeplab.gradient_search import GradientSearch
 from deeplab_dpc.search.auto_deeplab.plan import Plan
+from deeplab_dpc.search.auto_deeplab.seeds_report import seed_directory, write_seeds_report
 from deeplab_dpc.search.auto_deeplab.streams import STRIDE, Streams, open_streams
 from deeplab_dpc.training.claim import claim
 from deeplab_dpc.training.device_memory import exhausted_search_memory_named
@@ -40,7 +42,7 @@ EXTENDABLE = (
 
 
 def search(flags: Flags) -> None:
-    """Searches to the end, or only prints the estimated cost."""
+    """Searches to the end, with one seed or with several, or only prints the estimated cost of one search."""
     if keras.backend.backend() not in BACKENDS:
         raise UserError(f"The search runs on --backend={' or '.join(BACKENDS)}, not on {keras.backend.backend()}.")
     require_address_space(TRAINING_ADDRESSES)
@@ -49,6 +51,7 @@ def search(flags: Flags) -> None:
     config = flags.auto_deeplab.make()
     dataset = find_dataset(data_dir, flags.data.dataset, flags.data.fields["classes"])
     require_single_splits(flags, dataset)
+    require_seeds(flags)
     data = flags.data.config(dataset, STRIDE)
     streams = open_streams(config, data, dataset)
     plan = Plan(config, len(streams.halves.weights))
@@ -59,7 +62,25 @@ def search(flags: Flags) -> None:
             propose(streams, plan)
         else:
             with only_process(workdir, "workdir"):
-                _search(pathlib.Path(workdir), streams, plan)
+                if flags.num_seeds == 1:
+                    _search(pathlib.Path(workdir), streams, plan)
+                else:
+                    _search_with_seeds(pathlib.Path(workdir), streams, plan, flags.num_seeds)
+
+
+def _search_with_seeds(workdir: pathlib.Path, streams: Streams, plan: Plan, num_seeds: int) -> None:
+    """Searches with each seed in a directory of its own, and writes a report of all of them."""
+    if (workdir / CONFIG_FILE).exists():
+        raise UserError(
+            f"{workdir} is the directory of one search; give another --workdir for --num_seeds={num_seeds}."
+        )
+    seeds = range(plan.config.seed, plan.config.seed + num_seeds)
+    for seed in seeds:
+        config = dataclasses.replace(plan.config, seed=seed)
+        one = open_streams(config, streams.data, streams.dataset)
+        _search(seed_directory(workdir, seed), one, Plan(config, len(one.halves.weights)))
+    console.print(write_seeds_report(workdir, seeds, plan.config))
+    console.print(f"The report of all of them is {workdir / 'report.html'}.")
 
 
 def _search(workdir: pathlib.Path, streams: Streams, plan: Plan) -> None:

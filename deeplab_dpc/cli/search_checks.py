@@ -60,6 +60,11 @@ def _check_scoring(flags: Flags) -> None:
     if not flags.cells:
         raise UserError("--cells is required with --mode=score: names or files, comma-separated.")
     load_cells(flags.cells, "cells")
+    require_seeds(flags)
+
+
+def require_seeds(flags: Flags) -> None:
+    """Raises a UserError if the number of seeds is not positive."""
     if flags.num_seeds < 1:
         raise UserError(f"--num_seeds must be at least 1, got {flags.num_seeds}.")
 

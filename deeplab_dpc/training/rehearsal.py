@@ -12,7 +12,7 @@ from deeplab_dpc.config import TrainConfig
 from deeplab_dpc.training.device_memory import free_memory, peak_memory
 from deeplab_dpc.training.training_model import TrainingModel
 
-TIMED_STEPS = 3
+WARM_STEPS, TIMED_STEPS = 2, 5  # the first step compiles, and the second still allocates
 MARGIN = 0.9  # largest share of the free memory that the estimate for a batch may reach
 
 Batch = tuple[np.ndarray, np.ndarray]
@@ -86,12 +86,12 @@ def rehearse(model: TrainingModel, batches: Iterator[Batch], config: TrainConfig
 
 
 def _timed_steps(model: TrainingModel, batch: Batch, count: int) -> tuple[float, dict[str, float]]:
-    """Returns the median seconds of the steps after the first, and the values of the first step."""
+    """Returns the median seconds of `count` steps after the first ones, and the values of the first step."""
     model.reset_metrics()
     values = {name: float(value) for name, value in model.train_on_batch(*batch, return_dict=True).items()}
     seconds = []
-    for _ in range(count):
+    for _ in range(WARM_STEPS - 1 + count):
         start = time.perf_counter()
         float(model.train_on_batch(*batch, return_dict=True)["loss"])
         seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds), values
+    return statistics.median(seconds[WARM_STEPS - 1 :]), values

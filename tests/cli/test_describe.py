@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from deeplab_dpc.arch.drawing import draw_cell
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.cli.main import execute, parse
 from deeplab_dpc.cli.train import _steps_of_epochs, _untrained_taps
@@ -29,6 +30,17 @@ def test_table_ends_with_the_total(capsys):
     lines = [line for line in capsys.readouterr().out.splitlines() if line.strip()]
     assert "513 x 513, 3 classes" in lines[0]
     assert lines[-1].split()[:6] == ["total", "33", "x", "33", "x", "3"]
+
+
+def test_drawing_is_that_of_the_cell(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    draw_cell(load_cell("dpc_top1"), "expected.png")
+    argv = [*SMALL, "--dense_prediction_cell_json=dpc_top1", "--input_size=65,65", "--drawing=cell.png"]
+    assert execute("describe", argv) == 0
+    assert (tmp_path / "cell.png").read_bytes() == (tmp_path / "expected.png").read_bytes()
+    assert execute("describe", [*SMALL, "--drawing=none.png"]) == 2
+    assert "the network has no cell; give --dense_prediction_cell_json" in capsys.readouterr().err
+    assert not (tmp_path / "none.png").exists()
 
 
 def test_training_dry_run_describes_the_network_for_the_data_and_writes_nothing(shapes, tmp_path, capsys):

@@ -1,5 +1,6 @@
 """search.py --algorithm=auto_deeplab as a user meets it."""
 
+import csv
 import dataclasses
 import functools
 import json
@@ -10,6 +11,7 @@ import pytest
 from deeplab_dpc.arch.genotype import Genotype
 from deeplab_dpc.cli.main import execute
 from deeplab_dpc.locks import only_process
+from deeplab_dpc.run_config import read_run
 from deeplab_dpc.search.auto_deeplab import epoch_records, search_program
 from deeplab_dpc.search.auto_deeplab.gradient_search import GradientSearch
 
@@ -57,6 +59,7 @@ def search(shapes, tmp_path, monkeypatch, capsys):
         ({"data_dir": None}, "--data_dir is required"),
         ({"train_crop_size": "33,64"}, "multiple of 32 plus 1, for example 33,65"),
         ({"search_batch_size": 7}, "halves have 6 and 6, fewer than --search_batch_size=7"),
+        ({"num_seeds": 0}, "--num_seeds must be at least 1, got 0."),
         ({"architecture_start_epoch": 2}, "--architecture_start_epoch=2 must be below --search_epochs=2"),
         ({"eval_split": "test"}, "has no split 'test'"),
     ],
@@ -141,3 +144,26 @@ def test_killed_search_ends_with_the_same_alphas_and_betas(search, tmp_path, mon
     assert {"architecture/alphas", "architecture/betas"} < set(whole.files)
     for name in whole.files:
         np.testing.assert_array_equal(continued[name], whole[name], err_msg=name)
+
+
+@pytest.mark.usefixtures("compiled_once")
+def test_searches_with_several_seeds_have_one_plot(search, tmp_path, monkeypatch):
+    monkeypatch.setattr(epoch_records, "write_report", lambda *arguments: None)  # it takes seconds
+    status, said = search(num_seeds=2, seed=3)
+    assert status == 0
+    metrics = {}
+    for seed in (3, 4):
+        run = tmp_path / "S" / f"seed_{seed}"
+        assert read_run(run)["auto_deeplab"]["seed"] == seed
+        with open(run / "metrics.csv", encoding="utf-8", newline="") as stream:
+            metrics[seed] = [float(row["miou"]) for row in csv.DictReader(stream)]
+        assert len(metrics[seed]) == TINY["search_epochs"]
+    ends = sorted(values[-1] for values in metrics.values())
+    assert f"after 2 searches: mean {sum(ends) / 2:.4f}, {ends[0]:.4f} to {ends[1]:.4f}" in said
+    page = (tmp_path / "S" / "report.html").read_text()
+    assert [page.count(f"<td>S/seed_{seed}/genotype.json</td>") for seed in (3, 4)] == [1, 1]
+    assert len(list((tmp_path / "S" / "report").glob("*.png"))) == 2
+    status, said = search(num_seeds=2, seed=3)
+    assert (status, said.count("is searched.")) == (0, 2)
+    status, said = search(num_seeds=2, workdir="S/seed_3", seed=3)
+    assert (status, "S/seed_3 is the directory of one search; give another --workdir" in said) == (2, True)

@@ -11,6 +11,7 @@ COMMON = (
     "checkpoint_path",
     "num_classes",
     "input_size",
+    "drawing",
     "json",
     "model_variant",
     "output_stride",
@@ -34,6 +35,9 @@ class Flags(CommandFlags):
     num_classes: int = flag(21, "Number of channels of the logits.")
     input_size: tuple[int, int] | None = flag(
         DEFAULT_SIZE, "Height and width in pixels of the image for which the costs are counted."
+    )
+    drawing: str | None = flag(
+        None, "File (PNG) for a drawing of the network's dense prediction cell, or of an Auto-DeepLab's cell."
     )
     json: bool = json_flag()
     network: NetworkFlags

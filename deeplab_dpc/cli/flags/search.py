@@ -98,7 +98,11 @@ class Flags(CommandFlags):
         choices=MODES,
     )
     cells: tuple[str, ...] = flag((), "Names or files of the cells to score with --mode=score.")
-    num_seeds: int = flag(1, "Number of trainings of each cell by --mode=score, with --seed and the integers after it.")
+    num_seeds: int = flag(
+        1,
+        "Number of trainings of each cell by --mode=score, or of searches by --algorithm=auto_deeplab, with --seed and "
+        "the integers after it.",
+    )
     feature_cache: str | None = flag(
         None, "Complete feature cache to search on; --data_dir is then only needed for re-ranking."
     )
