@@ -110,6 +110,7 @@ class TrainOptions(ModelOptions, total=False):
     eval_interval_steps: int | None
     eval_split: str
     early_stopping_patience: int
+    time_limit: float
     seed: int
 
 

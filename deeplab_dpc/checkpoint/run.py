@@ -154,7 +154,7 @@ def fork_training(source: str | pathlib.Path, network: Segmenter, optimizer: ker
         assign(state[RANDOM_STATES], whole.arrays[RANDOM_STATES])
     else:
         console.print(f"The random generators start fresh: {source} has others.")
-    return dataclasses.replace(whole.progress, began=whole.progress.step)
+    return dataclasses.replace(whole.progress, began=whole.progress.step, shortened=None)
 
 
 def load_weights(checkpoint: RunCheckpoint, network: Segmenter) -> None:

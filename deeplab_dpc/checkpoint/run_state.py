@@ -51,6 +51,8 @@ class Progress:
       validations: rows of validation.csv so far.
       run: identity of the run (run_directory.run_identity); None in checkpoints without one.
       began: step at which the run was forked; 0 if it was not forked.
+      shortened: (step at which the training was shortened first, step at which it now ends), because of its time limit;
+        None if it was not.
     """
 
     step: int = 0
@@ -58,6 +60,11 @@ class Progress:
     validations: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     run: str | None = dataclasses.field(default=None, compare=False)
     began: int = 0
+    shortened: tuple[int, int] | None = None
+
+    def shorten(self, end: int) -> None:
+        """Makes `end` the last step; the learning rate falls from the step at which this was done first."""
+        self.shortened = (self.step if self.shortened is None else self.shortened[0], end)
 
 
 class DamageError(Exception):
@@ -175,6 +182,8 @@ def write_progress(path: pathlib.Path, progress: Progress) -> None:
         del value["run"]
     if not progress.began:
         del value["began"]
+    if progress.shortened is None:
+        del value["shortened"]
     write_sealed(path, value)
 
 
@@ -190,7 +199,7 @@ def read_progress(path: pathlib.Path) -> Progress:
 
 def read_sealed_progress(path: pathlib.Path) -> tuple[Progress, dict[str, str]]:
     """Returns the progress as `read_progress` does, and the digests of the archives beside the file by file name."""
-    stored, digests = read_sealed(path, ("step", "rows", "validations", "history", "run", "began"))
+    stored, digests = read_sealed(path, ("step", "rows", "validations", "history", "run", "began", "shortened"))
     try:
         rows = stored["history"] if "history" in stored else stored["rows"]
         progress = Progress(
@@ -198,10 +207,15 @@ def read_sealed_progress(path: pathlib.Path) -> tuple[Progress, dict[str, str]]:
         )
     except KeyError as error:
         raise DamageError(f"{path.name}: {_first_line(error)}") from error
-    if not all(isinstance(step, int) for step in (progress.step, progress.began)) or not all(
+    shortened = stored.get("shortened", [0, 0])
+    is_pair = isinstance(shortened, list) and len(shortened) == 2
+    steps = [progress.step, progress.began, *(shortened if is_pair else [None])]
+    if not all(isinstance(step, int) for step in steps) or not all(
         _are_rows(some) for some in (rows, progress.validations)
     ):
         raise DamageError(f"{path.name}: it does not hold what was written")
+    if "shortened" in stored:
+        progress.shortened = (shortened[0], shortened[1])
     return progress, digests
 
 

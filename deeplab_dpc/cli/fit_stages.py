@@ -260,6 +260,8 @@ class Fit:
         if steps == plan["most_steps"]:
             reason = f"{plan.choices['most_steps'].reason}; {seconds:.0f} s would be left for more"
         steps = plan.decide("training_number_of_steps", self.given.get("training_number_of_steps", steps), reason)
+        # If the steps take longer than they did in the baseline, the training gets fewer of them.
+        limit = 0.0 if "training_number_of_steps" in self.given else max(1.0, self.stages.left - plan.reserve_seconds)
         interval = steps if evaluations == 1 else math.ceil((steps - done) / (evaluations - 1))
         interval = plan.decide("eval_interval_steps", interval, f"about {evaluations} evaluations of val")
         self.commands.train(
@@ -271,6 +273,7 @@ class Fit:
             base_learning_rate=plan["base_learning_rate"],
             eval_interval_steps=interval,
             early_stopping_patience=patience,
+            time_limit=round(limit, 1),
         )
         trained = newest_progress(self.final).step
         if trained < steps:

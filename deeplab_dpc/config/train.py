@@ -74,6 +74,8 @@ class TrainConfig(Config):
       eval_split: split to evaluate.
       early_stopping_patience: number of consecutive evaluations without a better mIOU after which the training ends
         early: the learning rate falls to 0 within a fifth of the steps done so far; 0 for never.
+      time_limit: seconds from the start of the command in which the training should end: if its steps take longer than
+        that allows, their number is reduced, and the learning rate falls to 0 at the new end; 0 for no limit.
       seed: seed of initialisation, order, augmentation and dropout.
     """
 
@@ -125,6 +127,7 @@ class TrainConfig(Config):
     eval_interval_steps: int | None = None
     eval_split: str = "val"
     early_stopping_patience: int = 0
+    time_limit: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -155,6 +158,7 @@ class TrainConfig(Config):
             "loss_quadrature_nodes",
             "eval_interval_steps",
             "early_stopping_patience",
+            "time_limit",
         )
         self.check_choices()
         for name in ("top_k_percent_pixels", "drop_path_keep_prob"):

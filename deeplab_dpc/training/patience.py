@@ -1,4 +1,4 @@
-"""Early stopping: the end of a training that no longer improves."""
+"""The early end of a training that no longer improves, or whose time is over."""
 
 import dataclasses
 import math
@@ -15,14 +15,15 @@ class Ending:
     """The early end of a training.
 
     Attributes:
-      start: step of the evaluation that exhausted the patience, from which the learning rate falls.
+      start: step of the evaluation that exhausted the patience, or at which the training was shortened; the learning
+        rate falls from there.
       end: last step, at which the learning rate is zero.
-      best_step: step of the best evaluation until then.
+      best_step: step of the best evaluation until then; None if the training was shortened.
     """
 
     start: int
     end: int
-    best_step: int
+    best_step: int | None
 
 
 def last_step(config: TrainConfig, progress: Progress) -> int:
@@ -34,12 +35,14 @@ def last_step(config: TrainConfig, progress: Progress) -> int:
 def early_ending(config: TrainConfig, progress: Progress) -> Ending | None:
     """Returns the early end of a training; None if it runs to its last step.
 
-    The result depends only on the evaluations, so that a training that is started again ends at the same step.
+    The result depends only on the state, so that a training that is started again ends at the same step.
 
     Args:
       config: training configuration, with its patience.
       progress: state of the training. Evaluations until the step at which the run was forked do not count.
     """
+    if progress.shortened is not None:
+        return Ending(*progress.shortened, best_step=None)
     if not config.early_stopping_patience:
         return None
     best, best_step, waited = -math.inf, progress.began, 0

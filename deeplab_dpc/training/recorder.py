@@ -22,6 +22,7 @@ from deeplab_dpc.training.interruption import Interruption
 from deeplab_dpc.training.pace import Pace
 from deeplab_dpc.training.patience import SCORE, early_ending, last_step
 from deeplab_dpc.training.summaries import Summaries
+from deeplab_dpc.training.time_limit import TimeLimit
 
 
 class Validation(Protocol):
@@ -44,7 +45,8 @@ OnStep = Callable[[int, float], None]
 
 
 class Recorder(keras.callbacks.Callback):
-    """A callback that writes the files of a run, and stops it for signals, divergence and exhausted patience.
+    """A callback that writes the files of a run, and stops it for signals, divergence, exhausted patience, and to
+    shorten it.
 
     Args:
       workdir: the run directory.
@@ -57,6 +59,7 @@ class Recorder(keras.callbacks.Callback):
       interruption: record of received signals.
       on_step: function called with (step, loss) after each step, before anything of the step is saved.
       images: number of images of the training split, which make an epoch.
+      limit: time limit, which is checked at each row; None for none.
 
     Attributes:
       is_stopped_by_callback: bool, whether another callback stopped the training, which is then saved.
@@ -73,6 +76,7 @@ class Recorder(keras.callbacks.Callback):
         interruption: Interruption,
         on_step: OnStep | None = None,
         images: int = 0,
+        limit: TimeLimit | None = None,
     ):
         super().__init__()
         self._steps_per_epoch = images / config.train_batch_size
@@ -84,6 +88,7 @@ class Recorder(keras.callbacks.Callback):
         self.on_divergence = on_divergence
         self.interruption = interruption
         self.on_step = on_step
+        self.limit = limit
         self._summaries = Summaries(workdir / "summaries", progress.step) if is_chief else None
         self._ending = early_ending(config, progress)
         self._total = last_step(config, progress)
@@ -113,6 +118,8 @@ class Recorder(keras.callbacks.Callback):
         if self.validator is not None and self._is_due(step):
             self._validate_or_save(step)
             self._ends_early = self._is_out_of_patience()
+        if not last and self._is_out_of_time():
+            self._ends_early = True
         if last or step % self.config.save_interval_steps == 0 or self._ends_early:
             self._save()
         if received is not None and step != total:
@@ -137,6 +144,19 @@ class Recorder(keras.callbacks.Callback):
     def _is_out_of_patience(self) -> bool:
         """Returns whether the evaluations so far end the training early, which was not known when it was started."""
         return self._ending is None and early_ending(self.config, self.progress) is not None
+
+    def _is_out_of_time(self) -> bool:
+        """Shortens the training if its steps take longer than the time limit allows; returns whether it did.
+
+        A training whose learning rate falls already, because the patience is exhausted, is not shortened.
+        """
+        step, falls = self.progress.step, self._ending is not None and self.progress.shortened is None
+        if self.limit is None or falls or self._ends_early or step % self.config.log_steps:
+            return False
+        end = self.limit.shorter_end(step, self._total)
+        if end is not None:
+            self.progress.shorten(end)
+        return end is not None
 
     def _add_row(self, step: int, values: Mapping[str, float]) -> None:
         seconds = self._pace.read()

@@ -34,16 +34,18 @@ from deeplab_dpc.training.patience import early_ending, last_step
 from deeplab_dpc.training.recorder import OnStep, Recorder, Validator
 from deeplab_dpc.training.schedules import build_schedule
 from deeplab_dpc.training.step_bar import StepBar
+from deeplab_dpc.training.time_limit import TimeLimit
 from deeplab_dpc.training.training_model import TrainingModel, build_training_model
 
 CELL_FILE = "cell.json"
-# Fields that do not affect the weights.
+# Fields that do not affect the weights, and the time limit, which counts from each start.
 EXTENDABLE = [
     "data.cache",
     "train.save_interval_steps",
     "train.log_steps",
     "train.eval_interval_steps",
     "train.eval_split",
+    "train.time_limit",
 ]
 
 
@@ -104,6 +106,7 @@ def train_in_shared_directory(
 ) -> Segmenter:
     """Trains as `train` does, for callers that exclude other processes themselves, as a search does with its leases."""
     workdir = pathlib.Path(workdir)
+    limit = TimeLimit(config.time_limit) if config.time_limit else None
     check_crop(data.train_crop_size, model_config)
     devices.check_batch(config)
     if config.early_stopping_patience and validator is None:
@@ -114,6 +117,11 @@ def train_in_shared_directory(
         raise UserError(
             f"--early_stopping_patience={config.early_stopping_patience} is for one process; with several, give "
             "--training_number_of_steps alone."
+        )
+    if config.time_limit and devices.num_processes > 1:
+        raise UserError(
+            f"--time_limit={config.time_limit:g} is for one process; with several, give --training_number_of_steps "
+            "alone."
         )
     dataset.require_labels(data.train_split)
     is_new = not list_checkpoints(workdir)
@@ -140,23 +148,24 @@ def train_in_shared_directory(
             console.print(f"Training in {workdir} from step {progress.step}.")
         while progress.step < last_step(config, progress):
             _end_early(model, config, progress)
-            if _fit(workdir, model, data, config, dataset, progress, validator, devices, on_step, callbacks):
+            if _fit(workdir, model, data, config, dataset, progress, validator, devices, on_step, callbacks, limit):
                 break
     return model.network
 
 
 def _end_early(model: TrainingModel, config: TrainConfig, progress: Progress) -> None:
     """Sets the optimizer's learning rate to one that ends the training, if the evaluations have exhausted the
-    patience.
+    patience, or the time limit has shortened it.
     """
     ending = early_ending(config, progress)
     if ending is None:
         return
-    best = f"the best is of step {ending.best_step}" if ending.best_step > progress.began else "none was a number"
-    console.print(
-        f"No better mIOU in {config.early_stopping_patience} evaluations until step {ending.start} ({best}): the "
-        f"learning rate falls to 0 at step {ending.end}, where the training ends."
-    )
+    if ending.best_step is None:
+        why = f"Its steps take longer than --time_limit={config.time_limit:g} allows"
+    else:
+        best = f"the best is of step {ending.best_step}" if ending.best_step > progress.began else "none was a number"
+        why = f"No better mIOU in {config.early_stopping_patience} evaluations until step {ending.start} ({best})"
+    console.print(f"{why}: the learning rate falls to 0 at step {ending.end}, where the training ends.")
     model.optimizer.learning_rate = build_schedule(config, ending)
     model.train_function = None  # The compiled step contains the previous schedule.
 
@@ -193,6 +202,7 @@ def _fit(
     devices: Devices,
     on_step: OnStep | None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    limit: TimeLimit | None = None,
 ) -> bool:
     """Trains to the last step, as known at the start; returns whether a callback stopped the training."""
     require_memory(model.network, config, data.train_crop_size, devices.count)
@@ -232,6 +242,7 @@ def _fit(
             interruption,
             on_step,
             images,
+            limit,
         )
         model.fit(
             batches,

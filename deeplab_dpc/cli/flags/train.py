@@ -61,6 +61,7 @@ COMMON = (
     "eval_split",
     "eval_interval_steps",
     "early_stopping_patience",
+    "time_limit",
     "seed",
     "optimizer",
     "learning_policy",
