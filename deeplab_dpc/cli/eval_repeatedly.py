@@ -84,8 +84,6 @@ def _protocol(workdir: pathlib.Path) -> TrainConfig:
 
 def _last_step(workdir: pathlib.Path, protocol: TrainConfig) -> int:
     """Returns the step at which the training ends, according to its newest checkpoint."""
-    if not (protocol.early_stopping_patience or protocol.time_limit):
-        return protocol.training_number_of_steps
     return last_step(protocol, newest_progress(workdir))
 
 

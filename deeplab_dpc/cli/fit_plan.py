@@ -89,7 +89,7 @@ def time_choices(
     batch = _batch(data, learning, per_image, chooser)
     step = batch * per_image
     most = max(1, round(MAX_EPOCHS * data.train / batch))
-    is_short = learning / step < SHORT_STEPS
+    is_short = min(learning / step, most, given.get("training_number_of_steps", math.inf)) < SHORT_STEPS
     _optimizer(chooser, batch, is_short)
     after = "none for the baseline; if it recognises rare classes badly, all after it has some"
     choose("label_weights", *(weights_of_short_training(data) if is_short else ("", after)))
@@ -160,8 +160,8 @@ def _batch(data: Fingerprint, learning: float, per_image: float, chooser: Choose
 def _optimizer(chooser: Chooser, batch: int, is_short: bool) -> None:
     """Chooses the optimizer, and the learning rates of the baseline and of all later trainings."""
     given = chooser.given
-    from_scratch = "tf_initial_checkpoint" not in given
-    if "base_learning_rate" in given:
+    from_scratch, has_rate = "tf_initial_checkpoint" not in given, "base_learning_rate" in given
+    if has_rate:
         planned, why = MOMENTUM, "the default of train, since --base_learning_rate is given"
     elif is_short and not from_scratch:
         planned, why = ADAM, f"from a checkpoint it learns faster in trainings of fewer than {SHORT_STEPS:,} steps"
@@ -174,9 +174,9 @@ def _optimizer(chooser: Chooser, batch: int, is_short: bool) -> None:
         length = "short trainings learn" if is_short else "a long training learns"
         why = f"{length} best at {base:g} for a batch of 8; here it is {batch}"
     else:
-        value, why = ADAM_RATE, "short trainings learn best at this rate"
+        value, why = ADAM_RATE, "short trainings from a checkpoint learn best at this rate"
     chooser.choose("base_learning_rate", value, why)
-    doubled = from_scratch and chooser.choices["optimizer"].value == MOMENTUM
+    doubled = from_scratch and not has_rate and chooser.choices["optimizer"].value == MOMENTUM
     reason = "twice that, since the backbone starts from scratch" if doubled else "the same"
     first = given.get("base_learning_rate", 2 * value if doubled else value)
     chooser.choices["baseline_learning_rate"] = Choice(first, reason)

@@ -175,7 +175,7 @@ class Fit:
         started = trained - start - steps * plan.notes["step_seconds"]
         plan.note("start_seconds", max(started, 0.3 * plan.measured.start_seconds))
         self._ask_again(plan)
-        decide_weights(plan, self.baseline)
+        decide_weights(plan, self.root / "check", self.baseline)
 
     def _ask_again(self, plan: Plan) -> None:
         """Plans the search again, with the measurements of the baseline."""
@@ -277,7 +277,7 @@ class Fit:
         )
         trained = newest_progress(self.final).step
         if trained < steps:
-            plan.decide("training_number_of_steps", trained, f"it ended before step {steps:,}", replace=True)
+            plan.decide("trained_steps", trained, f"the training ended before step {steps:,}", replace=True)
 
     def _judge(self) -> None:
         plan = self.plan

@@ -60,7 +60,7 @@ def write_verdict(root: pathlib.Path, plan: Plan) -> dict[str, Any]:
 
 def _note(root: pathlib.Path, plan: Plan, shipped: str) -> str:
     """Returns a remark on a training that was short; empty for others."""
-    steps = plan["baseline_steps"] if shipped == BASELINE else plan.get("training_number_of_steps")
+    steps = plan["baseline_steps"] if shipped == BASELINE else _last_steps(plan)
     if steps is None:
         steps = read_json(root / "search" / "verdict.json", "verdict of the search")["best"]["steps"]
     epochs = steps * plan["train_batch_size"] / plan.data.train
@@ -94,13 +94,19 @@ def _baseline(plan: Plan) -> str:
 
 def _last(root: pathlib.Path, plan: Plan) -> str:
     if not plan["search"]:
-        return f"DeepLabv3+ with ASPP, trained on to {plan['training_number_of_steps']:,} steps"
+        return f"DeepLabv3+ with ASPP, trained on to {_last_steps(plan):,} steps"
     best = read_json(root / "search" / "verdict.json", "verdict of the search")["best"]
     cell = Cell.from_json(best["cell"])
     known = next((name for name, one in shipped_cells().items() if one.digest() == cell.digest()), None)
     named = f"the cell {known}" if known else "a found cell"
-    steps = plan.get("training_number_of_steps", best["steps"])
+    steps = _last_steps(plan) or best["steps"]
     return f"DeepLabv3+ with {named}, {steps:,} steps from the baseline's backbone"
+
+
+def _last_steps(plan: Plan) -> int | None:
+    """Returns the number of steps of the last training; None if there is none."""
+    steps: int | None = plan.get("trained_steps", plan.get("training_number_of_steps"))
+    return steps
 
 
 def _percent(metrics: dict[str, Any]) -> str:

@@ -4,13 +4,16 @@ A short training has them from its beginning. Otherwise the evaluation of the ba
 classes are recognised without them.
 """
 
+import dataclasses
 import pathlib
 from collections.abc import Mapping
 
 from deeplab_dpc.cli.fit_plan_file import Plan
 from deeplab_dpc.cli.fit_schedule import Fingerprint
 from deeplab_dpc.cli.fit_verdict import read_metrics
+from deeplab_dpc.data.inspection import REPORT_FILE
 from deeplab_dpc.evaluation.advice import BAD, RARE
+from deeplab_dpc.files import read_json
 
 WEIGHTS_AFTER = "label_weights after the baseline"  # name of the choice in the plan
 
@@ -24,17 +27,20 @@ def weights_of_short_training(data: Fingerprint) -> tuple[str, str]:
     return _roots(data.weights), f"{reason}; roots of median frequency balancing"
 
 
-def decide_weights(plan: Plan, baseline: pathlib.Path) -> None:
+def decide_weights(plan: Plan, check: pathlib.Path, baseline: pathlib.Path) -> None:
     """Decides on weights of rare classes for all trainings after the baseline, unless the baseline already has some.
 
     Args:
       plan: plan of `fit`, to which the choice is added.
+      check: directory of check_data's report, for plans of earlier versions, which do not have the weights.
       baseline: run directory of the baseline, with its evaluation.
     """
     metrics, chosen = read_metrics(baseline, "val"), plan.choices["label_weights"]
-    if chosen.given or chosen.value or metrics is None or not plan.data.weights:
+    if chosen.given or chosen.value or metrics is None:
         return
-    plan.decide(WEIGHTS_AFTER, *weights_of_rare(plan.data, metrics["per_class_iou"]))
+    weights = plan.data.weights or read_json(check / REPORT_FILE, "report of check_data")["label_weights"]["weights"]
+    data = dataclasses.replace(plan.data, weights=weights)
+    plan.decide(WEIGHTS_AFTER, *weights_of_rare(data, metrics["per_class_iou"]))
 
 
 def weights_of_rare(data: Fingerprint, iou: Mapping[str, float | None]) -> tuple[str, str]:

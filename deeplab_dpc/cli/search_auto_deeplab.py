@@ -63,9 +63,16 @@ def search(flags: Flags) -> None:
         else:
             with only_process(workdir, "workdir"):
                 if flags.num_seeds == 1:
+                    _refuse_seeds(pathlib.Path(workdir))
                     _search(pathlib.Path(workdir), streams, plan)
                 else:
                     _search_with_seeds(pathlib.Path(workdir), streams, plan, flags.num_seeds)
+
+
+def _refuse_seeds(workdir: pathlib.Path) -> None:
+    """Raises a UserError if the directory holds searches with several seeds."""
+    if any(workdir.glob(f"seed_*/{CONFIG_FILE}")):
+        raise UserError(f"{workdir} holds searches with several seeds; give their --num_seeds, or another --workdir.")
 
 
 def _search_with_seeds(workdir: pathlib.Path, streams: Streams, plan: Plan, num_seeds: int) -> None:
@@ -78,7 +85,9 @@ def _search_with_seeds(workdir: pathlib.Path, streams: Streams, plan: Plan, num_
     for seed in seeds:
         config = dataclasses.replace(plan.config, seed=seed)
         one = open_streams(config, streams.data, streams.dataset)
-        _search(seed_directory(workdir, seed), one, Plan(config, len(one.halves.weights)))
+        run = seed_directory(workdir, seed)
+        with only_process(run, "workdir"):
+            _search(run, one, Plan(config, len(one.halves.weights)))
     console.print(write_seeds_report(workdir, seeds, plan.config))
     console.print(f"The report of all of them is {workdir / 'report.html'}.")
 

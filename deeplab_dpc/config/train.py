@@ -74,8 +74,8 @@ class TrainConfig(Config):
       eval_split: split to evaluate.
       early_stopping_patience: number of consecutive evaluations without a better mIOU after which the training ends
         early: the learning rate falls to 0 within a fifth of the steps done so far; 0 for never.
-      time_limit: seconds from the start of the command in which the training should end: if its steps take longer than
-        that allows, their number is reduced, and the learning rate falls to 0 at the new end; 0 for no limit.
+      time_limit: seconds from its start in which the training should end: if its steps take longer than that allows,
+        their number is reduced, and the learning rate falls to 0 at the new end; 0 for no limit.
       seed: seed of initialisation, order, augmentation and dropout.
     """
 

@@ -94,6 +94,7 @@ class Recorder(keras.callbacks.Callback):
         self._total = last_step(config, progress)
         self._pace = Pace()
         self._ends_early = False
+        self._evaluation_seconds = 0.0  # of the latest evaluation
         self.is_stopped_by_callback = False
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
@@ -135,11 +136,21 @@ class Recorder(keras.callbacks.Callback):
         if self._summaries is not None:
             self._summaries.close()
 
-    def _is_due(self, step: int) -> bool:
+    @property
+    def _interval(self) -> int:
+        """Number of steps between two evaluations; 0 for none."""
         interval = self.config.eval_interval_steps
-        if interval is None:
-            interval = max(self.config.training_number_of_steps // 10, 1)
-        return interval > 0 and (step % interval == 0 or step == self._total)
+        return max(self.config.training_number_of_steps // 10, 1) if interval is None else interval
+
+    def _is_due(self, step: int) -> bool:
+        return self._interval > 0 and (step % self._interval == 0 or step == self._total)
+
+    def _seconds_of_evaluations(self) -> float:
+        """Returns the seconds that the evaluations still to come will take, if they take as long as the latest."""
+        if self.validator is None or not self._interval:
+            return 0.0
+        still = -(-self._total // self._interval) - self.progress.step // self._interval
+        return still * self._evaluation_seconds
 
     def _is_out_of_patience(self) -> bool:
         """Returns whether the evaluations so far end the training early, which was not known when it was started."""
@@ -153,7 +164,7 @@ class Recorder(keras.callbacks.Callback):
         step, falls = self.progress.step, self._ending is not None and self.progress.shortened is None
         if self.limit is None or falls or self._ends_early or step % self.config.log_steps:
             return False
-        end = self.limit.shorter_end(step, self._total)
+        end = self.limit.shorter_end(step, self._total, self._seconds_of_evaluations())
         if end is not None:
             self.progress.shorten(end)
         return end is not None
@@ -217,7 +228,10 @@ class Recorder(keras.callbacks.Callback):
             note = ", the best so far" if is_best else ""
             shown = f"{validation.scalars[SCORE]:.4f}" + (f" ({validation.remark})" if validation.remark else "")
             console.print(f"step {step}: mIOU {shown} on {self.config.eval_split}{note}")
-        self._pace.leave_out(time.monotonic() - start)
+        self._evaluation_seconds = time.monotonic() - start
+        self._pace.leave_out(self._evaluation_seconds)
+        if self.limit is not None:
+            self.limit.leave_out(self._evaluation_seconds)
 
     def _save(self) -> None:
         if self.is_chief:

@@ -148,6 +148,8 @@ def train_in_shared_directory(
             console.print(f"Training in {workdir} from step {progress.step}.")
         while progress.step < last_step(config, progress):
             _end_early(model, config, progress)
+            if limit is not None:
+                limit.start(progress.step)
             if _fit(workdir, model, data, config, dataset, progress, validator, devices, on_step, callbacks, limit):
                 break
     return model.network
@@ -161,7 +163,7 @@ def _end_early(model: TrainingModel, config: TrainConfig, progress: Progress) ->
     if ending is None:
         return
     if ending.best_step is None:
-        why = f"Its steps take longer than --time_limit={config.time_limit:g} allows"
+        why = f"The training was shortened at step {ending.start}, since its steps take too long for its time limit"
     else:
         best = f"the best is of step {ending.best_step}" if ending.best_step > progress.began else "none was a number"
         why = f"No better mIOU in {config.early_stopping_patience} evaluations until step {ending.start} ({best})"

@@ -1,5 +1,6 @@
 """fit: what it refuses, the classes it finds, and the record of its stages."""
 
+import dataclasses
 import json
 import time
 
@@ -281,8 +282,17 @@ def test_annotations_name_the_classes_and_may_lie_beside_the_images(fit, tmp_pat
 def test_rare_classes_that_the_baseline_recognises_badly_get_weights(plan, tmp_path, iou, weights, said):
     plan.decide("label_weights", "", "none")
     write_json(tmp_path / "baseline" / "eval_val" / "metrics.json", {"per_class_iou": iou})
-    decide_weights(plan, tmp_path / "baseline")
+    decide_weights(plan, tmp_path / "check", tmp_path / "baseline")
     assert (plan[WEIGHTS_AFTER], plan.choices[WEIGHTS_AFTER].reason) == (weights, said)
+
+
+def test_weights_of_a_plan_of_an_earlier_version_are_those_of_the_check(plan, tmp_path):
+    plan.data = dataclasses.replace(plan.data, weights={})
+    plan.decide("label_weights", "", "none")
+    write_json(tmp_path / "baseline" / "eval_val" / "metrics.json", {"per_class_iou": {"road": 0.3, "pole": 0.1}})
+    write_json(tmp_path / "check" / "check_data.json", {"label_weights": {"weights": {"road": 0.25, "pole": 9.0}}})
+    decide_weights(plan, tmp_path / "check", tmp_path / "baseline")
+    assert plan[WEIGHTS_AFTER] == "0.5,3"
 
 
 @pytest.mark.parametrize(
@@ -291,7 +301,7 @@ def test_rare_classes_that_the_baseline_recognises_badly_get_weights(plan, tmp_p
 def test_weights_that_the_baseline_has_stay(plan, tmp_path, chosen):
     plan.choices["label_weights"] = chosen
     write_json(tmp_path / "baseline" / "eval_val" / "metrics.json", {"per_class_iou": {"road": 0.3, "pole": 0.1}})
-    decide_weights(plan, tmp_path / "baseline")
+    decide_weights(plan, tmp_path / "check", tmp_path / "baseline")
     assert WEIGHTS_AFTER not in plan.choices
 
 

@@ -241,6 +241,19 @@ def test_a_given_learning_rate_is_that_of_momentum_unless_the_optimizer_is_given
     assert planned(optimizer="momentum") == ("momentum", 0.025, 0.025)
 
 
+def test_few_images_are_a_short_training_however_long_the_time():
+    """23 images have 719 steps of 16 at most."""
+    rare = dataclasses.replace(FEW, shares={"sky": 0.981, "pole": 0.019}, weights={"sky": 0.25, "pole": 4.0})
+    values = _values(_planned(rare, FAST, 10 * HOUR, {"tf_initial_checkpoint": "M"}))
+    assert (values["optimizer"], values["label_weights"]) == ("adam", "0.5,2")
+    given = {"tf_initial_checkpoint": "M", "training_number_of_steps": 500}
+    assert _values(_planned(PHOTOS, FAST, 10 * HOUR, given))["optimizer"] == "adam"
+    assert (
+        _values(_planned(PHOTOS, FAST, 10 * HOUR, given | {"training_number_of_steps": 9000}))["optimizer"]
+        == "momentum"
+    )
+
+
 def test_short_trainings_have_label_weights_if_a_class_is_rare():
     rare = dataclasses.replace(PHOTOS, shares={"sky": 0.981, "pole": 0.019}, weights={"sky": 0.25, "pole": 4.0})
     choice = _planned(rare)["label_weights"]

@@ -145,8 +145,8 @@ def test_training_ends_early_if_the_patience_is_exhausted_and_the_verdict_has_it
     more = ["--hours=1", "--nosearch", "--training_number_of_steps=80", "--early_stopping_patience=1"]
     assert execute("fit", [*shared, *more, f"--data_dir={shapes.path}"]) == 0
     assert "No better mIOU in 1 evaluations" in capsys.readouterr().out
-    choice = json.loads((tmp_path / "R" / "plan.json").read_text())["choices"]["training_number_of_steps"]
+    choice = json.loads((tmp_path / "R" / "plan.json").read_text())["choices"]["trained_steps"]
     assert choice["value"] < 80
-    assert choice["reason"] == "it ended before step 80"
+    assert choice["reason"] == "the training ended before step 80"
     steps = [line.split(",")[0] for line in (tmp_path / "R" / "final" / "metrics.csv").read_text().splitlines()]
     assert int(steps[-1]) == choice["value"]

@@ -165,5 +165,10 @@ def test_searches_with_several_seeds_have_one_plot(search, tmp_path, monkeypatch
     assert len(list((tmp_path / "S" / "report").glob("*.png"))) == 2
     status, said = search(num_seeds=2, seed=3)
     assert (status, said.count("is searched.")) == (0, 2)
+    status, said = search(seed=3)
+    assert (status, "S holds searches with several seeds; give their --num_seeds" in said) == (2, True)
+    with only_process(tmp_path / "S" / "seed_3", "workdir"):
+        status, said = search(num_seeds=2, seed=3)
+        assert (status, "seed_3 is in use by" in said) == (2, True)
     status, said = search(num_seeds=2, workdir="S/seed_3", seed=3)
     assert (status, "S/seed_3 is the directory of one search; give another --workdir" in said) == (2, True)

@@ -29,37 +29,79 @@ class _Clock:
         return self.now
 
 
+def _called(limit, clock, seconds, *steps):
+    """Calls the limit at each step, with so many seconds a step; returns its last answer."""
+    found, before = None, None
+    for step in steps:
+        clock.now += seconds * (0 if before is None else step - before)
+        found, before = limit.shorter_end(step, 100), step
+    return found
+
+
 @pytest.mark.parametrize(
     ("seconds", "found"),
     [
-        (1.0, None),  # 90 steps more take 90 of the 90 s that are left
-        (1.03, None),  # 92.7 of 89.7 s: within 3 % of the limit of 100 s
-        (1.05, 95),  # 94.5 of 89.5 s, in which there are 85 steps
+        (1.0, None),  # 88 steps more take 88 of the 88 s that are left
+        (1.02, None),  # 89.76 of 87.76 s: within 3 % of the limit of 100 s
+        (1.05, 95),  # 92.4 of 87.4 s, in which there are 83 steps
         (2.0, 50),
-        (8.0, 12),
-        (9.9, 11),  # there is time for none: the least is one
+        (8.0, 13),  # there is time for none: the least is one
     ],
 )
 def test_steps_that_do_not_fit_into_the_time_are_left_out(seconds, found):
     clock = _Clock()
     limit = TimeLimit(100.0, clock)
-    assert limit.shorter_end(0, 100) is None  # nothing is measured yet
-    clock.now += 10 * seconds
-    assert limit.shorter_end(10, 100) == found
+    assert _called(limit, clock, seconds, 0, 4, 8) is None  # too little is measured
+    clock.now += 4 * seconds
+    assert limit.shorter_end(12, 100) == found
 
 
-def test_pace_is_measured_again_after_the_training_was_shortened():
+def test_another_start_is_paid_for_and_must_be_worth_it():
     clock = _Clock()
     limit = TimeLimit(100.0, clock)
-    limit.shorter_end(0, 100)
-    clock.now += 20
-    assert limit.shorter_end(10, 100) == 50
-    clock.now += 50  # a compilation, for example
-    assert limit.shorter_end(20, 50) is None
-    clock.now += 10
-    assert limit.shorter_end(30, 50) is None  # 20 steps at 1 s
+    clock.now += 20  # until step 4, whose steps take 4 of them: another start costs 16 s
+    assert _called(limit, clock, 1.0, 4, 6, 8, 10) == 10 + 100 - 26 - 16
+    limit = TimeLimit(100.0, clock)
+    clock.now += 14  # a start costs 10 s, and 10 steps are too many
+    assert _called(limit, clock, 1.0, 4, 6, 8, 10) == 10 + 100 - 20 - 10
+    limit = TimeLimit(100.0, clock)
+    clock.now += 10.5
+    assert _called(limit, clock, 1.0, 4, 6, 8, 10) == 10 + 100 - 16.5 - 6.5  # 90 s for 83.5 s: 13 steps for a start
+    limit = TimeLimit(100.0, clock)
+    limit.start(84)
+    clock.now += 50
+    assert _called(limit, clock, 4.0, 85, 88, 91, 94) is None  # 24 s of steps for 14 s, but a start costs 46 s
+
+
+def test_a_constant_pace_shortens_once():
+    clock = _Clock()
+    limit = TimeLimit(100.0, clock)
+    ends, end, step = [], 200, 0
+    while step < end:
+        limit.start(step)
+        clock.now += 10  # compilation
+        while step < end:
+            step += 2
+            clock.now += 2
+            found = limit.shorter_end(step, end)
+            if found is not None:
+                ends.append(found)
+                end = found
+                break
+    assert len(ends) == 1
+    assert abs(clock.now - 200.0) <= 3  # it began at 100
+
+
+def test_evaluations_are_no_part_of_the_pace_but_of_the_time():
+    clock = _Clock()
+    limit = TimeLimit(100.0, clock)
+    assert _called(limit, clock, 0.5, 0, 2, 4) is None
     clock.now += 30
-    assert limit.shorter_end(40, 50) == 42  # late already: a twentieth of the steps so far, in which the rate falls
+    limit.leave_out(30)
+    clock.now += 1
+    assert limit.shorter_end(6, 100) is None  # 47 of the 67 s that are left
+    clock.now += 1
+    assert limit.shorter_end(8, 100, reserve=30) == 8 + 72  # 46 s of steps, and 36 s
 
 
 def _train(workdir, dataset, config=CONFIG, devices=ONE_DEVICE, on_step=None):
@@ -68,7 +110,7 @@ def _train(workdir, dataset, config=CONFIG, devices=ONE_DEVICE, on_step=None):
 
 
 def test_training_ends_in_time_and_at_the_same_step_after_a_kill(shapes, tmp_path, monkeypatch, capsys, no_curves):
-    """A second a step: at step 4 there are 8 s for 36 steps, so that the last step is 12."""
+    """A second a step: at step 8 there are 4 s for 32 steps, so that the last step is 12."""
     clock = _Clock()
     monkeypatch.setattr(trainer, "TimeLimit", lambda seconds: TimeLimit(seconds, clock))
 
@@ -80,14 +122,17 @@ def test_training_ends_in_time_and_at_the_same_step_after_a_kill(shapes, tmp_pat
     stop_at = None
     _train(tmp_path / "one", shapes, on_step=tick)
     said = capsys.readouterr().out
-    assert "Its steps take longer than --time_limit=12 allows: the learning rate falls to 0 at step 12" in said
-    assert newest_progress(tmp_path / "one").shortened == (4, 12)
+    assert (
+        "The training was shortened at step 8, since its steps take too long for its time limit: the learning rate"
+        in said
+    )
+    assert newest_progress(tmp_path / "one").shortened == (8, 12)
     assert latest_checkpoint(tmp_path / "one").step == 12
 
     stop_at = clock.now + 9
     with pytest.raises(KeyboardInterrupt):
         _train(tmp_path / "killed", shapes, on_step=tick)
-    assert latest_checkpoint(tmp_path / "killed").step == 5
+    assert latest_checkpoint(tmp_path / "killed").step == 8
     _train(tmp_path / "killed", shapes, dataclasses.replace(CONFIG, time_limit=1000.0))
     assert latest_checkpoint(tmp_path / "killed").step == 12
     one, killed = (read_weights(latest_checkpoint(tmp_path / name)) for name in ("one", "killed"))
@@ -106,7 +151,7 @@ def test_fork_of_a_shortened_training_has_its_own_end(shapes, tmp_path, monkeypa
 
     _train(tmp_path / "one", shapes, on_step=tick)
     ended = latest_checkpoint(tmp_path / "one").step
-    assert ended < 10
+    assert ended == 9
     fork = dataclasses.replace(
         CONFIG, fork_from=str(tmp_path / "one"), training_number_of_steps=ended + 2, time_limit=0.0
     )

@@ -101,7 +101,8 @@ def curves(history: History, config: AutoDeepLabConfig, series: Sequence[Curve],
     epochs = [row["epoch"] for row in history]
     for index, (label, values) in enumerate(series):
         color, marker = style.series(index)
-        axes.plot(epochs, values, color=color, marker=marker, markersize=4, linewidth=1.6, label=label)
+        line = ("-", *style.LINES)[index // len(style.SERIES) % (len(style.LINES) + 1)]
+        axes.plot(epochs, values, color=color, marker=marker, markersize=4, linewidth=1.6, linestyle=line, label=label)
     axes.axvline(config.architecture_start_epoch, color=style.GREY, linewidth=1.2, zorder=0)
     axes.set(xlabel="epochs done", ylabel=ylabel, xlim=(0, config.search_epochs + 0.5))
     low, high = axes.get_ylim()

@@ -166,6 +166,12 @@ def test_what_hardly_changes_looks_so():
     assert axes.get_ylim() == pytest.approx((0.95, 1.05))
 
 
+def test_ten_curves_differ_in_colour_mark_or_dashes():
+    series = [(f"seed {seed}", np.array([0.1, 0.2])) for seed in range(10)]
+    lines = curves([row(1), row(2)], CONFIG, series, "mIOU").axes[0].get_lines()[:10]
+    assert len({(line.get_color(), line.get_marker(), line.get_linestyle()) for line in lines}) == 10
+
+
 def test_curves_have_a_picture_each(no_figures):
     captions = [caption for caption, _ in curves_section([row(1), row(3)], CONFIG).figures]
     assert captions == ["The supernet on val", "Loss in training", "Entropy", "The skip operator"]
