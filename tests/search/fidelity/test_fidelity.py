@@ -131,7 +131,8 @@ def test_proxies_stand_beside_each_other_on_the_cells_that_all_have(tmp_path):
 
 
 def test_real_scores_of_other_measurements_are_taken_by_cell_and_seed(tmp_path):
-    other = _result([_row(0, [0.1, 0.2], [0.3, 0.4])], seeds=2, protocol={"rerank_steps": 60, "crop": [321, 321]})
+    protocol = {"rerank_optimizer": "adam", "crop": [321, 321]}
+    other = _result([_row(0, [0.1, 0.2], [0.3, 0.4])], seeds=2, protocol=protocol)
     write_rows(tmp_path / "S1" / "fidelity", other)
     others = read_others([str(tmp_path / "S1")])
     digest = CELLS[0][1].digest()
