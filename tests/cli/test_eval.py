@@ -228,8 +228,10 @@ def training(source, shapes, tmp_path, monkeypatch, no_pictures):
     def sleep(seconds):
         slept.append(seconds)
         if len(slept) % 2 == 0:
-            source["step"] = next(steps)
-            (training_folder(workdir) / checkpoint_name(source["step"])).mkdir(parents=True)
+            step = source["step"] = next(steps)
+            folder = training_folder(workdir) / checkpoint_name(step)
+            folder.mkdir(parents=True)
+            write_progress(folder / PROGRESS, Progress(step, shortened=source.get("shortened")))
 
     monkeypatch.setattr(eval_repeatedly.time, "sleep", sleep)
     source["workdir"] = workdir
@@ -250,6 +252,14 @@ def test_checkpoints_are_evaluated_as_they_come_until_the_training_is_complete(t
     assert float(rows[0]["miou_low"]) < float(rows[0]["miou"]) < float(rows[0]["miou_high"])
     assert slept == [7] * 6
     assert "The training is complete: step 30 is its last." in capsys.readouterr().out
+
+
+def test_training_that_was_shortened_is_complete_at_its_last_step(source, training, capsys):
+    workdir, _ = training
+    source["shortened"] = (15, 20)
+    assert run(workdir=workdir, max_number_of_evaluations=-1) == 0
+    assert [row["step"] for row in history(workdir)] == ["10", "20"]
+    assert "The training is complete: step 20 is its last." in capsys.readouterr().out
 
 
 def test_training_that_ends_early_is_complete_at_its_last_step(source, training, shapes, monkeypatch, capsys):
