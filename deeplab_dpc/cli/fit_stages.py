@@ -261,7 +261,10 @@ class Fit:
             reason = f"{plan.choices['most_steps'].reason}; {seconds:.0f} s would be left for more"
         steps = plan.decide("training_number_of_steps", self.given.get("training_number_of_steps", steps), reason)
         # If the steps take longer than they did in the baseline, the training gets fewer of them.
-        limit = 0.0 if "training_number_of_steps" in self.given else max(1.0, self.stages.left - plan.reserve_seconds)
+        # A single evaluation, at its end, is not known to the training beforehand.
+        at_end = EVALUATION_SHARE * evaluation if evaluations == 1 else 0.0
+        in_time = max(1.0, self.stages.left - plan.reserve_seconds - at_end)
+        limit = 0.0 if "training_number_of_steps" in self.given else in_time
         interval = steps if evaluations == 1 else math.ceil((steps - done) / (evaluations - 1))
         interval = plan.decide("eval_interval_steps", interval, f"about {evaluations} evaluations of val")
         self.commands.train(

@@ -1,4 +1,4 @@
-"""What a search by gradient leaves after each epoch."""
+"""Tests of the files that a search by gradient writes after each epoch."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""What is said of a measurement of the proxy's fidelity, from scores made by hand."""
+"""Tests of the report on the proxy's fidelity, which is computed here from scores made by hand."""
 
 import csv
 import dataclasses
