@@ -18,6 +18,7 @@ from deeplab_dpc.data.crops import default_crop
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.foreign_records import check_evaluable
 from deeplab_dpc.evaluation.validation import Validator
+from deeplab_dpc.training.hooks import Hooks
 from deeplab_dpc.training.trainer import train as train_run
 
 
@@ -76,7 +77,7 @@ def train(
     dataset = as_dataset(dataset)
     model, data, protocol = _configurations(workdir, dataset, options)
     validator = validator_of(model, protocol, dataset)
-    network = train_run(pathlib.Path(workdir), model, data, protocol, dataset, validator, callbacks=callbacks)
+    network = train_run(pathlib.Path(workdir), model, data, protocol, dataset, Hooks(validator, callbacks=callbacks))
     return Segmenter.of_network(network, dataset.info, protocol.training_number_of_steps)
 
 

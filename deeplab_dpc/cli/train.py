@@ -22,6 +22,7 @@ from deeplab_dpc.data.preprocess import Augmentation
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.memory import TRAINING_ADDRESSES, require_address_space
 from deeplab_dpc.training.device_memory import exhausted_memory_named, require_memory
+from deeplab_dpc.training.hooks import Hooks
 from deeplab_dpc.training.initialization import initialize
 from deeplab_dpc.training.rehearsal import Rehearsal, rehearse
 from deeplab_dpc.training.trainer import train
@@ -51,7 +52,7 @@ def main(flags: Flags) -> None:
             f"--train_split={data.train_split} has the images of --eval_split={config.eval_split}: its mIOU will say "
             "little about other images."
         )
-    train(workdir, model_config, data, config, dataset, validator, devices)
+    train(workdir, model_config, data, config, dataset, Hooks(validator), devices)
 
 
 def _untrained_taps(model: ModelConfig, crop: tuple[int, int], largest: tuple[int, int]) -> str:

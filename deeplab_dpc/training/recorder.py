@@ -5,10 +5,9 @@ import math
 import pathlib
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import keras
-import numpy as np
 
 from deeplab_dpc.checkpoint.names import named_arrays
 from deeplab_dpc.checkpoint.run import save_checkpoint
@@ -18,30 +17,14 @@ from deeplab_dpc.config import TrainConfig
 from deeplab_dpc.console import console
 from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.training.curves import write_metrics, write_panels
+from deeplab_dpc.training.hooks import Hooks
 from deeplab_dpc.training.interruption import Interruption
 from deeplab_dpc.training.pace import Pace
 from deeplab_dpc.training.patience import SCORE, early_ending, last_step
 from deeplab_dpc.training.summaries import Summaries
 from deeplab_dpc.training.time_limit import TimeLimit
 
-
-class Validation(Protocol):
-    """The result of an evaluation: scalars by name, a remark on them, and pictures uint8 [number, height, width, 3]."""
-
-    @property
-    def scalars(self) -> dict[str, float]: ...
-
-    @property
-    def remark(self) -> str: ...
-
-    @property
-    def panels(self) -> np.ndarray: ...
-
-
-Validator = Callable[[dict[str, np.ndarray]], Validation]
 OnDivergence = Callable[[int, dict[str, float]], UserError]
-# A function called with (number of steps done, mean loss since the last row); may raise an error to end the training.
-OnStep = Callable[[int, float], None]
 
 
 class Recorder(keras.callbacks.Callback):
@@ -53,11 +36,10 @@ class Recorder(keras.callbacks.Callback):
       config: training configuration.
       progress: state of the training, which is extended.
       is_chief: bool, whether this process writes.
-      validator: function called with the variables by published name, which evaluates them; None for no evaluation.
+      hooks: the evaluation, and the function called after each step; its callbacks are not called here.
       on_divergence: function called with (step, values by name) if the loss or gradient of a step is not finite, which
         returns the error to raise.
       interruption: record of received signals.
-      on_step: function called with (step, loss) after each step, before anything of the step is saved.
       images: number of images of the training split, which make an epoch.
       limit: time limit, which is checked at each row; None for none.
 
@@ -71,10 +53,9 @@ class Recorder(keras.callbacks.Callback):
         config: TrainConfig,
         progress: Progress,
         is_chief: bool,
-        validator: Validator | None,
+        hooks: Hooks,
         on_divergence: OnDivergence,
         interruption: Interruption,
-        on_step: OnStep | None = None,
         images: int = 0,
         limit: TimeLimit | None = None,
     ):
@@ -84,10 +65,9 @@ class Recorder(keras.callbacks.Callback):
         self.config = config
         self.progress = progress
         self.is_chief = is_chief
-        self.validator = validator
+        self.hooks = hooks
         self.on_divergence = on_divergence
         self.interruption = interruption
-        self.on_step = on_step
         self.limit = limit
         self._summaries = Summaries(workdir / "summaries", progress.step) if is_chief else None
         self._ending = early_ending(config, progress)
@@ -108,15 +88,15 @@ class Recorder(keras.callbacks.Callback):
         if not all(math.isfinite(values[name]) for name in watched):
             _ = self.model  # On JAX its variables are empty within fit until a callback asks for the model.
             raise self.on_divergence(step, values)
-        if self.on_step is not None:
-            self.on_step(step, values["loss"])
+        if self.hooks.on_step is not None:
+            self.hooks.on_step(step, values["loss"])
         self._pace.step()
         received = self.interruption.after(step)
         last = step == total or received is not None
         if last or step % self.config.log_steps == 0:
             self._add_row(step, values)
         self._pace.started()
-        if self.validator is not None and self._is_due(step):
+        if self.hooks.validator is not None and self._is_due(step):
             self._validate_or_save(step)
             self._ends_early = self._is_out_of_patience()
         if not last and self._is_out_of_time():
@@ -147,7 +127,7 @@ class Recorder(keras.callbacks.Callback):
 
     def _seconds_of_evaluations(self) -> float:
         """Returns the seconds that the evaluations still to come will take, if they take as long as the latest."""
-        if self.validator is None or not self._interval:
+        if self.hooks.validator is None or not self._interval:
             return 0.0
         still = -(-self._total // self._interval) - self.progress.step // self._interval
         return still * self._evaluation_seconds
@@ -214,8 +194,8 @@ class Recorder(keras.callbacks.Callback):
     def _validate(self, step: int) -> None:
         start = time.monotonic()
         arrays = named_arrays(self.model.network)
-        if self.is_chief and self.validator is not None and self._summaries is not None:
-            validation = self.validator(arrays)
+        if self.is_chief and self.hooks.validator is not None and self._summaries is not None:
+            validation = self.hooks.validator(arrays)
             remark = {"remark": validation.remark} if validation.remark else {}
             self.progress.validations.append({"step": step, **validation.scalars, **remark})
             best = best_metrics(self.workdir, self.progress.validations).get(SCORE, -math.inf)

@@ -28,10 +28,11 @@ from deeplab_dpc.training.device_memory import exhausted_memory_named, require_m
 from deeplab_dpc.training.distribution import ONE_DEVICE, Devices
 from deeplab_dpc.training.divergence import check_initial_weights, report_divergence
 from deeplab_dpc.training.evaluation_epochs import EvaluationEpochs
+from deeplab_dpc.training.hooks import NO_HOOKS, Hooks
 from deeplab_dpc.training.initialization import initialize
 from deeplab_dpc.training.interruption import Interruption
 from deeplab_dpc.training.patience import early_ending, last_step
-from deeplab_dpc.training.recorder import OnStep, Recorder, Validator
+from deeplab_dpc.training.recorder import Recorder
 from deeplab_dpc.training.schedules import build_schedule
 from deeplab_dpc.training.step_bar import StepBar
 from deeplab_dpc.training.time_limit import TimeLimit
@@ -55,10 +56,9 @@ def train(
     data: DataConfig,
     config: TrainConfig,
     dataset: Dataset,
-    validator: Validator | None = None,
+    hooks: Hooks = NO_HOOKS,
     devices: Devices = ONE_DEVICE,
-    on_step: OnStep | None = None,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
+    is_locked: bool = False,
 ) -> Segmenter:
     """Trains until `training_number_of_steps`, from the run's latest checkpoint if it has one.
 
@@ -69,15 +69,9 @@ def train(
       data: configuration of records and augmentation.
       config: training configuration.
       dataset: prepared data set that `data` names.
-      validator: function called with the variables every `eval_interval_steps`, which evaluates them; None for no
-        evaluation.
+      hooks: what is called during the training.
       devices: devices to train on.
-      on_step: function called with (step, loss) after each step, before anything of the step is saved; if it is given,
-        no progress bar is shown. An error that it raises ends the training, which continues from its last checkpoint
-        when it is started again.
-      callbacks: Keras callbacks, called after the run directory has recorded a step; their model is a TrainingModel,
-        whose `network` is trained. An epoch ends for them with each evaluation (see EvaluationEpochs), and one that
-        sets `stop_training` ends the training once the step is saved.
+      is_locked: bool, whether the caller keeps other processes out of the directory, as a search does with its leases.
 
     Returns:
       The trained network.
@@ -87,29 +81,25 @@ def train(
         split has no labels, the crop does not fit the output stride, or the loss is no longer finite (DivergedError).
       Stopped: if a signal asked to stop; the step is then saved.
     """
-    with only_process(workdir, "workdir") if devices.is_chief else contextlib.nullcontext():
-        return train_in_shared_directory(
-            workdir, model_config, data, config, dataset, validator, devices, on_step, callbacks
-        )
+    is_lock_needed = devices.is_chief and not is_locked
+    with only_process(workdir, "workdir") if is_lock_needed else contextlib.nullcontext():
+        return _train(pathlib.Path(workdir), model_config, data, config, dataset, hooks, devices)
 
 
-def train_in_shared_directory(
-    workdir: str | pathlib.Path,
+def _train(
+    workdir: pathlib.Path,
     model_config: ModelConfig,
     data: DataConfig,
     config: TrainConfig,
     dataset: Dataset,
-    validator: Validator | None = None,
-    devices: Devices = ONE_DEVICE,
-    on_step: OnStep | None = None,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
+    hooks: Hooks,
+    devices: Devices,
 ) -> Segmenter:
-    """Trains as `train` does, for callers that exclude other processes themselves, as a search does with its leases."""
-    workdir = pathlib.Path(workdir)
+    """Trains in a directory that no other process uses."""
     limit = TimeLimit(config.time_limit) if config.time_limit else None
     check_crop(data.train_crop_size, model_config)
     devices.check_batch(config)
-    if config.early_stopping_patience and validator is None:
+    if config.early_stopping_patience and hooks.validator is None:
         raise UserError(
             f"--early_stopping_patience={config.early_stopping_patience} needs evaluations, and this training has none."
         )
@@ -135,7 +125,7 @@ def train_in_shared_directory(
             progress = initialize(model, model_config, data, config, dataset)
         # Only now, so that no run directory is left behind if the model or checkpoint does not fit.
         if devices.is_chief:
-            evaluated = [] if validator is None else [config.eval_split]
+            evaluated = [] if hooks.validator is None else [config.eval_split]
             _open(workdir, model_config, data, config, dataset, evaluated)
         progress = restore_training(workdir, model.network, model.optimizer) or progress
         if devices.is_chief:
@@ -150,7 +140,7 @@ def train_in_shared_directory(
             _end_early(model, config, progress)
             if limit is not None:
                 limit.start(progress.step)
-            if _fit(workdir, model, data, config, dataset, progress, validator, devices, on_step, callbacks, limit):
+            if _fit(workdir, model, data, config, dataset, progress, hooks, devices, limit):
                 break
     return model.network
 
@@ -200,11 +190,9 @@ def _fit(
     config: TrainConfig,
     dataset: Dataset,
     progress: Progress,
-    validator: Validator | None,
+    hooks: Hooks,
     devices: Devices,
-    on_step: OnStep | None,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
-    limit: TimeLimit | None = None,
+    limit: TimeLimit | None,
 ) -> bool:
     """Trains to the last step, as known at the start; returns whether a callback stopped the training."""
     require_memory(model.network, config, data.train_crop_size, devices.count)
@@ -226,7 +214,7 @@ def _fit(
         return report_divergence(workdir, step, values, model.network, dataset, data, config, shard)
 
     images = len(dataset.epoch(data.train_split))
-    is_shown = console.is_interactive and devices.is_chief and on_step is None
+    is_shown = console.is_interactive and devices.is_chief and hooks.on_step is None
     bar = StepBar(config, progress, images) if is_shown else None
     with (
         Interruption(devices.agreed_to_stop) as interruption,
@@ -239,10 +227,9 @@ def _fit(
             config,
             progress,
             devices.is_chief,
-            validator,
+            hooks,
             on_divergence,
             interruption,
-            on_step,
             images,
             limit,
         )
@@ -252,6 +239,6 @@ def _fit(
             steps_per_epoch=last_step(config, progress) - progress.step,
             shuffle=False,
             verbose=0,
-            callbacks=[*([bar] if bar else []), recorder, EvaluationEpochs(callbacks, progress)],
+            callbacks=[*([bar] if bar else []), recorder, EvaluationEpochs(hooks.callbacks, progress)],
         )
     return recorder.is_stopped_by_callback

@@ -14,6 +14,7 @@ from deeplab_dpc.config import DataConfig, TrainConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.validation import Validation
 from deeplab_dpc.training.distribution import ONE_DEVICE
+from deeplab_dpc.training.hooks import Hooks
 from deeplab_dpc.training.patience import Ending, early_ending
 from deeplab_dpc.training.schedules import EarlyEnd, build_schedule
 from deeplab_dpc.training.trainer import train
@@ -86,7 +87,7 @@ class _Scores:
 
 def _train(workdir, dataset, validator, config=CONFIG, devices=ONE_DEVICE):
     data = DataConfig(data_dir="", train_crop_size=(33, 33))
-    return train(workdir, tiny_network(num_classes=7), data, config, dataset, validator, devices)
+    return train(workdir, tiny_network(num_classes=7), data, config, dataset, Hooks(validator), devices)
 
 
 def _columns(workdir):

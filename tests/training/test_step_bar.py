@@ -13,6 +13,7 @@ from deeplab_dpc import console as console_module
 from deeplab_dpc.config import DataConfig, TrainConfig
 from deeplab_dpc.evaluation.validation import Validation
 from deeplab_dpc.training import recorder, trainer
+from deeplab_dpc.training.hooks import Hooks
 
 CONFIG = TrainConfig(
     training_number_of_steps=12, train_batch_size=2, save_interval_steps=12, log_steps=4, eval_interval_steps=6, seed=3
@@ -42,7 +43,7 @@ def _validate(arrays):
 
 def _train(workdir, shapes):
     data = DataConfig(data_dir="", train_crop_size=(33, 33))
-    trainer.train(workdir, tiny_network(num_classes=7), data, CONFIG, shapes, _validate)
+    trainer.train(workdir, tiny_network(num_classes=7), data, CONFIG, shapes, Hooks(_validate))
 
 
 def test_terminal_has_a_bar_and_the_lines_of_evaluations_whole(console_of, shapes, tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from deeplab_dpc.config import DataConfig, TrainConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.training import trainer
 from deeplab_dpc.training.distribution import ONE_DEVICE
+from deeplab_dpc.training.hooks import Hooks
 from deeplab_dpc.training.time_limit import TimeLimit
 
 CONFIG = TrainConfig(
@@ -106,7 +107,7 @@ def test_evaluations_are_no_part_of_the_pace_but_of_the_time():
 
 def _train(workdir, dataset, config=CONFIG, devices=ONE_DEVICE, on_step=None):
     data = DataConfig(data_dir="", train_crop_size=(33, 33))
-    return trainer.train(workdir, tiny_network(num_classes=7), data, config, dataset, None, devices, on_step)
+    return trainer.train(workdir, tiny_network(num_classes=7), data, config, dataset, Hooks(on_step=on_step), devices)
 
 
 def test_training_ends_in_time_and_at_the_same_step_after_a_kill(shapes, tmp_path, monkeypatch, capsys, no_curves):

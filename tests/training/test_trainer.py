@@ -21,6 +21,7 @@ from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.evaluation.validation import Validation
 from deeplab_dpc.locks import only_process
 from deeplab_dpc.training import initialization, recorder, trainer
+from deeplab_dpc.training.hooks import Hooks
 from deeplab_dpc.training.training_model import build_training_model
 
 # Runs of the module have their curves; those of a single test have not.
@@ -55,7 +56,7 @@ def _die():
 
 
 def _train(workdir, dataset, config=CONFIG, validator=None):
-    return trainer.train(workdir, MODEL, DATA, config, dataset, validator)
+    return trainer.train(workdir, MODEL, DATA, config, dataset, Hooks(validator))
 
 
 def _untraced(*arguments):

@@ -30,7 +30,8 @@ from deeplab_dpc.search.contest.trained import Trained
 from deeplab_dpc.search.proxy.cell_evaluator import OnStep
 from deeplab_dpc.search.proxy.cell_run import CellRun, train_cell
 from deeplab_dpc.training.divergence import DivergedError
-from deeplab_dpc.training.trainer import train_in_shared_directory as train  # as in cell_run.py
+from deeplab_dpc.training.hooks import Hooks
+from deeplab_dpc.training.trainer import train
 
 
 def run_directory(root: pathlib.Path, cell: Cell, seed: int, ladder: tuple[int, ...]) -> pathlib.Path:
@@ -76,7 +77,7 @@ def train_finalist(
             continue
         protocol = _protocol(place, runs, ladder, seed, network, config)
         try:
-            train(runs[place], whole, data, protocol, dataset, on_step=on_step)
+            train(runs[place], whole, data, protocol, dataset, Hooks(on_step=on_step), is_locked=True)
         except DivergedError as error:
             console.print(str(error))
             return Trained.diverged(runs[place])

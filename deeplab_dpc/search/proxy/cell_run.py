@@ -20,7 +20,8 @@ from deeplab_dpc.models.predictor import Predictor
 from deeplab_dpc.models.segmenter import build_segmenter
 from deeplab_dpc.search.proxy.cell_evaluator import OnStep
 from deeplab_dpc.training.divergence import DivergedError
-from deeplab_dpc.training.trainer import train_in_shared_directory as train  # a lease excludes other workers
+from deeplab_dpc.training.hooks import Hooks
+from deeplab_dpc.training.trainer import train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +84,7 @@ def train_cell(
     keras.utils.clear_session()
     start = time.monotonic()
     try:
-        train(workdir, network, data, config, dataset, on_step=on_step)
+        train(workdir, network, data, config, dataset, Hooks(on_step=on_step), is_locked=True)
     except DivergedError as error:
         console.print(str(error))
         return CellRun(error.step, (), time.monotonic() - start)
