@@ -63,7 +63,7 @@ def test_two_proxies_are_measured_on_the_same_real_trainings(fidelity, tmp_path)
     status, said = fidelity("S3", "--rerank_learning_rate=0.02", "--fidelity_compare=S1")
     assert status == 2
     assert "the real trainings in S1 had another protocol" in said
-    assert "rerank_learning_rate (there 0.01, here 0.02)" in said
+    assert "rerank_learning_rate (there 0.001, here 0.02)" in said
     status, said = fidelity("S4", "--fidelity_compare=nowhere")
     assert (status, "nowhere holds no finished measurement" in said) == (2, True)
     assert not (tmp_path / "S4").exists()

@@ -173,7 +173,7 @@ def test_contest_with_other_trainings_is_refused_with_the_difference(contest):
     contest()
     status, said, _, trained = contest(rerank_learning_rate=0.5)
     assert (status, trained) == (2, [])
-    assert "search.rerank_learning_rate (was 0.01, now 0.5)" in said
+    assert "search.rerank_learning_rate (was 0.001, now 0.5)" in said
 
 
 def test_study_of_the_time_before_warm_starts_were_finalists_goes_on(contest, tmp_path):
