@@ -35,7 +35,7 @@ def evaluate(
     progress: bool = False,
     **options: Unpack[InferenceOptions],
 ) -> dict[str, Any]:
-    """Evaluates a network on whole images, each at its own size, as eval.py does; nothing is written.
+    """Evaluates a network on whole images, each at its own size, as deeplab-dpc eval does; nothing is written.
 
     Example:
         from deeplab_dpc import evaluate, read_dataset
@@ -58,8 +58,8 @@ def evaluate(
       **options: options of the prediction, see Predictor.
 
     Returns:
-      The contents of eval.py's metrics.json: 'miou', 'pixel_accuracy', 'per_class_iou' (None for an absent class), in
-      [0, 1], 'intervals' with [low, high] of each, and 'advice', lines on weak results, if there are any.
+      The contents of metrics.json of deeplab-dpc eval: 'miou', 'pixel_accuracy', 'per_class_iou' (None for an absent
+      class), in [0, 1], 'intervals' with [low, high] of each, and 'advice', lines on weak results, if there are any.
 
     Raises:
       UserError: if the classes differ, the split has no labels, or an image does not fit into the memory.

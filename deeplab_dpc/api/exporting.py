@@ -49,7 +49,7 @@ def export_model(
     min_agreement: float | None = None,
     **options: Unpack[InferenceOptions],
 ) -> pathlib.Path:
-    """Exports a network for programs without this package, as export.py does: uint8 images in, class ids out.
+    """Exports a network for programs without this package, as deeplab-dpc export does: uint8 images in, class ids out.
 
     The export is loaded again and compared with the network; if the agreement is below `min_agreement`, it is removed.
 
@@ -151,7 +151,7 @@ def scaled(image: np.ndarray, size: tuple[int, int] | tuple[()]) -> np.ndarray:
 
 
 def _format(target: pathlib.Path, size: tuple[int, int] | None, tflite_type: str) -> dict[str, Any]:
-    """Returns the entries on the format in the metadata of the export, as export.py writes them."""
+    """Returns the entries on the format in the metadata of the export, as deeplab-dpc export writes them."""
     if target.suffix == TFLITE:
         return {"format": "TFLite", "tflite_type": tflite_type, "export_size": list(size or ())}
     if target.suffix == ONNX:

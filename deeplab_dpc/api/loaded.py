@@ -159,7 +159,9 @@ def network_of_run(workdir: pathlib.Path) -> ModelConfig:
     workdir = shipped_run(workdir)
     config = read_run(workdir)
     if "model" not in config or "train" not in config:
-        raise UserError(f"--workdir={workdir} is the directory of a search, not of a training; give that of train.py.")
+        raise UserError(
+            f"--workdir={workdir} is the directory of a search, not of a training; give that of a training."
+        )
     return read_section(workdir, "model", ModelConfig)
 
 

@@ -83,7 +83,7 @@ class Prediction:
 
 
 class Predictor:
-    """A predictor of the class of each pixel in images of any size, as in predict.py.
+    """A predictor of the class of each pixel in images of any size, as in deeplab-dpc predict.
 
     Example:
         import numpy as np
@@ -97,10 +97,10 @@ class Predictor:
             print(prediction.path, np.unique(prediction.mask))
 
     Args:
-      source: a run directory, a `.keras` file, an export of export.py or `export_model` (the directory of a SavedModel,
-        a .tflite or .onnx file), the prefix of a TensorFlow 1 checkpoint or the name of a published one, whose network
-        is found from its variables (`Segmenter.from_preset` takes the other options), or a Segmenter, whose current
-        weights are used. For a list of sources, their probabilities are averaged.
+      source: a run directory, a `.keras` file, an export of deeplab-dpc export or `export_model` (the directory of a
+        SavedModel, a .tflite or .onnx file), the prefix of a TensorFlow 1 checkpoint or the name of a published one,
+        whose network is found from its variables (`Segmenter.from_preset` takes the other options), or a Segmenter,
+        whose current weights are used. For a list of sources, their probabilities are averaged.
       checkpoint: checkpoint of a run: 'latest', 'best' or a step.
       **options: options of the prediction, by the names of the flags: eval_scales, add_flipped_images, sliding_window,
         eval_crop_size, inference_dtype, ...; deeplab_dpc.config.InferenceConfig documents each. An exported model

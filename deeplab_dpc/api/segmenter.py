@@ -138,8 +138,8 @@ class Segmenter(keras.Model):
             logits = model.predict(np.zeros((1, 65, 81, 3), "uint8"), verbose=0)
 
         Args:
-          source: a run directory of `train` or train.py, a file that `save` wrote, the prefix of a TensorFlow 1
-            checkpoint (the part before .index), or the name of a published one, which is downloaded once.
+          source: a run directory of `train` or deeplab-dpc train, a file that `save` wrote, the prefix of a TensorFlow
+            1 checkpoint (the part before .index), or the name of a published one, which is downloaded once.
           checkpoint: checkpoint of a run: 'latest', 'best' or a step.
           num_classes, classes: number of classes of a TensorFlow 1 checkpoint, and their names or a file of them.
           training_steps: number of steps for which the model is going to be trained, see the class; a `.keras` file has

@@ -1,4 +1,4 @@
-"""The tables of eval.py: an evaluation, or the comparison of two (--compare), for which no weights are loaded."""
+"""The tables of deeplab-dpc eval: an evaluation, or the comparison of two (--compare), which loads no weights."""
 
 import math
 import pathlib

@@ -1,4 +1,4 @@
-"""The web page of predict.py, served until it is stopped."""
+"""The web page of deeplab-dpc predict, served until it is stopped."""
 
 import contextlib
 import os

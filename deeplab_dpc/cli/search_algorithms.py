@@ -1,4 +1,4 @@
-"""The names of the flags of search.py by algorithm."""
+"""The names of the flags of deeplab-dpc search by algorithm."""
 
 import dataclasses
 from collections.abc import Collection

@@ -1,4 +1,4 @@
-"""The flags shared by the modes of search.py, read and checked, and the objects made from them."""
+"""The flags shared by the modes of deeplab-dpc search, read and checked, and the objects made from them."""
 
 import dataclasses
 import os

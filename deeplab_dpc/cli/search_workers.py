@@ -1,4 +1,4 @@
-"""The process of search.py --workers=N that starts workers on this machine, shows progress, and writes the report.
+"""The process of deeplab-dpc search --workers=N that starts local workers, shows progress, and writes the report.
 
 It does not load Keras, and so uses no memory of a GPU: a child process caches the features, too.
 

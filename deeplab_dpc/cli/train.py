@@ -33,7 +33,9 @@ def main(flags: Flags) -> None:
     """Trains the network."""
     require_address_space(TRAINING_ADDRESSES)
     if flags.dry_run and not flags.data.data_dir:
-        raise UserError("--data_dir is required; describe.py prints a network without data, for --num_classes.")
+        raise UserError(
+            "--data_dir is required; deeplab-dpc describe prints a network without data, for --num_classes."
+        )
     workdir = "" if flags.dry_run else required("workdir", flags.workdir)
     dataset = flags.data.found()
     taken = backbone_of(flags.training["tf_initial_checkpoint"], flags.network, flags.workdir, say=not flags.json)

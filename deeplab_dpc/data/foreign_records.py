@@ -203,7 +203,7 @@ def _check_stored_as_ids(label: bytes, title: str) -> None:
     if color == _INDEXED:
         raise UserError(
             f"The label of {title} is a colour-mapped PNG, which would be read as the brightness of its colours; write "
-            "the records again with the palette's indices as a grey PNG (as DeepLab's remove_gt_colormap.py does)."
+            "the records again with the palette's indices as a grey PNG (as remove_gt_colormap.py of DeepLab does)."
         )
     if (depth, color) != (8, _GREY):
         kind = "grey" if color == _GREY else "coloured"
@@ -288,8 +288,8 @@ def _count_ids(dataset: Dataset, split: str, at_most: int | None = None) -> np.n
             raise UserError(
                 f"The label of record {index} of the split {split} in {dataset.path} (image "
                 f"{filename.decode(errors='replace')}) has the ids {listed}, but there are {info.num_classes} classes "
-                f"(ids 0 to {info.num_classes - 1}) and the ignore label is {info.ignore_label}; "
-                "datasets/check_data.py reports all of them."
+                f"(ids 0 to {info.num_classes - 1}) and the ignore label is {info.ignore_label}; deeplab-dpc "
+                "check-data reports all of them."
             )
         pixels += counts
     return pixels

@@ -86,7 +86,7 @@ def find_evaluation(path: str | pathlib.Path, split: str) -> pathlib.Path:
         raise UserError(f"--compare: {path} is no directory; give two runs, or two directories of evaluations.")
     place = f"--workdir={path}" if (run / CONFIG_FILE).exists() else f"--workdir=RUN --eval_logdir={path}"
     raise UserError(
-        f"--compare: {path} has no evaluation of the split {split}; make it with python eval.py {place} "
+        f"--compare: {path} has no evaluation of the split {split}; make it with deeplab-dpc eval {place} "
         f"--split={split}."
     )
 

@@ -115,7 +115,7 @@ class PageHandler(http.server.BaseHTTPRequestHandler):
             raise Refusal(
                 HTTPStatus.FORBIDDEN,
                 f"This page is at {self.server.url}, and not known as {name}; if that is a name of this machine, start "
-                "predict.py with --allowed_hosts and that name.",
+                "deeplab-dpc predict with --allowed_hosts and that name.",
             )
 
     def _check_origin(self) -> None:

@@ -30,12 +30,12 @@ CONFIGS = (DataConfig, InferenceConfig, ModelConfig, SearchConfig, TrainConfig)
         ("--noupsample_logits does not go.", "`upsample_logits=False` does not go."),
         ("--workdir=T/run.1 is no run.", "`source='T/run.1'` is no run."),
         (
-            "T has no checkpoint; train it first (python train.py --workdir=T ...).",
-            "T has no checkpoint; train it first (python train.py --workdir=T ...).",
+            "T has no checkpoint; train it first (deeplab-dpc train --workdir=T ...).",
+            "T has no checkpoint; train it first (deeplab-dpc train --workdir=T ...).",
         ),
         (
-            "There is none; build one with python datasets/build_folder.py --images=A --data_dir=D/E, or --name it.",
-            "There is none; build one with python datasets/build_folder.py --images=A --data_dir=D/E, or `name` it.",
+            "There is none; build one with deeplab-dpc build-folder --images=A --data_dir=D/E, or --name it.",
+            "There is none; build one with deeplab-dpc build-folder --images=A --data_dir=D/E, or `name` it.",
         ),
         ("ModelConfig.multi_grid must be a tuple.", "`multi_grid` must be a tuple."),
         ("The same command continues.", "The same call continues."),

@@ -304,7 +304,7 @@ def test_first_wrong_label_is_named_with_record_image_and_ids(path):
         check_labels(dataset, "train")
     assert str(error.value) == (
         f"The label of record 2 of the split train in {path} (image 2007_000000) has the ids 3, 4, 5, 6, 7, 8, 9, 10, "
-        "..., but there are 3 classes (ids 0 to 2) and the ignore label is 255; datasets/check_data.py reports all of "
+        "..., but there are 3 classes (ids 0 to 2) and the ignore label is 255; deeplab-dpc check-data reports all of "
         "them."
     )
     check_labels(dataset, "val")

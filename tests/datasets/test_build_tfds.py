@@ -158,7 +158,9 @@ def test_second_run_does_nothing_and_other_options_are_refused(pets, prepared, c
 def test_it_is_found_by_the_name_that_tfds_gives_it(pets):
     data_dir = pets.path.parents[1]
     assert find_dataset(data_dir, "tfds:tiny_pets") == pets
-    with pytest.raises(UserError, match=rf"build_tfds\.py --tfds_name=oxford_iiit_pet .*--data_dir={data_dir}\."):
+    with pytest.raises(
+        UserError, match=rf"deeplab-dpc build-tfds --tfds_name=oxford_iiit_pet .*--data_dir={data_dir}\."
+    ):
         find_dataset(data_dir, "tfds:oxford_iiit_pet")
 
 

@@ -210,7 +210,7 @@ def test_a_data_set_that_moved_is_named(run, tmp_path, capsys):
         ({"export_tflite": "{tmp}/photographs"}, "photographs is a folder that exists, and must be a file"),
         (
             {"export_onnx": "{tmp}/taken.onnx"},
-            "taken.onnx is not a complete file of this export.py: it does not",
+            "taken.onnx is not a complete file of deeplab-dpc export: it does not",
         ),
         ({"export_onnx": "{tmp}/taken.onnx"}, "taken.onnx exists; give a new file"),
         ({"export_tflite": "{tmp}/m.lite"}, "m.lite must end with .tflite"),

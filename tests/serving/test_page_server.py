@@ -218,7 +218,7 @@ def test_other_names_of_this_address_are_refused(server, host):
         status, found = _refused(server, **request, headers=headers)
         assert status == 403
         assert found.startswith(sentence)
-        assert found.endswith("start predict.py with --allowed_hosts and that name.")
+        assert found.endswith("start deeplab-dpc predict with --allowed_hosts and that name.")
 
 
 @pytest.mark.parametrize("host", ["LOCALHOST:{port}", "127.0.0.1", "[::1]:{port}", "localhost:9000"])

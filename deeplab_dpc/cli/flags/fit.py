@@ -85,7 +85,7 @@ class FitStartFlags(StartFlags):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Flags(CommandFlags):
-    """The flags of fit.py: its own, and those of the commands that it runs."""
+    """The flags of deeplab-dpc fit: its own, and those of the commands that it runs."""
 
     workdir: str | None = flag(None, "Folder for all results; the same command continues an interrupted run.")
     hours: float = flag(1.0, "Approximate time in hours for all stages together; the plan is made for this time.")

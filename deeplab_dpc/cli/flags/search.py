@@ -81,7 +81,7 @@ class StartFlags(FlagGroup):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Flags(CommandFlags):
-    """The flags of search.py."""
+    """The flags of deeplab-dpc search."""
 
     workdir: str | None = flag(None, "Run directory; an interrupted search continues.")
     algorithm: str = flag(

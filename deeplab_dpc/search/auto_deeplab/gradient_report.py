@@ -1,6 +1,6 @@
 """The files of a search by gradient after each epoch: the genotype so far, and its report.
 
-genotype_so_far.json   the genotype, for train.py; genotype.json, which is decided at the end, is not written here
+genotype_so_far.json   the genotype, for deeplab-dpc train; genotype.json, decided at the end, is not written here
 cell.png               the genotype's cell
 path.png               its path through the trellis of resolutions, with the probabilities of all edges
 report.html            all of it in one file; report/ has its pictures
@@ -79,7 +79,7 @@ def _summary(
 ) -> ReportSection:
     """Returns the summary section; `file` contains the genotype."""
     text = f"{_progress(history, config)}\n\n{_caveats(history, config, genotype)}"
-    command = f"python train.py --data_dir=D --workdir=T --genotype_json={shlex.quote(str(file))}"
+    command = f"deeplab-dpc train --data_dir=D --workdir=T --genotype_json={shlex.quote(str(file))}"
     rows = [
         ("operators", ", ".join(_operator_counts(genotype))),
         ("strides", " ".join(str(STRIDES[level]) for level in genotype.path)),

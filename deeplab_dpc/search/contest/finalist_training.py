@@ -1,8 +1,8 @@
-"""Real training of a finalist and its evaluation (arXiv:1809.04184, Sec. 3.3), as a run that train.py could have made.
+"""Real training of a finalist and its evaluation (arXiv:1809.04184, Sec. 3.3), as a run of deeplab-dpc train.
 
     ROOT/CELL/seed_0_steps_100          the first round with seed 0
     ROOT/CELL/seed_0_steps_100_200      the second, forked from it
-        eval_val/metrics.json, per_image.npz    as eval.py writes them, so that eval.py --compare can read them
+        eval_val/metrics.json, per_image.npz    as deeplab-dpc eval writes them, and its flag --compare reads them
 
 For every finalist only the backbone is initialised from the checkpoint: context module, decoder and logits start fresh,
 whatever the checkpoint has, so that no finalist has an advantage because the checkpoint happens to fit it.
