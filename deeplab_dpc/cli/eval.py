@@ -130,7 +130,7 @@ def _folder(flags: Flags, loaded: LoadedPredictor) -> pathlib.Path | None:
     folder = evaluation_folder(parent, flags.split).absolute()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise UserError(f"{folder} cannot be written: {existing} is no directory that may be; give --eval_logdir.")
+        raise UserError(f"{folder} cannot be written: {existing} is not a writable directory; give --eval_logdir.")
     return folder
 
 

@@ -42,8 +42,8 @@ def evaluate_repeatedly(flags: Flags, evaluate_once: Callable[[], Report]) -> No
     source = flags.predictor.source
     if source.workdir is None or source.run_checkpoint != LATEST:
         raise UserError(
-            f"--max_number_of_evaluations={flags.max_number_of_evaluations} evaluates the checkpoints of a training "
-            "as they come: give --workdir, and no --run_checkpoint."
+            f"--max_number_of_evaluations={flags.max_number_of_evaluations} evaluates the checkpoints of a training as "
+            "they are written: give --workdir, and no --run_checkpoint."
         )
     if flags.eval_interval_secs < 1:
         raise UserError(f"--eval_interval_secs must be at least 1, got {flags.eval_interval_secs}.")

@@ -40,10 +40,13 @@ def _verdict(root: pathlib.Path, verdict: dict[str, Any], plan: Plan, stages: St
     has_contest = (root / "search" / "verdict.json").exists()
     by = "Val decided which of the two ships" + (", and the contest chose the cell by it" if has_contest else "")
     text += (
-        f" {by}, so that its figure on val is a little too good; a split test, if there is one, is judged once and "
-        "chooses nothing."
+        f" {by}, so that its mIOU on val is slightly too high; a split test, if there is one, is evaluated once and "
+        "used for no choice."
     )
-    over = "The two have had different numbers of steps: the figures say what the time brought, not which is better."
+    over = (
+        "The two were trained for different numbers of steps: the difference shows the gain from additional time, not "
+        "which network is better."
+    )
     more = " The contest below compares designs at equal steps." if has_contest else ""
     return ReportSection("In short", "\n\n".join(filter(None, (verdict["note"], text, f"{over}{more}", took))))
 

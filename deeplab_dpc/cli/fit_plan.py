@@ -91,7 +91,7 @@ def time_choices(
     most = max(1, round(MAX_EPOCHS * data.train / batch))
     is_short = min(learning / step, most, given.get("training_number_of_steps", math.inf)) < SHORT_STEPS
     _optimizer(chooser, batch, is_short)
-    after = "none for the baseline; if it recognises rare classes badly, all after it has some"
+    after = "none for the baseline; if it recognises rare classes badly, all later trainings have them"
     choose("label_weights", *(weights_of_short_training(data) if is_short else ("", after)))
     each = measured.start_seconds + evaluation_seconds(data, measured)
     searching = search_choices(data, learning, step, each, given, batch, chooser.choices["atrous_rates"].value)

@@ -122,7 +122,7 @@ def _sizes(
     count = max(4, min(1000, int(seconds / cell_seconds) - len(warm)))
     choose("num_candidates", count, f"about {cell_seconds:.0f} s a cell, by a guess")
     several = steps >= LEAST_TWO_ROUNDS
-    because = "after the first those leave that cannot win" if several else "too few steps for several"
+    because = "finalists that cannot win are dropped after the first" if several else "too few steps for several"
     rounds = choose("contest_rounds", 2 if several else 1, because)
     again = rounds > 1 and steps >= LEAST_TWO_SEEDS
     because = "steps enough for a second in the last round" if again else "too few steps for more"

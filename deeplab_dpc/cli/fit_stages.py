@@ -221,7 +221,7 @@ class Fit:
         if "rerank_steps" in self.given:
             steps, reason = self.given["rerank_steps"], "given on the command line"
         elif steps < LEAST_CONTEST and "rerank_steps" not in plan.choices:
-            no_time = f"the {left:.0f} s that are left are no time for a contest; the baseline is trained on instead"
+            no_time = f"the remaining {left:.0f} s are too short for a contest; the baseline is trained on instead"
             console.print(no_time)
             plan.replace(OF_SEARCH, {"search": Choice(False, no_time)})
             return
@@ -252,7 +252,7 @@ class Fit:
         seconds = left - evaluations * EVALUATION_SHARE * evaluation
         last, why = self.final, "the training goes on"
         if seconds < 0 and "training_number_of_steps" not in self.given:
-            last, why = run, f"{-seconds:.0f} s are missing for more training, and this is what there is"
+            last, why = run, f"{-seconds:.0f} s are missing for more training, so the existing network is exported"
         if self.root / plan.decide("last_run", str(last.relative_to(self.root)), why) != self.final:
             return
         steps = final_steps(done, seconds, step, plan["most_steps"])

@@ -68,7 +68,7 @@ def _expanded(file: str | None, argv: list[str], including: tuple[str, ...]) -> 
 def _file(name: str, including: tuple[str, ...]) -> Iterator[Source]:
     text, identity = _read(name)
     if identity in including:
-        raise UserError(f"--flagfile={name} is read while it is being read: it names itself, or a file that does.")
+        raise UserError(f"--flagfile={name} includes itself, directly or through another file.")
     yield from _expanded(name, list(_arguments(name, text)), (*including, identity))
 
 

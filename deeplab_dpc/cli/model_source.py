@@ -53,7 +53,7 @@ def load_model(source: SourceFlags) -> LoadedModel:
     """
     if len(run_directories(source)) > 1:
         raise UserError(
-            f"--workdir={source.workdir} names several runs, whose mean only eval, predict and export take; give one."
+            f"--workdir={source.workdir} names several runs, which only eval, predict and export can average; give one."
         )
     if (source.workdir is None) == (source.checkpoint_path is None):
         raise UserError(

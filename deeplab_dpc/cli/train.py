@@ -134,8 +134,8 @@ def _print_rehearsal(rehearsal: Rehearsal, config: TrainConfig) -> None:
     console.print(f"One batch: {shown}")
     batch, seconds = config.train_batch_size, rehearsal.seconds_per_step
     console.print(
-        f"A step of {batch} images: {seconds:.3f} s, {batch / seconds:.2f} images/s; "
-        f"the input takes {rehearsal.input_seconds_per_batch:.3f} s a batch beside it."
+        f"A step of {batch} images: {seconds:.3f} s, {batch / seconds:.2f} images/s; reading a batch takes "
+        f"{rehearsal.input_seconds_per_batch:.3f} s, in parallel."
     )
     total = datetime.timedelta(seconds=round(rehearsal.total_seconds))
     console.print(f"{config.training_number_of_steps} steps: about {total}, without evaluations.")
@@ -145,6 +145,6 @@ def _print_rehearsal(rehearsal: Rehearsal, config: TrainConfig) -> None:
         return
     console.print(
         f"Memory: about {rehearsal.memory_needed / 1e9:.2f} GB, estimated from {rehearsal.batch_size} image(s){free}: "
-        "too much, and the batch was not run; --gradient_accumulation_steps works it off in parts, "
+        "too much, and the batch was not run; --gradient_accumulation_steps processes it in parts, "
         "--precision=bfloat16 and a smaller --train_crop_size or --train_batch_size need less."
     )

@@ -36,7 +36,7 @@ class Kind(enum.StrEnum):
     SIZES = "image and label of different sizes"
     NOISY_IDS = "labels that are noise"
     IDS = "ids out of range"
-    ABSENT = "labels that cannot mean what the classes say"
+    ABSENT = "labels that contradict the classes"
     # From here on: warnings, not errors.
     LEAKED = "images in two splits"
     REPEATED = "images repeated"
@@ -175,8 +175,8 @@ def _label_problems(
     if wrong:
         listed = ", ".join(map(str, list(wrong)[:SHOWN_IDS])) + (", ..." if len(wrong) > SHOWN_IDS else "")
         reason = (
-            f"its label has {sum(wrong.values()):,} pixels of ids that are out of range ({listed}; "
-            f"right are 0 to {num_classes - 1} and {ignore_label})"
+            f"its label has {sum(wrong.values()):,} pixels of ids that are out of range ({listed}; valid ids are 0 to "
+            f"{num_classes - 1} and {ignore_label})"
         )
         return [(Kind.IDS, reason)]
     return []

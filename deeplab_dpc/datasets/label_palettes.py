@@ -79,7 +79,7 @@ class PaletteCheck:
             self._is_noted = True
             console.print(
                 f"Note: {name} gives the index {index} the colour {list(color)}, and the classes file gives "
-                f"{classes.names[class_id]} {list(classes.palette[class_id])}; the indices are taken."
+                f"{classes.names[class_id]} {list(classes.palette[class_id])}; the indices are used."
             )
 
 

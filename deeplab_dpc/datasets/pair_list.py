@@ -183,7 +183,7 @@ def _check_splits(path: pathlib.Path, splits: Splits) -> None:
         if 0 < len(without) < len(pairs):
             raise UserError(
                 f"{listed(without, 'image')} of the split {split} in the list {path} without a label, but others have "
-                "one; all of a split must, or none."
+                "one; either all images of a split have labels or none."
             )
         name, count = collections.Counter(pair.name for pair in pairs).most_common(1)[0]
         if count > 1:

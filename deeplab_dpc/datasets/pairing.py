@@ -148,7 +148,7 @@ def _without_label(alone: list[str], where: str, labels: RawTree, folder: str, n
     ):
         return (
             f"The label {jpeg} in {there} is a JPEG, which changes the ids at every border; labels must be PNGs, made "
-            "from what they were before."
+            "from the originals."
         )
     lying = f", where there is {', '.join(beside[:3])}{', ...' if len(beside) > 3 else ''}" if beside else ""
     return (

@@ -81,7 +81,7 @@ class Submission(abc.ABC):
         if error is None and len(self._names) != self.NUM_IMAGES:
             console.print(
                 f"The submission {self.path} has {len(self._names):,} images; the official test split has "
-                f"{self.NUM_IMAGES:,}, and the server wants them all."
+                f"{self.NUM_IMAGES:,}, and the server requires all of them."
             )
 
     @contextlib.contextmanager
@@ -231,20 +231,20 @@ class Voc2012Submission(Submission):
 
 
 def open_submission(
-    kind: str, path: str | os.PathLike[str], num_classes: int, competition: str = "comp6"
+    server: str, path: str | os.PathLike[str], num_classes: int, competition: str = "comp6"
 ) -> Submission:
     """Returns the submission for a test server, to be used in a `with` block.
 
     Args:
-      kind: "cityscapes" or "voc2012".
+      server: "cityscapes" or "voc2012".
       path, num_classes: see Submission.
       competition: competition of PASCAL VOC 2012, see Voc2012Submission.
 
     Raises:
-      UserError: if the kind is unknown, or as for Submission.
+      UserError: if the server is unknown, or as for Submission.
     """
-    if kind == "cityscapes":
+    if server == "cityscapes":
         return CityscapesSubmission(path, num_classes)
-    if kind == "voc2012":
+    if server == "voc2012":
         return Voc2012Submission(path, num_classes, competition)
-    raise UserError(f"A submission is to cityscapes or voc2012, got {kind!r}.")
+    raise UserError(f"`server` must be cityscapes or voc2012, got {server!r}.")

@@ -86,7 +86,7 @@ def check_initial_weights(network: keras.Model) -> None:
     if names:
         raise UserError(
             f"{_listed(names, LISTED_VARIABLES)} of the network's {len(network.weights)} variables hold nan or inf "
-            "before a step is made; the checkpoint that they come from is broken: give another "
+            "before the first step; the checkpoint that they come from is broken: give another "
             "--tf_initial_checkpoint, or, where a run continues, remove its latest checkpoint."
         )
 

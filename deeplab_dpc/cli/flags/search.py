@@ -69,8 +69,8 @@ class StartFlags(FlagGroup):
 
     tf_initial_checkpoint: str | None = flag(
         None,
-        "Initial weights of the backbone: prefix or name of a published checkpoint (docs/weights.md), an "
-        "earlier run, or imagenet, the MobileNetV2 of Keras.",
+        "Initial weights of the backbone: prefix or name of a published checkpoint (docs/weights.md), an earlier run, "
+        "or `imagenet` for the MobileNetV2 of Keras.",
     )
     restore_moving_averages: bool = flag(
         False,

@@ -205,7 +205,7 @@ class BuildFlags(CommandFlags):
         title="Output",
     )
     check: bool = flag(
-        True, "Check the records afterwards, as check_data does, and draw a contact sheet.", title="Output"
+        True, "Check the records afterwards, as check-data does, and draw a contact sheet.", title="Output"
     )
 
 

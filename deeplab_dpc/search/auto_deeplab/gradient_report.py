@@ -110,7 +110,7 @@ def _caveats(history: Sequence[Mapping[str, Any]], config: AutoDeepLabConfig, ge
     if not epochs:
         return (
             f"Alphas and betas are trained from epoch {config.architecture_start_epoch + 1} on: until then they are "
-            "the noise that they began as, and the genotype means nothing."
+            "their random initial values, and the genotype means nothing."
         )
     skips = num_skips(genotype.blocks)
     text = (

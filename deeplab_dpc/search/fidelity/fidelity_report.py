@@ -119,8 +119,8 @@ def sentences(result: FidelityResult, analyses: Sequence[Analysis]) -> list[str]
     fifths = [str(len(analysis.scope.rows)) for analysis in analyses if analysis.scope.is_top_fifth]
     said = [_setting(result), *map(_finding, whole), REGRET]
     said.append(
-        f"The top fifth by real score are {_listed(fifths)} cells: so few say little, as their intervals show. The "
-        "intervals tell how much hangs on which cells are measured, not the noise of the trainings"
+        f"The top fifth by real score are {_listed(fifths)} cells: too few for a conclusion, as their intervals show. "
+        "The intervals show how much depends on which cells are measured, not the noise of the trainings"
         + (", which the correlations between seeds show." if result.config.fidelity_seeds > 1 else ".")
     )
     if result.config.fidelity_seeds == 1:
@@ -158,8 +158,8 @@ def _finding(analysis: Analysis) -> str:
     if analysis.comparison is not None:
         difference = analysis.comparison.difference
         said.append(
-            f"The best trivial predictor there, seen afterwards, is {analysis.comparison.baseline}; the proxy's rho "
-            f"less its rho is {_figure(difference.value, difference.interval, signed=True)}: {_verdict(difference)}"
+            f"The best trivial predictor there, chosen afterwards, is {analysis.comparison.baseline}; the proxy's rho "
+            f"minus its rho is {_figure(difference.value, difference.interval, signed=True)}: {_verdict(difference)}"
         )
     said += [
         f"Between {what}, rho is {_figure(correlation.rho, correlation.rho_interval)}."
