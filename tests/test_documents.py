@@ -17,7 +17,7 @@ from deeplab_dpc.cli.main import COMMANDS
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = pathlib.Path(deeplab_dpc.__file__).parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
-# Code, in which a bracket is no link and a # no heading: fenced, indented, or between backticks.
+# Code, in which a bracket is not a link and a # is not a heading: fenced, indented, or between backticks.
 FENCED = re.compile(r"^```(\w*)\n.*?^```$", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"(?<=\n\n)(?: {4,}.*\n+)+")
 INLINE = re.compile(r"`[^`\n]+`")

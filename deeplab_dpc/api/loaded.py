@@ -49,7 +49,7 @@ class LoadedModel:
     Attributes:
       segmenter: network with its weights.
       class_names, palette, ignore_label: names and colours of the classes, and ignore label.
-      source: source of the weights, in words.
+      source: source of the weights as text.
       workdir: the run directory, or None for a published checkpoint.
       step: number of steps that the run had trained; 0 for a published checkpoint.
     """
@@ -70,7 +70,7 @@ class LoadedPredictor:
     Attributes:
       predictor: predictor of class ids and probabilities.
       class_names, palette, ignore_label: names and colours of the classes, and ignore label.
-      source: source of the weights, in words.
+      source: source of the weights as text.
       workdir: the run directory, or None.
       network: network as it was loaded, None for an exported model.
       step: number of steps that the run had trained; None if it is not a run.
@@ -117,7 +117,7 @@ class Described(Protocol):
 
 
 def mean_of(members: Sequence[Described]) -> str:
-    """Returns the source of the mean of several models, in words; for a single model, its source.
+    """Returns the source of the mean of several models as text; for a single model, its source.
 
     Raises:
       UserError: if their classes differ.

@@ -263,7 +263,7 @@ def _load(cls: type[Any], path: pathlib.Path) -> Any:
     if not path.is_file():
         raise UserError(f"`source={os.fspath(path)!r}` does not exist; give a file that `save` wrote.")
     if not zipfile.is_zipfile(path):
-        raise UserError(f"`source={os.fspath(path)!r}` is no Keras file, or is cut off; save the model again.")
+        raise UserError(f"`source={os.fspath(path)!r}` is not a Keras file, or is cut off; save the model again.")
     model = keras.saving.load_model(path)
     if not isinstance(model, cls):
         raise UserError(f"`source={os.fspath(path)!r}` holds a {type(model).__name__}, no {cls.__name__}.")

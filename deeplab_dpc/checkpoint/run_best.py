@@ -98,5 +98,5 @@ def _stored_metrics(best: RunCheckpoint) -> dict[str, float]:
     if stored.get("step") != best.step or not isinstance(metrics, dict):
         raise DamageError(f"{METRICS} does not hold the metrics of step {best.step}")
     if not all(isinstance(value, (int, float)) for value in metrics.values()):
-        raise DamageError(f"{METRICS} holds a metric that is no number")
+        raise DamageError(f"{METRICS} holds a metric that is not a number")
     return metrics

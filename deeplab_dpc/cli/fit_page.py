@@ -104,7 +104,7 @@ def _contest(root: pathlib.Path) -> ReportSection | None:
             rows.append((name, f"{100 * row['reranked_miou']:.2f}", seeds, f"{contest['steps']:,}", chance))
     rows.sort(key=lambda row: -float(row[1]))
     columns = ("finalist", "mIOU %", "by seed", "steps", "probability of being the best")
-    tables = [("Finalists, trained for real from the baseline's backbone", columns, rows)] if rows else []
+    tables = [("Finalists, trained end to end from the baseline's backbone", columns, rows)] if rows else []
     text = f"{found['sentence']}\n\nAll of the search is in {search / 'report.html'}."
     return ReportSection("Search and contest", text, _figure(search / "cells" / "best.png", "The best cell"), tables)
 

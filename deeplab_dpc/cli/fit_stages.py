@@ -299,7 +299,7 @@ class Fit:
         try:
             run_command("export", workdir=run, export_tflite=self.root / "model.tflite")
         except UserError as error:
-            # The SavedModel suffices: some networks cannot be converted to TFLite, and that is no error.
+            # The SavedModel suffices: some networks cannot be converted to TFLite, and that is not an error.
             self.plan.decide("export_tflite", None, f"no TFLite file was written: {error}")
 
     def _report(self) -> None:

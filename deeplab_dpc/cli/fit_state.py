@@ -23,7 +23,7 @@ STAGES = {
     "plan": "what fits into the time",
     "baseline": "a plain DeepLabv3+, trained and evaluated",
     "search": "cells scored by proxy on the baseline's features",
-    "contest": "the best cells and ASPP, trained for real",
+    "contest": "the best cells and ASPP, trained end to end",
     "finish": "the training of the best goes on to its end",
     "judge": "evaluation, and comparison with the baseline",
     "export": "SavedModel and TFLite, compared with the Keras model",

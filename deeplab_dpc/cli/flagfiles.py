@@ -82,7 +82,7 @@ def _arguments(file: str, text: str) -> Iterator[str]:
         if name in FLAGS:  # absl accepts `--flagfile FILE` in a line, but no other flag without an equals sign
             yield from (name, *value)
         elif not name.startswith("-") or (value and "=" not in name):
-            raise UserError(f"--flagfile={file}, line {number}: {argument!r} is no flag; write --name=value.")
+            raise UserError(f"--flagfile={file}, line {number}: {argument!r} is not a flag; write --name=value.")
         else:
             yield argument
 

@@ -248,7 +248,7 @@ class ServiceConfig(Config):
 class FidelityConfig(Config):
     """The configuration of a measurement of the proxy's fidelity (arXiv:1809.04184, Sec. 4.1 and 4.2).
 
-    Each cell is trained by proxy and for real.
+    Each cell is trained by proxy and end to end.
 
     Attributes:
       fidelity_subsets: whether the 31 subsets of ASPP's branches are measured.

@@ -198,7 +198,9 @@ def _image_size(features: Any, title: str) -> tuple[int, int]:
 def _check_stored_as_ids(label: bytes, title: str) -> None:
     """Raises a UserError if TensorFlow would not decode the pixels of a label to the intended ids."""
     if not label.startswith(_PNG_SIGNATURE) or len(label) <= _PNG_COLOR_TYPE:
-        raise UserError(f"The label of {title} is no PNG; write the records again with class ids as grey 8-bit PNGs.")
+        raise UserError(
+            f"The label of {title} is not a PNG; write the records again with class ids as grey 8-bit PNGs."
+        )
     depth, color = label[_PNG_BIT_DEPTH], label[_PNG_COLOR_TYPE]
     if color == _INDEXED:
         raise UserError(

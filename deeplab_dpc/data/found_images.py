@@ -136,7 +136,7 @@ def _head(path: pathlib.Path) -> bytes:
     try:
         with open(path, "rb") as stream:
             return stream.read(HEAD_BYTES)
-    except OSError:  # the file was not requested, so that this is no error
+    except OSError:  # the file was not requested, so that this is not an error
         return b""
 
 

@@ -239,7 +239,7 @@ def open_annotations(
       images: folder or archive of the images.
       image_keys: file names of the images, without folders and suffixes.
       class_names: names for YOLO's numbers if no file defines them; None if a file must define them.
-      skip_bad: bool, whether a damaged file of a single image is no error here, since it is skipped later.
+      skip_bad: bool, whether a damaged file of a single image is not an error here, since it is skipped later.
       only: name of the only file of `raw` to use; None uses all.
 
     Raises:

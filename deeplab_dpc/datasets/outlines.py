@@ -151,6 +151,6 @@ def run_lengths(text: str, left: int, top: int, height: int, width: int) -> Patc
     try:
         counts = [int(part) for part in text.split(",")]
     except ValueError as error:
-        raise ValueError("its run lengths are no integers") from error
+        raise ValueError("its run lengths are not integers") from error
     # Runs of the transposed mask go down its columns.
     return Patch(left, top, runs_mask(counts, width, height).T)

@@ -76,7 +76,7 @@ def split_folders(images: RawTree, draw: ValDraw) -> list[str]:
     if couple := image_and_label_folder(folders):
         first, second = map(images.title, couple)
         raise UserError(
-            f"{images.title('')} holds the folders {couple[0]} and {couple[1]}, which are no splits; give "
+            f"{images.title('')} holds the folders {couple[0]} and {couple[1]}, which are not splits; give "
             f"--images={first} and --labels={second}."
         )
     if loose := [name for name in images.files("", IMAGE_SUFFIXES) if "/" not in name]:

@@ -83,7 +83,7 @@ def find_evaluation(path: str | pathlib.Path, split: str) -> pathlib.Path:
         if (folder / PER_IMAGE_FILE).exists():
             return folder
     if not folders[0].is_dir():
-        raise UserError(f"--compare: {path} is no directory; give two runs, or two directories of evaluations.")
+        raise UserError(f"--compare: {path} is not a directory; give two runs, or two directories of evaluations.")
     place = f"--workdir={path}" if (run / CONFIG_FILE).exists() else f"--workdir=RUN --eval_logdir={path}"
     raise UserError(
         f"--compare: {path} has no evaluation of the split {split}; make it with deeplab-dpc eval {place} "

@@ -33,7 +33,7 @@ class Report:
     """The results of an evaluation.
 
     Attributes:
-      source: source of the weights, in words.
+      source: source of the weights as text.
       step: training step of the run; None if the network is not from a run.
       info: metadata of the data set.
       split: name of the evaluated split.

@@ -99,7 +99,7 @@ class Submission(abc.ABC):
           prediction: class ids [height, width], at the original size of the image.
 
         Raises:
-          UserError: if the name is not one of the data set or occurs twice, or an id is no class.
+          UserError: if the name is not one of the data set or occurs twice, or an id is not a class.
         """
         if self._add_file is None:
             raise ValueError("`add` is called outside of the submission's `with` block.")
@@ -219,8 +219,8 @@ class Voc2012Submission(Submission):
     def _file(self, name: pathlib.PurePosixPath) -> tuple[str, str]:
         if re.fullmatch(r"\d{4}_\d{6}", name.stem) is None:
             raise UserError(
-                f"The image {name} is none of PASCAL VOC, whose files are named like 2008_000001.jpg; the server finds "
-                "predictions by that name."
+                f"The image {name} is not one of PASCAL VOC, whose files are named like 2008_000001.jpg; the server "
+                "finds predictions by that name."
             )
         return name.stem, f"{name.stem}.png"
 

@@ -22,7 +22,7 @@ class ExportedModel:
     Attributes:
       num_classes, class_names, palette: number, names and colours of the classes.
       ignore_label: id of ignored pixels.
-      source: source of the weights, in words.
+      source: source of the weights as text.
       size: (height, width) in pixels that images must not exceed; None for any.
 
     Args:

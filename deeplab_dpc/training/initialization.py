@@ -62,7 +62,7 @@ def initialize(
 
 
 def _other_classes(source: str, dataset: Dataset) -> str | None:
-    """Returns the difference, in words, between the classes of a run or of a published checkpoint and the data set's.
+    """Returns as text the difference between the classes of a run or of a published checkpoint and the data set's.
 
     The result is None if they are equal, and if a checkpoint does not name its classes.
     """

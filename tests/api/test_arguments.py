@@ -28,7 +28,7 @@ CONFIGS = (DataConfig, InferenceConfig, ModelConfig, SearchConfig, TrainConfig)
         ("--model_variant=nix is not known.", "`model_variant='nix'` is not known."),
         ("--storage=sqlite:///a.db is SQLite, so no.", "`storage='sqlite:///a.db'` is SQLite, so no."),
         ("--noupsample_logits does not go.", "`upsample_logits=False` does not go."),
-        ("--workdir=T/run.1 is no run.", "`source='T/run.1'` is no run."),
+        ("--workdir=T/run.1 is not a run.", "`source='T/run.1'` is not a run."),
         (
             "T has no checkpoint; train it first (deeplab-dpc train --workdir=T ...).",
             "T has no checkpoint; train it first (deeplab-dpc train --workdir=T ...).",

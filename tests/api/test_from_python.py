@@ -298,7 +298,10 @@ def test_training_is_the_one_of_the_command(run, dataset, tmp_path):
             lambda folder: export_model(folder / "RUN", "m", images=None, export_size=(5,)),
             "`export_size` must be .heig",
         ),
-        (lambda folder: Predictor(_text(folder / "text.keras")), "`source='.*text.keras'` is no Keras file, or is cut"),
+        (
+            lambda folder: Predictor(_text(folder / "text.keras")),
+            "`source='.*text.keras'` is not a Keras file, or is cut",
+        ),
         (lambda folder: read_dataset(folder / "photos"), "photos"),
         (lambda folder: read_dataset(None), "`data_dir` must be a path, got None"),
         (lambda folder: Predictor(5), "`source` must be a path, got 5"),

@@ -1,4 +1,4 @@
-"""search.py --mode=fidelity, trained for real: twice on the same real trainings, by one proxy and by another."""
+"""search.py --mode=fidelity, trained end to end: twice on the same real trainings, by one proxy and by another."""
 
 import json
 

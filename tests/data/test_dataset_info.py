@@ -122,5 +122,5 @@ def test_unknown_split_is_refused_with_those_that_exist(tmp_path):
 
 
 def test_path_that_is_no_text_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r"--data_dir=.*/stra\\xdfe is no path in UTF-8; rename its folders"):
+    with pytest.raises(UserError, match=r"--data_dir=.*/stra\\xdfe is not a path in UTF-8; rename its folders"):
         find_dataset(tmp_path / "stra\udcdfe")

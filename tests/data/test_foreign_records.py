@@ -275,7 +275,7 @@ def with_label(label):
         (with_label(encode(pixels(0, 5, 7))), "is a coloured PNG of 8 bits a sample"),
         (with_label(encode(np.full((5, 7), 300, np.uint16))), "is a grey PNG of 16 bits a sample"),
         (with_label(encode(Image.new("1", (7, 5)))), "is a grey PNG of 1 bits a sample"),
-        (with_label(encode(ids(0, 5, 7), "JPEG")), "is no PNG"),
+        (with_label(encode(ids(0, 5, 7), "JPEG")), "is not a PNG"),
         (
             with_label(b""),
             r"1 of the 2 records .*val-.* have labels: record 1 of .*tfrecord \(image 2007_0+\) has none",

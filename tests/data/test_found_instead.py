@@ -1,4 +1,4 @@
-"""What is said of a folder that is no data set: what lies there, what it should be called, which command helps."""
+"""What is said of a folder that is not a data set: what lies there, what it should be called, which command helps."""
 
 import pytest
 

@@ -196,7 +196,7 @@ def test_file_that_is_no_record_file_ends_after_two_failures(tmp_path):
 
 def test_records_that_are_not_examples_are_damaged(tmp_path):
     (finding,) = inspect(tmp_path, train=[good(0), b"\xff\xff"]).errors
-    assert finding.first[0].startswith("record 1 of train is no example with DeepLab's keys")
+    assert finding.first[0].startswith("record 1 of train is not an example with DeepLab's keys")
 
 
 def test_count_that_differs_from_the_metadata_and_missing_files(tmp_path):

@@ -489,8 +489,8 @@ def test_bad_labelme_is_named_and_leaves_nothing(own, name, value, message):
         ("0 .1 .1 .5 .1 .5 1.2\n", r"Line 1 .*it has 1\.2, and coordinates are shares of the image, from 0 to 1"),
         ("3 .1 .1 .5 .1 .5 .2\n", r"Line 1 .*: its class is 3, but there are 3 names \(0 to 2\)"),
         ("0 .1 .1 .5 .1 .5\n", r"Line 1 .*: it has 5 numbers after the class"),
-        ("car .1 .1 .5 .1 .5 .5\n", r"Line 1 .*: 'car' is no number"),
-        ("0 .1 .1 .5 .1 .5 nan\n", r"Line 1 .*: 'nan' is no number"),
+        ("car .1 .1 .5 .1 .5 .5\n", r"Line 1 .*: 'car' is not a number"),
+        ("0 .1 .1 .5 .1 .5 nan\n", r"Line 1 .*: 'nan' is not a number"),
     ],
 )
 def test_bad_yolo_is_named_and_leaves_nothing(own, text, message):
@@ -592,7 +592,7 @@ def test_damaged_annotations_of_an_image_are_skipped_on_request(own, capsys):
         ({"label_map": "1:2"}, r"--label_map is for label pictures, and --labels=.* are annotations \(labelme\)"),
         ({"label_format": "rgb"}, r"--label_format is for label pictures"),
         ({"labels_as": "xml"}, r"--labels_as must be one of auto, pictures, coco"),
-        ({"group_by": "("}, r"--group_by=\( is no regular expression"),
+        ({"group_by": "("}, r"--group_by=\( is not a regular expression"),
     ],
 )
 def test_flags_that_do_not_go_with_annotations(own, options, message):

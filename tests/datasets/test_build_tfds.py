@@ -40,7 +40,7 @@ class _Tiny(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 
 class TinyPets(_Tiny):
-    """The features of oxford_iiit_pet: image, mask with ids 1..3, and labels that are no masks."""
+    """The features of oxford_iiit_pet: image, mask with ids 1..3, and labels that are not masks."""
 
     def features(self):
         return {
@@ -234,7 +234,7 @@ def test_masks_with_three_equal_channels_are_ids_and_others_are_skipped_on_reque
         (
             "tiny_pets",
             {"label_key": "mask"},
-            r"--label_key=mask is no feature .*; it has .*species \(ClassLabel \(\)\)",
+            r"--label_key=mask is not a feature .*; it has .*species \(ClassLabel \(\)\)",
         ),
         ("tiny_pets", {"label_key": "species"}, "neither an Image nor an integer Tensor .* but ClassLabel"),
         ("tiny_pets", {"image_key": "file_name"}, "is not an Image but Text"),

@@ -24,7 +24,7 @@ def run(tmp_path, network, shapes, monkeypatch):
     workdir.mkdir()
     data = {"data_dir": str(shapes.path.parents[1]), "train_split": "train"}
     (workdir / "config.json").write_text(json.dumps({"data": data}))
-    loaded = LoadedModel(network, tuple("abcd"), pascal_palette(4), 255, "in words", workdir, 7)
+    loaded = LoadedModel(network, tuple("abcd"), pascal_palette(4), 255, "as text", workdir, 7)
     monkeypatch.setattr(command, "load_models", lambda source: [loaded])
     return loaded
 

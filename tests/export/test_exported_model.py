@@ -1,4 +1,4 @@
-"""An exported model as a predictor: sizes, and one sentence for whatever is no model."""
+"""An exported model as a predictor: sizes, and one sentence for whatever is not a model."""
 
 import dataclasses
 import os

@@ -407,7 +407,7 @@ def test_address_that_is_not_local_has_names_too():
 
 
 def test_allowed_host_is_a_name(server):
-    with pytest.raises(UserError, match="--allowed_hosts=http://a/b is no host; give it as a browser shows it"):
+    with pytest.raises(UserError, match="--allowed_hosts=http://a/b is not a host; give it as a browser shows it"):
         PageServer("127.0.0.1", 0, BrightPixels(), MODEL, 1, 1, ["http://a/b"])
 
 

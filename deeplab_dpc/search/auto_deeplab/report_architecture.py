@@ -122,7 +122,7 @@ def changes_section(history: Sequence[Mapping[str, Any]]) -> ReportSection | Non
 
 
 def _difference(before: Genotype | None, now: Genotype) -> str:
-    """Returns the blocks and the path that are new, in words."""
+    """Returns the blocks and the path that are new as text."""
     parts = [
         f"block {index}: {block.left} + {block.right}"
         for index, block in enumerate(now.blocks)

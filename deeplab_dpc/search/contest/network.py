@@ -1,6 +1,6 @@
 """The network that re-ranking trains: the proxy's, or one with another backbone (arXiv:1809.04184, Fig. 3a).
 
-The paper's proxy runs on a MobileNetV2, and the cells that it finds are trained for real on an Xception.
+The paper's proxy runs on a MobileNetV2, and the cells that it finds are trained end to end on an Xception.
 """
 
 import dataclasses

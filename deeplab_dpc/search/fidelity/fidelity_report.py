@@ -49,8 +49,8 @@ CAUTION = {
 }
 COLUMNS = ("predictor", "n", "rho", "95 %", "tau", "95 % of tau", "regret@1", "regret@3")
 REGRET = (
-    "regret@k is how many points of real mIOU are lost if only the first k cells of a predictor are trained for real: "
-    "the best real score of all less the best of those."
+    "regret@k is how many points of real mIOU are lost if only the first k cells of a predictor are trained end to "
+    "end: the best real score of all less the best of those."
 )
 
 
@@ -139,9 +139,9 @@ def _setting(result: FidelityResult) -> str:
     proxy = math.fsum(row.proxy_seconds for row in result.rows)
     real = math.fsum(row.real_seconds for row in result.rows)
     return (
-        f"{count(len(result.rows), 'cell')}, each trained by proxy for {search.proxy_steps} steps and for real, end to "
-        f"end, for {search.rerank_steps}, with {count(result.config.fidelity_seeds, 'seed')}. The proxy "
-        f"took {duration(proxy)} in all, real training {duration(real)}: {real / max(proxy, 1e-9):.1f} times as long."
+        f"{count(len(result.rows), 'cell')}, each trained by proxy for {search.proxy_steps} steps and end to end for "
+        f"{search.rerank_steps}, with {count(result.config.fidelity_seeds, 'seed')}. The proxy took {duration(proxy)} "
+        f"in all, real training {duration(real)}: {real / max(proxy, 1e-9):.1f} times as long."
     )
 
 

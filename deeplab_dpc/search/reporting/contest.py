@@ -16,7 +16,7 @@ COLUMNS = ("finalist", "mIOU", "by seed", "95 % interval", "probability of being
 
 
 def contest(population: Population) -> ReportSection | None:
-    """Returns the section; None if nothing was trained for real."""
+    """Returns the section; None if nothing was trained end to end."""
     result = population.result
     outcome = result.contest
     if outcome is None or not result.standings:

@@ -110,7 +110,7 @@ def _signals(population: Population, reranked: list[Standing]) -> list[Signal]:
 
 
 def _rho(correlation: Correlation) -> str:
-    """Returns Spearman's rho in words, or why it is undefined."""
+    """Returns Spearman's rho as text, or why it is undefined."""
     if correlation.undefined:
         return f"no rank correlation ({correlation.undefined})"
     low, high = correlation.rho_interval

@@ -58,7 +58,7 @@ def open_journal(path: pathlib.Path, shown: pathlib.Path | None = None) -> Journ
         raise
     # Errors that Optuna raises for a record that lacks a field, or has a value of another type.
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, AssertionError, OverflowError) as error:
-        raise _damaged(shown, backend.number, "is no record of a study") from error
+        raise _damaged(shown, backend.number, "is not a record of a study") from error
 
 
 def _damaged(path: pathlib.Path, number: int, predicate: str) -> UserError:

@@ -202,7 +202,7 @@ def test_seeds_are_averaged_and_correlated_with_each_other():
 def test_sentences_say_what_is_known_and_what_is_not():
     result = _result([*_ranked(12), *_ranked(3, TOP, first=20)], missing=("pool",))
     said = "\n".join(sentences(result, [analyse(scope) for scope in scopes(result)]))
-    assert "15 cells, each trained by proxy for 20 steps and for real, end to end, for 60, with 1 seed." in said
+    assert "15 cells, each trained by proxy for 20 steps and end to end for 60, with 1 seed." in said
     assert "real training 7.5 min: 15.0 times as long." in said
     assert "Over the subsets of ASPP (n = 12) the proxy ranks with rho 0.99" in said
     assert "the paper: 0.47 on Cityscapes" in said
