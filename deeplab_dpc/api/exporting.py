@@ -144,7 +144,12 @@ def _portable_source(loaded: LoadedPredictor) -> str:
 
 
 def scaled(image: np.ndarray, size: tuple[int, int] | tuple[()]) -> np.ndarray:
-    """Returns the image scaled to (height, width) in pixels, if a size is given."""
+    """Returns an image scaled bilinearly.
+
+    Args:
+      image: image, uint8 [height, width, 3].
+      size: (height, width) in pixels; empty to return the image unchanged.
+    """
     if not size or image.shape[:2] == size:
         return image
     return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))

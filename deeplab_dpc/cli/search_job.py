@@ -86,7 +86,11 @@ class Request:
 
     @classmethod
     def from_flags(cls, flags: Flags) -> Self:
-        """Returns the request of the flags, checked as far as is possible without a feature cache."""
+        """Returns the request of the flags, checked as far as is possible without a feature cache.
+
+        Raises:
+          UserError: if flags are missing, invalid or contradict each other, or the workdir is not that of a search.
+        """
         workdir, start, network = required("workdir", flags.workdir), flags.start, flags.network
         require_folder(workdir, "workdir")
         require_kind(pathlib.Path(workdir), "search")
@@ -153,7 +157,12 @@ class Request:
         return self.dataset
 
     def cache(self) -> FeatureCache:
-        """Returns the features of --feature_cache, or those of the data, which are computed if they do not exist."""
+        """Returns the features of --feature_cache, or those of the data, which are computed if they do not exist.
+
+        Raises:
+          UserError: if neither --feature_cache nor --data_dir is given, the cache is incomplete, the checkpoint does
+            not fit the backbone, or the space of cells does not fit the features.
+        """
         if self.flags.feature_cache:
             if self.config.proxy_features == ADAPTED:
                 raise UserError(
@@ -196,6 +205,12 @@ class Request:
         """Returns the plans of the feature cache for the training split and for the split that scores.
 
         The images of the split that scores are not augmented, as in an evaluation.
+
+        Args:
+          model: network whose backbone computes the features.
+
+        Raises:
+          UserError: if --data_dir is missing, or --feature_views is negative or would augment the split that scores.
         """
         with quiet_imports():
             from deeplab_dpc.data.preprocess import Augmentation
@@ -219,7 +234,14 @@ class Request:
         }
 
     def job(self, cache: FeatureCache) -> Job:
-        """Returns the job of a worker."""
+        """Returns the job of a worker.
+
+        Args:
+          cache: features of the search.
+
+        Raises:
+          UserError: if the number of label weights is not that of the classes.
+        """
         one_weight_a_class(self.config.label_weights, cache.num_classes)
         model_config = self.model_config(cache.num_classes)
         data: DataConfig | None = None

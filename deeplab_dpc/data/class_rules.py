@@ -1,4 +1,4 @@
-"""The rules for names, colours and groups of classes from any source, with one error message for each.
+"""Checks of the names, colours and groups of classes, whatever file or argument they come from.
 
 Names appear in tables, pictures, JSON and flags, so they must be text of one line.
 """

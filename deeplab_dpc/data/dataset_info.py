@@ -229,7 +229,14 @@ class Dataset:
 
 
 def load_dataset(path: str | os.PathLike[str]) -> Dataset:
-    """Loads the prepared data set whose metadata file lies directly in `path`."""
+    """Loads a prepared data set.
+
+    Args:
+      path: folder that contains the metadata file directly.
+
+    Raises:
+      UserError: if the metadata file is absent, damaged or invalid.
+    """
     info_path = pathlib.Path(path) / INFO_FILE
     value = read_json(info_path, "data set's metadata")
     try:

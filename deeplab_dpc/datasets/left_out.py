@@ -1,4 +1,7 @@
-"""Raw files that are not used: they are printed, or refused if they are pictures that were probably intended."""
+"""The files of a folder or archive that a conversion does not use.
+
+Their names are printed. Pictures of unsupported kinds are an error, since they were probably meant to be converted.
+"""
 
 import pathlib
 from collections.abc import Collection
