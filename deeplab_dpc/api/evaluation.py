@@ -17,7 +17,7 @@ from deeplab_dpc.evaluation.bootstrap import Bootstrap
 from deeplab_dpc.evaluation.branch_weights import branch_weights
 from deeplab_dpc.evaluation.evaluator import evaluate as counted
 from deeplab_dpc.evaluation.judge import Judge
-from deeplab_dpc.evaluation.measures import figures
+from deeplab_dpc.evaluation.measures import metrics_of
 from deeplab_dpc.evaluation.report import Report, ignored_class, metrics_json
 
 
@@ -89,7 +89,7 @@ def evaluate(
         inference=None if loaded.network is None else inference_config(options),
         judging=judging,
         measured=measured,
-        figures=tuple(figures(one, bootstrap) for one in measured),
+        metrics=tuple(metrics_of(one, bootstrap) for one in measured),
         branch_weights=() if loaded.network is None or cell is None else tuple(branch_weights(loaded.network)),
         seconds=seconds,
         advice=advice(dataset.info.class_names, measured[0].counts, known, ignored_class(dataset.info)),

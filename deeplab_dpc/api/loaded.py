@@ -215,14 +215,14 @@ def is_checkpoint(source: str | os.PathLike[str]) -> bool:
 
 
 def network_of_checkpoint(
-    source: str, given: Mapping[str, Any], say: Callable[[str], None] = lambda line: None
+    source: str, given: Mapping[str, Any], log: Callable[[str], None] = lambda line: None
 ) -> ModelConfig:
     """Returns the configuration of a published checkpoint's network, from its variables and the given fields.
 
     Args:
       source: name of the checkpoint, or its prefix.
       given: fields of ModelConfig, which take precedence; a cell and a genotype also by name or file.
-      say: function called with a message on what was found.
+      log: function called with a message on what was found.
 
     Raises:
       UserError: if there is no such checkpoint, or its network is unknown.
@@ -232,7 +232,7 @@ def network_of_checkpoint(
     given = ModelConfig.typed_fields({name: encode(value) for name, value in loaded_options(given).items()})
     found = find_network(source, given)
     if line := str(found):
-        say(line)
+        log(line)
     fields = {**found.assumed, **found.read, **given}
     return model_config(fields.pop("num_classes"), fields)
 
@@ -242,7 +242,7 @@ def model_of_checkpoint(
     given: Mapping[str, Any],
     classes: str | os.PathLike[str] | None = None,
     moving_averages: bool = False,
-    say: Callable[[str], None] = lambda line: None,
+    log: Callable[[str], None] = lambda line: None,
 ) -> LoadedModel:
     """Returns the network of a published checkpoint with its weights.
 
@@ -252,14 +252,14 @@ def model_of_checkpoint(
       classes: names of the classes, or a file of them; by default those of the published data set with that number of
         classes.
       moving_averages: bool, whether the moving averages of the variables are restored instead of the variables.
-      say: function called with messages on what was found and restored, and which classes are assumed.
+      log: function called with messages on what was found and restored, and which classes are assumed.
 
     Raises:
       UserError: if there is no such checkpoint, or it does not fit the given fields.
     """
-    config = network_of_checkpoint(source, given, say)
+    config = network_of_checkpoint(source, given, log)
     model = build_segmenter(config)
-    say(str(restore_model(model, source, moving_averages)))
+    log(str(restore_model(model, source, moving_averages)))
     count = config.num_classes
     names: tuple[str, ...] = tuple(f"class_{i}" for i in range(count))
     palette, ignore_label = pascal_palette(count), DEFAULT_IGNORE_LABEL
@@ -269,5 +269,5 @@ def model_of_checkpoint(
             raise UserError(f"{classes} names {len(names)} classes, --num_classes={count}.")
     elif known := known_classes(count):
         names, palette, ignore_label = known.names, known.palette, known.ignore_label
-        say(f"The {count} classes are taken for those of {known.dataset}; --classes names others.")
+        log(f"The {count} classes are taken for those of {known.dataset}; --classes names others.")
     return LoadedModel(model, names, palette, ignore_label, source, None, step=0)

@@ -174,10 +174,10 @@ class Fit:
         # If the training was continued, this time does not include its earlier steps.
         started = trained - start - steps * plan.notes["step_seconds"]
         plan.note("start_seconds", max(started, 0.3 * plan.measured.start_seconds))
-        self._ask_again(plan)
+        self._plan_search_again(plan)
         decide_weights(plan, self.root / "check", self.baseline)
 
-    def _ask_again(self, plan: Plan) -> None:
+    def _plan_search_again(self, plan: Plan) -> None:
         """Plans the search again, with the measurements of the baseline."""
         learning = (self.stages.left - plan.reserve_seconds - plan.notes["start_seconds"]) / (1 - BASELINE_SHARE)
         before, step = plan["search"], plan.notes["step_seconds"]

@@ -71,7 +71,7 @@ def load_model(source: SourceFlags) -> LoadedModel:
         source.network.given_fields(),
         source.classes,
         source.restore_moving_averages,
-        say=console.print,
+        log=console.print,
     )
 
 

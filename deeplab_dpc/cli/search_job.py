@@ -106,8 +106,8 @@ class Request:
             raise UserError("--restore_moving_averages is for --tf_initial_checkpoint; give that too.")
         dataset = flags.data.found() if flags.data.data_dir else None
         if dataset is not None:
-            say = not local_workers.is_child()
-            network = network.with_defaults(backbone_of(start.tf_initial_checkpoint, network, workdir, say))
+            verbose = not local_workers.is_child()
+            network = network.with_defaults(backbone_of(start.tf_initial_checkpoint, network, workdir, verbose))
             config = _fitted(flags, network, config, dataset)
         if dataset is None and flags.feature_cache and config.rerank_top_k and flags.mode == "search":
             raise UserError("--data_dir is required for the contest; pass --rerank_top_k=0 to go without.")
@@ -124,7 +124,7 @@ class Request:
         """Returns the initial weights of the backbone."""
         return InitialWeights(self.flags.start.tf_initial_checkpoint or None, self.flags.start.restore_moving_averages)
 
-    def say_what_was_chosen(self) -> None:
+    def print_what_was_chosen(self) -> None:
         """Prints which flags of the network have no effect, and which values of the search were fitted to the crops."""
         given = [f"--{name}" for name in OPTIONS_OF_ASPP if name in self.flags.given]
         if given:

@@ -38,7 +38,7 @@ def main(flags: Flags) -> None:
         )
     workdir = "" if flags.dry_run else required("workdir", flags.workdir)
     dataset = flags.data.found()
-    taken = backbone_of(flags.training["tf_initial_checkpoint"], flags.network, flags.workdir, say=not flags.json)
+    taken = backbone_of(flags.training["tf_initial_checkpoint"], flags.network, flags.workdir, verbose=not flags.json)
     model_config = flags.network.with_defaults(taken).config(dataset.info.num_classes)
     data = flags.data.config(dataset, model_config.alignment)
     config = flags.training.make(**_steps_of_epochs(flags, dataset, data.train_split))

@@ -63,7 +63,7 @@ def load_records(path: pathlib.Path, classes: str | os.PathLike[str]) -> Dataset
         counted = DatasetInfo.from_json(kept)
     else:
         counted = _count(path, shards)
-        _say_changes(path, kept.get("splits"), counted.splits)
+        _print_changes(path, kept.get("splits"), counted.splits)
     info = DatasetInfo(
         name=records_name(path),
         class_names=meaning.names,
@@ -81,7 +81,7 @@ def load_records(path: pathlib.Path, classes: str | os.PathLike[str]) -> Dataset
     return Dataset(path, info)
 
 
-def _say_changes(path: pathlib.Path, before: Any, now: dict[str, int]) -> None:
+def _print_changes(path: pathlib.Path, before: Any, now: dict[str, int]) -> None:
     """Prints the splits whose records have changed since they were last counted."""
     if not isinstance(before, dict):
         return

@@ -59,7 +59,7 @@ def read_pair_list(path: str | os.PathLike[str], images: RawFiles, labels: RawFi
         raise UserError(f"The list {path} has bad lines: {listed}{more}.")
     if not rows:
         raise UserError(f"The list {path} names no image.")
-    _say_shared_labels(path, rows, labels)
+    _print_shared_labels(path, rows, labels)
     return _splits(path, rows, draw)
 
 
@@ -136,7 +136,7 @@ def _problem(row: _Row, first: _Row, images: RawFiles, labels: RawFiles) -> str 
     return None
 
 
-def _say_shared_labels(path: pathlib.Path, rows: list[_Row], labels: RawFiles) -> None:
+def _print_shared_labels(path: pathlib.Path, rows: list[_Row], labels: RawFiles) -> None:
     """Prints the labels that several images share, which may be intended, for example with a fixed camera."""
     lines: dict[str, list[int]] = collections.defaultdict(list)
     for row in rows:

@@ -6,7 +6,7 @@ import os
 from deeplab_dpc.console import console
 from deeplab_dpc.data.file_kinds import LABEL_SUFFIXES, LOSSY_SUFFIXES, listed
 from deeplab_dpc.data.image_files import SUFFIXES as IMAGE_SUFFIXES
-from deeplab_dpc.datasets.left_out import say_empty_folders, say_left_out
+from deeplab_dpc.datasets.left_out import print_empty_folders, print_left_out
 from deeplab_dpc.datasets.naming import Naming, file_key, find_naming
 from deeplab_dpc.datasets.raw_files import RawFiles
 from deeplab_dpc.datasets.raw_tree import RawTree
@@ -53,10 +53,10 @@ def find_pairs(images: RawFiles, labels: RawFiles | None, draw: ValDraw, skip_ba
         matched[folder] = _matched(image_tree, label_tree if has_labels else None, folder, is_shared)
     taken = {pair.image for pairs in matched.values() for pair in pairs}
     label_names = {pair.label for pairs in matched.values() for pair in pairs if pair.label is not None}
-    say_empty_folders(images)
-    say_left_out(images, taken | (label_names if is_shared else set()), skip_bad)
+    print_empty_folders(images)
+    print_left_out(images, taken | (label_names if is_shared else set()), skip_bad)
     if labels is not None and not is_shared:
-        say_left_out(labels, label_names, skip_bad=True)
+        print_left_out(labels, label_names, skip_bad=True)
     if "" not in matched:
         return renamed(matched)
     if label_tree is None:

@@ -194,7 +194,7 @@ def test_rates_of_the_space_and_of_aspp_are_fitted_to_the_crops(flags, rates, as
     request = Request.from_flags(values)
     assert request.config.cell_rates == rates
     assert aspp in request.config.warm_starts
-    request.say_what_was_chosen()
+    request.print_what_was_chosen()
     said = capsys.readouterr().out
     assert ("--cell_rates=1 " in said) == (rates == (1,))
     assert ("aspp_1_2_3" in said) == (aspp != "aspp")

@@ -22,7 +22,7 @@ from deeplab_dpc.console import console
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.evaluation.bootstrap import Bootstrap
 from deeplab_dpc.evaluation.image_counts import ImageCounts
-from deeplab_dpc.evaluation.measures import figures
+from deeplab_dpc.evaluation.measures import metrics_of
 from deeplab_dpc.evaluation.report import Report, write_report
 from deeplab_dpc.evaluation.stored import evaluation_folder
 from deeplab_dpc.search.contest.network import RerankNetwork
@@ -128,7 +128,7 @@ def _write_evaluation(workdir: pathlib.Path, run: CellRun, dataset: Dataset, spl
         inference=InferenceConfig(),
         judging=judging,
         measured=run.measured,
-        figures=tuple(figures(one, Bootstrap(judging.bootstrap_resamples)) for one in run.measured),
+        metrics=tuple(metrics_of(one, Bootstrap(judging.bootstrap_resamples)) for one in run.measured),
         branch_weights=(),
         seconds=run.seconds,
     )
