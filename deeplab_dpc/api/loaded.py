@@ -184,7 +184,7 @@ def model_of_run(workdir: pathlib.Path, which: str = LATEST, config: ModelConfig
     """Returns the network of a run.
 
     Args:
-      workdir: the run directory, or a directory of `fit`, of which the network that ships is taken.
+      workdir: the run directory, or a directory of `fit`, of which the exported network is taken.
       which: checkpoint of the run: 'latest', 'best', or a step.
       config: configuration of the network, whose rates and output stride may differ from those of the training; None
         for that of the training.

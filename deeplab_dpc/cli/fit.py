@@ -1,4 +1,4 @@
-"""Makes a network that ships from a folder of images, in about a given time.
+"""Makes an exported network from a folder of images, in about a given time.
 
 It converts and checks the data, plans, trains, searches and judges. Without --images, --list or --data_dir it uses the
 embedded data set. After a stop at any moment, the same command continues. Given flags of train and search take

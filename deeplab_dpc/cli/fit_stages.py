@@ -6,7 +6,7 @@ baseline/        run of train, with eval_val/
 search/          run of search: scores of the cells by proxy, then the contest
 final/           run of train that continues the best of the contest, or the baseline
 comparison/      output of eval --compare
-model/, model.tflite    the network that ships
+model/, model.tflite    the exported network
 plan.json, verdict.json, index.html
 """
 
@@ -202,7 +202,7 @@ class Fit:
         if "seconds_a_cell" in plan.notes and "candidates_decided" not in plan.notes:
             rest = seconds - (time.monotonic() - start)
             count = candidates(rest, plan.notes["seconds_a_cell"], 0)
-            reason = f"{plan.notes['seconds_a_cell']:.1f} s a cell, by the warm starts"
+            reason = f"{plan.notes['seconds_a_cell']:.1f} s per cell, measured with the warm starts"
             plan.decide("num_candidates", count, reason, replace=True)
             plan.note("candidates_decided", count)
         self.commands.search(plan, num_candidates=plan["num_candidates"], rerank_top_k=0)

@@ -24,7 +24,7 @@ STAGES = {
     "baseline": "a plain DeepLabv3+, trained and evaluated",
     "search": "cells scored by proxy on the baseline's features",
     "contest": "the best cells and ASPP, trained end to end",
-    "finish": "the training of the best goes on to its end",
+    "finish": "the training of the best is continued to its end",
     "judge": "evaluation, and comparison with the baseline",
     "export": "SavedModel and TFLite, compared with the Keras model",
     "report": "index.html",

@@ -1,4 +1,4 @@
-"""The file verdict.json of `fit`: the network that ships, its mIOU with interval, and its advantage over the other."""
+"""The file verdict.json of `fit`: the exported network, its mIOU with interval, and its advantage over the other."""
 
 import pathlib
 from typing import Any
@@ -21,7 +21,7 @@ def read_verdict(root: pathlib.Path) -> dict[str, Any]:
 def write_verdict(root: pathlib.Path, plan: Plan) -> dict[str, Any]:
     """Writes the verdict from the evaluations and their comparison, and returns it.
 
-    `run` is the run that ships, relative to the workdir; `over` is None if nothing was trained after the baseline.
+    `run` is the exported run, relative to the workdir; `over` is None if nothing was trained after the baseline.
     """
     last = plan["last_run"]
     shipped, over = last, None

@@ -37,7 +37,7 @@ COMMANDS = {
     "build_tfds": "convert a data set of TensorFlow Datasets, by its name",
     "build_voc2012": "convert PASCAL VOC 2012 segmentation, with SBD's labels for train_aug",
     "check_data": "check a prepared data set: labels, classes, sizes, duplicates; draw a contact sheet",
-    "fit": "from a folder of images to a network that ships, in about a given time",
+    "fit": "from a folder of images to an exported network, in about a given time",
     "search": "search dense prediction cells, or an Auto-DeepLab",
     "describe": "print a network by part: shapes, parameters, multiply-adds",
     "train": "train a network",

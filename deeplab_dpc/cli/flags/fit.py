@@ -1,4 +1,4 @@
-"""From a folder of images to a network that ships, in about a given time: convert, check, plan, train, search, judge.
+"""From a folder of images to an exported network, in about a given time: convert, check, plan, train, search, judge.
 
 Without --images, --list or --data_dir, the embedded data set is used. The command can be stopped at any moment, and the
 same command continues. Flags of train and search take precedence over the choices of the plan; the defaults shown for
