@@ -134,7 +134,7 @@ def _crop(
     why = (
         f"{steps:,.0f} steps of {crop[0]} x {crop[1]} would be too few"
         if by_time <= by_memory
-        else "for want of memory"
+        else "for lack of memory"
     )
     return tuple(chooser.choose("train_crop_size", smaller, why))
 

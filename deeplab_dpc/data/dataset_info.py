@@ -202,7 +202,7 @@ class Dataset:
             if len(index) != count:
                 raise UserError(
                     f"The record files {self.path / part.split}-* hold {len(index)} records, and the metadata beside "
-                    f"them says {count}; put the whole files back, or build the data set again."
+                    f"them says {count}; restore the complete files, or build the data set again."
                 )
             found.append(index)
         return joined(found)

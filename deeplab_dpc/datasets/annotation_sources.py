@@ -134,8 +134,8 @@ class Yolo(AnnotationSource):
         found = find_names(places(raw.path, images.path))
         if found is None and class_names is None:
             raise UserError(
-                f"The YOLO files in {raw.path} hold numbers of classes, and no file beside them says their names; put "
-                "data.yaml or classes.txt there, or give --classes=background,NAME,... in the order of the numbers."
+                f"The YOLO files in {raw.path} hold numbers of classes, and no file next to them gives their names; "
+                "put data.yaml or classes.txt there, or give --classes=background,NAME,... in the order of the numbers."
             )
         self.names = tuple(found[0]) if found is not None else class_names or ()
 

@@ -195,7 +195,7 @@ class Voc2012Submission(Submission):
     def __init__(self, path: str | os.PathLike[str], num_classes: int, competition: str = "comp6"):
         if competition not in VOC_COMPETITIONS:
             raise UserError(
-                f"A submission to PASCAL VOC 2012 is to comp5 (trained on VOC data alone) or comp6 (trained on any "
+                "The competition of PASCAL VOC 2012 must be comp5 (trained only on VOC data) or comp6 (trained on any "
                 f"data), got {competition!r}."
             )
         super().__init__(path, num_classes)

@@ -82,7 +82,7 @@ def test_crop_is_bounded_by_the_image_and_by_time_and_memory():
     tight = dataclasses.replace(FAST, memory_per_image=4e9, memory_available=8e9)
     choice = _planned(measured=tight)["train_crop_size"]
     assert choice.value[0] < 513
-    assert choice.reason == "for want of memory"
+    assert choice.reason == "for lack of memory"
 
 
 def test_rates_of_aspp_are_those_that_a_crop_can_train():

@@ -510,7 +510,9 @@ def test_yolo_without_names_needs_classes_in_the_order_of_its_numbers(own):
     with pytest.raises(UserError, match=r"The YAML file .*data\.yaml is damaged"):
         own.build()
     (own.root / "data.yaml").write_text("of: {{ another program }}\n")
-    with pytest.raises(UserError, match=r"no file beside them says their names; put data\.yaml or classes\.txt there"):
+    with pytest.raises(
+        UserError, match=r"no file next to them gives their names; put data\.yaml or classes\.txt there"
+    ):
         own.build()
     assert_labels(own.build(classes="background,car,road,sign"))
     own.write("classes.txt", "car\nroad\nsign\n")

@@ -121,7 +121,7 @@ def _caveats(history: Sequence[Mapping[str, Any]], config: AutoDeepLabConfig, ge
         text += f"; the search stops at {config.stop_at_skips}"
     return (
         f"{text}. This is one search with one seed ({config.seed}); the supernet's mIOU is not that of the genotype, "
-        "which has to be trained to be judged, best beside a random one of the same size."
+        "which must be trained before it can be evaluated, if possible together with a random one of the same size."
     )
 
 

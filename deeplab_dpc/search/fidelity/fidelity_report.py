@@ -45,7 +45,7 @@ PAPER_RHO = {SUBSET: 0.47}  # arXiv:1809.04184, Sec. 4.1: cached features agains
 CAUTION = {
     TOP: "These were chosen by their proxy score, so that it differs little among them and is flattered by chance.",
     MIXED: "Warm starts, uniform draws and neighbours may differ as wholes, as in a search.",
-    ALL: "The groups may differ as wholes, and that alone makes a correlation over all.",
+    ALL: "The groups may differ from each other, which alone causes a correlation over all cells.",
 }
 COLUMNS = ("predictor", "n", "rho", "95 %", "tau", "95 % of tau", "regret@1", "regret@3")
 REGRET = (

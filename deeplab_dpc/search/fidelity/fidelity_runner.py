@@ -148,7 +148,7 @@ def _best_of_search(
     """Returns the best cells of the search, and the proxy scores, by digest, of all cells trained for the whole
     budget.
     """
-    name, instead = job.service.study_name, "or pass --fidelity_top_k=0 for the subsets of ASPP alone."
+    name, instead = job.service.study_name, "or pass --fidelity_top_k=0 for only the subsets of ASPP."
     try:
         persistently(lambda: storage.get_study_id_from_name(name))
     except KeyError as error:

@@ -58,10 +58,10 @@ def agreement(population: Population) -> ReportSection | None:
     if reranked:
         text.append(
             "Re-ranked cells are the best by proxy: within so narrow a range the order is mostly noise, and a rho near "
-            "0 there does not tell how well the proxy ranks cells at large."
+            "0 there does not show how well the proxy ranks cells in general."
         )
     else:
-        text.append("No cell was re-ranked: nothing here tells how well the proxy predicts an end-to-end training.")
+        text.append("No cell was re-ranked: nothing here shows how well the proxy predicts an end-to-end training.")
     signals = _signals(population, reranked)
     figures = []
     for signal in signals:

@@ -84,7 +84,7 @@ def check_location(location: str, shared: bool) -> None:
     if scheme.startswith("sqlite") and shared:
         raise UserError(
             f"--storage={shown} is SQLite, whose file is locked as a whole, so that several workers make each other "
-            "fail; give journal:FILE, or put Optuna's proxy before it and give grpc://HOST:PORT."
+            "fail; give journal:FILE, or put Optuna's proxy in front of it and give grpc://HOST:PORT."
         )
     _database_url(location, shown)
 

@@ -104,7 +104,7 @@ def test_the_mean_of_the_points_is_a_predictor_where_there_are_several():
 def test_proxies_stand_beside_each_other_on_the_cells_that_all_have(tmp_path):
     this, other = _result(_ranked(6), proxy="400 steps"), _result(_ranked(5), proxy="with views")
     name, columns, rows = comparison_table(this, {"S1": other})
-    assert name == "Proxies beside each other, on the 5 cells that all have"
+    assert name == "Comparison of the proxies, on the 5 cells that all have"
     found = [dict(zip(columns, row, strict=True)) for row in rows]
     assert [one["measurement"] for one in found[:1] + found[4:5]] == [THIS, "S1"]
     assert proxy_sentences(this, {"S1": other}) == [
