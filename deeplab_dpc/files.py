@@ -218,7 +218,7 @@ def parse_json(
 
 
 def _constant(name: str) -> float:
-    raise ValueError(f"it has the number {name}, which JSON does not know")
+    raise ValueError(f"it has the number {name}, which JSON does not have")
 
 
 def _integer(digits: str) -> int:

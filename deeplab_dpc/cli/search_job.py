@@ -110,7 +110,9 @@ class Request:
             network = network.with_defaults(backbone_of(start.tf_initial_checkpoint, network, workdir, verbose))
             config = _fitted(flags, network, config, dataset)
         if dataset is None and flags.feature_cache and config.rerank_top_k and flags.mode == "search":
-            raise UserError("--data_dir is required for the contest; pass --rerank_top_k=0 to go without.")
+            raise UserError(
+                "--data_dir is required for the contest; pass --rerank_top_k=0 to search without a contest."
+            )
         trains = flags.mode in ("search", "fidelity") and not flags.propose_only
         if dataset is None and config.proxy_features == END_TO_END and trains:
             raise UserError(f"--proxy_features={END_TO_END} trains on images: give --data_dir.")

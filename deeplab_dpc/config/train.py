@@ -172,7 +172,7 @@ class TrainConfig(Config):
         if self.early_stopping_patience and self.eval_interval_steps == 0:
             raise UserError(
                 f"--early_stopping_patience={self.early_stopping_patience} counts evaluations, and "
-                "--eval_interval_steps=0 asks for none; give another interval."
+                "--eval_interval_steps=0 disables them; give another interval."
             )
         no_negative_weight(self.label_weights)
         if self.loss_quadrature_nodes:

@@ -86,7 +86,7 @@ def _classes(source: AnnotationSource, given: ClassesFile | None, where: str) ->
     ids |= {name: outside for name in names if name.lower() in BACKGROUNDS and outside != classes.ignore_label}
     if unknown := sorted(name for name in source.used if name not in ids):
         raise UserError(
-            f"{where} has the class {unknown[0]!r}, which is none of --classes ({', '.join(ordered)}); name it there."
+            f"{where} has the class {unknown[0]!r}, which is not among --classes ({', '.join(ordered)}); name it there."
         )
     if ignores or outside == classes.ignore_label:
         classes = Classes(

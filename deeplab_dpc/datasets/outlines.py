@@ -133,7 +133,7 @@ class Annotated:
 
 def unknown_name(name: str, where: str, known: Iterable[str]) -> str:
     """Returns the error message for an unknown class."""
-    return f"{where} is of the class {name!r}, which is none of --classes ({', '.join(known)}); name it there."
+    return f"{where} is of the class {name!r}, which is not among --classes ({', '.join(known)}); name it there."
 
 
 def box(left: float, top: float, right: float, bottom: float, rotation: float = 0.0) -> Polygon:

@@ -169,7 +169,7 @@ class CityscapesSubmission(Submission):
         match = re.match(r"[^_]+_\d{6}_\d{6}", name.name)
         if match is None:
             raise UserError(
-                f"The image {name} is none of Cityscapes, whose files are named like "
+                f"The image {name} is not one of Cityscapes, whose files are named like "
                 "berlin_000000_000019_leftImg8bit.png; the server finds predictions by that name."
             )
         return match.group(), f"{name.stem}.png"

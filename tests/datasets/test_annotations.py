@@ -287,7 +287,9 @@ def test_given_classes_go_by_their_names_and_without_a_background_the_rest_is_ig
     assert_labels(dataset, ("sign", "road", "car"), start=255)
     assert dataset.info.allow_absent_classes
     assert "Pixels that no shape covers are ignored, since none of --classes is called" in capsys.readouterr().out
-    with pytest.raises(UserError, match=r"has the class 'sign', which is none of --classes \(background, car, road\)"):
+    with pytest.raises(
+        UserError, match=r"has the class 'sign', which is not among --classes \(background, car, road\)"
+    ):
         own.build(classes="background,car,road", overwrite=True)
 
 
@@ -604,7 +606,7 @@ def test_flags_that_do_not_go_with_annotations(own, options, message):
 
 
 def test_files_that_are_no_annotations_are_named(own):
-    with pytest.raises(UserError, match=r"x\.json is none of the annotations that are read"):
+    with pytest.raises(UserError, match=r"x\.json is not a supported kind of annotations"):
         own.build(own.write("x.json", {"a": 1}))
     with pytest.raises(UserError, match="--classes is required"):
         own.build()

@@ -43,7 +43,7 @@ CAPTIONS = {
 }
 PAPER_RHO = {SUBSET: 0.47}  # arXiv:1809.04184, Sec. 4.1: cached features against end-to-end training, Cityscapes
 CAUTION = {
-    TOP: "These were chosen by their proxy score, so that it differs little among them and is flattered by chance.",
+    TOP: "These were chosen by their proxy score, so that it differs little among them and is too high by chance.",
     MIXED: "Warm starts, uniform draws and neighbours may differ as wholes, as in a search.",
     ALL: "The groups may differ from each other, which alone causes a correlation over all cells.",
 }
