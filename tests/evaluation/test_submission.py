@@ -130,7 +130,7 @@ def test_a_name_that_occurs_twice_is_refused(tmp_path, train_ids):
     ],
 )
 def test_names_that_the_server_does_not_find_are_refused(tmp_path, train_ids, kind, file_name, num_classes, image):
-    with pytest.raises(UserError, match=f"The image {image} is none of .*, whose files are named like"):
+    with pytest.raises(UserError, match=f"The image {image} is not one of .*, whose files are named like"):
         submit(kind, tmp_path / file_name, num_classes, [(image, train_ids)])
 
 
