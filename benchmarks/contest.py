@@ -86,8 +86,8 @@ def row(setting: Setting) -> list[str]:
 
 def main() -> None:
     """Prints the table."""
-    columns = ("finalists", "spread", "seeds", "images", "winner is the best", "probability said", "points lost",
-               "said to be clear", "right then", "in the last round")  # fmt: skip
+    columns = ("finalists", "spread", "seeds", "images", "winner is the best", "stated probability", "points lost",
+               "called clear", "correct if called clear", "in the last round")  # fmt: skip
     print_table(f"{CONTESTS} contests each; deviations in points of mIOU", columns, [row(one) for one in SETTINGS])
 
 

@@ -134,7 +134,7 @@ def require_unicode(path: str | os.PathLike[str], flag: str) -> None:
     try:
         os.fsencode(path).decode()
     except UnicodeDecodeError as error:
-        raise UserError(f"--{flag}={printable(str(path))} is no path in UTF-8; rename its folders.") from error
+        raise UserError(f"--{flag}={printable(str(path))} is not a path in UTF-8; rename its folders.") from error
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
@@ -183,7 +183,9 @@ def read_json(
     except OSError as error:
         raise UserError(f"The {what} {path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"The {what} {path} is not valid JSON: byte {error.start} is no {error.encoding}.") from error
+        raise UserError(
+            f"The {what} {path} is not valid JSON: byte {error.start} is not valid {error.encoding}."
+        ) from error
     return parse_json(text, f"The {what} {path}", convert, finite)
 
 
@@ -208,13 +210,15 @@ def parse_json(
     except RecursionError as error:
         raise UserError(f"{title} is not valid JSON: it is nested too deeply.") from error
     except UnicodeEncodeError as error:
-        raise UserError(f"{title} is not valid JSON: it has half of a pair of surrogates, which is no text.") from error
+        raise UserError(
+            f"{title} is not valid JSON: it has half of a pair of surrogates, which is not text."
+        ) from error
     except ValueError as error:
         raise UserError(f"{title} is not valid JSON: {error}.") from error
 
 
 def _constant(name: str) -> float:
-    raise ValueError(f"it has the number {name}, which JSON does not know")
+    raise ValueError(f"it has the number {name}, which JSON does not have")
 
 
 def _integer(digits: str) -> int:

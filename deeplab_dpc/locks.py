@@ -1,4 +1,4 @@
-"""This module locks files and directories, so that only one process at a time writes them."""
+"""Locks on files and directories, by which only one process at a time writes them."""
 
 import contextlib
 import datetime

@@ -41,5 +41,5 @@ def load(group: str, name: str, kind: type | None = None) -> Any:
         ) from error
     if not (callable(part) if kind is None else isinstance(part, type) and issubclass(part, kind)):
         what = "function" if kind is None else f"subclass of {kind.__name__}"
-        raise UserError(f"{name} of the entry points {group} is {entry.value}, which is no {what}.")
+        raise UserError(f"{name} of the entry points {group} is {entry.value}, which is not a {what}.")
     return part

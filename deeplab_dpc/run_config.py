@@ -10,7 +10,7 @@ from deeplab_dpc.errors import UserError, shown
 from deeplab_dpc.files import CHECK_SUM, has_check_sum, read_json, with_check_sum, write_json
 
 CONFIG_FILE = "config.json"
-FIT_FILE, FIT_VERDICT = "fit.json", "verdict.json"  # of a directory of `fit`: its stages, and the run that ships
+FIT_FILE, FIT_VERDICT = "fit.json", "verdict.json"  # of a directory of `fit`: its stages, and the exported run
 KINDS = {"train": "a run of train", "search": "a search of cells", "auto_deeplab": "a search by Auto-DeepLab"}
 
 Section = TypeVar("Section", bound=Config)
@@ -93,7 +93,7 @@ def config_differences(stored: dict[str, Any], sections: dict[str, Any]) -> dict
 
 
 def shipped_run(workdir: str | pathlib.Path, flag: str = "workdir") -> pathlib.Path:
-    """Returns the run of the network that ships if `workdir` is a directory of `fit`; otherwise `workdir` itself.
+    """Returns the run of the exported network if `workdir` is a directory of `fit`; otherwise `workdir` itself.
 
     Raises:
       UserError: if `fit` has not judged a network yet.
@@ -108,7 +108,7 @@ def shipped_run(workdir: str | pathlib.Path, flag: str = "workdir") -> pathlib.P
         )
     verdict = read_json(root / FIT_VERDICT, "verdict")
     if not isinstance(verdict, dict) or not isinstance(verdict.get("run"), str):
-        raise UserError(f"The verdict {root / FIT_VERDICT} is damaged; give the run that ships.")
+        raise UserError(f"The verdict {root / FIT_VERDICT} is damaged; give the exported run.")
     return root / str(verdict["run"])
 
 

@@ -31,13 +31,13 @@ class Header(tarfile.TarInfo):
     def frombuf(cls, buf: Any, encoding: str, errors: str) -> "Header":
         header = super().frombuf(buf, encoding, errors)
         if header.size < 0 or (header.type in _NAMES and header.size > _MAX_NAMES):
-            raise tarfile.ReadError(f"a header tells a size of {header.size:,} bytes")
+            raise tarfile.ReadError(f"a header states a size of {header.size:,} bytes")
         return header
 
     def _block(self, count: int) -> int:
         """Rejects negative sizes, as newer Python versions do, since tarfile loops forever on them (CVE-2025-8194)."""
         if count < 0:
-            raise tarfile.ReadError(f"a header tells a size of {count:,} bytes")
+            raise tarfile.ReadError(f"a header states a size of {count:,} bytes")
         size: int = super()._block(count)  # type: ignore[misc]  # private, so that typeshed lacks it
         return size
 

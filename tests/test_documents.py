@@ -17,7 +17,7 @@ from deeplab_dpc.cli.main import COMMANDS
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = pathlib.Path(deeplab_dpc.__file__).parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
-# Code, in which a bracket is no link and a # no heading: fenced, indented, or between backticks.
+# Code, in which a bracket is not a link and a # is not a heading: fenced, indented, or between backticks.
 FENCED = re.compile(r"^```(\w*)\n.*?^```$", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"(?<=\n\n)(?: {4,}.*\n+)+")
 INLINE = re.compile(r"`[^`\n]+`")
@@ -132,6 +132,31 @@ def test_sentences_of_troubleshooting_are_those_of_the_code():
     rows = [(quoted, [part.strip() for part in values.split(quoted)]) for quoted in _quoted()]
     assert len(rows) > 40
     assert [quoted for quoted, parts in rows if not all(part in known for part in parts)] == []
+
+
+def _messages():
+    """Pairs of file and text: the string literals of the package without docstrings."""
+    for path in PACKAGE.rglob("*.py"):
+        tree = ast.parse(_text(path))
+        statements = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in statements:
+                yield path.relative_to(PACKAGE).as_posix(), node.value
+
+
+def test_messages_name_no_scripts_since_an_installation_has_none():
+    """They name the installed program: deeplab-dpc train, not train.py."""
+    named = {(path, name) for path, text in _messages() for name in re.findall(r"\b\w+\.py\b", text)}
+    assert named == {
+        ("data/foreign_records.py", "remove_gt_colormap.py"),  # of DeepLab
+        ("export/model_info.py", "__init__.py"),  # the file that git is asked about
+    }
+
+
+def test_commands_that_messages_name_exist():
+    named = {name for _, text in _messages() for name in re.findall(r"\bdeeplab-dpc ([a-z][\w-]+)", text)}
+    assert "check-data" in named
+    assert named <= {name.replace("_", "-") for name in COMMANDS}
 
 
 def test_versions_of_the_citation_and_the_package_are_the_same():

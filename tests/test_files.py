@@ -94,13 +94,13 @@ def test_a_directory_that_several_replace_at_once_is_that_of_one_of_them(tmp_pat
         ("[" * 100_000, "it is nested too deeply"),
         ('{"a": ' * 100_000, "it is nested too deeply"),
         ('{"a": 1, "b": 2, "a": 3}', "the key 'a' occurs twice in one object"),
-        ("[NaN]", "it has the number NaN, which JSON does not know"),
-        ("[-Infinity]", "it has the number -Infinity, which JSON does not know"),
+        ("[NaN]", "it has the number NaN, which JSON does not have"),
+        ("[-Infinity]", "it has the number -Infinity, which JSON does not have"),
         ("[1e999]", "it has the number 1e999, more than 64 bits hold"),
         ("[18446744073709551616]", "it has a number of 20 digits, more than 64 bits hold"),
         ("9" * 100_000, "it has a number of 100000 digits, more than 64 bits hold"),
-        (r'["\ud800"]', "it has half of a pair of surrogates, which is no text"),
-        (r'{"\udfff": 1}', "it has half of a pair of surrogates, which is no text"),
+        (r'["\ud800"]', "it has half of a pair of surrogates, which is not text"),
+        (r'{"\udfff": 1}', "it has half of a pair of surrogates, which is not text"),
         ("[1,\n2", "Expecting ',' delimiter"),
     ],
 )
@@ -118,7 +118,7 @@ def test_json_is_read_in_every_encoding_of_unicode(tmp_path, encoding):
 
 def test_json_in_another_encoding_is_named(tmp_path):
     (tmp_path / "x.json").write_bytes(b'{"stra\xdfe": 1}')
-    with pytest.raises(UserError, match=r"x\.json is not valid JSON: byte 6 is no utf-8\."):
+    with pytest.raises(UserError, match=r"x\.json is not valid JSON: byte 6 is not valid utf-8\."):
         read_json(tmp_path / "x.json", "table")
 
 

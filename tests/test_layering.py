@@ -7,9 +7,9 @@ import pathlib
 import pytest
 
 PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "deeplab_dpc"
-# Each room may import itself, the base modules and the rooms named here.
+# Each subpackage, or module beside them, may import itself, the base modules and those named here.
 BASE = {"errors", "files", "locks", "small_files", "console", "lazy", "own_parts", "untrusted_archives", "version"}
-ROOMS: dict[str, set[str]] = {
+SUBPACKAGES: dict[str, set[str]] = {
     "arch": set(),
     "config": {"arch"},
     "run_config": {"arch", "config"},
@@ -48,9 +48,9 @@ ROOMS: dict[str, set[str]] = {
         "search",
     },
 }
-# Each wing of the search, and each module beside the wings, may import itself, the shared modules and those named here.
+# The same for the subpackages of the search, with its shared modules.
 SEARCH_SHARED = {"scored", "words", "statistics", "rank_correlation"}
-WINGS: dict[str, set[str]] = {
+SEARCH_SUBPACKAGES: dict[str, set[str]] = {
     "service": set(),
     "samplers": set(),
     "proxy": set(),
@@ -63,7 +63,7 @@ WINGS: dict[str, set[str]] = {
     "runner": {"service", "proxy", "job", "contest", "reporting", "study"},
     "fidelity": {"service", "samplers", "proxy", "job", "contest", "reporting", "study", "runner"},
 }
-TENSORFLOW_ROOMS = {"data", "datasets", "checkpoint", "export"}
+TENSORFLOW_SUBPACKAGES = {"data", "datasets", "checkpoint", "export"}
 TENSORFLOW_FILES = {
     PACKAGE / "api" / "data.py",
     PACKAGE / "layers" / "depthwise.py",
@@ -99,28 +99,28 @@ def _imports_at_run_time(path: pathlib.Path) -> set[str]:
     return _names(tree)
 
 
-def _room(path: pathlib.Path) -> str:
+def _subpackage(path: pathlib.Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def _wing(path: pathlib.Path) -> str:
+def _search_subpackage(path: pathlib.Path) -> str:
     return path.relative_to(PACKAGE / "search").parts[0].removesuffix(".py")
 
 
 FILES = sorted(PACKAGE.rglob("*.py"))
-SEARCH_FILES = [path for path in FILES if _room(path) == "search"]
+SEARCH_FILES = [path for path in FILES if _subpackage(path) == "search"]
 
 
-def test_every_room_is_known():
-    assert {_room(path) for path in FILES} - BASE - {"__init__", "cli"} == set(ROOMS)
+def test_every_subpackage_is_known():
+    assert {_subpackage(path) for path in FILES} - BASE - {"__init__", "cli"} == set(SUBPACKAGES)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_follow_the_order_of_rooms(path):
-    room = _room(path)
-    if room in ("cli", "__init__"):
+def test_imports_follow_the_order_of_subpackages(path):
+    subpackage = _subpackage(path)
+    if subpackage in ("cli", "__init__"):
         return
-    allowed = ROOMS.get(room, set()) | BASE | {room}
+    allowed = SUBPACKAGES.get(subpackage, set()) | BASE | {subpackage}
     used = {name.split(".")[1] for name in _imports(path) if name.startswith("deeplab_dpc.")}
     assert used <= allowed, f"{path} imports {sorted(used - allowed)}"
 
@@ -135,15 +135,19 @@ def test_modules_import_each_other_in_one_direction():
     tuple(graphlib.TopologicalSorter(arrows).static_order())  # a CycleError otherwise
 
 
-def test_every_wing_of_the_search_is_known_and_no_arrow_leads_back():
-    assert {_wing(path) for path in SEARCH_FILES} - SEARCH_SHARED - {"__init__"} == set(WINGS)
-    tuple(graphlib.TopologicalSorter(WINGS).static_order())  # a CycleError otherwise
+def test_every_subpackage_of_the_search_is_known_and_no_arrow_leads_back():
+    assert {_search_subpackage(path) for path in SEARCH_FILES} - SEARCH_SHARED - {"__init__"} == set(SEARCH_SUBPACKAGES)
+    tuple(graphlib.TopologicalSorter(SEARCH_SUBPACKAGES).static_order())  # a CycleError otherwise
 
 
 @pytest.mark.parametrize("path", SEARCH_FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_follow_the_arrows_between_wings(path):
-    wing = _wing(path)
-    allowed = SEARCH_SHARED if wing in SEARCH_SHARED else WINGS.get(wing, set()) | SEARCH_SHARED | {wing}
+def test_imports_follow_the_arrows_between_subpackages_of_the_search(path):
+    subpackage = _search_subpackage(path)
+    allowed = (
+        SEARCH_SHARED
+        if subpackage in SEARCH_SHARED
+        else SEARCH_SUBPACKAGES.get(subpackage, set()) | SEARCH_SHARED | {subpackage}
+    )
     used = {name.split(".")[2] for name in _imports(path) if name.startswith("deeplab_dpc.search.")}
     assert used <= allowed, f"{path} imports {sorted(used - allowed)}"
 
@@ -151,9 +155,9 @@ def test_imports_follow_the_arrows_between_wings(path):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_tensorflow_is_imported_where_it_may_be(path):
     heavy = {name.split(".")[0] for name in _imports(path)} & {"tensorflow", "tensorflow_datasets"}
-    assert not heavy or _room(path) in TENSORFLOW_ROOMS or path in TENSORFLOW_FILES
+    assert not heavy or _subpackage(path) in TENSORFLOW_SUBPACKAGES or path in TENSORFLOW_FILES
 
 
 def test_flags_stay_in_the_commands():
-    users = {_room(path) for path in FILES if any(name.split(".")[0] == "absl" for name in _imports(path))}
+    users = {_subpackage(path) for path in FILES if any(name.split(".")[0] == "absl" for name in _imports(path))}
     assert users == {"cli"}

@@ -149,7 +149,7 @@ def test_a_sampler_is_a_value_of_the_flag_and_draws(theirs, tmp_path):
     draws, said = used.stdout.strip().splitlines()
     assert draws == "['luck', 'luck', 'luck']"
     assert said == (
-        "number of the entry points deeplab_dpc.samplers is their_sampler:no_function, which is no function."
+        "number of the entry points deeplab_dpc.samplers is their_sampler:no_function, which is not a function."
     )
 
 
@@ -179,7 +179,7 @@ def test_the_contract_of_operations_runs_over_that_of_another_package(theirs, tm
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("wrong", "wrong of the entry points deeplab_dpc.backbones is their_package:keras, which is no subclass of"),
+        ("wrong", "wrong of the entry points deeplab_dpc.backbones is their_package:keras, which is not a subclass of"),
         ("gone", "is no_such_package:Plain, which cannot be imported: No module named 'no_such_package'."),
         ("plan", "--model_variant=plan is not known; choose one of "),
     ],

@@ -1,1 +1,4 @@
-"""The functions and classes of `import deeplab_dpc`, beside those that it takes from other packages; no flags."""
+"""The Python API: the functions and classes that `import deeplab_dpc` offers in addition to those of other modules.
+
+They take arguments, not flags.
+"""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from deeplab_dpc.errors import UserError, shown
 
 # Command lines, which stay as they are.
-_COMMAND = re.compile(r"(\((?:python|deeplab-dpc|pip) [^)]*\)|\bpython \S+\.py(?: --\S*\w)*)")
+_COMMAND = re.compile(r"(\((?:deeplab-dpc|pip) [^)]*\)|\bdeeplab-dpc [a-z-]+(?: --\S*\w)*)")
 # No name of a flag begins with `no`, so that this prefix stands for False.
 _FLAG = re.compile(r"--(no)?([a-z][a-z0-9_]*)(?:=([^\s;()]*[^\s;:().,]))?")
 _FIELD = re.compile(r"\b\w+Config\.(\w+)")  # in messages about a value of a wrong type

@@ -17,7 +17,7 @@ from deeplab_dpc.evaluation.bootstrap import Bootstrap
 from deeplab_dpc.evaluation.branch_weights import branch_weights
 from deeplab_dpc.evaluation.evaluator import evaluate as counted
 from deeplab_dpc.evaluation.judge import Judge
-from deeplab_dpc.evaluation.measures import figures
+from deeplab_dpc.evaluation.measures import metrics_of
 from deeplab_dpc.evaluation.report import Report, ignored_class, metrics_json
 
 
@@ -35,7 +35,7 @@ def evaluate(
     progress: bool = False,
     **options: Unpack[InferenceOptions],
 ) -> dict[str, Any]:
-    """Evaluates a network on whole images, each at its own size, as eval.py does; nothing is written.
+    """Evaluates a network on whole images, each at its own size, as deeplab-dpc eval does; nothing is written.
 
     Example:
         from deeplab_dpc import evaluate, read_dataset
@@ -58,8 +58,8 @@ def evaluate(
       **options: options of the prediction, see Predictor.
 
     Returns:
-      The contents of eval.py's metrics.json: 'miou', 'pixel_accuracy', 'per_class_iou' (None for an absent class), in
-      [0, 1], 'intervals' with [low, high] of each, and 'advice', lines on weak results, if there are any.
+      The contents of metrics.json of deeplab-dpc eval: 'miou', 'pixel_accuracy', 'per_class_iou' (None for an absent
+      class), in [0, 1], 'intervals' with [low, high] of each, and 'advice', lines on weak results, if there are any.
 
     Raises:
       UserError: if the classes differ, the split has no labels, or an image does not fit into the memory.
@@ -89,7 +89,7 @@ def evaluate(
         inference=None if loaded.network is None else inference_config(options),
         judging=judging,
         measured=measured,
-        figures=tuple(figures(one, bootstrap) for one in measured),
+        metrics=tuple(metrics_of(one, bootstrap) for one in measured),
         branch_weights=() if loaded.network is None or cell is None else tuple(branch_weights(loaded.network)),
         seconds=seconds,
         advice=advice(dataset.info.class_names, measured[0].counts, known, ignored_class(dataset.info)),

@@ -49,7 +49,7 @@ def export_model(
     min_agreement: float | None = None,
     **options: Unpack[InferenceOptions],
 ) -> pathlib.Path:
-    """Exports a network for programs without this package, as export.py does: uint8 images in, class ids out.
+    """Exports a network for programs without this package, as deeplab-dpc export does: uint8 images in, class ids out.
 
     The export is loaded again and compared with the network; if the agreement is below `min_agreement`, it is removed.
 
@@ -144,14 +144,19 @@ def _portable_source(loaded: LoadedPredictor) -> str:
 
 
 def scaled(image: np.ndarray, size: tuple[int, int] | tuple[()]) -> np.ndarray:
-    """Returns the image scaled to (height, width) in pixels, if a size is given."""
+    """Returns an image scaled bilinearly.
+
+    Args:
+      image: image, uint8 [height, width, 3].
+      size: (height, width) in pixels; empty to return the image unchanged.
+    """
     if not size or image.shape[:2] == size:
         return image
     return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
 
 
 def _format(target: pathlib.Path, size: tuple[int, int] | None, tflite_type: str) -> dict[str, Any]:
-    """Returns the entries on the format in the metadata of the export, as export.py writes them."""
+    """Returns the entries on the format in the metadata of the export, as deeplab-dpc export writes them."""
     if target.suffix == TFLITE:
         return {"format": "TFLite", "tflite_type": tflite_type, "export_size": list(size or ())}
     if target.suffix == ONNX:

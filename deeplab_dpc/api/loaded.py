@@ -49,7 +49,7 @@ class LoadedModel:
     Attributes:
       segmenter: network with its weights.
       class_names, palette, ignore_label: names and colours of the classes, and ignore label.
-      source: source of the weights, in words.
+      source: source of the weights as text.
       workdir: the run directory, or None for a published checkpoint.
       step: number of steps that the run had trained; 0 for a published checkpoint.
     """
@@ -70,7 +70,7 @@ class LoadedPredictor:
     Attributes:
       predictor: predictor of class ids and probabilities.
       class_names, palette, ignore_label: names and colours of the classes, and ignore label.
-      source: source of the weights, in words.
+      source: source of the weights as text.
       workdir: the run directory, or None.
       network: network as it was loaded, None for an exported model.
       step: number of steps that the run had trained; None if it is not a run.
@@ -117,7 +117,7 @@ class Described(Protocol):
 
 
 def mean_of(members: Sequence[Described]) -> str:
-    """Returns the source of the mean of several models, in words; for a single model, its source.
+    """Returns the source of the mean of several models as text; for a single model, its source.
 
     Raises:
       UserError: if their classes differ.
@@ -159,7 +159,9 @@ def network_of_run(workdir: pathlib.Path) -> ModelConfig:
     workdir = shipped_run(workdir)
     config = read_run(workdir)
     if "model" not in config or "train" not in config:
-        raise UserError(f"--workdir={workdir} is the directory of a search, not of a training; give that of train.py.")
+        raise UserError(
+            f"--workdir={workdir} is the directory of a search, not of a training; give that of a training."
+        )
     return read_section(workdir, "model", ModelConfig)
 
 
@@ -182,7 +184,7 @@ def model_of_run(workdir: pathlib.Path, which: str = LATEST, config: ModelConfig
     """Returns the network of a run.
 
     Args:
-      workdir: the run directory, or a directory of `fit`, of which the network that ships is taken.
+      workdir: the run directory, or a directory of `fit`, of which the exported network is taken.
       which: checkpoint of the run: 'latest', 'best', or a step.
       config: configuration of the network, whose rates and output stride may differ from those of the training; None
         for that of the training.
@@ -213,14 +215,14 @@ def is_checkpoint(source: str | os.PathLike[str]) -> bool:
 
 
 def network_of_checkpoint(
-    source: str, given: Mapping[str, Any], say: Callable[[str], None] = lambda line: None
+    source: str, given: Mapping[str, Any], log: Callable[[str], None] = lambda line: None
 ) -> ModelConfig:
     """Returns the configuration of a published checkpoint's network, from its variables and the given fields.
 
     Args:
       source: name of the checkpoint, or its prefix.
       given: fields of ModelConfig, which take precedence; a cell and a genotype also by name or file.
-      say: function called with a message on what was found.
+      log: function called with a message on what was found.
 
     Raises:
       UserError: if there is no such checkpoint, or its network is unknown.
@@ -230,7 +232,7 @@ def network_of_checkpoint(
     given = ModelConfig.typed_fields({name: encode(value) for name, value in loaded_options(given).items()})
     found = find_network(source, given)
     if line := str(found):
-        say(line)
+        log(line)
     fields = {**found.assumed, **found.read, **given}
     return model_config(fields.pop("num_classes"), fields)
 
@@ -240,7 +242,7 @@ def model_of_checkpoint(
     given: Mapping[str, Any],
     classes: str | os.PathLike[str] | None = None,
     moving_averages: bool = False,
-    say: Callable[[str], None] = lambda line: None,
+    log: Callable[[str], None] = lambda line: None,
 ) -> LoadedModel:
     """Returns the network of a published checkpoint with its weights.
 
@@ -250,14 +252,14 @@ def model_of_checkpoint(
       classes: names of the classes, or a file of them; by default those of the published data set with that number of
         classes.
       moving_averages: bool, whether the moving averages of the variables are restored instead of the variables.
-      say: function called with messages on what was found and restored, and which classes are assumed.
+      log: function called with messages on what was found and restored, and which classes are assumed.
 
     Raises:
       UserError: if there is no such checkpoint, or it does not fit the given fields.
     """
-    config = network_of_checkpoint(source, given, say)
+    config = network_of_checkpoint(source, given, log)
     model = build_segmenter(config)
-    say(str(restore_model(model, source, moving_averages)))
+    log(str(restore_model(model, source, moving_averages)))
     count = config.num_classes
     names: tuple[str, ...] = tuple(f"class_{i}" for i in range(count))
     palette, ignore_label = pascal_palette(count), DEFAULT_IGNORE_LABEL
@@ -267,5 +269,5 @@ def model_of_checkpoint(
             raise UserError(f"{classes} names {len(names)} classes, --num_classes={count}.")
     elif known := known_classes(count):
         names, palette, ignore_label = known.names, known.palette, known.ignore_label
-        say(f"The {count} classes are taken for those of {known.dataset}; --classes names others.")
+        log(f"The {count} classes are taken for those of {known.dataset}; --classes names others.")
     return LoadedModel(model, names, palette, ignore_label, source, None, step=0)

@@ -83,7 +83,7 @@ class Prediction:
 
 
 class Predictor:
-    """A predictor of the class of each pixel in images of any size, as in predict.py.
+    """A predictor of the class of each pixel in images of any size, as in deeplab-dpc predict.
 
     Example:
         import numpy as np
@@ -97,10 +97,10 @@ class Predictor:
             print(prediction.path, np.unique(prediction.mask))
 
     Args:
-      source: a run directory, a `.keras` file, an export of export.py or `export_model` (the directory of a SavedModel,
-        a .tflite or .onnx file), the prefix of a TensorFlow 1 checkpoint or the name of a published one, whose network
-        is found from its variables (`Segmenter.from_preset` takes the other options), or a Segmenter, whose current
-        weights are used. For a list of sources, their probabilities are averaged.
+      source: a run directory, a `.keras` file, an export of deeplab-dpc export or `export_model` (the directory of a
+        SavedModel, a .tflite or .onnx file), the prefix of a TensorFlow 1 checkpoint or the name of a published one,
+        whose network is found from its variables (`Segmenter.from_preset` takes the other options), or a Segmenter,
+        whose current weights are used. For a list of sources, their probabilities are averaged.
       checkpoint: checkpoint of a run: 'latest', 'best' or a step.
       **options: options of the prediction, by the names of the flags: eval_scales, add_flipped_images, sliding_window,
         eval_crop_size, inference_dtype, ...; deeplab_dpc.config.InferenceConfig documents each. An exported model
@@ -177,7 +177,17 @@ class Predictor:
 def load_predictor(
     source: Source | Sequence[Source], checkpoint: str | int, options: Mapping[str, Any]
 ) -> LoadedPredictor:
-    """Returns the predictor of a source, or of several; see Predictor."""
+    """Returns the predictor of a source; for several sources, a predictor that averages their probabilities.
+
+    Args:
+      source: a source of Predictor, or a list of them.
+      checkpoint: checkpoint of a run: 'latest', 'best' or a step.
+      options: options of the prediction, by the names of the fields of InferenceConfig.
+
+    Raises:
+      UserError: if the list is empty, a source does not exist or is damaged, it does not support an option, or the
+        classes of several sources differ.
+    """
     if isinstance(source, list | tuple):
         if not source:
             raise UserError("`source` is empty; give at least one.")
@@ -229,7 +239,14 @@ def listed_images(images: str | os.PathLike[str] | Iterable[ImageLike]) -> Itera
 
 
 def pixels_of(image: ImageLike) -> tuple[np.ndarray, pathlib.Path | None]:
-    """Returns an image as uint8 [height, width, 3], with its file."""
+    """Returns the pixels of an image, uint8 [height, width, 3], and its file; None if it is not from a file.
+
+    Args:
+      image: path of an image file, a PIL image, or an array, uint8 [height, width, 3].
+
+    Raises:
+      UserError: if the file does not exist, is a folder or cannot be decoded, or the array has another type or shape.
+    """
     if isinstance(image, (str, os.PathLike)):
         path = pathlib.Path(image)
         if path.is_dir():

@@ -138,8 +138,8 @@ class Segmenter(keras.Model):
             logits = model.predict(np.zeros((1, 65, 81, 3), "uint8"), verbose=0)
 
         Args:
-          source: a run directory of `train` or train.py, a file that `save` wrote, the prefix of a TensorFlow 1
-            checkpoint (the part before .index), or the name of a published one, which is downloaded once.
+          source: a run directory of `train` or deeplab-dpc train, a file that `save` wrote, the prefix of a TensorFlow
+            1 checkpoint (the part before .index), or the name of a published one, which is downloaded once.
           checkpoint: checkpoint of a run: 'latest', 'best' or a step.
           num_classes, classes: number of classes of a TensorFlow 1 checkpoint, and their names or a file of them.
           training_steps: number of steps for which the model is going to be trained, see the class; a `.keras` file has
@@ -263,7 +263,7 @@ def _load(cls: type[Any], path: pathlib.Path) -> Any:
     if not path.is_file():
         raise UserError(f"`source={os.fspath(path)!r}` does not exist; give a file that `save` wrote.")
     if not zipfile.is_zipfile(path):
-        raise UserError(f"`source={os.fspath(path)!r}` is no Keras file, or is cut off; save the model again.")
+        raise UserError(f"`source={os.fspath(path)!r}` is not a Keras file, or is cut off; save the model again.")
     model = keras.saving.load_model(path)
     if not isinstance(model, cls):
         raise UserError(f"`source={os.fspath(path)!r}` holds a {type(model).__name__}, no {cls.__name__}.")

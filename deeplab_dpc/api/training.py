@@ -1,4 +1,4 @@
-"""Training in a run directory, as in train.py."""
+"""Training in a run directory, as in deeplab-dpc train."""
 
 import os
 import pathlib
@@ -32,7 +32,8 @@ def train(
 ) -> Segmenter:
     """Trains a network by the published protocol in a run directory, on one device.
 
-    The run directory is that of train.py: the commands work on it, and the same call continues it, also after a kill.
+    The run directory is that of deeplab-dpc train: all commands accept it, and the same call continues it, even after
+    a kill.
     For a training with your own protocol, use `Segmenter.fit`.
 
     Example:
@@ -61,7 +62,7 @@ def train(
       callbacks: Keras callbacks, called after each step once the run directory has recorded it. Their `model` trains
         the network `model.network`. An epoch ends for them with each evaluation, whose metrics are in its logs as
         `val_miou`, ...; one that sets `stop_training`, such as EarlyStopping, ends the training after saving the step.
-      **options: options of the network, the augmentation and the training, by the names of the flags of train.py:
+      **options: options of the network, the augmentation and the training, named as the flags of deeplab-dpc train:
         training_number_of_steps, train_batch_size, base_learning_rate, train_crop_size, dense_prediction_cell,
         tf_initial_checkpoint, ...; deeplab_dpc.config documents each in ModelConfig, DataConfig and TrainConfig. The
         backbone is that of tf_initial_checkpoint unless an option names another.

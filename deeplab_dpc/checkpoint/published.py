@@ -14,10 +14,10 @@ class PublishedCheckpoint:
 
     Attributes:
       archive: file name of the archive that contains it.
-      network: description of the network, in words.
+      network: description of the network as text.
       megabytes: size of the archive, in 10^6 bytes; None if it is not published.
       dataset: data set of its classes; None for a backbone without logits.
-      miou: published mIOU in percent, in words; empty for a backbone.
+      miou: published mIOU in percent as text; empty for a backbone.
       longest_side: longest side of the images in the published evaluation, in pixels; None for images of original
         size.
     """

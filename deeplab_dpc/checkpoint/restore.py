@@ -242,7 +242,7 @@ def _fresh_last_layers(has_decoder: bool) -> str:
     decoder = ", the decoder" if has_decoder else ""
     return (
         f"The context module{decoder} and the logits start fresh, as --initialize_last_layer=false asks "
-        "(--last_layers_contain_logits_only for the logits alone)."
+        "(--last_layers_contain_logits_only for only the logits)."
     )
 
 

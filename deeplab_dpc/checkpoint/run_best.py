@@ -1,6 +1,6 @@
-"""This module saves the checkpoint of a run's best evaluation with its metrics and reads these metrics.
+"""The checkpoint of a run's best evaluation, stored with the metrics of that evaluation.
 
-It also repairs a damaged checkpoint of the best evaluation, or sets it aside.
+A damaged one is repaired, or set aside.
 """
 
 import contextlib
@@ -34,7 +34,17 @@ from deeplab_dpc.models.segmenter import Segmenter
 
 
 def save_best(workdir: pathlib.Path, network: Segmenter, step: int, metrics: dict[str, float]) -> None:
-    """Writes the network as the best checkpoint, with the metrics of its evaluation, and removes the previous one."""
+    """Writes the network as the best checkpoint, and removes the previous one.
+
+    Args:
+      workdir: run directory.
+      network: network with the weights to save.
+      step: number of training steps of these weights.
+      metrics: metrics of their evaluation by name.
+
+    Raises:
+      UserError: if the disk has not enough space.
+    """
     folder = best_folder(workdir)
     variables = named_variables(network)
     require_space(folder, stored_size(variables.values()))
@@ -98,5 +108,5 @@ def _stored_metrics(best: RunCheckpoint) -> dict[str, float]:
     if stored.get("step") != best.step or not isinstance(metrics, dict):
         raise DamageError(f"{METRICS} does not hold the metrics of step {best.step}")
     if not all(isinstance(value, (int, float)) for value in metrics.values()):
-        raise DamageError(f"{METRICS} holds a metric that is no number")
+        raise DamageError(f"{METRICS} holds a metric that is not a number")
     return metrics

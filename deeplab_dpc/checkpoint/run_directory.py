@@ -105,7 +105,7 @@ def find_checkpoint(workdir: str | pathlib.Path, which: str) -> RunCheckpoint:
     """
     steps, best = list_checkpoints(workdir), best_checkpoint(workdir)
     if not steps and best is None:
-        raise UserError(f"{workdir} has no checkpoint yet; train it first (python train.py --workdir={workdir} ...).")
+        raise UserError(f"{workdir} has no checkpoint yet; train it first (deeplab-dpc train --workdir={workdir} ...).")
     if which == LATEST:
         found = steps[-1:]
     elif which == BEST:

@@ -1,6 +1,6 @@
-"""This module reads the contents of a run's checkpoints and finds the newest undamaged one.
+"""The contents of a run's checkpoints, and the search for the newest undamaged one.
 
-It raises a DamageError for contents that are damaged or belong to another run.
+Contents that are damaged or belong to another run raise a DamageError.
 """
 
 import dataclasses

@@ -2,8 +2,9 @@
 
 Names and shapes determine the options of a network (mismatch.py), but not the rates, grids and inputs of a cell: two
 cells with equal shapes are different functions. Whether a training restores the cell of a checkpoint therefore depends
-on a description of that cell: the configuration of a run, or the file PREFIX.cell.json that export.py writes beside a
-TensorFlow 1 checkpoint. A checkpoint without such a file is assumed to be a published one, whose cell is `dpc_top1`.
+on a description of that cell: the configuration of a run, or the file PREFIX.cell.json that deeplab-dpc export writes
+beside a TensorFlow 1 checkpoint. A checkpoint without such a file is assumed to be a published one, whose cell is
+`dpc_top1`.
 """
 
 import pathlib
@@ -100,7 +101,7 @@ def _rates_in_pixels(config: ModelConfig) -> list[int]:
 
 
 def cell_beside(source: str) -> Cell | None:
-    """Returns the cell in the file that export.py writes beside a TensorFlow 1 checkpoint; None if there is none."""
+    """Returns the cell that deeplab-dpc export wrote beside a TensorFlow 1 checkpoint; None if there is none."""
     path = f"{source}{CELL_SUFFIX}"
     return load_cell(path) if not is_name(source) and pathlib.Path(path).exists() else None
 

@@ -80,7 +80,7 @@ def _fetch(archive: pathlib.Path, folder: pathlib.Path) -> None:
     except UserError as error:
         sentence = str(error).rstrip(".")
         if source == archive:
-            raise UserError(f"{sentence}; put a whole one there, or remove it for a download.") from error
+            raise UserError(f"{sentence}; put a complete one there, or remove it for a download.") from error
         source.unlink()  # there is nothing to continue
         raise UserError(f"{sentence}; it was removed, and the same command downloads it again.") from error
     os.replace(source, archive)

@@ -57,5 +57,5 @@ def _label_map(given: tuple[str, ...] | None) -> tuple[tuple[tuple[int, int], ..
         table[match[1]] = int(match[2])
     others = table.pop("*", None)
     if others is not None and not table:
-        raise UserError("--label_map must name at least one id beside *.")
+        raise UserError("--label_map must name at least one id in addition to *.")
     return tuple((int(source), target) for source, target in table.items()), others

@@ -22,7 +22,7 @@ def finish(dataset: Dataset, flags: BuildFlags) -> None:
     )
     console.print(f"Data set: {dataset.path} ({counts}; {dataset.info.num_classes} classes)")
     if dataset.info.labelled_splits and "train" not in dataset.info.splits:
-        console.print("Note: there is no split train, which train.py trains on unless --train_split names another.")
+        console.print("Note: there is no split train, which deeplab-dpc train uses unless --train_split names another.")
     if dataset.info.ignore_label < dataset.info.num_classes:
         name = dataset.info.class_names[dataset.info.ignore_label]
         console.print(f"The class {name} is ignored: its id {dataset.info.ignore_label} is the ignore label.")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Sequence
@@ -37,7 +38,7 @@ def define_config_flags(
       only: names of the fields to define; all if it is empty.
       variants: names of the fields that hold a backbone.
     """
-    meanings = attribute_docs(config.__doc__)
+    meanings = _naming_flags(attribute_docs(config.__doc__))
     choices = {**config.choices(), **dict.fromkeys(variants, (*MODEL_VARIANTS, *own_parts.names(own_parts.BACKBONES)))}
     hints = typing.get_type_hints(config)
     kinds: dict[Any, Callable[..., Any]] = {
@@ -62,6 +63,12 @@ def define_config_flags(
             define = kinds.get(hints[field.name], flags.DEFINE_string)
             default = list(field.default) if isinstance(field.default, tuple) else field.default
             define(field.name, default, meanings.get(field.name, ""), flag_values=values)
+
+
+def _naming_flags(meanings: dict[str, str]) -> dict[str, str]:
+    """Returns the texts with the names of fields written as flags (--proxy_steps)."""
+    named = re.compile(rf"(?<![\w-])(?=(?:{'|'.join(name for name in meanings if '_' in name) or 'a^'})\b)")
+    return {name: named.sub("--", text) for name, text in meanings.items()}
 
 
 def _number_of(hint: Any) -> Callable[[str], Any] | None:

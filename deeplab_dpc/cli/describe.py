@@ -24,8 +24,8 @@ def main(flags: Flags) -> None:
     if flags.workdir is not None:
         config = evaluated_network(read_section(shipped_run(flags.workdir), "model", ModelConfig), flags.network)
     elif flags.checkpoint_path is not None:
-        say = console.print if not flags.json else lambda line: None
-        config = network_of_checkpoint(flags.checkpoint_path, flags.network.given_fields(), say)
+        log = console.print if not flags.json else lambda line: None
+        config = network_of_checkpoint(flags.checkpoint_path, flags.network.given_fields(), log)
     else:
         config = flags.network.config(flags.num_classes)
     if flags.drawing is not None:

@@ -17,7 +17,7 @@ from deeplab_dpc.cli.flags.base import required
 from deeplab_dpc.cli.flags.eval import Flags
 from deeplab_dpc.cli.model_source import run_directories
 from deeplab_dpc.cli.predictor_source import load_predictor
-from deeplab_dpc.cli.run_dataset import dataset_of_run, say_if_rebuilt
+from deeplab_dpc.cli.run_dataset import dataset_of_run, print_if_rebuilt
 from deeplab_dpc.config import JudgeConfig
 from deeplab_dpc.console import console
 from deeplab_dpc.data.catalog import find_dataset
@@ -29,7 +29,7 @@ from deeplab_dpc.evaluation.bootstrap import Bootstrap
 from deeplab_dpc.evaluation.branch_weights import branch_weights
 from deeplab_dpc.evaluation.evaluator import OnImage, evaluate
 from deeplab_dpc.evaluation.judge import Judge
-from deeplab_dpc.evaluation.measures import figures
+from deeplab_dpc.evaluation.measures import metrics_of
 from deeplab_dpc.evaluation.report import Report, ignored_class, write_report
 from deeplab_dpc.evaluation.report_pictures import write_pictures
 from deeplab_dpc.evaluation.stored import evaluation_folder
@@ -96,7 +96,7 @@ def _evaluate(
         inference=flags.predictor.inference.make() if loaded.network else None,
         judging=judging,
         measured=measured,
-        figures=tuple(figures(one, bootstrap) for one in measured),
+        metrics=tuple(metrics_of(one, bootstrap) for one in measured),
         branch_weights=tuple(branch_weights(loaded.network)) if loaded.network is not None and cell else (),
         seconds=seconds,
         advice=advice(dataset.info.class_names, measured[0].counts, known, ignored_class(dataset.info)),
@@ -130,7 +130,7 @@ def _folder(flags: Flags, loaded: LoadedPredictor) -> pathlib.Path | None:
     folder = evaluation_folder(parent, flags.split).absolute()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise UserError(f"{folder} cannot be written: {existing} is no directory that may be; give --eval_logdir.")
+        raise UserError(f"{folder} cannot be written: {existing} is not a writable directory; give --eval_logdir.")
     return folder
 
 
@@ -147,7 +147,7 @@ def _dataset(flags: Flags, loaded: LoadedPredictor) -> Dataset:
         classes = flags.predictor.source.classes
         dataset = find_dataset(required("data_dir", flags.data_dir), flags.dataset, classes)
     if loaded.workdir is not None:
-        say_if_rebuilt(loaded.workdir, dataset, flags.split)
+        print_if_rebuilt(loaded.workdir, dataset, flags.split)
     is_named = bool(runs) or flags.predictor.exported_model is not None or flags.predictor.source.classes is not None
     if flags.check_class_names and is_named and len(loaded.class_names) == dataset.info.num_classes:
         difference = class_difference(loaded.class_names, dataset.info.class_names)

@@ -1,4 +1,4 @@
-"""Evaluates the checkpoints of a run as its training writes them (eval.py --max_number_of_evaluations)."""
+"""Evaluates the checkpoints of a run as its training writes them (deeplab-dpc eval --max_number_of_evaluations)."""
 
 import contextlib
 import itertools
@@ -32,7 +32,7 @@ def evaluate_repeatedly(flags: Flags, evaluate_once: Callable[[], Report]) -> No
     It ends after --max_number_of_evaluations, if that is greater than 0, or at the training's last step.
 
     Args:
-      flags: flags of eval.py.
+      flags: flags of deeplab-dpc eval.
       evaluate_once: function that evaluates the newest checkpoint and writes the results.
 
     Raises:
@@ -42,8 +42,8 @@ def evaluate_repeatedly(flags: Flags, evaluate_once: Callable[[], Report]) -> No
     source = flags.predictor.source
     if source.workdir is None or source.run_checkpoint != LATEST:
         raise UserError(
-            f"--max_number_of_evaluations={flags.max_number_of_evaluations} evaluates the checkpoints of a training "
-            "as they come: give --workdir, and no --run_checkpoint."
+            f"--max_number_of_evaluations={flags.max_number_of_evaluations} evaluates the checkpoints of a training as "
+            "they are written: give --workdir, and no --run_checkpoint."
         )
     if flags.eval_interval_secs < 1:
         raise UserError(f"--eval_interval_secs must be at least 1, got {flags.eval_interval_secs}.")
@@ -78,7 +78,9 @@ def _wait_for_newer(workdir: pathlib.Path, step: int, interval_secs: int) -> Non
 def _protocol(workdir: pathlib.Path) -> TrainConfig:
     config = read_run(workdir)
     if "train" not in config:
-        raise UserError(f"--workdir={workdir} is the directory of a search, not of a training; give that of train.py.")
+        raise UserError(
+            f"--workdir={workdir} is the directory of a search, not of a training; give that of a training."
+        )
     return read_section(workdir, "train", TrainConfig)
 
 

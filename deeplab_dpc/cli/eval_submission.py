@@ -1,4 +1,4 @@
-"""Predicts a split in the form that an official test server accepts (eval.py --submission)."""
+"""Predicts a split in the form that an official test server accepts (deeplab-dpc eval --submission)."""
 
 from deeplab_dpc.api.loaded import LoadedPredictor
 from deeplab_dpc.cli.flags.base import required

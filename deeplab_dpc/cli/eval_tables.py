@@ -1,4 +1,4 @@
-"""The tables of eval.py: an evaluation, or the comparison of two (--compare), for which no weights are loaded."""
+"""The tables of deeplab-dpc eval: an evaluation, or the comparison of two (--compare), which loads no weights."""
 
 import math
 import pathlib
@@ -12,7 +12,7 @@ from deeplab_dpc.evaluation.bootstrap import Bootstrap
 from deeplab_dpc.evaluation.branch_weights import COLUMNS, branch_rows
 from deeplab_dpc.evaluation.class_sums import occurrence_note
 from deeplab_dpc.evaluation.comparison import Comparison, Difference, compare, find_evaluation
-from deeplab_dpc.evaluation.measures import BY_CATEGORY, BY_CLASS, TITLES, Figure
+from deeplab_dpc.evaluation.measures import BY_CATEGORY, BY_CLASS, TITLES, MetricInterval
 from deeplab_dpc.evaluation.report import Report
 from deeplab_dpc.evaluation.stored import read_evaluation
 from deeplab_dpc.files import remove_partial, write_json
@@ -30,19 +30,19 @@ def print_report(report: Report, cell: Cell | None) -> None:
       cell: cell of the network, if it has one.
     """
     ignored = report.ignored_class()
-    by_measure = {one.measure: its for one, its in zip(report.measured, report.figures, strict=True)}
+    by_measure = {one.measure: its for one, its in zip(report.measured, report.metrics, strict=True)}
     rows = [
-        _row(name, figure, IGNORED if name == ignored else ABSENT) for name, figure in by_measure[BY_CLASS].each.items()
+        _row(name, metric, IGNORED if name == ignored else ABSENT) for name, metric in by_measure[BY_CLASS].each.items()
     ]
     note = occurrence_note(*report.occurring())
-    for name, figure in report.summary().items():
+    for name, metric in report.summary().items():
         beside = f" ({note})" if note and name == BY_CLASS.mean else ""
-        rows.append(_row(TITLES[name] + beside, figure))
+        rows.append(_row(TITLES[name] + beside, metric))
     images = f"{report.num_images} image" + ("s" if report.num_images > 1 else "")
     title = f"{report.info.name}/{report.split}, {images}, {report.source}"
     print_table(title, ("class", "IoU %", "95 % interval"), rows)
     if BY_CATEGORY in by_measure:
-        rows = [_row(name, figure) for name, figure in by_measure[BY_CATEGORY].each.items()]
+        rows = [_row(name, metric) for name, metric in by_measure[BY_CATEGORY].each.items()]
         print_table("Classes of a category taken as one", ("category", "IoU %", "95 % interval"), rows)
     if cell is not None:
         print_table("Branches of the cell, by their weights", COLUMNS, branch_rows(cell, report.branch_weights))
@@ -100,8 +100,8 @@ def _print_comparison(title: str, names: tuple[str, str], comparison: Comparison
         console.print(f"Left out: {left_out}, which only one of them has, or with another setting.")
 
 
-def _row(name: str, figure: Figure, if_nan: str = ABSENT) -> tuple[str, str, str]:
-    return printable(name), _percent(figure.value, if_nan), _interval(figure.low, figure.high)
+def _row(name: str, metric: MetricInterval, if_nan: str = ABSENT) -> tuple[str, str, str]:
+    return printable(name), _percent(metric.value, if_nan), _interval(metric.low, metric.high)
 
 
 def _difference_row(name: str, difference: Difference) -> tuple[str, ...]:

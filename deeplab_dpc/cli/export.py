@@ -74,7 +74,7 @@ def _export(flags: Flags, wanted: list[str]) -> None:
     if wanted:
         exports = Exports(flags, members, inference, options, existing)
         make = {"export_dir": exports.saved_model, "export_tflite": exports.tflite, "export_onnx": exports.onnx}
-        with sigterm_stops("what is written is whole"):
+        with sigterm_stops("all written files are complete"):
             for name in wanted:
                 make[name]()
     if flags.export_checkpoint:
@@ -97,10 +97,11 @@ def _check_flags(flags: Flags, inference: InferenceConfig, options: SavedModelOp
     if flags.export_tflite and flags.tflite_type == "int8" and (several or inference.averages):
         raise UserError(INT8_AVERAGES)
     if flags.export_checkpoint and several:
-        raise UserError("--export_checkpoint is of one network; leave it out, or give one run as --workdir.")
+        raise UserError("--export_checkpoint needs a single network; leave it out, or give one run as --workdir.")
     if not flags.export_dir and dataclasses.replace(options, export_size=()) != SavedModelOptions():
         raise UserError(
-            "--max_side, --argmax_before_upsampling and --encoded_signature are of a SavedModel; give --export_dir."
+            "--max_side, --argmax_before_upsampling and --encoded_signature apply only to a SavedModel; give "
+            "--export_dir."
         )
     if flags.export_onnx:
         onnx_packages()  # raises before anything is written
@@ -223,7 +224,7 @@ class Exports:
         images = [scaled(image, size) for _, image in self.checked]
         if flag in self.existing:
             lines = self._compared(target, reference, images, threshold)
-            console.print(f"Kept: {target}, which is whole and of this network")
+            console.print(f"Kept: {target}, which is complete and belongs to this network")
         else:
             with atomic_path(target) as partial:
                 write(partial)

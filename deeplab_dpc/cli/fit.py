@@ -1,4 +1,4 @@
-"""Makes a network that ships from a folder of images, in about a given time.
+"""Makes an exported network from a folder of images, in about a given time.
 
 It converts and checks the data, plans, trains, searches and judges. Without --images, --list or --data_dir it uses the
 embedded data set. After a stop at any moment, the same command continues. Given flags of train and search take
@@ -36,7 +36,7 @@ def main(flags: Flags) -> None:
     """Runs the stages that are not done."""
     workdir, own, start = required("workdir", flags.workdir), flags.own, flags.start
     if not math.isfinite(flags.hours) or not LEAST_HOURS <= flags.hours <= MOST_HOURS:
-        raise UserError(f"--hours={flags.hours:g} must be the hours that it may take, {LEAST_HOURS} or more.")
+        raise UserError(f"--hours={flags.hours:g} must be at least {LEAST_HOURS} hours, at most {MOST_HOURS:g}.")
     require_folder(workdir, "workdir")
     _check_flags(flags)
     if start.tf_initial_checkpoint:
@@ -67,7 +67,7 @@ def _check_flags(flags: Flags) -> None:
         )
     for name, path in paths.items():
         if path and not pathlib.Path(path).exists():
-            raise UserError(f"--{name}={path} does not exist; give the path of what is there.")
+            raise UserError(f"--{name}={path} does not exist; give an existing path.")
     if data.images and data.labels and os.path.realpath(data.images) == os.path.realpath(data.labels):
         _check_one_folder(data.images, data.labels, data.labels_as)
     root = pathlib.Path(required("workdir", flags.workdir))

@@ -65,7 +65,7 @@ def _counted(folder: pathlib.Path) -> str:
         )
     if ids == [0] and DEFAULT_IGNORE_LABEL in found:
         raise UserError(
-            f"The labels in {folder} have the ids 0 and 255 alone, and 255 is the ignore label, so that there is one "
+            f"The labels in {folder} have only the ids 0 and 255, and 255 is the ignore label, so that there is one "
             "class; if 255 is the object, give --classes=background,object --label_map=255:1,*:same."
         )
     if len(ids) == 1 or ids[-1] >= MOST_CLASSES:

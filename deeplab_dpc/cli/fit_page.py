@@ -33,17 +33,21 @@ def write_index(root: pathlib.Path, plan: Plan, stages: Stages) -> None:
 
 
 def _verdict(root: pathlib.Path, verdict: dict[str, Any], plan: Plan, stages: Stages) -> ReportSection:
-    text = f"The network that ships is {root / verdict['run']}."
+    text = f"The exported network is {root / verdict['run']}."
     took = f"Time: {clock(stages.used)} of {clock(stages.seconds)}."
     if verdict["over"] is None:  # only the baseline was trained
         return ReportSection("In short", "\n\n".join(filter(None, (verdict["note"], text, took))))
     has_contest = (root / "search" / "verdict.json").exists()
-    by = "Val decided which of the two ships" + (", and the contest chose the cell by it" if has_contest else "")
+    by = "Which of the two is exported was decided on val"
+    by += ", and so was the contest's choice of the cell" if has_contest else ""
     text += (
-        f" {by}, so that its figure on val is a little too good; a split test, if there is one, is judged once and "
-        "chooses nothing."
+        f" {by}, so that its mIOU on val is slightly too high; a split test, if there is one, is evaluated once and "
+        "used for no choice."
     )
-    over = "The two have had different numbers of steps: the figures say what the time brought, not which is better."
+    over = (
+        "The two were trained for different numbers of steps: the difference shows the gain from additional time, not "
+        "which network is better."
+    )
     more = " The contest below compares designs at equal steps." if has_contest else ""
     return ReportSection("In short", "\n\n".join(filter(None, (verdict["note"], text, f"{over}{more}", took))))
 
@@ -51,8 +55,10 @@ def _verdict(root: pathlib.Path, verdict: dict[str, Any], plan: Plan, stages: St
 def _pictures(run: pathlib.Path) -> ReportSection | None:
     figures = [
         *_figure(run / "predictions.png", "Image, label and prediction of some images of val"),
-        *_figure(run / "eval_val" / "worst.png", "The worst images of val, with what is wrong in colour"),
-        *_figure(run / "eval_val" / "confusion.png", "Which class is taken for which"),
+        *_figure(run / "eval_val" / "worst.png", "The worst images of val, with wrong pixels in colour"),
+        *_figure(
+            run / "eval_val" / "confusion.png", "Confusion matrix: which classes are predicted in place of others"
+        ),
     ]
     return ReportSection("Predictions", figures=figures) if figures else None
 
@@ -101,8 +107,8 @@ def _contest(root: pathlib.Path) -> ReportSection | None:
             rows.append((name, f"{100 * row['reranked_miou']:.2f}", seeds, f"{contest['steps']:,}", chance))
     rows.sort(key=lambda row: -float(row[1]))
     columns = ("finalist", "mIOU %", "by seed", "steps", "probability of being the best")
-    tables = [("Finalists, trained for real from the baseline's backbone", columns, rows)] if rows else []
-    text = f"{found['sentence']}\n\nAll of the search is in {search / 'report.html'}."
+    tables = [("Finalists, trained end to end from the baseline's backbone", columns, rows)] if rows else []
+    text = f"{found['sentence']}\n\nThe full report of the search is {search / 'report.html'}."
     return ReportSection("Search and contest", text, _figure(search / "cells" / "best.png", "The best cell"), tables)
 
 
@@ -125,7 +131,7 @@ def _use(root: pathlib.Path) -> ReportSection:
         ),
         ("evaluate again", f"deeplab-dpc eval --workdir={root} --split=val"),
         ("another form (ONNX, int8)", f"deeplab-dpc export --workdir={root} --export_onnx=F.onnx"),
-        ("train on, with flags of your own", f"deeplab-dpc train --fork_from={run} --workdir=NEW ..."),
+        ("continue the training, with your own flags", f"deeplab-dpc train --fork_from={run} --workdir=NEW ..."),
     ]
     return ReportSection("How to use it", tables=[("Commands", ("what", "command"), rows)])
 

@@ -26,14 +26,14 @@ MOMENTUM, ADAM, _ = OPTIMIZERS
 MAX_CROP_CPU, MAX_CROP = 321, 513  # largest sides in pixels, of the rehearsal too
 LEAST_CROP = 225  # pixels; with smaller crops, whole images differ too much from the training images
 LEAST_LEARNING = 10  # steps that are planned even if no time is left
-LEAST_STEPS = 200  # of all trainings of the network that ships; if there were fewer, the crop is made smaller
+LEAST_STEPS = 200  # of all trainings of the exported network; if there were fewer, the crop is made smaller
 # Batch size: number of steps for which there must be time (docs/fit.md has a measurement).
 BATCHES = {16: 5000, 8: 2500, 4: 0}
 # From a checkpoint, Adam is for trainings of fewer steps, and momentum, the published optimizer, for longer ones
 # (docs/fit.md has measurements of short ones).
 SHORT_STEPS = 5000
 ADAM_RATE = 0.001
-MAX_EPOCHS = 500  # of all trainings of the network that ships
+MAX_EPOCHS = 500  # of all trainings of the exported network
 BASELINE_EPOCHS = 150
 ENOUGH_BASELINE = 250  # steps of a baseline that is usable, so that it need not have the larger share without a search
 
@@ -91,7 +91,7 @@ def time_choices(
     most = max(1, round(MAX_EPOCHS * data.train / batch))
     is_short = min(learning / step, most, given.get("training_number_of_steps", math.inf)) < SHORT_STEPS
     _optimizer(chooser, batch, is_short)
-    after = "none for the baseline; if it recognises rare classes badly, all after it has some"
+    after = "none for the baseline; if it recognises rare classes badly, all later trainings have them"
     choose("label_weights", *(weights_of_short_training(data) if is_short else ("", after)))
     each = measured.start_seconds + evaluation_seconds(data, measured)
     searching = search_choices(data, learning, step, each, given, batch, chooser.choices["atrous_rates"].value)
@@ -106,7 +106,7 @@ def time_choices(
     )
     steps = choose("baseline_steps", min(by_time, by_epochs), bound)
     chooser.choices |= searching
-    epochs = f"of the network that ships: {MAX_EPOCHS} epochs of {data.train} images, and no more"
+    epochs = f"of all trainings of the exported network: at most {MAX_EPOCHS} epochs of {data.train} images"
     chooser.choices["most_steps"] = Choice(max(most, steps + 1), epochs)
     return chooser.choices
 
@@ -134,7 +134,7 @@ def _crop(
     why = (
         f"{steps:,.0f} steps of {crop[0]} x {crop[1]} would be too few"
         if by_time <= by_memory
-        else "for want of memory"
+        else "for lack of memory"
     )
     return tuple(chooser.choose("train_crop_size", smaller, why))
 
@@ -146,7 +146,7 @@ def _aspp(crop: tuple[int, int], data: Fingerprint, alignment: int, chooser: Cho
     if rates == ASPP_RATES or min(crop) >= min(data.largest_size):
         chooser.choose("atrous_rates", ",".join(map(str, ASPP_RATES)), "of the baseline's ASPP, the published ones")
         return
-    reason = f"of the baseline's ASPP; larger ones would see padding alone in the {cells} feature cells of a crop"
+    reason = f"of the baseline's ASPP; larger ones would see only padding in the {cells} feature cells of a crop"
     chooser.choose("atrous_rates", ",".join(map(str, rates)), reason)
 
 

@@ -81,12 +81,12 @@ class Plan:
 
     @property
     def finalist_seconds(self) -> float:
-        """Seconds of the start and the evaluation of a finalist, as the baseline has measured them."""
+        """Returns the seconds of the start and the evaluation of a finalist, measured with the baseline."""
         return self.notes["start_seconds"] + EVALUATION_SHARE * self.notes["evaluation_seconds"]
 
     @property
     def reserve_seconds(self) -> float:
-        """Seconds of the stages after the last training, as the baseline has measured them."""
+        """Returns the seconds of the stages after the last training, measured with the baseline."""
         return final_reserve(self.data, self.notes["start_seconds"], self.notes["evaluation_seconds"])
 
     def note(self, name: str, seconds: float) -> None:

@@ -140,7 +140,7 @@ def contest_steps(left: float, finalists: int, step: float, each: float, rounds:
       step: seconds per step.
       each: seconds of a start and an evaluation.
       rounds, seeds: number of rounds and of seeds of the contest.
-      most: largest number of steps of the network that ships.
+      most: largest number of steps of the exported network.
     """
     share = CONTEST_SHARE / (1 - BASELINE_SHARE - SEARCH_SHARE)
     trainings, starts = contest_cost(finalists, rounds, seeds)

@@ -81,8 +81,8 @@ def _finalists(data: Fingerprint, learning: float, step: float, each: float, bat
     alone, needed = learning / step, min(LEAST_SEARCH_EPOCHS * data.train / batch, ENOUGH_SEARCH_STEPS)
     if alone < needed:
         reason = (
-            f"too little time: in all of it one training has {alone:,.0f} steps, and below {needed:,.0f} more of them "
-            "gain more than a better cell; the baseline is trained on instead"
+            f"too little time: a single training would have {alone:,.0f} steps in all of it, and below {needed:,.0f} "
+            "steps more training gains more than a better cell; the baseline is trained on instead"
         )
         return 0, steps, reason
     if steps < least:
@@ -106,24 +106,30 @@ def _sizes(
     choose = chooser.choose
     seconds = SEARCH_SHARE * learning
     warm = (aspp, *BESIDE_ASPP)[: 2 if finalists < max(FINALISTS) else 4]
-    warm_starts = str(choose("warm_starts", ",".join(warm), "known cells, which are finalists whatever their scores"))
+    warm_starts = str(
+        choose("warm_starts", ",".join(warm), "known cells, which are finalists regardless of their scores")
+    )
     if aspp not in warm_starts.split(","):
         added = f"{aspp},{warm_starts}"
-        chooser.choices["warm_starts"] = Choice(added, "given on the command line, and ASPP beside them", given=True)
+        chooser.choices["warm_starts"] = Choice(added, "given on the command line, with ASPP added", given=True)
     choose("rerank_top_k", finalists - len(warm), f"{finalists} finalists with the warm starts")
     proxy_steps = 100 if seconds < 120 else 200 if seconds < 600 else 400 if seconds < 3600 else 1000
-    choose("proxy_steps", proxy_steps, f"about {seconds:.0f} s are for the search, which needs several cells")
+    choose(
+        "proxy_steps",
+        proxy_steps,
+        f"about {seconds:.0f} s are available for the search, which must score several cells",
+    )
     choose("proxy_batch_size", min(8, data.train), "the paper's")
     choose("proxy_learning_rate", 0.05, "few steps learn best at a high rate")
     views = 4 if data.train <= 500 and seconds >= 300 else 0
-    many = f"{data.train} images, which a cell of many weights would overfit without"
+    many = f"{data.train} images, which a cell with many weights would overfit without augmented views"
     choose("feature_views", views, many if views else "each image once, as the time is short or the images many")
     cell_seconds = guessed_cell_seconds(proxy_steps, step)
     count = max(4, min(1000, int(seconds / cell_seconds) - len(warm)))
-    choose("num_candidates", count, f"about {cell_seconds:.0f} s a cell, by a guess")
+    choose("num_candidates", count, f"about {cell_seconds:.0f} s per cell, a guess")
     several = steps >= LEAST_TWO_ROUNDS
-    because = "after the first those leave that cannot win" if several else "too few steps for several"
+    because = "finalists that cannot win are dropped after the first" if several else "too few steps for several"
     rounds = choose("contest_rounds", 2 if several else 1, because)
     again = rounds > 1 and steps >= LEAST_TWO_SEEDS
-    because = "steps enough for a second in the last round" if again else "too few steps for more"
+    because = "enough steps for a second seed in the last round" if again else "too few steps for more"
     choose("contest_seeds", 2 if again else 1, because)

@@ -6,7 +6,7 @@ baseline/        run of train, with eval_val/
 search/          run of search: scores of the cells by proxy, then the contest
 final/           run of train that continues the best of the contest, or the baseline
 comparison/      output of eval --compare
-model/, model.tflite    the network that ships
+model/, model.tflite    the exported network
 plan.json, verdict.json, index.html
 """
 
@@ -174,10 +174,10 @@ class Fit:
         # If the training was continued, this time does not include its earlier steps.
         started = trained - start - steps * plan.notes["step_seconds"]
         plan.note("start_seconds", max(started, 0.3 * plan.measured.start_seconds))
-        self._ask_again(plan)
+        self._plan_search_again(plan)
         decide_weights(plan, self.root / "check", self.baseline)
 
-    def _ask_again(self, plan: Plan) -> None:
+    def _plan_search_again(self, plan: Plan) -> None:
         """Plans the search again, with the measurements of the baseline."""
         learning = (self.stages.left - plan.reserve_seconds - plan.notes["start_seconds"]) / (1 - BASELINE_SHARE)
         before, step = plan["search"], plan.notes["step_seconds"]
@@ -202,7 +202,7 @@ class Fit:
         if "seconds_a_cell" in plan.notes and "candidates_decided" not in plan.notes:
             rest = seconds - (time.monotonic() - start)
             count = candidates(rest, plan.notes["seconds_a_cell"], 0)
-            reason = f"{plan.notes['seconds_a_cell']:.1f} s a cell, by the warm starts"
+            reason = f"{plan.notes['seconds_a_cell']:.1f} s per cell, measured with the warm starts"
             plan.decide("num_candidates", count, reason, replace=True)
             plan.note("candidates_decided", count)
         self.commands.search(plan, num_candidates=plan["num_candidates"], rerank_top_k=0)
@@ -221,7 +221,7 @@ class Fit:
         if "rerank_steps" in self.given:
             steps, reason = self.given["rerank_steps"], "given on the command line"
         elif steps < LEAST_CONTEST and "rerank_steps" not in plan.choices:
-            no_time = f"the {left:.0f} s that are left are no time for a contest; the baseline is trained on instead"
+            no_time = f"the remaining {left:.0f} s are too short for a contest; the baseline is trained on instead"
             console.print(no_time)
             plan.replace(OF_SEARCH, {"search": Choice(False, no_time)})
             return
@@ -252,7 +252,7 @@ class Fit:
         seconds = left - evaluations * EVALUATION_SHARE * evaluation
         last, why = self.final, "the training goes on"
         if seconds < 0 and "training_number_of_steps" not in self.given:
-            last, why = run, f"{-seconds:.0f} s are missing for more training, and this is what there is"
+            last, why = run, f"{-seconds:.0f} s are missing for more training, so the existing network is exported"
         if self.root / plan.decide("last_run", str(last.relative_to(self.root)), why) != self.final:
             return
         steps = final_steps(done, seconds, step, plan["most_steps"])
@@ -299,7 +299,7 @@ class Fit:
         try:
             run_command("export", workdir=run, export_tflite=self.root / "model.tflite")
         except UserError as error:
-            # The SavedModel suffices: some networks cannot be converted to TFLite, and that is no error.
+            # The SavedModel suffices: some networks cannot be converted to TFLite, and that is not an error.
             self.plan.decide("export_tflite", None, f"no TFLite file was written: {error}")
 
     def _report(self) -> None:

@@ -1,4 +1,4 @@
-"""The file verdict.json of `fit`: the network that ships, its mIOU with interval, and its advantage over the other."""
+"""The file verdict.json of `fit`: the exported network, its mIOU with interval, and its advantage over the other."""
 
 import pathlib
 from typing import Any
@@ -21,7 +21,7 @@ def read_verdict(root: pathlib.Path) -> dict[str, Any]:
 def write_verdict(root: pathlib.Path, plan: Plan) -> dict[str, Any]:
     """Writes the verdict from the evaluations and their comparison, and returns it.
 
-    `run` is the run that ships, relative to the workdir; `over` is None if nothing was trained after the baseline.
+    `run` is the exported run, relative to the workdir; `over` is None if nothing was trained after the baseline.
     """
     last = plan["last_run"]
     shipped, over = last, None
@@ -44,7 +44,9 @@ def write_verdict(root: pathlib.Path, plan: Plan) -> dict[str, Any]:
     sentence = f"mIOU {_percent(metrics)} on the {metrics['num_images']} images of val: "
     sentence += f"{_baseline(plan)}, since no time was left for more." if over is None else _over(over)
     if test is not None:
-        sentence += f" On the {test['num_images']} images of test, which nothing was chosen by: {_percent(test)}."
+        sentence += (
+            f" On the {test['num_images']} images of test, which were not used for any choice: {_percent(test)}."
+        )
     verdict = {
         "sentence": sentence,
         "note": _note(root, plan, shipped),
@@ -67,8 +69,8 @@ def _note(root: pathlib.Path, plan: Plan, shipped: str) -> str:
     if epochs >= FEW_EPOCHS:
         return ""
     return (
-        f"Its last training has seen each image of train {epochs:.1f} times, which is little: more is to be had of a "
-        "longer one (--hours, with another --workdir)."
+        f"Its last training has seen each image of train {epochs:.1f} times, which is little: a longer training would "
+        "probably improve it (--hours, with another --workdir)."
     )
 
 

@@ -23,7 +23,7 @@ def weights_of_short_training(data: Fingerprint) -> tuple[str, str]:
     rare = [name for name, share in data.shares.items() if 0 < share < RARE]
     if not rare:
         return "", f"none: no class has less than {100 * RARE:g} % of the labels"
-    reason = f"{', '.join(rare)}: rare, and a short training hardly learns rare classes without"
+    reason = f"{', '.join(rare)}: rare, and a short training hardly learns rare classes without weights"
     return _roots(data.weights), f"{reason}; roots of median frequency balancing"
 
 

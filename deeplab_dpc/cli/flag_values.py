@@ -41,7 +41,7 @@ def wrong_value(error: ValueError | flags.Error, values: flags.FlagValues) -> st
 
 
 def _wanted(flag: flags.Flag[Any]) -> str | None:
-    """Returns the values that a flag accepts, in words; None for any text."""
+    """Returns as text the values that a flag accepts; None for any text."""
     parser = flag.parser
     if isinstance(parser, flags.BooleanParser):
         return SWITCH

@@ -68,7 +68,7 @@ def _expanded(file: str | None, argv: list[str], including: tuple[str, ...]) -> 
 def _file(name: str, including: tuple[str, ...]) -> Iterator[Source]:
     text, identity = _read(name)
     if identity in including:
-        raise UserError(f"--flagfile={name} is read while it is being read: it names itself, or a file that does.")
+        raise UserError(f"--flagfile={name} includes itself, directly or through another file.")
     yield from _expanded(name, list(_arguments(name, text)), (*including, identity))
 
 
@@ -82,7 +82,7 @@ def _arguments(file: str, text: str) -> Iterator[str]:
         if name in FLAGS:  # absl accepts `--flagfile FILE` in a line, but no other flag without an equals sign
             yield from (name, *value)
         elif not name.startswith("-") or (value and "=" not in name):
-            raise UserError(f"--flagfile={file}, line {number}: {argument!r} is no flag; write --name=value.")
+            raise UserError(f"--flagfile={file}, line {number}: {argument!r} is not a flag; write --name=value.")
         else:
             yield argument
 

@@ -22,7 +22,7 @@ class Fitted:
 
     Attributes:
       workdir: directory of all results: `index.html`, `plan.json`, `model/` (SavedModel), `model.tflite`, the runs.
-      run: run directory of the network that ships, for `Segmenter.from_preset` and `Predictor`.
+      run: run directory of the exported network, for `Segmenter.from_preset` and `Predictor`.
       miou: mIOU of that network on the split val, in [0, 1].
       sentence: verdict in one sentence: the mIOU with its interval, and the advantage over the other network.
     """
@@ -35,7 +35,7 @@ class Fitted:
 
 @naming_arguments()
 def fit(workdir: str | os.PathLike[str], *, hours: float = 1.0, **options: object) -> Fitted | None:
-    """Makes a network that ships from images and labels in about a given time, as the command `fit` does.
+    """Makes an exported network from images and labels in about a given time, as the command `fit` does.
 
     It converts and checks the data, plans, trains a baseline, searches cells and holds their contest if time and images
     allow, completes the training of the best network, evaluates it and exports it. After a stop at any moment, the same

@@ -30,19 +30,19 @@ from deeplab_dpc.errors import Stopped, UserError
 COMMANDS = {
     "build_ade20k": "convert ADE20K (SceneParsing) from its folder or zip",
     "build_cityscapes": "convert Cityscapes, fine and coarse, from its folders or zips",
-    "build_coco": "convert COCO, instances or panoptic, to the classes of PASCAL VOC",
+    "build_coco": "convert COCO, with PASCAL VOC's classes or its own",
     "build_folder": "convert your images with label PNGs or annotations to records",
     "build_person_part": "convert PASCAL-Person-Part, from Pascal-Part's annotations or masks",
     "build_shapes": "write the embedded data set of drawn scenes",
     "build_tfds": "convert a data set of TensorFlow Datasets, by its name",
     "build_voc2012": "convert PASCAL VOC 2012 segmentation, with SBD's labels for train_aug",
     "check_data": "check a prepared data set: labels, classes, sizes, duplicates; draw a contact sheet",
-    "fit": "from a folder of images to a network that ships, in about a given time",
-    "search": "search dense prediction cells",
+    "fit": "from a folder of images to an exported network, in about a given time",
+    "search": "search dense prediction cells, or an Auto-DeepLab",
     "describe": "print a network by part: shapes, parameters, multiply-adds",
     "train": "train a network",
     "eval": "evaluate a network",
-    "export": "export a SavedModel or a TensorFlow 1 checkpoint",
+    "export": "export to SavedModel, TFLite, ONNX or a TensorFlow 1 checkpoint",
     "predict": "predict images, a data set or a video, or serve a web page for it",
 }
 USER_ERROR = 2

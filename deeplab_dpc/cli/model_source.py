@@ -35,7 +35,9 @@ def load_models(source: SourceFlags) -> list[LoadedModel]:
     if len(runs) < 2:
         return [load_model(source)]
     if source.checkpoint_path is not None:
-        raise UserError("Give either --workdir (runs of train.py) or --checkpoint_path (a published checkpoint).")
+        raise UserError(
+            "Give either --workdir (runs of deeplab-dpc train) or --checkpoint_path (a published checkpoint)."
+        )
     if source.restore_moving_averages:
         raise UserError("--restore_moving_averages is for --checkpoint_path; a run keeps no moving averages.")
     members = [model_from_run(pathlib.Path(run), source) for run in runs]
@@ -51,10 +53,12 @@ def load_model(source: SourceFlags) -> LoadedModel:
     """
     if len(run_directories(source)) > 1:
         raise UserError(
-            f"--workdir={source.workdir} names several runs, whose mean only eval, predict and export take; give one."
+            f"--workdir={source.workdir} names several runs, which only eval, predict and export can average; give one."
         )
     if (source.workdir is None) == (source.checkpoint_path is None):
-        raise UserError("Give either --workdir (a run of train.py) or --checkpoint_path (a published checkpoint).")
+        raise UserError(
+            "Give either --workdir (a run of deeplab-dpc train) or --checkpoint_path (a published checkpoint)."
+        )
     if source.workdir is not None:
         if source.restore_moving_averages:
             raise UserError("--restore_moving_averages is for --checkpoint_path; a run keeps no moving averages.")
@@ -67,7 +71,7 @@ def load_model(source: SourceFlags) -> LoadedModel:
         source.network.given_fields(),
         source.classes,
         source.restore_moving_averages,
-        say=console.print,
+        log=console.print,
     )
 
 

@@ -1,4 +1,4 @@
-"""The web page of predict.py, served until it is stopped."""
+"""The web page of deeplab-dpc predict, served until it is stopped."""
 
 import contextlib
 import os
@@ -44,7 +44,7 @@ def serve(flags: Flags, loaded: LoadedPredictor) -> None:
     console.print(f"The page is at {server.url} until Ctrl-C.")
     if not server.is_local:
         console.print(
-            f"Warning: --host={page.host} is not this machine alone; anyone who reaches that address can use it."
+            f"Warning: --host={page.host} is not only this machine; anyone who reaches that address can use it."
         )
     _serve_until_a_signal(server)
 

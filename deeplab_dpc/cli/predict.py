@@ -47,7 +47,7 @@ def main(flags: Flags) -> None:
     predict = _predict_images
     if flags.images and is_video(flags.images) and pathlib.Path(flags.images).is_file():
         predict = _predict_video
-    with only_process(output_dir, "output_dir"), sigterm_stops("every file that was written is whole"):
+    with only_process(output_dir, "output_dir"), sigterm_stops("all written files are complete"):
         _remove_partial(pathlib.Path(output_dir))
         predict(flags, pathlib.Path(output_dir))
 

@@ -35,7 +35,7 @@ def dataset_of_run(workdir: pathlib.Path, instead: str = "--data_dir with the fo
         raise UserError(f"The run's data set cannot be read ({error}) Give {instead}.") from error
 
 
-def say_if_rebuilt(workdir: pathlib.Path, dataset: Dataset, split: str) -> None:
+def print_if_rebuilt(workdir: pathlib.Path, dataset: Dataset, split: str) -> None:
     """Prints a message if the records of a split have changed since the training of the run."""
     if not (workdir / DATASET_FILE).exists():
         return

@@ -28,7 +28,7 @@ def main(flags: Flags) -> None:
         local_workers.end_with_parent()
     request = Request.from_flags(flags)
     if not is_child:
-        request.say_what_was_chosen()
+        request.print_what_was_chosen()
     if flags.propose_only:
         from deeplab_dpc.cli.search_proposal import propose
 
@@ -37,7 +37,7 @@ def main(flags: Flags) -> None:
         cache = request.cache()
         console.print(f"Features: {cache.path}")
         if is_child:
-            search_workers.tell_parent(request, cache)
+            search_workers.write_feature_path(request, cache)
     elif flags.mode == "search" and request.service.workers > 1:
         search_workers.search(request)
     else:

@@ -1,4 +1,4 @@
-"""The names of the flags of search.py by algorithm."""
+"""The two search algorithms, and which flags of deeplab-dpc search apply to only one of them."""
 
 import dataclasses
 from collections.abc import Collection

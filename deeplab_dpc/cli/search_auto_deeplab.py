@@ -1,4 +1,4 @@
-"""The search of search.py --algorithm=auto_deeplab."""
+"""The search of deeplab-dpc search --algorithm=auto_deeplab."""
 
 import dataclasses
 import pathlib

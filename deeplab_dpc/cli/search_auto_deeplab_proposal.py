@@ -1,5 +1,5 @@
-"""The estimate of search.py --algorithm=auto_deeplab --propose_only: the search space, the supernet, time and memory;
-nothing is written.
+"""The estimate of deeplab-dpc search --algorithm=auto_deeplab --propose_only: the search space, the supernet, time and
+memory; nothing is written.
 """
 
 import datetime

@@ -1,4 +1,4 @@
-"""The measurement of search.py --mode=fidelity: how well the proxy ranks cells, compared with real training
+"""The measurement of deeplab-dpc search --mode=fidelity: how well the proxy ranks cells, compared with real training
 (arXiv:1809.04184, Fig. 3 and 4).
 """
 

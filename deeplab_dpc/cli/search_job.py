@@ -1,4 +1,4 @@
-"""The flags shared by the modes of search.py, read and checked, and the objects made from them."""
+"""The flags shared by the modes of deeplab-dpc search, read and checked, and the objects made from them."""
 
 import dataclasses
 import os
@@ -86,7 +86,11 @@ class Request:
 
     @classmethod
     def from_flags(cls, flags: Flags) -> Self:
-        """Returns the request of the flags, checked as far as is possible without a feature cache."""
+        """Returns the request of the flags, checked as far as is possible without a feature cache.
+
+        Raises:
+          UserError: if flags are missing, invalid or contradict each other, or the workdir is not that of a search.
+        """
         workdir, start, network = required("workdir", flags.workdir), flags.start, flags.network
         require_folder(workdir, "workdir")
         require_kind(pathlib.Path(workdir), "search")
@@ -102,11 +106,13 @@ class Request:
             raise UserError("--restore_moving_averages is for --tf_initial_checkpoint; give that too.")
         dataset = flags.data.found() if flags.data.data_dir else None
         if dataset is not None:
-            say = not local_workers.is_child()
-            network = network.with_defaults(backbone_of(start.tf_initial_checkpoint, network, workdir, say))
+            verbose = not local_workers.is_child()
+            network = network.with_defaults(backbone_of(start.tf_initial_checkpoint, network, workdir, verbose))
             config = _fitted(flags, network, config, dataset)
         if dataset is None and flags.feature_cache and config.rerank_top_k and flags.mode == "search":
-            raise UserError("--data_dir is required for the contest; pass --rerank_top_k=0 to go without.")
+            raise UserError(
+                "--data_dir is required for the contest; pass --rerank_top_k=0 to search without a contest."
+            )
         trains = flags.mode in ("search", "fidelity") and not flags.propose_only
         if dataset is None and config.proxy_features == END_TO_END and trains:
             raise UserError(f"--proxy_features={END_TO_END} trains on images: give --data_dir.")
@@ -120,7 +126,7 @@ class Request:
         """Returns the initial weights of the backbone."""
         return InitialWeights(self.flags.start.tf_initial_checkpoint or None, self.flags.start.restore_moving_averages)
 
-    def say_what_was_chosen(self) -> None:
+    def print_what_was_chosen(self) -> None:
         """Prints which flags of the network have no effect, and which values of the search were fitted to the crops."""
         given = [f"--{name}" for name in OPTIONS_OF_ASPP if name in self.flags.given]
         if given:
@@ -153,7 +159,12 @@ class Request:
         return self.dataset
 
     def cache(self) -> FeatureCache:
-        """Returns the features of --feature_cache, or those of the data, which are computed if they do not exist."""
+        """Returns the features of --feature_cache, or those of the data, which are computed if they do not exist.
+
+        Raises:
+          UserError: if neither --feature_cache nor --data_dir is given, the cache is incomplete, the checkpoint does
+            not fit the backbone, or the space of cells does not fit the features.
+        """
         if self.flags.feature_cache:
             if self.config.proxy_features == ADAPTED:
                 raise UserError(
@@ -196,6 +207,12 @@ class Request:
         """Returns the plans of the feature cache for the training split and for the split that scores.
 
         The images of the split that scores are not augmented, as in an evaluation.
+
+        Args:
+          model: network whose backbone computes the features.
+
+        Raises:
+          UserError: if --data_dir is missing, or --feature_views is negative or would augment the split that scores.
         """
         with quiet_imports():
             from deeplab_dpc.data.preprocess import Augmentation
@@ -219,7 +236,14 @@ class Request:
         }
 
     def job(self, cache: FeatureCache) -> Job:
-        """Returns the job of a worker."""
+        """Returns the job of a worker.
+
+        Args:
+          cache: features of the search.
+
+        Raises:
+          UserError: if the number of label weights is not that of the classes.
+        """
         one_weight_a_class(self.config.label_weights, cache.num_classes)
         model_config = self.model_config(cache.num_classes)
         data: DataConfig | None = None

@@ -1,5 +1,5 @@
-"""The estimate of search.py --propose_only: the next cells to score, and the cost of the rest of the search; nothing is
-written.
+"""The estimate of deeplab-dpc search --propose_only: the next cells to score, and the cost of the rest of the search;
+nothing is written.
 """
 
 import dataclasses

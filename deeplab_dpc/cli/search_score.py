@@ -1,4 +1,4 @@
-"""The scoring of given cells by proxy with search.py --mode=score, outside of any study, with one or more seeds."""
+"""Scores given cells by proxy outside of any study, with one or more seeds (deeplab-dpc search --mode=score)."""
 
 import dataclasses
 import statistics

@@ -1,4 +1,4 @@
-"""The process of search.py --workers=N that starts workers on this machine, shows progress, and writes the report.
+"""The process of deeplab-dpc search --workers=N that starts local workers, shows progress, and writes the report.
 
 It does not load Keras, and so uses no memory of a GPU: a child process caches the features, too.
 
@@ -73,12 +73,12 @@ def search(request: Request) -> None:
     workers = LocalWorkers([*command, f"--feature_cache={path}"], environments, folder)
     with Interruption() as interruption, workers, StudyView() as view:
         view.observe(observer(job, storage, study), lambda: workers.names)
-        _look_after(workers, interruption, reporter)
+        _monitor(workers, interruption, reporter)
     reporter.write()
     print_end(request.workdir, reporter.result())
 
 
-def _look_after(workers: LocalWorkers, interruption: Interruption, reporter: Reporter) -> None:
+def _monitor(workers: LocalWorkers, interruption: Interruption, reporter: Reporter) -> None:
     """Monitors the workers until they are done."""
     while not workers.is_done:
         if reporter.is_due():
@@ -109,7 +109,7 @@ def _cached(command: Sequence[str], folder: pathlib.Path, secrets: Mapping[str, 
     return path
 
 
-def tell_parent(request: Request, cache: FeatureCache) -> None:
+def write_feature_path(request: Request, cache: FeatureCache) -> None:
     """Writes the path of the features for the parent process, which waits for it."""
     write_json(request.workdir / FOLDER / FEATURES, {"path": str(cache.path)})
 

@@ -7,14 +7,16 @@ from deeplab_dpc.cli.quiet import quiet_imports
 from deeplab_dpc.console import console
 
 
-def backbone_of(source: str | None, network: NetworkFlags, run: str | None = None, say: bool = True) -> dict[str, Any]:
+def backbone_of(
+    source: str | None, network: NetworkFlags, run: str | None = None, verbose: bool = True
+) -> dict[str, Any]:
     """Returns the variant and the width of the backbone of --tf_initial_checkpoint, as defaults of their flags.
 
     Args:
       source: value of --tf_initial_checkpoint.
       network: flags of the network.
       run: run directory of the training or search; if it exists already, its own backbone is used.
-      say: bool, whether to print the adopted values.
+      verbose: bool, whether to print the adopted values.
 
     Returns:
       The adopted values by the names of their flags; empty without a --tf_initial_checkpoint.
@@ -28,6 +30,6 @@ def backbone_of(source: str | None, network: NetworkFlags, run: str | None = Non
         from deeplab_dpc.checkpoint.found_network import backbone_line, find_backbone
     taken: dict[str, Any] = find_backbone(source, network.given_fields(), run)
     line = backbone_line(source, taken)
-    if line and say:
+    if line and verbose:
         console.print(line)
     return taken

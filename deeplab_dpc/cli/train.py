@@ -33,10 +33,12 @@ def main(flags: Flags) -> None:
     """Trains the network."""
     require_address_space(TRAINING_ADDRESSES)
     if flags.dry_run and not flags.data.data_dir:
-        raise UserError("--data_dir is required; describe.py prints a network without data, for --num_classes.")
+        raise UserError(
+            "--data_dir is required; deeplab-dpc describe prints a network without data, for --num_classes."
+        )
     workdir = "" if flags.dry_run else required("workdir", flags.workdir)
     dataset = flags.data.found()
-    taken = backbone_of(flags.training["tf_initial_checkpoint"], flags.network, flags.workdir, say=not flags.json)
+    taken = backbone_of(flags.training["tf_initial_checkpoint"], flags.network, flags.workdir, verbose=not flags.json)
     model_config = flags.network.with_defaults(taken).config(dataset.info.num_classes)
     data = flags.data.config(dataset, model_config.alignment)
     config = flags.training.make(**_steps_of_epochs(flags, dataset, data.train_split))
@@ -132,8 +134,8 @@ def _print_rehearsal(rehearsal: Rehearsal, config: TrainConfig) -> None:
     console.print(f"One batch: {shown}")
     batch, seconds = config.train_batch_size, rehearsal.seconds_per_step
     console.print(
-        f"A step of {batch} images: {seconds:.3f} s, {batch / seconds:.2f} images/s; "
-        f"the input takes {rehearsal.input_seconds_per_batch:.3f} s a batch beside it."
+        f"A step of {batch} images: {seconds:.3f} s, {batch / seconds:.2f} images/s; reading a batch takes "
+        f"{rehearsal.input_seconds_per_batch:.3f} s, in parallel."
     )
     total = datetime.timedelta(seconds=round(rehearsal.total_seconds))
     console.print(f"{config.training_number_of_steps} steps: about {total}, without evaluations.")
@@ -143,6 +145,6 @@ def _print_rehearsal(rehearsal: Rehearsal, config: TrainConfig) -> None:
         return
     console.print(
         f"Memory: about {rehearsal.memory_needed / 1e9:.2f} GB, estimated from {rehearsal.batch_size} image(s){free}: "
-        "too much, and the batch was not run; --gradient_accumulation_steps works it off in parts, "
+        "too much, and the batch was not run; --gradient_accumulation_steps processes it in parts, "
         "--precision=bfloat16 and a smaller --train_crop_size or --train_batch_size need less."
     )

@@ -15,7 +15,7 @@ class DataConfig(Config):
 
     Attributes:
       data_dir: folder that contains the prepared data set.
-      dataset: name of the data set, or None if it is the only one there.
+      dataset: name of the data set; by default the only one there.
       classes: class names, or a file of class names, for DeepLab's record files without a classes.json beside them.
       train_split: split to train on, or several splits separated by commas; with `train:3,train_extra`, an epoch
         contains each image of train three times. `trainval` means `train,val` if there is no split of that name.

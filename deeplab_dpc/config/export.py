@@ -53,8 +53,8 @@ class SavedModelOptions(Config):
         """
         if inference.sliding_window:
             raise UserError(
-                "--sliding_window is not part of an exported model; give it to predict.py or eval.py with "
-                "--exported_model."
+                "--sliding_window is not part of an exported model; give it to deeplab-dpc predict or deeplab-dpc eval "
+                "with --exported_model."
             )
         if self.argmax_before_upsampling and (averages or inference.averages):
             raise UserError(

@@ -38,11 +38,11 @@ class ModelConfig(Config):
       divisible_by: divisor of the numbers of channels of MobileNetV2, which are rounded to its multiples; by default 8
         if depth_multiplier is 1, else 1 (as published).
       multi_grid: three factors of the atrous rate in the last block of an Xception or ResNet; empty for none.
-      genotype: genotype of an Auto-DeepLab; None for the published one.
+      genotype: genotype of an Auto-DeepLab; by default the published one.
       nas_stem_output_num_conv_filters: number of channels of a block of an Auto-DeepLab at stride 4; it doubles with
         the stride.
-      dense_prediction_cell: dense prediction cell in place of ASPP, or None. With a cell, the options of ASPP are
-        unused.
+      dense_prediction_cell: dense prediction cell in place of ASPP; by default, the network has ASPP. With a cell, the
+        options of ASPP are unused.
       atrous_rates: atrous rates of the ASPP branches, in feature-map cells; empty for none.
       add_image_level_feature: whether ASPP has an image pooling branch.
       image_pooling_crop_size: height and width in pixels of the window of image pooling; empty for the whole image.

@@ -37,7 +37,7 @@ SAMPLERS: dict[str, SamplerEntry] = {
         frozenset({"uniform", "neighbour"}),
     ),
     "uniform": SamplerEntry(
-        "uniform draws alone", f"{_FOLDER}.random_search:RandomSearch.uniform", frozenset({"uniform"})
+        "only uniform draws", f"{_FOLDER}.random_search:RandomSearch.uniform", frozenset({"uniform"})
     ),
     "evolution": SamplerEntry(
         "regularised evolution", f"{_FOLDER}.evolution:RegularisedEvolution.from_config", frozenset({"mutation"})

@@ -84,7 +84,7 @@ class SearchConfig(Config):
       rerank_precision: precision of the activations in a finalist's training: float32 or bfloat16.
       rerank_warm_starts: whether the warm starts are finalists, regardless of their scores.
       rerank_model_variant: backbone of the finalists, if it differs from that of the proxy.
-      rerank_initial_checkpoint: initial checkpoint of the finalists, if it differs from tf_initial_checkpoint.
+      rerank_initial_checkpoint: initial checkpoint of the finalists; by default that of the proxy's backbone.
       contest_rounds: number of rounds of the contest; the last round ends at rerank_steps steps, and each earlier round
         at half the steps of the next. After a round, finalists that can no longer win are dropped, and the others
         continue from their checkpoints.
@@ -249,7 +249,7 @@ class ServiceConfig(Config):
 class FidelityConfig(Config):
     """The configuration of a measurement of the proxy's fidelity (arXiv:1809.04184, Sec. 4.1 and 4.2).
 
-    Each cell is trained by proxy and for real.
+    Each cell is trained by proxy and end to end.
 
     Attributes:
       fidelity_subsets: whether the 31 subsets of ASPP's branches are measured.
@@ -257,7 +257,7 @@ class FidelityConfig(Config):
         space and neighbours of the warm starts; 0 for none.
       fidelity_top_k: number of the best cells by proxy of the search in the workdir that are measured (50 in the
         paper); 0 for none.
-      fidelity_seeds: number of trainings of each cell, by proxy and for real, the first one with --seed; with 2 or
+      fidelity_seeds: number of trainings of each cell, by proxy and end to end, the first one with --seed; with 2 or
         more, the rank correlation between seeds shows the best that a proxy could reach.
       fidelity_compare: workdirs of earlier measurements with other proxies. A real training that one of them contains
         is not repeated, and the report compares their proxies with this one.

@@ -62,8 +62,9 @@ class TrainConfig(Config):
       precision: precision of the activations: float32, bfloat16 or float16 (with loss scaling); variables, statistics,
         logits and loss are float32.
       tf_initial_checkpoint: initial weights: prefix or name of a published checkpoint (docs/weights.md), an earlier
-        run, `imagenet` for the MobileNetV2 of Keras, or None for a training from scratch.
-      fork_from: run directory whose weights, optimizer state and step this run continues with other flags, or None.
+        run, or `imagenet` for the MobileNetV2 of Keras; by default, the training starts from scratch.
+      fork_from: run directory whose weights, optimizer state and step this run continues with other flags; by default,
+        the run starts anew.
       restore_moving_averages: whether the moving averages of the variables in tf_initial_checkpoint are restored
         instead of the variables.
       initialize_last_layer: whether the last layers are restored too, if their shapes agree.
@@ -171,7 +172,7 @@ class TrainConfig(Config):
         if self.early_stopping_patience and self.eval_interval_steps == 0:
             raise UserError(
                 f"--early_stopping_patience={self.early_stopping_patience} counts evaluations, and "
-                "--eval_interval_steps=0 asks for none; give another interval."
+                "--eval_interval_steps=0 disables them; give another interval."
             )
         no_negative_weight(self.label_weights)
         if self.loss_quadrature_nodes:

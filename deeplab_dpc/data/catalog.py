@@ -67,9 +67,8 @@ def _converted(found: dict[str, pathlib.Path], tfds_name: str, data_dir: str | o
     name = tfds_dataset_name(tfds_name)
     if name not in found:
         raise UserError(
-            f"The TFDS data set {tfds_name!r} has not been converted in {data_dir}; do so with "
-            f"python datasets/build_tfds.py --tfds_name={tfds_name} --tfds_data_dir=WHERE_TFDS_PREPARED_IT "
-            f"--data_dir={data_dir}."
+            f"The TFDS data set {tfds_name!r} has not been converted in {data_dir}; do so with deeplab-dpc build-tfds "
+            f"--tfds_name={tfds_name} --tfds_data_dir=WHERE_TFDS_PREPARED_IT --data_dir={data_dir}."
         )
     return found[name]
 

@@ -1,4 +1,4 @@
-"""The rules for names, colours and groups of classes from any source, with one error message for each.
+"""Checks of the names, colours and groups of classes, whatever file or argument they come from.
 
 Names appear in tables, pictures, JSON and flags, so they must be text of one line.
 """
@@ -40,8 +40,8 @@ def check_names(names: Any, where: str) -> None:
         raise UserError(f"{where} has the class {repeated[0]!r} more than once.")
     if len(names) == 1:
         raise UserError(
-            f"{where} has the class {names[0]!r} alone, and a network needs two to tell apart; name what surrounds it "
-            f"first, as in --classes=background,{names[0]} (with masks of 0 and 255 and --label_map=255:1,*:same)."
+            f"{where} has only the class {names[0]!r}, and a network needs at least two; name what surrounds it first, "
+            f"as in --classes=background,{names[0]} (with masks of 0 and 255 and --label_map=255:1,*:same)."
         )
 
 

@@ -202,7 +202,7 @@ class Dataset:
             if len(index) != count:
                 raise UserError(
                     f"The record files {self.path / part.split}-* hold {len(index)} records, and the metadata beside "
-                    f"them says {count}; put the whole files back, or build the data set again."
+                    f"them says {count}; restore the complete files, or build the data set again."
                 )
             found.append(index)
         return joined(found)
@@ -229,7 +229,14 @@ class Dataset:
 
 
 def load_dataset(path: str | os.PathLike[str]) -> Dataset:
-    """Loads the prepared data set whose metadata file lies directly in `path`."""
+    """Loads a prepared data set.
+
+    Args:
+      path: folder that contains the metadata file directly.
+
+    Raises:
+      UserError: if the metadata file is absent, damaged or invalid.
+    """
     info_path = pathlib.Path(path) / INFO_FILE
     value = read_json(info_path, "data set's metadata")
     try:

@@ -32,11 +32,11 @@ class Kind(enum.StrEnum):
     DAMAGED = "damaged records"
     IMAGE = "undecodable images"
     LABEL = "undecodable labels"
-    NOT_GREY = "labels that are no grey PNG"
+    NOT_GREY = "labels that are not grey PNGs"
     SIZES = "image and label of different sizes"
     NOISY_IDS = "labels that are noise"
     IDS = "ids out of range"
-    ABSENT = "labels that cannot mean what the classes say"
+    ABSENT = "labels that contradict the classes"
     # From here on: warnings, not errors.
     LEAKED = "images in two splits"
     REPEATED = "images repeated"
@@ -87,7 +87,7 @@ def examine(record: bytes | Damage, has_label: bool, num_classes: int, ignore_la
     try:
         features = {key: value.numpy() for key, value in parse_example(record).items()}
     except READING_ERRORS:
-        return Examined(problems=((Kind.DAMAGED, "is no example with DeepLab's keys and types"),))
+        return Examined(problems=((Kind.DAMAGED, "is not an example with DeepLab's keys and types"),))
     filename = filename_text(features["image/filename"])
     problems: list[tuple[Kind, str]] = []
     image = label = None
@@ -150,7 +150,7 @@ def _decode_label(encoded: bytes, problems: list[tuple[Kind, str]]) -> np.ndarra
         problems.append((Kind.LABEL, f"its label cannot be decoded ({first_line(error)})"))
         return None
     if encoded[_PNG_HEADER] != _GREY_8_BIT:
-        reason = "its label is no PNG of one 8-bit grey channel, so that reading it changes the ids"
+        reason = "its label is not a PNG of one 8-bit grey channel, so that reading it changes the ids"
         problems.append((Kind.NOT_GREY, reason))
         return None
     return label
@@ -175,8 +175,8 @@ def _label_problems(
     if wrong:
         listed = ", ".join(map(str, list(wrong)[:SHOWN_IDS])) + (", ..." if len(wrong) > SHOWN_IDS else "")
         reason = (
-            f"its label has {sum(wrong.values()):,} pixels of ids that are out of range ({listed}; "
-            f"right are 0 to {num_classes - 1} and {ignore_label})"
+            f"its label has {sum(wrong.values()):,} pixels of ids that are out of range ({listed}; valid ids are 0 to "
+            f"{num_classes - 1} and {ignore_label})"
         )
         return [(Kind.IDS, reason)]
     return []

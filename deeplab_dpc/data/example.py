@@ -116,8 +116,8 @@ def label_size(features: Mapping[str, Any]) -> tuple[int, int]:
         if min(width, height) > 0 and max(width, height) <= MAX_SIDE:
             return height, width
     raise UserError(
-        f"The label of the image {filename_text(features['image/filename'])} is no PNG that can be decoded; "
-        "datasets/check_data.py names its record."
+        f"The label of the image {filename_text(features['image/filename'])} is not a PNG that can be decoded; "
+        "deeplab-dpc check-data names its record."
     )
 
 

@@ -63,7 +63,7 @@ def load_records(path: pathlib.Path, classes: str | os.PathLike[str]) -> Dataset
         counted = DatasetInfo.from_json(kept)
     else:
         counted = _count(path, shards)
-        _say_changes(path, kept.get("splits"), counted.splits)
+        _print_changes(path, kept.get("splits"), counted.splits)
     info = DatasetInfo(
         name=records_name(path),
         class_names=meaning.names,
@@ -81,7 +81,7 @@ def load_records(path: pathlib.Path, classes: str | os.PathLike[str]) -> Dataset
     return Dataset(path, info)
 
 
-def _say_changes(path: pathlib.Path, before: Any, now: dict[str, int]) -> None:
+def _print_changes(path: pathlib.Path, before: Any, now: dict[str, int]) -> None:
     """Prints the splits whose records have changed since they were last counted."""
     if not isinstance(before, dict):
         return
@@ -198,12 +198,14 @@ def _image_size(features: Any, title: str) -> tuple[int, int]:
 def _check_stored_as_ids(label: bytes, title: str) -> None:
     """Raises a UserError if TensorFlow would not decode the pixels of a label to the intended ids."""
     if not label.startswith(_PNG_SIGNATURE) or len(label) <= _PNG_COLOR_TYPE:
-        raise UserError(f"The label of {title} is no PNG; write the records again with class ids as grey 8-bit PNGs.")
+        raise UserError(
+            f"The label of {title} is not a PNG; write the records again with class ids as grey 8-bit PNGs."
+        )
     depth, color = label[_PNG_BIT_DEPTH], label[_PNG_COLOR_TYPE]
     if color == _INDEXED:
         raise UserError(
             f"The label of {title} is a colour-mapped PNG, which would be read as the brightness of its colours; write "
-            "the records again with the palette's indices as a grey PNG (as DeepLab's remove_gt_colormap.py does)."
+            "the records again with the palette's indices as a grey PNG (as remove_gt_colormap.py of DeepLab does)."
         )
     if (depth, color) != (8, _GREY):
         kind = "grey" if color == _GREY else "coloured"
@@ -288,8 +290,8 @@ def _count_ids(dataset: Dataset, split: str, at_most: int | None = None) -> np.n
             raise UserError(
                 f"The label of record {index} of the split {split} in {dataset.path} (image "
                 f"{filename.decode(errors='replace')}) has the ids {listed}, but there are {info.num_classes} classes "
-                f"(ids 0 to {info.num_classes - 1}) and the ignore label is {info.ignore_label}; "
-                "datasets/check_data.py reports all of them."
+                f"(ids 0 to {info.num_classes - 1}) and the ignore label is {info.ignore_label}; deeplab-dpc "
+                "check-data reports all of them."
             )
         pixels += counts
     return pixels

@@ -66,14 +66,14 @@ def find_images(images: str, without: Sequence[pathlib.Path] = (), flag: str = "
     others = sorted(path for path in paths if path.suffix.lower() not in SUFFIXES and path.is_file())
     named = sorted(path for path in paths if path.suffix.lower() in SUFFIXES and not path.is_dir())
     paths = [path for path in named if path.is_file() or broken_link(path)]
-    _say_special(set(named) - set(paths))
+    _print_special(set(named) - set(paths))
     if not paths:
         verb = "holds" if given.is_dir() else "matches"
         hint = "; a video is given by its own name" if flag == "images" else ""
         raise UserError(f"--{flag}={images} {verb} no {', '.join(SUFFIXES)} file{hint}.")
     files = [ImageFile(path, path.relative_to(root).with_suffix("").as_posix()) for path in paths]
     _check_names(files)
-    _say_left_out(others)
+    _print_left_out(others)
     return files
 
 
@@ -107,14 +107,14 @@ def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
     return fnmatch.fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])
 
 
-def _say_special(paths: Iterable[pathlib.Path]) -> None:
+def _print_special(paths: Iterable[pathlib.Path]) -> None:
     """Prints the pipes, devices and sockets with names of images, which are left out: opening one may block forever."""
     if names := sorted(path.name for path in paths):
         what = "a pipe, device or socket is not opened; save the image as a file"
         console.print(f"Left out: {printable(listed(names, 'file'))} ({what}).")
 
 
-def _say_left_out(others: Sequence[pathlib.Path]) -> None:
+def _print_left_out(others: Sequence[pathlib.Path]) -> None:
     """Prints the pictures and videos among the files that are not taken."""
     videos = [path for path in others if path.suffix.lower() in VIDEO_SUFFIXES]
     pictures = [path for path in others if path not in videos and path.suffix.lower() in UNREAD_PICTURES]
@@ -136,7 +136,7 @@ def _head(path: pathlib.Path) -> bytes:
     try:
         with open(path, "rb") as stream:
             return stream.read(HEAD_BYTES)
-    except OSError:  # the file was not requested, so that this is no error
+    except OSError:  # the file was not requested, so that this is not an error
         return b""
 
 

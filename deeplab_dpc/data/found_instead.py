@@ -28,8 +28,8 @@ def no_dataset_there(data_dir: pathlib.Path) -> str:
     none = f"There is no prepared data set in {data_dir}"
     if any(path.name == _TFDS_INFO for path in files):
         return (
-            f"{none}, but one of TensorFlow Datasets; convert it with python datasets/build_tfds.py --tfds_name=NAME "
-            f"--tfds_data_dir={data_dir} --data_dir=ELSEWHERE."
+            f"{data_dir} holds a TensorFlow Datasets data set, not a prepared one; convert it with deeplab-dpc "
+            f"build-tfds --tfds_name=NAME --tfds_data_dir={data_dir} --data_dir=ELSEWHERE."
         )
     records = sorted(path for path in files if _RECORDS.search(path.name))
     if records:
@@ -43,8 +43,8 @@ def no_dataset_there(data_dir: pathlib.Path) -> str:
     if images:
         names = listed([path.name for path in images], "file")
         return (
-            f"{none}, but pictures ({names}); convert them with python datasets/build_folder.py "
-            f"--images={images[0].parent} --labels=LABELS --classes=NAMES --data_dir=ELSEWHERE."
+            f"{none}, but pictures ({names}); convert them with deeplab-dpc build-folder --images={images[0].parent} "
+            "--labels=LABELS --classes=NAMES --data_dir=ELSEWHERE."
         )
     return f"{none}; build one{_how(data_dir)}."
 
@@ -60,7 +60,7 @@ def record_file_name(name: str) -> str:
 
 def _how(data_dir: pathlib.Path) -> str:
     return (
-        " with python datasets/build_folder.py (own images) or python datasets/build_shapes.py (drawn examples), with "
+        " with deeplab-dpc build-folder (own images) or deeplab-dpc build-shapes (drawn examples), with "
         f"--data_dir={data_dir}"
     )
 

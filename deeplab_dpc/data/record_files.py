@@ -89,7 +89,7 @@ def require_whole(folder: pathlib.Path, split: str, shards: Sequence[pathlib.Pat
         if found != length:
             raise UserError(
                 f"The record file {shard} holds {found} records, and held {length} when the data set was built; "
-                "put the whole file back, or build the data set again."
+                "restore the complete file, or build the data set again."
             )
 
 

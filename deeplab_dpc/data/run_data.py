@@ -71,7 +71,7 @@ def _differences(before: RunData, now: RunData) -> Iterable[str]:
 
 
 def class_difference(before: Sequence[str], now: Sequence[str]) -> str | None:
-    """Returns the first difference between two lists of class names, in words; None if they are equal."""
+    """Returns as text the first difference between two lists of class names; None if they are equal."""
     if len(before) != len(now):
         return f"there were {len(before)} classes and are {len(now)}"
     for class_id, (name, other) in enumerate(zip(before, now, strict=True)):

@@ -12,7 +12,7 @@ import numpy as np
 from deeplab_dpc.errors import UserError
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".gif")
-LENIENT_PYAV = 19  # from this version on, metadata that is not UTF-8 is no error, and there is no option for it
+LENIENT_PYAV = 19  # from this version on, metadata that is not UTF-8 is not an error, and there is no option for it
 QUALITY = "20"  # constant rate factor of H.264; 18 is hardly distinguishable from the original
 
 

@@ -16,7 +16,7 @@ from deeplab_dpc.data.file_kinds import listed
 from deeplab_dpc.data.image_files import SUFFIXES as IMAGE_SUFFIXES
 from deeplab_dpc.datasets.annotation_sources import AnnotationSource, Meaning, Size, open_annotations
 from deeplab_dpc.datasets.coco_categories import BACKGROUND
-from deeplab_dpc.datasets.left_out import say_left_out
+from deeplab_dpc.datasets.left_out import print_left_out
 from deeplab_dpc.datasets.pairing import split_folders
 from deeplab_dpc.datasets.pictures import read_image
 from deeplab_dpc.datasets.raw_files import RawFiles
@@ -86,7 +86,7 @@ def _classes(source: AnnotationSource, given: ClassesFile | None, where: str) ->
     ids |= {name: outside for name in names if name.lower() in BACKGROUNDS and outside != classes.ignore_label}
     if unknown := sorted(name for name in source.used if name not in ids):
         raise UserError(
-            f"{where} has the class {unknown[0]!r}, which is none of --classes ({', '.join(ordered)}); name it there."
+            f"{where} has the class {unknown[0]!r}, which is not among --classes ({', '.join(ordered)}); name it there."
         )
     if ignores or outside == classes.ignore_label:
         classes = Classes(
@@ -115,7 +115,7 @@ def _splits(source: AnnotationSource, images: RawFiles, tree: RawTree, draw: Val
         splits[folder] = _labelled(pairs, source, tree.title(folder), folder)
     taken = {pair.image for pairs in splits.values() for pair in pairs}
     is_shared = os.path.samefile(images.path, source.raw.path)
-    say_left_out(images, taken | (set(source.files) if is_shared else set()), skip_bad)
+    print_left_out(images, taken | (set(source.files) if is_shared else set()), skip_bad)
     if "" not in splits:
         return renamed(splits)
     if not any(pair.label for pair in splits[""]):

@@ -38,7 +38,7 @@ def annotation_kind(labels: RawFiles, labels_as: str, is_shared: bool, only: str
         if kind := _kind(labels.read(only), labels.title(only), f".{only.rpartition('.')[2].lower()}"):
             return kind
         raise UserError(
-            f"--labels={labels.title(only)} is none of the annotations that are read: COCO's JSON, CVAT's XML for "
+            f"--labels={labels.title(only)} is not a supported kind of annotations: COCO's JSON, CVAT's XML for "
             "images, or a folder of labelme's JSON or YOLO's text files; give one of these, or a folder of label PNGs."
         )
     names = labels.names()

@@ -134,8 +134,8 @@ class Yolo(AnnotationSource):
         found = find_names(places(raw.path, images.path))
         if found is None and class_names is None:
             raise UserError(
-                f"The YOLO files in {raw.path} hold numbers of classes, and no file beside them says their names; put "
-                "data.yaml or classes.txt there, or give --classes=background,NAME,... in the order of the numbers."
+                f"The YOLO files in {raw.path} hold numbers of classes, and no file next to them gives their names; "
+                "put data.yaml or classes.txt there, or give --classes=background,NAME,... in the order of the numbers."
             )
         self.names = tuple(found[0]) if found is not None else class_names or ()
 
@@ -239,7 +239,7 @@ def open_annotations(
       images: folder or archive of the images.
       image_keys: file names of the images, without folders and suffixes.
       class_names: names for YOLO's numbers if no file defines them; None if a file must define them.
-      skip_bad: bool, whether a damaged file of a single image is no error here, since it is skipped later.
+      skip_bad: bool, whether a damaged file of a single image is not an error here, since it is skipped later.
       only: name of the only file of `raw` to use; None uses all.
 
     Raises:

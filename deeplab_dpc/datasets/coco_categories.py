@@ -100,7 +100,7 @@ def choose_classes(annotations: Mapping[str, CocoAnnotations], categories: str =
         if foreign:
             console.print(
                 f"The annotations have categories of their own ({listed}), so all of theirs are classes, after a "
-                f"background: {', '.join(meaning.classes.names)}. --categories=voc takes PASCAL VOC's alone."
+                f"background: {', '.join(meaning.classes.names)}. --categories=voc takes only PASCAL VOC's."
             )
         return meaning
     if foreign:

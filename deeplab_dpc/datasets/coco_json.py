@@ -150,7 +150,7 @@ def _check_annotation(entry: dict[str, Any], category_ids: set[int]) -> dict[str
 
 def _check_category(entry: dict[str, Any], category_ids: set[int]) -> None:
     if _integer(entry, "category_id") not in category_ids:
-        raise ValueError(f"'category_id' is {entry['category_id']}, which is none of 'categories'")
+        raise ValueError(f"'category_id' is {entry['category_id']}, which is not among 'categories'")
     if entry.get("iscrowd", 0) not in (0, 1):
         raise ValueError(f"'iscrowd' must be 0 or 1, got {shown(entry['iscrowd'])}")
 

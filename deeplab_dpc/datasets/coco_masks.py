@@ -29,7 +29,7 @@ def as_numbers(values: Any) -> np.ndarray:
             return array.astype(np.float64)
     except OverflowError as error:
         raise ValueError("it holds a number without end") from error
-    raise ValueError("it is no list of numbers")
+    raise ValueError("it is not a list of numbers")
 
 
 def segmentation_mask(segmentation: Any, height: int, width: int) -> np.ndarray:
@@ -86,7 +86,7 @@ def runs_mask(counts: Any, height: int, width: int) -> np.ndarray:
     try:
         lengths = as_numbers([] if counts is None else counts)
     except ValueError as error:
-        raise ValueError("its run lengths are no list of numbers") from error
+        raise ValueError("its run lengths are not a list of numbers") from error
     whole = lengths.ndim == 1 and ((lengths >= 0) & (lengths == np.floor(lengths))).all()
     if not whole or lengths.sum() != height * width:
         raise ValueError(f"its run lengths do not add up to the {height * width} pixels of its image")
@@ -123,7 +123,7 @@ def _points(polygon: Any, height: int, width: int) -> np.ndarray:
     try:
         corners = as_numbers(polygon)
     except ValueError as error:
-        raise ValueError("a polygon of it is no list of numbers") from error
+        raise ValueError("a polygon of it is not a list of numbers") from error
     if corners.ndim != 1 or len(corners) < 6 or len(corners) % 2:
         raise ValueError("a polygon of it does not have three or more pairs of x and y")
     if not (np.abs(corners) <= _MARGIN * max(height, width)).all():

@@ -185,9 +185,9 @@ def _points(text: str) -> np.ndarray:
     try:
         points = np.array([[float(number) for number in pair.split(",")] for pair in text.split(";")])
     except ValueError as error:
-        raise ValueError("its points are no pairs x,y;x,y") from error
+        raise ValueError("its points are not pairs x,y;x,y") from error
     if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
-        raise ValueError("its points are no pairs x,y;x,y")
+        raise ValueError("its points are not pairs x,y;x,y")
     return points
 
 

@@ -56,7 +56,7 @@ class PaletteCheck:
             if other != index:
                 raise UserError(
                     f"The label {name} gives the colour {list(color)} the index {index} and {other_name} the index "
-                    f"{other}, so that indices are no class ids; give --label_format=rgb, and the classes' colours as "
+                    f"{other}, so that indices are not class ids; give --label_format=rgb, and the classes' colours as "
                     "`palette` in the classes file."
                 )
 
@@ -79,7 +79,7 @@ class PaletteCheck:
             self._is_noted = True
             console.print(
                 f"Note: {name} gives the index {index} the colour {list(color)}, and the classes file gives "
-                f"{classes.names[class_id]} {list(classes.palette[class_id])}; the indices are taken."
+                f"{classes.names[class_id]} {list(classes.palette[class_id])}; the indices are used."
             )
 
 

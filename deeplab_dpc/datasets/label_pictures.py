@@ -126,8 +126,8 @@ def _require_lossless(picture: Image.Image, data: bytes, name: str) -> None:
         kind = "TIFF that was compressed with losses"
     if kind:
         raise UserError(
-            f"The label {name} is a {kind}, which changes the ids at every border; labels must be PNGs, made from what "
-            "they were before."
+            f"The label {name} is a {kind}, which changes the ids at every border; labels must be PNGs, made from the "
+            "originals."
         )
     if picture.format == "TIFF" and tags.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO:
         raise UserError(f"The label {name} is a TIFF whose 0 is white, so that ids are turned round; save it as a PNG.")

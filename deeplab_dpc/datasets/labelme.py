@@ -49,7 +49,7 @@ def read_labelme(data: bytes, title: str) -> LabelmeFile:
     try:
         text = data.decode(json.detect_encoding(data))
     except UnicodeDecodeError as error:
-        raise UserError(f"{where} is not valid JSON: byte {error.start} is no {error.encoding}.") from error
+        raise UserError(f"{where} is not valid JSON: byte {error.start} is not valid {error.encoding}.") from error
     value = parse_json(text, where, _without_image)
     if not isinstance(value, dict) or not isinstance(value.get("shapes"), list):
         raise UserError(f"{where} is not laid out as labelme's: it has no list 'shapes'.")
@@ -111,9 +111,9 @@ def _points(value: Any) -> np.ndarray:
     try:
         points = as_numbers(value)
     except ValueError as error:
-        raise ValueError("its points are no list of [x, y]") from error
+        raise ValueError("its points are not a list of [x, y]") from error
     if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
-        raise ValueError("its points are no list of [x, y]")
+        raise ValueError("its points are not a list of [x, y]")
     return points
 
 
@@ -122,5 +122,5 @@ def _mask(text: Any, title: str) -> np.ndarray:
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, TypeError, ValueError) as error:
-        raise ValueError("its mask is no PNG in base64") from error
+        raise ValueError("its mask is not a PNG in base64") from error
     return read_label(data, f"mask of {title}").values > 0

@@ -1,4 +1,7 @@
-"""Raw files that are not used: they are printed, or refused if they are pictures that were probably intended."""
+"""The files of a folder or archive that a conversion does not use.
+
+Their names are printed. Pictures of unsupported kinds are an error, since they were probably meant to be converted.
+"""
 
 import pathlib
 from collections.abc import Collection
@@ -13,7 +16,7 @@ _LOOKED_INTO = 20  # number of files of unknown kind whose contents are read
 _LARGEST = 2**26  # bytes of such a file
 
 
-def say_left_out(raw: RawFiles, taken: Collection[str], skip_bad: bool) -> None:
+def print_left_out(raw: RawFiles, taken: Collection[str], skip_bad: bool) -> None:
     """Prints the files that are not used.
 
     Args:
@@ -44,7 +47,7 @@ def say_left_out(raw: RawFiles, taken: Collection[str], skip_bad: bool) -> None:
     console.print(f"Left out of {raw.path}: {listed(others, 'file')}.")
 
 
-def say_empty_folders(raw: RawFiles) -> None:
+def print_empty_folders(raw: RawFiles) -> None:
     """Prints the subfolders of a folder that contain no file, and are therefore no splits."""
     if not raw.path.is_dir():
         return

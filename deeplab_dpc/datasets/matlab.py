@@ -25,7 +25,7 @@ def read_struct(data: bytes, title: str, variable: str) -> Struct:
         raise UserError(f"The MATLAB file {title} is of version 7.3; save it again in MATLAB with -v7.") from error
     except DamagedError as error:
         if str(error) == "no header":
-            raise UserError(f"The file {title} is no MATLAB file of version 5 to 7.") from error
+            raise UserError(f"The file {title} is not a MATLAB file of version 5 to 7.") from error
         raise _damaged(title, error) from error
     found = variables.get(variable)
     if not isinstance(found, list) or len(found) != 1 or not isinstance(found[0], Struct):

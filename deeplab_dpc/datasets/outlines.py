@@ -133,7 +133,7 @@ class Annotated:
 
 def unknown_name(name: str, where: str, known: Iterable[str]) -> str:
     """Returns the error message for an unknown class."""
-    return f"{where} is of the class {name!r}, which is none of --classes ({', '.join(known)}); name it there."
+    return f"{where} is of the class {name!r}, which is not among --classes ({', '.join(known)}); name it there."
 
 
 def box(left: float, top: float, right: float, bottom: float, rotation: float = 0.0) -> Polygon:
@@ -151,6 +151,6 @@ def run_lengths(text: str, left: int, top: int, height: int, width: int) -> Patc
     try:
         counts = [int(part) for part in text.split(",")]
     except ValueError as error:
-        raise ValueError("its run lengths are no integers") from error
+        raise ValueError("its run lengths are not integers") from error
     # Runs of the transposed mask go down its columns.
     return Patch(left, top, runs_mask(counts, width, height).T)

@@ -59,7 +59,7 @@ def read_pair_list(path: str | os.PathLike[str], images: RawFiles, labels: RawFi
         raise UserError(f"The list {path} has bad lines: {listed}{more}.")
     if not rows:
         raise UserError(f"The list {path} names no image.")
-    _say_shared_labels(path, rows, labels)
+    _print_shared_labels(path, rows, labels)
     return _splits(path, rows, draw)
 
 
@@ -136,7 +136,7 @@ def _problem(row: _Row, first: _Row, images: RawFiles, labels: RawFiles) -> str 
     return None
 
 
-def _say_shared_labels(path: pathlib.Path, rows: list[_Row], labels: RawFiles) -> None:
+def _print_shared_labels(path: pathlib.Path, rows: list[_Row], labels: RawFiles) -> None:
     """Prints the labels that several images share, which may be intended, for example with a fixed camera."""
     lines: dict[str, list[int]] = collections.defaultdict(list)
     for row in rows:
@@ -183,7 +183,7 @@ def _check_splits(path: pathlib.Path, splits: Splits) -> None:
         if 0 < len(without) < len(pairs):
             raise UserError(
                 f"{listed(without, 'image')} of the split {split} in the list {path} without a label, but others have "
-                "one; all of a split must, or none."
+                "one; either all images of a split have labels or none."
             )
         name, count = collections.Counter(pair.name for pair in pairs).most_common(1)[0]
         if count > 1:

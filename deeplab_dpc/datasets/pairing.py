@@ -6,7 +6,7 @@ import os
 from deeplab_dpc.console import console
 from deeplab_dpc.data.file_kinds import LABEL_SUFFIXES, LOSSY_SUFFIXES, listed
 from deeplab_dpc.data.image_files import SUFFIXES as IMAGE_SUFFIXES
-from deeplab_dpc.datasets.left_out import say_empty_folders, say_left_out
+from deeplab_dpc.datasets.left_out import print_empty_folders, print_left_out
 from deeplab_dpc.datasets.naming import Naming, file_key, find_naming
 from deeplab_dpc.datasets.raw_files import RawFiles
 from deeplab_dpc.datasets.raw_tree import RawTree
@@ -53,10 +53,10 @@ def find_pairs(images: RawFiles, labels: RawFiles | None, draw: ValDraw, skip_ba
         matched[folder] = _matched(image_tree, label_tree if has_labels else None, folder, is_shared)
     taken = {pair.image for pairs in matched.values() for pair in pairs}
     label_names = {pair.label for pairs in matched.values() for pair in pairs if pair.label is not None}
-    say_empty_folders(images)
-    say_left_out(images, taken | (label_names if is_shared else set()), skip_bad)
+    print_empty_folders(images)
+    print_left_out(images, taken | (label_names if is_shared else set()), skip_bad)
     if labels is not None and not is_shared:
-        say_left_out(labels, label_names, skip_bad=True)
+        print_left_out(labels, label_names, skip_bad=True)
     if "" not in matched:
         return renamed(matched)
     if label_tree is None:
@@ -76,7 +76,7 @@ def split_folders(images: RawTree, draw: ValDraw) -> list[str]:
     if couple := image_and_label_folder(folders):
         first, second = map(images.title, couple)
         raise UserError(
-            f"{images.title('')} holds the folders {couple[0]} and {couple[1]}, which are no splits; give "
+            f"{images.title('')} holds the folders {couple[0]} and {couple[1]}, which are not splits; give "
             f"--images={first} and --labels={second}."
         )
     if loose := [name for name in images.files("", IMAGE_SUFFIXES) if "/" not in name]:
@@ -148,7 +148,7 @@ def _without_label(alone: list[str], where: str, labels: RawTree, folder: str, n
     ):
         return (
             f"The label {jpeg} in {there} is a JPEG, which changes the ids at every border; labels must be PNGs, made "
-            "from what they were before."
+            "from the originals."
         )
     lying = f", where there is {', '.join(beside[:3])}{', ...' if len(beside) > 3 else ''}" if beside else ""
     return (

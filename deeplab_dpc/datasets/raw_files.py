@@ -38,7 +38,7 @@ def open_raw(path: str | os.PathLike[str]) -> RawFiles:
             return Zip(path)
         if is_tar(path):
             return Tar(path)
-    raise UserError(f"{path} is neither a folder nor a whole zip or tar file.")
+    raise UserError(f"{path} is neither a folder nor a complete zip or tar file.")
 
 
 class _Folder(RawFiles):

@@ -58,7 +58,7 @@ class ValDraw:
             re.compile(self.group_by or "")
         except re.error as error:
             raise UserError(
-                f"--group_by={self.group_by} is no regular expression ({error}); give one, or {BY_FOLDER}."
+                f"--group_by={self.group_by} is not a regular expression ({error}); give one, or {BY_FOLDER}."
             ) from error
 
     def splits(self, pairs: list[Pair]) -> Splits:
@@ -116,11 +116,11 @@ def are_groups(folders: Sequence[str], draw: ValDraw) -> bool:
 
 
 def grouped_by_folder(draw: ValDraw, folders: Sequence[str], where: str) -> ValDraw:
-    """Returns the draw for folders that are no splits: by folder, which is printed, unless the user chose otherwise."""
+    """Returns the draw for folders that are not splits: by folder, which is printed, unless the user chose another."""
     if draw.group_by is not None or len(folders) < 2:
         return draw
     first = ", ".join(folders[:3]) + (", ..." if len(folders) > 3 else "")
-    console.print(f"The folders in {where} ({first}) are no splits; the images of each stay together in train or val.")
+    console.print(f"The folders in {where} ({first}) are not splits; the images of each stay together in train or val.")
     return dataclasses.replace(draw, group_by=BY_FOLDER)
 
 

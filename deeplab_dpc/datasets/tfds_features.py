@@ -117,7 +117,9 @@ def _choose(
     features = _flat(builder.info.features)
     if given is not None:
         if given not in features:
-            raise UserError(f"--{role}_key={given} is no feature of {builder.data_path}; it has {_listed(features)}.")
+            raise UserError(
+                f"--{role}_key={given} is not a feature of {builder.data_path}; it has {_listed(features)}."
+            )
         return given
     named = [name for name in fitting if name.rpartition("/")[2] in known]
     for names in (fitting, named):

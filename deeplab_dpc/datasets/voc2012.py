@@ -138,6 +138,6 @@ def _test(voc: Tree, skip_bad: bool) -> list[RawExample]:
         if not voc.exists(f"{SEGMENTATION_SETS}/test.txt"):
             return []
         if not any(voc.exists(_image(voc, one).name) for one in _split_ids(voc, "test")):
-            console.print(f"Note: there is a list of test images but none of them, so there is no test; {VOC_TEST}.")
+            console.print(f"Note: the test images are missing, so the split test is left out; {VOC_TEST}.")
             return []
     return [raw_example(_image(voc, one), None, read_png_ids, skip_bad) for one in _split_ids(voc, "test")]

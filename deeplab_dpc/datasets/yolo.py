@@ -65,10 +65,10 @@ def looks_like_yolo(text: str) -> bool:
 def _line(fields: list[str]) -> tuple[int, np.ndarray]:
     """Returns the class and the corners, float64 [corners, (x, y)] as fractions of the image."""
     if wrong := next((field for field in fields if not _NUMBER.fullmatch(field)), None):
-        raise ValueError(f"{shown(wrong)} is no number")
+        raise ValueError(f"{shown(wrong)} is not a number")
     first, *rest = fields
     if not first.isdecimal() or len(first) > 4:
-        raise ValueError(f"its class {shown(first)} is no whole number")
+        raise ValueError(f"its class {shown(first)} is not a whole number")
     if len(rest) == 4:
         raise ValueError("it is a box (four numbers after the class) and no polygon; export the data for segmentation")
     if len(rest) < 6 or len(rest) % 2:
@@ -105,7 +105,7 @@ def _text(path: pathlib.Path) -> str:
     except OSError as error:
         raise UserError(f"The names of classes {path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"The names of classes {path} are no text in UTF-8; save them as one.") from error
+        raise UserError(f"The names of classes {path} are not text in UTF-8; save them as one.") from error
 
 
 def _names_of_yaml(path: pathlib.Path) -> list[str] | None:

@@ -92,7 +92,7 @@ def _of_class(name: str, i: int, counts: ImageCounts, sums: ClassSums, known: Ci
             )
         return (
             f"{name} has IoU 0 since it occurs in none of the {len(counts.names)} images of {known.split} and is "
-            f"predicted on {predicted:,} pixels; add images that show it, or look at what it is taken for."
+            f"predicted on {predicted:,} pixels; add images that show it, or look at which class is predicted instead."
         )
     images = int((counts.labelled[:, i] > 0).sum())
     what = f"{name} has IoU {100 * float(sums.per_class_iou()[i]):.1f} %"

@@ -54,7 +54,7 @@ def trimap_rule(num_classes: int, ignore_label: int, width: int) -> CountRule:
 
     It counts the labelled pixels with another label within `width` pixels, over squares. The ignore label is another
     label, too: on PASCAL VOC, whose objects have an ignored rim, the band is the dilated rim, as in the papers. The
-    border of the image is no contour.
+    border of the image is not a contour.
 
     Args:
       num_classes: number of classes of the network.

@@ -1,7 +1,7 @@
-"""The categories of classes that Cityscapes evaluates, too (Cordts et al., arXiv:1604.01685, Sec. 4.2).
+"""Evaluation by category, a group of classes, as Cityscapes defines it (Cordts et al., arXiv:1604.01685, Sec. 4.2).
 
-A prediction is right if its class is in the category of the label. Pixels whose label has no category are not counted,
-like void in the official evaluation; a prediction without a category is wrong.
+A prediction is correct if its class is in the category of the label. Pixels whose label has no category are not
+counted, like void in the official evaluation; a prediction without a category is wrong.
 """
 
 from collections.abc import Sequence

@@ -83,10 +83,10 @@ def find_evaluation(path: str | pathlib.Path, split: str) -> pathlib.Path:
         if (folder / PER_IMAGE_FILE).exists():
             return folder
     if not folders[0].is_dir():
-        raise UserError(f"--compare: {path} is no directory; give two runs, or two directories of evaluations.")
+        raise UserError(f"--compare: {path} is not a directory; give two runs, or two directories of evaluations.")
     place = f"--workdir={path}" if (run / CONFIG_FILE).exists() else f"--workdir=RUN --eval_logdir={path}"
     raise UserError(
-        f"--compare: {path} has no evaluation of the split {split}; make it with python eval.py {place} "
+        f"--compare: {path} has no evaluation of the split {split}; make it with deeplab-dpc eval {place} "
         f"--split={split}."
     )
 
@@ -145,11 +145,13 @@ def _require_same(first: StoredEvaluation, second: StoredEvaluation) -> None:
         ("ignore labels", one.ignore_label, other.ignore_label),
     ):
         if a != b:
-            raise UserError(f"--compare: the two are of different {what}: {a} and {b}; evaluate both on the same.")
+            raise UserError(
+                f"--compare: the evaluations used different {what}: {a} and {b}; evaluate both on the same."
+            )
     counts, others = first.measured[0].counts, second.measured[0].counts
     if counts.names != others.names:
         raise UserError(
-            f"--compare: the two are of different images ({len(counts.names)} and {len(others.names)}, "
+            f"--compare: the evaluations used different images ({len(counts.names)} and {len(others.names)}, "
             f"{_first_difference(counts.names, others.names)}); evaluate both on the same."
         )
     wrong = np.flatnonzero((counts.labelled != others.labelled).any(axis=1))

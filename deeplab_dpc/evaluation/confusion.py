@@ -40,7 +40,7 @@ class ConfusionMatrix:
         """Counts the pixels of two integer arrays of the same shape.
 
         Raises:
-          UserError: if the shapes differ, a label is neither a class nor `ignore_label`, or a prediction is no class.
+          UserError: if the shapes differ, a label is not a class or `ignore_label`, or a prediction is not a class.
             Nothing is counted in this case.
         """
         labels, predictions = _integers("labels", labels), _integers("predictions", predictions)

@@ -81,5 +81,5 @@ def predictions(
     if count != dataset.num_images(split):
         raise UserError(
             f"The split {split} of {dataset.path} has {count} records, and its metadata says "
-            f"{dataset.num_images(split)}; put the whole files back, or build the data set again."
+            f"{dataset.num_images(split)}; restore the complete files, or build the data set again."
         )

@@ -63,7 +63,7 @@ class Measured:
 
 
 @dataclasses.dataclass(frozen=True)
-class Figure:
+class MetricInterval:
     """A metric with its 95 % interval, in [0, 1].
 
     Attributes:
@@ -77,7 +77,7 @@ class Figure:
 
 
 @dataclasses.dataclass(frozen=True)
-class Figures:
+class Metrics:
     """The metrics of one measure.
 
     Attributes:
@@ -85,11 +85,11 @@ class Figures:
       each: IoU by class or category.
     """
 
-    summary: dict[str, Figure]
-    each: dict[str, Figure]
+    summary: dict[str, MetricInterval]
+    each: dict[str, MetricInterval]
 
 
-def figures(measured: Measured, bootstrap: Bootstrap) -> Figures:
+def metrics_of(measured: Measured, bootstrap: Bootstrap) -> Metrics:
     """Returns the metrics over all images, with intervals from their resamples."""
     measure, counts = measured.measure, measured.counts
     scores = measure.scores(counts.sums())
@@ -98,10 +98,10 @@ def figures(measured: Measured, bootstrap: Bootstrap) -> Figures:
     else:
         bounds = {name: np.full((2, *values.shape), np.nan) for name, values in scores.items()}
     each = measure.each
-    return Figures(
-        {name: Figure(float(scores[name]), *map(float, bounds[name])) for name in scores if name != each},
+    return Metrics(
+        {name: MetricInterval(float(scores[name]), *map(float, bounds[name])) for name in scores if name != each},
         {
-            name: Figure(float(value), float(low), float(high))
+            name: MetricInterval(float(value), float(low), float(high))
             for name, value, low, high in zip(measured.names, scores[each], *bounds[each], strict=True)
         },
     )

@@ -19,7 +19,7 @@ from deeplab_dpc.config import InferenceConfig, JudgeConfig
 from deeplab_dpc.data.dataset_info import DatasetInfo
 from deeplab_dpc.evaluation.bootstrap import CONFIDENCE
 from deeplab_dpc.evaluation.class_sums import ClassSums
-from deeplab_dpc.evaluation.measures import BY_CATEGORY, BY_CLASS, Figure, Figures, Measured
+from deeplab_dpc.evaluation.measures import BY_CATEGORY, BY_CLASS, Measured, MetricInterval, Metrics
 from deeplab_dpc.evaluation.stored import StoredEvaluation, Subject, write_evaluation
 from deeplab_dpc.files import atomic_path, write_json
 
@@ -33,14 +33,14 @@ class Report:
     """The results of an evaluation.
 
     Attributes:
-      source: source of the weights, in words.
+      source: source of the weights as text.
       step: training step of the run; None if the network is not from a run.
       info: metadata of the data set.
       split: name of the evaluated split.
       inference: configuration of the prediction; None for an exported model, which has its own.
       judging: configuration of the measures.
       measured: counts of the images by measure; the measure by class is first.
-      figures: metrics of each measure, in the same order.
+      metrics: metrics of each measure, in the same order.
       branch_weights: branch weights of the network's cell, see branch_weights.py; empty without a cell.
       seconds: duration of reading, predicting and counting all images, in seconds.
       advice: lines of advice on low scores, see advice.py.
@@ -53,7 +53,7 @@ class Report:
     inference: InferenceConfig | None
     judging: JudgeConfig
     measured: tuple[Measured, ...]
-    figures: tuple[Figures, ...]
+    metrics: tuple[Metrics, ...]
     branch_weights: tuple[float, ...]
     seconds: float
     advice: tuple[str, ...] = ()
@@ -75,9 +75,9 @@ class Report:
         sums = self.sums()
         return int(sums.labelled.sum() - sums.predicted.sum())
 
-    def summary(self) -> dict[str, Figure]:
+    def summary(self) -> dict[str, MetricInterval]:
         """Returns all metrics that are one number, by name."""
-        return {name: figure for found in self.figures for name, figure in found.summary.items()}
+        return {name: metric for found in self.metrics for name, metric in found.summary.items()}
 
     def ignored_class(self) -> str | None:
         """Returns the name of the class whose id is the ignore label, which has no IoU; None if there is none."""
@@ -102,18 +102,18 @@ def metrics_json(report: Report) -> dict[str, Any]:
         "judging": report.judging.to_json(),
     }
     metrics = {
-        one.measure: {name: _number(figure.value) for name, figure in its.summary.items()}
-        | {one.measure.each: {name: _number(figure.value) for name, figure in its.each.items()}}
-        for one, its in zip(report.measured, report.figures, strict=True)
+        one.measure: {name: _number(metric.value) for name, metric in its.summary.items()}
+        | {one.measure.each: {name: _number(metric.value) for name, metric in its.each.items()}}
+        for one, its in zip(report.measured, report.metrics, strict=True)
     }
     found |= metrics.pop(BY_CLASS) | _pixels(report) | metrics.pop(BY_CATEGORY, {})
     found["classes_in_labels"], found["num_classes"] = report.occurring()
     for others in metrics.values():
         found |= others
     intervals: dict[str, Any] = {"confidence": CONFIDENCE, "resamples": report.judging.bootstrap_resamples}
-    for one, its in zip(report.measured, report.figures, strict=True):
-        intervals |= {name: _interval(figure) for name, figure in its.summary.items()}
-        intervals[one.measure.each] = {name: _interval(figure) for name, figure in its.each.items()}
+    for one, its in zip(report.measured, report.metrics, strict=True):
+        intervals |= {name: _interval(metric) for name, metric in its.summary.items()}
+        intervals[one.measure.each] = {name: _interval(metric) for name, metric in its.each.items()}
     if report.advice:
         found["advice"] = list(report.advice)
     if report.branch_weights:
@@ -137,8 +137,8 @@ def append_history(folder: pathlib.Path, report: Report) -> None:
         with open(path, newline="", encoding="utf-8") as stream:
             rows = list(csv.DictReader(stream))
     row = {"step": str(report.step), "images": str(report.num_images), "seconds": f"{report.seconds:.1f}"}
-    for name, figure in report.summary().items():
-        bounds = {name: figure.value, f"{name}_low": figure.low, f"{name}_high": figure.high}
+    for name, metric in report.summary().items():
+        bounds = {name: metric.value, f"{name}_low": metric.low, f"{name}_high": metric.high}
         row |= {key: _cell(value) for key, value in bounds.items()}
     rows.append(row)
     columns = list(dict.fromkeys(column for each in rows for column in each))
@@ -151,9 +151,9 @@ def append_history(folder: pathlib.Path, report: Report) -> None:
 def _pixels(report: Report) -> dict[str, Any]:
     """Returns the absent classes and the numbers of pixels, as in metrics.json."""
     ignored = report.ignored_class()
-    iou = report.figures[0].each
+    iou = report.metrics[0].each
     found: dict[str, Any] = {
-        "absent_classes": [name for name, figure in iou.items() if math.isnan(figure.value) and name != ignored],
+        "absent_classes": [name for name, metric in iou.items() if math.isnan(metric.value) and name != ignored],
         "num_pixels": int(report.sums().labelled.sum()),
     }
     if ignored is not None:
@@ -161,9 +161,9 @@ def _pixels(report: Report) -> dict[str, Any]:
     return found
 
 
-def _interval(figure: Figure) -> list[float] | None:
+def _interval(metric: MetricInterval) -> list[float] | None:
     """Returns [low, high], or None if there is no interval."""
-    return None if math.isnan(figure.low) else [figure.low, figure.high]
+    return None if math.isnan(metric.low) else [metric.low, metric.high]
 
 
 def _write_per_class(path: pathlib.Path, report: Report) -> None:
@@ -171,7 +171,7 @@ def _write_per_class(path: pathlib.Path, report: Report) -> None:
     accuracy, share = sums.per_class_accuracy(), sums.labelled / np.sum(sums.labelled)
     by_class = [
         (one.measure.each.removeprefix("per_class_"), its.each)
-        for one, its in zip(report.measured, report.figures, strict=True)
+        for one, its in zip(report.measured, report.metrics, strict=True)
         if one.measure is not BY_CATEGORY
     ]
     columns = [name + end for name, _ in by_class for end in ("", "_low", "_high")]

@@ -81,7 +81,7 @@ class Submission(abc.ABC):
         if error is None and len(self._names) != self.NUM_IMAGES:
             console.print(
                 f"The submission {self.path} has {len(self._names):,} images; the official test split has "
-                f"{self.NUM_IMAGES:,}, and the server wants them all."
+                f"{self.NUM_IMAGES:,}, and the server requires all of them."
             )
 
     @contextlib.contextmanager
@@ -99,7 +99,7 @@ class Submission(abc.ABC):
           prediction: class ids [height, width], at the original size of the image.
 
         Raises:
-          UserError: if the name is not one of the data set or occurs twice, or an id is no class.
+          UserError: if the name is not one of the data set or occurs twice, or an id is not a class.
         """
         if self._add_file is None:
             raise ValueError("`add` is called outside of the submission's `with` block.")
@@ -169,7 +169,7 @@ class CityscapesSubmission(Submission):
         match = re.match(r"[^_]+_\d{6}_\d{6}", name.name)
         if match is None:
             raise UserError(
-                f"The image {name} is none of Cityscapes, whose files are named like "
+                f"The image {name} is not one of Cityscapes, whose files are named like "
                 "berlin_000000_000019_leftImg8bit.png; the server finds predictions by that name."
             )
         return match.group(), f"{name.stem}.png"
@@ -195,7 +195,7 @@ class Voc2012Submission(Submission):
     def __init__(self, path: str | os.PathLike[str], num_classes: int, competition: str = "comp6"):
         if competition not in VOC_COMPETITIONS:
             raise UserError(
-                f"A submission to PASCAL VOC 2012 is to comp5 (trained on VOC data alone) or comp6 (trained on any "
+                "The competition of PASCAL VOC 2012 must be comp5 (trained only on VOC data) or comp6 (trained on any "
                 f"data), got {competition!r}."
             )
         super().__init__(path, num_classes)
@@ -219,8 +219,8 @@ class Voc2012Submission(Submission):
     def _file(self, name: pathlib.PurePosixPath) -> tuple[str, str]:
         if re.fullmatch(r"\d{4}_\d{6}", name.stem) is None:
             raise UserError(
-                f"The image {name} is none of PASCAL VOC, whose files are named like 2008_000001.jpg; the server finds "
-                "predictions by that name."
+                f"The image {name} is not one of PASCAL VOC, whose files are named like 2008_000001.jpg; the server "
+                "finds predictions by that name."
             )
         return name.stem, f"{name.stem}.png"
 
@@ -231,20 +231,20 @@ class Voc2012Submission(Submission):
 
 
 def open_submission(
-    kind: str, path: str | os.PathLike[str], num_classes: int, competition: str = "comp6"
+    server: str, path: str | os.PathLike[str], num_classes: int, competition: str = "comp6"
 ) -> Submission:
     """Returns the submission for a test server, to be used in a `with` block.
 
     Args:
-      kind: "cityscapes" or "voc2012".
+      server: "cityscapes" or "voc2012".
       path, num_classes: see Submission.
       competition: competition of PASCAL VOC 2012, see Voc2012Submission.
 
     Raises:
-      UserError: if the kind is unknown, or as for Submission.
+      UserError: if the server is unknown, or as for Submission.
     """
-    if kind == "cityscapes":
+    if server == "cityscapes":
         return CityscapesSubmission(path, num_classes)
-    if kind == "voc2012":
+    if server == "voc2012":
         return Voc2012Submission(path, num_classes, competition)
-    raise UserError(f"A submission is to cityscapes or voc2012, got {kind!r}.")
+    raise UserError(f"`server` must be cityscapes or voc2012, got {server!r}.")

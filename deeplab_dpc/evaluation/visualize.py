@@ -34,10 +34,13 @@ def overlay(image: np.ndarray, labels: np.ndarray, palette: Sequence[Sequence[in
     """Returns an image with the labels' colours over it, uint8 [height, width, 3].
 
     Args:
-      image: uint8 [height, width, 3].
-      labels: class ids [height, width]; pixels whose id is not in the palette are not coloured.
+      image: image, uint8 [height, width, 3].
+      labels: class ids, integers [height, width]; pixels whose id is not in the palette are not coloured.
       palette: (red, green, blue) of each class, in [0, 255].
       alpha: weight of the colours in the blend, in [0, 1].
+
+    Raises:
+      UserError: if the image has another type or shape, the sizes differ, or alpha is not in [0, 1].
     """
     _check_image(image)
     if image.shape[:2] != labels.shape:

@@ -146,4 +146,4 @@ def _costliest_class(confusion: ConfusionMatrix, info: DatasetInfo) -> str:
         confused = f"mostly predicted as {info.class_names[int(np.argmax(missed))]}"
     else:
         confused = f"mostly predicted where {info.class_names[int(np.argmax(added))]} is"
-    return f"{info.class_names[worst]} costs most, IoU {iou[worst]:.3f}, {confused}"
+    return f"{info.class_names[worst]} lowers the mean most, IoU {iou[worst]:.3f}, {confused}"

@@ -22,7 +22,7 @@ class ExportedModel:
     Attributes:
       num_classes, class_names, palette: number, names and colours of the classes.
       ignore_label: id of ignored pixels.
-      source: source of the weights, in words.
+      source: source of the weights as text.
       size: (height, width) in pixels that images must not exceed; None for any.
 
     Args:
@@ -77,24 +77,25 @@ class ExportedModel:
 
 
 def load_exported_model(path: str | os.PathLike[str]) -> ExportedModel:
-    """Loads an export of export.py.
+    """Loads a model that deeplab-dpc export wrote.
 
     Args:
       path: directory of a SavedModel, or file that ends with .tflite or .onnx.
 
     Raises:
-      UserError: if there is no such model, it is damaged or not from export.py, or its runtime is not installed.
+      UserError: if there is no such model, it is damaged or was not written by deeplab-dpc export, or its runtime is
+        not installed.
     """
     path = pathlib.Path(path)
     if path.suffix not in (".tflite", ".onnx") and not path.is_dir():
         problem = "is neither a directory nor a .tflite or .onnx file" if path.exists() else "does not exist"
-        raise UserError(f"The exported model {path} {problem}; give what export.py wrote.")
+        raise UserError(f"The exported model {path} {problem}; give a model that deeplab-dpc export wrote.")
     if path.is_dir():
         from deeplab_dpc.export.saved_model_runtime import SavedModelRuntime
 
         return ExportedModel(path, SavedModelRuntime(path))
     if not path.is_file():
-        raise UserError(f"The exported model {path} does not exist; give what export.py wrote.")
+        raise UserError(f"The exported model {path} does not exist; give a model that deeplab-dpc export wrote.")
     if path.suffix == ".tflite":
         from deeplab_dpc.export.tflite_runtime import TFLiteRuntime
 
@@ -108,7 +109,7 @@ def read_exported_info(path: pathlib.Path) -> ModelInfo:
     """Returns the facts in an export, which is checked for damage, but not loaded.
 
     Raises:
-      UserError: if it is damaged, or not from export.py.
+      UserError: if it is damaged, or not from deeplab-dpc export.
     """
     if path.is_dir():
         from deeplab_dpc.export.saved_model_runtime import read_saved_model_info

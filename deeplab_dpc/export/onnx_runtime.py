@@ -20,7 +20,7 @@ class OnnxRuntime:
       path: path of the file.
 
     Raises:
-      UserError: if ONNX Runtime is not installed, the file is damaged, or export.py did not write it.
+      UserError: if ONNX Runtime is not installed, the file is damaged, or deeplab-dpc export did not write it.
     """
 
     def __init__(self, path: pathlib.Path):
@@ -48,7 +48,7 @@ class OnnxRuntime:
             self.info = ModelInfo.from_json(json.loads(facts))
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(
-                f"The ONNX file {path} was not written by this export.py: it has no `{METADATA_KEY}` in "
+                f"The ONNX file {path} was not written by deeplab-dpc export: it has no `{METADATA_KEY}` in "
                 "metadata_props that says what its class ids mean; export it again."
             ) from error
         height, width = self._session.get_inputs()[0].shape[1:3]  # names if the sides may have any size

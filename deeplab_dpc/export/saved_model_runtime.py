@@ -23,7 +23,7 @@ class SavedModelRuntime:
       path: path of the directory.
 
     Raises:
-      UserError: if it contains no SavedModel, a damaged one, or one that is not from export.py.
+      UserError: if it contains no SavedModel, a damaged one, or one that is not from deeplab-dpc export.
     """
 
     def __init__(self, path: pathlib.Path):
@@ -56,7 +56,7 @@ def read_saved_model_info(path: pathlib.Path) -> ModelInfo:
     """Returns the facts in a SavedModel, all files of which are checked for changes.
 
     Raises:
-      UserError: if it is not a SavedModel of export.py, or a file is missing or was changed.
+      UserError: if it is not a SavedModel of deeplab-dpc export, or a file is missing or was changed.
     """
     if not (path / SAVED_MODEL).is_file() and not (path / ASSETS_EXTRA / SHA256SUMS).is_file():
         raise UserError(f"{path} is not a SavedModel: it holds no {SAVED_MODEL}; give the directory of --export_dir.")

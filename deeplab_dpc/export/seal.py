@@ -35,12 +35,12 @@ def read_sealed(path: pathlib.Path, what: str) -> bytes:
         return content
     if re.fullmatch(rb"[0-9a-f]{%d}" % DIGITS, content[-DIGITS:]):
         raise UserError(
-            f"The {what} {path} is damaged: its SHA-256 is not the one that export.py wrote at its end; copy or export "
-            "it again."
+            f"The {what} {path} is damaged: its SHA-256 is not the one that deeplab-dpc export wrote at its end; copy "
+            "or export it again."
         )
     raise UserError(
-        f"The {what} {path} is not a complete file of this export.py: it does not end with its SHA-256, "
-        "without which damage cannot be detected; copy or export it again."
+        f"The {what} {path} is not a complete file of deeplab-dpc export: it does not end with its SHA-256, without "
+        "which damage cannot be detected; copy or export it again."
     )
 
 

@@ -25,7 +25,7 @@ class TFLiteRuntime:
       threads: number of CPU threads; by default all.
 
     Raises:
-      UserError: if the file is damaged, or export.py did not write it.
+      UserError: if the file is damaged, or deeplab-dpc export did not write it.
     """
 
     def __init__(self, path: pathlib.Path, threads: int | None = None):
@@ -74,6 +74,6 @@ def read_tflite_info(model: bytes, path: pathlib.Path) -> ModelInfo:
             return ModelInfo.from_json(json.loads(archive.read(MODEL_INFO)))
     except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"The TFLite file {path} was not written by this export.py: it has no {MODEL_INFO} that says what its "
+            f"The TFLite file {path} was not written by deeplab-dpc export: it has no {MODEL_INFO} that says what its "
             "class ids mean; export it again."
         ) from error

@@ -1,4 +1,4 @@
-"""This module interpolates bilinearly with aligned corners, in operations that are the same on all backends.
+"""Bilinear interpolation with aligned corners, in operations that are the same on all backends.
 
 The forms of resizing that depend on the backend are in kernels.py.
 """

@@ -57,7 +57,8 @@ def require_address_space(needed: int) -> None:
         limit, _ = resource.getrlimit(resource.RLIMIT_AS)
         raise UserError(
             f"The address limit of {limit / 1e9:.1f} GB (ulimit -v) is too small for any network: {left / 1e9:.1f} GB "
-            f"are left beside the libraries, and {needed / 1e9:.1f} GB are needed at least; raise it, or lift it."
+            f"are left in addition to the libraries, and {needed / 1e9:.1f} GB are needed at least; raise it, or lift "
+            "it."
         )
 
 

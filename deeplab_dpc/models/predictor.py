@@ -201,7 +201,12 @@ def _exhausted_memory_named(images: np.ndarray) -> Iterator[None]:
 
 
 def padded_side(side: Any, alignment: int) -> Any:
-    """Returns the next side of alignment * k + 1 pixels."""
+    """Returns the smallest side of alignment * k + 1 pixels, for an integer k, that is at least `side`.
+
+    Args:
+      side: height or width in pixels, an int or an integer tensor.
+      alignment: distance in pixels between possible sides, see ModelConfig.alignment.
+    """
     return (side + alignment - 2) // alignment * alignment + 1
 
 

@@ -174,7 +174,14 @@ class Segmenter(keras.Model):
 def build_segmenter(
     config: ModelConfig, training_steps: int | None = None, drop_path_keep_prob: float = 1.0
 ) -> Segmenter:
-    """Returns a Segmenter with its variables, for images of any size; see Segmenter."""
+    """Returns a built Segmenter, for images of any size.
+
+    Args:
+      config, training_steps, drop_path_keep_prob: see Segmenter.
+
+    Raises:
+      UserError: if the backbone does not support what the configuration asks for.
+    """
     model = Segmenter(config, training_steps, drop_path_keep_prob)
     model.build((None, None, None, 3))
     return model

@@ -42,7 +42,7 @@ class Correlation:
 
     @property
     def undefined(self) -> str | None:
-        """Returns why the coefficients are undefined, in words; None if they are defined."""
+        """Returns as text why the coefficients are undefined; None if they are defined."""
         return _undefined(self.n, self.rho)
 
 
@@ -64,7 +64,7 @@ class Difference:
 
     @property
     def undefined(self) -> str | None:
-        """Returns why the difference is undefined, in words; None if it is defined."""
+        """Returns as text why the difference is undefined; None if it is defined."""
         return _undefined(self.n, self.value)
 
 

@@ -156,8 +156,8 @@ def search_result(
 
     Args:
       study: study with the scores by proxy.
-      ledger: ledger of the contest. A cell that was trained for real stays a finalist, even if a search continued with
-        more candidates has found better ones by proxy.
+      ledger: ledger of the contest. A cell that was trained end to end stays a finalist, even if a search continued
+        with more candidates has found better ones by proxy.
       feature_shape: (height, width, channels) of the evaluation split's features.
       has_contest: bool, whether a contest is configured.
     """

@@ -75,7 +75,7 @@ class SearchStudy:
         directions = [StudyDirection.MAXIMIZE, *([StudyDirection.MINIMIZE] if self._is_multi_objective else [])]
         self.ledger = Ledger(storage, name, worker, lease_seconds, directions)
         self._scored: dict[int, Scored] = {}
-        self._heard: set[str] = set()  # keys whose results the sequence knows
+        self._known: set[str] = set()  # keys whose results the sequence knows
         self._missed: set[str] = set()  # keys of given-up tasks that the sequence knows
         self._drawn: set[str] = set()  # keys whose draws the sequence knows
 
@@ -94,11 +94,11 @@ class SearchStudy:
     def refresh(self) -> None:
         """Reads the storage."""
         self.ledger.refresh()
-        self._listen()
+        self._read_results()
 
     def open_tasks(self) -> list[Task]:
         """Returns the cells that may be scored now and that no worker is scoring, as of the ledger's last read."""
-        self._listen()
+        self._read_results()
         tasks: list[Task] = []
         for number in self._sequence.drawable(self.total):
             if len(tasks) == TASKS_OFFERED:
@@ -127,7 +127,7 @@ class SearchStudy:
 
     def is_done(self) -> bool:
         """Returns whether all cells have their scores."""
-        self._listen()
+        self._read_results()
         return self._sequence.finished >= self.total
 
     @property
@@ -144,7 +144,7 @@ class SearchStudy:
         scores = (self._sequence.score(earlier) for earlier in range(self._sequence.visible(number)))
         return [score for score in scores if score is not None]
 
-    def _listen(self) -> None:
+    def _read_results(self) -> None:
         """Passes the results that the ledger has read to the sequence."""
         for key, trial in [*self.ledger.running.items(), *self.ledger.finished.items()]:
             if key not in self._drawn:
@@ -152,8 +152,8 @@ class SearchStudy:
                 with understood(trial):
                     draw = Draw(Cell.from_json(trial.user_attrs["cell"]), trial.user_attrs["draw"])
                     self._sequence.know(int(key), draw)
-        for key in [*self.ledger.finished.keys() - self._heard]:
-            self._heard.add(key)
+        for key in [*self.ledger.finished.keys() - self._known]:
+            self._known.add(key)
             scored = _scored(self.ledger.finished[key])
             self._scored[int(key)] = scored
             self._sequence.record(int(key), scored.score)

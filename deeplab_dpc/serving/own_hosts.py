@@ -31,7 +31,7 @@ class OwnHosts:
         for name in allowed:
             if not _HOST.fullmatch(name):
                 raise UserError(
-                    f"--allowed_hosts={name} is no host; give it as a browser shows it, without http:// and path."
+                    f"--allowed_hosts={name} is not a host; give it as a browser shows it, without http:// and path."
                 )
         self._names = {*LOCAL_NAMES, bracketed(address), host.lower(), *(_name(name) for name in allowed)}
         if not is_loopback(address):

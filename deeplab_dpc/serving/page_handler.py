@@ -115,7 +115,7 @@ class PageHandler(http.server.BaseHTTPRequestHandler):
             raise Refusal(
                 HTTPStatus.FORBIDDEN,
                 f"This page is at {self.server.url}, and not known as {name}; if that is a name of this machine, start "
-                "predict.py with --allowed_hosts and that name.",
+                "deeplab-dpc predict with --allowed_hosts and that name.",
             )
 
     def _check_origin(self) -> None:
@@ -129,7 +129,7 @@ class PageHandler(http.server.BaseHTTPRequestHandler):
     def _content_length(self) -> int:
         given = self.headers.get("Content-Length", "")
         if "Transfer-Encoding" in self.headers or re.fullmatch("[0-9]{1,15}", given) is None:
-            raise Refusal(HTTPStatus.LENGTH_REQUIRED, "An upload must say its Content-Length.")
+            raise Refusal(HTTPStatus.LENGTH_REQUIRED, "An upload must have a Content-Length header.")
         limit = self.server.max_upload_bytes
         if int(given) > limit:
             raise Refusal(

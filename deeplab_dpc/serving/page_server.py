@@ -95,7 +95,7 @@ class PageServer(ServedPage):
             raise UserError(f"--port={port} needs the rights of an administrator; take one from 1024 on.") from error
         except socket.gaierror as error:
             raise UserError(
-                f"--host={host} is no address that is known here; --host=127.0.0.1 is this machine."
+                f"--host={host} is not an address that is known here; --host=127.0.0.1 is this machine."
             ) from error
         except OSError as error:
             raise UserError(

@@ -86,7 +86,7 @@ def check_initial_weights(network: keras.Model) -> None:
     if names:
         raise UserError(
             f"{_listed(names, LISTED_VARIABLES)} of the network's {len(network.weights)} variables hold nan or inf "
-            "before a step is made; the checkpoint that they come from is broken: give another "
+            "before the first step; the checkpoint that they come from is broken: give another "
             "--tf_initial_checkpoint, or, where a run continues, remove its latest checkpoint."
         )
 
@@ -245,12 +245,12 @@ def _causes(values: dict[str, float], batch: Batch, config: TrainConfig) -> list
     if names := batch.with_wrong_ids():
         causes.append(
             f"The labels of {_listed(names, LISTED_RECORDS)} have ids that are none of the {batch.info.num_classes} "
-            f"classes nor the ignore label {batch.info.ignore_label}; datasets/check_data.py reports all of them."
+            f"classes nor the ignore label {batch.info.ignore_label}; deeplab-dpc check-data reports all of them."
         )
     if not batch.labelled_pixels():
         causes.append(
             f"No pixel of the batch is labelled (all are {batch.info.ignore_label}): give a larger --train_crop_size "
-            "or --train_batch_size, or leave such images out; datasets/check_data.py says how many pixels are ignored."
+            "or --train_batch_size, or leave such images out; deeplab-dpc check-data says how many pixels are ignored."
         )
     if config.precision == "float16":
         causes.append(

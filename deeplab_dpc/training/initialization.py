@@ -1,6 +1,6 @@
-"""This module gives a fresh network the weights of another run or of a checkpoint, and prints their source.
+"""The initial weights of a network, taken from another run or from a checkpoint; their source is printed.
 
-It also decides whether the classes of that source differ from those of the data set.
+The classes of that source are compared with those of the data set.
 """
 
 import dataclasses
@@ -62,7 +62,7 @@ def initialize(
 
 
 def _other_classes(source: str, dataset: Dataset) -> str | None:
-    """Returns the difference, in words, between the classes of a run or of a published checkpoint and the data set's.
+    """Returns as text the difference between the classes of a run or of a published checkpoint and the data set's.
 
     The result is None if they are equal, and if a checkpoint does not name its classes.
     """

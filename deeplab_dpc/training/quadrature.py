@@ -6,7 +6,7 @@ over the pixels with their weights, gives the weight of each node:
 
     sum_p w_p logsumexp((U z)_p)  ~  sum_n W_n logsumexp((N z)_n),      W = F' w,  F: nodes to pixels
 
-With w = 0 for ignored pixels, W accounts for the pixel grid, ignored regions and class weights. The nodes are those of
+With w = 0 for ignored pixels, W accounts for the pixel grid, ignored regions and label weights. The nodes are those of
 Gauss for the sum over the pixels of a cell (Golub and Welsch, 1969), so that a wholly labelled cell is exact for
 polynomials of degree 2 k - 1. Gauss-Legendre nodes, which are those for the integral, are used if cells differ in their
 pixels.

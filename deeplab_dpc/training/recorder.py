@@ -118,7 +118,7 @@ class Recorder(keras.callbacks.Callback):
 
     @property
     def _interval(self) -> int:
-        """Number of steps between two evaluations; 0 for none."""
+        """Returns the number of steps between two evaluations; 0 for none."""
         interval = self.config.eval_interval_steps
         return max(self.config.training_number_of_steps // 10, 1) if interval is None else interval
 
@@ -126,7 +126,7 @@ class Recorder(keras.callbacks.Callback):
         return self._interval > 0 and (step % self._interval == 0 or step == self._total)
 
     def _seconds_of_evaluations(self) -> float:
-        """Returns the seconds that the evaluations still to come will take, if they take as long as the latest."""
+        """Returns the expected seconds of the remaining evaluations, each assumed to take as long as the latest."""
         if self.hooks.validator is None or not self._interval:
             return 0.0
         still = -(-self._total // self._interval) - self.progress.step // self._interval

@@ -118,7 +118,7 @@ class SeparatedLoss:
                 unknown = listed(np.unique(image[classes < 0]))
                 raise UserError(
                     f"The labels have the ids {unknown}, which are none of the {self.num_classes} classes nor the "
-                    f"ignore label {self.ignore_label}; datasets/check_data.py reports all of them."
+                    f"ignore label {self.ignore_label}; deeplab-dpc check-data reports all of them."
                 )
             sums = np.zeros(math.prod(bins.shape))
             for first, share in zip(bins.firsts, shares, strict=True):

@@ -105,13 +105,13 @@ def _train(
         )
     if config.early_stopping_patience and devices.num_processes > 1:
         raise UserError(
-            f"--early_stopping_patience={config.early_stopping_patience} is for one process; with several, give "
-            "--training_number_of_steps alone."
+            f"--early_stopping_patience={config.early_stopping_patience} is for one process; with several, give only "
+            "--training_number_of_steps."
         )
     if config.time_limit and devices.num_processes > 1:
         raise UserError(
-            f"--time_limit={config.time_limit:g} is for one process; with several, give --training_number_of_steps "
-            "alone."
+            f"--time_limit={config.time_limit:g} is for one process; with several, give only "
+            "--training_number_of_steps."
         )
     dataset.require_labels(data.train_split)
     is_new = not list_checkpoints(workdir)

@@ -85,7 +85,7 @@ def test_each_result_is_told():
     [
         ({"num_candidates": -1}, "`num_candidates` must not be negative, got -1"),
         ({"sampler": "best"}, "`sampler` must be one of paper, uniform"),
-        ({"storage": "study"}, "`storage='study'` is no storage: give journal:FILE"),
+        ({"storage": "study"}, "`storage='study'` is not a storage: give journal:FILE"),
         ({"warm_starts": ["nix"]}, "`warm_starts`: 'nix' is neither a cell file nor a cell that ships"),
         ({"tournament_size": 60}, "`tournament_size=60` must be at most `population_size=50`"),
         ({"study_name": ""}, "`study_name` must be printable text"),

@@ -99,12 +99,12 @@ def test_the_mean_of_several_runs_is_exported(run, photo, tmp_path, capsys):
     command = [f"--workdir={run},{run}", f"--export_dir={tmp_path}/X", f"--check_images={photo}"]
     for _ in range(2):
         assert execute("export", command) == 0
-    assert f"Kept: {tmp_path}/X, which is whole and of this network" in capsys.readouterr().out
+    assert f"Kept: {tmp_path}/X, which is complete and belongs to this network" in capsys.readouterr().out
     info = read_json(tmp_path / "X" / "assets.extra" / "model_info.json", "facts")
     assert info["model"]["mean"][0] == info["model"]["mean"][1]
     assert info["source"] == f"{run.name}, step 2 and {run.name}, step 2"
     for flag, said in {
-        f"--export_checkpoint={tmp_path}/model.ckpt": "--export_checkpoint is of one network",
+        f"--export_checkpoint={tmp_path}/model.ckpt": "--export_checkpoint needs a single network",
         "--argmax_before_upsampling": "--argmax_before_upsampling has no probabilities to average",
         "--restore_moving_averages": "--restore_moving_averages is for --checkpoint_path",
     }.items():
@@ -298,7 +298,10 @@ def test_training_is_the_one_of_the_command(run, dataset, tmp_path):
             lambda folder: export_model(folder / "RUN", "m", images=None, export_size=(5,)),
             "`export_size` must be .heig",
         ),
-        (lambda folder: Predictor(_text(folder / "text.keras")), "`source='.*text.keras'` is no Keras file, or is cut"),
+        (
+            lambda folder: Predictor(_text(folder / "text.keras")),
+            "`source='.*text.keras'` is not a Keras file, or is cut",
+        ),
         (lambda folder: read_dataset(folder / "photos"), "photos"),
         (lambda folder: read_dataset(None), "`data_dir` must be a path, got None"),
         (lambda folder: Predictor(5), "`source` must be a path, got 5"),

@@ -57,7 +57,7 @@ def test_package_says_that_it_is_typed():
     assert (pathlib.Path(deeplab_dpc.__file__).parent / "py.typed").is_file()
 
 
-def test_rooms_keep_their_names():
+def test_subpackages_keep_their_names():
     importlib.import_module("deeplab_dpc.search.study")
     importlib.import_module("deeplab_dpc.export.seal")
     assert deeplab_dpc.search.__name__ == "deeplab_dpc.search"

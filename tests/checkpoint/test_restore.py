@@ -173,8 +173,8 @@ def test_last_layers_are_context_module_and_decoder_too(changes, scopes, parts, 
     assert _scopes(report.restored) == {"MobilenetV2"}
     assert _scopes(report.initialized) == scopes
     assert report.reasons == (
-        f"The context {parts} start fresh, as --initialize_last_layer=false asks "
-        "(--last_layers_contain_logits_only for the logits alone).",
+        f"The context {parts} start fresh, as --initialize_last_layer=false asks (--last_layers_contain_logits_only "
+        "for only the logits).",
     )
     for name, value in named_arrays(model).items():
         np.testing.assert_array_equal(value, (arrays if name in report.restored else fresh)[name], err_msg=name)

@@ -150,7 +150,7 @@ def test_archive_that_is_put_there_needs_no_network(host, folder):
 def test_damaged_archive_that_was_put_there_is_left_and_named(host, folder):
     folder.mkdir(parents=True)
     (folder / ARCHIVE).write_bytes(host.files[f"/models/{ARCHIVE}"][:-100])
-    with pytest.raises(UserError, match=f"{ARCHIVE} is damaged: .*; put a whole one there, or remove it"):
+    with pytest.raises(UserError, match=f"{ARCHIVE} is damaged: .*; put a complete one there, or remove it"):
         cached_checkpoint(NAME)
     assert _contents(folder) == [ARCHIVE]
 

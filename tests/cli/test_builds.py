@@ -89,7 +89,7 @@ def test_splits_without_train_are_said(flags, tmp_path, capsys):
     assert execute("build_folder", [*flags, "--nocheck", f"--list={tmp_path / 'list.csv'}"]) == 0
     said = capsys.readouterr().out
     assert "(3 training; 2 classes)" in said
-    assert "there is no split train, which train.py trains on unless --train_split names another" in said
+    assert "there is no split train, which deeplab-dpc train uses unless --train_split names another" in said
 
 
 def test_class_that_is_the_ignore_label_is_said(flags, tmp_path, capsys):

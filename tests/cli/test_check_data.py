@@ -57,7 +57,7 @@ def test_errors_are_reported_in_full_then_exit_status_2(dataset, tmp_path, capsy
     assert ["train", "2", "960", "2"] in [line.split() for line in captured.out.splitlines()]
     assert captured.err.strip().splitlines() == [
         f"check_data: The data set in {dataset.path} has 3 errors, the first: record 0 of train (0.jpg): its label has "
-        "480 pixels of ids that are out of range (2; right are 0 to 1 and 255)."
+        "480 pixels of ids that are out of range (2; valid ids are 0 to 1 and 255)."
     ]
     assert json.loads((tmp_path / "out" / "check_data.json").read_text())["errors"][0]["count"] == 2
 

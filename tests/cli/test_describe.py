@@ -95,7 +95,7 @@ def test_options_that_a_backbone_lacks_are_named(capsys):
 
 def test_dry_run_without_data_names_the_command_that_needs_none(capsys):
     assert execute("train", ["--dry_run"]) == 2
-    assert "describe.py prints a network without data" in capsys.readouterr().err
+    assert "deeplab-dpc describe prints a network without data" in capsys.readouterr().err
 
 
 def test_a_run_keeps_its_flags_but_for_rates_and_stride(tmp_path, capsys):

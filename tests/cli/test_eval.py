@@ -329,7 +329,7 @@ def test_place_that_cannot_be_written_is_refused_before_the_evaluation(source, s
     (tmp_path / "file").write_text("in the way")
     assert run(data_dir=shapes.path, eval_logdir=tmp_path / "file") == 2
     captured = capsys.readouterr()
-    assert f"{tmp_path / 'file' / 'eval_val'} cannot be written: {tmp_path / 'file'} is no directory" in captured.err
+    assert f"{tmp_path / 'file' / 'eval_val'} cannot be written: {tmp_path / 'file'} is not a directory" in captured.err
     assert "Evaluating" not in captured.out
 
 
@@ -338,7 +338,7 @@ def test_place_that_cannot_be_written_is_refused_before_the_evaluation(source, s
     [
         (["--compare=a"], "--compare must be RUN_A,RUN_B, two directories, got a"),
         (["--compare=a,b", "--workdir=c"], "leave out --workdir"),
-        (["--compare=a,b"], "--compare: a is no directory"),
+        (["--compare=a,b"], "--compare: a is not a directory"),
         (["--worst_images=-1"], "--worst_images must be a number of images, or 0 for none, got -1"),
         (["--trimap_width=-1"], "--trimap_width must be a number of pixels, or 0 for none, got -1"),
         (["--boundary_dilation_ratio=0.1"], "--boundary_dilation_ratio needs --boundary_iou"),

@@ -49,7 +49,7 @@ def _write(folder, ids, is_label=True):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--hours=0"], "--hours=0 must be the hours that it may take, 0.01 or more."),
+        (["--hours=0"], "--hours=0 must be at least 0.01 hours, at most 10000."),
         (["--hours=-1"], "--hours=-1 must be the hours"),
         (["--hours=nan"], "--hours=nan must be the hours"),
         (["--images=absent", "--labels=photos"], "--images=absent does not exist"),
@@ -241,7 +241,7 @@ def test_a_test_split_is_in_the_verdict(plan, tmp_path):
     verdict = write_verdict(tmp_path, plan)
     assert verdict["over"] is None
     assert (
-        "since no time was left for more. On the 3 images of test, which nothing was chosen by: 25.00 %."
+        "since no time was left for more. On the 3 images of test, which were not used for any choice: 25.00 %."
         in (verdict["sentence"])
     )
 

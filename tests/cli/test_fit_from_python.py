@@ -14,7 +14,7 @@ from deeplab_dpc.run_config import FIT_VERDICT
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"hours": 0}, "`hours=0` must be the hours that it may take"),
+        ({"hours": 0}, "`hours=0` must be at least 0.01 hours"),
         ({"images": "photos"}, "`images='photos'` does not exist|`labels` is required"),
         ({"data_dir": "absent"}, "`data_dir='absent'` does not exist"),
         ({"train_batch_size": "many"}, "train_batch_size"),

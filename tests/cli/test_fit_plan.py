@@ -82,7 +82,7 @@ def test_crop_is_bounded_by_the_image_and_by_time_and_memory():
     tight = dataclasses.replace(FAST, memory_per_image=4e9, memory_available=8e9)
     choice = _planned(measured=tight)["train_crop_size"]
     assert choice.value[0] < 513
-    assert choice.reason == "for want of memory"
+    assert choice.reason == "for lack of memory"
 
 
 def test_rates_of_aspp_are_those_that_a_crop_can_train():
@@ -123,7 +123,7 @@ def test_given_flags_come_first_and_the_plan_says_so():
 def test_aspp_is_a_finalist_though_the_given_warm_starts_lack_it():
     choice = _planned(left=48 * HOUR, given={"warm_starts": "psp"})["warm_starts"]
     assert choice.value == "aspp,psp"
-    assert "ASPP beside them" in choice.reason
+    assert "with ASPP added" in choice.reason
 
 
 def test_what_the_baseline_measured_can_bring_a_search_or_take_it_away():
@@ -188,7 +188,9 @@ def test_a_search_has_the_time_of_250_epochs_or_there_is_none():
     """An hour on CamVid at 0.67 s a step has 113 epochs; with a search 42 were left, and 6 points less."""
     choice = search_choices(PHOTOS, 3541.0, 0.67, 30.0, {}, 8)["search"]
     assert choice.value is False
-    assert "one training has 5,196 steps, and below 11,469 more of them gain more than a better cell" in choice.reason
+    assert (
+        "would have 5,196 steps in all of it, and below 11,469 steps more training gains more than a" in choice.reason
+    )
     assert search_choices(PHOTOS, 3 * 3541.0, 0.67, 30.0, {}, 8)["search"].value
     many = dataclasses.replace(PHOTOS, images={"train": 20_000, "val": 2_000})
     assert not search_choices(many, 2 * HOUR, 0.5, 40.0, {}, 16)["search"].value

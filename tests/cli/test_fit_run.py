@@ -94,7 +94,7 @@ def test_killed_run_goes_on_and_ends_with_a_network_and_a_page(killed, monkeypat
     page = (root / "index.html").read_text()
     assert "mIOU" in page.partition("<h1>")[2].partition("</h1>")[0]
     assert "data:image/png;base64," in page
-    assert "Finalists, trained for real" in page
+    assert "Finalists, trained end to end" in page
     assert "baseline_steps = 4" in page
 
 

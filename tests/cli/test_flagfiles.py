@@ -85,8 +85,8 @@ def test_pipe_is_read_once(folder):
 @pytest.mark.parametrize(
     ("contents", "message"),
     [
-        (b"training_number_of_steps=3", "line 1: 'training_number_of_steps=3' is no flag; write --name=value"),
-        (b"\n--training_number_of_steps 3", "line 2: '--training_number_of_steps 3' is no flag; write --name=value"),
+        (b"training_number_of_steps=3", "line 1: 'training_number_of_steps=3' is not a flag; write --name=value"),
+        (b"\n--training_number_of_steps 3", "line 2: '--training_number_of_steps 3' is not a flag; write --name=value"),
         (b"--no_such_flag=3", "Unknown command line flag 'no_such_flag'"),
         (b"--training_number_of_steps=many", "a.flags: --training_number_of_steps must be a whole number, got many."),
         (b"--num_candidates=3", "Unknown command line flag 'num_candidates'"),

@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -170,3 +171,11 @@ def test_another_name_of_a_flag_gives_the_flag():
     assert read.inference["eval_scales"] == (0.5, 1.0)
     assert read.inference.given == {"eval_scales"}
     assert {name: one.arguments for name, one in read.given.items()} == {"eval_scales": ("--eval_scales=0.5,1",)}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_meanings_name_other_flags_with_dashes(command):
+    values = defined_flags(command)
+    names = "|".join(name for name in values if "_" in name and name != "output_stride")
+    bare = [name for name in values if re.search(rf"(?<![\w-])(?:{names})\b", values[name].help or "")]
+    assert bare == []

@@ -135,7 +135,7 @@ def test_sigterm_ends_it_with_a_line_and_leaves_no_half_of_a_file(predictor, pho
 
     monkeypatch.setattr(predictor, "predict_batch", terminated)
     assert run(tmp_path, images=photos) == 128 + signal.SIGTERM
-    assert "predict: stopped by SIGTERM; every file that was written is whole" in capsys.readouterr().err
+    assert "predict: stopped by SIGTERM; all written files are complete" in capsys.readouterr().err
     assert written(tmp_path) == []
 
 

@@ -30,7 +30,7 @@ def search(cache, tmp_path, monkeypatch, capsys):
     ("flags", "message"),
     [
         ({"workers": 0}, "--workers must be"),
-        ({"workers": 2, "storage": "nowhere"}, "--storage=nowhere is no storage"),
+        ({"workers": 2, "storage": "nowhere"}, "--storage=nowhere is not a storage"),
         ({"workers": 2, "storage": "sqlite:///s.db"}, "--storage=sqlite:///s.db is SQLite"),
         ({"workers": 4, "lookahead": 3}, "--workers=4 is more than --lookahead=3: only so many cells"),
         ({"workers": 2, "mode": "score"}, "--workers=2 is for --mode=search, not for --mode=score"),
@@ -131,7 +131,7 @@ def test_storage_may_be_given_by_the_environment(search, tmp_path, monkeypatch):
     monkeypatch.setenv("DEEPLAB_DPC_STORAGE", "study.db")
     status, said = search(workers=2)
     assert status == 2
-    assert "--storage=study.db is no storage" in said
+    assert "--storage=study.db is not a storage" in said
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_storage_may_be_given_by_the_environment(search, tmp_path, monkeypatch):
         ({"mode": "score", "cells": "aspp,missing"}, "--cells: 'missing' is neither a cell file nor a cell"),
         ({"mode": "score"}, "--cells is required with --mode=score"),
         ({"mode": "fidelity"}, "--data_dir is required with --mode=fidelity"),
-        ({"storage": "nowhere"}, "--storage=nowhere is no storage"),
+        ({"storage": "nowhere"}, "--storage=nowhere is not a storage"),
         ({"storage": "grpc://host"}, "--storage=grpc://host must be grpc://HOST:PORT"),
         ({"sampler": "exhaustive"}, "--sampler=exhaustive goes through at most"),
         ({"max_params": 1}, "--max_params=1 admits no cell"),
@@ -194,7 +194,7 @@ def test_rates_of_the_space_and_of_aspp_are_fitted_to_the_crops(flags, rates, as
     request = Request.from_flags(values)
     assert request.config.cell_rates == rates
     assert aspp in request.config.warm_starts
-    request.say_what_was_chosen()
+    request.print_what_was_chosen()
     said = capsys.readouterr().out
     assert ("--cell_rates=1 " in said) == (rates == (1,))
     assert ("aspp_1_2_3" in said) == (aspp != "aspp")

@@ -1,4 +1,4 @@
-"""search.py --mode=fidelity, trained for real: twice on the same real trainings, by one proxy and by another."""
+"""search.py --mode=fidelity, trained end to end: twice on the same real trainings, by one proxy and by another."""
 
 import json
 
@@ -57,9 +57,9 @@ def test_two_proxies_are_measured_on_the_same_real_trainings(fidelity, tmp_path)
     assert second["proxy"] == "4 steps of 2, rate 0.01, float32, cached features, 2 views, ranked by cross_entropy"
     assert [len(row["proxies"][0]["points"]) for row in second["rows"]] == [2] * 3
     page = (tmp_path / "S2/fidelity/report.html").read_text()
-    assert "Proxies beside each other, on the 3 cells that all have" in page
+    assert "Comparison of the proxies, on the 3 cells that all have" in page
     assert "regret@3" in page
-    # Another protocol of the real trainings cannot stand beside these.
+    # Another protocol of the real trainings cannot be compared with these.
     status, said = fidelity("S3", "--rerank_learning_rate=0.02", "--fidelity_compare=S1")
     assert status == 2
     assert "the real trainings in S1 had another protocol" in said

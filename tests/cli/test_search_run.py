@@ -88,7 +88,7 @@ def test_search_leaves_its_best_cell_and_does_nothing_when_it_is_started_again(s
     best = max(rows, key=lambda row: row["proxy_miou"])
     assert load_cell("S/cells/best.json").to_json() == best["cell"]
     assert [row["name"] for row in rows if row["is_best"]] == [best["name"]]
-    assert "Best by proxy only, since no cell was trained for real" in said
+    assert "Best by proxy only, since no cell was trained end to end" in said
     assert search()[2] == []
 
 

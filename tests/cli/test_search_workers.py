@@ -85,7 +85,7 @@ def _contest_tasks(folder):
 def test_contest_of_two_workers_trains_every_finalist_once_for_each_seed_and_budget_though_one_is_killed(
     shapes, tmp_path
 ):
-    """Trains a tiny network for real; the same command again trains nothing more."""
+    """Trains a tiny network end to end; the same command again trains nothing more."""
     write_json(tmp_path / "tiny.json", GENOTYPE.to_json())
     network = ["--model_variant=auto_deeplab", "--genotype_json=tiny.json", "--nas_stem_output_num_conv_filters=2"]
     data = [f"--data_dir={shapes.path}", "--train_crop_size=33,33"]

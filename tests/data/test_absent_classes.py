@@ -1,4 +1,4 @@
-"""Labels whose ids cannot mean what the classes say: found by the check, and before a training."""
+"""Labels that contradict the classes: found by the check, and before a training."""
 
 import json
 
@@ -37,8 +37,8 @@ def test_class_that_never_occurs_beside_ignored_pixels_is_named_with_its_flag():
     pixels = counts(train={0: 900, 255: 50}, val={0: 43, 255: 7})
     assert absent_class_problem(pixels, "train", info("background", "object")) == (
         "255 covers 5.7 % of the labels' pixels and is ignored, and the class object never occurs; if 255 means "
-        "object, build the data set again with --label_map=255:1,*:same --overwrite, and if it is ignored rightly, say "
-        "so with --label_map=255:255,*:same --overwrite (or --overwrite and, "
+        "object, build the data set again with --label_map=255:1,*:same --overwrite, and if it is meant to be ignored, "
+        "confirm this with --label_map=255:255,*:same --overwrite (or --overwrite and, "
         'in the classes file, "allow_absent_classes": true)'
     )
 
@@ -102,7 +102,8 @@ def test_masks_of_0_and_255_among_masks_of_0_and_1_are_named():
     assert problem.startswith(
         "255 is ignored in 4 labels (1.png, 3.png, 4.png, ...), where the class obj does not occur, and obj occurs in "
         "2 labels (0.png, 2.png), where 255 does not; if 255 means obj, build the data set again with "
-        "--label_map=255:1,*:same --overwrite, and if it is ignored rightly, say so with --label_map=255:255,*:same"
+        "--label_map=255:1,*:same --overwrite, and if it is meant to be ignored, confirm this with "
+        "--label_map=255:255,*:same"
     )
     assert mixed(info("bg", "obj", allow=True), *labels) is None
 

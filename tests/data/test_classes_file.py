@@ -80,7 +80,9 @@ def test_more_classes_than_ids_beside_the_ignore_label_need_a_word(tmp_path):
 
 
 def test_one_class_alone_is_refused_with_the_flags_that_make_it_two(tmp_path):
-    with pytest.raises(UserError, match=r"'tumor' alone, .*--classes=background,tumor .*--label_map=255:1,\*:same"):
+    with pytest.raises(
+        UserError, match=r"only the class 'tumor', .*--classes=background,tumor .*--label_map=255:1,\*:same"
+    ):
         read_classes_file(write_classes(tmp_path, ["tumor"]))
 
 

@@ -61,7 +61,7 @@ def test_find_dataset_asks_for_a_name_where_there_are_several(tmp_path):
 
 
 def test_find_dataset_says_how_to_build_one(tmp_path):
-    with pytest.raises(UserError, match=r"There is no folder .*build_folder\.py"):
+    with pytest.raises(UserError, match=r"There is no folder .*build-folder"):
         find_dataset(tmp_path / "absent")
 
 
@@ -85,7 +85,7 @@ def test_damaged_metadata_is_named(tmp_path):
         ({"palette": [[1, 2, 3]]}, "one colour per class: 2, got 1"),
         ({"palette": [[1, 2, 3], [4, 5, 300]]}, "must hold .red, green, blue. of integers in 0..255"),
         ({"class_names": ["cat", "cat"]}, "has the class 'cat' more than once"),
-        ({"class_names": ["cat"], "palette": [[1, 2, 3]]}, "has the class 'cat' alone"),
+        ({"class_names": ["cat"], "palette": [[1, 2, 3]]}, "has only the class 'cat'"),
         ({"ignore_label": 256}, "has the wrong 'ignore_label': 256"),
         ({"splits": {"train": -1}}, "has the wrong 'splits'"),
         ({"max_size": {"train": [1, 2, 3]}}, "has the wrong 'max_size'"),
@@ -122,5 +122,5 @@ def test_unknown_split_is_refused_with_those_that_exist(tmp_path):
 
 
 def test_path_that_is_no_text_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r"--data_dir=.*/stra\\xdfe is no path in UTF-8; rename its folders"):
+    with pytest.raises(UserError, match=r"--data_dir=.*/stra\\xdfe is not a path in UTF-8; rename its folders"):
         find_dataset(tmp_path / "stra\udcdfe")

@@ -80,5 +80,5 @@ def test_label_tells_its_size():
     assert label_size(features | {"image/segmentation/class/encoded": png(LABEL)}) == (2, 3)
     huge = png(LABEL)[:16] + b"\xff" * 8
     for data in (b"", b"no PNG", png(LABEL)[:20], huge):
-        with pytest.raises(UserError, match=r"The label of the image stra\\xdfe\.jpg is no PNG that can be decoded"):
+        with pytest.raises(UserError, match=r"The label of the image stra\\xdfe\.jpg is not a PNG that can be decoded"):
             label_size(features | {"image/segmentation/class/encoded": data})

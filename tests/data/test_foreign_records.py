@@ -275,7 +275,7 @@ def with_label(label):
         (with_label(encode(pixels(0, 5, 7))), "is a coloured PNG of 8 bits a sample"),
         (with_label(encode(np.full((5, 7), 300, np.uint16))), "is a grey PNG of 16 bits a sample"),
         (with_label(encode(Image.new("1", (7, 5)))), "is a grey PNG of 1 bits a sample"),
-        (with_label(encode(ids(0, 5, 7), "JPEG")), "is no PNG"),
+        (with_label(encode(ids(0, 5, 7), "JPEG")), "is not a PNG"),
         (
             with_label(b""),
             r"1 of the 2 records .*val-.* have labels: record 1 of .*tfrecord \(image 2007_0+\) has none",
@@ -304,7 +304,7 @@ def test_first_wrong_label_is_named_with_record_image_and_ids(path):
         check_labels(dataset, "train")
     assert str(error.value) == (
         f"The label of record 2 of the split train in {path} (image 2007_000000) has the ids 3, 4, 5, 6, 7, 8, 9, 10, "
-        "..., but there are 3 classes (ids 0 to 2) and the ignore label is 255; datasets/check_data.py reports all of "
+        "..., but there are 3 classes (ids 0 to 2) and the ignore label is 255; deeplab-dpc check-data reports all of "
         "them."
     )
     check_labels(dataset, "val")

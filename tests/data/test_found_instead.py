@@ -1,4 +1,4 @@
-"""What is said of a folder that is no data set: what lies there, what it should be called, which command helps."""
+"""What is said of a folder that is not a data set: what lies there, what it should be called, which command helps."""
 
 import pytest
 
@@ -30,9 +30,15 @@ def test_name_that_a_record_file_should_have(name, right):
             "with classes.json beside, or --classes",
         ),
         (["a/train.tfrecord", "a/val.tfrecord"], "rename train.tfrecord to train-00000-of-00001.tfrecord and so on"),
-        (["voc/4.0.0/features.json", "voc/4.0.0/voc-train.tfrecord-00000-of-00001"], "build_tfds.py --tfds_name=NAME"),
-        (["photos/b.jpg", "photos/a.PNG"], r"pictures \(a.PNG, b.jpg: 2 files\); .*build_folder.py --images=.*/photos"),
-        (["notes.txt"], r"no prepared data set in .*; build one with .*build_folder\.py"),
+        (
+            ["voc/4.0.0/features.json", "voc/4.0.0/voc-train.tfrecord-00000-of-00001"],
+            "deeplab-dpc build-tfds --tfds_name=NAME",
+        ),
+        (
+            ["photos/b.jpg", "photos/a.PNG"],
+            r"pictures \(a.PNG, b.jpg: 2 files\); .*deeplab-dpc build-folder --images=.*/photos",
+        ),
+        (["notes.txt"], r"no prepared data set in .*; build one with .*build-folder"),
     ],
 )
 def test_what_lies_there_is_named(tmp_path, files, message):

@@ -123,7 +123,7 @@ def test_motion_photo_is_its_image(video):
 
 @pytest.mark.parametrize("kind", [1, 2, 4, 5, 7, 9, 12, 13, 99])
 def test_orientation_of_another_type_leaves_the_image_as_it_is(kind):
-    """EXIF says 3 (upside down) in a type that is no short integer; other programs show the image as it lies."""
+    """EXIF says 3 (upside down) in a type that is not a short integer; other programs show the image as it lies."""
     data = encoded(Image.fromarray(PIXELS), "PNG").getvalue()
     entry = struct.pack("<HHII", 0x0112, kind, 1, 3) + struct.pack("<HHII", 0x011A, 99, 2**31, 2**31)
     exif = b"II*\0" + struct.pack("<IH", 8, 2) + entry + bytes(4)

@@ -112,7 +112,8 @@ def test_ids_out_of_range_are_counted_and_named(tmp_path):
     finding = by_kind(inspection)[Kind.IDS, "train"]
     assert finding.count == 2
     assert finding.first[0] == (
-        "record 1 of train (1.png): its label has 400 pixels of ids that are out of range (7; right are 0 to 2 and 255)"
+        "record 1 of train (1.png): its label has 400 pixels of ids that are out of range (7; valid ids are 0 to 2 and "
+        "255)"
     )
     assert inspection.to_json()["splits"]["train"]["out_of_range_pixels"] == {3: 400, 7: 400}
     with pytest.raises(UserError, match=r"has 2 errors, the first: record 1 of train \(1\.png\)"):
@@ -195,7 +196,7 @@ def test_file_that_is_no_record_file_ends_after_two_failures(tmp_path):
 
 def test_records_that_are_not_examples_are_damaged(tmp_path):
     (finding,) = inspect(tmp_path, train=[good(0), b"\xff\xff"]).errors
-    assert finding.first[0].startswith("record 1 of train is no example with DeepLab's keys")
+    assert finding.first[0].startswith("record 1 of train is not an example with DeepLab's keys")
 
 
 def test_count_that_differs_from_the_metadata_and_missing_files(tmp_path):

@@ -287,7 +287,9 @@ def test_given_classes_go_by_their_names_and_without_a_background_the_rest_is_ig
     assert_labels(dataset, ("sign", "road", "car"), start=255)
     assert dataset.info.allow_absent_classes
     assert "Pixels that no shape covers are ignored, since none of --classes is called" in capsys.readouterr().out
-    with pytest.raises(UserError, match=r"has the class 'sign', which is none of --classes \(background, car, road\)"):
+    with pytest.raises(
+        UserError, match=r"has the class 'sign', which is not among --classes \(background, car, road\)"
+    ):
         own.build(classes="background,car,road", overwrite=True)
 
 
@@ -489,8 +491,8 @@ def test_bad_labelme_is_named_and_leaves_nothing(own, name, value, message):
         ("0 .1 .1 .5 .1 .5 1.2\n", r"Line 1 .*it has 1\.2, and coordinates are shares of the image, from 0 to 1"),
         ("3 .1 .1 .5 .1 .5 .2\n", r"Line 1 .*: its class is 3, but there are 3 names \(0 to 2\)"),
         ("0 .1 .1 .5 .1 .5\n", r"Line 1 .*: it has 5 numbers after the class"),
-        ("car .1 .1 .5 .1 .5 .5\n", r"Line 1 .*: 'car' is no number"),
-        ("0 .1 .1 .5 .1 .5 nan\n", r"Line 1 .*: 'nan' is no number"),
+        ("car .1 .1 .5 .1 .5 .5\n", r"Line 1 .*: 'car' is not a number"),
+        ("0 .1 .1 .5 .1 .5 nan\n", r"Line 1 .*: 'nan' is not a number"),
     ],
 )
 def test_bad_yolo_is_named_and_leaves_nothing(own, text, message):
@@ -510,7 +512,9 @@ def test_yolo_without_names_needs_classes_in_the_order_of_its_numbers(own):
     with pytest.raises(UserError, match=r"The YAML file .*data\.yaml is damaged"):
         own.build()
     (own.root / "data.yaml").write_text("of: {{ another program }}\n")
-    with pytest.raises(UserError, match=r"no file beside them says their names; put data\.yaml or classes\.txt there"):
+    with pytest.raises(
+        UserError, match=r"no file next to them gives their names; put data\.yaml or classes\.txt there"
+    ):
         own.build()
     assert_labels(own.build(classes="background,car,road,sign"))
     own.write("classes.txt", "car\nroad\nsign\n")
@@ -592,7 +596,7 @@ def test_damaged_annotations_of_an_image_are_skipped_on_request(own, capsys):
         ({"label_map": "1:2"}, r"--label_map is for label pictures, and --labels=.* are annotations \(labelme\)"),
         ({"label_format": "rgb"}, r"--label_format is for label pictures"),
         ({"labels_as": "xml"}, r"--labels_as must be one of auto, pictures, coco"),
-        ({"group_by": "("}, r"--group_by=\( is no regular expression"),
+        ({"group_by": "("}, r"--group_by=\( is not a regular expression"),
     ],
 )
 def test_flags_that_do_not_go_with_annotations(own, options, message):
@@ -602,7 +606,7 @@ def test_flags_that_do_not_go_with_annotations(own, options, message):
 
 
 def test_files_that_are_no_annotations_are_named(own):
-    with pytest.raises(UserError, match=r"x\.json is none of the annotations that are read"):
+    with pytest.raises(UserError, match=r"x\.json is not a supported kind of annotations"):
         own.build(own.write("x.json", {"a": 1}))
     with pytest.raises(UserError, match="--classes is required"):
         own.build()

@@ -248,7 +248,7 @@ PAGE = r"https://cocodataset\.org/#download"
         ),
         (lambda own: changed(own, "images", file_name=NAMES[30]), rf"have the image '{NAMES[30]}' more than once"),
         (lambda own: changed(own, "images", id=30), r"have the image id 30 more than once"),
-        (lambda own: changed(own, "annotations", category_id=999), r"'category_id' is 999, which is none of 'categ"),
+        (lambda own: changed(own, "annotations", category_id=999), r"'category_id' is 999, which is not among 'categ"),
         (lambda own: changed(own, "annotations", iscrowd="0"), r"'iscrowd' must be 0 or 1, got '0'"),
         (lambda own: changed(own, "annotations", image_id=2**70), r"is not valid JSON: it has a number of 22 digits"),
         (lambda own: own.train.write_text("[" * 100_000), r"is not valid JSON: it is nested too deeply"),

@@ -230,7 +230,7 @@ def test_masks_in_a_zip_with_lists(source):
 def test_damaged_annotations_are_skipped_and_listed_on_request(source, capsys):
     (source.annotations / "2008_000001.mat").write_bytes(b"damaged")
     assert source.build(skip_bad=True).info.splits == {"train": 1, "val": 1}
-    assert "2008_000001.mat is no MATLAB file" in capsys.readouterr().out
+    assert "2008_000001.mat is not a MATLAB file" in capsys.readouterr().out
 
 
 def person(*parts):
@@ -257,7 +257,7 @@ def save_anno(content):
         ),
         (
             lambda source: (source.annotations / "2008_000001.mat").write_bytes(b"\0" * 200),
-            r"2008_000001\.mat is no MATLAB file of version 5 to 7",
+            r"2008_000001\.mat is not a MATLAB file of version 5 to 7",
         ),
         (
             lambda source: (source.annotations / "2008_000001.mat").unlink(),

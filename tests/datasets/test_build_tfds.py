@@ -40,7 +40,7 @@ class _Tiny(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 
 class TinyPets(_Tiny):
-    """The features of oxford_iiit_pet: image, mask with ids 1..3, and labels that are no masks."""
+    """The features of oxford_iiit_pet: image, mask with ids 1..3, and labels that are not masks."""
 
     def features(self):
         return {
@@ -158,7 +158,9 @@ def test_second_run_does_nothing_and_other_options_are_refused(pets, prepared, c
 def test_it_is_found_by_the_name_that_tfds_gives_it(pets):
     data_dir = pets.path.parents[1]
     assert find_dataset(data_dir, "tfds:tiny_pets") == pets
-    with pytest.raises(UserError, match=rf"build_tfds\.py --tfds_name=oxford_iiit_pet .*--data_dir={data_dir}\."):
+    with pytest.raises(
+        UserError, match=rf"deeplab-dpc build-tfds --tfds_name=oxford_iiit_pet .*--data_dir={data_dir}\."
+    ):
         find_dataset(data_dir, "tfds:oxford_iiit_pet")
 
 
@@ -232,7 +234,7 @@ def test_masks_with_three_equal_channels_are_ids_and_others_are_skipped_on_reque
         (
             "tiny_pets",
             {"label_key": "mask"},
-            r"--label_key=mask is no feature .*; it has .*species \(ClassLabel \(\)\)",
+            r"--label_key=mask is not a feature .*; it has .*species \(ClassLabel \(\)\)",
         ),
         ("tiny_pets", {"label_key": "species"}, "neither an Image nor an integer Tensor .* but ClassLabel"),
         ("tiny_pets", {"image_key": "file_name"}, "is not an Image but Text"),

@@ -226,7 +226,7 @@ def test_bad_files_are_skipped_and_listed_on_request(source, capsys):
     (source.voc / "JPEGImages/2007_000032.jpg").unlink()
     assert source.build(skip_bad=True).info.splits == {"train": 1, "val": 1, "trainval": 2, "train_aug": 2}
     printed = capsys.readouterr().out
-    assert "cls/2008_000015.mat is no MATLAB file" in printed
+    assert "cls/2008_000015.mat is not a MATLAB file" in printed
     assert "4 examples were skipped." in printed
 
 

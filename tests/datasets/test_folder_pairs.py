@@ -63,7 +63,7 @@ def test_folders_that_are_no_splits_stay_together(source, capsys):
     assert not folders["train"] & folders["val"]
     assert filenames(dataset, "train") == [name for name in names if name[:4] in folders["train"]]
     said = " ".join(capsys.readouterr().out.split())
-    assert "(0000, 0001, 0002, ...) are no splits; the images of each stay together in train or val." in said
+    assert "(0000, 0001, 0002, ...) are not splits; the images of each stay together in train or val." in said
     assert f"8 groups of images (--group_by=folder); in val: {len(folders['val'])} groups" in said
 
 

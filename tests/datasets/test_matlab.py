@@ -78,7 +78,7 @@ def test_other_byte_order_is_read():
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
-        (lambda data: b"no file", "The file x.mat is no MATLAB file of version 5 to 7"),
+        (lambda data: b"no file", "The file x.mat is not a MATLAB file of version 5 to 7"),
         (lambda data: data[:-1], r"The MATLAB file x\.mat is damaged or cut off \(it is cut off\)"),
         (lambda data: data[:140], "x.mat is damaged or cut off"),
         (lambda data: data.replace(b"Segmentation", b"Segmentatioz"), "x.mat lacks the field Segmentation"),

@@ -21,7 +21,7 @@ from deeplab_dpc.errors import UserError
         (["a_sat", "b_sat"], ["a_sat_mask", "b_sat_mask"], Naming(after="_mask")),
         (["a", "b"], ["u", "v"], Naming()),
         (["a"], ["banana"], Naming()),
-        (["im1", "im2"], ["im1_7", "im2_7"], Naming()),  # a number is no addition
+        (["im1", "im2"], ["im1_7", "im2_7"], Naming()),  # a number is not an addition
         (["a", "b", "c"], ["a_mask", "b_mask"], Naming(after="_mask")),  # c is to be named as missing
         (["a", "b", "a_mask", "b_mask"], ["a", "b", "a_mask", "b_mask"], Naming(after="_mask")),  # together in a folder
         (["a", "b"], ["b", "a"], Naming()),

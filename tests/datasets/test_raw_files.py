@@ -220,7 +220,7 @@ def test_names_of_a_gigabyte_are_not_read(tmp_path):
     (tmp_path / "a.tar").write_bytes(block + bytes(2048))
     (tmp_path / "a.tgz").write_bytes(gzip.compress(block + bytes(2048)))
     for name in ("a.tar", "a.tgz"):
-        with pytest.raises(UserError, match="neither a folder nor a whole zip or tar file"):
+        with pytest.raises(UserError, match="neither a folder nor a complete zip or tar file"):
             open_raw(tmp_path / name)
 
 
@@ -251,7 +251,7 @@ def test_damaged_member_is_named(tmp_path):
 def test_cut_archives_are_named(folder, tmp_path, kind, share):
     whole = pathlib.Path(shutil.make_archive(str(tmp_path / "whole"), kind, folder)).read_bytes()
     (tmp_path / "cut").write_bytes(whole[: int(len(whole) * share)])
-    with pytest.raises(UserError, match=r"cut is damaged|cut is neither a folder nor a whole zip or tar file"):
+    with pytest.raises(UserError, match=r"cut is damaged|cut is neither a folder nor a complete zip or tar file"):
         open_raw(tmp_path / "cut")
 
 
@@ -263,7 +263,7 @@ def test_tar_cut_between_two_members_is_no_smaller_tar(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("data", "message"), [(b"", "is empty"), (b"no archive", "is neither a folder nor a whole zip or tar file")]
+    ("data", "message"), [(b"", "is empty"), (b"no archive", "is neither a folder nor a complete zip or tar file")]
 )
 def test_other_files_are_no_archives(tmp_path, data, message):
     (tmp_path / "x.zip").write_bytes(data)

@@ -121,9 +121,9 @@ def test_run_that_is_not_evaluated_is_told_how(tmp_path):
     ):
         find_evaluation(tmp_path, "test")
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(UserError, match=rf"python eval.py --workdir={tmp_path} --split=test\."):
+    with pytest.raises(UserError, match=rf"deeplab-dpc eval --workdir={tmp_path} --split=test\."):
         find_evaluation(tmp_path, "test")
-    with pytest.raises(UserError, match="nowhere is no directory; give two runs"):
+    with pytest.raises(UserError, match="nowhere is not a directory; give two runs"):
         find_evaluation(tmp_path / "nowhere", "val")
 
 

@@ -130,7 +130,7 @@ def test_a_name_that_occurs_twice_is_refused(tmp_path, train_ids):
     ],
 )
 def test_names_that_the_server_does_not_find_are_refused(tmp_path, train_ids, kind, file_name, num_classes, image):
-    with pytest.raises(UserError, match=f"The image {image} is none of .*, whose files are named like"):
+    with pytest.raises(UserError, match=f"The image {image} is not one of .*, whose files are named like"):
         submit(kind, tmp_path / file_name, num_classes, [(image, train_ids)])
 
 
@@ -149,7 +149,7 @@ def test_ids_that_are_no_class_are_refused(tmp_path, train_ids, wrong):
         (("cityscapes", "a.tgz", 19), r"a \.zip file, or a folder without an ending, got .*a\.tgz"),
         (("voc2012", "a.tar", 21), r"is a \.tgz or \.tar\.gz file, got .*a\.tar"),
         (("voc2012", "a.tgz", 21, "comp3"), r"comp5 .* or comp6 .*, got 'comp3'"),
-        (("ade20k", "a.zip", 151), "A submission is to cityscapes or voc2012, got 'ade20k'"),
+        (("ade20k", "a.zip", 151), "`server` must be cityscapes or voc2012, got 'ade20k'"),
     ],
 )
 def test_what_no_server_takes_is_refused(tmp_path, arguments, message):

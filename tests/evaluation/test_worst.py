@@ -66,8 +66,8 @@ def test_only_the_worst_are_kept_the_worst_first():
     add(page, (20, 50), (120, 60), (0, 70), (80, 80), (40, 90))
     # Class 0 has IoU 1 - wrong / 200, class 1 has 0.
     assert headings(page) == [
-        "1.jpg: mean IoU 0.200; car costs most, IoU 0.000, mostly predicted where road is",
-        "3.jpg: mean IoU 0.300; car costs most, IoU 0.000, mostly predicted where road is",
+        "1.jpg: mean IoU 0.200; car lowers the mean most, IoU 0.000, mostly predicted where road is",
+        "3.jpg: mean IoU 0.300; car lowers the mean most, IoU 0.000, mostly predicted where road is",
     ]
     assert page.draw().shape[0] == 2 * (HEADING + LINE + 2 * GAP) + 60 + 80 + LINE
 
@@ -96,7 +96,7 @@ def test_ignored_pixels_do_not_change_the_score():
     (example,) = page._kept
     assert example.score == 0
     assert example.wrong == 1
-    assert example.heading.endswith("road costs most, IoU 0.000, mostly predicted as car")
+    assert example.heading.endswith("road lowers the mean most, IoU 0.000, mostly predicted as car")
 
 
 def test_perfect_image_has_no_costliest_class():

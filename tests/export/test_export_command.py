@@ -24,7 +24,7 @@ def run(tmp_path, network, shapes, monkeypatch):
     workdir.mkdir()
     data = {"data_dir": str(shapes.path.parents[1]), "train_split": "train"}
     (workdir / "config.json").write_text(json.dumps({"data": data}))
-    loaded = LoadedModel(network, tuple("abcd"), pascal_palette(4), 255, "in words", workdir, 7)
+    loaded = LoadedModel(network, tuple("abcd"), pascal_palette(4), 255, "as text", workdir, 7)
     monkeypatch.setattr(command, "load_models", lambda source: [loaded])
     return loaded
 
@@ -156,7 +156,9 @@ def test_what_is_whole_of_several_exports_is_kept_and_the_rest_is_made(run, tmp_
     capsys.readouterr()
     assert _export(workdir="w", num_check_images=1, min_agreement=0, **flags) == 0
     shown = capsys.readouterr().out
-    assert f"Kept: {flags['export_dir']}, which is whole and of this network\n  as the Keras model: " in shown
+    assert (
+        f"Kept: {flags['export_dir']}, which is complete and belongs to this network\n  as the Keras model: " in shown
+    )
     assert f"Written: {flags['export_checkpoint']}.index" in shown
     assert (flags["export_dir"] / "saved_model.pb").stat() == before
     assert _export(workdir="w", check=False, **flags) == 0
@@ -210,7 +212,7 @@ def test_a_data_set_that_moved_is_named(run, tmp_path, capsys):
         ({"export_tflite": "{tmp}/photographs"}, "photographs is a folder that exists, and must be a file"),
         (
             {"export_onnx": "{tmp}/taken.onnx"},
-            "taken.onnx is not a complete file of this export.py: it does not",
+            "taken.onnx is not a complete file of deeplab-dpc export: it does not",
         ),
         ({"export_onnx": "{tmp}/taken.onnx"}, "taken.onnx exists; give a new file"),
         ({"export_tflite": "{tmp}/m.lite"}, "m.lite must end with .tflite"),
@@ -220,7 +222,7 @@ def test_a_data_set_that_moved_is_named(run, tmp_path, capsys):
         ({"export_dir": "{tmp}/m", "min_agreement": 97}, "--min_agreement must be in [0, 1], got 97"),
         ({"export_dir": "{tmp}/m", "sliding_window": "65,65"}, "--sliding_window is not part of an exported model"),
         ({"export_onnx": "{tmp}/m.onnx", "tflite_type": "int8"}, "--tflite_type is of a TensorFlow Lite file"),
-        ({"export_onnx": "{tmp}/m.onnx", "max_side": 9}, "are of a SavedModel; give --export_dir"),
+        ({"export_onnx": "{tmp}/m.onnx", "max_side": 9}, "apply only to a SavedModel; give --export_dir"),
         ({"export_dir": "{tmp}/m", "check_images": "{tmp}/photographs", "eval_crop_size": "49,49"}, "than --eval_crop"),
     ],
 )

@@ -1,4 +1,4 @@
-"""An exported model as a predictor: sizes, and one sentence for whatever is no model."""
+"""An exported model as a predictor: sizes, and one sentence for whatever is not a model."""
 
 import dataclasses
 import os
@@ -145,7 +145,7 @@ def test_path_with_brackets_and_bytes_that_are_not_utf8_is_a_path(saved_model, p
 @pytest.mark.parametrize("name", ["model.tflite", "model.onnx"])
 def test_file_without_a_digest_is_refused_unread(name, tmp_path):
     (tmp_path / name).write_bytes(b"\x1c\x00\x00\x00TFL3" + bytes(100))
-    with pytest.raises(UserError, match=f"{name} is not a complete file of this export.py"):
+    with pytest.raises(UserError, match=f"{name} is not a complete file of deeplab-dpc export"):
         load_exported_model(tmp_path / name)
 
 
@@ -159,7 +159,7 @@ def test_tflite_file_that_the_runtime_does_not_know_is_one_sentence(info, tmp_pa
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("absent", "absent does not exist; give what export.py wrote"),
+        ("absent", "absent does not exist; give a model that deeplab-dpc export wrote"),
         ("absent.tflite", "absent.tflite does not exist"),
         ("absent.onnx", "absent.onnx does not exist"),
         ("notes.txt", "notes.txt is neither a directory nor a .tflite or .onnx file"),

@@ -65,7 +65,7 @@ def test_probabilities_are_refused(exported):
 
 def test_damaged_file_is_one_sentence(exported, tmp_path):
     (tmp_path / "half.onnx").write_bytes(exported.read_bytes()[:20000])
-    with pytest.raises(UserError, match="half.onnx is not a complete file of this export.py"):
+    with pytest.raises(UserError, match="half.onnx is not a complete file of deeplab-dpc export"):
         load_exported_model(tmp_path / "half.onnx")
 
 
@@ -75,7 +75,7 @@ def test_file_without_facts_is_refused(exported, tmp_path):
     model = onnx.load(exported)
     del model.metadata_props[:]
     (tmp_path / "other.onnx").write_bytes(with_digest(model.SerializeToString()))
-    with pytest.raises(UserError, match="other.onnx was not written by this export.py: it has no `deeplab_dpc`"):
+    with pytest.raises(UserError, match="other.onnx was not written by deeplab-dpc export: it has no `deeplab_dpc`"):
         load_exported_model(tmp_path / "other.onnx")
 
 

@@ -139,7 +139,7 @@ def test_journals_with_a_changed_length(fuzz, folder, intact, capsys):
 
 
 def test_journals_of_earlier_versions_never_end_in_another_error(fuzz, folder, intact, capsys):
-    """Their lines have no seals, so that a changed figure cannot be told; but none is taken for what it is not."""
+    """Their lines have no seals, so that a changed digit cannot be told; but none is taken for what it is not."""
     lines, found = intact
     old = [json.loads(line) for line in lines]
     for record in old:

@@ -112,7 +112,7 @@ def test_small_space_limits_what_is_left(tmp_path):
 
 
 def test_no_storage_is_refused(tmp_path):
-    with pytest.raises(UserError, match="--storage=nowhere is no storage"):
+    with pytest.raises(UserError, match="--storage=nowhere is not a storage"):
         copy_of_study("nowhere", tmp_path, ["search"])
 
 

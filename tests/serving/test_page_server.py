@@ -218,7 +218,7 @@ def test_other_names_of_this_address_are_refused(server, host):
         status, found = _refused(server, **request, headers=headers)
         assert status == 403
         assert found.startswith(sentence)
-        assert found.endswith("start predict.py with --allowed_hosts and that name.")
+        assert found.endswith("start deeplab-dpc predict with --allowed_hosts and that name.")
 
 
 @pytest.mark.parametrize("host", ["LOCALHOST:{port}", "127.0.0.1", "[::1]:{port}", "localhost:9000"])
@@ -407,7 +407,7 @@ def test_address_that_is_not_local_has_names_too():
 
 
 def test_allowed_host_is_a_name(server):
-    with pytest.raises(UserError, match="--allowed_hosts=http://a/b is no host; give it as a browser shows it"):
+    with pytest.raises(UserError, match="--allowed_hosts=http://a/b is not a host; give it as a browser shows it"):
         PageServer("127.0.0.1", 0, BrightPixels(), MODEL, 1, 1, ["http://a/b"])
 
 

@@ -245,7 +245,7 @@ def test_records_with_ids_out_of_range_are_named(shapes, tmp_path, use, batch):
     first, _ = causes(tmp_path, shapes)
     assert first == (
         f"* The labels of {batch.records[2]} have ids that are none of the 7 classes nor the ignore label 255; "
-        "datasets/check_data.py reports all of them."
+        "deeplab-dpc check-data reports all of them."
     )
 
 

@@ -361,7 +361,7 @@ def test_split_without_labels_is_refused(shapes, tmp_path):
 def test_label_out_of_range_is_named_before_anything_is_trained(shapes, tmp_path):
     info = dataclasses.replace(shapes.info, class_names=shapes.info.class_names[:1], palette=shapes.info.palette[:1])
     model = dataclasses.replace(MODEL, num_classes=1)
-    with pytest.raises(UserError, match=r"has the ids 1, .*but there are 1 classes .*check_data.py reports all"):
+    with pytest.raises(UserError, match=r"has the ids 1, .*but there are 1 classes .*check-data reports all"):
         trainer.train(tmp_path / "run", model, DATA, CONFIG, Dataset(shapes.path, info))
     assert not (tmp_path / "run").exists()
 

@@ -9,7 +9,7 @@ from deeplab_dpc.datasets.official import ADE20K_ARCHIVE, ADE20K_PAGE, ADE20K_PA
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Flags(BuildFlags):
-    """The flags of datasets/build_ade20k.py."""
+    """The flags of deeplab-dpc build-ade20k."""
 
     ade20k_root: str | None = flag(None, f"{ADE20K_ARCHIVE} from {ADE20K_PAGE}, or the folder unpacked from it.")
     max_side: int = flag(

@@ -8,7 +8,7 @@ from deeplab_dpc.cli.flags.shared import BuildFlags
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Flags(BuildFlags):
-    """The flags of datasets/build_cityscapes.py."""
+    """The flags of deeplab-dpc build-cityscapes."""
 
     cityscapes_root: str | None = flag(
         None, "Folder with leftImg8bit, gtFine and gtCoarse, or with the official zips, which need not be unpacked."

@@ -25,7 +25,7 @@ def _pngs(split: str) -> Any:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Flags(BuildFlags):
-    """The flags of datasets/build_coco.py."""
+    """The flags of deeplab-dpc build-coco."""
 
     train_annotations: str | None = _annotations("train")
     train_images: str | None = _images("train")

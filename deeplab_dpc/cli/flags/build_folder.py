@@ -52,7 +52,7 @@ class OwnDataFlags(FlagGroup):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Flags(BuildFlags):
-    """The flags of datasets/build_folder.py."""
+    """The flags of deeplab-dpc build-folder."""
 
     own: OwnDataFlags
     classes: str | None = flag(

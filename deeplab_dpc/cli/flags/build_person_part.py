@@ -8,7 +8,7 @@ from deeplab_dpc.cli.flags.shared import BuildFlags
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Flags(BuildFlags):
-    """The flags of datasets/build_person_part.py."""
+    """The flags of deeplab-dpc build-person-part."""
 
     voc_root: str | None = flag(
         None, "Folder VOC2012 or VOC2010 with JPEGImages, or the one that contains VOCdevkit, or their tar file."

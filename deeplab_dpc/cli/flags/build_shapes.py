@@ -7,7 +7,7 @@ from deeplab_dpc.cli.flags.base import CommandFlags, flag
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Flags(CommandFlags):
-    """The flags of datasets/build_shapes.py."""
+    """The flags of deeplab-dpc build-shapes."""
 
     data_dir: str | None = flag(None, "Folder in which the data set is written.")
     num_train: int = flag(240, "Number of training images.", lower_bound=1)

@@ -12,7 +12,7 @@ DEFAULT_TFDS_DATA_DIR = "~/tensorflow_datasets"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Flags(BuildFlags):
-    """The flags of datasets/build_tfds.py."""
+    """The flags of deeplab-dpc build-tfds."""
 
     tfds_name: str | None = flag(None, "NAME, NAME/CONFIG or NAME:VERSION of the TFDS data set.")
     tfds_data_dir: str = flag(

@@ -8,7 +8,7 @@ from deeplab_dpc.cli.flags.shared import BuildFlags
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Flags(BuildFlags):
-    """The flags of datasets/build_voc2012.py."""
+    """The flags of deeplab-dpc build-voc2012."""
 
     voc_root: str | None = flag(
         None, "Folder VOC2012, or the one that contains VOCdevkit, or VOCtrainval_11-May-2012.tar."

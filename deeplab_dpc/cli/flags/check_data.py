@@ -12,7 +12,7 @@ from deeplab_dpc.data.classes_file import CLASSES_HELP
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Flags(CommandFlags):
-    """The flags of datasets/check_data.py."""
+    """The flags of deeplab-dpc check-data."""
 
     data_dir: str | None = flag(None, "Folder that contains the prepared data set.", title="Data")
     dataset: str | None = flag(None, DATASET_HELP, title="Data")

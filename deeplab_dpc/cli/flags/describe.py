@@ -24,9 +24,9 @@ COMMON = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Flags(CommandFlags):
-    """The flags of describe.py."""
+    """The flags of deeplab-dpc describe."""
 
-    workdir: str | None = flag(None, "Run directory of train.py, instead of the flags of a network.")
+    workdir: str | None = flag(None, "Run directory of deeplab-dpc train, instead of the flags of a network.")
     checkpoint_path: str | None = flag(
         None,
         "Published TensorFlow 1 checkpoint whose network is described, by its prefix or its name "

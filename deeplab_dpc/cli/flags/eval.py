@@ -31,7 +31,7 @@ COMMON = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Flags(CommandFlags):
-    """The flags of eval.py."""
+    """The flags of deeplab-dpc eval."""
 
     predictor: PredictorFlags
     split: str = flag("val", "Split to evaluate.", title="Data")

@@ -46,12 +46,13 @@ class ImageFlags(FlagGroup):
 
     check: bool = flag(True, "Whether each export is compared with the Keras model on real images.")
     check_images: str | None = flag(
-        None, "Images for the comparison, given as --images of predict.py; by default images of the run's data set."
+        None,
+        "Images for the comparison, given as --images of deeplab-dpc predict; by default images of the run's data set.",
     )
     num_check_images: int = flag(8, f"Number of images of the {CHECK_SPLIT} split that are compared by default.")
     calibration_images: str | None = flag(
         None,
-        "Images that calibrate the activations' ranges for int8, given as --images of predict.py; by default "
+        "Images that calibrate the activations' ranges for int8, given as --images of deeplab-dpc predict; by default "
         "images of the run's data set.",
     )
     num_calibration_images: int = flag(100, "Number of images of the train split that calibrate by default.")
@@ -64,7 +65,7 @@ def _target(meaning: str) -> Any:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Flags(CommandFlags):
-    """The flags of export.py."""
+    """The flags of deeplab-dpc export."""
 
     ALIASES: ClassVar[Mapping[str, str]] = {"inference_scales": "eval_scales"}  # as DeepLab's export_model.py calls it
 

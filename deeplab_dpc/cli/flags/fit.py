@@ -1,4 +1,4 @@
-"""From a folder of images to a network that ships, in about a given time: convert, check, plan, train, search, judge.
+"""From a folder of images to an exported network, in about a given time: convert, check, plan, train, search, judge.
 
 Without --images, --list or --data_dir, the embedded data set is used. The command can be stopped at any moment, and the
 same command continues. Flags of train and search take precedence over the choices of the plan; the defaults shown for
@@ -85,7 +85,7 @@ class FitStartFlags(StartFlags):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Flags(CommandFlags):
-    """The flags of fit.py: its own, and those of the commands that it runs."""
+    """The flags of deeplab-dpc fit: its own, and those of the commands that it runs."""
 
     workdir: str | None = flag(None, "Folder for all results; the same command continues an interrupted run.")
     hours: float = flag(1.0, "Approximate time in hours for all stages together; the plan is made for this time.")

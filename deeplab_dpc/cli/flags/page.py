@@ -1,4 +1,4 @@
-"""The flags of the web page of predict.py."""
+"""The flags of the web page of deeplab-dpc predict."""
 
 import dataclasses
 from typing import ClassVar

@@ -28,7 +28,7 @@ COMMON = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Flags(CommandFlags):
-    """The flags of predict.py."""
+    """The flags of deeplab-dpc predict."""
 
     predictor: PredictorFlags
     images: str | None = flag(

@@ -69,8 +69,8 @@ class StartFlags(FlagGroup):
 
     tf_initial_checkpoint: str | None = flag(
         None,
-        "Initial weights of the backbone: prefix or name of a published checkpoint (docs/weights.md), an "
-        "earlier run, or imagenet, the MobileNetV2 of Keras.",
+        "Initial weights of the backbone: prefix or name of a published checkpoint (docs/weights.md), an earlier run, "
+        "or `imagenet` for the MobileNetV2 of Keras.",
     )
     restore_moving_averages: bool = flag(
         False,
@@ -81,7 +81,7 @@ class StartFlags(FlagGroup):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Flags(CommandFlags):
-    """The flags of search.py."""
+    """The flags of deeplab-dpc search."""
 
     workdir: str | None = flag(None, "Run directory; an interrupted search continues.")
     algorithm: str = flag(

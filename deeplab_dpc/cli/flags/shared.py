@@ -154,7 +154,8 @@ class SourceFlags(FlagGroup):
 
     workdir: str | None = flag(
         None,
-        "Run directory of train.py; eval, predict and export also take several, A,B, and average their probabilities.",
+        "Run directory of deeplab-dpc train; eval, predict and export also take several, A,B, and average their "
+        "probabilities.",
     )
     run_checkpoint: str = flag(
         LATEST, f"Checkpoint of --workdir: {LATEST}, {BEST} (by the evaluations during training) or a step."
@@ -186,7 +187,8 @@ class PredictorFlags(FlagGroup):
     source: SourceFlags
     exported_model: str | None = flag(
         None,
-        "Model exported by export.py, instead of --workdir: the directory of a SavedModel, or a .tflite or .onnx file.",
+        "Model exported by deeplab-dpc export, instead of --workdir: the directory of a SavedModel, or a .tflite or "
+        ".onnx file.",
     )
     inference: ConfigFields[InferenceConfig] = fields_of(InferenceConfig, title="Prediction")
 
@@ -203,7 +205,7 @@ class BuildFlags(CommandFlags):
         title="Output",
     )
     check: bool = flag(
-        True, "Check the records afterwards, as check_data does, and draw a contact sheet.", title="Output"
+        True, "Check the records afterwards, as check-data does, and draw a contact sheet.", title="Output"
     )
 
 

@@ -94,7 +94,7 @@ class DeviceFlags(FlagGroup):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Flags(CommandFlags):
-    """The flags of train.py."""
+    """The flags of deeplab-dpc train."""
 
     workdir: str | None = flag(None, "Run directory; an interrupted run continues.")
     data: DataFlags

@@ -24,13 +24,31 @@ def conv_bn(weights: dict[str, Any], name: str, x: Any, normalize: Normalizer, s
 
     A strided convolution is padded with (kernel_size - 1) / 2 on each side, so that odd sides 2k + 1 become k + 1 with
     aligned corners.
+
+    Args:
+      weights: kernel, gamma and beta by name, see `conv_shapes`.
+      name: name of the convolution, the prefix of the names of its weights.
+      x: float tensor [batch, height, width, channels].
+      normalize: function that computes the batch norm.
+      strides: stride along both sides.
+      rate: atrous rate along both sides, for stride 1.
     """
     y = conv(x, weights[f"{name}/kernel"], strides, rate)
     return normalize(name, y, weights[f"{name}/gamma"], weights[f"{name}/beta"])
 
 
 def conv(x: Any, kernel: Any, strides: int = 1, rate: int = 1) -> Any:
-    """Computes the convolution without batch norm."""
+    """Computes the convolution without batch norm, padded as in `conv_bn`.
+
+    Args:
+      x: float tensor [batch, height, width, channels].
+      kernel: float tensor [kernel_size, kernel_size, channels, filters]; cast to the type of x.
+      strides: stride along both sides.
+      rate: atrous rate along both sides, for stride 1.
+
+    Returns:
+      A float tensor [batch, h, w, filters] of the type of x.
+    """
     kernel = ops.cast(kernel, x.dtype)
     size = kernel.shape[0]
     if size == 1 and strides == 1:
@@ -49,5 +67,5 @@ def pointwise(x: Any, matrix: Any) -> Any:
 
 
 def resized(x: Any, size: tuple[int, int]) -> Any:
-    """Resizes bilinearly with aligned corners, if the size differs."""
+    """Resizes [batch, height, width, channels] to (height, width) bilinearly with aligned corners, if they differ."""
     return x if tuple(x.shape[1:3]) == tuple(size) else kernels.resize_align_corners(x, *size)

@@ -1,6 +1,6 @@
 """The files of a search by gradient after each epoch: the genotype so far, and its report.
 
-genotype_so_far.json   the genotype, for train.py; genotype.json, which is decided at the end, is not written here
+genotype_so_far.json   the genotype, for deeplab-dpc train; genotype.json, decided at the end, is not written here
 cell.png               the genotype's cell
 path.png               its path through the trellis of resolutions, with the probabilities of all edges
 report.html            all of it in one file; report/ has its pictures
@@ -79,7 +79,7 @@ def _summary(
 ) -> ReportSection:
     """Returns the summary section; `file` contains the genotype."""
     text = f"{_progress(history, config)}\n\n{_caveats(history, config, genotype)}"
-    command = f"python train.py --data_dir=D --workdir=T --genotype_json={shlex.quote(str(file))}"
+    command = f"deeplab-dpc train --data_dir=D --workdir=T --genotype_json={shlex.quote(str(file))}"
     rows = [
         ("operators", ", ".join(_operator_counts(genotype))),
         ("strides", " ".join(str(STRIDES[level]) for level in genotype.path)),
@@ -110,7 +110,7 @@ def _caveats(history: Sequence[Mapping[str, Any]], config: AutoDeepLabConfig, ge
     if not epochs:
         return (
             f"Alphas and betas are trained from epoch {config.architecture_start_epoch + 1} on: until then they are "
-            "the noise that they began as, and the genotype means nothing."
+            "their random initial values, and the genotype means nothing."
         )
     skips = num_skips(genotype.blocks)
     text = (
@@ -121,7 +121,7 @@ def _caveats(history: Sequence[Mapping[str, Any]], config: AutoDeepLabConfig, ge
         text += f"; the search stops at {config.stop_at_skips}"
     return (
         f"{text}. This is one search with one seed ({config.seed}); the supernet's mIOU is not that of the genotype, "
-        "which has to be trained to be judged, best beside a random one of the same size."
+        "which must be trained before it can be evaluated, if possible together with a random one of the same size."
     )
 
 

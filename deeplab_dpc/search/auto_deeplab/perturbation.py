@@ -45,7 +45,7 @@ def choose(
       tune: function that trains the supernet's weights for some steps with a mixture, before each decision but the
         first.
       rng: random numbers for the order of edges and of blocks.
-      decided: function called with each decision in words.
+      decided: function called with each decision as text.
 
     Raises:
       ValueError: if `score` returns a value that is not finite.

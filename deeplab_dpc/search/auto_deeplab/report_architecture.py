@@ -28,9 +28,9 @@ UNDECIDED = 0.99  # share of the largest entropy
 def cell_section(genotype: Genotype, drawing: bytes) -> ReportSection:
     """Returns the section with the drawing of the cell."""
     text = (
-        "H(l-1) and H(l-2) are the outputs of the last two layers. A line in colour is a state that operators read, "
-        "at its dots; lines that cross without a dot have nothing to do with each other. Sep is the separable "
-        "convolution, atr the atrous one with rate 2; avg and max are poolings."
+        "H(l-1) and H(l-2) are the outputs of the last two layers. A line in colour is a state that operators read, at "
+        "its dots; lines that cross without a dot are not connected. Sep is the separable convolution, atr the atrous "
+        "one with rate 2; avg and max are poolings."
     )
     rows = [(f"block {index}", str(block.left), str(block.right)) for index, block in enumerate(genotype.blocks)]
     table = ("Each block is the sum of two operators", ("", "left", "right"), rows)
@@ -122,7 +122,7 @@ def changes_section(history: Sequence[Mapping[str, Any]]) -> ReportSection | Non
 
 
 def _difference(before: Genotype | None, now: Genotype) -> str:
-    """Returns the blocks and the path that are new, in words."""
+    """Returns the blocks and the path that are new as text."""
     parts = [
         f"block {index}: {block.left} + {block.right}"
         for index, block in enumerate(now.blocks)

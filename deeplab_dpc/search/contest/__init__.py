@@ -1,4 +1,4 @@
-"""The contest, in which the best cells by proxy and all warm starts are trained for real; its winner is the best cell
+"""The contest, in which the best cells by proxy and all warm starts are trained end to end; its winner is the best cell
 of the search.
 
 rounds.py             the budgets: steps and seeds of each round

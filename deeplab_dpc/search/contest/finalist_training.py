@@ -1,8 +1,8 @@
-"""Real training of a finalist and its evaluation (arXiv:1809.04184, Sec. 3.3), as a run that train.py could have made.
+"""Real training of a finalist and its evaluation (arXiv:1809.04184, Sec. 3.3), as a run of deeplab-dpc train.
 
     ROOT/CELL/seed_0_steps_100          the first round with seed 0
     ROOT/CELL/seed_0_steps_100_200      the second, forked from it
-        eval_val/metrics.json, per_image.npz    as eval.py writes them, so that eval.py --compare can read them
+        eval_val/metrics.json, per_image.npz    as deeplab-dpc eval writes them, and its flag --compare reads them
 
 For every finalist only the backbone is initialised from the checkpoint: context module, decoder and logits start fresh,
 whatever the checkpoint has, so that no finalist has an advantage because the checkpoint happens to fit it.
@@ -22,7 +22,7 @@ from deeplab_dpc.console import console
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.evaluation.bootstrap import Bootstrap
 from deeplab_dpc.evaluation.image_counts import ImageCounts
-from deeplab_dpc.evaluation.measures import figures
+from deeplab_dpc.evaluation.measures import metrics_of
 from deeplab_dpc.evaluation.report import Report, write_report
 from deeplab_dpc.evaluation.stored import evaluation_folder
 from deeplab_dpc.search.contest.network import RerankNetwork
@@ -128,7 +128,7 @@ def _write_evaluation(workdir: pathlib.Path, run: CellRun, dataset: Dataset, spl
         inference=InferenceConfig(),
         judging=judging,
         measured=run.measured,
-        figures=tuple(figures(one, Bootstrap(judging.bootstrap_resamples)) for one in run.measured),
+        metrics=tuple(metrics_of(one, Bootstrap(judging.bootstrap_resamples)) for one in run.measured),
         branch_weights=(),
         seconds=run.seconds,
     )

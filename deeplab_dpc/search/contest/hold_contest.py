@@ -30,7 +30,7 @@ def contest_name(study_name: str) -> str:
     return f"{study_name}/contest"
 
 
-def say_what_is_not_used(job: Job, storage: BaseStorage, ledger: Ledger) -> None:
+def print_what_is_not_used(job: Job, storage: BaseStorage, ledger: Ledger) -> None:
     """Prints, before the first training, that trainings of an earlier version do not count here."""
     earlier = f"{job.service.study_name}/rerank"
     if ledger.finished or earlier not in {study.study_name for study in storage.get_all_studies()}:
@@ -90,7 +90,7 @@ def hold_contest(job: Job, storage: BaseStorage, ledger: Ledger, result: SearchR
     )
     if result.contest is None:
         return  # no cell was scored
-    say_what_is_not_used(job, storage, ledger)
+    print_what_is_not_used(job, storage, ledger)
     contest = Contest(ledger, result.contest.rounds[0].entrants, job.config)
 
     def perform(lease: Lease) -> Outcome:

@@ -1,6 +1,6 @@
 """The network that re-ranking trains: the proxy's, or one with another backbone (arXiv:1809.04184, Fig. 3a).
 
-The paper's proxy runs on a MobileNetV2, and the cells that it finds are trained for real on an Xception.
+The paper's proxy runs on a MobileNetV2, and the cells that it finds are trained end to end on an Xception.
 """
 
 import dataclasses
@@ -62,6 +62,6 @@ def rerank_network(config: SearchConfig, model_config: ModelConfig, initial: Ini
         if searched is not None and searched.output_stride != network.output_stride:
             raise UserError(
                 f"--rerank_model_variant={variant} has features at stride {searched.output_stride}, the search at "
-                f"--output_stride={network.output_stride}; search at that of the former, or re-rank on another."
+                f"--output_stride={network.output_stride}; search at the former stride, or choose another backbone."
             )
     return RerankNetwork(network, initial if checkpoint is None else InitialWeights(checkpoint))

@@ -99,7 +99,7 @@ class RoundOutcome:
         return tuple(scored for scored, one in zip(self.entrants, stays, strict=True) if one)
 
     def reason(self, digest: str) -> str:
-        """Returns why a finalist left, in words."""
+        """Returns as text why a finalist left."""
         if digest in self.given_up:
             return GIVEN_UP
         return DIVERGED if self.is_ruled_out(digest) else BEHIND

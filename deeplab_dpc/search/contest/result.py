@@ -48,7 +48,7 @@ class SearchResult:
         return given + self.best(self.config.rerank_top_k)
 
     def winner(self) -> Scored | None:
-        """Returns the best cell, drawn or given: of those trained for real, or by proxy if there are none.
+        """Returns the best cell, drawn or given: of those trained end to end, or by proxy if there are none.
 
         The result is None if nothing is scored.
         """
@@ -60,11 +60,11 @@ class SearchResult:
 
     @property
     def standings(self) -> list[Standing]:
-        """Returns the finalists that were trained for real, best first."""
+        """Returns the finalists that were trained end to end, best first."""
         return [] if self.contest is None else self.contest.standings
 
     def standing(self, cell: Cell) -> Standing | None:
-        """Returns the standing of a cell in the contest; None if it was not trained for real."""
+        """Returns the standing of a cell in the contest; None if it was not trained end to end."""
         return next((one for one in self.standings if one.scored.cell == cell), None)
 
     def real_miou(self, cell: Cell) -> float | None:

@@ -59,7 +59,7 @@ def _is_aspp(cell: Cell) -> bool:
 
 
 def _over(contest: ContestOutcome, winner: Standing) -> list[str]:
-    """Returns the advantage over ASPP and over the runner-up in words, as far as a complete round shows it."""
+    """Returns the advantage over ASPP and over the runner-up as text, as far as a complete round shows it."""
     others = [standing for standing in contest.standings if standing is not winner]
     aspp = next((one for one in others if _is_aspp(one.scored.cell)), None)
     runner_up = others[0] if others else None
@@ -91,7 +91,7 @@ def _by_proxy(result: SearchResult, has_failed: bool) -> str:
     best = result.winner()
     if best is None:
         return "Nothing is scored yet, so that there is no best cell."
-    why = "every training of a finalist diverged" if has_failed else "no cell was trained for real"
+    why = "every training of a finalist diverged" if has_failed else "no cell was trained end to end"
     ranked = result.ranked_by_proxy()
     margin = ""
     if len(ranked) > 1 and ranked[1].score.steps == best.score.steps:

@@ -1,4 +1,4 @@
-"""The fidelity of the proxy: how well its scores rank cells that are also trained for real.
+"""The fidelity of the proxy: how well its scores rank cells that are also trained end to end.
 
 Contains the measured cells (aspp_subsets.py, mixed_cells.py), their tasks and trainings (fidelity_tasks.py,
 trainings.py), the stored rows (measurement.py), their analysis (analysis.py, other_proxies.py), and the report

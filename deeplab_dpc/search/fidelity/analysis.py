@@ -19,7 +19,7 @@ NAMES = {
     TOP: "top cells of the search",
     ALL: "cells of all groups",
 }
-FEW = 3  # number of cells that a search would train for real
+FEW = 3  # number of cells that a search would train end to end
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Comparison:
 
 @dataclasses.dataclass(frozen=True)
 class Regret:
-    """The real mIOU that is lost if only the first cells by a predictor are trained for real.
+    """The real mIOU that is lost if only the first cells by a predictor are trained end to end.
 
     It is the best real score of all cells minus the best of those. Cells that tie in the predictor are taken in the
     order that loses most.

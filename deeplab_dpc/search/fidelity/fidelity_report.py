@@ -43,14 +43,14 @@ CAPTIONS = {
 }
 PAPER_RHO = {SUBSET: 0.47}  # arXiv:1809.04184, Sec. 4.1: cached features against end-to-end training, Cityscapes
 CAUTION = {
-    TOP: "These were chosen by their proxy score, so that it differs little among them and is flattered by chance.",
+    TOP: "These were chosen by their proxy score, so that it differs little among them and is too high by chance.",
     MIXED: "Warm starts, uniform draws and neighbours may differ as wholes, as in a search.",
-    ALL: "The groups may differ as wholes, and that alone makes a correlation over all.",
+    ALL: "The groups may differ from each other, which alone causes a correlation over all cells.",
 }
 COLUMNS = ("predictor", "n", "rho", "95 %", "tau", "95 % of tau", "regret@1", "regret@3")
 REGRET = (
-    "regret@k is how many points of real mIOU are lost if only the first k cells of a predictor are trained for real: "
-    "the best real score of all less the best of those."
+    "regret@k is how many points of real mIOU are lost if only the first k cells of a predictor are trained end to "
+    "end: the best real score of all less the best of those."
 )
 
 
@@ -119,8 +119,8 @@ def sentences(result: FidelityResult, analyses: Sequence[Analysis]) -> list[str]
     fifths = [str(len(analysis.scope.rows)) for analysis in analyses if analysis.scope.is_top_fifth]
     said = [_setting(result), *map(_finding, whole), REGRET]
     said.append(
-        f"The top fifth by real score are {_listed(fifths)} cells: so few say little, as their intervals show. The "
-        "intervals tell how much hangs on which cells are measured, not the noise of the trainings"
+        f"The top fifth by real score are {_listed(fifths)} cells: too few for a conclusion, as their intervals show. "
+        "The intervals show how much depends on which cells are measured, not the noise of the trainings"
         + (", which the correlations between seeds show." if result.config.fidelity_seeds > 1 else ".")
     )
     if result.config.fidelity_seeds == 1:
@@ -139,9 +139,9 @@ def _setting(result: FidelityResult) -> str:
     proxy = math.fsum(row.proxy_seconds for row in result.rows)
     real = math.fsum(row.real_seconds for row in result.rows)
     return (
-        f"{count(len(result.rows), 'cell')}, each trained by proxy for {search.proxy_steps} steps and for real, end to "
-        f"end, for {search.rerank_steps}, with {count(result.config.fidelity_seeds, 'seed')}. The proxy "
-        f"took {duration(proxy)} in all, real training {duration(real)}: {real / max(proxy, 1e-9):.1f} times as long."
+        f"{count(len(result.rows), 'cell')}, each trained by proxy for {search.proxy_steps} steps and end to end for "
+        f"{search.rerank_steps}, with {count(result.config.fidelity_seeds, 'seed')}. The proxy took {duration(proxy)} "
+        f"in all, real training {duration(real)}: {real / max(proxy, 1e-9):.1f} times as long."
     )
 
 
@@ -158,8 +158,8 @@ def _finding(analysis: Analysis) -> str:
     if analysis.comparison is not None:
         difference = analysis.comparison.difference
         said.append(
-            f"The best trivial predictor there, seen afterwards, is {analysis.comparison.baseline}; the proxy's rho "
-            f"less its rho is {_figure(difference.value, difference.interval, signed=True)}: {_verdict(difference)}"
+            f"The best trivial predictor there, chosen afterwards, is {analysis.comparison.baseline}; the proxy's rho "
+            f"minus its rho is {_figure(difference.value, difference.interval, signed=True)}: {_verdict(difference)}"
         )
     said += [
         f"Between {what}, rho is {_figure(correlation.rho, correlation.rho_interval)}."

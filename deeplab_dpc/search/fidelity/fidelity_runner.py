@@ -50,13 +50,13 @@ def measure_fidelity(
     watch: SearchWatch,
     others: Mapping[str, FidelityResult] | None = None,
 ) -> FidelityResult:
-    """Trains cells by proxy and for real, writes the report, and returns the measurement.
+    """Trains cells by proxy and end to end, writes the report, and returns the measurement.
 
     Args:
       job: job of the search.
       config: configuration of the measurement, with its cells and the number of seeds.
       storage: storage of the search.
-      trainings: trainings of the cells by proxy and for real.
+      trainings: trainings of the cells by proxy and end to end.
       watch: display of the work, which can also stop it.
       others: measurements with other proxies, by workdir, with the same protocol of real training.
 
@@ -128,7 +128,7 @@ def real_protocol(job: Job) -> dict[str, Any]:
 
 
 def proxy_words(job: Job) -> str:
-    """Returns the proxy's settings in words."""
+    """Returns the proxy's settings as text."""
     config = job.config
     views = 0 if config.proxy_features == END_TO_END else job.cache.split(job.train_split).views
     said = [
@@ -148,7 +148,7 @@ def _best_of_search(
     """Returns the best cells of the search, and the proxy scores, by digest, of all cells trained for the whole
     budget.
     """
-    name, instead = job.service.study_name, "or pass --fidelity_top_k=0 for the subsets of ASPP alone."
+    name, instead = job.service.study_name, "or pass --fidelity_top_k=0 for only the subsets of ASPP."
     try:
         persistently(lambda: storage.get_study_id_from_name(name))
     except KeyError as error:

@@ -1,4 +1,4 @@
-"""The trainings of a measurement as tasks that workers share: each cell with each seed, by proxy and for real."""
+"""The trainings of a measurement as tasks that workers share: each cell with each seed, by proxy and end to end."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence

@@ -108,7 +108,7 @@ class FidelityResult:
       config: configuration of the measurement, with its cells and the number of seeds.
       rows: rows of the cells that have all their scores.
       missing: names of the cells that were given up.
-      proxy: settings of the proxy in words.
+      proxy: settings of the proxy as text.
       protocol: settings of the real trainings, by name, as JSON; the real scores of two measurements with the same
         protocol are comparable. Empty for measurements of an earlier version.
     """

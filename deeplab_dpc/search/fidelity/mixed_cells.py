@@ -54,5 +54,5 @@ def mixed_cells(config: SearchConfig, constraints: Constraints, count: int) -> d
             if neighbour is not None:
                 add(f"neighbour {number}", neighbour)
     except SpaceExhaustedError as error:
-        raise UserError(f"--fidelity_mixed={count} wants more cells than were found, {len(cells)}: {error}") from error
+        raise UserError(f"--fidelity_mixed={count} exceeds the number of cells found, {len(cells)}: {error}") from error
     return cells

@@ -49,7 +49,7 @@ def require_same_protocol(others: Mapping[str, FidelityResult], protocol: Mappin
         if different:
             raise UserError(
                 f"--fidelity_compare: the real trainings in {workdir} had another protocol, so that their scores "
-                f"cannot stand beside these: {', '.join(different)}; give the same flags."
+                f"cannot be compared with these: {', '.join(different)}; give the same flags."
             )
 
 
@@ -83,7 +83,7 @@ def comparison_table(result: FidelityResult, others: Mapping[str, FidelityResult
         rows += [_line(name, predictor, analysis, f"{seconds:.1f}") for predictor in trained]
     trivial = [predictor for predictor in PREDICTORS if predictor.is_trivial]
     rows += [_line(NONE, predictor, analysis, NONE) for predictor in trivial]  # the same for all
-    return (f"Proxies beside each other, on the {len(shared)} cells that all have", COLUMNS, rows)
+    return (f"Comparison of the proxies, on the {len(shared)} cells that all have", COLUMNS, rows)
 
 
 def proxy_sentences(result: FidelityResult, others: Mapping[str, FidelityResult]) -> list[str]:

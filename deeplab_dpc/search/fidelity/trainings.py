@@ -1,4 +1,4 @@
-"""The trainings of the cells of a measurement, by proxy and for real."""
+"""The trainings of the cells of a measurement, by proxy and end to end."""
 
 import dataclasses
 import math
@@ -19,7 +19,7 @@ from deeplab_dpc.search.service.lease import Lease
 
 
 class Trainings(Protocol):
-    """The trainings of a cell with a seed, by proxy and for real."""
+    """The trainings of a cell with a seed, by proxy and end to end."""
 
     def by_proxy(self, cell: Cell, seed: int, lease: Lease) -> ProxyScore: ...
 

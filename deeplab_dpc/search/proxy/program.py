@@ -1,5 +1,5 @@
-"""The compiled program of the proxy, which serves any cell, seed and budget, and is compiled once per process for each
-network and loss.
+"""The compiled program of the proxy, which trains and scores any cell with any seed and budget. It is compiled once
+per process for each network and loss.
 """
 
 import dataclasses
@@ -66,7 +66,7 @@ class ProxyLoss:
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """The compiled functions.
+    """The compiled functions of the proxy.
 
     Attributes:
       network: network of any cell that fits its capacity.
@@ -82,7 +82,15 @@ class Program:
 
 @functools.lru_cache(maxsize=KEPT_PROGRAMS)
 def program(network: CellNetwork, loss: ProxyLoss) -> Program:
-    """Returns the program, which is compiled at its first call."""
+    """Returns the program, whose functions are compiled when they are first called.
+
+    Args:
+      network: network of any cell that fits its capacity.
+      loss: loss of the proxy.
+
+    Raises:
+      UserError: if the number of label weights is not that of the classes.
+    """
 
     def score(weights: Any, statistics: Any, wiring: Tensors, features: Any, labels: Any) -> tuple[Any, Any]:
         logits, _ = network(weights, wiring, features, statistics)

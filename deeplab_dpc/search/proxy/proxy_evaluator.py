@@ -46,7 +46,7 @@ class ProxyEvaluator:
       train_split: split to train on.
 
     Raises:
-      UserError: if a label is neither a class nor the ignore label, or the number of class weights is not that of the
+      UserError: if a label is neither a class nor the ignore label, or the number of label weights is not that of the
         classes.
     """
 

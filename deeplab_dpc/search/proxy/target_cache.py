@@ -5,7 +5,7 @@ CACHE/train/targets_DIGEST/label_term.npy      float32, see Targets
                           /labelled.npy
                           /checksums.json      CRC-32 of each
 
-The digest covers everything on which the targets depend except the labels: sizes, classes, ignore label, nodes, class
+The digest covers everything on which the targets depend except the labels: sizes, classes, ignore label, nodes, label
 weights. The directory appears when it is complete. If several processes need it, one creates it and the others wait; if
 the cache cannot be written, each computes the targets in memory.
 """

@@ -36,7 +36,7 @@ def _title(stem: str, candidates: int) -> str:
 
 
 def _scores(population: Population, scored: Scored) -> str:
-    """Returns the scores of a cell in words."""
+    """Returns the scores of a cell as text."""
     text = f"{scored.name}: proxy mIOU {words.score(scored.score.miou)}"
     if scored.score.steps != population.budget:
         text += f" after {scored.score.steps:,} steps"

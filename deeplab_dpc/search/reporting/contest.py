@@ -16,16 +16,17 @@ COLUMNS = ("finalist", "mIOU", "by seed", "95 % interval", "probability of being
 
 
 def contest(population: Population) -> ReportSection | None:
-    """Returns the section; None if nothing was trained for real."""
+    """Returns the section; None if nothing was trained end to end."""
     result = population.result
     outcome = result.contest
     if outcome is None or not result.standings:
         return None
     text = [
-        "Finalists are the best candidates by proxy and the warm starts. Each is trained end to end from the backbone "
-        "alone. After each round, finalists that can no longer win leave: their probability of being the best is below "
-        f"{result.config.contest_threshold:g} times that of the most probable. The two most probable always go on. "
-        "Intervals and probabilities come from draws of the images, the same for all, and of the spread between seeds."
+        "Finalists are the best candidates by proxy and the warm starts. Each is trained end to end from only the "
+        "backbone. After each round, finalists that can no longer win are dropped: their probability of being the best "
+        f"is below {result.config.contest_threshold:g} times that of the most probable. The two most probable always "
+        "go on. Intervals and probabilities come from draws of the images, the same for all, and of the spread between "
+        "seeds."
     ]
     tables = [_table(number, one) for number, one in enumerate(outcome.rounds, start=1)]
     text.append(_deviation(outcome.rounds[-1]))

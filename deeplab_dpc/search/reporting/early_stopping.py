@@ -33,8 +33,8 @@ def stopping(population: Population) -> ReportSection | None:
     text = (
         f"Every budget trains from scratch. All candidates together took {taken:,} steps: {words.percent(share)} of "
         f"what training each for {population.budget:,} would have taken. The correlations are of those candidates that "
-        "went on to the last budget: chosen for their early scores, they are closer to each other in these than all "
-        "are, and the correlation is lower for it."
+        "went on to the last budget: they were chosen for their early scores and differ less in these than all "
+        "candidates, which lowers the correlation."
     )
     figures = [
         ("Scores after each budget, of those that were trained for it", style.png(rung_distributions(population)))

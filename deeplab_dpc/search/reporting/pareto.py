@@ -19,7 +19,7 @@ def pareto(population: Population) -> ReportSection | None:
     height, width, _ = population.result.feature_shape
     front = pareto_front(population.multiply_adds, population.miou)
     text = (
-        f"Candidates that no other one both costs less than and scores as well as, after {population.budget:,} steps; "
+        f"Candidates for which no other candidate is cheaper and at least as good, after {population.budget:,} steps; "
         f"multiply-adds of the cell with its projection on {height} x {width} features. The front is made of the "
         "luckiest scores at each cost: small steps along it may be noise."
     )

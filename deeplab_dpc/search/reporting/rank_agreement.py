@@ -58,10 +58,10 @@ def agreement(population: Population) -> ReportSection | None:
     if reranked:
         text.append(
             "Re-ranked cells are the best by proxy: within so narrow a range the order is mostly noise, and a rho near "
-            "0 there does not tell how well the proxy ranks cells at large."
+            "0 there does not show how well the proxy ranks cells in general."
         )
     else:
-        text.append("No cell was re-ranked: nothing here tells how well the proxy predicts an end-to-end training.")
+        text.append("No cell was re-ranked: nothing here shows how well the proxy predicts an end-to-end training.")
     signals = _signals(population, reranked)
     figures = []
     for signal in signals:
@@ -110,7 +110,7 @@ def _signals(population: Population, reranked: list[Standing]) -> list[Signal]:
 
 
 def _rho(correlation: Correlation) -> str:
-    """Returns Spearman's rho in words, or why it is undefined."""
+    """Returns Spearman's rho as text, or why it is undefined."""
     if correlation.undefined:
         return f"no rank correlation ({correlation.undefined})"
     low, high = correlation.rho_interval

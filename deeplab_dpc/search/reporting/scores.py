@@ -18,7 +18,7 @@ def scores(population: Population) -> ReportSection | None:
     text = (
         f"Scores by proxy after {population.budget:,} steps, which {known:,} of {len(population):,} candidates were "
         "trained for; broken lines are warm starts at the same budget. The best so far rises by chance alone when more "
-        "is drawn, whatever the sampler."
+        "cells are drawn, regardless of the sampler."
     )
     figures = [
         ("Score distribution", style.png(distribution(population))),

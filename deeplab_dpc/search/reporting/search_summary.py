@@ -28,7 +28,7 @@ def _outcome(population: Population) -> str:
     best = result.ranked_by_proxy()[0]
     found = f"{done}. The best by proxy is {best.name}, mIOU {words.score(best.score.miou)}."
     if not result.standings:
-        return f"{found} No cell was trained for real."
+        return f"{found} No cell was trained end to end."
     rank = 1 + [scored.cell for scored in result.ranked_by_proxy()].index(winner.cell)
     return (
         f"{found} {words.count(len(result.standings), 'cell')} trained end to end; the winner, {winner.name}, is "

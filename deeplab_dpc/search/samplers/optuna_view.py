@@ -48,7 +48,7 @@ class CellProposer:
         self.how = how
         self.num_proposals = num_proposals
         self.distributions = distributions(space)
-        # A parameter with one value is no choice, and Optuna's relative sampling does not accept it.
+        # A parameter with one value is not a choice, and Optuna's relative sampling does not accept it.
         self._chosen: dict[str, BaseDistribution] = {
             name: distribution for name, distribution in self.distributions.items() if not distribution.single()
         }

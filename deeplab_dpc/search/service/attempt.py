@@ -9,7 +9,7 @@ from deeplab_dpc.errors import UserError
 from deeplab_dpc.search.service.identity import Worker
 
 LOST, RELEASED, SURPLUS = "lost", "released", "surplus"  # why an attempt failed
-RETRY = "retry"  # end of a trial that is no attempt: lost attempts before it no longer count
+RETRY = "retry"  # end of a trial that is not an attempt: lost attempts before it no longer count
 KEY, WORKER, LEASE, RESULT, END = "key", "worker", "lease", "result", "end"
 STEPPED, ERROR = "stepped", "error"  # whether a training step was done; the error that ended the worker
 

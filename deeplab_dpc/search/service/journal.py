@@ -58,7 +58,7 @@ def open_journal(path: pathlib.Path, shown: pathlib.Path | None = None) -> Journ
         raise
     # Errors that Optuna raises for a record that lacks a field, or has a value of another type.
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, AssertionError, OverflowError) as error:
-        raise _damaged(shown, backend.number, "is no record of a study") from error
+        raise _damaged(shown, backend.number, "is not a record of a study") from error
 
 
 def _damaged(path: pathlib.Path, number: int, predicate: str) -> UserError:
@@ -195,10 +195,10 @@ def _cut_torn_end(path: pathlib.Path, shown: pathlib.Path) -> None:
             return
         copy = _keep_copy(path)
         stream.truncate(_last_line_end(stream, size))
-    _say_cut_off(path, shown, copy)
+    _print_cut_off(path, shown, copy)
 
 
-def _say_cut_off(path: pathlib.Path, shown: pathlib.Path, copy: pathlib.Path) -> None:
+def _print_cut_off(path: pathlib.Path, shown: pathlib.Path, copy: pathlib.Path) -> None:
     outcome = f"was cut off; {copy} is the file as it was" if shown == path else "is not read"
     console.print(f"The last line of the journal {shown} is damaged and {outcome}.")
 
@@ -253,7 +253,7 @@ def _check(path: pathlib.Path, shown: pathlib.Path) -> None:
             return
     copy = _keep_copy(path)
     os.truncate(path, place)
-    _say_cut_off(path, shown, copy)
+    _print_cut_off(path, shown, copy)
 
 
 def length_file(path: pathlib.Path) -> pathlib.Path:

@@ -9,7 +9,7 @@ from optuna.distributions import BaseDistribution
 
 from deeplab_dpc.errors import UserError
 
-FAREWELL_SECONDS = 5.0  # time that a stopping worker waits for a storage that does not answer
+STOP_SECONDS = 5.0  # time that a stopping worker waits for a storage that does not answer
 
 
 class LeaseLostError(Exception):
@@ -76,7 +76,7 @@ class Lease:
 
     def __exit__(self, *exception: object) -> None:
         self._over.set()
-        self._thread.join(FAREWELL_SECONDS)  # it may be waiting for the storage; later renewals are refused
+        self._thread.join(STOP_SECONDS)  # it may be waiting for the storage; later renewals are refused
 
     def _keep(self) -> None:
         count = 0

@@ -44,7 +44,7 @@ from deeplab_dpc.search.service.attempt import (
     worker_of,
 )
 from deeplab_dpc.search.service.identity import Worker
-from deeplab_dpc.search.service.lease import FAREWELL_SECONDS, Lease, LeaseLostError, Task
+from deeplab_dpc.search.service.lease import STOP_SECONDS, Lease, LeaseLostError, Task
 from deeplab_dpc.search.service.storage import PATIENCE_SECONDS, ask_of_study
 
 MAX_ATTEMPTS = 5  # attempts at a task whose workers die, after which it is given up
@@ -250,7 +250,7 @@ class Ledger:
     def release(self, lease: Lease) -> None:
         """Returns an unfinished task to the ledger at once, or when the lease ends if the storage does not answer."""
         with contextlib.suppress(UserError):
-            self._end(lease.trial_id, RELEASED, FAREWELL_SECONDS)
+            self._end(lease.trial_id, RELEASED, STOP_SECONDS)
 
     def lose(self, lease: Lease, error: str) -> None:
         """Records the worker's fatal error, and ends the attempt as lost; if the storage does not answer, the attempt
@@ -258,8 +258,8 @@ class Ledger:
         """
         with contextlib.suppress(UserError, optuna.exceptions.UpdateFinishedTrialError):
             write = functools.partial(self._storage.set_trial_user_attr, lease.trial_id, ERROR, error)
-            ask_of_study(write, FAREWELL_SECONDS)
-            self._end(lease.trial_id, LOST, FAREWELL_SECONDS)
+            ask_of_study(write, STOP_SECONDS)
+            self._end(lease.trial_id, LOST, STOP_SECONDS)
 
     def _end(self, trial_id: int, reason: str, patience: float = PATIENCE_SECONDS) -> None:
         """Fails an attempt, unless it is over already."""

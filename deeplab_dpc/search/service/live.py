@@ -111,7 +111,7 @@ class _StageView:
     def __init__(self, stage: Stage):
         self.stage = stage
         self.done: collections.Counter[str] = collections.Counter()  # by worker
-        self._heard: set[str] | None = None
+        self._finished: set[str] | None = None
         self._rate = Rate()
         self._best: Best | None = None
         self._last: dict[str, tuple[Worker, float]] = {}  # workers, and when they were last seen to have a task
@@ -126,14 +126,14 @@ class _StageView:
 
     def look(self, now: float, is_current: bool) -> Progress:
         ledger = self.stage.ledger
-        new = [ledger.finished[key] for key in ledger.finished.keys() - (self._heard or set())]
+        new = [ledger.finished[key] for key in ledger.finished.keys() - (self._finished or set())]
         new.sort(key=lambda trial: trial.number)
         for trial in new:
             self._take(trial)
-            if self._heard is not None:
+            if self._finished is not None:
                 self._saw(trial, now)
-        fresh = () if self._heard is None else tuple(new)
-        self._heard = set(ledger.finished)
+        fresh = () if self._finished is None else tuple(new)
+        self._finished = set(ledger.finished)
         given_up, done = len(ledger.given_up()), len(ledger.finished)
         return Progress(
             stage=self.stage.name,

@@ -200,7 +200,7 @@ def _watch_parent(parent: int) -> None:
 
 
 def describe_status(status: int) -> str:
-    """Returns an exit status of subprocess in words."""
+    """Returns an exit status of subprocess as text."""
     return f"exit status {status}" if status >= 0 else f"killed by {signal.Signals(-status).name}"
 
 

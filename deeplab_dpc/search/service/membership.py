@@ -32,7 +32,7 @@ CONTEST_EXTENDABLE = (
 )
 # A section of studies that train end to end, and its value. In earlier studies, which lack it, a training started with
 # all weights that a checkpoint had in common with its cell, so that their scores are not comparable with others.
-START, BACKBONE_ALONE = "starting weights", "the backbone alone"
+START, BACKBONE_ALONE = "starting weights", "the backbone alone"  # stored in studies
 
 
 def extendable(config: SearchConfig) -> tuple[str, ...]:

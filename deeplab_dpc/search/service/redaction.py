@@ -5,7 +5,7 @@ import urllib.parse
 from typing import NamedTuple
 
 HIDDEN = "***"
-# Parameters of PostgreSQL's and MySQL's drivers that are no secrets.
+# Parameters of PostgreSQL's and MySQL's drivers that are not secrets.
 HARMLESS = ("host", "port", "dbname", "sslmode", "ssl_ca", "sslrootcert", "charset", "connect_timeout")
 SECRET = ("user", "password", "passwd", "passfile", "sslpassword")  # parameters whose names are shown
 SHORTEST = 3  # number of characters from which on a secret is replaced in the text of a library

@@ -78,13 +78,13 @@ def check_location(location: str, shared: bool) -> None:
         return
     if not separator or not rest.startswith("//"):
         raise UserError(
-            f"--storage={shown} is no storage: give journal:FILE, grpc://HOST:PORT, or a URL such as "
+            f"--storage={shown} is not a storage: give journal:FILE, grpc://HOST:PORT, or a URL such as "
             "postgresql://USER:PASSWORD@HOST/DATABASE."
         )
     if scheme.startswith("sqlite") and shared:
         raise UserError(
             f"--storage={shown} is SQLite, whose file is locked as a whole, so that several workers make each other "
-            "fail; give journal:FILE, or put Optuna's proxy before it and give grpc://HOST:PORT."
+            "fail; give journal:FILE, or put Optuna's proxy in front of it and give grpc://HOST:PORT."
         )
     _database_url(location, shown)
 
@@ -125,7 +125,7 @@ def _database_url(location: str, shown: Redacted) -> "sqlalchemy.engine.URL":
         url = sqlalchemy.engine.make_url(location)
     except (sqlalchemy.exc.ArgumentError, ValueError) as error:
         raise UserError(
-            f"--storage={shown} is no URL of a database: it must be SCHEME://USER:PASSWORD@HOST:PORT/DATABASE, and "
+            f"--storage={shown} is not a URL of a database: it must be SCHEME://USER:PASSWORD@HOST:PORT/DATABASE, and "
             "characters of a password that mean something in a URL, such as / and @, must be percent-encoded."
         ) from error
     if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
@@ -148,7 +148,7 @@ def _open_database(location: str, shown: Redacted) -> BaseStorage:
     # TypeError and ValueError are raised by drivers for parameters that are unknown or of a wrong type.
     except sqlalchemy.exc.NoSuchModuleError as error:
         raise UserError(
-            f"--storage={shown} cannot be used: {url.get_backend_name()} is no kind of database that is known here; "
+            f"--storage={shown} cannot be used: {url.get_backend_name()} is not a kind of database that is known here; "
             "the kinds are postgresql, mysql, mariadb and sqlite."
         ) from error
     except (

@@ -66,7 +66,7 @@ def test_contest_that_is_not_over_says_so():
 def test_best_by_proxy_is_of_warm_starts_too_and_said_to_be_by_proxy_only():
     said = sentence(_result())
     assert said.startswith(
-        "Best by proxy only, since no cell was trained for real: the 1x1 convolution (conv1x1), proxy"
+        "Best by proxy only, since no cell was trained end to end: the 1x1 convolution (conv1x1), proxy"
     )
     assert "1.00 points over ASPP" in said
 

@@ -104,7 +104,7 @@ def test_the_mean_of_the_points_is_a_predictor_where_there_are_several():
 def test_proxies_stand_beside_each_other_on_the_cells_that_all_have(tmp_path):
     this, other = _result(_ranked(6), proxy="400 steps"), _result(_ranked(5), proxy="with views")
     name, columns, rows = comparison_table(this, {"S1": other})
-    assert name == "Proxies beside each other, on the 5 cells that all have"
+    assert name == "Comparison of the proxies, on the 5 cells that all have"
     found = [dict(zip(columns, row, strict=True)) for row in rows]
     assert [one["measurement"] for one in found[:1] + found[4:5]] == [THIS, "S1"]
     assert proxy_sentences(this, {"S1": other}) == [
@@ -202,7 +202,7 @@ def test_seeds_are_averaged_and_correlated_with_each_other():
 def test_sentences_say_what_is_known_and_what_is_not():
     result = _result([*_ranked(12), *_ranked(3, TOP, first=20)], missing=("pool",))
     said = "\n".join(sentences(result, [analyse(scope) for scope in scopes(result)]))
-    assert "15 cells, each trained by proxy for 20 steps and for real, end to end, for 60, with 1 seed." in said
+    assert "15 cells, each trained by proxy for 20 steps and end to end for 60, with 1 seed." in said
     assert "real training 7.5 min: 15.0 times as long." in said
     assert "Over the subsets of ASPP (n = 12) the proxy ranks with rho 0.99" in said
     assert "the paper: 0.47 on Cityscapes" in said

@@ -192,7 +192,7 @@ def test_mixed_cells_are_warm_starts_uniform_draws_and_neighbours(job, storage):
 def test_a_space_without_so_many_mixed_cells_is_said():
     tiny = SearchConfig(num_branches=1, cell_rates=(1,), cell_grids=(1,), warm_starts=())
     with pytest.raises(
-        UserError, match="--fidelity_mixed=9 wants more cells than were found, 3: No new cell was found"
+        UserError, match="--fidelity_mixed=9 exceeds the number of cells found, 3: No new cell was found"
     ):
         mixed_cells(tiny, Constraints((5, 7, 8)), 9)
 

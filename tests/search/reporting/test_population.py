@@ -46,7 +46,7 @@ def test_candidates_are_in_the_order_they_were_finished_if_that_is_known():
 def test_pareto_front_holds_what_nothing_cheaper_beats():
     cost = np.array([5, 1, 3, 3, 4, 2])
     score = np.array([0.9, 0.5, 0.6, 0.7, 0.7, math.nan])
-    # (1, 0.5), (3, 0.7), (5, 0.9): (3, 0.6) and (4, 0.7) are no better than (3, 0.7), and nan is no score.
+    # (1, 0.5), (3, 0.7), (5, 0.9): (3, 0.6) and (4, 0.7) are no better than (3, 0.7), and nan is not a score.
     assert pareto_front(cost, score).tolist() == [1, 3, 0]
     assert pareto_front(np.zeros(0), np.zeros(0)).tolist() == []
 

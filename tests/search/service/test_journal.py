@@ -186,7 +186,7 @@ def test_line_that_is_no_record_is_refused(path, line):
 
 def test_record_that_lacks_a_field_is_refused(path):
     path.write_bytes(b'{"op_code":0,"worker_id":"w"}\n' * 2)
-    _refused(path, "line 1, is no record of a study")
+    _refused(path, "line 1, is not a record of a study")
 
 
 def test_file_that_is_cut_while_it_is_used_is_noticed(path):

@@ -23,7 +23,7 @@ def closed_port():
 
 @pytest.mark.parametrize("location", ["study.db", "journal:", "grpc:host:1", "sqlite:study.db", ":", "//x"])
 def test_location_of_no_known_kind_is_refused(location, tmp_path):
-    with pytest.raises(UserError, match="is no storage: give journal:FILE, grpc://HOST:PORT, or a URL"):
+    with pytest.raises(UserError, match="is not a storage: give journal:FILE, grpc://HOST:PORT, or a URL"):
         open_storage(location, tmp_path, shared=False)
 
 
@@ -41,7 +41,7 @@ def test_proxy_needs_host_and_port(location, tmp_path):
         ("redis://host?secret=secret", r"--storage=redis://host\?\*\*\* cannot be used: .*redis"),
         (
             "postgresql://u:secret@host:port/db",
-            r"--storage=postgresql://u:\*\*\*@host:\*\*\* is no URL of a database",
+            r"--storage=postgresql://u:\*\*\*@host:\*\*\* is not a URL of a database",
         ),
         (
             "postgresql://h/db?password=secret",
@@ -52,7 +52,7 @@ def test_proxy_needs_host_and_port(location, tmp_path):
             r"--storage=postgresql://u:\*\*\*@h/db\?\*\*\*( cannot|: the database's driver is not)",
         ),
         ("mysql://u:p@h/db?passwort=secret", r"--storage=mysql://u:\*\*\*@h/db\?\*\*\*"),
-        ("postgresql//u:secret@host/db", r"--storage=\*\*\* is no storage"),
+        ("postgresql//u:secret@host/db", r"--storage=\*\*\* is not a storage"),
     ],
 )
 def test_url_of_no_database_is_refused_without_its_password(location, message, tmp_path):
@@ -90,7 +90,9 @@ def test_database_that_keeps_nothing_is_refused(location, tmp_path):
 
 
 def test_unknown_kind_of_database_is_said_with_those_that_are_known(tmp_path):
-    with pytest.raises(UserError, match="postgres is no kind of database that is known here; the kinds are postgresql"):
+    with pytest.raises(
+        UserError, match="postgres is not a kind of database that is known here; the kinds are postgresql"
+    ):
         open_storage("postgres://u:p@host/db", tmp_path, shared=True)
 
 
