@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from deeplab_dpc.api.options import check_names, config_of, loaded_options, model_config
+from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.checkpoint.found_network import find_network
 from deeplab_dpc.checkpoint.published import is_name
 from deeplab_dpc.checkpoint.restore import restore_model
@@ -42,48 +43,55 @@ class Classes(Protocol):
     def ignore_label(self) -> int: ...
 
 
-@dataclasses.dataclass(frozen=True)
-class LoadedModel:
-    """A network with the metadata of its classes.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """The classes and the source of a model that was loaded.
 
     Attributes:
-      segmenter: network with its weights.
       class_names, palette, ignore_label: names and colours of the classes, and ignore label.
       source: source of the weights, in words.
-      workdir: the run directory, or None for a published checkpoint.
-      step: number of steps that the run had trained; 0 for a published checkpoint.
+      portable_source: the same without the folders of this machine, for the metadata of an export; empty if the model
+        is not exported, which are exports and means of several.
+      workdir: the run directory, or None if the model is not a run.
+      step: number of steps that the run had trained; None if the model is not a run.
     """
 
-    segmenter: Segmenter
-    class_names: tuple[str, ...]
-    palette: tuple[tuple[int, int, int], ...]
-    ignore_label: int
-    source: str
-    workdir: pathlib.Path | None
-    step: int
-
-
-@dataclasses.dataclass(frozen=True)
-class LoadedPredictor:
-    """A predictor with the names and colours of its classes.
-
-    Attributes:
-      predictor: predictor of class ids and probabilities.
-      class_names, palette, ignore_label: names and colours of the classes, and ignore label.
-      source: source of the weights, in words.
-      workdir: the run directory, or None.
-      network: network as it was loaded, None for an exported model.
-      step: number of steps that the run had trained; None if it is not a run.
-    """
-
-    predictor: ImagePredictor
     class_names: tuple[str, ...]
     palette: tuple[Color, ...]
     ignore_label: int
     source: str
-    workdir: pathlib.Path | None
-    network: Segmenter | None
+    portable_source: str = ""
+    workdir: pathlib.Path | None = None
     step: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LoadedModel(Loaded):
+    """A network with its weights.
+
+    Attributes:
+      segmenter: network with its weights.
+    """
+
+    segmenter: Segmenter
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LoadedPredictor(Loaded):
+    """A predictor with its network.
+
+    Attributes:
+      predictor: predictor of class ids and probabilities.
+      network: network as it was loaded; None for an exported model, and for the mean of several.
+    """
+
+    predictor: ImagePredictor
+    network: Segmenter | None = None
+
+    @property
+    def cell(self) -> Cell | None:
+        """Returns the cell of the network; None if there is no network, or it has no cell."""
+        return None if self.network is None else self.network.config.dense_prediction_cell
 
 
 def network_predictor(network: Segmenter, config: InferenceConfig) -> ImagePredictor:
@@ -95,14 +103,38 @@ def network_predictor(network: Segmenter, config: InferenceConfig) -> ImagePredi
 def predictor_of(loaded: LoadedModel, config: InferenceConfig) -> LoadedPredictor:
     """Returns the predictor of a loaded network with a configuration."""
     return LoadedPredictor(
-        network_predictor(loaded.segmenter, config),
-        loaded.class_names,
-        loaded.palette,
-        loaded.ignore_label,
-        loaded.source,
-        loaded.workdir,
-        loaded.segmenter,
-        loaded.step if loaded.workdir else None,
+        predictor=network_predictor(loaded.segmenter, config),
+        class_names=loaded.class_names,
+        palette=loaded.palette,
+        ignore_label=loaded.ignore_label,
+        source=loaded.source,
+        portable_source=loaded.portable_source,
+        workdir=loaded.workdir,
+        network=loaded.segmenter,
+        step=loaded.step,
+    )
+
+
+def predictor_of_export(path: str | os.PathLike[str], name: str, config: InferenceConfig) -> LoadedPredictor:
+    """Returns the predictor of an exported model.
+
+    Args:
+      path: file, or directory of a SavedModel.
+      name: name of the file in the source.
+      config: configuration, of which only the sliding window is used: an exported model predicts as it was exported.
+
+    Raises:
+      UserError: if it is no exported model.
+    """
+    from deeplab_dpc.export.exported_model import load_exported_model  # it needs TensorFlow
+
+    model = load_exported_model(path)
+    return LoadedPredictor(
+        predictor=SlidingWindow(model, config) if config.sliding_window else model,
+        class_names=model.class_names,
+        palette=model.palette,
+        ignore_label=model.ignore_label,
+        source=f"{name} ({model.source})",
     )
 
 
@@ -144,6 +176,7 @@ def ensemble_of(members: Sequence[LoadedPredictor]) -> LoadedPredictor:
         members[0],
         predictor=Ensemble([member.predictor for member in members]),
         source=mean_of(members),
+        portable_source="",
         workdir=None,
         network=None,
         step=None,
@@ -195,14 +228,16 @@ def model_of_run(workdir: pathlib.Path, which: str = LATEST, config: ModelConfig
     checkpoint = find_checkpoint(workdir, which)
     load_weights(checkpoint, model)
     info = read_run_data(workdir).info
+    step = f"step {checkpoint.step}" + (" (best)" if which == BEST else "")
     return LoadedModel(
-        model,
-        info.class_names,
-        info.palette,
-        info.ignore_label,
-        f"{workdir}, step {checkpoint.step}" + (" (best)" if which == BEST else ""),
-        workdir,
-        checkpoint.step,
+        segmenter=model,
+        class_names=info.class_names,
+        palette=info.palette,
+        ignore_label=info.ignore_label,
+        source=f"{workdir}, {step}",
+        portable_source=f"{workdir.resolve().name}, {step}",
+        workdir=workdir,
+        step=checkpoint.step,
     )
 
 
@@ -268,4 +303,11 @@ def model_of_checkpoint(
     elif known := known_classes(count):
         names, palette, ignore_label = known.names, known.palette, known.ignore_label
         say(f"The {count} classes are taken for those of {known.dataset}; --classes names others.")
-    return LoadedModel(model, names, palette, ignore_label, source, None, step=0)
+    return LoadedModel(
+        segmenter=model,
+        class_names=names,
+        palette=palette,
+        ignore_label=ignore_label,
+        source=source,
+        portable_source=source if is_name(source) else "/".join(pathlib.Path(source).resolve().parts[-2:]),
+    )
