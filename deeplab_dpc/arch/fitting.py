@@ -25,7 +25,8 @@ def feature_cells(side: int, stride: int = STRIDE) -> int:
 
 def rates_along(cell: Cell, axis: int) -> list[int]:
     """Returns the atrous rates of a cell along the height (0) or the width (1), in cells at output stride 16."""
-    return [branch.operation.rate[axis] for branch in cell.branches if isinstance(branch.operation, AtrousConv)]
+    found = (branch.operation.tap_rates for branch in cell.branches)
+    return [rates[axis] for rates in found if rates is not None]
 
 
 def fitted_rates(rates: Sequence[int], cells: int) -> tuple[int, ...]:
