@@ -183,6 +183,12 @@ def ensemble_of(members: Sequence[LoadedPredictor]) -> LoadedPredictor:
     )
 
 
+def require_training(workdir: pathlib.Path) -> None:
+    """Raises a UserError if a run directory is not of a training, but of a search."""
+    if not {"model", "train"} <= read_run(workdir).keys():
+        raise UserError(f"--workdir={workdir} is the directory of a search, not of a training; give that of train.py.")
+
+
 def network_of_run(workdir: pathlib.Path) -> ModelConfig:
     """Returns the configuration of the network that a run trains, or of the run that a directory of `fit` ships.
 
@@ -190,9 +196,7 @@ def network_of_run(workdir: pathlib.Path) -> ModelConfig:
       UserError: if `workdir` is not a run, or is the directory of a search.
     """
     workdir = shipped_run(workdir)
-    config = read_run(workdir)
-    if "model" not in config or "train" not in config:
-        raise UserError(f"--workdir={workdir} is the directory of a search, not of a training; give that of train.py.")
+    require_training(workdir)
     return read_section(workdir, "model", ModelConfig)
 
 

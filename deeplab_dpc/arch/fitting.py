@@ -7,6 +7,7 @@ the output differs from what the following layers were trained on.
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from deeplab_dpc.arch.cell import BACKBONE, Branch, Cell
 from deeplab_dpc.arch.operations import AtrousConv, Conv1x1, Operation, PyramidPooling
@@ -21,6 +22,17 @@ ASPP_PREFIX = "aspp_"
 def feature_cells(side: int, stride: int = STRIDE) -> int:
     """Returns the number of feature cells along a side of `side` pixels at an output stride."""
     return (side - 1) // stride + 1
+
+
+def aligned_side(side: Any, alignment: int) -> Any:
+    """Returns the smallest number of pixels alignment * k + 1 that is at least `side`, so that the corners of features
+    and pixels coincide.
+
+    Args:
+      side: number of pixels, >= 1; an integer, or an integer tensor.
+      alignment: coarsest stride of the network, in pixels.
+    """
+    return (side + alignment - 2) // alignment * alignment + 1
 
 
 def rates_along(cell: Cell, axis: int) -> list[int]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from deeplab_dpc.errors import UserError
+from deeplab_dpc.errors import UserError, first_few
 from deeplab_dpc.evaluation.class_sums import ClassSums
 
 MAX_VALUES_SHOWN = 5  # number of wrong ids in an error
@@ -78,7 +78,7 @@ class ConfusionMatrix:
         if values.size == 0 or (values.min() >= 0 and values.max() < self.num_classes):
             return
         wrong = np.unique(values[(values < 0) | (values >= self.num_classes)]).tolist()
-        shown = ", ".join(map(str, wrong[:MAX_VALUES_SHOWN])) + (", ..." if len(wrong) > MAX_VALUES_SHOWN else "")
+        shown = first_few(wrong, MAX_VALUES_SHOWN)
         raise UserError(f"{what} must be in [0, {self.num_classes - 1}]{alternative}, got {shown}.")
 
 

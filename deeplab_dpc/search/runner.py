@@ -16,7 +16,7 @@ from deeplab_dpc.search.contest.hold_contest import contest_network, hold_contes
 from deeplab_dpc.search.contest.result import SearchResult
 from deeplab_dpc.search.contest.rounds import contest_rounds
 from deeplab_dpc.search.contest.tasks import Contest
-from deeplab_dpc.search.job import Job
+from deeplab_dpc.search.job import NEEDS_IMAGES, Job
 from deeplab_dpc.search.proxy.cell_evaluator import Candidate, Evaluator
 from deeplab_dpc.search.proxy.halving import HalvingRule
 from deeplab_dpc.search.reporting.search_report import write_report
@@ -188,7 +188,7 @@ def make_evaluator(job: Job) -> Evaluator:
     if job.config.proxy_features != END_TO_END:
         return ProxyEvaluator(job.cache, job.config, job.train_split)
     if job.data is None or job.dataset is None:
-        raise UserError("--proxy_features=end_to_end trains on images: give --data_dir.")
+        raise UserError(NEEDS_IMAGES)
     return EndToEndEvaluator(job.workdir / PROXY_FOLDER, job.model, job.data, job.config, job.dataset, job.initial)
 
 

@@ -21,6 +21,7 @@ from deeplab_dpc.search.auto_deeplab.architecture import (
 )
 from deeplab_dpc.search.auto_deeplab.decoding import edge_mask
 from deeplab_dpc.search.auto_deeplab.initial_weights import initial_statistics, initial_weights
+from deeplab_dpc.search.auto_deeplab.layout import State
 from deeplab_dpc.search.auto_deeplab.supernet import Supernet, named_shapes
 from deeplab_dpc.search.proxy.device_scoring import confusion
 from deeplab_dpc.training.losses import SegmentationLoss
@@ -30,7 +31,6 @@ if keras.backend.backend() == "tensorflow":
 else:
     from deeplab_dpc.search.proxy.jax_gradient import compiled, value_and_gradient
 
-State = dict[str, Any]
 ADAM_DECAYS = (0.9, 0.999)
 ADAM_EPSILON = 1e-8
 
