@@ -19,8 +19,7 @@ from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.bootstrap import Bootstrap
-from deeplab_dpc.evaluation.report import Report, write_report
-from deeplab_dpc.evaluation.report_pictures import write_pictures
+from deeplab_dpc.evaluation.report import Report, write_pictures, write_report
 from deeplab_dpc.evaluation.stored import evaluation_folder
 from deeplab_dpc.evaluation.worst import WorstImages
 from deeplab_dpc.files import remove_partial
