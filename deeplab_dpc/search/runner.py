@@ -17,15 +17,14 @@ from deeplab_dpc.search.contest.result import SearchResult
 from deeplab_dpc.search.contest.rounds import contest_rounds
 from deeplab_dpc.search.contest.tasks import Contest
 from deeplab_dpc.search.job import NEEDS_IMAGES, Job
-from deeplab_dpc.search.proxy.cell_evaluator import Candidate, Evaluator
-from deeplab_dpc.search.proxy.halving import HalvingRule
+from deeplab_dpc.search.proxy.cell_evaluator import Candidate, Evaluator, HalvingRule
 from deeplab_dpc.search.reporting.search_report import write_report
 from deeplab_dpc.search.reporting.section import ReportSection
 from deeplab_dpc.search.scored import GIVEN
 from deeplab_dpc.search.service import given_up
+from deeplab_dpc.search.service.attempt import Lease, Task
 from deeplab_dpc.search.service.display import SearchWatch
 from deeplab_dpc.search.service.identity import Worker
-from deeplab_dpc.search.service.lease import Lease, Task
 from deeplab_dpc.search.service.ledger import Ledger
 from deeplab_dpc.search.service.live import Stage, StudyObserver
 from deeplab_dpc.search.service.membership import extendable, join

@@ -27,9 +27,9 @@ from deeplab_dpc.search.proxy.device_scoring import confusion
 from deeplab_dpc.training.losses import SegmentationLoss
 
 if keras.backend.backend() == "tensorflow":
-    from deeplab_dpc.search.proxy.tensorflow_gradient import compiled, value_and_gradient
+    from deeplab_dpc.search.proxy.tensorflow_backend import compiled, value_and_gradient
 else:
-    from deeplab_dpc.search.proxy.jax_gradient import compiled, value_and_gradient
+    from deeplab_dpc.search.proxy.jax_backend import compiled, value_and_gradient
 
 ADAM_DECAYS = (0.9, 0.999)
 ADAM_EPSILON = 1e-8

@@ -14,8 +14,8 @@ from deeplab_dpc.search.job import Job
 from deeplab_dpc.search.proxy.cell_evaluator import Candidate, Evaluator, OnStep
 from deeplab_dpc.search.runner import make_evaluator
 from deeplab_dpc.search.scored import ProxyScore
+from deeplab_dpc.search.service.attempt import Lease
 from deeplab_dpc.search.service.display import SearchWatch
-from deeplab_dpc.search.service.lease import Lease
 
 
 def required_data(job: Job) -> tuple[DataConfig, Dataset]:

@@ -31,6 +31,7 @@ from deeplab_dpc.errors import UserError
 from deeplab_dpc.search.service.attempt import (
     END,
     ERROR,
+    FAREWELL_SECONDS,
     KEY,
     LEASE,
     LOST,
@@ -40,11 +41,13 @@ from deeplab_dpc.search.service.attempt import (
     STEPPED,
     SURPLUS,
     WORKER,
+    Lease,
+    LeaseLostError,
+    Task,
     key_of,
     worker_of,
 )
 from deeplab_dpc.search.service.identity import Worker
-from deeplab_dpc.search.service.lease import FAREWELL_SECONDS, Lease, LeaseLostError, Task
 from deeplab_dpc.search.service.storage import PATIENCE_SECONDS, ask_of_study
 
 MAX_ATTEMPTS = 5  # attempts at a task whose workers die, after which it is given up
