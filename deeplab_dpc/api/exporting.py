@@ -8,7 +8,8 @@ from typing import Literal, Unpack
 import numpy as np
 
 from deeplab_dpc.api.arguments import naming_arguments
-from deeplab_dpc.api.loaded import LoadedPredictor, mean_of
+from deeplab_dpc.api.loaded import mean_of
+from deeplab_dpc.api.loaded_predictor import LoadedPredictor
 from deeplab_dpc.api.options import InferenceOptions, inference_config
 from deeplab_dpc.api.predictor import RENAMED, ImageLike, listed_images, load_predictor, pixels_of
 from deeplab_dpc.api.segmenter import Segmenter

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 
 from deeplab_dpc.api.circumstances import circumstances
-from deeplab_dpc.api.loaded import LoadedPredictor
+from deeplab_dpc.api.loaded_predictor import LoadedPredictor
 from deeplab_dpc.config import InferenceConfig, JudgeConfig
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.run_data import class_difference

@@ -10,12 +10,10 @@ import numpy as np
 from PIL import Image
 
 from deeplab_dpc.api.arguments import naming_arguments, require_path
-from deeplab_dpc.api.loaded import (
+from deeplab_dpc.api.loaded import is_checkpoint, model_of_checkpoint, model_of_run
+from deeplab_dpc.api.loaded_predictor import (
     LoadedPredictor,
     ensemble_of,
-    is_checkpoint,
-    model_of_checkpoint,
-    model_of_run,
     network_predictor,
     predictor_of,
     predictor_of_export,

@@ -4,7 +4,7 @@ import os
 import pathlib
 
 from deeplab_dpc.api.judging import judge_predictor, require_same_classes
-from deeplab_dpc.api.loaded import LoadedPredictor
+from deeplab_dpc.api.loaded_predictor import LoadedPredictor
 from deeplab_dpc.cli.eval_repeatedly import evaluate_repeatedly
 from deeplab_dpc.cli.eval_submission import write_submission
 from deeplab_dpc.cli.eval_tables import compare_runs, print_report

@@ -2,7 +2,7 @@
 options.
 """
 
-from deeplab_dpc.api.loaded import LoadedPredictor, ensemble_of, predictor_of, predictor_of_export
+from deeplab_dpc.api.loaded_predictor import LoadedPredictor, ensemble_of, predictor_of, predictor_of_export
 from deeplab_dpc.cli.flags.shared import PredictorFlags, SourceFlags
 from deeplab_dpc.cli.model_source import load_models
 from deeplab_dpc.config import InferenceConfig

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from deeplab_dpc.api.loaded import LoadedPredictor, ensemble_of
+from deeplab_dpc.api.loaded_predictor import LoadedPredictor, ensemble_of
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.ensemble import Ensemble
 
