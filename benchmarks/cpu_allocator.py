@@ -19,7 +19,7 @@ from collections.abc import Callable
 from absl import app, flags
 from train_step import random_batch, step, training_model
 
-from deeplab_dpc.api.loaded import network_predictor
+from deeplab_dpc.api.loaded_predictor import network_predictor
 from deeplab_dpc.cli.cpu_memory import ALLOCATOR_VARIABLE
 from deeplab_dpc.config import InferenceConfig
 from deeplab_dpc.console import print_table

@@ -2,6 +2,7 @@
 
 import re
 import signal
+from collections.abc import Sequence
 from typing import Any
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -23,6 +24,11 @@ def shown(value: Any) -> str:
     """Returns the representation of a value for an error message; only its beginning if it is long."""
     text = repr(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def first_few(values: Sequence[object], count: int) -> str:
+    """Returns the first values as text, with commas between them; ", ..." follows if there are more than `count`."""
+    return ", ".join(map(str, values[:count])) + (", ..." if len(values) > count else "")
 
 
 class Stopped(Exception):  # noqa: N818 (no error)

@@ -79,7 +79,7 @@ SAMPLER = """
 import random
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
-from deeplab_dpc.search.samplers.factory import make_sampler
+from deeplab_dpc.search.samplers.sampler import make_sampler
 from deeplab_dpc.search.scored import ProxyScore
 
 space = SearchSpace(num_branches=3)

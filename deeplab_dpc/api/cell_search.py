@@ -18,8 +18,8 @@ from deeplab_dpc.config import SearchConfig, ServiceConfig
 from deeplab_dpc.config.samplers import SamplerName
 from deeplab_dpc.errors import UserError, shown
 from deeplab_dpc.search.scored import ProxyScore, Scored
+from deeplab_dpc.search.service.attempt import Lease, Task
 from deeplab_dpc.search.service.identity import Worker
-from deeplab_dpc.search.service.lease import Lease, Task
 from deeplab_dpc.search.service.membership import join
 from deeplab_dpc.search.service.storage import open_storage
 from deeplab_dpc.search.service.work import Outcome, work_off

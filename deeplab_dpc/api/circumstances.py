@@ -3,7 +3,7 @@
 import csv
 import pathlib
 
-from deeplab_dpc.api.loaded import LoadedPredictor
+from deeplab_dpc.api.loaded_predictor import LoadedPredictor
 from deeplab_dpc.config import DataConfig, TrainConfig
 from deeplab_dpc.data.absent_classes import read_label_counts, read_labelled_with
 from deeplab_dpc.data.dataset_info import Dataset

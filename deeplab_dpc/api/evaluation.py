@@ -1,24 +1,16 @@
 """Evaluation of a network on a prepared data set."""
 
-import time
 from collections.abc import Sequence
 from typing import Any, Unpack
 
 from deeplab_dpc.api.arguments import naming_arguments
-from deeplab_dpc.api.circumstances import circumstances
 from deeplab_dpc.api.data import DatasetLike, as_dataset
+from deeplab_dpc.api.judging import judge_predictor, require_same_classes
 from deeplab_dpc.api.options import InferenceOptions, inference_config
 from deeplab_dpc.api.predictor import RENAMED, Source, load_predictor
 from deeplab_dpc.config.judging import JudgeConfig
-from deeplab_dpc.data.run_data import class_difference
-from deeplab_dpc.errors import UserError
-from deeplab_dpc.evaluation.advice import advice
 from deeplab_dpc.evaluation.bootstrap import Bootstrap
-from deeplab_dpc.evaluation.branch_weights import branch_weights
-from deeplab_dpc.evaluation.evaluator import evaluate as counted
-from deeplab_dpc.evaluation.judge import Judge
-from deeplab_dpc.evaluation.measures import metrics_of
-from deeplab_dpc.evaluation.report import Report, ignored_class, metrics_json
+from deeplab_dpc.evaluation.report import metrics_json
 
 
 @naming_arguments(**RENAMED)
@@ -68,30 +60,8 @@ def evaluate(
     bootstrap = Bootstrap(judging.bootstrap_resamples)
     dataset = as_dataset(dataset)
     loaded = load_predictor(source, checkpoint, options)
-    difference = class_difference(loaded.class_names, dataset.info.class_names) if check_class_names else None
-    if difference is not None and len(loaded.class_names) == dataset.info.num_classes:
-        raise UserError(
-            f"The classes of the network are not those of the data set in {dataset.path}: {difference}; give data with "
-            "the network's classes, or `check_class_names=False` where the names differ and the ids mean the same."
-        )
-    known = circumstances(loaded, dataset, split)
-    judge = Judge(dataset.info, judging)
-    start = time.perf_counter()
-    counted(loaded.predictor, dataset, split, progress=progress, on_image=judge.add)
-    seconds = time.perf_counter() - start
-    measured = judge.measured()
-    cell = None if loaded.network is None else loaded.network.config.dense_prediction_cell
-    report = Report(
-        source=loaded.source,
-        step=loaded.step,
-        info=dataset.info,
-        split=split,
-        inference=None if loaded.network is None else inference_config(options),
-        judging=judging,
-        measured=measured,
-        metrics=tuple(metrics_of(one, bootstrap) for one in measured),
-        branch_weights=() if loaded.network is None or cell is None else tuple(branch_weights(loaded.network)),
-        seconds=seconds,
-        advice=advice(dataset.info.class_names, measured[0].counts, known, ignored_class(dataset.info)),
-    )
+    if check_class_names:
+        require_same_classes(loaded, dataset)
+    inference = inference_config(options)
+    report, _ = judge_predictor(loaded, dataset, split, judging, bootstrap, inference, progress=progress)
     return metrics_json(report)

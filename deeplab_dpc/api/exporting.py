@@ -1,32 +1,31 @@
 """Exports that are compared with the network before they are complete."""
 
-import dataclasses
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal, Unpack
+from typing import Literal, Unpack
 
 import numpy as np
-from PIL import Image
 
 from deeplab_dpc.api.arguments import naming_arguments
-from deeplab_dpc.api.loaded import LoadedPredictor, mean_of
+from deeplab_dpc.api.loaded import mean_of
+from deeplab_dpc.api.loaded_predictor import LoadedPredictor
 from deeplab_dpc.api.options import InferenceOptions, inference_config
 from deeplab_dpc.api.predictor import RENAMED, ImageLike, listed_images, load_predictor, pixels_of
 from deeplab_dpc.api.segmenter import Segmenter
-from deeplab_dpc.config import InferenceConfig
-from deeplab_dpc.config.export import BFLOAT16_AGREEMENT, FLOAT_AGREEMENT, INT8_AGREEMENT, SavedModelOptions
+from deeplab_dpc.api.verified_export import (
+    Format,
+    OnnxFormat,
+    SavedModelFormat,
+    TFLiteFormat,
+    VerifiedExport,
+    check_min_agreement,
+)
+from deeplab_dpc.config.export import SavedModelOptions
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.spread import spread_images
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.export.agreement import check_agreement
-from deeplab_dpc.export.exported_model import load_exported_model
-from deeplab_dpc.export.graph_predictor import graph_predictor
-from deeplab_dpc.export.model_info import describe_model
-from deeplab_dpc.export.onnx import export_onnx, onnx_packages
-from deeplab_dpc.export.saved_model import WARMUP_SIZE, expected_agreement, export_saved_model
-from deeplab_dpc.export.tflite import export_tflite
-from deeplab_dpc.files import atomic_path
+from deeplab_dpc.export.onnx import onnx_packages
 from deeplab_dpc.locks import only_process
 from deeplab_dpc.models.segmenter import Segmenter as Network
 
@@ -89,42 +88,19 @@ def export_model(
         raise UserError(f"`tflite_type` is for a path that ends with {TFLITE}, got {target.name}.")
     if export_size is not None and (len(export_size) != 2 or min(export_size) < 1):
         raise UserError(f"`export_size` must be (height, width) in pixels, got {export_size}.")
-    if min_agreement is not None and not 0 <= min_agreement <= 1:
-        raise UserError(f"`min_agreement` must be in [0, 1], got {min_agreement}.")
+    check_min_agreement(min_agreement)
     sources = source if isinstance(source, list | tuple) else [source]
     members = [load_predictor(one, checkpoint, options) for one in sources]
     if not members:
         raise UserError("`source` is empty; give at least one.")
-    loaded, networks = members[0], _networks(members)
-    size = export_size or (_largest(images) if target.suffix == TFLITE else None)
-    info = describe_model(
-        loaded.class_names,
-        loaded.palette,
-        loaded.ignore_label,
-        " and ".join(map(_portable_source, members)),
-        networks,
-        inference,
-        **_format(target, size, tflite_type),
-    )
-    predictor = graph_predictor(networks, inference)
-    full = dataclasses.replace(inference, inference_dtype="float32")
-    reference = predictor if full == inference else graph_predictor(networks, full)
-    checked = [scaled(image, size or ()) for image in _images(images, CHECKED_SPLIT, CHECKED)]
+    networks = _networks(members)
+    form = _format(target, export_size, tflite_type, images)
+    checked = list(_images(images, CHECKED_SPLIT, CHECKED))
     if images is not None and not checked:
         raise UserError("`images` holds no image to compare the export on; give some, or None for no comparison.")
-    with only_process(target, "export_dir", inside=False), atomic_path(target) as partial:
-        if target.suffix == TFLITE:
-            assert size is not None
-            calibrating = _images(images, CALIBRATING_SPLIT, CALIBRATING) if tflite_type == "int8" else iter(())
-            export_tflite(predictor, partial, info, tflite_type, size, (scaled(image, size) for image in calibrating))
-        elif target.suffix == ONNX:
-            export_onnx(predictor, partial, info, size)
-        else:
-            warmup = checked[0].shape[:2] if checked else WARMUP_SIZE
-            export_saved_model(predictor, partial, info, SavedModelOptions(export_size=size or ()), warmup)
-        if checked:
-            threshold = _threshold(target, tflite_type, inference) if min_agreement is None else min_agreement
-            check_agreement(reference, load_exported_model(partial), checked, threshold)
+    export = VerifiedExport(members, networks, inference, checked, min_agreement)
+    with only_process(target, "export_dir", inside=False):
+        export.write(form, target)
     return target
 
 
@@ -138,38 +114,13 @@ def _networks(members: Sequence[LoadedPredictor]) -> list[Network]:
     return networks
 
 
-def _portable_source(loaded: LoadedPredictor) -> str:
-    """Returns the source of the weights, without the folders of this machine."""
-    return loaded.source if loaded.workdir is None else f"{loaded.workdir.resolve().name}, step {loaded.step}"
-
-
-def scaled(image: np.ndarray, size: tuple[int, int] | tuple[()]) -> np.ndarray:
-    """Returns an image scaled bilinearly.
-
-    Args:
-      image: image, uint8 [height, width, 3].
-      size: (height, width) in pixels; empty to return the image unchanged.
-    """
-    if not size or image.shape[:2] == size:
-        return image
-    return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
-
-
-def _format(target: pathlib.Path, size: tuple[int, int] | None, tflite_type: str) -> dict[str, Any]:
-    """Returns the entries on the format in the metadata of the export, as deeplab-dpc export writes them."""
+def _format(target: pathlib.Path, size: tuple[int, int] | None, tflite_type: str, images: Images) -> Format:
+    """Returns the format that the ending of the path names."""
     if target.suffix == TFLITE:
-        return {"format": "TFLite", "tflite_type": tflite_type, "export_size": list(size or ())}
-    if target.suffix == ONNX:
-        return {"format": "ONNX", "export_size": list(size or ())}
-    return {"format": "SavedModel", **SavedModelOptions(export_size=size or ()).to_json()}
-
-
-def _threshold(target: pathlib.Path, tflite_type: str, inference: InferenceConfig) -> float:
-    if tflite_type == "int8":
-        threshold = INT8_AGREEMENT
-    else:
-        threshold = FLOAT_AGREEMENT if target.suffix in (TFLITE, ONNX) else expected_agreement()
-    return min(threshold, BFLOAT16_AGREEMENT) if inference.inference_dtype == "bfloat16" else threshold
+        return TFLiteFormat(
+            tflite_type, size or _largest(images), lambda: _images(images, CALIBRATING_SPLIT, CALIBRATING)
+        )
+    return OnnxFormat(size or ()) if target.suffix == ONNX else SavedModelFormat(SavedModelOptions(size or ()))
 
 
 def _images(images: Images, split: str, number: int) -> Iterator[np.ndarray]:

@@ -12,18 +12,13 @@ from deeplab_dpc.checkpoint.published import is_name
 from deeplab_dpc.checkpoint.restore import restore_model
 from deeplab_dpc.checkpoint.run import load_weights
 from deeplab_dpc.checkpoint.run_directory import BEST, LATEST, find_checkpoint
-from deeplab_dpc.config import InferenceConfig, ModelConfig, encode
+from deeplab_dpc.config import ModelConfig, encode
 from deeplab_dpc.data.classes_file import load_classes
 from deeplab_dpc.data.dataset_info import DEFAULT_IGNORE_LABEL, Color, pascal_palette
 from deeplab_dpc.data.known_classes import known_classes
 from deeplab_dpc.data.run_data import class_difference, read_run_data
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.models.ensemble import Ensemble
-from deeplab_dpc.models.image_predictor import ImagePredictor
-from deeplab_dpc.models.inference_network import inference_network
-from deeplab_dpc.models.predictor import Predictor
 from deeplab_dpc.models.segmenter import Segmenter, build_segmenter
-from deeplab_dpc.models.sliding_window import SlidingWindow
 from deeplab_dpc.run_config import read_run, read_section, shipped_run
 
 AS_EVALUATED = ("output_stride", "atrous_rates")  # options that may differ between training and evaluation
@@ -42,68 +37,37 @@ class Classes(Protocol):
     def ignore_label(self) -> int: ...
 
 
-@dataclasses.dataclass(frozen=True)
-class LoadedModel:
-    """A network with the metadata of its classes.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """The classes and the source of a model that was loaded.
 
     Attributes:
-      segmenter: network with its weights.
       class_names, palette, ignore_label: names and colours of the classes, and ignore label.
-      source: source of the weights as text.
-      workdir: the run directory, or None for a published checkpoint.
-      step: number of steps that the run had trained; 0 for a published checkpoint.
+      source: source of the weights, as text.
+      portable_source: the same without the folders of this machine, for the metadata of an export; empty if the model
+        is not exported, which are exports and means of several.
+      workdir: the run directory, or None if the model is not a run.
+      step: number of steps that the run had trained; None if the model is not a run.
     """
 
-    segmenter: Segmenter
-    class_names: tuple[str, ...]
-    palette: tuple[tuple[int, int, int], ...]
-    ignore_label: int
-    source: str
-    workdir: pathlib.Path | None
-    step: int
-
-
-@dataclasses.dataclass(frozen=True)
-class LoadedPredictor:
-    """A predictor with the names and colours of its classes.
-
-    Attributes:
-      predictor: predictor of class ids and probabilities.
-      class_names, palette, ignore_label: names and colours of the classes, and ignore label.
-      source: source of the weights as text.
-      workdir: the run directory, or None.
-      network: network as it was loaded, None for an exported model.
-      step: number of steps that the run had trained; None if it is not a run.
-    """
-
-    predictor: ImagePredictor
     class_names: tuple[str, ...]
     palette: tuple[Color, ...]
     ignore_label: int
     source: str
-    workdir: pathlib.Path | None
-    network: Segmenter | None
+    portable_source: str = ""
+    workdir: pathlib.Path | None = None
     step: int | None = None
 
 
-def network_predictor(network: Segmenter, config: InferenceConfig) -> ImagePredictor:
-    """Returns the network's predictor, with a sliding window if the configuration has one."""
-    predictor = Predictor(inference_network(network, config), config)
-    return SlidingWindow(predictor, config) if config.sliding_window else predictor
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LoadedModel(Loaded):
+    """A network with its weights.
 
+    Attributes:
+      segmenter: network with its weights.
+    """
 
-def predictor_of(loaded: LoadedModel, config: InferenceConfig) -> LoadedPredictor:
-    """Returns the predictor of a loaded network with a configuration."""
-    return LoadedPredictor(
-        network_predictor(loaded.segmenter, config),
-        loaded.class_names,
-        loaded.palette,
-        loaded.ignore_label,
-        loaded.source,
-        loaded.workdir,
-        loaded.segmenter,
-        loaded.step if loaded.workdir else None,
-    )
+    segmenter: Segmenter
 
 
 class Described(Protocol):
@@ -132,22 +96,10 @@ def mean_of(members: Sequence[Described]) -> str:
     return first.source if not others else "the mean of " + " and ".join(member.source for member in members)
 
 
-def ensemble_of(members: Sequence[LoadedPredictor]) -> LoadedPredictor:
-    """Returns the predictor that averages the probabilities of several.
-
-    It has no run directory and no network of its own.
-
-    Raises:
-      UserError: if their classes differ.
-    """
-    return dataclasses.replace(
-        members[0],
-        predictor=Ensemble([member.predictor for member in members]),
-        source=mean_of(members),
-        workdir=None,
-        network=None,
-        step=None,
-    )
+def require_training(workdir: pathlib.Path) -> None:
+    """Raises a UserError if a run directory is not of a training, but of a search."""
+    if not {"model", "train"} <= read_run(workdir).keys():
+        raise UserError(f"--workdir={workdir} is the directory of a search, not of a training; give that of train.py.")
 
 
 def network_of_run(workdir: pathlib.Path) -> ModelConfig:
@@ -157,11 +109,7 @@ def network_of_run(workdir: pathlib.Path) -> ModelConfig:
       UserError: if `workdir` is not a run, or is the directory of a search.
     """
     workdir = shipped_run(workdir)
-    config = read_run(workdir)
-    if "model" not in config or "train" not in config:
-        raise UserError(
-            f"--workdir={workdir} is the directory of a search, not of a training; give that of a training."
-        )
+    require_training(workdir)
     return read_section(workdir, "model", ModelConfig)
 
 
@@ -197,14 +145,16 @@ def model_of_run(workdir: pathlib.Path, which: str = LATEST, config: ModelConfig
     checkpoint = find_checkpoint(workdir, which)
     load_weights(checkpoint, model)
     info = read_run_data(workdir).info
+    step = f"step {checkpoint.step}" + (" (best)" if which == BEST else "")
     return LoadedModel(
-        model,
-        info.class_names,
-        info.palette,
-        info.ignore_label,
-        f"{workdir}, step {checkpoint.step}" + (" (best)" if which == BEST else ""),
-        workdir,
-        checkpoint.step,
+        segmenter=model,
+        class_names=info.class_names,
+        palette=info.palette,
+        ignore_label=info.ignore_label,
+        source=f"{workdir}, {step}",
+        portable_source=f"{workdir.resolve().name}, {step}",
+        workdir=workdir,
+        step=checkpoint.step,
     )
 
 
@@ -270,4 +220,11 @@ def model_of_checkpoint(
     elif known := known_classes(count):
         names, palette, ignore_label = known.names, known.palette, known.ignore_label
         log(f"The {count} classes are taken for those of {known.dataset}; --classes names others.")
-    return LoadedModel(model, names, palette, ignore_label, source, None, step=0)
+    return LoadedModel(
+        segmenter=model,
+        class_names=names,
+        palette=palette,
+        ignore_label=ignore_label,
+        source=source,
+        portable_source=source if is_name(source) else "/".join(pathlib.Path(source).resolve().parts[-2:]),
+    )

@@ -10,14 +10,13 @@ import numpy as np
 from PIL import Image
 
 from deeplab_dpc.api.arguments import naming_arguments, require_path
-from deeplab_dpc.api.loaded import (
+from deeplab_dpc.api.loaded import is_checkpoint, model_of_checkpoint, model_of_run
+from deeplab_dpc.api.loaded_predictor import (
     LoadedPredictor,
     ensemble_of,
-    is_checkpoint,
-    model_of_checkpoint,
-    model_of_run,
     network_predictor,
     predictor_of,
+    predictor_of_export,
 )
 from deeplab_dpc.api.options import InferenceOptions, inference_config
 from deeplab_dpc.api.segmenter import KERAS_FILE, Segmenter, only_for_runs
@@ -28,7 +27,6 @@ from deeplab_dpc.data.found_images import find_images
 from deeplab_dpc.data.image_files import decode_image, picture_pixels
 from deeplab_dpc.errors import UserError, shown
 from deeplab_dpc.evaluation.captioned import Overlays
-from deeplab_dpc.models.sliding_window import SlidingWindow
 
 EXPORTED = (".tflite", ".onnx")
 SAVED_MODEL_FILE = "saved_model.pb"
@@ -218,19 +216,22 @@ def load_predictor(
 
 def _of_segmenter(model: Segmenter, source: str, config: InferenceConfig) -> LoadedPredictor:
     predictor = network_predictor(model.network, config)
-    return LoadedPredictor(predictor, model.class_names, model.palette, model.ignore_label, source, None, model.network)
+    return LoadedPredictor(
+        predictor=predictor,
+        class_names=model.class_names,
+        palette=model.palette,
+        ignore_label=model.ignore_label,
+        source=source,
+        portable_source=source,
+        network=model.network,
+    )
 
 
 def _of_export(path: pathlib.Path, config: InferenceConfig, options: Mapping[str, Any]) -> LoadedPredictor:
-    from deeplab_dpc.export.exported_model import load_exported_model  # it needs TensorFlow
-
     for name in options:
         if name not in OF_WINDOWS:
             raise UserError(f"`{name}` does not go with an exported model, which predicts as it was exported.")
-    model = load_exported_model(path)
-    predictor = SlidingWindow(model, config) if config.sliding_window else model
-    source = f"{path.name} ({model.source})"
-    return LoadedPredictor(predictor, model.class_names, model.palette, model.ignore_label, source, None, None)
+    return predictor_of_export(path, path.name, config)
 
 
 def listed_images(images: str | os.PathLike[str] | Iterable[ImageLike]) -> Iterable[ImageLike]:

@@ -20,6 +20,7 @@ from deeplab_dpc.api.loaded import (
     network_of_run,
 )
 from deeplab_dpc.api.options import ModelOptions, model_config
+from deeplab_dpc.arch.fitting import aligned_side
 from deeplab_dpc.checkpoint.published import is_name, meant_names
 from deeplab_dpc.checkpoint.run_directory import LATEST
 from deeplab_dpc.config import ModelConfig
@@ -28,7 +29,7 @@ from deeplab_dpc.data.dataset_info import DEFAULT_IGNORE_LABEL, Color, pascal_pa
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.layers import kernels
 from deeplab_dpc.models.precision import dtype_policy
-from deeplab_dpc.models.predictor import PAD_VALUE, padded_side
+from deeplab_dpc.models.predictor import PAD_VALUE
 from deeplab_dpc.models.segmenter import Segmenter as Network
 from deeplab_dpc.models.segmenter import build_segmenter
 
@@ -223,7 +224,7 @@ class Segmenter(keras.Model):
 
     def call(self, images: Any, training: bool = False) -> Any:
         height, width = ops.shape(images)[1:3]
-        sides = [padded_side(side, self.config.alignment) for side in (height, width)]
+        sides = [aligned_side(side, self.config.alignment) for side in (height, width)]
         padding = [[0, 0], [0, sides[0] - height], [0, sides[1] - width], [0, 0]]
         padded = ops.pad(ops.cast(images, "float32"), padding, constant_values=PAD_VALUE)
         logits = self.network(padded, training=training)

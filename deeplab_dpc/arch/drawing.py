@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from deeplab_dpc.arch.cell import BACKBONE, Cell
 from deeplab_dpc.arch.operations import Conv1x1
-from deeplab_dpc.files import atomic_path
+from deeplab_dpc.arch.picture_file import write_picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +19,6 @@ BAR_HEIGHT = 0.4
 MARGIN = 0.1
 COLUMN_INCHES = 1.7
 ROW_INCHES = 1.2
-DPI = 150
 # Of a branch with readers: distance from its centre to its lines, to the concatenation (left) and to them (right).
 FORK = 0.2
 PIPE = "#555555"
@@ -28,17 +27,7 @@ BAR_COLOR = "#e4e4e4"
 
 def draw_cell(cell: Cell, path: str | os.PathLike[str], title: str | None = None) -> None:
     """Writes a PNG of `cell`, atomically."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=cell_inches(cell))
-    FigureCanvasAgg(figure)
-    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-    draw_cell_into(axes, cell)
-    if title:
-        axes.set_title(title, fontsize=12)
-    with atomic_path(path) as partial:
-        figure.savefig(partial, format="png", dpi=DPI, bbox_inches="tight", facecolor="white")
+    write_picture(path, cell_inches(cell), lambda axes: draw_cell_into(axes, cell), title)
 
 
 def cell_inches(cell: Cell) -> tuple[float, float]:

@@ -7,6 +7,7 @@ the output differs from what the following layers were trained on.
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from deeplab_dpc.arch.cell import BACKBONE, Branch, Cell
 from deeplab_dpc.arch.operations import AtrousConv, Conv1x1, Operation, PyramidPooling
@@ -23,9 +24,21 @@ def feature_cells(side: int, stride: int = STRIDE) -> int:
     return (side - 1) // stride + 1
 
 
+def aligned_side(side: Any, alignment: int) -> Any:
+    """Returns the smallest number of pixels alignment * k + 1 that is at least `side`, so that the corners of features
+    and pixels coincide.
+
+    Args:
+      side: number of pixels, >= 1; an integer, or an integer tensor.
+      alignment: coarsest stride of the network, in pixels.
+    """
+    return (side + alignment - 2) // alignment * alignment + 1
+
+
 def rates_along(cell: Cell, axis: int) -> list[int]:
     """Returns the atrous rates of a cell along the height (0) or the width (1), in cells at output stride 16."""
-    return [branch.operation.rate[axis] for branch in cell.branches if isinstance(branch.operation, AtrousConv)]
+    found = (branch.operation.tap_rates for branch in cell.branches)
+    return [rates[axis] for rates in found if rates is not None]
 
 
 def fitted_rates(rates: Sequence[int], cells: int) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ from deeplab_dpc.arch.genotype import (
     Skip,
     state_name,
 )
-from deeplab_dpc.files import atomic_path
+from deeplab_dpc.arch.picture_file import write_picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +34,6 @@ BOX_INCHES = (0.54, 0.46)  # (width, height) of an operator
 BAR_INCHES = 0.36
 RADIUS = 0.14  # of a sum, in inches
 OPERATOR_Y, SUM_Y, FORK_Y, BAR_Y, END_Y = 0.42, 1.0, 1.3, 1.78, 2.02  # in inches below the rails
-DPI = 150
 PIPE = "#555555"
 BAR_COLOR = "#e4e4e4"
 COLORS: dict[type[Operator], str] = {
@@ -57,17 +56,7 @@ RAIL_COLORS = ("#000000", "#8a8a8a", "#0072b2", "#d55e00", "#009e73", "#cc79a7",
 
 def draw_genotype(genotype: Genotype, path: str | os.PathLike[str], title: str | None = None) -> None:
     """Writes a PNG of the cell of `genotype`, atomically."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=cell_inches(genotype.blocks))
-    FigureCanvasAgg(figure)
-    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-    draw_cell_into(axes, genotype.blocks)
-    if title:
-        axes.set_title(title, fontsize=12)
-    with atomic_path(path) as partial:
-        figure.savefig(partial, format="png", dpi=DPI, bbox_inches="tight", facecolor="white")
+    write_picture(path, cell_inches(genotype.blocks), lambda axes: draw_cell_into(axes, genotype.blocks), title)
 
 
 def cell_inches(blocks: Sequence[Block]) -> tuple[float, float]:

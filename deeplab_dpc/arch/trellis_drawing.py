@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from deeplab_dpc.arch.genotype import STRIDES
+from deeplab_dpc.arch.picture_file import write_picture
 from deeplab_dpc.arch.trellis import NUM_LEVELS, STEM_LEVEL, EdgeValues, outgoing, reachable_levels
-from deeplab_dpc.files import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +19,6 @@ COLUMN_INCHES = 0.52
 ROW_INCHES = 0.52
 LABEL_INCHES = (0.85, 0.2)  # left of the nodes and above them
 RADIUS = 0.075  # of a node, in inches
-DPI = 150
 STEM_COLOR = "#c4c4c4"
 NODE_COLOR = "#ffffff"
 PATH_COLOR = "#0072b2"  # Okabe and Ito, 2008
@@ -30,17 +29,7 @@ def draw_trellis(
     probabilities: EdgeValues, levels: Sequence[int], path: str | os.PathLike[str], title: str | None = None
 ) -> None:
     """Writes a PNG of the trellis with the path along `levels`, atomically."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=trellis_inches(len(levels)))
-    FigureCanvasAgg(figure)
-    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-    draw_trellis_into(axes, probabilities, levels)
-    if title:
-        axes.set_title(title, fontsize=12)
-    with atomic_path(path) as partial:
-        figure.savefig(partial, format="png", dpi=DPI, bbox_inches="tight", facecolor="white")
+    write_picture(path, trellis_inches(len(levels)), lambda axes: draw_trellis_into(axes, probabilities, levels), title)
 
 
 def trellis_inches(num_layers: int) -> tuple[float, float]:

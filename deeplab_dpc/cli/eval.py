@@ -1,15 +1,10 @@
 """Evaluates a network on a split: mIOU, IoU by class, accuracies, with confidence intervals."""
 
-import functools
 import os
 import pathlib
-import time
-from collections.abc import Sequence
 
-import numpy as np
-
-from deeplab_dpc.api.circumstances import circumstances
-from deeplab_dpc.api.loaded import LoadedPredictor
+from deeplab_dpc.api.judging import judge_predictor, require_same_classes
+from deeplab_dpc.api.loaded_predictor import LoadedPredictor
 from deeplab_dpc.cli.eval_repeatedly import evaluate_repeatedly
 from deeplab_dpc.cli.eval_submission import write_submission
 from deeplab_dpc.cli.eval_tables import compare_runs, print_report
@@ -22,16 +17,9 @@ from deeplab_dpc.config import JudgeConfig
 from deeplab_dpc.console import console
 from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.dataset_info import Dataset
-from deeplab_dpc.data.run_data import class_difference
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.evaluation.advice import advice
 from deeplab_dpc.evaluation.bootstrap import Bootstrap
-from deeplab_dpc.evaluation.branch_weights import branch_weights
-from deeplab_dpc.evaluation.evaluator import OnImage, evaluate
-from deeplab_dpc.evaluation.judge import Judge
-from deeplab_dpc.evaluation.measures import metrics_of
-from deeplab_dpc.evaluation.report import Report, ignored_class, write_report
-from deeplab_dpc.evaluation.report_pictures import write_pictures
+from deeplab_dpc.evaluation.report import Report, write_pictures, write_report
 from deeplab_dpc.evaluation.stored import evaluation_folder
 from deeplab_dpc.evaluation.worst import WorstImages
 from deeplab_dpc.files import remove_partial
@@ -79,43 +67,18 @@ def _evaluate(
     dataset: Dataset,
     folder: pathlib.Path | None,
 ) -> Report:
-    known = circumstances(loaded, dataset, flags.split)
-    judge = Judge(dataset.info, judging)
     worst = WorstImages(dataset.info, flags.worst_images) if flags.worst_images else None
-    observers: list[OnImage] = [judge.add, *([worst.add] if worst else [])]
-    start = time.perf_counter()
-    confusion = evaluate(loaded.predictor, dataset, flags.split, on_image=functools.partial(_show, observers))
-    seconds = time.perf_counter() - start
-    measured = judge.measured()
-    cell = loaded.network.config.dense_prediction_cell if loaded.network is not None else None
-    report = Report(
-        source=loaded.source,
-        step=loaded.step,
-        info=dataset.info,
-        split=flags.split,
-        inference=flags.predictor.inference.make() if loaded.network else None,
-        judging=judging,
-        measured=measured,
-        metrics=tuple(metrics_of(one, bootstrap) for one in measured),
-        branch_weights=tuple(branch_weights(loaded.network)) if loaded.network is not None and cell else (),
-        seconds=seconds,
-        advice=advice(dataset.info.class_names, measured[0].counts, known, ignored_class(dataset.info)),
-    )
-    print_report(report, cell)
+    on_image = [worst.add] if worst else []
+    inference = flags.predictor.inference.make()
+    report, confusion = judge_predictor(loaded, dataset, flags.split, judging, bootstrap, inference, on_image=on_image)
+    print_report(report, loaded.cell)
     if folder is None:
         console.print("Nothing is written without --eval_logdir.")
         return report
     write_report(folder, report)
-    write_pictures(folder, report, confusion, worst, cell)
+    write_pictures(folder, report, confusion, worst, loaded.cell)
     console.print(f"Written: {folder}")
     return report
-
-
-def _show(
-    observers: Sequence[OnImage], name: str, image: np.ndarray, label: np.ndarray, prediction: np.ndarray
-) -> None:
-    for observer in observers:
-        observer(name, image, label, prediction)
 
 
 def _folder(flags: Flags, loaded: LoadedPredictor) -> pathlib.Path | None:
@@ -149,12 +112,6 @@ def _dataset(flags: Flags, loaded: LoadedPredictor) -> Dataset:
     if loaded.workdir is not None:
         print_if_rebuilt(loaded.workdir, dataset, flags.split)
     is_named = bool(runs) or flags.predictor.exported_model is not None or flags.predictor.source.classes is not None
-    if flags.check_class_names and is_named and len(loaded.class_names) == dataset.info.num_classes:
-        difference = class_difference(loaded.class_names, dataset.info.class_names)
-        if difference is not None:
-            raise UserError(
-                f"The classes of the network, {loaded.source}, are not those of the data set in {dataset.path}: "
-                f"{difference}; give data with the network's classes, or --nocheck_class_names where the names differ "
-                "and the ids mean the same."
-            )
+    if flags.check_class_names and is_named:
+        require_same_classes(loaded, dataset)
     return dataset

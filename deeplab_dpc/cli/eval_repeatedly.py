@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import keras
 
+from deeplab_dpc.api.loaded import require_training
 from deeplab_dpc.checkpoint.run import newest_progress
 from deeplab_dpc.checkpoint.run_directory import LATEST, list_checkpoints
 from deeplab_dpc.cli.flags.eval import Flags
@@ -20,7 +21,7 @@ from deeplab_dpc.evaluation.report import HISTORY_FILE, Report, append_history
 from deeplab_dpc.evaluation.stored import evaluation_folder
 from deeplab_dpc.files import remove_partial
 from deeplab_dpc.locks import only_process
-from deeplab_dpc.run_config import read_run, read_section
+from deeplab_dpc.run_config import read_section
 from deeplab_dpc.training.patience import last_step
 
 NONE = -1  # the step before any checkpoint
@@ -76,11 +77,7 @@ def _wait_for_newer(workdir: pathlib.Path, step: int, interval_secs: int) -> Non
 
 
 def _protocol(workdir: pathlib.Path) -> TrainConfig:
-    config = read_run(workdir)
-    if "train" not in config:
-        raise UserError(
-            f"--workdir={workdir} is the directory of a search, not of a training; give that of a training."
-        )
+    require_training(workdir)
     return read_section(workdir, "train", TrainConfig)
 
 

@@ -1,6 +1,6 @@
 """Predicts a split in the form that an official test server accepts (deeplab-dpc eval --submission)."""
 
-from deeplab_dpc.api.loaded import LoadedPredictor
+from deeplab_dpc.api.loaded_predictor import LoadedPredictor
 from deeplab_dpc.cli.flags.base import required
 from deeplab_dpc.cli.flags.eval import SERVERS, Flags
 from deeplab_dpc.console import console

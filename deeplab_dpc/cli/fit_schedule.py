@@ -7,6 +7,8 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
+from deeplab_dpc.arch.fitting import aligned_side
+
 # Shares of the time for learning, with a search; the rest is for the later stages.
 BASELINE_SHARE, SEARCH_SHARE, CONTEST_SHARE = 0.125, 0.15, 0.3
 ALONE_SHARE = 0.3  # share of the baseline without a search; its training then continues
@@ -167,5 +169,6 @@ def area(size: tuple[int, int]) -> int:
 
 
 def aligned(side: float, alignment: int) -> int:
-    """Returns the smallest size alignment * k + 1 that is at least `side`."""
-    return max(1, math.ceil((side - 1) / alignment)) * alignment + 1
+    """Returns the smallest size alignment * k + 1 that is at least `side` and has two features."""
+    size: int = aligned_side(max(2, math.ceil(side)), alignment)
+    return size

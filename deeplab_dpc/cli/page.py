@@ -6,7 +6,7 @@ import pathlib
 import signal
 import sys
 
-from deeplab_dpc.api.loaded import LoadedPredictor
+from deeplab_dpc.api.loaded_predictor import LoadedPredictor
 from deeplab_dpc.cli.flags.predict import Flags
 from deeplab_dpc.cli.flags.shared import PredictorFlags
 from deeplab_dpc.cli.main import SIGNALLED

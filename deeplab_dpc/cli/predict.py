@@ -5,7 +5,7 @@ import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 
-from deeplab_dpc.api.loaded import LoadedPredictor
+from deeplab_dpc.api.loaded_predictor import LoadedPredictor
 from deeplab_dpc.cli.flags.base import required
 from deeplab_dpc.cli.flags.predict import DEFAULT_OUTPUTS, Flags
 from deeplab_dpc.cli.page import serve

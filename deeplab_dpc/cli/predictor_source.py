@@ -2,13 +2,12 @@
 options.
 """
 
-from deeplab_dpc.api.loaded import LoadedPredictor, ensemble_of, predictor_of
+from deeplab_dpc.api.loaded_predictor import LoadedPredictor, ensemble_of, predictor_of, predictor_of_export
 from deeplab_dpc.cli.flags.shared import PredictorFlags, SourceFlags
 from deeplab_dpc.cli.model_source import load_models
 from deeplab_dpc.config import InferenceConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.memory import INFERENCE_ADDRESSES, require_address_space
-from deeplab_dpc.models.sliding_window import SlidingWindow
 
 
 def load_predictor(flags: PredictorFlags) -> LoadedPredictor:
@@ -27,8 +26,6 @@ def load_predictor(flags: PredictorFlags) -> LoadedPredictor:
 
 
 def _exported(path: str, source: SourceFlags, config: InferenceConfig) -> LoadedPredictor:
-    from deeplab_dpc.export.exported_model import load_exported_model  # it needs TensorFlow
-
     if source.workdir is not None or source.checkpoint_path is not None:
         raise UserError("Give one of --workdir, --checkpoint_path and --exported_model.")
     default = InferenceConfig(sliding_window=config.sliding_window, window_overlap=config.window_overlap)
@@ -37,13 +34,4 @@ def _exported(path: str, source: SourceFlags, config: InferenceConfig) -> Loaded
             "--exported_model predicts as it was exported; of the flags of inference it takes only "
             "--sliding_window and --window_overlap."
         )
-    model = load_exported_model(path)
-    return LoadedPredictor(
-        SlidingWindow(model, config) if config.sliding_window else model,
-        model.class_names,
-        model.palette,
-        model.ignore_label,
-        f"{path} ({model.source})",
-        None,
-        None,
-    )
+    return predictor_of_export(path, path, config)

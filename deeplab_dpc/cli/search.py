@@ -50,14 +50,12 @@ def _with_keras(request: Request) -> None:
         import keras
 
         keras.utils.set_random_seed(request.config.seed)  # loads TensorFlow if it is installed
-        if request.flags.mode == "score":
-            from deeplab_dpc.cli import search_score
-        elif request.flags.mode == "fidelity":
-            from deeplab_dpc.cli import search_fidelity
+        if request.flags.mode != "search":
+            from deeplab_dpc.cli import search_modes
     if request.flags.mode == "score":
-        search_score.score(request)
+        search_modes.score(request)
     elif request.flags.mode == "fidelity":
-        search_fidelity.run(request.flags.fidelity.make(), request.claimed_job(request.cache()))
+        search_modes.measure(request)
     else:
         _search(request)
 

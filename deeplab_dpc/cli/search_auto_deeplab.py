@@ -27,6 +27,7 @@ from deeplab_dpc.search.auto_deeplab.choice import (
 from deeplab_dpc.search.auto_deeplab.gradient_report import DECIDED
 from deeplab_dpc.search.auto_deeplab.gradient_search import GradientSearch
 from deeplab_dpc.search.auto_deeplab.plan import Plan
+from deeplab_dpc.search.auto_deeplab.search_program import SearchProgram
 from deeplab_dpc.search.auto_deeplab.seeds_report import seed_directory, write_seeds_report
 from deeplab_dpc.search.auto_deeplab.streams import STRIDE, Streams, open_streams
 from deeplab_dpc.training.claim import claim
@@ -110,8 +111,6 @@ def _search(workdir: pathlib.Path, streams: Streams, plan: Plan) -> None:
         console.print(f"{workdir} is searched.")
         _print_found(workdir, genotype)
         return
-    from deeplab_dpc.search.auto_deeplab.search_program import SearchProgram
-
     info = streams.dataset.info
     program = SearchProgram(plan.config, info.num_classes, info.ignore_label, plan.num_steps)
     standing = GradientSearch(workdir, program, streams, plan).run()

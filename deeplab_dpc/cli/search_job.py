@@ -21,7 +21,7 @@ from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import require_folder
 from deeplab_dpc.run_config import open_run, require_kind
-from deeplab_dpc.search.job import Job
+from deeplab_dpc.search.job import NEEDS_IMAGES, Job
 from deeplab_dpc.search.proxy.feature_cache import FeatureCache, open_cache
 from deeplab_dpc.search.service import local_workers
 from deeplab_dpc.search.service.membership import extendable
@@ -115,7 +115,7 @@ class Request:
             )
         trains = flags.mode in ("search", "fidelity") and not flags.propose_only
         if dataset is None and config.proxy_features == END_TO_END and trains:
-            raise UserError(f"--proxy_features={END_TO_END} trains on images: give --data_dir.")
+            raise UserError(NEEDS_IMAGES)
         if service.workers > 1 and flags.mode != "search":
             raise UserError(f"--workers={service.workers} is for --mode=search, not for --mode={flags.mode}.")
         check_request(flags, network, config, service, dataset)

@@ -16,7 +16,7 @@ import numpy as np
 
 from deeplab_dpc.data.dataset_info import Dataset, DatasetInfo
 from deeplab_dpc.data.label_statistics import NUM_IDS, SplitCounts, ignored_share
-from deeplab_dpc.errors import UserError
+from deeplab_dpc.errors import UserError, first_few
 from deeplab_dpc.files import read_json, write_json
 
 LABEL_COUNTS_FILE = "label_counts.json"  # beside the records: number of pixels by split and id
@@ -78,7 +78,7 @@ def _ignored(pixels: np.ndarray, absent: list[int], place: str, verb: str, info:
     percent = 100 * ignored_share(pixels, info.ignore_label)
     share = f"{percent:.1f} %" if percent >= 0.1 else "less than 0.1 %"
     names = [info.class_names[i] for i in absent]
-    listed = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    listed = first_few(names, _SHOWN)
     if len(names) == 1:
         verb = verb.replace("occur", "occurs").replace("do not occurs", "does not occur")
     return (
@@ -143,7 +143,7 @@ class MixedMasks:
 
 
 def _titles(titles: list[str]) -> str:
-    listed = ", ".join(titles[:_SHOWN]) + (", ..." if len(titles) > _SHOWN else "")
+    listed = first_few(titles, _SHOWN)
     return f"{len(titles)} label{'s' if len(titles) > 1 else ''} ({listed})"
 
 

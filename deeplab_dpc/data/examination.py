@@ -15,6 +15,7 @@ from deeplab_dpc.data.example import filename_text, parse_example
 from deeplab_dpc.data.image_files import UNDECODABLE, orientation
 from deeplab_dpc.data.label_statistics import NUM_IDS, out_of_range
 from deeplab_dpc.data.tolerant_reader import READING_ERRORS, Damage, first_line
+from deeplab_dpc.errors import first_few
 
 NOISE_AGREEMENT = 0.5  # share of equal neighbours: above 0.9 for drawn outlines, 1 / num_classes for random ids
 NOISE_IDS = 8  # distinct ids; with fewer, fine patterns are not taken for noise
@@ -173,7 +174,7 @@ def _label_problems(
             )
         ]
     if wrong:
-        listed = ", ".join(map(str, list(wrong)[:SHOWN_IDS])) + (", ..." if len(wrong) > SHOWN_IDS else "")
+        listed = first_few(list(wrong), SHOWN_IDS)
         reason = (
             f"its label has {sum(wrong.values()):,} pixels of ids that are out of range ({listed}; valid ids are 0 to "
             f"{num_classes - 1} and {ignore_label})"

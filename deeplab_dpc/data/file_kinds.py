@@ -4,6 +4,8 @@ import os
 import pathlib
 from collections.abc import Iterable
 
+from deeplab_dpc.errors import first_few
+
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".webp", ".gif")
 LOSSY_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
 # Suffixes of pictures that are not read as images.
@@ -58,5 +60,5 @@ def kind_of_contents(head: bytes) -> str | None:
 def listed(names: Iterable[str], noun: str) -> str:
     """Returns the first few names and their total number: 'a.jpg, b.jpg, c.jpg, ...: 12 images'."""
     names = list(names)
-    first = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    first = first_few(names, _SHOWN)
     return f"{first}: {len(names)} {noun}{'s' if len(names) > 1 else ''}"

@@ -23,7 +23,7 @@ from deeplab_dpc.data.example import parse_example
 from deeplab_dpc.data.label_statistics import NUM_IDS, out_of_range
 from deeplab_dpc.data.pipeline import iterate
 from deeplab_dpc.data.record_files import records_name
-from deeplab_dpc.errors import UserError
+from deeplab_dpc.errors import UserError, first_few
 from deeplab_dpc.files import read_json, write_json
 
 SHOWN_IDS = 8
@@ -286,7 +286,7 @@ def _count_ids(dataset: Dataset, split: str, at_most: int | None = None) -> np.n
     for index, (filename, label) in enumerate(labels):
         counts = np.bincount(label.ravel(), minlength=NUM_IDS)
         if wrong := list(out_of_range(counts, info.num_classes, info.ignore_label)):
-            listed = ", ".join(map(str, wrong[:SHOWN_IDS])) + (", ..." if len(wrong) > SHOWN_IDS else "")
+            listed = first_few(wrong, SHOWN_IDS)
             raise UserError(
                 f"The label of record {index} of the split {split} in {dataset.path} (image "
                 f"{filename.decode(errors='replace')}) has the ids {listed}, but there are {info.num_classes} classes "

@@ -1,11 +1,11 @@
 """Augmented views of the images of a split, in a fixed order, for feature caches."""
 
-import math
 import os
 
 import numpy as np
 import tensorflow as tf
 
+from deeplab_dpc.arch.fitting import aligned_side
 from deeplab_dpc.data import preprocess
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.example import label_size, parse_example
@@ -70,5 +70,5 @@ def largest_resized(dataset: Dataset, split: str, augmentation: Augmentation) ->
 
 def aligned(size: tuple[int, int], alignment: int) -> tuple[int, int]:
     """Returns the size rounded up to alignment * k + 1, so that features and pixels align."""
-    height, width = (math.ceil((side - 1) / alignment) * alignment + 1 for side in size)
+    height, width = (aligned_side(side, alignment) for side in size)
     return height, width

@@ -20,7 +20,7 @@ from deeplab_dpc.datasets.pictures import encode_png, read_image
 from deeplab_dpc.datasets.raw_files import RawFiles, open_raw
 from deeplab_dpc.datasets.records import RawExample, build_records
 from deeplab_dpc.datasets.segmentation_builder import Classes
-from deeplab_dpc.errors import UserError
+from deeplab_dpc.errors import UserError, first_few
 
 NAME = "ade20k"
 NUM_CLASSES = 151  # with id 0
@@ -127,8 +127,7 @@ def _by_stem(raw: RawFiles, folder: str, suffix: str) -> dict[str, str]:
 
 
 def _counted(names: list[str]) -> str:
-    more = ", ..." if len(names) > _LISTED else ""
-    return f"{', '.join(names[:_LISTED])}{more}: {len(names)} file{'s' if len(names) > 1 else ''}"
+    return f"{first_few(names, _LISTED)}: {len(names)} file{'s' if len(names) > 1 else ''}"
 
 
 @dataclasses.dataclass(frozen=True)

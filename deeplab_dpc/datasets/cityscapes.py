@@ -20,7 +20,7 @@ from deeplab_dpc.datasets.pictures import remap_ids
 from deeplab_dpc.datasets.raw_files import RawFiles, open_raw
 from deeplab_dpc.datasets.records import RawExample, build_records
 from deeplab_dpc.datasets.segmentation_builder import Classes
-from deeplab_dpc.errors import UserError
+from deeplab_dpc.errors import UserError, first_few
 
 NAME = "cityscapes"
 DOWNLOAD_PAGE = "https://www.cityscapes-dataset.com/downloads/"
@@ -209,7 +209,7 @@ def _check_pairs(split: str, images: _Files, image_package: _Package, labels: _F
 def _some(keys: Iterable[str], suffix: str, noun: str) -> str:
     """Returns the names of the first three files and the total number, as text."""
     names = [key + suffix for key in keys]
-    listed = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    listed = first_few(names, 3)
     return f"{listed}: {len(names)} {noun}{'s' if len(names) > 1 else ''}"
 
 

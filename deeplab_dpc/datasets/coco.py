@@ -25,7 +25,7 @@ from deeplab_dpc.datasets.label_pictures import read_label
 from deeplab_dpc.datasets.official import COCO_MIN_LABELLED_PIXELS
 from deeplab_dpc.datasets.raw_files import RawFiles, open_raw
 from deeplab_dpc.datasets.records import RawExample, build_records
-from deeplab_dpc.errors import UserError
+from deeplab_dpc.errors import UserError, first_few
 
 NAME = "coco"
 PAGE = "https://cocodataset.org/#download"
@@ -166,7 +166,7 @@ def _locate(raw: RawFiles, filenames: list[str], archive: str) -> list[str]:
         paths[filename] = path
     missing = [filename for filename in filenames if filename not in paths]
     if missing:
-        shown = ", ".join(missing[:_LISTED]) + (", ..." if len(missing) > _LISTED else "")
+        shown = first_few(missing, _LISTED)
         raise UserError(
             f"{shown}: {len(missing)} of {len(filenames)} files that the annotations list are not in {raw.path}; they "
             f"are in {archive} from {PAGE}."

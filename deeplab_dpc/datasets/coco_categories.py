@@ -9,7 +9,7 @@ from deeplab_dpc.data.dataset_info import DEFAULT_IGNORE_LABEL, pascal_palette
 from deeplab_dpc.datasets.coco_json import CocoAnnotations
 from deeplab_dpc.datasets.official import COCO_CLASSES
 from deeplab_dpc.datasets.segmentation_builder import Classes
-from deeplab_dpc.errors import UserError
+from deeplab_dpc.errors import UserError, first_few
 
 BACKGROUND = 0
 
@@ -94,7 +94,7 @@ def choose_classes(annotations: Mapping[str, CocoAnnotations], categories: str =
         raise UserError(f"--categories must be one of {', '.join(COCO_CLASSES)}, got {categories!r}.")
     named = {name for one in annotations.values() for name in one.categories}
     foreign = sorted(named - COCO_CATEGORIES)
-    listed = ", ".join(foreign[:3]) + (", ..." if len(foreign) > 3 else "")
+    listed = first_few(foreign, 3)
     if categories == "own" or (categories == "auto" and foreign):
         meaning = _own(annotations)
         if foreign:

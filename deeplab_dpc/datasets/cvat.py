@@ -15,7 +15,7 @@ import numpy as np
 from deeplab_dpc.data.dataset_info import Color
 from deeplab_dpc.data.image_files import MAX_SIDE
 from deeplab_dpc.datasets.coco_json import MAX_PIXELS
-from deeplab_dpc.datasets.outlines import Annotated, Ellipse, Patch, Polygon, Shape, box, run_lengths
+from deeplab_dpc.datasets.outlines import Annotated, Ellipse, Patch, Polygon, Shape, as_points, box, run_lengths
 from deeplab_dpc.errors import UserError, shown
 
 _AREAS = ("polygon", "box", "ellipse", "mask")
@@ -183,12 +183,9 @@ def _area(tag: str, attributes: Mapping[str, str]) -> Polygon | Ellipse | Patch:
 def _points(text: str) -> np.ndarray:
     """Returns the points of 'x,y;x,y;...', float64 [points, (x, y)]."""
     try:
-        points = np.array([[float(number) for number in pair.split(",")] for pair in text.split(";")])
+        return as_points(np.array([[float(number) for number in pair.split(",")] for pair in text.split(";")]))
     except ValueError as error:
         raise ValueError("its points are not pairs x,y;x,y") from error
-    if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
-        raise ValueError("its points are not pairs x,y;x,y")
-    return points
 
 
 def _number(attributes: Mapping[str, str], key: str, default: str = "") -> float:

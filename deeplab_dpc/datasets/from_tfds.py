@@ -24,7 +24,7 @@ from deeplab_dpc.datasets.records import RawExample, build_records
 from deeplab_dpc.datasets.segmentation_builder import Classes, SegmentedImage
 from deeplab_dpc.datasets.tfds_directory import open_prepared
 from deeplab_dpc.datasets.tfds_features import Keys, choose_keys, label_names
-from deeplab_dpc.errors import UserError
+from deeplab_dpc.errors import UserError, first_few
 
 UNNAMED = -1
 _OUR_SPLITS = {"validation": "val"}  # our names by those of TFDS, where they differ
@@ -255,7 +255,7 @@ def _class_ids(stream: _Stream, index: int, label_ids: LabelIds, ignore_label: i
 
 def _listed(ids: np.ndarray) -> str:
     present = np.unique(ids)
-    return ", ".join(map(str, present[:5])) + (", ..." if present.size > 5 else "")
+    return first_few(present.tolist(), 5)
 
 
 def _stored_ids(stream: _Stream, index: int, title: str) -> np.ndarray:

@@ -13,7 +13,7 @@ from deeplab_dpc.data.classes_file import ClassesFile
 from deeplab_dpc.datasets.label_palettes import PaletteCheck
 from deeplab_dpc.datasets.label_pictures import LabelPicture, read_label
 from deeplab_dpc.datasets.pictures import remap_ids
-from deeplab_dpc.errors import UserError
+from deeplab_dpc.errors import UserError, first_few
 from deeplab_dpc.files import read_json
 from deeplab_dpc.small_files import read_text
 
@@ -103,7 +103,7 @@ class LabelReader:
         classes = self.classes
         wrong = [i for i in np.unique(ids).tolist() if i >= len(classes.names) and i != classes.ignore_label]
         if wrong:
-            listed = ", ".join(map(str, wrong[:5])) + (", ..." if len(wrong) > 5 else "")
+            listed = first_few(wrong, 5)
             raise UserError(
                 f"The label {name} has the ids {listed}, but there are {len(classes.names)} classes (ids 0 to "
                 f"{len(classes.names) - 1}) and the ignore label is {classes.ignore_label}; "
@@ -127,7 +127,7 @@ class LabelReader:
         table = {i: i for i in range(256)} if other == SAME else {ignore_label: ignore_label}
         table |= {int(key): int(value) for key, value in id_map.items() if key != OTHER}
         if OTHER not in id_map and (unknown := sorted(set(np.unique(raw).tolist()) - set(table))):
-            listed = ", ".join(map(str, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
+            listed = first_few(unknown, 5)
             raise UserError(
                 f"The label {name} has the ids {listed}, which --label_map does not name; name them, or all others: "
                 f"{OTHER}:{SAME} leaves them as they are, {OTHER}:{ignore_label} ignores them."

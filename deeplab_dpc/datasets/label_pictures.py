@@ -11,7 +11,7 @@ from PIL import Image
 
 from deeplab_dpc.data.image_files import orientation
 from deeplab_dpc.datasets.pictures import PNG_BIT_DEPTH, PNG_COLOR_TYPE, decode
-from deeplab_dpc.errors import UserError
+from deeplab_dpc.errors import UserError, first_few
 
 FORMATS = ("PNG", "TIFF", "WEBP", "BMP", "GIF", "JPEG")  # JPEG only to be refused with the reason
 _INDEXED, _GREY_ALPHA, _RGB_ALPHA = 3, 4, 6  # PNG specification, 11.2.2
@@ -106,7 +106,7 @@ def _bytes(values: np.ndarray, name: str) -> np.ndarray:
     """Returns samples of more than 8 bits as uint8; values beyond 0..255 are an error."""
     beyond = np.unique(values[(values < 0) | (values > 255)])
     if beyond.size:
-        listed = ", ".join(map(str, beyond[:_SHOWN_IDS].tolist())) + (", ..." if beyond.size > _SHOWN_IDS else "")
+        listed = first_few(beyond.tolist(), _SHOWN_IDS)
         raise UserError(
             f"The label {name} has values beyond 255 ({listed}); class ids are 0 to 255, and instances or scaled "
             "values must become class ids first."

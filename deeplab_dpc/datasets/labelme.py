@@ -13,7 +13,7 @@ from deeplab_dpc.data.image_files import MAX_SIDE
 from deeplab_dpc.datasets.coco_json import MAX_PIXELS
 from deeplab_dpc.datasets.coco_masks import as_numbers
 from deeplab_dpc.datasets.label_pictures import read_label
-from deeplab_dpc.datasets.outlines import Ellipse, Patch, Polygon, Shape, box
+from deeplab_dpc.datasets.outlines import Ellipse, Patch, Polygon, Shape, as_points, box
 from deeplab_dpc.errors import UserError, shown
 from deeplab_dpc.files import parse_json
 
@@ -109,12 +109,9 @@ def _area(entry: dict[str, Any], title: str) -> Polygon | Ellipse | Patch:
 def _points(value: Any) -> np.ndarray:
     """Returns the points, float64 [points, (x, y)]."""
     try:
-        points = as_numbers(value)
+        return as_points(as_numbers(value))
     except ValueError as error:
         raise ValueError("its points are not a list of [x, y]") from error
-    if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
-        raise ValueError("its points are not a list of [x, y]")
-    return points
 
 
 def _mask(text: Any, title: str) -> np.ndarray:

@@ -15,6 +15,17 @@ from deeplab_dpc.datasets.coco_masks import polygon_mask, runs_mask
 from deeplab_dpc.errors import UserError
 
 
+def as_points(values: np.ndarray) -> np.ndarray:
+    """Returns the values, if they are points, float64 [points, (x, y)].
+
+    Raises:
+      ValueError: if they have another shape, or are not finite.
+    """
+    if values.ndim != 2 or values.shape[1] != 2 or not np.isfinite(values).all():
+        raise ValueError("they are no points")
+    return values
+
+
 @dataclasses.dataclass(frozen=True)
 class Polygon:
     """The inside of an outline.

@@ -12,7 +12,7 @@ from deeplab_dpc.data.file_kinds import LABEL_SUFFIXES, LOSSY_SUFFIXES, listed
 from deeplab_dpc.data.image_files import SUFFIXES as IMAGE_SUFFIXES
 from deeplab_dpc.datasets.raw_files import RawFiles
 from deeplab_dpc.datasets.splits import UNLABELLED_SPLIT, Pair, Splits, ValDraw, is_split_name, meant_split
-from deeplab_dpc.errors import UserError
+from deeplab_dpc.errors import UserError, first_few
 from deeplab_dpc.small_files import read_text
 
 COLUMNS = ("image", "label", "split")
@@ -145,15 +145,14 @@ def _print_shared_labels(path: pathlib.Path, rows: list[_Row], labels: RawFiles)
     label_of = {row.line: row.label for row in rows}
     shared = [f"{label_of[numbers[0]]} (lines {_some(numbers)})" for numbers in lines.values() if len(numbers) > 1]
     if shared:
-        more = ", ..." if len(shared) > SHOWN_LINES else ""
         console.print(
-            f"Warning: the list {path} gives several images the same label: {', '.join(shared[:SHOWN_LINES])}{more}. "
+            f"Warning: the list {path} gives several images the same label: {first_few(shared, SHOWN_LINES)}. "
             "If that is not meant, correct the list."
         )
 
 
 def _some(numbers: list[int]) -> str:
-    return ", ".join(map(str, numbers[:SHOWN_LINES])) + (", ..." if len(numbers) > SHOWN_LINES else "")
+    return first_few(numbers, SHOWN_LINES)
 
 
 def _splits(path: pathlib.Path, rows: list[_Row], draw: ValDraw) -> Splits:

@@ -21,7 +21,7 @@ from deeplab_dpc.datasets.splits import (
     renamed,
 )
 from deeplab_dpc.datasets.together import divided, image_and_label_folder, label_beside
-from deeplab_dpc.errors import UserError
+from deeplab_dpc.errors import UserError, first_few
 
 
 def find_pairs(images: RawFiles, labels: RawFiles | None, draw: ValDraw, skip_bad: bool = False) -> Splits:
@@ -150,7 +150,7 @@ def _without_label(alone: list[str], where: str, labels: RawTree, folder: str, n
             f"The label {jpeg} in {there} is a JPEG, which changes the ids at every border; labels must be PNGs, made "
             "from the originals."
         )
-    lying = f", where there is {', '.join(beside[:3])}{', ...' if len(beside) > 3 else ''}" if beside else ""
+    lying = f", where there is {first_few(beside, 3)}" if beside else ""
     return (
         f"{listed(alone, 'image')} in {where} without a .png of the same name in {there}{lying}; the first must be "
         f"called {example}.png there, or name the pairs with --list."

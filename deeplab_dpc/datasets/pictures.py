@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from deeplab_dpc.data.image_files import FORMATS, ORIENTATION, UPRIGHT, Undecodable, decode_picture, orientation
-from deeplab_dpc.errors import UserError
+from deeplab_dpc.errors import UserError, first_few
 
 # Byte positions of the bit depth and the colour type in a PNG's header (PNG specification, 11.2.2).
 PNG_BIT_DEPTH, PNG_COLOR_TYPE = 24, 25
@@ -112,7 +112,7 @@ def check_ids(ids: np.ndarray, num_classes: int, ignore_label: int, name: str) -
     present = np.unique(ids)
     wrong = present[(present >= num_classes) & (present != ignore_label)]
     if wrong.size:
-        listed = ", ".join(map(str, wrong[:5])) + (", ..." if wrong.size > 5 else "")
+        listed = first_few(wrong.tolist(), 5)
         raise UserError(
             f"The label {name} has the ids {listed}, but there are {num_classes} classes "
             f"(ids 0 to {num_classes - 1}) and the ignore label is {ignore_label}."

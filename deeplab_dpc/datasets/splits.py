@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from deeplab_dpc.console import console
 from deeplab_dpc.datasets.naming import file_key
-from deeplab_dpc.errors import UserError
+from deeplab_dpc.errors import UserError, first_few
 
 UNLABELLED_SPLIT = "test"  # of images without labels, if nothing else defines their split
 SPLITS = ("train", "val", "test")  # names with a defined meaning
@@ -119,7 +119,7 @@ def grouped_by_folder(draw: ValDraw, folders: Sequence[str], where: str) -> ValD
     """Returns the draw for folders that are not splits: by folder, which is printed, unless the user chose another."""
     if draw.group_by is not None or len(folders) < 2:
         return draw
-    first = ", ".join(folders[:3]) + (", ..." if len(folders) > 3 else "")
+    first = first_few(folders, 3)
     console.print(f"The folders in {where} ({first}) are not splits; the images of each stay together in train or val.")
     return dataclasses.replace(draw, group_by=BY_FOLDER)
 

@@ -12,12 +12,15 @@ from scipy import ndimage
 
 from deeplab_dpc.config.judging import DILATION_RATIO
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.evaluation.image_counts import CountRule, count_pixels
+from deeplab_dpc.evaluation.class_sums import ClassSums
+from deeplab_dpc.evaluation.confusion import class_sums, matrix_of_pixels, without_ignored
+from deeplab_dpc.evaluation.counted_image import CountedImage
+from deeplab_dpc.evaluation.image_counts import CountRule
 
 _NONE_SMALL, _NONE_LARGE = -1, 2**15 - 1  # below and above all ids, int16
 
 
-def boundary_rule(num_classes: int, ignore_label: int, dilation_ratio: float = DILATION_RATIO) -> CountRule:
+def boundary_rule(dilation_ratio: float = DILATION_RATIO) -> CountRule:
     """Returns the rule of boundary IoU (Cheng et al., 2021, arXiv:2103.16562), which is computed over all images.
 
     It counts the pixels of a class within a distance of its contour: in the labels, in the predictions, and in both.
@@ -28,27 +31,27 @@ def boundary_rule(num_classes: int, ignore_label: int, dilation_ratio: float = D
     contour between a class and ignored pixels, but two classes on both sides of them have one, if they are near enough.
 
     Args:
-      num_classes: number of classes of the network.
-      ignore_label: id of pixels that are not counted.
       dilation_ratio: ratio of the distance to the diagonal, in (0, 1).
     """
     if not 0 < dilation_ratio < 1:
         raise UserError(f"--boundary_dilation_ratio must be in (0, 1), got {dilation_ratio}.")
 
-    def count(label: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    def count(image: CountedImage) -> ClassSums:
+        label, prediction, ignore_label = image.label, image.prediction, image.confusion.ignore_label
         distance = max(1, round(dilation_ratio * math.hypot(*label.shape)))
         ignored = label == ignore_label
         near_label, near_prediction = (
             _near_another_class(ids, ignored, distance) & ~ignored for ids in (label, prediction)
         )
         both = near_label & near_prediction & (label == prediction)
-        parts = label[near_label], prediction[near_prediction & (prediction != ignore_label)], label[both]
-        return np.stack([np.bincount(part, minlength=num_classes) for part in parts])
+        parts = label[near_label], prediction[near_prediction], label[both]
+        labelled, predicted, found = (np.bincount(part, minlength=image.confusion.num_classes) for part in parts)
+        return ClassSums(labelled, without_ignored(predicted, ignore_label), found)
 
     return count
 
 
-def trimap_rule(num_classes: int, ignore_label: int, width: int) -> CountRule:
+def trimap_rule(width: int) -> CountRule:
     """Returns the rule of mIOU in a band around the labels' contours (arXiv:1412.7062, Sec. 5.2; arXiv:1802.02611,
     Sec. 4.4).
 
@@ -57,19 +60,18 @@ def trimap_rule(num_classes: int, ignore_label: int, width: int) -> CountRule:
     border of the image is not a contour.
 
     Args:
-      num_classes: number of classes of the network.
-      ignore_label: id of pixels that are not counted.
       width: width of the band on each side of a contour, in pixels, >= 1.
     """
     if width < 1:
         raise UserError(f"--trimap_width must be at least 1 pixel, got {width}.")
 
-    def count(label: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-        size = 2 * width + 1
-        ids = label.astype(np.int16)
+    def count(image: CountedImage) -> ClassSums:
+        size, ignore_label = 2 * width + 1, image.confusion.ignore_label
+        ids = image.label.astype(np.int16)
         other = ndimage.minimum_filter(ids, size, mode="nearest") != ndimage.maximum_filter(ids, size, mode="nearest")
-        counted = other & (label != ignore_label)
-        return count_pixels(label[counted], prediction[counted], num_classes, ignore_label)
+        counted = other & (image.label != ignore_label)
+        num_classes = image.confusion.num_classes
+        return class_sums(matrix_of_pixels(image.label[counted], image.prediction[counted], num_classes), ignore_label)
 
     return count
 

@@ -14,7 +14,8 @@ import numpy as np
 from keras import ops
 
 from deeplab_dpc.arch.cell import FILTERS, Cell
-from deeplab_dpc.arch.drawing import DPI, PIPE, cell_inches, draw_cell_into
+from deeplab_dpc.arch.drawing import PIPE, cell_inches, draw_cell_into
+from deeplab_dpc.arch.picture_file import DPI
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import atomic_path
 from deeplab_dpc.layers.dense_prediction_cell import DensePredictionCell

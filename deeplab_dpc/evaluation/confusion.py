@@ -1,5 +1,6 @@
-"""The confusion matrix: pixels counted by label and prediction, from which the metrics are computed.
+"""The confusion matrix: pixels counted by label and prediction, once for each image (counted_image.py).
 
+All metrics by class and category, the picture of the matrix and the worst images follow from these counts;
 class_sums.py describes the conventions. A class whose id is the ignore label (ADE20K: 151 outputs, 0 ignored) has no
 labels. If it is predicted on a labelled pixel, this is only a false negative of the true class: the ignored class has
 no IoU and is not in the mean, as in the benchmark's own evaluation of 150 classes
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from deeplab_dpc.errors import UserError
+from deeplab_dpc.errors import UserError, first_few
 from deeplab_dpc.evaluation.class_sums import ClassSums
 
 MAX_VALUES_SHOWN = 5  # number of wrong ids in an error
@@ -51,11 +52,10 @@ class ConfusionMatrix:
         counted = labels != self.ignore_label
         self._check_classes("Labels", labels[counted], f" or the ignore label {self.ignore_label}")
         self._check_classes("Predictions", predictions)
-        cells = labels[counted].astype(np.int64) * self.num_classes + predictions[counted].astype(np.int64)
-        self.matrix += np.bincount(cells, minlength=self.num_classes**2).reshape(self.matrix.shape)
+        self.matrix += matrix_of_pixels(labels[counted], predictions[counted], self.num_classes)
 
     def sums(self) -> ClassSums:
-        """Returns the pixels by class; predictions of the ignored class are not counted as predicted.
+        """Returns the pixels by class, see `class_sums`.
 
         Raises:
           UserError: if no pixel was counted.
@@ -64,8 +64,7 @@ class ConfusionMatrix:
             raise UserError(
                 f"No labelled pixel was counted: none was given, or all have the ignore label {self.ignore_label}."
             )
-        predicted = np.where(np.arange(self.num_classes) == self.ignore_label, 0, self.matrix.sum(axis=0))
-        return ClassSums(self.matrix.sum(axis=1), predicted, np.diagonal(self.matrix))
+        return class_sums(self.matrix, self.ignore_label)
 
     def mean_iou(self) -> float:
         """Returns the mean IoU of the classes in the labels or in the predictions, without the ignored class."""
@@ -79,8 +78,30 @@ class ConfusionMatrix:
         if values.size == 0 or (values.min() >= 0 and values.max() < self.num_classes):
             return
         wrong = np.unique(values[(values < 0) | (values >= self.num_classes)]).tolist()
-        shown = ", ".join(map(str, wrong[:MAX_VALUES_SHOWN])) + (", ..." if len(wrong) > MAX_VALUES_SHOWN else "")
+        shown = first_few(wrong, MAX_VALUES_SHOWN)
         raise UserError(f"{what} must be in [0, {self.num_classes - 1}]{alternative}, got {shown}.")
+
+
+def matrix_of_pixels(labels: np.ndarray, predictions: np.ndarray, num_classes: int) -> np.ndarray:
+    """Returns the number of pixels by label and prediction, int64 [num_classes, num_classes].
+
+    Args:
+      labels, predictions: class ids in [0, num_classes), integers [pixels].
+      num_classes: number of classes.
+    """
+    cells = labels.astype(np.int64) * num_classes + predictions.astype(np.int64)
+    return np.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+def class_sums(matrix: np.ndarray, ignore_label: int) -> ClassSums:
+    """Returns the pixels by class of a matrix of counted pixels, int64 [num_classes, num_classes]."""
+    predicted = without_ignored(matrix.sum(axis=0), ignore_label)
+    return ClassSums(matrix.sum(axis=1), predicted, np.diagonal(matrix))
+
+
+def without_ignored(predicted: np.ndarray, ignore_label: int) -> np.ndarray:
+    """Returns numbers of predicted pixels [..., classes] with 0 for the ignored class, if there is one."""
+    return np.where(np.arange(predicted.shape[-1]) == ignore_label, 0, predicted)
 
 
 def _integers(what: str, values: Any) -> np.ndarray:

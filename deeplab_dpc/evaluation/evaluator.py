@@ -1,6 +1,6 @@
 """Evaluation of whole images, each at its own size (mIOU as in PASCAL VOC and Cityscapes; arXiv:1809.04184, Sec. 4)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -10,14 +10,14 @@ from deeplab_dpc.data.example import filename_text
 from deeplab_dpc.data.pipeline import evaluation_dataset, iterate
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.confusion import ConfusionMatrix
+from deeplab_dpc.evaluation.counted_image import CountedImage, count_image
 from deeplab_dpc.models.image_predictor import ImagePredictor
 
-# Function called with the name of an image, the image, its label and its prediction.
-OnImage = Callable[[str, np.ndarray, np.ndarray, np.ndarray], None]
+OnImage = Callable[[CountedImage], None]
 
 
 def evaluate(
-    predictor: ImagePredictor, dataset: Dataset, split: str, *, progress: bool = True, on_image: OnImage | None = None
+    predictor: ImagePredictor, dataset: Dataset, split: str, *, progress: bool = True, on_image: Sequence[OnImage] = ()
 ) -> ConfusionMatrix:
     """Predicts every image of a split at its own size, and returns the confusion matrix of all pixels.
 
@@ -26,21 +26,23 @@ def evaluate(
       dataset: the prepared data set.
       split: name of the split.
       progress: bool, whether to show a progress bar.
-      on_image: function called with each counted image, in the order of the split; see OnImage.
+      on_image: functions called with each counted image, in the order of the split.
 
     Raises:
       UserError: if the numbers of classes differ, the split has no labels, an image does not fit into the crop, or a
         label is out of range.
     """
     dataset.require_labels(split)
-    confusion = ConfusionMatrix(dataset.info.num_classes, dataset.info.ignore_label)
+    classes = dataset.info.num_classes, dataset.info.ignore_label
+    confusion = ConfusionMatrix(*classes)
     for name, image, label, prediction in predictions(predictor, dataset, split, progress=progress):
         try:
-            confusion.update(label, prediction)
+            counted = count_image(name, image, label, prediction, *classes)
         except UserError as error:
             raise UserError(f"{name}: {error}") from error
-        if on_image is not None:
-            on_image(name, image, label, prediction)
+        confusion.matrix += counted.confusion.matrix
+        for function in on_image:
+            function(counted)
     if not confusion.matrix.any():
         raise UserError(
             f"The split {split} of {dataset.path} cannot be evaluated: no pixel of it is labelled, all have the "

@@ -8,10 +8,11 @@ import numpy as np
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.categories import category_ids, category_names
 from deeplab_dpc.evaluation.class_sums import ClassSums
+from deeplab_dpc.evaluation.confusion import class_sums, without_ignored
+from deeplab_dpc.evaluation.counted_image import CountedImage
 
-# Function from labels and predictions, class ids [height, width], to the numbers of labelled pixels, predicted pixels
-# and true positives, int64 [3, classes].
-CountRule = Callable[[np.ndarray, np.ndarray], np.ndarray]
+# Function from an image to its pixels by class or category, int64 [classes].
+CountRule = Callable[[CountedImage], ClassSums]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,12 +49,12 @@ class ImageCounter:
     def __init__(self, rule: CountRule):
         self._rule = rule
         self._names: list[str] = []
-        self._counts: list[np.ndarray] = []
+        self._counts: list[ClassSums] = []
 
-    def add(self, name: str, image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> None:
-        """Counts an image with checked labels and predictions; an OnImage of evaluator.py."""
-        self._names.append(name)
-        self._counts.append(self._rule(label, prediction))
+    def add(self, image: CountedImage) -> None:
+        """Counts an image; an OnImage of evaluator.py."""
+        self._names.append(image.name)
+        self._counts.append(self._rule(image))
 
     def counts(self) -> ImageCounts:
         """Returns the counts of the images added so far.
@@ -63,46 +64,33 @@ class ImageCounter:
         """
         if not self._counts:
             raise UserError("No image was evaluated.")
-        labelled, predicted, true_positives = np.stack(self._counts, axis=1)
-        return ImageCounts(tuple(self._names), labelled, predicted, true_positives)
+        return ImageCounts(
+            tuple(self._names),
+            np.stack([sums.labelled for sums in self._counts]),
+            np.stack([sums.predicted for sums in self._counts]),
+            np.stack([sums.true_positives for sums in self._counts]),
+        )
 
 
-def class_rule(num_classes: int, ignore_label: int) -> CountRule:
-    """Returns the rule that counts the same pixels as the confusion matrix."""
-
-    def count(label: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-        counted = label != ignore_label
-        return count_pixels(label[counted], prediction[counted], num_classes, ignore_label)
-
-    return count
+def by_class(image: CountedImage) -> ClassSums:
+    """Returns the pixels of an image by class; the CountRule of the metrics by class."""
+    return class_sums(image.confusion.matrix, image.confusion.ignore_label)
 
 
-def category_rule(categories: tuple[str, ...], ignore_label: int) -> CountRule:
+def category_rule(categories: tuple[str, ...]) -> CountRule:
     """Returns the rule that counts pixels by category, in the order of `category_names`.
+
+    Labels without a category are not counted, and predictions without one, or of the ignored class, are of no category.
 
     Args:
       categories: category of each class; empty text for none.
-      ignore_label: id of pixels that are not counted.
     """
-    ids, number = category_ids(categories), len(category_names(categories))
+    # Whether each class belongs to each category, int64 [classes, categories].
+    members = (category_ids(categories)[:, np.newaxis] == np.arange(len(category_names(categories)))).astype(np.int64)
 
-    def count(label: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-        counted = label != ignore_label
-        labels = ids[label[counted]]
-        predictions = np.where(prediction[counted] == ignore_label, number, ids[prediction[counted]])
-        return count_pixels(labels[labels < number], predictions[labels < number], number, ignore_label=number)
+    def count(image: CountedImage) -> ClassSums:
+        labelled = members.T @ image.confusion.matrix  # [categories of the labels, classes of the predictions]
+        predicted = without_ignored(labelled, image.confusion.ignore_label) @ members
+        return ClassSums(labelled.sum(axis=1), predicted.sum(axis=0), np.diagonal(predicted))
 
     return count
-
-
-def count_pixels(labels: np.ndarray, predictions: np.ndarray, num_classes: int, ignore_label: int) -> np.ndarray:
-    """Returns the numbers of labelled pixels, predicted pixels and true positives, int64 [3, num_classes].
-
-    Args:
-      labels, predictions: class ids of the counted pixels, [pixels].
-      num_classes: number of classes; ids from `num_classes` on are not counted.
-      ignore_label: id whose predictions are not counted as predicted, see confusion.py.
-    """
-    predicted = predictions[predictions != ignore_label]
-    parts = (labels, predicted, labels[labels == predictions])
-    return np.stack([np.bincount(part, minlength=num_classes)[:num_classes] for part in parts])

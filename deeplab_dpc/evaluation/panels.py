@@ -5,6 +5,7 @@ from PIL import Image
 
 from deeplab_dpc.data.dataset_info import DatasetInfo
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.evaluation.counted_image import CountedImage
 from deeplab_dpc.evaluation.picture_rows import draw_legend, draw_row, example_pictures, legend_entries, stacked
 
 
@@ -28,22 +29,15 @@ class Panels:
         self._pictures: list[list[Image.Image]] = []  # (image, label, prediction) of each example
         self._ids: set[int] = set()
 
-    def add(self, name: str, image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> None:
-        """Adds an example, which is kept if it is one of the panels.
-
-        Args:
-          name: caption of the image.
-          image: uint8 [height, width, 3].
-          label: class ids [height, width].
-          prediction: predicted class ids [height, width].
-        """
+    def add(self, example: CountedImage) -> None:
+        """Adds an example, which is kept if it is one of the panels; its name is the caption."""
         self._added += 1
         if not self._waiting or self._waiting[-1] != self._added - 1:
             return
         self._waiting.pop()
-        self._names.append(name)
-        self._pictures.append(example_pictures(self.info, image, label, prediction))
-        self._ids |= {int(i) for i in np.unique(label)} | {int(i) for i in np.unique(prediction)}
+        self._names.append(example.name)
+        self._pictures.append(example_pictures(self.info, example.image, example.label, example.prediction))
+        self._ids |= {int(i) for ids in (example.label, example.prediction) for i in np.unique(ids)}
 
     def draw(self) -> np.ndarray:
         """Returns the panels, uint8 [number, height, width, 3]; fewer if fewer examples were added."""

@@ -4,7 +4,7 @@ metrics.json    all metrics, their 95 % intervals, and the configuration of the 
 per_class.csv   one row per class
 per_image.npz   the counts of every image (stored.py)
 history.csv     one row per evaluation, if the evaluation waits for several checkpoints
-*.png           pictures (report_pictures.py)
+*.png           pictures: confusion.png, worst.png, and branches.png of a network with a cell
 """
 
 import csv
@@ -15,17 +15,24 @@ from typing import Any
 
 import numpy as np
 
+from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.config import InferenceConfig, JudgeConfig
 from deeplab_dpc.data.dataset_info import DatasetInfo
 from deeplab_dpc.evaluation.bootstrap import CONFIDENCE
+from deeplab_dpc.evaluation.branch_weights import draw_branch_weights
 from deeplab_dpc.evaluation.class_sums import ClassSums
+from deeplab_dpc.evaluation.confusion import ConfusionMatrix
+from deeplab_dpc.evaluation.confusion_plot import draw_confusion
 from deeplab_dpc.evaluation.measures import BY_CATEGORY, BY_CLASS, Measured, MetricInterval, Metrics
 from deeplab_dpc.evaluation.stored import StoredEvaluation, Subject, write_evaluation
+from deeplab_dpc.evaluation.visualize import save_rgb_png
+from deeplab_dpc.evaluation.worst import WorstImages
 from deeplab_dpc.files import atomic_path, write_json
 
 METRICS_FILE = "metrics.json"
 PER_CLASS_FILE = "per_class.csv"
 HISTORY_FILE = "history.csv"
+CONFUSION_FILE, WORST_FILE, BRANCHES_FILE = "confusion.png", "worst.png", "branches.png"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,6 +134,29 @@ def write_report(folder: pathlib.Path, report: Report) -> None:
     write_evaluation(folder, StoredEvaluation(subject, report.measured))
     _write_per_class(folder / PER_CLASS_FILE, report)
     write_json(folder / METRICS_FILE, metrics_json(report))
+
+
+def write_pictures(
+    folder: pathlib.Path, report: Report, confusion: ConfusionMatrix, worst: WorstImages | None, cell: Cell | None
+) -> None:
+    """Writes the pictures, and removes those of an earlier evaluation that this one does not have.
+
+    Args:
+      folder: folder of the pictures.
+      report: results of the evaluation.
+      confusion: confusion matrix of all images.
+      worst: worst images of the evaluation; None for no worst.png.
+      cell: cell of the network; None if it has none.
+    """
+    draw_confusion(confusion.matrix, report.info.class_names, folder / CONFUSION_FILE)
+    if worst is not None:
+        save_rgb_png(folder / WORST_FILE, worst.draw())
+    else:
+        (folder / WORST_FILE).unlink(missing_ok=True)
+    if cell is not None:
+        draw_branch_weights(cell, report.branch_weights, folder / BRANCHES_FILE)
+    else:
+        (folder / BRANCHES_FILE).unlink(missing_ok=True)
 
 
 def append_history(folder: pathlib.Path, report: Report) -> None:

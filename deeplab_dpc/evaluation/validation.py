@@ -92,7 +92,7 @@ class Validator:
             if name not in arrays or arrays[name].shape != tuple(variable.shape):
                 raise UserError(f"The weights do not fit the network: {name} is absent or has another shape.")
             variable.assign(arrays[name])
-        return evaluate(self._predictor, self.dataset, self.split, progress=False, on_image=panels.add)
+        return evaluate(self._predictor, self.dataset, self.split, progress=False, on_image=[panels.add])
 
 
 def _in_thread(function: Callable[[], _Result]) -> _Result:

@@ -10,6 +10,7 @@ from deeplab_dpc.data.captions import caption_font, fitting
 from deeplab_dpc.data.dataset_info import DatasetInfo
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.confusion import ConfusionMatrix
+from deeplab_dpc.evaluation.counted_image import CountedImage
 from deeplab_dpc.evaluation.picture_rows import (
     BACKGROUND,
     GAP,
@@ -70,31 +71,21 @@ class WorstImages:
         self.number = number
         self._kept: list[_Example] = []  # the worst first; of equal scores, the earlier image first
 
-    def add(self, name: str, image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> None:
-        """Scores an image and keeps it if it is among the worst so far.
-
-        Args:
-          name: name of the image.
-          image: uint8 [height, width, 3].
-          label: class ids [height, width].
-          prediction: predicted class ids [height, width].
-
-        Raises:
-          UserError: if an id is neither a class nor the ignore label.
-        """
-        confusion = ConfusionMatrix(self.info.num_classes, self.info.ignore_label)
-        confusion.update(label, prediction)
+    def add(self, counted: CountedImage) -> None:
+        """Scores an image and keeps it if it is among the worst so far."""
+        confusion = counted.confusion
         if not confusion.matrix.any():
             return
         score = confusion.mean_iou()
         if len(self._kept) == self.number and score >= self._kept[-1].score:
             return
+        maps = counted.image, counted.label, counted.prediction
         example = _Example(
             score,
-            f"{name}: mean IoU {score:.3f}; {_costliest_class(confusion, self.info)}",
+            f"{counted.name}: mean IoU {score:.3f}; {_costliest_class(confusion, self.info)}",
             1 - confusion.pixel_accuracy(),
-            [*example_pictures(self.info, image, label, prediction), self._errors(image, label, prediction)],
-            frozenset(np.unique(label).tolist()) | frozenset(np.unique(prediction).tolist()),
+            [*example_pictures(self.info, *maps), self._errors(*maps)],
+            frozenset(np.unique(counted.label).tolist()) | frozenset(np.unique(counted.prediction).tolist()),
         )
         bisect.insort(self._kept, example, key=lambda kept: kept.score)
         del self._kept[self.number :]

@@ -114,8 +114,33 @@ class NormalizedConv(keras.layers.Layer):
         }
 
 
+class FilteredConv(NormalizedConv):
+    """The part that is common to convolutions to a given number of channels.
+
+    Args:
+      filters: output channels, >= 1.
+
+    The other arguments are those of NormalizedConv.
+
+    Raises:
+      ValueError: if filters is less than 1, or as NormalizedConv.
+    """
+
+    def __init__(self, filters: int, kernel_size: int, **kwargs: Any):
+        super().__init__(kernel_size, **kwargs)
+        _require_positive(filters=filters)
+        self.filters = filters
+
+    def compute_output_shape(self, input_shape: tuple[Side, ...]) -> tuple[Side, ...]:
+        batch, height, width, _ = input_shape
+        return (batch, self._output_side(height), self._output_side(width), self.filters)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "filters": self.filters}
+
+
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
-class ConvBN(NormalizedConv):
+class ConvBN(FilteredConv):
     """Convolution, batch norm and activation: [batch, height, width, channels] -> [batch, h, w, filters].
 
     Args:
@@ -135,9 +160,7 @@ class ConvBN(NormalizedConv):
     """
 
     def __init__(self, filters: int, kernel_size: int = 1, **kwargs: Any):
-        super().__init__(kernel_size, **kwargs)
-        _require_positive(filters=filters)
-        self.filters = filters
+        super().__init__(filters, kernel_size, **kwargs)
 
     def build(self, input_shape: Shape) -> None:
         shape = (self.kernel_size, self.kernel_size, input_shape[-1], self.filters)
@@ -149,10 +172,6 @@ class ConvBN(NormalizedConv):
         x = ops.conv(inputs, self.kernel, strides=self.strides, padding=padding, dilation_rate=self.rate)
         return self._normalize(x, training)
 
-    def compute_output_shape(self, input_shape: tuple[Side, ...]) -> tuple[Side, ...]:
-        batch, height, width, _ = input_shape
-        return (batch, self._output_side(height), self._output_side(width), self.filters)
-
     def fold_batch_norm(self) -> None:
         multiply_kernel(self.kernel, self.batch_norm.fold())
 
@@ -160,9 +179,6 @@ class ConvBN(NormalizedConv):
         """Returns the parameters and multiply-adds for an input of that shape."""
         _, height, width, _ = self.compute_output_shape(input_shape)
         return conv_cost(self.kernel_size, input_shape[-1], self.filters, height, width)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "filters": self.filters}
 
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")

@@ -10,8 +10,8 @@ from keras import ops
 from deeplab_dpc.arch.cost import Cost, conv_cost, depthwise_cost
 from deeplab_dpc.layers import kernels
 from deeplab_dpc.layers.composite import Composite
-from deeplab_dpc.layers.conv import ConvBN, DepthwiseConvBN, NormalizedConv, multiply_kernel
-from deeplab_dpc.layers.types import Shape, Side, Tensor
+from deeplab_dpc.layers.conv import ConvBN, DepthwiseConvBN, FilteredConv, multiply_kernel
+from deeplab_dpc.layers.types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
@@ -98,7 +98,7 @@ class SplitSeparableConvBN(Composite):
 
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
-class SeparableConvBN(NormalizedConv):
+class SeparableConvBN(FilteredConv):
     """Separable convolution in one step: depthwise and pointwise convolution, batch norm, activation.
 
     [batch, height, width, channels] -> [batch, h, w, filters]. Weight decay applies to both kernels in training, as
@@ -115,10 +115,7 @@ class SeparableConvBN(NormalizedConv):
     """
 
     def __init__(self, filters: int, kernel_size: int = 3, **kwargs: Any):
-        super().__init__(kernel_size, **kwargs)
-        if filters < 1:
-            raise ValueError(f"`filters` must be >= 1, got {filters}.")
-        self.filters = filters
+        super().__init__(filters, kernel_size, **kwargs)
 
     def build(self, input_shape: Shape) -> None:
         channels = input_shape[-1]
@@ -138,10 +135,6 @@ class SeparableConvBN(NormalizedConv):
         x = kernels.depthwise_conv(inputs, kernel, self.strides, self.rate, padding)
         return self._normalize(ops.conv(x, self.pointwise_kernel), training)
 
-    def compute_output_shape(self, input_shape: tuple[Side, ...]) -> tuple[Side, ...]:
-        batch, height, width, _ = input_shape
-        return (batch, self._output_side(height), self._output_side(width), self.filters)
-
     def fold_batch_norm(self) -> None:
         multiply_kernel(self.pointwise_kernel, self.batch_norm.fold())
 
@@ -151,6 +144,3 @@ class SeparableConvBN(NormalizedConv):
         channels = input_shape[-1]
         depthwise = depthwise_cost(self.kernel_size, channels, height, width, batch_norm=False)
         return depthwise + conv_cost(1, channels, self.filters, height, width)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "filters": self.filters}

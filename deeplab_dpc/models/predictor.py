@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from deeplab_dpc.arch.fitting import aligned_side
 from deeplab_dpc.config import InferenceConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.layers import kernels
@@ -85,7 +86,7 @@ class _PixelModel(keras.Model):
         """Returns the padded side along axis 0 (height) or 1 (width)."""
         if self.config.eval_crop_size:
             return self.config.eval_crop_size[axis]
-        return padded_side(side, self.segmenter.config.alignment)
+        return aligned_side(side, self.segmenter.config.alignment)
 
 
 class ClassIds(_PixelModel):
@@ -198,16 +199,6 @@ def _exhausted_memory_named(images: np.ndarray) -> Iterator[None]:
             f"The memory is not enough for {batch} image(s) of {height} x {width} pixels at a time; "
             "--sliding_window=513,513 needs less, whatever the size of the images."
         ) from error
-
-
-def padded_side(side: Any, alignment: int) -> Any:
-    """Returns the smallest side of alignment * k + 1 pixels, for an integer k, that is at least `side`.
-
-    Args:
-      side: height or width in pixels, an int or an integer tensor.
-      alignment: distance in pixels between possible sides, see ModelConfig.alignment.
-    """
-    return (side + alignment - 2) // alignment * alignment + 1
 
 
 def _scaled(side: Any, scale: float) -> Any:

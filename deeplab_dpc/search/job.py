@@ -11,6 +11,9 @@ from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.search.proxy.feature_cache import FeatureCache
 from deeplab_dpc.search.service.membership import BACKBONE_ALONE, START
 
+# The error of a search whose cells are scored on images that it does not have.
+NEEDS_IMAGES = f"--proxy_features={END_TO_END} trains on images: give --data_dir."
+
 
 @dataclasses.dataclass(frozen=True)
 class Job:

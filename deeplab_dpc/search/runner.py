@@ -16,16 +16,15 @@ from deeplab_dpc.search.contest.hold_contest import contest_network, hold_contes
 from deeplab_dpc.search.contest.result import SearchResult
 from deeplab_dpc.search.contest.rounds import contest_rounds
 from deeplab_dpc.search.contest.tasks import Contest
-from deeplab_dpc.search.job import Job
-from deeplab_dpc.search.proxy.cell_evaluator import Candidate, Evaluator
-from deeplab_dpc.search.proxy.halving import HalvingRule
+from deeplab_dpc.search.job import NEEDS_IMAGES, Job
+from deeplab_dpc.search.proxy.cell_evaluator import Candidate, Evaluator, HalvingRule
 from deeplab_dpc.search.reporting.search_report import write_report
 from deeplab_dpc.search.reporting.section import ReportSection
 from deeplab_dpc.search.scored import GIVEN
 from deeplab_dpc.search.service import given_up
+from deeplab_dpc.search.service.attempt import Lease, Task
 from deeplab_dpc.search.service.display import SearchWatch
 from deeplab_dpc.search.service.identity import Worker
-from deeplab_dpc.search.service.lease import Lease, Task
 from deeplab_dpc.search.service.ledger import Ledger
 from deeplab_dpc.search.service.live import Stage, StudyObserver
 from deeplab_dpc.search.service.membership import extendable, join
@@ -188,7 +187,7 @@ def make_evaluator(job: Job) -> Evaluator:
     if job.config.proxy_features != END_TO_END:
         return ProxyEvaluator(job.cache, job.config, job.train_split)
     if job.data is None or job.dataset is None:
-        raise UserError("--proxy_features=end_to_end trains on images: give --data_dir.")
+        raise UserError(NEEDS_IMAGES)
     return EndToEndEvaluator(job.workdir / PROXY_FOLDER, job.model, job.data, job.config, job.dataset, job.initial)
 
 

@@ -16,14 +16,12 @@ from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.config.samplers import sampler_entry
 from deeplab_dpc.search.samplers.constraints import Constraints
 from deeplab_dpc.search.samplers.exhaustive import num_distinct_cells
-from deeplab_dpc.search.samplers.factory import make_sampler
 from deeplab_dpc.search.samplers.parameters import distributions, params_of
-from deeplab_dpc.search.samplers.sampler import Draw
+from deeplab_dpc.search.samplers.sampler import Draw, make_sampler
 from deeplab_dpc.search.samplers.sequence import DrawSequence
 from deeplab_dpc.search.scored import GIVEN, ProxyScore, Scored
-from deeplab_dpc.search.service.attempt import RESULT, understood, worker_of
+from deeplab_dpc.search.service.attempt import RESULT, Task, understood, worker_of
 from deeplab_dpc.search.service.identity import Worker
-from deeplab_dpc.search.service.lease import Task
 from deeplab_dpc.search.service.ledger import Ledger
 
 TASKS_OFFERED = 64  # more workers than that rarely ask at the same moment

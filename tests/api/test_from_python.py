@@ -169,13 +169,13 @@ def test_export_predicts_as_the_run(name, run, dataset, photo, tmp_path):
 
 
 def test_export_that_is_too_far_from_the_network_is_not_left(run, dataset, tmp_path, monkeypatch):
-    from deeplab_dpc.api import exporting
+    from deeplab_dpc.api import verified_export
 
     class Other:
         def predict_batch(self, images):
             return np.full(images.shape[:3], 1000)
 
-    monkeypatch.setattr(exporting, "load_exported_model", lambda path: Other())
+    monkeypatch.setattr(verified_export, "load_exported_model", lambda path: Other())
     with pytest.raises(
         UserError, match="disagrees too much with the Keras model: .* and `min_agreement` is 1; nothing was"
     ):

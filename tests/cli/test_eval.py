@@ -56,7 +56,15 @@ def source(shapes, tmp_path, monkeypatch):
             step = step()
         guess = Guess(made["share"])
         guess.num_classes = made["classes"] or guess.num_classes
-        return LoadedPredictor(guess, names, palette, 255, "a guess", workdir, None, step)
+        return LoadedPredictor(
+            predictor=guess,
+            class_names=names,
+            palette=palette,
+            ignore_label=255,
+            source="a guess",
+            workdir=workdir,
+            step=step,
+        )
 
     monkeypatch.setattr(command, "load_predictor", load)
     monkeypatch.chdir(tmp_path)

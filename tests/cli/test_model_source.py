@@ -59,6 +59,7 @@ def _load(*argv):
 def test_checkpoint_of_a_run_is_chosen(argv, step, words, run):
     loaded = _load(f"--workdir={run}", *argv)
     assert (loaded.step, loaded.source) == (step, f"{run}, {words}")
+    assert loaded.portable_source == f"{run.name}, {words}"
     biases = np.asarray(named_variables(loaded.segmenter)["logits/semantic/biases"])
     np.testing.assert_array_equal(biases, [step, step])
 
@@ -93,6 +94,7 @@ def test_classes_of_a_published_checkpoint_are_known_by_their_number(
     loaded = _load(*argv)
     place = {"Cityscapes": 16, "ADE20K": 8}.get(dataset, 15)
     assert (loaded.class_names[place], loaded.palette[place], len(loaded.palette)) == (name, color, count)
+    assert loaded.portable_source == f"{tmp_path.name}/model.ckpt"
     said = f"The {count} classes are taken for those of {dataset}; --classes names others." in capsys.readouterr().out
     assert said == (dataset is not None)
     own = _load(*argv, "--classes=" + ",".join(f"own{i}" for i in range(count)))

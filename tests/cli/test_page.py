@@ -27,7 +27,10 @@ class _NoPredictor:
 
 
 def _loaded(source="/home/someone/runs/first, step 3"):
-    return LoadedPredictor(_NoPredictor(), ("a", "b"), ((0, 0, 0), (1, 1, 1)), 255, source, None, None)
+    palette = ((0, 0, 0), (1, 1, 1))
+    return LoadedPredictor(
+        predictor=_NoPredictor(), class_names=("a", "b"), palette=palette, ignore_label=255, source=source
+    )
 
 
 def _flags(**given):
@@ -87,7 +90,9 @@ class Slow:
         print("predicting", flush=True)
         time.sleep(600)
 
-predict.load_predictor = lambda values: LoadedPredictor(Slow(), ("a", "b"), ((0, 0, 0),) * 2, 255, "", None, None)
+predict.load_predictor = lambda values: LoadedPredictor(
+    predictor=Slow(), class_names=("a", "b"), palette=((0, 0, 0),) * 2, ignore_label=255, source=""
+)
 main.run("predict", ["--serve", "--port=0", "--workdir=run"])
 """
 

@@ -18,8 +18,8 @@ from deeplab_dpc.files import write_json
 from deeplab_dpc.search import runner
 from deeplab_dpc.search.contest.trained import Trained
 from deeplab_dpc.search.scored import ProxyScore
+from deeplab_dpc.search.service.attempt import Task
 from deeplab_dpc.search.service.identity import Worker
-from deeplab_dpc.search.service.lease import Task
 from deeplab_dpc.search.service.ledger import Ledger
 from deeplab_dpc.search.service.storage import open_storage
 

@@ -9,6 +9,7 @@ from PIL import Image
 from deeplab_dpc.arch import drawing
 from deeplab_dpc.arch.cell import BACKBONE, Branch, Cell
 from deeplab_dpc.arch.operations import AtrousConv, Conv1x1, PyramidPooling
+from deeplab_dpc.arch.picture_file import DPI
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.branch_weights import (
     branch_rows,
@@ -77,7 +78,7 @@ def test_bars_are_as_long_as_the_weights_in_the_colours_of_the_cell(tmp_path):
         draw_branch_weights(CELL, weights, tmp_path / "bars.png")
         with Image.open(tmp_path / "bars.png") as picture:
             pixels = np.asarray(picture.convert("RGB"))
-        bars = pixels[:, round(3 * drawing.COLUMN_INCHES * drawing.DPI) :]
+        bars = pixels[:, round(3 * drawing.COLUMN_INCHES * DPI) :]
         colors = [
             tuple(int(color[i : i + 2], 16) for i in (1, 3, 5))
             for color in (Conv1x1.COLOR, AtrousConv.COLOR, PyramidPooling.COLOR)

@@ -7,6 +7,7 @@ import pytest
 
 from deeplab_dpc.data.dataset_info import DatasetInfo
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.evaluation.counted_image import count_image
 from deeplab_dpc.evaluation.panels import Panels
 
 INFO = DatasetInfo(
@@ -22,7 +23,8 @@ RED, GREEN, WHITE, GREY = (200, 0, 0), (0, 200, 0), (255, 255, 255), (9, 9, 9)
 
 def add(panels, height, width, label=0, prediction=1):
     image = np.full((height, width, 3), 9, np.uint8)
-    panels.add("name", image, np.full((height, width), label), np.full((height, width), prediction))
+    ids = np.full((height, width), label), np.full((height, width), prediction)
+    panels.add(count_image("name", image, *ids, INFO.num_classes, INFO.ignore_label))
 
 
 def test_panel_shows_image_label_and_prediction_from_left_to_right():
@@ -69,7 +71,7 @@ def test_many_classes_wrap_into_several_lines():
     many = dataclasses.replace(INFO, class_names=tuple(f"class {i}" for i in range(12)), palette=(RED,) * 12)
     panels = Panels(many, 1, 1)
     ids = np.arange(12).repeat(100).reshape(30, 40)
-    panels.add("name", np.zeros((30, 40, 3), np.uint8), ids, ids)
+    panels.add(count_image("name", np.zeros((30, 40, 3), np.uint8), ids, ids, 12, 255))
     assert panels.draw().shape[1] > 20 + 30 + 6 + 2 * 20
 
 

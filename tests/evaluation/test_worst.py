@@ -8,6 +8,7 @@ import pytest
 from deeplab_dpc.data.dataset_info import DatasetInfo
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation import worst
+from deeplab_dpc.evaluation.counted_image import count_image
 from deeplab_dpc.evaluation.worst import WorstImages
 
 INFO = DatasetInfo(
@@ -33,9 +34,13 @@ def scene(wrong, height=200, ignored=0):
     return image, label, prediction
 
 
+def add_image(page, name, image, label, prediction):
+    page.add(count_image(name, image, label, prediction, page.info.num_classes, page.info.ignore_label))
+
+
 def add(page, *scenes):
     for number, (wrong, height) in enumerate(scenes):
-        page.add(f"{number}.jpg", *scene(wrong, height))
+        add_image(page, f"{number}.jpg", *scene(wrong, height))
 
 
 def headings(page):
@@ -44,7 +49,7 @@ def headings(page):
 
 def test_columns_show_image_label_prediction_and_errors():
     page = WorstImages(INFO, 1)
-    page.add("a.jpg", *scene(wrong=50, ignored=20))
+    add_image(page, "a.jpg", *scene(wrong=50, ignored=20))
     picture = page.draw()
     assert picture.shape == (HEADING + LINE + 200 + 2 * GAP + LINE, 4 * COLUMN + GAP, 3)
     top = HEADING + LINE
@@ -91,7 +96,7 @@ def test_ignored_pixels_do_not_change_the_score():
     page = WorstImages(INFO, 1)
     image, label, prediction = scene(wrong=100, ignored=100)
     prediction[:, 150:] = 2
-    page.add("a.jpg", image, label, prediction)
+    add_image(page, "a.jpg", image, label, prediction)
     # 100 counted columns of class 0, all predicted as 1; class 2 occurs in ignored pixels only.
     (example,) = page._kept
     assert example.score == 0
@@ -108,7 +113,7 @@ def test_perfect_image_has_no_costliest_class():
 def test_images_without_a_labelled_pixel_have_no_score():
     page = WorstImages(INFO, 1)
     image, label, prediction = scene(wrong=10)
-    page.add("a.jpg", image, np.full_like(label, 255), prediction)
+    add_image(page, "a.jpg", image, np.full_like(label, 255), prediction)
     with pytest.raises(UserError, match="no worst images to draw: none was given, or none has a labelled pixel"):
         page.draw()
 
@@ -117,7 +122,7 @@ def test_an_ignored_class_of_the_network_is_drawn_as_ignored():
     page = WorstImages(dataclasses.replace(INFO, ignore_label=0), 1)
     image, label, prediction = scene(wrong=0)
     label[:, :150], prediction[:, :150] = 2, 2
-    page.add("a.jpg", image, label, prediction)
+    add_image(page, "a.jpg", image, label, prediction)
     picture = page.draw()[HEADING + LINE :]
     assert tuple(picture[0, GAP + COLUMN + 149]) == BLUE
     assert tuple(picture[0, GAP + COLUMN + 150]) == WHITE
@@ -125,7 +130,7 @@ def test_an_ignored_class_of_the_network_is_drawn_as_ignored():
 
 def test_narrow_images_leave_room_for_headings():
     page = WorstImages(INFO, 1)
-    page.add("a.jpg", *(array[:, :20] for array in scene(wrong=10)))
+    add_image(page, "a.jpg", *(array[:, :20] for array in scene(wrong=10)))
     assert page.draw().shape[1] == 4 * COLUMN + GAP
 
 

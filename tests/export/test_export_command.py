@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 import deeplab_dpc.cli.export as command
+from deeplab_dpc.api import verified_export
 from deeplab_dpc.cli.main import execute
 from deeplab_dpc.cli.model_source import LoadedModel
 from deeplab_dpc.data.dataset_info import pascal_palette
@@ -24,7 +25,16 @@ def run(tmp_path, network, shapes, monkeypatch):
     workdir.mkdir()
     data = {"data_dir": str(shapes.path.parents[1]), "train_split": "train"}
     (workdir / "config.json").write_text(json.dumps({"data": data}))
-    loaded = LoadedModel(network, tuple("abcd"), pascal_palette(4), 255, "as text", workdir, 7)
+    loaded = LoadedModel(
+        segmenter=network,
+        class_names=tuple("abcd"),
+        palette=pascal_palette(4),
+        ignore_label=255,
+        source="as text",
+        portable_source="run, step 7",
+        workdir=workdir,
+        step=7,
+    )
     monkeypatch.setattr(command, "load_models", lambda source: [loaded])
     return loaded
 
@@ -73,8 +83,8 @@ def written(monkeypatch):
         calls.update(path=path, info=info, size=size)
         path.write_text("graph")
 
-    monkeypatch.setattr(command, "export_saved_model", export_saved_model)
-    monkeypatch.setattr(command, "export_onnx", export_onnx)
+    monkeypatch.setattr(verified_export, "export_saved_model", export_saved_model)
+    monkeypatch.setattr(verified_export, "export_onnx", export_onnx)
     return calls
 
 
@@ -93,7 +103,7 @@ def test_an_export_is_compared_with_itself_and_with_the_network_on_images_of_the
 
 
 def test_what_is_too_far_from_the_keras_model_is_not_left(run, photographs, written, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(command, "load_exported_model", lambda path: Exported())
+    monkeypatch.setattr(verified_export, "load_exported_model", lambda path: Exported())
     target = tmp_path / "exports" / "model"
     assert _export(workdir="w", export_dir=target, check_images=photographs) == 2
     error = capsys.readouterr().err
@@ -118,7 +128,7 @@ def test_int8_gets_images_of_the_run_at_the_size_that_fits_all(run, tmp_path, mo
         seen.update(info=info, kind=kind, size=size, images=list(calibration))
         pathlib.Path(path).write_text("file")
 
-    monkeypatch.setattr(command, "export_tflite", export_tflite)
+    monkeypatch.setattr(verified_export, "export_tflite", export_tflite)
     flags = {"tflite_type": "int8", "num_calibration_images": 2, "check": False}
     assert _export(workdir="w", export_tflite=tmp_path / "m.tflite", **flags) == 0
     assert (seen["kind"], seen["size"], len(seen["images"])) == ("int8", (65, 81), 2)
@@ -128,7 +138,7 @@ def test_int8_gets_images_of_the_run_at_the_size_that_fits_all(run, tmp_path, mo
 
 def test_images_are_scaled_to_a_fixed_size(run, photographs, written, tmp_path, monkeypatch):
     exported = Exported()
-    monkeypatch.setattr(command, "load_exported_model", lambda path: exported)
+    monkeypatch.setattr(verified_export, "load_exported_model", lambda path: exported)
     flags = {"export_size": "33,49", "min_agreement": 0, "check_images": photographs}
     assert _export(workdir="w", export_onnx=tmp_path / "m.onnx", **flags) == 0
     assert exported.shapes == [(1, 33, 49, 3)] * 2
@@ -145,8 +155,8 @@ def test_what_is_whole_of_several_exports_is_kept_and_the_rest_is_made(run, tmp_
     def fail(*arguments):
         raise UserError("The disk is full.")
 
-    monkeypatch.setattr(command, "export_saved_model", export_saved_model)
-    monkeypatch.setattr(command, "load_exported_model", lambda path: Exported())
+    monkeypatch.setattr(verified_export, "export_saved_model", export_saved_model)
+    monkeypatch.setattr(verified_export, "load_exported_model", lambda path: Exported())
 
     flags = {"export_dir": tmp_path / "runs[v2]" / "1", "export_checkpoint": tmp_path / "runs[v2]" / "model.ckpt"}
     with monkeypatch.context() as context:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from deeplab_dpc.api.loaded import LoadedPredictor, ensemble_of
+from deeplab_dpc.api.loaded_predictor import LoadedPredictor, ensemble_of
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.ensemble import Ensemble
 
@@ -42,7 +42,14 @@ def test_an_image_must_fit_every_member():
 
 
 def _loaded(names, source):
-    return LoadedPredictor(_Constant([0.5, 0.5]), names, ((0, 0, 0), (9, 9, 9)), 255, source, None, None, 7)
+    return LoadedPredictor(
+        predictor=_Constant([0.5, 0.5]),
+        class_names=names,
+        palette=((0, 0, 0), (9, 9, 9)),
+        ignore_label=255,
+        source=source,
+        step=7,
+    )
 
 
 def test_members_have_the_same_classes():

@@ -15,8 +15,8 @@ import time
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.search.scored import ProxyScore
+from deeplab_dpc.search.service.attempt import Lease, Task
 from deeplab_dpc.search.service.identity import Worker
-from deeplab_dpc.search.service.lease import Lease, Task
 from deeplab_dpc.search.service.storage import open_storage
 from deeplab_dpc.search.service.work import Outcome, work_off
 from deeplab_dpc.search.study import SearchStudy

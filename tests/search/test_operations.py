@@ -217,3 +217,9 @@ def test_drawing_shows_the_text_inside_a_box_of_the_operations_colour(operation)
 def _middle(text):
     extent = text.get_window_extent()
     return (extent.x0 + extent.x1) / 2, (extent.y0 + extent.y1) / 2
+
+
+@every_operation
+def test_atrous_taps_lie_in_the_receptive_field(operation):
+    growth = operation.receptive_field_growth(*SIZE, output_stride=16)
+    assert all(2 * rate <= cells for rate, cells in zip(operation.tap_rates or (0, 0), growth, strict=True))

@@ -80,5 +80,9 @@ class AtrousConv(Operation):
         return self
 
     @property
+    def tap_rates(self) -> tuple[int, int]:
+        return self.rate
+
+    @property
     def grid_side(self) -> int:
         return 0

@@ -93,6 +93,13 @@ class Operation(abc.ABC):
 
     @property
     @abc.abstractmethod
+    def tap_rates(self) -> tuple[int, int] | None:
+        """Returns the (vertical, horizontal) atrous rates in cells at output stride 16; None for an operation without
+        atrous taps.
+        """
+
+    @property
+    @abc.abstractmethod
     def grid_side(self) -> int:
         """Returns the larger side of the grid over which the operation averages; 0 for an operation without a grid."""
 

@@ -61,5 +61,9 @@ class Conv1x1(Operation):
         return self
 
     @property
+    def tap_rates(self) -> None:
+        return None
+
+    @property
     def grid_side(self) -> int:
         return 0

@@ -73,6 +73,10 @@ class PyramidPooling(Operation):
         return PyramidPooling((down, across))
 
     @property
+    def tap_rates(self) -> None:
+        return None
+
+    @property
     def grid_side(self) -> int:
         return max(self.grid)
 

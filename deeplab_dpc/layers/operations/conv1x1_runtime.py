@@ -8,11 +8,10 @@ from keras import ops
 from deeplab_dpc.arch.operations.conv1x1 import Conv1x1
 from deeplab_dpc.layers.conv import ConvBN
 from deeplab_dpc.layers.operations.functional import batch_norm, pointwise
-from deeplab_dpc.layers.operations.runtime import Arrays, OperationRuntime, Tensors
-from deeplab_dpc.layers.operations.seeded_draws import SeededDraws
+from deeplab_dpc.layers.operations.runtime import Arrays, PointwiseRuntime, Tensors
 
 
-class Conv1x1Runtime(OperationRuntime[Conv1x1]):
+class Conv1x1Runtime(PointwiseRuntime[Conv1x1]):
     """The runtime of Conv1x1; see OperationRuntime."""
 
     def layer(self, operation: Conv1x1, filters: int, output_stride: int, **arguments: Any) -> keras.layers.Layer:
@@ -23,15 +22,6 @@ class Conv1x1Runtime(OperationRuntime[Conv1x1]):
 
     def wiring(self, operation: Conv1x1, grid: int, size: tuple[int, int], output_stride: int) -> Arrays:
         return {}
-
-    def further_weights(self, width: int) -> Arrays:
-        return {}
-
-    def further_statistics(self, width: int) -> Arrays:
-        return {}
-
-    def drawn_weights(self, draws: SeededDraws, branch: int, channels: int, width: int, filters: int) -> Arrays:
-        return {"kernel": draws.glorot_kernel(f"kernel {branch}", channels, width, filters)}
 
     def apply(self, x: Any, weights: Tensors, wiring: Tensors, known: Tensors | None) -> tuple[Any, Tensors]:
         y, mean, variance = batch_norm(pointwise(x, weights["kernel"]), weights, known)

@@ -9,12 +9,11 @@ from keras import ops
 from deeplab_dpc.arch.operations.pyramid_pooling import PyramidPooling
 from deeplab_dpc.layers.interpolation import interpolation_matrix
 from deeplab_dpc.layers.operations.functional import masked_batch_norm, pointwise, resized
-from deeplab_dpc.layers.operations.runtime import Arrays, OperationRuntime, Tensors
-from deeplab_dpc.layers.operations.seeded_draws import SeededDraws
+from deeplab_dpc.layers.operations.runtime import Arrays, PointwiseRuntime, Tensors
 from deeplab_dpc.layers.pooling import GridPyramidPooling, cell_means
 
 
-class PyramidPoolingRuntime(OperationRuntime[PyramidPooling]):
+class PyramidPoolingRuntime(PointwiseRuntime[PyramidPooling]):
     """The runtime of PyramidPooling; see OperationRuntime. The wiring of a branch consists of float32 arrays:
 
     grid_points: [grid, grid], 1 where a point of the pooling grid is used, 0 elsewhere.
@@ -48,15 +47,6 @@ class PyramidPoolingRuntime(OperationRuntime[PyramidPooling]):
         wiring["upsample_rows"][:, :down] = interpolation_matrix(down, height)
         wiring["upsample_columns"][:, :across] = interpolation_matrix(across, width)
         return wiring
-
-    def further_weights(self, width: int) -> Arrays:
-        return {}
-
-    def further_statistics(self, width: int) -> Arrays:
-        return {}
-
-    def drawn_weights(self, draws: SeededDraws, branch: int, channels: int, width: int, filters: int) -> Arrays:
-        return {"kernel": draws.glorot_kernel(f"kernel {branch}", channels, width, filters)}
 
     def apply(self, x: Any, weights: Tensors, wiring: Tensors, known: Tensors | None) -> tuple[Any, Tensors]:
         pooled = ops.cast(resized(x, wiring["pool_rows"], wiring["pool_columns"]), x.dtype)

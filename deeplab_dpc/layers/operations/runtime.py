@@ -89,3 +89,16 @@ class OperationRuntime(abc.ABC, Generic[AnOperation]):
           wiring: wiring of the branch.
           known: statistics to normalise with and to return; None for those of the batch.
         """
+
+
+class PointwiseRuntime(OperationRuntime[AnOperation]):
+    """The runtime of an operation whose only weights are those of its 1x1 convolution and batch norm."""
+
+    def further_weights(self, width: int) -> Arrays:
+        return {}
+
+    def further_statistics(self, width: int) -> Arrays:
+        return {}
+
+    def drawn_weights(self, draws: SeededDraws, branch: int, channels: int, width: int, filters: int) -> Arrays:
+        return {"kernel": draws.glorot_kernel(f"kernel {branch}", channels, width, filters)}

@@ -38,7 +38,7 @@ from deeplab_dpc.checkpoint.run_state import (
 from deeplab_dpc.console import console
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import atomic_path, require_space
-from deeplab_dpc.search.auto_deeplab.program_type import State
+from deeplab_dpc.search.auto_deeplab.layout import State
 
 STATE, EPOCH = "state.npz", "epoch.npz"
 KEPT = 2

@@ -19,7 +19,7 @@ from deeplab_dpc.search.auto_deeplab.decoding import decode, edge_probabilities,
 from deeplab_dpc.search.auto_deeplab.epoch_records import architecture_of
 from deeplab_dpc.search.auto_deeplab.gradient_report import DECIDED
 from deeplab_dpc.search.auto_deeplab.plan import Plan
-from deeplab_dpc.search.auto_deeplab.program_type import Program
+from deeplab_dpc.search.auto_deeplab.search_program import SearchProgram
 from deeplab_dpc.search.auto_deeplab.streams import Streams
 
 # Fields of AutoDeepLabConfig that decide the genotype when alphas and betas are known.
@@ -51,7 +51,7 @@ def found_genotype(workdir: pathlib.Path) -> Genotype | None:
 
 
 def choose_genotype(
-    workdir: pathlib.Path, program: Program, streams: Streams, plan: Plan, standing: Standing
+    workdir: pathlib.Path, program: SearchProgram, streams: Streams, plan: Plan, standing: Standing
 ) -> Genotype:
     """Chooses the genotype by --operator_choice, and writes the report and, last, genotype.json.
 
@@ -73,7 +73,7 @@ class _Perturbation:
     """
 
     def __init__(
-        self, program: Program, streams: Streams, plan: Plan, standing: Standing, edge_mixture: np.ndarray
+        self, program: SearchProgram, streams: Streams, plan: Plan, standing: Standing, edge_mixture: np.ndarray
     ) -> None:
         self._program = program
         self._plan = plan

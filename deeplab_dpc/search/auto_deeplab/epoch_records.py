@@ -15,8 +15,8 @@ from deeplab_dpc.files import atomic_path
 from deeplab_dpc.search.auto_deeplab.checkpoints import Row, Standing
 from deeplab_dpc.search.auto_deeplab.decoding import decode, num_skips, uncertainty
 from deeplab_dpc.search.auto_deeplab.gradient_report import write_report
+from deeplab_dpc.search.auto_deeplab.layout import State
 from deeplab_dpc.search.auto_deeplab.plan import Plan
-from deeplab_dpc.search.auto_deeplab.program_type import State
 
 METRICS_FILE = "metrics.csv"
 NOT_IN_METRICS = ("genotype",)

@@ -20,7 +20,7 @@ from deeplab_dpc.files import remove_partial
 from deeplab_dpc.search.auto_deeplab import epoch_records
 from deeplab_dpc.search.auto_deeplab.checkpoints import EpochSums, Standing, restore, save
 from deeplab_dpc.search.auto_deeplab.plan import Plan
-from deeplab_dpc.search.auto_deeplab.program_type import Program
+from deeplab_dpc.search.auto_deeplab.search_program import SearchProgram
 from deeplab_dpc.search.auto_deeplab.streams import Batch, Streams
 from deeplab_dpc.training.interruption import Interruption
 
@@ -49,7 +49,7 @@ class GradientSearch:
     """
 
     def __init__(
-        self, workdir: pathlib.Path, program: Program, streams: Streams, plan: Plan, on_step: OnStep | None = None
+        self, workdir: pathlib.Path, program: SearchProgram, streams: Streams, plan: Plan, on_step: OnStep | None = None
     ):
         self._workdir = workdir
         self._program = program

@@ -1,4 +1,6 @@
-"""Many arrays as one vector, a single tensor to pass to a compiled step, to update and to write."""
+"""Many arrays as one vector, a single tensor to pass to a compiled step, to update and to write; and the state of a
+search, which has such vectors.
+"""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -8,6 +10,7 @@ import numpy as np
 from keras import ops
 
 Shape = tuple[int, ...]
+State = dict[str, Any]  # of a search: nested dictionaries of tensors, see search_program.py
 
 
 class Layout:

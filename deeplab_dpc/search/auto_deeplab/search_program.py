@@ -21,16 +21,16 @@ from deeplab_dpc.search.auto_deeplab.architecture import (
 )
 from deeplab_dpc.search.auto_deeplab.decoding import edge_mask
 from deeplab_dpc.search.auto_deeplab.initial_weights import initial_statistics, initial_weights
+from deeplab_dpc.search.auto_deeplab.layout import State
 from deeplab_dpc.search.auto_deeplab.supernet import Supernet, named_shapes
 from deeplab_dpc.search.proxy.device_scoring import confusion
 from deeplab_dpc.training.losses import SegmentationLoss
 
 if keras.backend.backend() == "tensorflow":
-    from deeplab_dpc.search.proxy.tensorflow_gradient import compiled, value_and_gradient
+    from deeplab_dpc.search.proxy.tensorflow_backend import compiled, value_and_gradient
 else:
-    from deeplab_dpc.search.proxy.jax_gradient import compiled, value_and_gradient
+    from deeplab_dpc.search.proxy.jax_backend import compiled, value_and_gradient
 
-State = dict[str, Any]
 ADAM_DECAYS = (0.9, 0.999)
 ADAM_EPSILON = 1e-8
 

@@ -24,9 +24,9 @@ from deeplab_dpc.search.auto_deeplab.mixed_cell import MixedCell
 from deeplab_dpc.search.auto_deeplab.normalizer import Normalizer, statistics_shapes
 
 if keras.backend.backend() == "tensorflow":
-    from deeplab_dpc.search.proxy.tensorflow_gradient import subprogram
+    from deeplab_dpc.search.proxy.tensorflow_backend import subprogram
 else:
-    from deeplab_dpc.search.proxy.jax_gradient import subprogram
+    from deeplab_dpc.search.proxy.jax_backend import subprogram
 
 STEM = "stem"
 

@@ -12,9 +12,9 @@ from deeplab_dpc.search import words
 from deeplab_dpc.search.contest.result import SearchResult
 from deeplab_dpc.search.contest.tasks import Contest
 from deeplab_dpc.search.job import Job
+from deeplab_dpc.search.service.attempt import Lease
 from deeplab_dpc.search.service.display import SearchWatch
 from deeplab_dpc.search.service.identity import Worker
-from deeplab_dpc.search.service.lease import Lease
 from deeplab_dpc.search.service.ledger import Ledger
 from deeplab_dpc.search.service.membership import CONTEST_EXTENDABLE, join
 from deeplab_dpc.search.service.work import Outcome, work_off

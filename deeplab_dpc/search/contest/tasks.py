@@ -11,8 +11,7 @@ from deeplab_dpc.search.contest.outcome import ContestOutcome, RoundOutcome
 from deeplab_dpc.search.contest.rounds import Round, contest_rounds
 from deeplab_dpc.search.contest.trained import Trained
 from deeplab_dpc.search.scored import Scored
-from deeplab_dpc.search.service.attempt import RESULT
-from deeplab_dpc.search.service.lease import Task
+from deeplab_dpc.search.service.attempt import RESULT, Task
 from deeplab_dpc.search.service.ledger import Ledger
 
 FINALIST = "finalist"  # kind of draw of the contest's tasks

@@ -4,7 +4,6 @@ import itertools
 
 from deeplab_dpc.arch.cell import Branch, Cell
 from deeplab_dpc.arch.library import shipped_cells
-from deeplab_dpc.arch.operations import AtrousConv
 
 JOINT = "+"  # between the branches in a name
 
@@ -23,5 +22,5 @@ def aspp_subsets() -> dict[str, Cell]:
 
 def _label(branch: Branch) -> str:
     """Returns '1x1', the rate of an atrous convolution, or 'pool'."""
-    operation = branch.operation
-    return str(operation.rate[0]) if isinstance(operation, AtrousConv) else operation.summary().partition("@")[0]
+    rates = branch.operation.tap_rates
+    return branch.operation.summary().partition("@")[0] if rates is None else str(rates[0])

@@ -18,7 +18,7 @@ from deeplab_dpc.search.fidelity.fidelity_tasks import FidelityTasks, MeasuredCe
 from deeplab_dpc.search.fidelity.measurement import FOLDER, MIXED, SUBSET, TOP, FidelityResult, FidelityRow
 from deeplab_dpc.search.fidelity.mixed_cells import mixed_cells
 from deeplab_dpc.search.fidelity.other_proxies import known_reals
-from deeplab_dpc.search.fidelity.trainings import Trainings
+from deeplab_dpc.search.fidelity.trainings import Trainings, required_data
 from deeplab_dpc.search.job import Job
 from deeplab_dpc.search.runner import open_study
 from deeplab_dpc.search.samplers.constraints import Constraints
@@ -107,21 +107,20 @@ def real_protocol(job: Job) -> dict[str, Any]:
     # Imported here, since it needs Keras, which the rest of a measurement's planning does not need.
     from deeplab_dpc.checkpoint.restore import source_digest
 
-    if job.data is None or job.dataset is None:
-        raise UserError("--data_dir is required with --mode=fidelity: cells are trained end to end too.")
+    data, dataset = required_data(job)
     no_part = {"rerank_top_k", "rerank_warm_starts", "rerank_initial_checkpoint"}
     training = {
         name: encode(getattr(job.config, name))
         for name in ("eval_split", "label_weights", *OF_CONTEST)
         if not name.startswith("contest_") and name not in no_part
     }
-    data = {name: value for name, value in job.data.to_json().items() if f"data.{name}" not in PLACES}
+    of_data = {name: value for name, value in data.to_json().items() if f"data.{name}" not in PLACES}
     start = job.config.rerank_initial_checkpoint or job.initial.checkpoint
     return {
         **training,
         **job.model.to_json(),
-        **data,
-        "records": {split: job.dataset.fingerprint(split) for split in (job.data.train_split, job.config.eval_split)},
+        **of_data,
+        "records": {split: dataset.fingerprint(split) for split in (data.train_split, job.config.eval_split)},
         "start": None if start is None else source_digest(start),
         "restore_moving_averages": job.initial.moving_averages,
     }

@@ -7,8 +7,7 @@ from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.search.fidelity.measurement import RealScore
 from deeplab_dpc.search.fidelity.trainings import Trainings
 from deeplab_dpc.search.scored import ProxyScore
-from deeplab_dpc.search.service.attempt import RESULT
-from deeplab_dpc.search.service.lease import Lease, Task
+from deeplab_dpc.search.service.attempt import RESULT, Lease, Task
 from deeplab_dpc.search.service.ledger import Ledger
 from deeplab_dpc.search.service.work import Outcome
 

@@ -8,8 +8,7 @@ from deeplab_dpc.arch.library import load_cells
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.search.samplers.constraints import Constraints
-from deeplab_dpc.search.samplers.proposals import admitted_neighbour, draw_uniformly
-from deeplab_dpc.search.samplers.sampler import SpaceExhaustedError
+from deeplab_dpc.search.samplers.sampler import SpaceExhaustedError, admitted_neighbour, draw_uniformly
 
 
 def mixed_cells(config: SearchConfig, constraints: Constraints, count: int) -> dict[str, Cell]:

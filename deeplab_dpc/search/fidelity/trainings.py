@@ -14,8 +14,19 @@ from deeplab_dpc.search.job import Job
 from deeplab_dpc.search.proxy.cell_evaluator import Candidate, Evaluator, OnStep
 from deeplab_dpc.search.runner import make_evaluator
 from deeplab_dpc.search.scored import ProxyScore
+from deeplab_dpc.search.service.attempt import Lease
 from deeplab_dpc.search.service.display import SearchWatch
-from deeplab_dpc.search.service.lease import Lease
+
+
+def required_data(job: Job) -> tuple[DataConfig, Dataset]:
+    """Returns the data configuration and the data set of a job.
+
+    Raises:
+      UserError: if it has none.
+    """
+    if job.data is None or job.dataset is None:
+        raise UserError("--data_dir is required with --mode=fidelity: cells are trained end to end too.")
+    return job.data, job.dataset
 
 
 class Trainings(Protocol):
@@ -38,12 +49,9 @@ class SearchTrainings:
     """
 
     def __init__(self, job: Job, watch: SearchWatch):
-        if job.data is None or job.dataset is None:
-            raise UserError("--data_dir is required with --mode=fidelity: cells are trained end to end too.")
         self._job = job
         self._watch = watch
-        self._data: DataConfig = job.data
-        self._dataset: Dataset = job.dataset
+        self._data, self._dataset = required_data(job)
         self._evaluator: tuple[int, Evaluator] | None = None  # of the last seed: a split's targets are large
 
     def by_proxy(self, cell: Cell, seed: int, lease: Lease) -> ProxyScore:

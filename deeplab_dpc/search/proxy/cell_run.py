@@ -94,7 +94,7 @@ def train_cell(
     load_weights(checkpoint, model)
     start = time.monotonic()
     judge = Judge(dataset.info, JudgeConfig())
-    evaluate(Predictor(model), dataset, eval_split, progress=on_step is None, on_image=judge.add)
+    evaluate(Predictor(model), dataset, eval_split, progress=on_step is None, on_image=[judge.add])
     seconds, rows, before = time.monotonic() - start, [], 0
     for row in read_progress(checkpoint.path / PROGRESS).rows:
         steps, before = int(row["step"]) - before, int(row["step"])

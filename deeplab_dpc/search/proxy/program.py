@@ -17,11 +17,9 @@ from deeplab_dpc.training.losses import SegmentationLoss
 from deeplab_dpc.training.separated_loss import SeparatedLoss
 
 if keras.backend.backend() == "tensorflow":
-    from deeplab_dpc.search.proxy.tensorflow_gradient import compiled
-    from deeplab_dpc.search.proxy.tensorflow_loop import training_loop
+    from deeplab_dpc.search.proxy.tensorflow_backend import compiled, training_loop
 else:
-    from deeplab_dpc.search.proxy.jax_gradient import compiled
-    from deeplab_dpc.search.proxy.jax_loop import training_loop
+    from deeplab_dpc.search.proxy.jax_backend import compiled, training_loop
 
 LABELS = "labels"  # key of the labels in a batch, for the exact loss
 KEPT_PROGRAMS = 8
@@ -70,7 +68,7 @@ class Program:
 
     Attributes:
       network: network of any cell that fits its capacity.
-      run: function that runs some steps of a training, see jax_loop.py.
+      run: function that runs some steps of a training, see jax_backend.py.
       score: function of (weights, statistics, wiring, features, labels) that returns the confusion matrix, int32
         [classes, classes], and the cross entropy of each image, summed over its labelled pixels, float32 [batch].
     """

@@ -23,7 +23,7 @@ FEATURES = "features"  # key of the features in a batch; the other tensors are i
 
 @dataclasses.dataclass(frozen=True)
 class TrainingStep:
-    """The computation of one step; the loop over steps depends on the backend (jax_loop.py, tensorflow_loop.py).
+    """The computation of one step; the loop over steps depends on the backend (jax_backend.py, tensorflow_backend.py).
 
     Attributes:
       network: network that is trained.

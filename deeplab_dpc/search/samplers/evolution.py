@@ -8,8 +8,7 @@ from typing import Self
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
-from deeplab_dpc.search.samplers.proposals import admitted_neighbour, draw_uniformly
-from deeplab_dpc.search.samplers.sampler import Draw
+from deeplab_dpc.search.samplers.sampler import Draw, admitted_neighbour, draw_uniformly
 from deeplab_dpc.search.scored import ProxyScore
 
 

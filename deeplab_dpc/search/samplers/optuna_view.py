@@ -17,8 +17,7 @@ from optuna.trial import TrialState, create_trial
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.search.samplers.parameters import cell_of, distributions, params_of
-from deeplab_dpc.search.samplers.proposals import admitted_neighbour, draw_uniformly
-from deeplab_dpc.search.samplers.sampler import Draw
+from deeplab_dpc.search.samplers.sampler import Draw, admitted_neighbour, draw_uniformly
 
 VIEW = "observed cells"
 

@@ -16,8 +16,7 @@ from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.search.samplers.optuna_view import VIEW, CellProposer, memory_study, seed_of
 from deeplab_dpc.search.samplers.parameters import params_of
-from deeplab_dpc.search.samplers.proposals import draw_uniformly
-from deeplab_dpc.search.samplers.sampler import Draw
+from deeplab_dpc.search.samplers.sampler import Draw, draw_uniformly
 from deeplab_dpc.search.scored import ProxyScore
 
 NUM_STARTUP = 10  # number of uniform draws at the beginning, Optuna's default

@@ -17,8 +17,7 @@ from rich.text import Text
 from deeplab_dpc.console import console
 from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.search import words
-from deeplab_dpc.search.service.attempt import RESULT, worker_of
-from deeplab_dpc.search.service.lease import Task
+from deeplab_dpc.search.service.attempt import RESULT, Task, worker_of
 from deeplab_dpc.search.service.live import Progress, StudyObserver, WorkerState
 from deeplab_dpc.search.service.work import Outcome
 from deeplab_dpc.training.interruption import Interruption

@@ -38,13 +38,16 @@ from deeplab_dpc.search.service.attempt import (
     RESULT,
     RETRY,
     STEPPED,
+    STOP_SECONDS,
     SURPLUS,
     WORKER,
+    Lease,
+    LeaseLostError,
+    Task,
     key_of,
     worker_of,
 )
 from deeplab_dpc.search.service.identity import Worker
-from deeplab_dpc.search.service.lease import STOP_SECONDS, Lease, LeaseLostError, Task
 from deeplab_dpc.search.service.storage import PATIENCE_SECONDS, ask_of_study
 
 MAX_ATTEMPTS = 5  # attempts at a task whose workers die, after which it is given up

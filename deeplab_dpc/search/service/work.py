@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from deeplab_dpc.errors import Stopped, UserError
-from deeplab_dpc.search.service.lease import Lease, LeaseLostError, Task
+from deeplab_dpc.search.service.attempt import Lease, LeaseLostError, Task
 from deeplab_dpc.search.service.ledger import Ledger
 
 SHORTEST_WAIT_SECONDS = 0.1  # time between reads of the storage while others do the remaining tasks

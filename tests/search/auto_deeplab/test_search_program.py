@@ -12,7 +12,7 @@ from deeplab_dpc.config import AutoDeepLabConfig
 from deeplab_dpc.search.auto_deeplab.architecture import mixtures
 from deeplab_dpc.search.auto_deeplab.decoding import edge_mask
 from deeplab_dpc.search.auto_deeplab.search_program import SearchProgram
-from deeplab_dpc.search.proxy.tensorflow_gradient import value_and_gradient
+from deeplab_dpc.search.proxy.tensorflow_backend import value_and_gradient
 
 CLASSES, IGNORED = 3, 255
 CONFIG = AutoDeepLabConfig(

@@ -17,7 +17,7 @@ from deeplab_dpc.search.auto_deeplab.decoding import edge_mask
 from deeplab_dpc.search.auto_deeplab.initial_weights import initial_weights
 from deeplab_dpc.search.auto_deeplab.normalizer import Normalizer
 from deeplab_dpc.search.auto_deeplab.supernet import Supernet, named_shapes
-from deeplab_dpc.search.proxy.tensorflow_gradient import value_and_gradient
+from deeplab_dpc.search.proxy.tensorflow_backend import value_and_gradient
 
 # Three layers reach all four strides, and the first layers of three of them.
 TINY = Supernet(num_classes=3, num_layers=3, num_blocks=1, filter_multiplier=2, stem_filters=4)

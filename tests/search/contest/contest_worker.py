@@ -13,8 +13,8 @@ import time
 from contest_trainings import CONFIG, FINALISTS, fake_training
 
 from deeplab_dpc.search.contest.tasks import Contest
+from deeplab_dpc.search.service.attempt import Lease, Task
 from deeplab_dpc.search.service.identity import Worker
-from deeplab_dpc.search.service.lease import Lease, Task
 from deeplab_dpc.search.service.ledger import Ledger
 from deeplab_dpc.search.service.storage import open_storage
 from deeplab_dpc.search.service.work import Outcome, work_off

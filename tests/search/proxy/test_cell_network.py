@@ -16,11 +16,9 @@ from deeplab_dpc.search.proxy.wiring import ABSENT, Capacity, kind_of, wire
 from deeplab_dpc.training.losses import SegmentationLoss
 
 if keras.backend.backend() == "tensorflow":
-    from deeplab_dpc.search.proxy.tensorflow_gradient import compiled
-    from deeplab_dpc.search.proxy.tensorflow_loop import training_loop
+    from deeplab_dpc.search.proxy.tensorflow_backend import compiled, training_loop
 else:
-    from deeplab_dpc.search.proxy.jax_gradient import compiled
-    from deeplab_dpc.search.proxy.jax_loop import training_loop
+    from deeplab_dpc.search.proxy.jax_backend import compiled, training_loop
 
 SIZE, CHANNELS, CLASSES, FILTERS = (5, 7), 12, 3, 8
 STEPS, DECAY = 20, 0.8

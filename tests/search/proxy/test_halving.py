@@ -4,8 +4,7 @@ import pytest
 
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.search.proxy.cell_evaluator import climb
-from deeplab_dpc.search.proxy.halving import HalvingRule
+from deeplab_dpc.search.proxy.cell_evaluator import HalvingRule, climb
 from deeplab_dpc.search.scored import ProxyScore
 
 RULE = HalvingRule(SearchConfig(halving_factor=3))

@@ -6,8 +6,7 @@ import pytest
 
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.arch.space import SearchSpace
-from deeplab_dpc.search.samplers.proposals import admitted_neighbour, draw_uniformly
-from deeplab_dpc.search.samplers.sampler import SpaceExhaustedError
+from deeplab_dpc.search.samplers.sampler import SpaceExhaustedError, admitted_neighbour, draw_uniformly
 
 
 def test_more_decisions_change_only_where_all_near_are_known(space, cells, changes):

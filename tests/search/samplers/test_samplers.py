@@ -9,8 +9,7 @@ from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.config.samplers import SAMPLERS, SamplerName
-from deeplab_dpc.search.samplers.factory import make_sampler
-from deeplab_dpc.search.samplers.sampler import SpaceExhaustedError
+from deeplab_dpc.search.samplers.sampler import SpaceExhaustedError, make_sampler
 
 
 def test_the_names_for_type_checkers_are_those_of_the_table():

@@ -7,8 +7,7 @@ import pytest
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
-from deeplab_dpc.search.samplers.factory import make_sampler
-from deeplab_dpc.search.samplers.sampler import Draw, SpaceExhaustedError
+from deeplab_dpc.search.samplers.sampler import Draw, SpaceExhaustedError, make_sampler
 from deeplab_dpc.search.samplers.sequence import DrawSequence
 from deeplab_dpc.search.scored import GIVEN, ProxyScore
 

@@ -5,8 +5,8 @@ import pytest
 
 from deeplab_dpc.search.reporting.given_up_section import given_up as given_up_section
 from deeplab_dpc.search.service import given_up
+from deeplab_dpc.search.service.attempt import Task
 from deeplab_dpc.search.service.identity import Worker
-from deeplab_dpc.search.service.lease import Task
 from deeplab_dpc.search.service.ledger import MAX_ATTEMPTS, Ledger
 
 ATTRIBUTES = {"draw": "uniform", "cell": [{"op": "conv"}], "summary": "B>1x1"}

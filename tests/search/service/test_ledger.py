@@ -7,9 +7,8 @@ import pytest
 from optuna.study import StudyDirection
 
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.search.service.attempt import END, ERROR, KEY, RESULT, STEPPED
+from deeplab_dpc.search.service.attempt import END, ERROR, KEY, RESULT, STEPPED, LeaseLostError, Task
 from deeplab_dpc.search.service.identity import Worker
-from deeplab_dpc.search.service.lease import LeaseLostError, Task
 from deeplab_dpc.search.service.ledger import MAX_ATTEMPTS, Ledger
 
 LEASE = 60.0

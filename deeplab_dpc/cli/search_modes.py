@@ -1,4 +1,6 @@
-"""Scores given cells by proxy outside of any study, with one or more seeds (deeplab-dpc search --mode=score)."""
+"""The modes of deeplab-dpc search without a search: --mode=score scores given cells by proxy, outside of any study,
+with one or more seeds; --mode=fidelity measures the proxy.
+"""
 
 import dataclasses
 import statistics
@@ -9,10 +11,17 @@ from deeplab_dpc.cli.search_job import Request
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.console import console, print_table, progress_bar
 from deeplab_dpc.files import write_json
+from deeplab_dpc.search.fidelity.fidelity_report import print_fidelity
+from deeplab_dpc.search.fidelity.fidelity_runner import measure_fidelity, real_protocol
+from deeplab_dpc.search.fidelity.measurement import FOLDER
+from deeplab_dpc.search.fidelity.other_proxies import read_others, require_same_protocol
+from deeplab_dpc.search.fidelity.trainings import SearchTrainings
 from deeplab_dpc.search.proxy.cell_evaluator import Candidate
 from deeplab_dpc.search.proxy.feature_cache import FeatureCache
 from deeplab_dpc.search.proxy.proxy_evaluator import ProxyEvaluator
 from deeplab_dpc.search.scored import ProxyScore
+from deeplab_dpc.search.service.display import SearchWatch
+from deeplab_dpc.search.service.storage import open_storage
 
 
 def score(request: Request) -> None:
@@ -58,3 +67,17 @@ def _scores(
                     f"seed {seed}  mIOU {score.miou:.4f}  loss {score.loss:.4f}  {score.seconds:6.1f} s  {name}"
                 )
     return scores
+
+
+def measure(request: Request) -> None:
+    """Measures how well the proxy ranks cells, compared with real training (arXiv:1809.04184, Fig. 3 and 4), and prints
+    the tables and the names of the written files.
+    """
+    config, job = request.flags.fidelity.make(), request.claimed_job(request.cache())
+    others = read_others(config.fidelity_compare)
+    require_same_protocol(others, real_protocol(job))
+    storage = open_storage(job.service.storage, job.workdir, shared=False)
+    with SearchWatch() as watch:
+        result = measure_fidelity(job, config, storage, SearchTrainings(job, watch), watch, others)
+    print_fidelity(result, others)
+    console.print(f"Written: {job.workdir / FOLDER}/report.html, results.json, fidelity.csv, *.png")
