@@ -29,6 +29,7 @@ def circumstances(loaded: LoadedPredictor, dataset: Dataset, split: str) -> Circ
     counted = None if pixels is None or labelled_with is None else (pixels, labelled_with)
     config = loaded.network.config if loaded.network is not None else None
     run = loaded.workdir if loaded.workdir is not None and (loaded.workdir / CONFIG_FILE).exists() else None
+    rows = _rows(run) if run is not None else []
     return Circumstances(
         split=split,
         train_shares=None if pixels is None else class_shares(pixels, dataset.info),
@@ -37,16 +38,31 @@ def circumstances(loaded: LoadedPredictor, dataset: Dataset, split: str) -> Circ
         output_stride=config.output_stride if config is not None else USUAL_STRIDE,
         has_decoder=bool(config.decoder_output_stride) if config is not None else None,
         is_weighted=run is not None and bool(read_section(run, "train", TrainConfig).label_weights),
-        losses=_losses(run / METRICS_FILE) if run is not None else (),
+        epochs=_epochs(rows, loaded.step),
+        losses=_losses(rows),
     )
 
 
-def _losses(path: pathlib.Path) -> list[float]:
-    """Returns the losses of a run's rows; none if the table cannot be read, since another program may have made it."""
+def _rows(run: pathlib.Path) -> list[dict[str, str]]:
+    """Returns the rows of a run's metrics, as text by column; none without the file."""
+    path = run / METRICS_FILE
     if not path.is_file():
         return []
     with open(path, encoding="utf-8", errors="replace", newline="") as stream:
-        rows = list(csv.DictReader(stream))
+        return list(csv.DictReader(stream))
+
+
+def _epochs(rows: list[dict[str, str]], step: int | None) -> float | None:
+    """Returns the number of epochs until a step; None if the table does not have it, see `_losses`."""
+    try:
+        found = [float(row["epoch"]) for row in rows if row.get("epoch") and int(row["step"]) <= (step or 0)]
+    except (KeyError, ValueError):
+        return None
+    return found[-1] if found else None
+
+
+def _losses(rows: list[dict[str, str]]) -> list[float]:
+    """Returns the losses of a run's rows; none if the table cannot be read, since another program may have made it."""
     column = next((name for name in LOSSES if rows and rows[0].get(name)), None)
     try:
         return [float(row[column]) for row in rows if row.get(column)] if column else []

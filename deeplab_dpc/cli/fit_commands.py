@@ -12,7 +12,7 @@ from typing import Any
 
 from deeplab_dpc.cli.fit_plan_file import Plan
 from deeplab_dpc.cli.fit_schedule import Measured, area
-from deeplab_dpc.cli.fit_state import run_command
+from deeplab_dpc.cli.fit_state import command_line, run_command
 from deeplab_dpc.cli.fit_weights import WEIGHTS_AFTER
 from deeplab_dpc.cli.flags.fit import Flags
 from deeplab_dpc.cli.flags.shared import network_fields
@@ -115,15 +115,35 @@ class Commands:
         interval = plan.decide(f"save_interval_steps of {workdir.name}", min(500, often), "a minute at most is lost")
         run_command(
             "train",
-            workdir=workdir,
-            training_number_of_steps=steps,
-            train_batch_size=plan["train_batch_size"],
-            optimizer=self._optimizer(plan),
+            **self._training(workdir, plan, steps),
             log_steps=max(1, min(50, steps // 10)),
             save_interval_steps=interval,
             **{**self._shared(plan), **more},
             **precision,
         )
+
+    def continuation(self, plan: Plan, run: pathlib.Path, steps: int, **network: Any) -> str:
+        """Returns the command line that continues the training of a run, as text.
+
+        Args:
+          plan: the plan.
+          run: run directory, from which a new one is forked.
+          steps: number of steps, including those of the run.
+          network: flags of the context module.
+        """
+        chosen = {**self._shared(plan), **self.weights(plan), **network}
+        training = self._training("NEW", plan, steps)
+        return command_line(
+            "train", {"fork_from": run, **training, "base_learning_rate": plan["base_learning_rate"], **chosen}
+        )
+
+    def _training(self, workdir: object, plan: Plan, steps: int) -> dict[str, Any]:
+        return {
+            "workdir": workdir,
+            "training_number_of_steps": steps,
+            "train_batch_size": plan["train_batch_size"],
+            "optimizer": self._optimizer(plan),
+        }
 
     def search(self, plan: Plan, **more: Any) -> None:
         """Starts or continues the search; `more` sets its extent (num_candidates, rerank_top_k)."""

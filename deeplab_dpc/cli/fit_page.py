@@ -1,5 +1,6 @@
 """The page index.html of `fit`: the verdict, pictures, classes, plan, contest, cell, curves, and commands."""
 
+import os
 import pathlib
 from typing import Any
 
@@ -15,8 +16,16 @@ INDEX = "index.html"
 NO_ADVICE = f"No class has an IoU below {100 * BAD:.0f} %."
 
 
-def write_index(root: pathlib.Path, plan: Plan, stages: Stages) -> None:
-    """Writes index.html from the results of the stages."""
+def write_index(root: pathlib.Path, plan: Plan, stages: Stages, more: str, longer: str) -> None:
+    """Writes index.html from the results of the stages.
+
+    Args:
+      root: path of the workdir.
+      plan: the plan.
+      stages: record of the stages.
+      more: command line that continues the training.
+      longer: command line of another `fit` with more time, which starts from the exported network.
+    """
     verdict = read_verdict(root)
     run = root / verdict["run"]
     sections = [
@@ -26,7 +35,7 @@ def write_index(root: pathlib.Path, plan: Plan, stages: Stages) -> None:
         _plan(plan),
         _contest(root),
         _curves(root, run),
-        _use(root),
+        _use(root, more, longer),
         _time(stages),
     ]
     write_page(root, [one for one in sections if one is not None], verdict["sentence"], INDEX)
@@ -120,8 +129,7 @@ def _curves(root: pathlib.Path, run: pathlib.Path) -> ReportSection | None:
     return ReportSection("Curves", figures=figures) if figures else None
 
 
-def _use(root: pathlib.Path) -> ReportSection:
-    run = root / read_verdict(root)["run"]
+def _use(root: pathlib.Path, more: str, longer: str) -> ReportSection:
     rows = [
         ("predict photographs", f"deeplab-dpc predict --workdir={root} --images=FOLDER --output_dir=P"),
         ("a web page to drop images on", f"deeplab-dpc predict --workdir={root} --serve"),
@@ -130,10 +138,19 @@ def _use(root: pathlib.Path) -> ReportSection:
             f"deeplab-dpc predict --exported_model={root / 'model.tflite'} --images=FOLDER --output_dir=P",
         ),
         ("evaluate again", f"deeplab-dpc eval --workdir={root} --split=val"),
-        ("another form (ONNX, int8)", f"deeplab-dpc export --workdir={root} --export_onnx=F.onnx"),
-        ("continue the training, with your own flags", f"deeplab-dpc train --fork_from={run} --workdir=NEW ..."),
+        (
+            "a TFLite file for larger images, or of 8-bit integers",
+            f"deeplab-dpc export --workdir={root} --export_tflite=F.tflite --export_size=1025,1025 --tflite_type=int8",
+        ),
+        ("an ONNX file", f"deeplab-dpc export --workdir={root} --export_onnx=F.onnx"),
+        ("train this network for twice the steps", more),
+        ("more time, from this network", longer),
     ]
-    return ReportSection("How to use it", tables=[("Commands", ("what", "command"), rows)])
+    text = (
+        f"Run these commands in {os.getcwd()}. The TFLite file takes images up to the size of the largest image of val; "
+        "the SavedModel takes images of any size."
+    )
+    return ReportSection("How to use it", text, tables=[("Commands", ("what", "command"), rows)])
 
 
 def _time(stages: Stages) -> ReportSection:

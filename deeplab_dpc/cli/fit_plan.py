@@ -36,6 +36,10 @@ ADAM_RATE = 0.001
 MAX_EPOCHS = 500  # of all trainings of the exported network
 BASELINE_EPOCHS = 150
 ENOUGH_BASELINE = 250  # steps of a baseline that is usable, so that it need not have the larger share without a search
+# If all of the time has fewer steps, there is one training: two would cost another start, and neither would be usable.
+LEAST_TWO_TRAININGS = 2 * ENOUGH_BASELINE
+USABLE_EPOCHS, ENOUGH_EPOCHS = 5, 20  # of all images of train, for a warning and its advice
+LAST_RUN, BASELINE = "last_run", "baseline"  # the choice, and the run directory, of the training that is exported
 
 
 def network_choices(data: Fingerprint, given: Given, has_accelerator: bool, alignment: int = 16) -> Choices:
@@ -95,8 +99,12 @@ def time_choices(
     choose("label_weights", *(weights_of_short_training(data) if is_short else ("", after)))
     each = measured.start_seconds + evaluation_seconds(data, measured)
     searching = search_choices(data, learning, step, each, given, batch, chooser.choices["atrous_rates"].value)
+    is_free = not any(name in given for name in ("baseline_steps", "training_number_of_steps"))
+    is_single = is_free and not searching["search"].value and learning / step < LEAST_TWO_TRAININGS
     is_enough = searching["search"].value or BASELINE_SHARE * learning / step >= ENOUGH_BASELINE
-    share = BASELINE_SHARE if is_enough else ALONE_SHARE
+    share = 1.0 if is_single else BASELINE_SHARE if is_enough else ALONE_SHARE
+    if is_single:  # which is started and evaluated once
+        learning += max(0.0, min(each, left - fixed_seconds(data, measured) + each - learning))
     by_time = max(1, int(share * learning / step))
     by_epochs = max(1, round(BASELINE_EPOCHS * data.train / batch))
     bound = (
@@ -105,10 +113,34 @@ def time_choices(
         else f"{BASELINE_EPOCHS} epochs of {data.train} images; the time would be enough for {by_time:,} steps"
     )
     steps = choose("baseline_steps", min(by_time, by_epochs), bound)
+    if is_single:
+        few = f"fewer than {LEAST_TWO_TRAININGS} steps are possible in all, which is one training and not two"
+        chooser.choices[LAST_RUN] = Choice(BASELINE, few)
     chooser.choices |= searching
     epochs = f"of all trainings of the exported network: at most {MAX_EPOCHS} epochs of {data.train} images"
     chooser.choices["most_steps"] = Choice(max(most, steps + 1), epochs)
     return chooser.choices
+
+
+def too_short(data: Fingerprint, measured: Measured, choices: Choices, used: float) -> str:
+    """Returns a warning if each image can be seen only a few times in the single training; otherwise an empty text.
+
+    Args:
+      data: fingerprint of the data.
+      measured: measurements of the rehearsal.
+      choices: choices of the plan.
+      used: seconds that are used already.
+    """
+    batch, steps = choices["train_batch_size"].value, choices["baseline_steps"].value
+    epochs = steps * batch / data.train
+    if LAST_RUN not in choices or epochs >= USABLE_EPOCHS:
+        return ""
+    per_image = measured.seconds_per_image * area(choices["train_crop_size"].value) / area(measured.crop)
+    hours = (used + fixed_seconds(data, measured) + ENOUGH_EPOCHS * data.train * per_image) / 3600
+    return (
+        f"Only about {steps:,} steps fit into the time, which see each image {epochs:.1f} times: the network will "
+        f"hardly be usable. About --hours={hours:.1g} would be {ENOUGH_EPOCHS} times (with another --workdir)."
+    )
 
 
 def _crop(

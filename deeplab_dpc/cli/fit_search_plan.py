@@ -79,6 +79,8 @@ def _finalists(data: Fingerprint, learning: float, step: float, each: float, bat
     if data.train < LEAST_IMAGES or data.images.get("val", 0) < LEAST_VAL_IMAGES:
         return 0, steps, f"{few} are too few to tell cells apart; the baseline is trained on instead"
     alone, needed = learning / step, min(LEAST_SEARCH_EPOCHS * data.train / batch, ENOUGH_SEARCH_STEPS)
+    if alone < 1:
+        return 0, steps, "no time is left for it; the baseline is the only training"
     if alone < needed:
         reason = (
             f"too little time: a single training would have {alone:,.0f} steps in all of it, and below {needed:,.0f} "

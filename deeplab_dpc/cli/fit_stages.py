@@ -23,7 +23,7 @@ from deeplab_dpc.cli.fit_choices import Choice
 from deeplab_dpc.cli.fit_commands import SHARED, Commands, step_seconds
 from deeplab_dpc.cli.fit_fingerprint import fingerprint
 from deeplab_dpc.cli.fit_page import write_index
-from deeplab_dpc.cli.fit_plan import network_choices, time_choices
+from deeplab_dpc.cli.fit_plan import LAST_RUN, network_choices, time_choices, too_short
 from deeplab_dpc.cli.fit_plan_file import Plan
 from deeplab_dpc.cli.fit_schedule import (
     BASELINE_SHARE,
@@ -32,12 +32,15 @@ from deeplab_dpc.cli.fit_schedule import (
     cell_seconds,
     contest_cost,
     contest_steps,
+    evaluation_seconds,
+    final_reserve,
     final_steps,
     guessed_cell_seconds,
     search_seconds,
 )
 from deeplab_dpc.cli.fit_search_plan import OF_SEARCH, search_choices
-from deeplab_dpc.cli.fit_state import STAGES, Stages, run_command
+from deeplab_dpc.cli.fit_sources import Sources, require_unchanged, sources_of
+from deeplab_dpc.cli.fit_state import STAGES, Stages, command_line, run_command
 from deeplab_dpc.cli.fit_verdict import read_verdict, write_verdict
 from deeplab_dpc.cli.fit_weights import decide_weights
 from deeplab_dpc.cli.flags.fit import OWN_DATA, Flags
@@ -49,6 +52,7 @@ REHEARSED = 4  # images in a batch of the rehearsal
 MOST_EVALUATIONS, OF_PATIENCE = 5, 4  # during the last training, or that multiple of the patience of early stopping
 EVALUATED_TIME = 0.1  # largest share of the time of that training that its evaluations may take
 LEAST_CONTEST = 10  # steps; a contest of fewer is not worth the time of its starts
+MOST_OF_BASELINE = 0.5  # largest share of the time for learning that the baseline may take if others follow
 SHORT_SEARCH = 120.0  # seconds; in a shorter search, a measurement before it would take too much of the time
 
 
@@ -87,6 +91,8 @@ class Fit:
 
     def run(self) -> None:
         """Runs the stages that are not done, and prints the result."""
+        if self.stages.is_done("check") and self.stages.sources is not None:
+            require_unchanged(self.root, self.stages.sources, self._sources())
         self.stages.show()
         for name in STAGES:
             if self.flags.plan_only and name == "baseline":
@@ -101,7 +107,7 @@ class Fit:
                     perform()
             if name == "plan":
                 self.plan.show()
-        write_index(self.root, self.plan, self.stages)  # with the time of the last stage
+        self._report()  # with the time of the last stage
         self.stages.show()
         verdict = read_verdict(self.root)
         for text in filter(None, (verdict["sentence"], verdict["note"])):
@@ -121,11 +127,16 @@ class Fit:
             return self.plan.choices["search"].reason
         return ""
 
+    def _sources(self) -> Sources:
+        own = self.flags.own
+        return sources_of([path for path in (own.images, own.labels, own.pair_list) if path])
+
     def _convert(self) -> None:
         if self.is_embedded:
             run_command("build_shapes", data_dir=self.data_dir, overwrite=True)
             return
         given = {name: self.given[name] for name in OWN_DATA if name in self.given}
+        self.stages.record_sources(self._sources())
         # Data of an earlier start with other flags, which failed before the check was done, are overwritten.
         if self.classes is not None:
             given["classes"] = self.classes
@@ -153,11 +164,16 @@ class Fit:
         measured = self.commands.rehearse(shared, crop, batch)
         choices |= time_choices(data, measured, self.stages.left, self.given, crop, alignment)
         Plan(self.root / "plan.json", data, measured, choices).write()
+        warning = too_short(data, measured, choices, self.stages.used)
+        if warning:
+            console.print(warning, soft_wrap=True)
 
     def _baseline(self) -> None:
         plan = self.plan
         steps = plan["baseline_steps"]
         start = time.monotonic()
+        is_free = not any(name in self.given for name in ("baseline_steps", "training_number_of_steps"))
+        limit = self._baseline_limit(plan) if is_free else 0.0
         self.commands.train(
             self.baseline,
             plan,
@@ -166,8 +182,12 @@ class Fit:
             **self.commands.start(plan),
             base_learning_rate=plan["baseline_learning_rate"],
             eval_interval_steps=0,
+            time_limit=round(limit, 1),
         )
         trained = time.monotonic()
+        done = newest_progress(self.baseline).step
+        if done < steps:
+            steps = plan.decide("baseline_steps", done, f"its steps took longer than planned: {steps:,}", replace=True)
         run_command("eval", workdir=self.baseline, split="val")
         plan.note("evaluation_seconds", time.monotonic() - trained)
         plan.note("step_seconds", step_seconds(self.baseline))
@@ -175,10 +195,19 @@ class Fit:
         started = trained - start - steps * plan.notes["step_seconds"]
         plan.note("start_seconds", max(started, 0.3 * plan.measured.start_seconds))
         self._plan_search_again(plan)
-        decide_weights(plan, self.root / "check", self.baseline)
+        if LAST_RUN not in plan.choices:
+            decide_weights(plan, self.root / "check", self.baseline)
+
+    def _baseline_limit(self, plan: Plan) -> float:
+        """Returns the seconds after which the baseline's training should end, by the estimates of the rehearsal."""
+        evaluation, start = evaluation_seconds(plan.data, plan.measured), plan.measured.start_seconds
+        left = self.stages.left - final_reserve(plan.data, start, evaluation)
+        return max(1.0, left if LAST_RUN in plan.choices else MOST_OF_BASELINE * left)
 
     def _plan_search_again(self, plan: Plan) -> None:
         """Plans the search again, with the measurements of the baseline."""
+        if LAST_RUN in plan.choices:  # the baseline is the only training
+            return
         learning = (self.stages.left - plan.reserve_seconds - plan.notes["start_seconds"]) / (1 - BASELINE_SHARE)
         before, step = plan["search"], plan.notes["step_seconds"]
         each, rates = plan.finalist_seconds, plan["atrous_rates"]
@@ -231,6 +260,9 @@ class Fit:
     def _finish(self) -> None:
         plan = self.plan
         run = self.baseline
+        if plan.get(LAST_RUN) == run.name:
+            console.print(f"{LAST_RUN} = {run.name}: {plan.choices[LAST_RUN].reason}")
+            return
         start: dict[str, Any] = {"fork_from": run, "atrous_rates": plan["atrous_rates"]}
         done, step = plan["baseline_steps"], plan.notes["step_seconds"]
         if plan["search"]:
@@ -252,8 +284,8 @@ class Fit:
         seconds = left - evaluations * EVALUATION_SHARE * evaluation
         last, why = self.final, "the training goes on"
         if seconds < 0 and "training_number_of_steps" not in self.given:
-            last, why = run, f"{-seconds:.0f} s are missing for more training, so the existing network is exported"
-        if self.root / plan.decide("last_run", str(last.relative_to(self.root)), why) != self.final:
+            last, why = run, "there is no time for more training, so the existing network is exported"
+        if self.root / plan.decide(LAST_RUN, str(last.relative_to(self.root)), why) != self.final:
             return
         steps = final_steps(done, seconds, step, plan["most_steps"])
         reason = f"{done:,} are done, and {max(0.0, seconds):.0f} s are left, at {step:.2f} s a step"
@@ -303,4 +335,17 @@ class Fit:
             self.plan.decide("export_tflite", None, f"no TFLite file was written: {error}")
 
     def _report(self) -> None:
-        write_index(self.root, self.plan, self.stages)
+        plan, verdict = self.plan, read_verdict(self.root)
+        run = self.root / verdict["run"]
+        trained = newest_progress(run).step
+        network: dict[str, Any] = {"atrous_rates": plan["atrous_rates"]}
+        if plan["search"] and run != self.baseline:
+            network = {"dense_prediction_cell_json": self.search_dir / "cells" / "best.json"}
+        more = self.commands.continuation(plan, run, 2 * trained, **network)
+        longer = {
+            **self.stages.flags,
+            "hours": f"{2 * self.flags.hours:g}",
+            "tf_initial_checkpoint": run,
+            "workdir": "NEW",
+        }
+        write_index(self.root, plan, self.stages, more, command_line("fit", longer))

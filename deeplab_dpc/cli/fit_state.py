@@ -4,6 +4,7 @@ import contextlib
 import datetime
 import importlib
 import pathlib
+import shlex
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ from typing import Any
 
 import keras
 
+from deeplab_dpc.cli.fit_sources import Sources
 from deeplab_dpc.cli.main import parse
 from deeplab_dpc.console import console, print_table
 from deeplab_dpc.errors import UserError
@@ -62,6 +64,21 @@ class Stages:
 
     def is_done(self, name: str) -> bool:
         return name in self._state["done"]
+
+    @property
+    def flags(self) -> dict[str, str]:
+        """Returns the flags of the command line, as text by name."""
+        return dict(self._state["flags"])
+
+    @property
+    def sources(self) -> Sources | None:
+        """Returns the files that were converted; None before that, and for workdirs of earlier versions."""
+        found: Sources | None = self._state.get("sources")
+        return found
+
+    def record_sources(self, sources: Sources) -> None:
+        """Records the files that are converted; they are written when the stage ends."""
+        self._state["sources"] = sources
 
     def seconds_of(self, name: str) -> float | None:
         """Returns the seconds of a finished stage; None for other stages, and for those that were left out."""
@@ -168,9 +185,15 @@ def flag_text(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
+def command_line(command: str, arguments: Mapping[str, object]) -> str:
+    """Returns a command line as text for a shell."""
+    argv = [f"--{name}={flag_text(value)}" for name, value in arguments.items()]
+    return shlex.join(["deeplab-dpc", command.replace("_", "-"), *argv])
+
+
 def run_command(command: str, **arguments: object) -> None:
     """Runs a command in this process with the flags of a command line, which is printed."""
     argv = [f"--{name}={flag_text(value)}" for name, value in arguments.items()]
-    console.print(f"deeplab-dpc {command.replace('_', '-')} {' '.join(argv)}", style="bold")
+    console.print(command_line(command, arguments), style="bold")
     keras.utils.clear_session()
     importlib.import_module(f"deeplab_dpc.cli.{command}").main(parse(command, argv))

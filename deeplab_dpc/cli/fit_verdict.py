@@ -6,6 +6,7 @@ from typing import Any
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.library import shipped_cells
 from deeplab_dpc.cli.fit_plan_file import Plan
+from deeplab_dpc.errors import first_few
 from deeplab_dpc.files import read_json, write_json
 from deeplab_dpc.run_config import FIT_VERDICT
 
@@ -61,14 +62,18 @@ def write_verdict(root: pathlib.Path, plan: Plan) -> dict[str, Any]:
 
 
 def _note(root: pathlib.Path, plan: Plan, shipped: str) -> str:
-    """Returns a remark on a training that was short; empty for others."""
+    """Returns remarks on classes that were not learned, and on a training that was short; empty without either."""
+    metrics = read_metrics(root / shipped, "val")
+    assert metrics is not None
+    unknown = [name for name, iou in metrics["per_class_iou"].items() if iou == 0]
+    found = f"The network does not recognise {first_few(unknown, 5)} (IoU 0). " if unknown else ""
     steps = plan["baseline_steps"] if shipped == BASELINE else _last_steps(plan)
     if steps is None:
         steps = read_json(root / "search" / "verdict.json", "verdict of the search")["best"]["steps"]
     epochs = steps * plan["train_batch_size"] / plan.data.train
     if epochs >= FEW_EPOCHS:
-        return ""
-    return (
+        return found.strip()
+    return found + (
         f"Its last training has seen each image of train {epochs:.1f} times, which is little: a longer training would "
         "probably improve it (--hours, with another --workdir)."
     )

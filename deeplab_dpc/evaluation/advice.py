@@ -18,6 +18,7 @@ RARE = 0.02  # share of the labelled pixels of the split train; rarer classes ar
 SMALL_CELLS = 2.0  # side of a class's average area in an image, in cells of the feature map
 USUAL_STRIDE = 16  # output stride if the network is not known
 FALLEN = 0.95  # ratio of the last to the first losses, above which the loss did not fall
+FEW_EPOCHS = 5  # after fewer, low scores have no other cause that is known
 LEAST_ROWS = 10  # smallest number of losses that show a trend
 SHOWN = 5  # number of classes
 
@@ -34,6 +35,7 @@ class Circumstances:
       has_decoder: bool, whether the network has a decoder; None if unknown.
       label_weights: weight of each class, as check_data suggests them for the split train; None if unknown.
       is_weighted: bool, whether the training had label weights.
+      epochs: number of times that the training has seen each image; None if unknown.
       losses: losses of the training, in the order of its steps; empty if unknown.
     """
 
@@ -44,11 +46,17 @@ class Circumstances:
     has_decoder: bool | None = None
     label_weights: Sequence[float] | None = None
     is_weighted: bool = False
+    epochs: float | None = None
     losses: Sequence[float] = ()
 
     def is_rare(self, i: int) -> bool:
         """Returns whether a class occurs, but rarely, in the split train; False if its share is unknown."""
         return self.train_shares is not None and 0 < self.train_shares[i] < RARE
+
+    @property
+    def is_short(self) -> bool:
+        """Returns whether the training was too short to tell other causes; False if its length is unknown."""
+        return self.epochs is not None and self.epochs < FEW_EPOCHS
 
 
 def advice(
@@ -76,7 +84,12 @@ def advice(
             f"For a new training (train, search or fit) with rare classes weighed: --label_weights={weights} (median "
             "frequency balancing over train, as check_data suggests)."
         )
-    if float(sums.mean_iou()) < BAD and (line := _of_losses(known.losses)):
+    if bad and known.is_short:
+        lines.append(
+            f"The training has seen each image {known.epochs:.1f} times, which is little: train longer first, or start "
+            "from a published checkpoint (--tf_initial_checkpoint)."
+        )
+    elif float(sums.mean_iou()) < BAD and (line := _of_losses(known.losses)):
         lines.append(line)
     return tuple(lines)
 
@@ -101,6 +114,8 @@ def _of_class(name: str, i: int, counts: ImageCounts, sums: ClassSums, known: Ci
     if share == 0:
         return f"{what}; it has 0 pixels in train, so that it cannot be learned: add images that show it."
     causes = _causes(i, math.sqrt(labelled / images), known)
+    if not causes and known.is_short:
+        return f"{what}."
     if not causes:
         looked = [] if share is None else [f"{100 * share:.1f} % of train"]
         looked.append(f"a square of {math.sqrt(labelled / images):.0f} pixels a side in an image")
@@ -139,7 +154,7 @@ def _causes(i: int, side: float, known: Circumstances) -> list[str]:
             f"it is small, a square of {cells:.1f} feature cells a side: {decoder}larger images "
             f"(--min_resize_value){stride}"
         )
-    if known.crop is not None and side > min(known.crop):
+    if known.crop is not None and side > min(known.crop) and not known.is_short:
         causes.append(
             f"it is larger than the crops, a square of {side:.0f} pixels a side in an image and {known.crop[0]} x "
             f"{known.crop[1]} pixels in a crop: a larger --train_crop_size, or smaller images (--min_resize_value)"
