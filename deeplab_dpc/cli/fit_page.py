@@ -1,6 +1,5 @@
 """The page index.html of `fit`: the verdict, pictures, classes, plan, contest, cell, curves, and commands."""
 
-import os
 import pathlib
 from typing import Any
 
@@ -147,8 +146,8 @@ def _use(root: pathlib.Path, more: str, longer: str) -> ReportSection:
         ("more time, from this network", longer),
     ]
     text = (
-        f"Run these commands in {os.getcwd()}. The TFLite file takes images up to the size of the largest image of val; "
-        "the SavedModel takes images of any size."
+        "Run these commands in the folder in which fit was started. The TFLite file takes images up to the size of the "
+        "largest image of val; the SavedModel takes images of any size."
     )
     return ReportSection("How to use it", text, tables=[("Commands", ("what", "command"), rows)])
 

@@ -38,7 +38,7 @@ BASELINE_EPOCHS = 150
 ENOUGH_BASELINE = 250  # steps of a baseline that is usable, so that it need not have the larger share without a search
 # If all of the time has fewer steps, there is one training: two would cost another start, and neither would be usable.
 LEAST_TWO_TRAININGS = 2 * ENOUGH_BASELINE
-USABLE_EPOCHS, ENOUGH_EPOCHS = 5, 20  # of all images of train, for a warning and its advice
+USABLE_EPOCHS, ENOUGH_EPOCHS = 2, 20  # of all images of train, for a warning and its advice
 LAST_RUN, BASELINE = "last_run", "baseline"  # the choice, and the run directory, of the training that is exported
 
 

@@ -50,8 +50,8 @@ def _write(folder, ids, is_label=True):
     ("flags", "said"),
     [
         (["--hours=0"], "--hours=0 must be at least 0.01 hours, at most 10000."),
-        (["--hours=-1"], "--hours=-1 must be the hours"),
-        (["--hours=nan"], "--hours=nan must be the hours"),
+        (["--hours=-1"], "--hours=-1 must be at least 0.01 hours"),
+        (["--hours=nan"], "--hours=nan must be at least 0.01 hours"),
         (["--images=absent", "--labels=photos"], "--images=absent does not exist"),
         (["--images=photos", "--labels=absent"], "--labels=absent does not exist"),
         (["--images=photos"], "--labels is required: the folder of label PNGs, or the annotations, of the images of"),
@@ -218,7 +218,8 @@ def test_the_better_of_both_ships_and_the_verdict_says_over_what(plan, tmp_path,
         plan.decide(name, value, "", replace=True)
     plan.decide("train_batch_size", 4, "")
     for run in ("baseline", "final"):
-        metrics = {"miou": 0.5, "intervals": {"miou": [0.4, 0.6]}, "num_images": 7}
+        iou = {"sky": 0.9, "car": 0.0 if run == "final" else 0.2}
+        metrics = {"miou": 0.5, "intervals": {"miou": [0.4, 0.6]}, "num_images": 7, "per_class_iou": iou}
         write_json(tmp_path / run / "eval_val" / "metrics.json", metrics)
     miou = {"difference": difference, "interval": [difference - 0.01, difference + 0.02], "excludes_0": True}
     write_json(tmp_path / "comparison" / "comparison.json", {"miou": miou})
@@ -230,13 +231,14 @@ def test_the_better_of_both_ships_and_the_verdict_says_over_what(plan, tmp_path,
     steps = "40" if shipped == "baseline" else "90"
     assert f"{steps} steps" in verdict["sentence"].partition("points")[0]
     assert ("which is little" in verdict["note"]) == (shipped == "baseline")
+    assert ("The network does not recognise car (IoU 0)." in verdict["note"]) == (shipped == "final")
 
 
 def test_a_test_split_is_in_the_verdict(plan, tmp_path):
     for name, value in (("baseline_steps", 400), ("last_run", "baseline"), ("train_batch_size", 4)):
         plan.decide(name, value, "")
     for split in ("val", "test"):
-        metrics = {"miou": 0.25, "intervals": {"miou": None}, "num_images": 3}
+        metrics = {"miou": 0.25, "intervals": {"miou": None}, "num_images": 3, "per_class_iou": {}}
         write_json(tmp_path / "baseline" / f"eval_{split}" / "metrics.json", metrics)
     verdict = write_verdict(tmp_path, plan)
     assert verdict["over"] is None

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from deeplab_dpc.cli.fit_plan import BASELINE_EPOCHS, MAX_EPOCHS, network_choices, time_choices
+from deeplab_dpc.cli.fit_plan import BASELINE_EPOCHS, MAX_EPOCHS, network_choices, time_choices, too_short
 from deeplab_dpc.cli.fit_schedule import (
     Fingerprint,
     Measured,
@@ -47,7 +47,7 @@ def test_few_images_have_no_search_and_the_reason_is_said():
 
 
 def test_short_time_has_no_search_and_the_reason_is_said():
-    choices = _planned(left=0.05 * HOUR)
+    choices = _planned(left=0.5 * HOUR)
     assert choices["search"].value is False
     assert "too little time" in choices["search"].reason
     assert "num_candidates" not in choices
@@ -67,8 +67,25 @@ def test_more_time_never_means_fewer_steps_than_the_time_has(hours, measured):
     height, width = values["train_crop_size"]
     step = values["train_batch_size"] * measured.seconds_per_image * height * width / math.prod(measured.crop)
     assert values["baseline_steps"] >= 1
-    assert values["baseline_steps"] * step <= 0.31 * hours * HOUR or values["baseline_steps"] == 1
+    share = 1.0 if "last_run" in values else 0.31
+    assert values["baseline_steps"] * step <= share * hours * HOUR or values["baseline_steps"] == 1
     assert height % 16 == width % 16 == 1
+
+
+def test_little_time_is_one_training_and_the_plan_says_so():
+    step, fixed = 4 * 0.4, 120.0  # seconds; and about the seconds of starts, evaluations and export
+    choices = _planned(left=400 * step + fixed)
+    assert choices["last_run"].value == "baseline"
+    assert "fewer than 500 steps are possible in all" in choices["last_run"].reason
+    assert 350 < choices["baseline_steps"].value < 450
+    assert too_short(PHOTOS, SLOW, choices, 30.0) == ""
+    less = _planned(left=100 * step + fixed)
+    assert too_short(PHOTOS, SLOW, less, 30.0).startswith(f"Only about {less['baseline_steps'].value} steps fit")
+    assert "About --hours=0.9 would be 20 times" in too_short(PHOTOS, SLOW, less, 30.0)
+    assert too_short(FEW, SLOW, _planned(FEW, left=100 * step + fixed), 30.0) == ""  # 23 images have many epochs
+    assert "last_run" not in _planned(left=900 * step + fixed)
+    for given in ({"baseline_steps": 7}, {"training_number_of_steps": 90}, {"search": True}):
+        assert "last_run" not in _planned(left=400 * step + fixed, given=given)
 
 
 def test_crop_is_bounded_by_the_image_and_by_time_and_memory():

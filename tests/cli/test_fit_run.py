@@ -1,8 +1,11 @@
 """fit from its beginning to index.html, killed in the middle."""
 
+import html
 import json
 import os
 import pathlib
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -131,6 +134,26 @@ def test_commands_and_python_take_the_directory_for_the_network_that_ships(kille
     data = [flag for flag in flags if "data_dir" in flag]
     assert execute("train", ["--tf_initial_checkpoint=R", "--workdir=N", *data]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_command_of_the_page_trains_on(killed, monkeypatch, capsys):
+    folder, _ = killed
+    monkeypatch.chdir(folder)
+    if not (folder / "R" / "verdict.json").exists():
+        pytest.skip("the run before was not finished")
+    run = json.loads((folder / "R" / "verdict.json").read_text())["run"]
+    page = html.unescape((folder / "R" / "index.html").read_text())
+    [line] = re.findall(r"deeplab-dpc train --fork_from=[^<]*", page)
+    _, command, *argv = shlex.split(line)
+    assert execute(command, [*argv, "--eval_interval_steps=0"]) == 0, capsys.readouterr().err
+    before, after = (
+        max(int(one.name.split("_")[-1]) for one in (folder / place).iterdir() if one.is_dir())
+        for place in (f"R/{run}/checkpoints", "NEW/checkpoints")
+    )
+    assert after == 2 * before
+    [line] = re.findall(r"deeplab-dpc fit [^<]*", page)
+    assert f"--tf_initial_checkpoint=R/{run}" in line
+    assert "--hours=0.1 " in line
 
 
 def test_training_ends_early_if_the_patience_is_exhausted_and_the_verdict_has_its_steps(

@@ -41,6 +41,17 @@ def test_rare_and_small_class_that_is_never_predicted():
     )
 
 
+def test_short_training_is_the_first_cause():
+    known = Circumstances("val", [0.5, 0.3, 0.2], crop=(17, 17), losses=[1.0] * 20, epochs=1.5)
+    big = bad(90000, 0, 0)  # larger than the crops
+    line, short = advice(NAMES, big, known)
+    assert line == "pole has IoU 0: it is never predicted, and 90,000 pixels of 1 image shows it."
+    assert short.startswith("The training has seen each image 1.5 times, which is little: train longer first")
+    longer = advice(NAMES, big, dataclasses.replace(known, epochs=20.0))
+    assert "it is larger than the crops" in longer[0]
+    assert not any("seen each image" in line for line in longer)
+
+
 def test_rare_class_gets_the_flag_that_weighs_it():
     known = Circumstances("val", [0.8, 0.004, 0.196], label_weights=(0.25, 10.0, 1.5))
     line, weights = advice(NAMES, bad(64, 0, 0), known)
