@@ -50,8 +50,8 @@ def _write(folder, ids, is_label=True):
     ("flags", "said"),
     [
         (["--hours=0"], "--hours=0 must be at least 0.01 hours, at most 10000."),
-        (["--hours=-1"], "--hours=-1 must be the hours"),
-        (["--hours=nan"], "--hours=nan must be the hours"),
+        (["--hours=-1"], "--hours=-1 must be at least 0.01 hours"),
+        (["--hours=nan"], "--hours=nan must be at least 0.01 hours"),
         (["--images=absent", "--labels=photos"], "--images=absent does not exist"),
         (["--images=photos", "--labels=absent"], "--labels=absent does not exist"),
         (["--images=photos"], "--labels is required: the folder of label PNGs, or the annotations, of the images of"),
