@@ -153,7 +153,7 @@ def huge(png):
         (huge(encoded(image(0))), encoded(bands(0)), Kind.IMAGE, "its image is not decoded (it has more than 178,956,"),
         (encoded(image(0)), huge(encoded(bands(0))), Kind.LABEL, "its label is not decoded (it has more than 178,956,"),
         (encoded(image(0)), encoded(image(1)), Kind.NOT_GREY, "not a PNG of one 8-bit grey channel"),
-        (encoded(image(0)), encoded(Image.fromarray(bands(0)).convert("P")), Kind.NOT_GREY, "not a PNG of one 8-bit grey"),
+        (encoded(image(0)), encoded(Image.fromarray(bands(0)).convert("P")), Kind.NOT_GREY, "not a PNG of one 8-bit"),
         (encoded(image(0)), encoded(bands(0, width=39)), Kind.SIZES, "image is 40 x 40 but its label 39 x 40 pixels"),
     ],
     ids=["no image", "short image", "short label", "no label", "huge", "huge label", "rgb label", "palette", "sizes"],
