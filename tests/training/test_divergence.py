@@ -262,7 +262,9 @@ def test_records_with_images_that_are_not_finite_are_named(shapes, tmp_path, use
 
 def test_initial_weights_that_are_not_finite_are_named():
     check_initial_weights(network())
-    with pytest.raises(UserError, match="^logits/weights of the network's 4 variables hold nan or inf before a step"):
+    with pytest.raises(
+        UserError, match="^logits/weights of the network's 4 variables hold nan or inf before the first step"
+    ):
         check_initial_weights(network(logits=math.nan))
     with pytest.raises(UserError, match="^features/weights, logits/weights of the network's 4 variables"):
         check_initial_weights(network(features=-math.inf, logits=math.nan))
