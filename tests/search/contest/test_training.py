@@ -78,7 +78,7 @@ def train_calls(monkeypatch):
     """Stands in for the training: notes its arguments, and diverges at step 3."""
     calls = []
 
-    def train(workdir, network, data, config, dataset, validator=None, on_step=None):
+    def train(workdir, network, data, config, dataset, hooks=None, is_locked=False):
         calls.append((workdir, network, config))
         if config.training_number_of_steps >= 3:
             raise DivergedError("Training stopped at step 3: the loss is nan.", 3)
