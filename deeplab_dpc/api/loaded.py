@@ -19,7 +19,7 @@ from deeplab_dpc.data.known_classes import known_classes
 from deeplab_dpc.data.run_data import class_difference, read_run_data
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.segmenter import Segmenter, build_segmenter
-from deeplab_dpc.run_config import read_run, read_section, shipped_run
+from deeplab_dpc.run_config import Section, read_run, read_section, shipped_run
 
 AS_EVALUATED = ("output_stride", "atrous_rates")  # options that may differ between training and evaluation
 
@@ -96,10 +96,20 @@ def mean_of(members: Sequence[Described]) -> str:
     return first.source if not others else "the mean of " + " and ".join(member.source for member in members)
 
 
-def require_training(workdir: pathlib.Path) -> None:
-    """Raises a UserError if a run directory is not of a training, but of a search."""
-    if not {"model", "train"} <= read_run(workdir).keys():
+def section_of_training(workdir: pathlib.Path, name: str, kind: type[Section]) -> Section:
+    """Returns a section of the configuration of a training.
+
+    Args:
+      workdir: the run directory.
+      name: name of the section, such as 'train' or 'model'.
+      kind: class of the section.
+
+    Raises:
+      UserError: if `workdir` is not a run, or is the directory of a search.
+    """
+    if not {name, "train"} <= read_run(workdir).keys():
         raise UserError(f"--workdir={workdir} is the directory of a search, not of a training; give that of train.py.")
+    return read_section(workdir, name, kind)
 
 
 def network_of_run(workdir: pathlib.Path) -> ModelConfig:
@@ -108,9 +118,7 @@ def network_of_run(workdir: pathlib.Path) -> ModelConfig:
     Raises:
       UserError: if `workdir` is not a run, or is the directory of a search.
     """
-    workdir = shipped_run(workdir)
-    require_training(workdir)
-    return read_section(workdir, "model", ModelConfig)
+    return section_of_training(shipped_run(workdir), "model", ModelConfig)
 
 
 def as_evaluated(config: ModelConfig, changes: Mapping[str, Any]) -> ModelConfig:

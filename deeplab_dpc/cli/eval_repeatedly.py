@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import keras
 
-from deeplab_dpc.api.loaded import require_training
+from deeplab_dpc.api.loaded import section_of_training
 from deeplab_dpc.checkpoint.run import newest_progress
 from deeplab_dpc.checkpoint.run_directory import LATEST, list_checkpoints
 from deeplab_dpc.cli.flags.eval import Flags
@@ -21,7 +21,6 @@ from deeplab_dpc.evaluation.report import HISTORY_FILE, Report, append_history
 from deeplab_dpc.evaluation.stored import evaluation_folder
 from deeplab_dpc.files import remove_partial
 from deeplab_dpc.locks import only_process
-from deeplab_dpc.run_config import read_section
 from deeplab_dpc.training.patience import last_step
 
 NONE = -1  # the step before any checkpoint
@@ -50,7 +49,7 @@ def evaluate_repeatedly(flags: Flags, evaluate_once: Callable[[], Report]) -> No
         raise UserError(f"--eval_interval_secs must be at least 1, got {flags.eval_interval_secs}.")
     workdir = pathlib.Path(source.workdir)
     folder = evaluation_folder(flags.eval_logdir or workdir, flags.split)
-    protocol = _protocol(workdir)
+    protocol = section_of_training(workdir, "train", TrainConfig)
     limit = flags.max_number_of_evaluations
     evaluated = NONE
     with _stopping(f"what was evaluated is in {folder / HISTORY_FILE}"), only_process(folder, "eval_logdir"):
@@ -74,11 +73,6 @@ def _wait_for_newer(workdir: pathlib.Path, step: int, interval_secs: int) -> Non
             console.print(f"Waiting for a checkpoint after step {max(step, 0)} in {workdir}, every {interval_secs} s.")
             said = True
         time.sleep(interval_secs)
-
-
-def _protocol(workdir: pathlib.Path) -> TrainConfig:
-    require_training(workdir)
-    return read_section(workdir, "train", TrainConfig)
 
 
 def _last_step(workdir: pathlib.Path, protocol: TrainConfig) -> int:
