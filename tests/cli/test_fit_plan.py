@@ -79,10 +79,10 @@ def test_little_time_is_one_training_and_the_plan_says_so():
     assert "fewer than 500 steps are possible in all" in choices["last_run"].reason
     assert 350 < choices["baseline_steps"].value < 450
     assert too_short(PHOTOS, SLOW, choices, 30.0) == ""
-    less = _planned(left=100 * step + fixed)
+    less = _planned(left=40 * step + fixed)
     assert too_short(PHOTOS, SLOW, less, 30.0).startswith(f"Only about {less['baseline_steps'].value} steps fit")
-    assert "About --hours=0.9 would be 20 times" in too_short(PHOTOS, SLOW, less, 30.0)
-    assert too_short(FEW, SLOW, _planned(FEW, left=100 * step + fixed), 30.0) == ""  # 23 images have many epochs
+    assert "would be 20 times" in too_short(PHOTOS, SLOW, less, 30.0)
+    assert too_short(FEW, SLOW, _planned(FEW, left=40 * step + fixed), 30.0) == ""  # 23 images have many epochs
     assert "last_run" not in _planned(left=900 * step + fixed)
     for given in ({"baseline_steps": 7}, {"training_number_of_steps": 90}, {"search": True}):
         assert "last_run" not in _planned(left=400 * step + fixed, given=given)
