@@ -1,4 +1,7 @@
-"""The Dockerfile and what is sent to its build. Docker itself is not run: there is no daemon where the tests run."""
+"""The Dockerfile and what is sent to its build. Docker itself is not run: there is no daemon where the tests run.
+
+Hadolint 2.15.1 has read the Dockerfile and found nothing; that was done by hand.
+"""
 
 import json
 import pathlib
@@ -23,6 +26,12 @@ def test_extras_python_and_program_are_those_of_the_project():
     [program] = _argument("ENTRYPOINT")
     assert program in PROJECT["scripts"]
     assert _argument("CMD") == ["--help"]
+
+
+def test_the_user_is_a_number_that_the_build_creates():
+    [user] = re.findall(r"^USER (\d+)$", DOCKERFILE, re.MULTILINE)  # a host may not know the name
+    assert int(user) > 0
+    assert f"useradd --create-home --uid {user} " in DOCKERFILE
 
 
 def test_the_build_is_sent_what_the_package_is_built_from_and_no_more():
