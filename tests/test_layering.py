@@ -8,7 +8,18 @@ import pytest
 
 PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "deeplab_dpc"
 # Each room may import itself, the base modules and the rooms named here.
-BASE = {"errors", "files", "locks", "small_files", "console", "lazy", "own_parts", "untrusted_archives", "version"}
+BASE = {
+    "errors",
+    "files",
+    "locks",
+    "small_files",
+    "console",
+    "installation",
+    "lazy",
+    "own_parts",
+    "untrusted_archives",
+    "version",
+}
 ROOMS: dict[str, set[str]] = {
     "arch": set(),
     "config": {"arch"},
