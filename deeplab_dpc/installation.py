@@ -1,4 +1,4 @@
-"""Where this package was installed from, for messages that say how to install what is missing."""
+"""Where this package lies and was installed from, for messages that name its pages or what to install."""
 
 import importlib.metadata
 import json
@@ -10,6 +10,7 @@ from typing import Any
 
 NAME = "deeplab-dpc"
 PACKAGE = pathlib.Path(__file__).resolve().parent
+PAGES = PACKAGE / "docs"  # in a checkout a link, in a wheel a folder; notebooks lie beside it
 
 
 def pip_line(extra: str) -> str:

@@ -38,7 +38,16 @@ def test_the_build_is_sent_what_the_package_is_built_from_and_no_more():
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     sent = {line.removeprefix("!") for line in lines if line.startswith("!")}
     assert lines[0] == "*"
-    assert sent == {"README.md", "LICENSE", "MANIFEST.in", "pyproject.toml", "setup.py", "deeplab_dpc"}
+    assert sent == {
+        "README.md",
+        "LICENSE",
+        "MANIFEST.in",
+        "pyproject.toml",
+        "setup.py",
+        "deeplab_dpc",
+        "docs",
+        "notebooks",
+    }
     assert PROJECT["readme"] in sent
     assert set(PROJECT["license-files"]) <= sent
     assert all((ROOT / name).exists() for name in sent)

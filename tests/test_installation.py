@@ -1,12 +1,17 @@
-"""The pip line of an extra, for each place that the package can be installed from: pip notes it in direct_url.json."""
+"""The pip line of an extra, for each place that the package can be installed from: pip notes it in direct_url.json.
+
+And the pages and notebooks that the package holds.
+"""
 
 import json
+import re
 import shlex
 
 import pytest
 
 from deeplab_dpc import installation
-from deeplab_dpc.installation import pip_line
+from deeplab_dpc.cli.main import _list_commands
+from deeplab_dpc.installation import PACKAGE, PAGES, pip_line
 
 
 @pytest.fixture
@@ -87,3 +92,18 @@ def test_a_package_of_an_index_is_named(installed):
 def test_a_note_that_says_nothing_is_none(text, installed, tmp_path):
     (tmp_path / "site" / "deeplab_dpc-9.dist-info" / "direct_url.json").write_text(text)
     assert pip_line("mysql") == "pip install 'deeplab-dpc[mysql]'"
+
+
+def test_pages_that_the_code_names_are_in_the_package():
+    texts = [path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")]
+    named = {name for text in texts for name in re.findall(r"(?<![\w/.])docs/(\w+\.md)", text)}
+    assert {"fit.md", "python.md", "weights.md"} <= named
+    assert [name for name in named if not (PAGES / name).is_file()] == []
+
+
+def test_the_program_says_where_its_pages_and_notebooks_are(capsys):
+    _list_commands()
+    pages, notebooks = re.search(r"are in (.+), and the notebooks in (.+)\.$", capsys.readouterr().out).groups()
+    assert pages == str(PAGES)
+    assert notebooks == str(PACKAGE / "notebooks")
+    assert {path.stem for path in (PACKAGE / "notebooks").glob("*.ipynb")} == {"own_data", "own_head", "own_search"}

@@ -26,7 +26,7 @@ from deeplab_dpc.cli.quiet import quiet_imports
 from deeplab_dpc.cli.versions import version_text
 from deeplab_dpc.console import printable
 from deeplab_dpc.errors import Stopped, UserError
-from deeplab_dpc.installation import pip_line
+from deeplab_dpc.installation import PAGES, pip_line
 
 COMMANDS = {
     "build_ade20k": "convert ADE20K (SceneParsing) from its folder or zip",
@@ -222,6 +222,7 @@ def _list_commands() -> None:
     for command, purpose in COMMANDS.items():
         print(f"  {_shown(command):<20}{purpose}")
     print("\ndeeplab-dpc COMMAND --help shows the flags of a command, deeplab-dpc --version what is installed.")
+    print(f"The pages docs/... are in {PAGES}, and the notebooks in {PAGES.with_name('notebooks')}.")
 
 
 def _shown(command: str) -> str:

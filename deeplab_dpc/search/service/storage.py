@@ -13,7 +13,7 @@ import optuna
 from optuna.storages import BaseStorage
 
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.installation import pip_line
+from deeplab_dpc.installation import PAGES, pip_line
 from deeplab_dpc.search.service.journal import open_journal
 from deeplab_dpc.search.service.redaction import Redacted, redacted
 
@@ -114,7 +114,7 @@ def _open_proxy(host: str, port: int, shown: Redacted) -> BaseStorage:
         storage.wait_server_ready(timeout=READY_SECONDS)
     except ConnectionError as error:
         raise UserError(
-            f"--storage={shown} does not answer; start Optuna's proxy there (docs/search.md says how)."
+            f"--storage={shown} does not answer; start Optuna's proxy there ({PAGES / 'search.md'} says how)."
         ) from error
     return storage
 
