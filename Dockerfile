@@ -11,10 +11,10 @@ ENV DEEPLAB_DPC_CACHE=/cache \
 COPY . /src
 RUN pip install --no-cache-dir "/src[${EXTRA}]" \
     && rm -r /src \
-    && useradd --create-home user \
+    && useradd --create-home --uid 1000 user \
     && install --directory --owner=user /cache /work
 
-USER user
+USER 1000
 WORKDIR /work
 ENTRYPOINT ["deeplab-dpc"]
 CMD ["--help"]

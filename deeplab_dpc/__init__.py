@@ -1,7 +1,7 @@
 """Find, train, evaluate and ship semantic segmentation networks in the DeepLab style (arXiv:1809.04184).
 
-Names are loaded when they are first used: importing the package loads neither TensorFlow nor Keras. docs/python.md
-shows each of them with an example.
+Names are loaded when they are first used: importing the package loads neither TensorFlow nor Keras. docs/python.md,
+in the folder of the package, shows each of them with an example.
 """
 
 from typing import TYPE_CHECKING

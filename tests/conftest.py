@@ -28,6 +28,7 @@ LONG = (
     "test_proxy_on_jax",
     "test_contributing",
     "test_examples",
+    "test_trackers",
     "test_from_python",
     "test_segmenter",
     "test_notebooks",

@@ -1,6 +1,8 @@
 """BUILD, MODULE.bazel and requirements_lock.txt: they say what the package imports. Bazel itself is not run here.
 
 Both are Starlark, of which these files use what Python has too, so that Python can run them with rules that take notes.
+Buildifier 8.2.1 has parsed both without a warning (`buildifier -mode=check -lint=warn BUILD MODULE.bazel`), and they
+have its format; that was done by hand, and no Bazel has loaded them.
 """
 
 import ast
@@ -19,7 +21,7 @@ from deeplab_dpc.cli.main import COMMANDS
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "deeplab_dpc"
-ROOTS = ("base", "run_config")  # libraries of the modules that lie in no folder
+LIBRARY = "_library"  # ends the name of each library but that of the whole package; commands have the names before it
 # Distributions whose module has another name.
 DISTRIBUTIONS = {
     "PIL": "pillow",
@@ -55,6 +57,9 @@ class Notes:
     def targets(self, rule):
         return {arguments["name"]: arguments for arguments in self.calls[rule]}
 
+    def names(self):
+        return [arguments["name"] for calls in self.calls.values() for arguments in calls if "name" in arguments]
+
 
 class _Extension:
     def __getattr__(self, name):
@@ -79,8 +84,8 @@ def _library(module: str) -> str:
     """The library that a module of the package is in."""
     parts = module.split(".")[1:]
     if parts and (PACKAGE / parts[0]).is_dir():
-        return parts[0]
-    return "run_config" if parts[:1] == ["run_config"] else "base"
+        return parts[0] + LIBRARY
+    return ("run_config" if parts[:1] == ["run_config"] else "base") + LIBRARY
 
 
 def _imports() -> dict[str, set[str]]:
@@ -119,7 +124,8 @@ def _modules(node):
 def test_libraries_depend_on_what_their_modules_import(build):
     libraries = build.targets("py_library")
     assert {name: set(libraries[name]["deps"]) for name in libraries if name != PACKAGE.name} == _imports()
-    everything = {f":{name}" for name in libraries if name not in (*ROOTS, PACKAGE.name)}
+    folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    everything = {f":{name}{LIBRARY}" for name in folders}
     assert set(libraries[PACKAGE.name]["deps"]) == everything
 
 
@@ -132,6 +138,12 @@ def test_every_module_is_in_one_library_and_every_data_file_in_the_package(build
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     patterns = project["package-data"][PACKAGE.name]
     assert data == {f"deeplab_dpc/{path.relative_to(PACKAGE)}" for glob in patterns for path in PACKAGE.glob(glob)}
+
+
+def test_no_two_targets_have_one_name(build):
+    names = build.names()
+    assert {"search", f"search{LIBRARY}", "tests/test_build_file"} <= set(names)
+    assert [name for name, count in collections.Counter(names).items() if count > 1] == []
 
 
 def test_commands_and_tests_are_targets_and_every_rule_is_loaded(build):

@@ -1,4 +1,7 @@
-"""The Dockerfile and what is sent to its build. Docker itself is not run: there is no daemon where the tests run."""
+"""The Dockerfile and what is sent to its build. Docker itself is not run: there is no daemon where the tests run.
+
+Hadolint 2.15.1 has read the Dockerfile and found nothing; that was done by hand.
+"""
 
 import json
 import pathlib
@@ -25,11 +28,26 @@ def test_extras_python_and_program_are_those_of_the_project():
     assert _argument("CMD") == ["--help"]
 
 
+def test_the_user_is_a_number_that_the_build_creates():
+    [user] = re.findall(r"^USER (\d+)$", DOCKERFILE, re.MULTILINE)  # a host may not know the name
+    assert int(user) > 0
+    assert f"useradd --create-home --uid {user} " in DOCKERFILE
+
+
 def test_the_build_is_sent_what_the_package_is_built_from_and_no_more():
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     sent = {line.removeprefix("!") for line in lines if line.startswith("!")}
     assert lines[0] == "*"
-    assert sent == {"README.md", "LICENSE", "MANIFEST.in", "pyproject.toml", "setup.py", "deeplab_dpc"}
+    assert sent == {
+        "README.md",
+        "LICENSE",
+        "MANIFEST.in",
+        "pyproject.toml",
+        "setup.py",
+        "deeplab_dpc",
+        "docs",
+        "notebooks",
+    }
     assert PROJECT["readme"] in sent
     assert set(PROJECT["license-files"]) <= sent
     assert all((ROOT / name).exists() for name in sent)

@@ -8,7 +8,18 @@ import pytest
 
 PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "deeplab_dpc"
 # Each subpackage, or module beside them, may import itself, the base modules and those named here.
-BASE = {"errors", "files", "locks", "small_files", "console", "lazy", "own_parts", "untrusted_archives", "version"}
+BASE = {
+    "errors",
+    "files",
+    "locks",
+    "small_files",
+    "console",
+    "installation",
+    "lazy",
+    "own_parts",
+    "untrusted_archives",
+    "version",
+}
 SUBPACKAGES: dict[str, set[str]] = {
     "arch": set(),
     "config": {"arch"},

@@ -1,4 +1,6 @@
-"""A backbone, a sampler and an operation of another package: its own folder, its entry points, nothing changed here."""
+"""Parts of another package, in its own folder, with nothing changed here: a backbone, a sampler and an operation by
+entry points, a head and a loss as subclasses of Keras' classes.
+"""
 
 import os
 import pathlib
@@ -107,6 +109,45 @@ model.save("model.keras")
 print(type(keras.models.load_model("model.keras").backbone).__name__)
 """
 
+USE_HEAD = """
+import keras
+import numpy as np
+from deeplab_dpc import Segmenter
+from deeplab_dpc.layers import ResizeAlignCorners
+from their_head import StripHead, TverskyLoss
+
+rng = np.random.default_rng(0)
+pixels, masks = rng.integers(0, 256, (4, 33, 33, 3)).astype("float32"), rng.integers(0, 3, (4, 33, 33))
+masks[:, :5] = 255
+whole = Segmenter(num_classes=3, depth_multiplier=0.1)
+whole.compile("adam", TverskyLoss(255))
+whole.fit(pixels, masks, batch_size=2, verbose=0)
+
+images = keras.Input((33, 33, 3))
+features, *_ = whole.backbone(keras.layers.Rescaling(2 / 255, -1)(images))
+logits = keras.layers.Conv2D(3, 1)(StripHead(8)(features))
+model = keras.Model(images, ResizeAlignCorners((33, 33))(logits))
+model.compile("adam", TverskyLoss(255, beta=0.6))
+before = model.get_weights()
+model.fit(pixels, masks, batch_size=2, verbose=0)
+print(sum(np.any(a != b) for a, b in zip(before, model.get_weights())) > len(before) / 2)
+model.save("their.keras")
+np.savez("their.npz", pixels=pixels, masks=masks, logits=model.predict(pixels, verbose=0))
+print(TverskyLoss(255)(masks, keras.ops.one_hot(np.where(masks == 255, 0, masks), 3) * 30).numpy())
+"""
+LOAD_HEAD = """
+import keras
+import numpy as np
+import their_head
+from deeplab_dpc import Segmenter  # registers the layers of the backbone
+from deeplab_dpc.layers import ResizeAlignCorners
+
+model, kept = keras.models.load_model("their.keras"), np.load("their.npz")
+np.testing.assert_allclose(model.predict(kept["pixels"], verbose=0), kept["logits"], rtol=1e-4, atol=1e-5)
+print([type(layer).__name__ for layer in model.layers if type(layer).__module__ == "their_head"])
+print(type(model.loss).__name__, model.loss.beta)
+"""
+
 
 @pytest.fixture(scope="module")
 def theirs(tmp_path_factory):
@@ -118,6 +159,10 @@ def theirs(tmp_path_factory):
         module = "their_strips_runtime" if "runtime" in name else "their_strips"
         own = re.sub(r"deeplab_dpc\.(layers|arch)\.operations\.strip_pooling", "their_strips", text)
         (folder / f"{module}.py").write_text(own)
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    section = re.search(r"^## A head and a loss of your own\n(.*?)^## ", page, re.MULTILINE | re.DOTALL)[1]
+    classes = re.search(r"^@keras.*?(?=^dataset = )", section, re.MULTILINE | re.DOTALL)[0]
+    (folder / "their_head.py").write_text(f"import keras\nfrom keras import ops\n\n{classes}")
     metadata = folder / "their_package-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n")
@@ -151,6 +196,17 @@ def test_a_sampler_is_a_value_of_the_flag_and_draws(theirs, tmp_path):
     assert said == (
         "number of the entry points deeplab_dpc.samplers is their_sampler:no_function, which is not a function."
     )
+
+
+def test_a_head_and_a_loss_are_trained_saved_and_loaded(theirs, tmp_path):
+    used = _run(theirs, tmp_path, "-c", USE_HEAD)
+    assert used.returncode == 0, used.stderr
+    trained, of_the_truth = used.stdout.strip().splitlines()[-2:]
+    assert trained == "True"
+    assert float(of_the_truth) == pytest.approx(0, abs=1e-5)
+    loaded = _run(theirs, tmp_path, "-c", LOAD_HEAD)
+    assert loaded.returncode == 0, loaded.stderr
+    assert loaded.stdout.strip().splitlines()[-2:] == ["['StripHead']", "TverskyLoss 0.6"]
 
 
 def test_an_operation_is_in_cells_and_in_the_space_on_request(theirs, tmp_path):

@@ -11,6 +11,7 @@ from absl import flags
 
 from deeplab_dpc.cli.flag_values import wrong_value
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.installation import pip_line
 
 BACKENDS = ("tensorflow", "jax")
 VARIABLE = "KERAS_BACKEND"  # of the environment, which Keras reads when it is imported
@@ -56,5 +57,5 @@ def choose_backend(argv: Sequence[str]) -> None:
             raise UserError(f"{source} needs a process of its own: Keras runs on {running} in this one.")
         return
     if importlib.util.find_spec(backend) is None:
-        raise UserError(f"{source} is not installed; the README says how to install it.")
+        raise UserError(f"{source} is not installed; {pip_line('jax' if backend == 'jax' else 'cpu')}.")
     os.environ[VARIABLE] = backend

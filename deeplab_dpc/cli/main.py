@@ -26,6 +26,7 @@ from deeplab_dpc.cli.quiet import quiet_imports
 from deeplab_dpc.cli.versions import version_text
 from deeplab_dpc.console import printable
 from deeplab_dpc.errors import Stopped, UserError
+from deeplab_dpc.installation import PAGES, pip_line
 
 COMMANDS = {
     "build_ade20k": "convert ADE20K (SceneParsing) from its folder or zip",
@@ -99,9 +100,8 @@ def _status(command: str, action: Callable[[], None]) -> int:
     except ModuleNotFoundError as error:
         if error.name != "tensorflow":
             raise
-        return _fail(
-            command, "TensorFlow is not installed, and this command needs it; the README says how to install it."
-        )
+        line = f"{pip_line('cpu')}, or with [gpu] instead for NVIDIA GPUs"
+        return _fail(command, f"TensorFlow is not installed, and this command needs it; {line}.")
     except OSError as error:
         if error.errno is None:
             raise
@@ -222,6 +222,7 @@ def _list_commands() -> None:
     for command, purpose in COMMANDS.items():
         print(f"  {_shown(command):<20}{purpose}")
     print("\ndeeplab-dpc COMMAND --help shows the flags of a command, deeplab-dpc --version what is installed.")
+    print(f"The pages docs/... are in {PAGES}, and the notebooks in {PAGES.with_name('notebooks')}.")
 
 
 def _shown(command: str) -> str:

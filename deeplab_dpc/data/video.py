@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.installation import pip_line
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".gif")
 LENIENT_PYAV = 19  # from this version on, metadata that is not UTF-8 is not an error, and there is no option for it
@@ -159,9 +160,7 @@ def _pyav() -> ModuleType:
     try:
         import av
     except ImportError as error:
-        raise UserError(
-            "Videos need PyAV, which is not installed; install the extra [video], or it alone: pip install av"
-        ) from error
+        raise UserError(f"Videos need PyAV, which is not installed; {pip_line('video')}.") from error
     module: ModuleType = av
     return module
 

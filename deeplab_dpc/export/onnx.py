@@ -14,6 +14,7 @@ from deeplab_dpc.export.graph_predictor import GraphPredictor
 from deeplab_dpc.export.model_info import ModelInfo
 from deeplab_dpc.export.portable_graph import portable_function
 from deeplab_dpc.export.seal import DIGITS, sealed
+from deeplab_dpc.installation import pip_line
 
 OPSET = 18  # the newest that tf2onnx writes; all opsets from 11 on have align-corners resizing
 METADATA_KEY, DIGEST_KEY = "deeplab_dpc", "deeplab_dpc_sha256"
@@ -74,7 +75,7 @@ def onnx_packages() -> tuple[Any, Any]:
         import onnx
         import tf2onnx
     except ImportError as error:
-        raise UserError("ONNX needs tf2onnx and onnx; pip install 'deeplab-dpc[onnx]'.") from error
+        raise UserError(f"ONNX needs tf2onnx and onnx; {pip_line('onnx')}.") from error
     return onnx, tf2onnx
 
 

@@ -11,6 +11,7 @@ from deeplab_dpc.export.model_runtime import no_probabilities, not_loaded
 from deeplab_dpc.export.onnx import METADATA_KEY
 from deeplab_dpc.export.portable_graph import INPUT, OUTPUT
 from deeplab_dpc.export.seal import read_sealed
+from deeplab_dpc.installation import pip_line
 
 
 class OnnxRuntime:
@@ -28,7 +29,7 @@ class OnnxRuntime:
             import onnxruntime
             from onnxruntime.capi import onnxruntime_pybind11_state as errors
         except ImportError as error:
-            raise UserError(f"{path} needs onnxruntime; pip install 'deeplab-dpc[onnx]'.") from error
+            raise UserError(f"{path} needs onnxruntime; {pip_line('onnx')}.") from error
         model = read_sealed(path, "ONNX file")
         # Errors that another version of the runtime may raise.
         unknown = (

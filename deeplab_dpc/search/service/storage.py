@@ -13,6 +13,7 @@ import optuna
 from optuna.storages import BaseStorage
 
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.installation import PAGES, pip_line
 from deeplab_dpc.search.service.journal import open_journal
 from deeplab_dpc.search.service.redaction import Redacted, redacted
 
@@ -113,7 +114,7 @@ def _open_proxy(host: str, port: int, shown: Redacted) -> BaseStorage:
         storage.wait_server_ready(timeout=READY_SECONDS)
     except ConnectionError as error:
         raise UserError(
-            f"--storage={shown} does not answer; start Optuna's proxy there (docs/search.md says how)."
+            f"--storage={shown} does not answer; start Optuna's proxy there ({PAGES / 'search.md'} says how)."
         ) from error
     return storage
 
@@ -143,7 +144,7 @@ def _open_database(location: str, shown: Redacted) -> BaseStorage:
     try:
         return optuna.storages.get_storage(_with_tables(url))
     except ImportError as error:
-        hint = f"; pip install 'deeplab-dpc[{extra}]'" if extra else ""
+        hint = f"; {pip_line(extra)}" if extra else ""
         raise UserError(f"--storage={shown}: the database's driver is not installed{hint}.") from error
     # TypeError and ValueError are raised by drivers for parameters that are unknown or of a wrong type.
     except sqlalchemy.exc.NoSuchModuleError as error:
