@@ -99,7 +99,9 @@ def mean_of(members: Sequence[Described]) -> str:
 def require_training(workdir: pathlib.Path) -> None:
     """Raises a UserError if a run directory is not of a training, but of a search."""
     if not {"model", "train"} <= read_run(workdir).keys():
-        raise UserError(f"--workdir={workdir} is the directory of a search, not of a training; give that of train.py.")
+        raise UserError(
+            f"--workdir={workdir} is the directory of a search, not of a training; give that of deeplab-dpc train."
+        )
 
 
 def network_of_run(workdir: pathlib.Path) -> ModelConfig:

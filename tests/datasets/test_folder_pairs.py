@@ -538,7 +538,7 @@ def test_folders_of_images_and_masks_are_no_splits(source):
     add_lying(data / "images", "a.jpg", random_image(1))
     add_lying(data / "masks", "a.png", random_label(1))
     for labels in (data, None):
-        with pytest.raises(UserError, match=r"no splits; give --images=.*given/images and --labels=.*given/masks"):
+        with pytest.raises(UserError, match=r"not splits; give --images=.*given/images and --labels=.*given/masks"):
             source.build(images=data, labels=labels)
 
 
