@@ -1,6 +1,7 @@
 """The page index.html of `fit`: the verdict, pictures, classes, plan, contest, cell, curves, and commands."""
 
 import pathlib
+import shlex
 from typing import Any
 
 from deeplab_dpc.cli.fit_plan_file import Plan
@@ -122,16 +123,17 @@ def _curves(root: pathlib.Path, run: pathlib.Path) -> ReportSection | None:
 
 def _use(root: pathlib.Path) -> ReportSection:
     run = root / read_verdict(root)["run"]
+    typed, model, start = (shlex.quote(str(path)) for path in (root, root / "model.tflite", run))
     rows = [
-        ("predict photographs", f"deeplab-dpc predict --workdir={root} --images=FOLDER --output_dir=P"),
-        ("a web page to drop images on", f"deeplab-dpc predict --workdir={root} --serve"),
+        ("predict photographs", f"deeplab-dpc predict --workdir={typed} --images=FOLDER --output_dir=P"),
+        ("a web page to drop images on", f"deeplab-dpc predict --workdir={typed} --serve"),
         (
             "the same with the TFLite file",
-            f"deeplab-dpc predict --exported_model={root / 'model.tflite'} --images=FOLDER --output_dir=P",
+            f"deeplab-dpc predict --exported_model={model} --images=FOLDER --output_dir=P",
         ),
-        ("evaluate again", f"deeplab-dpc eval --workdir={root} --split=val"),
-        ("another form (ONNX, int8)", f"deeplab-dpc export --workdir={root} --export_onnx=F.onnx"),
-        ("continue the training, with your own flags", f"deeplab-dpc train --fork_from={run} --workdir=NEW ..."),
+        ("evaluate again", f"deeplab-dpc eval --workdir={typed} --split=val"),
+        ("another form (ONNX, int8)", f"deeplab-dpc export --workdir={typed} --export_onnx=F.onnx"),
+        ("continue the training, with your own flags", f"deeplab-dpc train --fork_from={start} --workdir=NEW ..."),
     ]
     return ReportSection("How to use it", tables=[("Commands", ("what", "command"), rows)])
 

@@ -4,6 +4,7 @@ import contextlib
 import datetime
 import importlib
 import pathlib
+import shlex
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -171,6 +172,7 @@ def flag_text(value: object) -> str:
 def run_command(command: str, **arguments: object) -> None:
     """Runs a command in this process with the flags of a command line, which is printed."""
     argv = [f"--{name}={flag_text(value)}" for name, value in arguments.items()]
-    console.print(f"deeplab-dpc {command.replace('_', '-')} {' '.join(argv)}", style="bold")
+    typed = " ".join(f"--{name}={shlex.quote(flag_text(value))}" for name, value in arguments.items())
+    console.print(f"deeplab-dpc {command.replace('_', '-')} {typed}", style="bold")
     keras.utils.clear_session()
     importlib.import_module(f"deeplab_dpc.cli.{command}").main(parse(command, argv))

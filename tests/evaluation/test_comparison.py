@@ -97,7 +97,10 @@ def test_measures_with_other_settings_are_left_out():
             evaluation(RIGHT_A, class_names=("a", "b", "c")),
             r"used different classes: \['sky', 'road', 'car'\] and .*; evaluate both with the same classes.",
         ),
-        (evaluation(RIGHT_A, ignore_label=0), "used different ignore labels: 255 and 0; evaluate both with the same ignore label."),
+        (
+            evaluation(RIGHT_A, ignore_label=0),
+            "used different ignore labels: 255 and 0; evaluate both with the same ignore label.",
+        ),
         (
             evaluation(RIGHT_A[:3], LABELLED[:3]),
             r"used different images \(4 and 3, one has more\); evaluate both on the same images.",
