@@ -114,8 +114,8 @@ def require_space(directory: pathlib.Path, needed: int) -> None:
 def require_folder(path: str | os.PathLike[str], flag: str) -> None:
     """Raises a UserError if the folder given by a flag, or one of its parents, is a file."""
     for place in (pathlib.Path(path), *pathlib.Path(path).parents):
-        if place.exists():
-            if not place.is_dir():
+        if os.path.exists(place):
+            if not os.path.isdir(place):
                 raise UserError(f"--{flag}={path} must be a folder, and {place} is a file; give another --{flag}.")
             return
 

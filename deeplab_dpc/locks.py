@@ -48,16 +48,23 @@ def only_process(path: str | os.PathLike[str], flag: str, *, inside: bool = True
       inside: bool, whether the lock file is in the directory `path`; otherwise it is beside it.
 
     Raises:
-      UserError: if another process has locked it.
+      UserError: if another process has locked it, or it cannot be written.
     """
     target = pathlib.Path(path)
     lock = target / LOCK if inside else target.with_name(f".{target.name}{LOCK}")
     made = list(itertools.takewhile(lambda folder: not folder.exists(), (lock.parent, *lock.parent.parents)))
     if inside:
         require_folder(target, flag)
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    stream = _locked(lock, target, flag)
+    stream = None
     try:
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            stream = _locked(lock, target, flag)
+        except OSError as error:
+            raise UserError(
+                f"--{flag}={target} cannot be written ({error.strerror}); give another --{flag}, or the permission to "
+                "write there."
+            ) from error
         yield
     finally:
         if stream is not None:

@@ -56,6 +56,7 @@ def _translated(text: str, renamed: Mapping[str, str]) -> str:
 
 
 def _value(text: str) -> str:
+    text = text.strip("'")  # those for a shell
     parts = text.split(",")
     if len(parts) > 1 and all(_NUMBER.fullmatch(part) or _PLACE.fullmatch(part) for part in parts):
         return f"({', '.join(parts)})"

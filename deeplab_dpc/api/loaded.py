@@ -108,7 +108,9 @@ def section_of_training(workdir: pathlib.Path, name: str, kind: type[Section]) -
       UserError: if `workdir` is not a run, or is the directory of a search.
     """
     if not {name, "train"} <= read_run(workdir).keys():
-        raise UserError(f"--workdir={workdir} is the directory of a search, not of a training; give that of train.py.")
+        raise UserError(
+            f"--workdir={workdir} is the directory of a search, not of a training; give that of deeplab-dpc train."
+        )
     return read_section(workdir, name, kind)
 
 

@@ -1,6 +1,7 @@
 """The page index.html of `fit`: the verdict, pictures, classes, plan, contest, cell, curves, and commands."""
 
 import pathlib
+import shlex
 from typing import Any
 
 from deeplab_dpc.cli.fit_plan_file import Plan
@@ -129,19 +130,20 @@ def _curves(root: pathlib.Path, run: pathlib.Path) -> ReportSection | None:
 
 
 def _use(root: pathlib.Path, more: str, longer: str) -> ReportSection:
+    typed, model = (shlex.quote(str(path)) for path in (root, root / "model.tflite"))
     rows = [
-        ("predict photographs", f"deeplab-dpc predict --workdir={root} --images=FOLDER --output_dir=P"),
-        ("a web page to drop images on", f"deeplab-dpc predict --workdir={root} --serve"),
+        ("predict photographs", f"deeplab-dpc predict --workdir={typed} --images=FOLDER --output_dir=P"),
+        ("a web page to drop images on", f"deeplab-dpc predict --workdir={typed} --serve"),
         (
             "the same with the TFLite file",
-            f"deeplab-dpc predict --exported_model={root / 'model.tflite'} --images=FOLDER --output_dir=P",
+            f"deeplab-dpc predict --exported_model={model} --images=FOLDER --output_dir=P",
         ),
-        ("evaluate again", f"deeplab-dpc eval --workdir={root} --split=val"),
+        ("evaluate again", f"deeplab-dpc eval --workdir={typed} --split=val"),
         (
             "a TFLite file for larger images, or of 8-bit integers",
-            f"deeplab-dpc export --workdir={root} --export_tflite=F.tflite --export_size=1025,1025 --tflite_type=int8",
+            f"deeplab-dpc export --workdir={typed} --export_tflite=F.tflite --export_size=1025,1025 --tflite_type=int8",
         ),
-        ("an ONNX file", f"deeplab-dpc export --workdir={root} --export_onnx=F.onnx"),
+        ("an ONNX file", f"deeplab-dpc export --workdir={typed} --export_onnx=F.onnx"),
         ("train this network for twice the steps", more),
         ("more time, from this network", longer),
     ]

@@ -95,7 +95,7 @@ class Fit:
             require_unchanged(self.root, self.stages.sources, self._sources())
         self.stages.show()
         for name in STAGES:
-            if self.flags.plan_only and name == "baseline":
+            if self.flags.plan_only and name == "baseline" and not self.stages.is_done("report"):
                 console.print("The plan is made (--plan_only); the same command without it goes on.")
                 return
             reason = self._left_out(name)
@@ -109,6 +109,8 @@ class Fit:
                 self.plan.show()
         self._report()  # with the time of the last stage
         self.stages.show()
+        if self.flags.plan_only:
+            console.print("The run is finished, and its plan (--plan_only) is on its page:")
         verdict = read_verdict(self.root)
         for text in filter(None, (verdict["sentence"], verdict["note"])):
             console.print(text, soft_wrap=True)
@@ -147,6 +149,9 @@ class Fit:
         labelled = self.commands.dataset().info.labelled_splits
         for split in ("train", "val"):
             if split not in labelled:
+                images = self.commands.dataset().info.splits
+                if self.flags.own.images and labelled == ("train",):
+                    raise UserError(_one_group(self.data_dir, images["train"], self.flags.own.group_by))
                 raise UserError(
                     f"The data set in {self.data_dir} has no labelled split {split}, which fit needs; its labelled "
                     f"splits are {', '.join(labelled) or 'none'}: name folders or the list's splits train and val."
@@ -349,3 +354,16 @@ class Fit:
             "workdir": "NEW",
         }
         write_index(self.root, plan, self.stages, more, command_line("fit", longer))
+
+
+def _one_group(data_dir: pathlib.Path, images: int, group_by: str | None) -> str:
+    """Returns the error message for own images that are all in train, since there is nothing to draw val from."""
+    where = f"The data set in {data_dir} has"
+    if images == 1:
+        return f"{where} only one labelled image, and fit needs at least two, one for train and one for val; add some."
+    if group_by is not None:
+        return (
+            f"{where} no labelled split val, since its {images} images are one group (--group_by={group_by}), which "
+            "stays together; give a --group_by that makes at least two groups, or leave it out."
+        )
+    return f"{where} no labelled split val, which fit needs; add a folder val beside train, or use no folders."

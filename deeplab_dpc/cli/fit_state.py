@@ -187,8 +187,8 @@ def flag_text(value: object) -> str:
 
 def command_line(command: str, arguments: Mapping[str, object]) -> str:
     """Returns a command line as text for a shell."""
-    argv = [f"--{name}={flag_text(value)}" for name, value in arguments.items()]
-    return shlex.join(["deeplab-dpc", command.replace("_", "-"), *argv])
+    typed = [f"--{name}={shlex.quote(flag_text(value))}" for name, value in arguments.items()]
+    return " ".join(["deeplab-dpc", command.replace("_", "-"), *typed])
 
 
 def run_command(command: str, **arguments: object) -> None:

@@ -2,6 +2,7 @@
 with exit status 2.
 """
 
+import errno
 import importlib
 import logging
 import os
@@ -49,6 +50,8 @@ COMMANDS = {
 USER_ERROR = 2
 FLAGS_WITH_URLS = ("storage",)
 _FAR_PATH = re.compile(r"(?:^|,)\s*([A-Za-z][A-Za-z0-9+.-]+://|(?:gs|s3|hdfs|https?|ftp|file):/)")
+_OF_PATHS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
+_CURES = dict.fromkeys(_OF_PATHS, "give another path, or correct this one and its permissions")
 SIGNALLED = 128  # plus the number of the signal
 
 
@@ -109,9 +112,9 @@ def _status(command: str, action: Callable[[], None]) -> int:
         drop_unwritable_output()
         if unread:
             return SIGNALLED + signal.SIGPIPE  # as in other programs whose reader closes the pipe (`| head -1`)
-        place = f"{error.filename}: " if error.filename else ""
-        reason = error.strerror or os.strerror(error.errno)
-        return _fail(command, f"{place}{reason}; nothing incomplete was left in its place.")
+        place = f"{printable(str(error.filename))}: " if error.filename else ""
+        cure = _CURES.get(error.errno, "nothing incomplete was left in its place")
+        return _fail(command, f"{place}{error.strerror or os.strerror(error.errno)}; {cure}.")
     except Stopped as stopped:
         print(f"\n{command}: {stopped}", file=sys.stderr)
         return SIGNALLED + stopped.signal
@@ -174,7 +177,7 @@ def _parsed(module: types.ModuleType, command: str, parts: Sequence[Source]) -> 
             rest += values([command, *part.argv])[1:]
         except (flags.Error, ValueError) as error:
             if isinstance(error, flags.UnrecognizedFlagError):
-                sentence = unknown_flag(error.flagname, values, _commands_with)
+                sentence = unknown_flag(error.flagname, values, _commands_with, getattr(module, "COMMON", ()))
             else:
                 sentence = wrong_value(error, values)
             place = f"--flagfile={part.file}: " if part.file else ""

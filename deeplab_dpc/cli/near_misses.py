@@ -1,7 +1,7 @@
 """Suggestions for an unknown command or flag: a name from other software, or a misspelling."""
 
 import difflib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 COMMANDS_ELSEWHERE = {
     "evaluate": "eval",
@@ -86,7 +86,8 @@ FLAGS_ELSEWHERE = {
     "wd": ("weight_decay",),
 }
 UNITS = {name: ", which counts batches" for name, ours in FLAGS_ELSEWHERE.items() if ours == _STEPS and "epoch" in name}
-ALIKE = 0.6  # cutoff of difflib
+ALIKE, MOST_ALIKE = 0.6, 5  # cutoff of difflib, and number of names that are compared further
+NEAR = 1  # edits; a name that is as near is meant, even if another one begins with the given one or is more common
 SHORT = 3  # letters; names up to this length are not completed
 
 
@@ -96,13 +97,16 @@ def near_command(name: str, known: Iterable[str]) -> str | None:
     return COMMANDS_ELSEWHERE.get(plain) or _alike(plain, known)
 
 
-def unknown_flag(name: str, known: Iterable[str], elsewhere: Callable[[str], Sequence[str]]) -> str:
+def unknown_flag(
+    name: str, known: Iterable[str], elsewhere: Callable[[str], Sequence[str]], common: Collection[str] = ()
+) -> str:
     """Returns the error message, one sentence, for an unknown flag, with its name here if it is known.
 
     Args:
       name: name that was given, without dashes.
       known: names of the command's flags.
       elsewhere: function that returns the other commands with a flag of that name.
+      common: names of the flags that the short help of the command shows.
     """
     plain = name.lower().replace("-", "_")
     known = set(known)
@@ -111,12 +115,40 @@ def unknown_flag(name: str, known: Iterable[str], elsewhere: Callable[[str], Seq
     if here is not None:
         return f"{unknown}: it is --{here} here{UNITS.get(plain, '')}."
     if plain not in known and (others := elsewhere(plain)):
-        return f"{unknown}: it is a flag of {' and '.join(filter(None, (', '.join(others[:-1]), others[-1])))}."
-    meant = plain if plain in known else _alike(plain, known)
-    return f"{unknown}." if meant is None else f"{unknown}; did you mean --{meant}?"
+        return f"{unknown}: it is a flag of {_listed(others)}."
+    meant = plain if plain in known else _alike(plain, known, common)
+    if meant is not None:
+        return f"{unknown}; did you mean --{meant}?"
+    for there in FLAGS_ELSEWHERE.get(plain, ()):
+        if others := elsewhere(there):
+            return f"{unknown}: it is --{there} of {_listed(others)}, and this command has none."
+    return f"{unknown}."
 
 
-def _alike(name: str, known: Iterable[str]) -> str | None:
-    """Returns the name that begins with the given one, if it is long enough, or the most similar name."""
-    longer = [each for each in sorted(known) if each.startswith(name) and len(name) > SHORT]
-    return next(iter(longer + difflib.get_close_matches(name, sorted(known), n=1, cutoff=ALIKE)), None)
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def _alike(name: str, known: Iterable[str], common: Collection[str] = ()) -> str | None:
+    """Returns the name that is most likely meant: one of few edits, or else one that begins with the given name, if
+    that is long enough, or a similar one; among these, a common one before others.
+    """
+    names = sorted(known)
+    longer = [each for each in names if each.startswith(name) and len(name) > SHORT]
+    candidates = {*longer, *difflib.get_close_matches(name, names, n=MOST_ALIKE, cutoff=ALIKE)}
+
+    def order(each: str) -> tuple[bool, bool, bool, int, str]:
+        edits = _edits(name, each)
+        return edits > NEAR, edits > NEAR and each not in longer, each not in common, edits, each
+
+    return min(candidates, key=order, default=None)
+
+
+def _edits(a: str, b: str) -> int:
+    """Returns the number of inserted, removed and replaced characters between two words (Levenshtein's distance)."""
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, start=1):
+        before, row[0] = row[0], i
+        for j, y in enumerate(b, start=1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (x != y))
+    return row[-1]

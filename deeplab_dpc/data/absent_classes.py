@@ -91,8 +91,8 @@ def _cure(class_id: int, info: DatasetInfo) -> str:
     ignored = info.ignore_label
     return (
         f"if {ignored} means {info.class_names[class_id]}, build the data set again with "
-        f"--label_map={ignored}:{class_id},*:same --overwrite, and if it is meant to be ignored, confirm this with "
-        f"--label_map={ignored}:{ignored},*:same --overwrite (or --overwrite and, in the classes file, "
+        f"--label_map='{ignored}:{class_id},*:same' --overwrite, and if it is meant to be ignored, confirm this with "
+        f"--label_map='{ignored}:{ignored},*:same' --overwrite (or --overwrite and, in the classes file, "
         '"allow_absent_classes": true)'
     )
 

@@ -41,7 +41,7 @@ def check_names(names: Any, where: str) -> None:
     if len(names) == 1:
         raise UserError(
             f"{where} has only the class {names[0]!r}, and a network needs at least two; name what surrounds it first, "
-            f"as in --classes=background,{names[0]} (with masks of 0 and 255 and --label_map=255:1,*:same)."
+            f"as in --classes=background,{names[0]} (with masks of 0 and 255 and --label_map='255:1,*:same')."
         )
 
 

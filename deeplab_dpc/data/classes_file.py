@@ -81,10 +81,14 @@ def read_classes_file(given: str | os.PathLike[str]) -> ClassesFile:
 
 
 def _listed_names(given: str | os.PathLike[str]) -> list[str]:
-    """Returns the names that are given instead of a file; [] for a file."""
-    if not isinstance(given, str) or "," not in given or given.lower().endswith(_FILES) or os.path.exists(given):
+    """Returns the names that are given instead of a file; [] for a file. A word without a dot is a name, too, unless it
+    is a file.
+    """
+    if not isinstance(given, str) or given.lower().endswith(_FILES) or os.path.exists(given):
         return []
-    return [name.strip() for name in given.split(",")]
+    if "," not in given:
+        return [] if not given.strip() or "." in given or os.path.basename(given) != given else [given]
+    return [name.strip() for name in given.removesuffix(",").split(",")]
 
 
 def _text(path: pathlib.Path, where: str) -> str:

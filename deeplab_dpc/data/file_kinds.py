@@ -8,6 +8,11 @@ from deeplab_dpc.errors import first_few
 
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".webp", ".gif")
 LOSSY_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
+# The end of the sentence about a label with a lossy compression.
+LOSSY_CURE = (
+    "which changes the pixel values, so that they are not class ids; export the label again as PNG, or threshold it (a "
+    "mask to 0 and 255) and save it as PNG"
+)
 # Suffixes of pictures that are not read as images.
 UNREAD_PICTURES = (
     *(
@@ -33,7 +38,7 @@ _SHOWN = 3
 _HIDDEN = (".", "__MACOSX")
 
 
-def is_hidden(name: str) -> bool:
+def is_hidden(name: str | os.PathLike[str]) -> bool:
     """Returns whether a file, or a folder in its path, is hidden or added by macOS."""
     return any(part.startswith(_HIDDEN) for part in pathlib.PurePosixPath(name).parts)
 

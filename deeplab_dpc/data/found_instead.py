@@ -5,6 +5,7 @@ TensorFlow.
 import os
 import pathlib
 import re
+import shlex
 from collections.abc import Iterator
 
 from deeplab_dpc.data.file_kinds import listed
@@ -43,8 +44,8 @@ def no_dataset_there(data_dir: pathlib.Path) -> str:
     if images:
         names = listed([path.name for path in images], "file")
         return (
-            f"{none}, but pictures ({names}); convert them with deeplab-dpc build-folder --images={images[0].parent} "
-            "--labels=LABELS --classes=NAMES --data_dir=ELSEWHERE."
+            f"{none}, but pictures ({names}); convert them with deeplab-dpc build-folder "
+            f"--images={shlex.quote(str(images[0].parent))} --labels=LABELS --classes=NAMES --data_dir=ELSEWHERE."
         )
     return f"{none}; build one{_how(data_dir)}."
 

@@ -16,9 +16,9 @@ from deeplab_dpc.console import console
 from deeplab_dpc.data.dataset_info import Dataset, pascal_palette
 from deeplab_dpc.datasets.label_pictures import read_label
 from deeplab_dpc.datasets.official import ADE20K_ARCHIVE, ADE20K_PAGE
-from deeplab_dpc.datasets.pictures import encode_png, read_image
+from deeplab_dpc.datasets.pictures import OR_SKIP, encode_png, read_image
 from deeplab_dpc.datasets.raw_files import RawFiles, open_raw
-from deeplab_dpc.datasets.records import RawExample, build_records
+from deeplab_dpc.datasets.records import SIZE_CURE, RawExample, build_records
 from deeplab_dpc.datasets.segmentation_builder import Classes
 from deeplab_dpc.errors import UserError, first_few
 
@@ -170,7 +170,7 @@ def _label(pair: _Pair) -> tuple[np.ndarray, str]:
         if image.size != (width, height):  # after resizing, both may have the same size
             raise UserError(
                 f"{pair.raw.title(pair.image)} is {image.width} x {image.height} pixels but its label {name} is "
-                f"{width} x {height}; they must be of the same size."
+                f"{width} x {height}; they must be of the same size{SIZE_CURE}{OR_SKIP}."
             )
     size = _resized(height, width, pair.longer_side)
     return np.asarray(Image.fromarray(label.values).resize(size, Image.Resampling.NEAREST)), name

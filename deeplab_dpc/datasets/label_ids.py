@@ -11,7 +11,7 @@ import numpy as np
 
 from deeplab_dpc.data.classes_file import ClassesFile
 from deeplab_dpc.datasets.label_palettes import PaletteCheck
-from deeplab_dpc.datasets.label_pictures import LabelPicture, read_label
+from deeplab_dpc.datasets.label_pictures import LabelPicture, read_label, smooth_mask_problem, smooth_values
 from deeplab_dpc.datasets.pictures import remap_ids
 from deeplab_dpc.errors import UserError, first_few
 from deeplab_dpc.files import read_json
@@ -20,7 +20,9 @@ from deeplab_dpc.small_files import read_text
 LABEL_FORMATS = ("ids", "palette", "rgb")
 OTHER = "*"  # in a label map: the ids that it does not name
 SAME = "same"  # in a label map, as the class of OTHER: these ids are unchanged
+MASK_MAP = "255:1,*:same"  # the label map for masks of 0 and 255
 IdMap = dict[str, int | str]
+RGB_EXAMPLE = '{"classes": ["background", "road"], "palette": [[0, 0, 0], [128, 64, 128]]}'
 _INLINE = re.compile(r"\s*(\d+|\*)\s*:")
 _NO_CLASS = -1
 
@@ -52,7 +54,10 @@ class LabelReader:
         if self.id_map is not None:
             raise UserError("--label_map maps ids, so it does not go with --label_format=rgb.")
         if not self.classes.has_palette:
-            raise UserError("--label_format=rgb needs the classes' colours: `palette` in the classes file.")
+            raise UserError(
+                "--label_format=rgb needs the classes' colours: give --classes=FILE.json with a `palette`, such as "
+                f"{RGB_EXAMPLE} (docs/own_data.md has all keys)."
+            )
         named = list(zip(self.classes.palette, self.classes.names, strict=True))
         if self.classes.ignore_color is not None:
             named.append((self.classes.ignore_color, "ignore_color"))
@@ -93,23 +98,29 @@ class LabelReader:
             )
         if label.kind == "palette":
             self._palettes.check(label, name)
-        if self.id_map is not None:
-            return self._mapped(label.values, self.id_map, name)
-        self._check(label.values, name)
-        return label.values
+        ids = label.values if self.id_map is None else self._mapped(label, self.id_map, name)
+        self._check(ids, label, name)
+        return ids
 
-    def _check(self, ids: np.ndarray, name: str) -> None:
+    def _check(self, ids: np.ndarray, label: LabelPicture, name: str) -> None:
         """Raises a UserError that names --label_map if there are ids that are neither a class nor ignored."""
         classes = self.classes
         wrong = [i for i in np.unique(ids).tolist() if i >= len(classes.names) and i != classes.ignore_label]
-        if wrong:
-            listed = first_few(wrong, 5)
-            raise UserError(
-                f"The label {name} has the ids {listed}, but there are {len(classes.names)} classes (ids 0 to "
-                f"{len(classes.names) - 1}) and the ignore label is {classes.ignore_label}; "
-                f"--label_map={wrong[0]}:ID,{OTHER}:{SAME} says which class an id is, {OTHER}:{classes.ignore_label} "
-                "ignores all that it does not name."
-            )
+        if not wrong:
+            return
+        self._require_sharp(label, name)
+        unchanged = ", which --label_map leaves as they are" if self.id_map is not None else ""
+        raise UserError(
+            f"The label {name} has the ids {first_few(wrong, 5)}{unchanged}, but there are {len(classes.names)} "
+            f"classes (ids 0 to {len(classes.names) - 1}) and the ignore label is {classes.ignore_label}; name more "
+            f"classes, or say what each means in --label_map, as in --label_map='{wrong[0]}:1,{OTHER}:{SAME}' for the "
+            f"class 1, or '{wrong[0]}:{classes.ignore_label},{OTHER}:{SAME}' to ignore it."
+        )
+
+    def _require_sharp(self, label: LabelPicture, name: str) -> None:
+        """Raises a UserError for a mask of 0 and 255 with smooth edges, whose grey values no map can mend."""
+        if between := smooth_values(label):
+            raise UserError(smooth_mask_problem(name, between, "" if self.id_map else f"--label_map='{MASK_MAP}'"))
 
     @functools.cached_property
     def _palettes(self) -> PaletteCheck:
@@ -122,11 +133,12 @@ class LabelReader:
         target = self.id_map.get(str(raw), self.id_map.get(OTHER, self.classes.ignore_label))
         return raw if target == SAME else int(target)
 
-    def _mapped(self, raw: np.ndarray, id_map: IdMap, name: str) -> np.ndarray:
-        ignore_label, other = self.classes.ignore_label, id_map.get(OTHER)
+    def _mapped(self, label: LabelPicture, id_map: IdMap, name: str) -> np.ndarray:
+        raw, ignore_label, other = label.values, self.classes.ignore_label, id_map.get(OTHER)
         table = {i: i for i in range(256)} if other == SAME else {ignore_label: ignore_label}
         table |= {int(key): int(value) for key, value in id_map.items() if key != OTHER}
         if OTHER not in id_map and (unknown := sorted(set(np.unique(raw).tolist()) - set(table))):
+            self._require_sharp(label, name)
             listed = first_few(unknown, 5)
             raise UserError(
                 f"The label {name} has the ids {listed}, which --label_map does not name; name them, or all others: "
@@ -198,7 +210,9 @@ def read_label_map(given: str | os.PathLike[str], classes: ClassesFile) -> IdMap
         text = read_text(given)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not a text file in UTF-8"
-        raise UserError(f"{where} cannot be read: {reason}; give pairs like 7:0,8:1,*:255, or a file.") from error
+        raise UserError(
+            f"{where} cannot be read: {reason}; give pairs, as in --label_map='7:0,8:1,*:255', or a file."
+        ) from error
     return _checked_map(_pairs(text), where, classes)
 
 

@@ -9,10 +9,13 @@ import dataclasses
 import numpy as np
 from PIL import Image
 
+from deeplab_dpc.data.file_kinds import LOSSY_CURE
 from deeplab_dpc.data.image_files import orientation
 from deeplab_dpc.datasets.pictures import PNG_BIT_DEPTH, PNG_COLOR_TYPE, decode
 from deeplab_dpc.errors import UserError, first_few
 
+_SMOOTH_VALUES, _SMOOTH_WHITE = 3, 128  # fewest values in between, and the least that the largest of them must be
+_SMOOTH_SHARE = 0.5  # smallest share of 0 and 255 in a mask with smooth edges
 FORMATS = ("PNG", "TIFF", "WEBP", "BMP", "GIF", "JPEG")  # JPEG only to be refused with the reason
 _INDEXED, _GREY_ALPHA, _RGB_ALPHA = 3, 4, 6  # PNG specification, 11.2.2
 _TIFF_COMPRESSION, _TIFF_PHOTOMETRIC = 259, 262  # tags of TIFF 6.0
@@ -59,12 +62,41 @@ def read_label(data: bytes, name: str) -> LabelPicture:
     if picture.mode.startswith("I"):
         return LabelPicture("grey", _bytes(values, name))
     if picture.mode not in ("L", "LA", "RGB", "RGBA"):
-        raise UserError(f"The label {name} is {picture.mode}; save it as a PNG of class ids, 8 bits a pixel.")
+        kind = "floating-point values" if picture.mode == "F" else f"{picture.mode} colours"
+        raise UserError(f"The label {name} has {kind}; save it as a PNG of class ids, 8 bits a pixel.")
     if picture.mode in ("LA", "RGBA"):
         values = _without_alpha(values, name)
     if values.ndim == 3 and picture.format == "WEBP" and (values == values[..., :1]).all():
         values = values[..., 0]  # WebP has no grey pictures
     return _grey_or_rgb(values)
+
+
+def smooth_values(label: LabelPicture) -> list[int]:
+    """Returns the grey values in between if a label is a mask of 0 and 255 with smooth edges; [] for all others."""
+    if label.kind != "grey":
+        return []
+    values = label.values
+    counts = np.bincount(values.ravel(), minlength=256)
+    between = [value for value in range(1, 255) if counts[value]]
+    is_mask = counts[0] and counts[255] and counts[0] + counts[255] >= _SMOOTH_SHARE * values.size
+    is_smooth = len(between) >= _SMOOTH_VALUES and between[-1] >= _SMOOTH_WHITE
+    return between if is_mask and is_smooth else []
+
+
+def smooth_mask_problem(name: str, between: list[int], flags: str) -> str:
+    """Returns the error message for a mask of 0 and 255 with smooth edges.
+
+    Args:
+      name: name of the label in messages.
+      between: its values in between.
+      flags: flags that the mask needs in addition; "" for none.
+    """
+    listed = first_few(between, _SHOWN_IDS)
+    more = f", save it as PNG, and give {flags}." if flags else ", and save it as PNG."
+    return (
+        f"The label {name} has grey values between 0 and 255 ({listed}), as smooth edges, scaling and JPEG make them, "
+        f"and these are no class ids; threshold it to two values, 0 and 255{more}"
+    )
 
 
 def _png(picture: Image.Image, data: bytes, name: str) -> LabelPicture:
@@ -125,10 +157,7 @@ def _require_lossless(picture: Image.Image, data: bytes, name: str) -> None:
     elif picture.format == "TIFF" and tags.get(_TIFF_COMPRESSION) in _LOSSY_COMPRESSIONS:
         kind = "TIFF that was compressed with losses"
     if kind:
-        raise UserError(
-            f"The label {name} is a {kind}, which changes the ids at every border; labels must be PNGs, made from the "
-            "originals."
-        )
+        raise UserError(f"The label {name} is a {kind}, {LOSSY_CURE}.")
     if picture.format == "TIFF" and tags.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO:
         raise UserError(f"The label {name} is a TIFF whose 0 is white, so that ids are turned round; save it as a PNG.")
 

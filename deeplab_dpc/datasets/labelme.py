@@ -14,6 +14,7 @@ from deeplab_dpc.datasets.coco_json import MAX_PIXELS
 from deeplab_dpc.datasets.coco_masks import as_numbers
 from deeplab_dpc.datasets.label_pictures import read_label
 from deeplab_dpc.datasets.outlines import Ellipse, Patch, Polygon, Shape, as_points, box
+from deeplab_dpc.datasets.pictures import OR_SKIP
 from deeplab_dpc.errors import UserError, shown
 from deeplab_dpc.files import parse_json
 
@@ -49,8 +50,14 @@ def read_labelme(data: bytes, title: str) -> LabelmeFile:
     try:
         text = data.decode(json.detect_encoding(data))
     except UnicodeDecodeError as error:
-        raise UserError(f"{where} is not valid JSON: byte {error.start} is not valid {error.encoding}.") from error
-    value = parse_json(text, where, _without_image)
+        raise UserError(
+            f"{where} is not valid JSON: byte {error.start} is not valid {error.encoding}; save it "
+            f"again in labelme{OR_SKIP}."
+        ) from error
+    try:
+        value = parse_json(text, where, _without_image)
+    except UserError as error:
+        raise UserError(f"{error}".removesuffix(".") + f"; save it again in labelme{OR_SKIP}.") from error
     if not isinstance(value, dict) or not isinstance(value.get("shapes"), list):
         raise UserError(f"{where} is not laid out as labelme's: it has no list 'shapes'.")
     size = value.get("imageHeight"), value.get("imageWidth")

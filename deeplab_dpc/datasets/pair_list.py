@@ -8,7 +8,7 @@ import pathlib
 import re
 
 from deeplab_dpc.console import console
-from deeplab_dpc.data.file_kinds import LABEL_SUFFIXES, LOSSY_SUFFIXES, listed
+from deeplab_dpc.data.file_kinds import LABEL_SUFFIXES, LOSSY_CURE, LOSSY_SUFFIXES, listed
 from deeplab_dpc.data.image_files import SUFFIXES as IMAGE_SUFFIXES
 from deeplab_dpc.datasets.raw_files import RawFiles
 from deeplab_dpc.datasets.splits import UNLABELLED_SPLIT, Pair, Splits, ValDraw, is_split_name, meant_split
@@ -122,7 +122,7 @@ def _problem(row: _Row, first: _Row, images: RawFiles, labels: RawFiles) -> str 
         if not name and noun == "label":
             continue
         if noun == "label" and name.lower().endswith(LOSSY_SUFFIXES):
-            return f"the label {name!r} is a JPEG, which changes the ids at every border; labels must be PNGs"
+            return f"the label {name!r} is a JPEG, {LOSSY_CURE}"
         if not name.lower().endswith(suffixes):
             return f"the {noun} {name!r} is not called {' or '.join(suffixes)}"
         if not files.exists(name):

@@ -4,7 +4,7 @@ import collections
 import os
 
 from deeplab_dpc.console import console
-from deeplab_dpc.data.file_kinds import LABEL_SUFFIXES, LOSSY_SUFFIXES, listed
+from deeplab_dpc.data.file_kinds import LABEL_SUFFIXES, LOSSY_CURE, LOSSY_SUFFIXES, listed
 from deeplab_dpc.data.image_files import SUFFIXES as IMAGE_SUFFIXES
 from deeplab_dpc.datasets.left_out import print_empty_folders, print_left_out
 from deeplab_dpc.datasets.naming import Naming, file_key, find_naming
@@ -146,10 +146,7 @@ def _without_label(alone: list[str], where: str, labels: RawTree, folder: str, n
     if jpeg := next(
         (name for name in beside if file_key(name) == example and name.lower().endswith(LOSSY_SUFFIXES)), None
     ):
-        return (
-            f"The label {jpeg} in {there} is a JPEG, which changes the ids at every border; labels must be PNGs, made "
-            "from the originals."
-        )
+        return f"The label {jpeg} in {there} is a JPEG, {LOSSY_CURE}."
     lying = f", where there is {first_few(beside, 3)}" if beside else ""
     return (
         f"{listed(alone, 'image')} in {where} without a .png of the same name in {there}{lying}; the first must be "

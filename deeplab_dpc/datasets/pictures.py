@@ -15,6 +15,7 @@ from deeplab_dpc.errors import UserError, first_few
 
 # Byte positions of the bit depth and the colour type in a PNG's header (PNG specification, 11.2.2).
 PNG_BIT_DEPTH, PNG_COLOR_TYPE = 24, 25
+OR_SKIP = ", or give --skip_bad to leave it out"  # end of a sentence with another cure
 _TIFF_BITS = 258  # tag BitsPerSample of TIFF 6.0
 _KNOWN_MODES = ("1", "L", "P", "RGB", "LA", "PA", "RGBA")
 _ON_ITS_SIDE = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
@@ -53,7 +54,7 @@ def read_image(data: bytes, name: str) -> EncodedImage:
     if picture.mode.startswith(("I", "F")) or _bits(picture, data) > 8:
         raise UserError(f"The image {name} has more than 8 bits per channel; convert it to 8 bits.")
     if picture.mode not in _KNOWN_MODES:
-        raise UserError(f"The image {name} is {picture.mode}; convert it to RGB.")
+        raise UserError(f"The image {name} has {picture.mode} colours; convert it to RGB.")
     has_alpha = picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
     turn = orientation(picture)
     is_jpeg = picture.format in ("JPEG", "MPO")
@@ -115,7 +116,7 @@ def check_ids(ids: np.ndarray, num_classes: int, ignore_label: int, name: str) -
         listed = first_few(wrong.tolist(), 5)
         raise UserError(
             f"The label {name} has the ids {listed}, but there are {num_classes} classes "
-            f"(ids 0 to {num_classes - 1}) and the ignore label is {ignore_label}."
+            f"(ids 0 to {num_classes - 1}) and the ignore label is {ignore_label}; correct the label{OR_SKIP}."
         )
 
 
@@ -145,8 +146,9 @@ def decode(data: bytes, name: str, formats: tuple[str, ...]) -> Image.Image:
       UserError: if it cannot be decoded, or is of another format.
     """
     if not data:
-        raise UserError(f"The file {name} is empty.")
+        raise UserError(f"The file {name} is empty; replace it{OR_SKIP}.")
     try:
         return decode_picture(data, formats)
     except Undecodable as error:
-        raise UserError(f"The file {name} cannot be decoded: {error}.") from error
+        cure = "" if ";" in str(error) else "; replace it"  # some reasons name a cure
+        raise UserError(f"The file {name} cannot be decoded: {error}{cure}{OR_SKIP}.") from error

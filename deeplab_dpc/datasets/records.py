@@ -13,11 +13,13 @@ from deeplab_dpc.console import console, printable
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.file_kinds import listed
 from deeplab_dpc.data.label_statistics import NUM_IDS
-from deeplab_dpc.datasets.pictures import EncodedImage, check_ids, encode_png, read_image, turned_with
+from deeplab_dpc.datasets.pictures import OR_SKIP, EncodedImage, check_ids, encode_png, read_image, turned_with
 from deeplab_dpc.datasets.segmentation_builder import Classes, SegmentationBuilder, SegmentedImage, prepare
 from deeplab_dpc.errors import UserError
 
 SHOWN_SKIPPED = 10
+LOOKED_AT = 50  # examples after the first unusable one that are read, to name the next ones, too
+SIZE_CURE = ": export the label at the size of the image, or scale it there without smoothing (nearest neighbour)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +54,7 @@ class RawExample:
             if ids.shape != (image.height, image.width):
                 raise UserError(
                     f"{image_name} is {image.width} x {image.height} pixels{_turned(image)} but its label {label_name} "
-                    f"is {ids.shape[1]} x {ids.shape[0]}; they must be of the same size."
+                    f"is {ids.shape[1]} x {ids.shape[0]}; they must be of the same size{SIZE_CURE}{OR_SKIP}."
                 )
             check_ids(ids, len(classes.names), classes.ignore_label, label_name)
             encoded_label, pixels = encode_png(ids), np.bincount(ids.ravel(), minlength=NUM_IDS)
@@ -108,18 +110,29 @@ class RecordsBuilder(SegmentationBuilder):
 
     def segmented_images(self, split: str) -> Iterator[SegmentedImage]:
         skipped: list[str] = []
-        for example in self._examples[split]:
+        for number, example in enumerate(self._examples[split], start=1):
             try:
                 record = example.read(self._classes)
             except UserError as error:
                 if not self._skip_bad:
-                    raise
-                skipped.append(str(error))
+                    following = self._examples[split][number : number + LOOKED_AT]
+                    raise UserError(f"{error}".removesuffix(".") + self._also_bad(following) + ".") from error
+                skipped.append(str(error).replace(OR_SKIP, ""))
                 continue
             yield record
         if len(skipped) == len(self._examples[split]):
             raise UserError(f"No example of the split {split} could be used; the first: {skipped[0]}")
         self.skipped += skipped
+
+    def _also_bad(self, examples: list[RawExample]) -> str:
+        """Returns the unusable ones of some examples, as the end of a sentence; "" if there are none."""
+        bad = []
+        for example in examples:
+            try:
+                example.read(self._classes)
+            except UserError:
+                bad.append(printable(example.filename))
+        return f"; of the {len(examples)} after it, these cannot be used either: {listed(bad, 'image')}" if bad else ""
 
 
 def build_records(

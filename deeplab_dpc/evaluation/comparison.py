@@ -138,21 +138,23 @@ def _differences(
 
 def _require_same(first: StoredEvaluation, second: StoredEvaluation) -> None:
     one, other = first.subject, second.subject
-    for what, a, b in (
-        ("data sets", one.dataset, other.dataset),
-        ("splits", one.split, other.split),
+    for noun, a, b in (
+        ("data set", one.dataset, other.dataset),
+        ("split", one.split, other.split),
         ("classes", list(one.class_names), list(other.class_names)),
-        ("ignore labels", one.ignore_label, other.ignore_label),
+        ("ignore label", one.ignore_label, other.ignore_label),
     ):
         if a != b:
+            different = noun if noun == "classes" else f"{noun}s"
             raise UserError(
-                f"--compare: the evaluations used different {what}: {a} and {b}; evaluate both on the same."
+                f"--compare: the evaluations used different {different}: {a} and {b}; evaluate both with the same "
+                f"{noun}."
             )
     counts, others = first.measured[0].counts, second.measured[0].counts
     if counts.names != others.names:
         raise UserError(
             f"--compare: the evaluations used different images ({len(counts.names)} and {len(others.names)}, "
-            f"{_first_difference(counts.names, others.names)}); evaluate both on the same."
+            f"{_first_difference(counts.names, others.names)}); evaluate both on the same images."
         )
     wrong = np.flatnonzero((counts.labelled != others.labelled).any(axis=1))
     if wrong.size:

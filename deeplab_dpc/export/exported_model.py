@@ -64,7 +64,8 @@ class ExportedModel:
         if self.size and (height > self.size[0] or width > self.size[1]):
             raise UserError(
                 f"{name} is {height} x {width} pixels, larger than {self.size[0]} x {self.size[1]}, which "
-                f"{self._path.name} was exported for; scale it down, or export a model for larger images."
+                f"{self._path.name} was exported for; scale it down, or export the model again with "
+                f"--export_size={max(height, self.size[0])},{max(width, self.size[1])}."
             )
 
     def _padded(self, images: np.ndarray) -> np.ndarray:

@@ -27,6 +27,7 @@ CONFIGS = (DataConfig, InferenceConfig, ModelConfig, SearchConfig, TrainConfig)
         ("Give --export_size=HEIGHT,WIDTH.", "Give `export_size=(HEIGHT, WIDTH)`."),
         ("--model_variant=nix is not known.", "`model_variant='nix'` is not known."),
         ("--storage=sqlite:///a.db is SQLite, so no.", "`storage='sqlite:///a.db'` is SQLite, so no."),
+        ("Give --label_map='255:1,*:same'.", "Give `label_map='255:1,*:same'`."),
         ("--noupsample_logits does not go.", "`upsample_logits=False` does not go."),
         ("--workdir=T/run.1 is not a run.", "`source='T/run.1'` is not a run."),
         (

@@ -61,7 +61,7 @@ def test_masks_of_0_and_255_are_an_error_each_time_until_the_named_flag_is_given
         assert execute("build_folder", flags) == 2
         said = capsys.readouterr().err
         assert "255 covers 25.0 % of the labels' pixels and is ignored, and the class bar never occurs" in said
-        assert "--label_map=255:1,*:same --overwrite" in said
+        assert "--label_map='255:1,*:same' --overwrite" in said
     assert execute("build_folder", [*flags, "--label_map=255:1,*:same", "--overwrite"]) == 0
     assert "No problems were found." in capsys.readouterr().out
 
@@ -70,7 +70,7 @@ def test_training_on_masks_of_0_and_255_is_refused_with_the_flag(flags, tmp_path
     make_binary(tmp_path)
     assert execute("build_folder", [*flags, "--nocheck"]) == 0
     dataset = find_dataset(tmp_path / "data")
-    with pytest.raises(UserError, match=r"cannot be trained on: 255 covers 25.0 % .*--label_map=255:1,\*:same"):
+    with pytest.raises(UserError, match=r"cannot be trained on: 255 covers 25.0 % .*--label_map='255:1,\*:same'"):
         check_labels(dataset, "train")
     (dataset.path / LABEL_COUNTS_FILE).unlink()  # as built before there were counts
     with pytest.raises(UserError, match=r"cannot be trained on: 255 covers 25.0 %"):

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import time
+import types
 
 import numpy as np
 import pytest
@@ -95,10 +96,16 @@ def test_a_file_for_a_workdir_is_refused(fit, tmp_path):
 @pytest.mark.parametrize(
     ("ids", "said"),
     [
-        ([0, 255], "if 255 is the object, give --classes=background,object --label_map=255:1,*:same."),
+        ([0, 255], "if 255 is the object, give --classes=background,object --label_map='255:1,*:same'."),
         ([3], "--classes is required, since the labels in masks have the ids 3"),
         ([0, 200], "--classes is required, since the labels in masks have the ids 0, 200"),
         ([255], "has no label with an id below 255"),
+        (
+            [0, 0, 0, 40, 90, 140, 190, 240, 255, 255, 255],
+            "(40, 90, 140, 190, 240), as smooth edges, scaling and JPEG make them, and these are no class ids; "
+            "threshold it to two values, 0 and 255, save it as PNG, and give --classes=background,object "
+            "--label_map='255:1,*:same'.",
+        ),
     ],
 )
 def test_labels_that_tell_no_classes_get_a_sentence(fit, tmp_path, ids, said):
@@ -108,12 +115,89 @@ def test_labels_that_tell_no_classes_get_a_sentence(fit, tmp_path, ids, said):
     assert said in text
 
 
+@pytest.mark.parametrize(
+    ("picture", "name", "said"),
+    [
+        (
+            Image.fromarray(np.zeros((40, 48), np.uint8)),
+            "0.jpg",
+            "masks/0.jpg is a JPEG, which changes the pixel values",
+        ),
+        (Image.fromarray(np.zeros((40, 48), np.float32)), "0.tif", "The label masks/0.tif has floating-point values;"),
+        (None, "0.png", "The file masks/0.png is empty; replace it, or give --skip_bad to leave it out."),
+    ],
+)
+def test_labels_that_cannot_be_used_are_named_without_classes_too(fit, tmp_path, picture, name, said):
+    (tmp_path / "masks").mkdir()
+    if picture is None:
+        (tmp_path / "masks" / name).write_bytes(b"")
+    else:
+        picture.save(tmp_path / "masks" / name)
+    status, text = fit("--images=photos", "--labels=masks")
+    assert status == 2
+    assert said in text
+
+
+def test_one_image_is_too_few(fit, tmp_path):
+    _write(tmp_path / "masks", [0, 1])
+    for number in range(1, 6):
+        for folder in ("photos", "masks"):
+            (tmp_path / folder / f"{number}.png").unlink()
+    status, text = fit("--images=photos", "--labels=masks")
+    assert status == 2
+    assert "has only one labelled image, and fit needs at least two, one for train and one for val; add some." in text
+
+
+def test_images_of_one_group_have_no_val(fit, tmp_path):
+    _write(tmp_path / "masks", [0, 1])
+    status, text = fit("--images=photos", "--labels=masks", "--group_by=png")
+    assert status == 2
+    assert "its 6 images are one group (--group_by=png), which stays together; give a --group_by that makes" in text
+
+
+def test_workdir_that_cannot_be_written_is_named(fit):
+    status, text = fit("--workdir=/proc/R")
+    assert status == 2
+    assert text.startswith("fit: --workdir=/proc/R cannot be written (")
+    assert "); give another --workdir, or the permission to write there." in text
+
+
+def test_plan_of_a_finished_run_is_not_said_to_go_on(tmp_path, monkeypatch, capsys):
+    from deeplab_dpc.cli import fit_stages
+    from deeplab_dpc.cli.main import parse
+
+    stages = Stages(tmp_path, FLAGS, 60)
+    for name in STAGES:
+        stages.skip(name, "test")
+    verdict = {"sentence": "The verdict.", "note": ""}
+    monkeypatch.setattr(fit_stages, "read_verdict", lambda root: verdict)
+    monkeypatch.setattr(fit_stages, "write_index", lambda root, *_: (root / "index.html").write_text(""))
+    monkeypatch.setattr(fit_stages.Fit, "plan", types.SimpleNamespace(show=lambda: None))
+    monkeypatch.setattr(fit_stages.Fit, "_left_out", lambda self, name: "" if name != "plan" else "test")
+    monkeypatch.setattr(fit_stages, "Commands", lambda *_: None)
+    flags = parse("fit", [f"--workdir={tmp_path}", "--plan_only"])
+    fit_stages.Fit(flags, tmp_path, stages, {}, None).run()
+    said = capsys.readouterr().out
+    assert "The run is finished, and its plan (--plan_only) is on its page:" in said
+    assert "index.html" in said
+    assert "goes on" not in said
+
+
+def test_echoed_commands_can_be_pasted_into_a_shell(monkeypatch, capsys):
+    monkeypatch.setattr(fit_state.importlib, "import_module", lambda name: None)
+    monkeypatch.setattr(fit_state, "parse", lambda command, argv: None)
+    with pytest.raises(AttributeError):
+        fit_state.run_command("build_folder", images="my photos", label_map="255:1,*:same", check=False)
+    said = " ".join(capsys.readouterr().out.split())
+    assert said == "deeplab-dpc build-folder --images='my photos' --label_map='255:1,*:same' --check=False"
+
+
 def test_masks_of_0_and_255_with_named_classes_end_at_the_check_and_the_cure_can_be_given(fit, tmp_path):
     _write(tmp_path / "masks", [0, 255])
     own = ("--images=photos", "--labels=masks", "--classes=background,object")
     status, text = fit(*own)
     assert status == 2
-    assert "--label_map=255:1,*:same" in text
+    assert "--label_map='255:1,*:same'" in text
     record = json.loads((tmp_path / "R" / "fit.json").read_text())
     assert "check" not in record["done"]
     status, text = fit(*own, "--label_map=255:300,*:same")  # the directory is not bound to the flags that failed

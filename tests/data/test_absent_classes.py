@@ -37,15 +37,15 @@ def test_class_that_never_occurs_beside_ignored_pixels_is_named_with_its_flag():
     pixels = counts(train={0: 900, 255: 50}, val={0: 43, 255: 7})
     assert absent_class_problem(pixels, "train", info("background", "object")) == (
         "255 covers 5.7 % of the labels' pixels and is ignored, and the class object never occurs; if 255 means "
-        "object, build the data set again with --label_map=255:1,*:same --overwrite, and if it is meant to be ignored, "
-        "confirm this with --label_map=255:255,*:same --overwrite (or --overwrite and, "
+        "object, build the data set again with --label_map='255:1,*:same' --overwrite, and if it is meant to be "
+        "ignored, confirm this with --label_map='255:255,*:same' --overwrite (or --overwrite and, "
         'in the classes file, "allow_absent_classes": true)'
     )
 
 
 def test_first_of_several_absent_classes_is_the_likely_one():
     problem = absent_class_problem(counts(train={0: 9, 1: 9, 255: 2}), "train", info("a", "b", "c", "d"))
-    assert "the classes c, d never occur; if 255 means c, build the data set again with --label_map=255:2" in problem
+    assert "the classes c, d never occur; if 255 means c, build the data set again with --label_map='255:2" in problem
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_class_that_another_split_lacks_is_a_problem_where_it_alone_ignores_pixe
     assert problem.startswith(
         "255 covers 25.0 % of the pixels of val and is ignored, and the class b does not occur in"
     )
-    assert "--label_map=255:1,*:same --overwrite" in problem
+    assert "--label_map='255:1,*:same' --overwrite" in problem
     assert absent_class_problem(counts(train=train, val={0: 9, 255: 1}), "train", info("a", "b", allow=True)) is None
     for ordinary in (
         counts(train={0: 70, 1: 25, 255: 5}, val={0: 75, 255: 25}),  # pixels are ignored in both
@@ -102,8 +102,8 @@ def test_masks_of_0_and_255_among_masks_of_0_and_1_are_named():
     assert problem.startswith(
         "255 is ignored in 4 labels (1.png, 3.png, 4.png, ...), where the class obj does not occur, and obj occurs in "
         "2 labels (0.png, 2.png), where 255 does not; if 255 means obj, build the data set again with "
-        "--label_map=255:1,*:same --overwrite, and if it is meant to be ignored, confirm this with "
-        "--label_map=255:255,*:same"
+        "--label_map='255:1,*:same' --overwrite, and if it is meant to be ignored, confirm this with "
+        "--label_map='255:255,*:same'"
     )
     assert mixed(info("bg", "obj", allow=True), *labels) is None
 

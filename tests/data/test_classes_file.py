@@ -81,7 +81,7 @@ def test_more_classes_than_ids_beside_the_ignore_label_need_a_word(tmp_path):
 
 def test_one_class_alone_is_refused_with_the_flags_that_make_it_two(tmp_path):
     with pytest.raises(
-        UserError, match=r"only the class 'tumor', .*--classes=background,tumor .*--label_map=255:1,\*:same"
+        UserError, match=r"only the class 'tumor', .*--classes=background,tumor .*--label_map='255:1,\*:same'"
     ):
         read_classes_file(write_classes(tmp_path, ["tumor"]))
 
@@ -135,5 +135,14 @@ def test_bad_text_files_are_refused(tmp_path, content, message):
 
 
 def test_missing_file_is_named_with_what_may_be_given():
-    with pytest.raises(UserError, match=r"tumor cannot be read: No such file .*--classes=background,object"):
-        load_classes("tumor")
+    with pytest.raises(UserError, match=r"tumor\.names cannot be read: No such file .*--classes=background,object"):
+        load_classes("tumor.names")
+
+
+@pytest.mark.parametrize("given", ["tumor", "tumor,"])
+def test_a_word_is_one_class_unless_it_is_a_file(given, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"only the class 'tumor', .*--classes=background,tumor"):
+        load_classes(given)
+    (tmp_path / "tumor").write_text("a\nb")
+    assert load_classes("tumor")[0] == ("a", "b")

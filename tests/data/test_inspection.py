@@ -239,7 +239,7 @@ def test_class_that_never_occurs_beside_ignored_pixels_is_an_error(tmp_path):
     (finding,) = inspection.errors
     assert (finding.kind, finding.split, finding.count) == (Kind.ABSENT, "train", 1)
     with pytest.raises(
-        UserError, match=r"255 covers 12\.5 % .* the class car never occurs; .*--label_map=255:2,\*:same"
+        UserError, match=r"255 covers 12\.5 % .* the class car never occurs; .*--label_map='255:2,\*:same'"
     ):
         inspection.require_no_errors()
 

@@ -450,7 +450,11 @@ ENTITY = '<!DOCTYPE a [<!ENTITY b "x"><!ENTITY c "&b;&b;&b;">]>'
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("a.json", '{"shapes": [', r"The labelme file .*labels/a\.json is not valid JSON: "),
+        (
+            "a.json",
+            '{"shapes": [',
+            r"The labelme file .*labels/a\.json is not valid JSON: .*; save it again in labelme, or .* --skip_bad",
+        ),
         (
             "a.json",
             labelme([(CAR, SHORT)], "a.png"),

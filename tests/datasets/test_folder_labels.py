@@ -8,7 +8,7 @@ from own_data import CLASSES, Source, decoded, encoded, filled, random_image, ra
 from PIL import Image
 
 from deeplab_dpc.data.classes_file import read_classes_file
-from deeplab_dpc.datasets.label_ids import read_label_map
+from deeplab_dpc.datasets.label_ids import RGB_EXAMPLE, read_label_map
 from deeplab_dpc.errors import UserError
 
 PALETTE = [[0, 0, 0], [255, 0, 0], [0, 0, 255]]
@@ -139,12 +139,21 @@ def test_map_may_be_a_file(source):
         ("256:1", "--label_map has '256:1'; an entry is RAW:CLASS"),
         ("7:", "--label_map has '7:', but class ids are"),
         ("7:0,07:1", "--label_map has the raw id 7 more than once"),
-        ("nowhere.txt", "The label map nowhere.txt cannot be read: No such file .*; give pairs like 7:0"),
+        (
+            "nowhere.txt",
+            "The label map nowhere.txt cannot be read: No such file .*; give pairs, as in --label_map='7:0",
+        ),
     ],
 )
 def test_bad_maps_are_refused(source, given, message):
     with pytest.raises(UserError, match=message):
         read_label_map(given, read_classes_file(source.classes))
+
+
+def test_example_of_a_classes_file_with_colours_is_one(tmp_path):
+    path = tmp_path / "classes.json"
+    path.write_text(RGB_EXAMPLE)
+    assert read_classes_file(path).has_palette
 
 
 def test_bad_map_files_are_named(source):
@@ -181,13 +190,37 @@ def short_palette():
     return label
 
 
+def smooth_mask():
+    """A mask of 0 and 255 whose border was smoothed."""
+    pixels = np.repeat(np.array([[0, 0, 51, 102, 153, 204, 255, 255]], np.uint8), 6, axis=0)
+    return Image.fromarray(pixels)
+
+
 @pytest.mark.parametrize(
     ("label", "options", "message"),
     [
         (random_image(0), {}, r"labels/a\.png is a colour picture \(RGB\); .* give --label_format=rgb if"),
         (filled(1, "P"), {}, r"labels/a\.png is colour-mapped; give --label_format=palette .* or rgb"),
         (random_image(0), {"label_format": "palette"}, r"labels/a\.png is a colour picture"),
-        (filled(3), {}, r"labels/a\.png has the ids 3, but there are 3 classes \(ids 0 to 2\) and .* is 255"),
+        (
+            filled(3),
+            {},
+            r"labels/a\.png has the ids 3, but there are 3 classes \(ids 0 to 2\) and .* is 255; .*"
+            r"--label_map='3:1,\*:same' .* '3:255,\*:same' to ignore",
+        ),
+        (
+            filled(7),
+            {"label_map": "255:1,*:same"},
+            r"labels/a\.png has the ids 7, which --label_map leaves as they are, but there are 3 classes .*--label_map",
+        ),
+        (
+            smooth_mask(),
+            {},
+            r"labels/a\.png has grey values between 0 and 255 \(51, 102, 153, 204\), .*; threshold it to two values, 0 "
+            r"and 255, save it as PNG, and give --label_map='255:1,\*:same'\.$",
+        ),
+        (smooth_mask(), {"label_map": "255:1,*:same"}, r"threshold it to two values, 0 and 255, and save it as PNG\.$"),
+        (smooth_mask(), {"label_map": "0:0,255:1"}, r"threshold it to two values, 0 and 255, and save it as PNG\.$"),
         (
             filled(4),
             {"label_map": "7:0,8:1"},
@@ -204,7 +237,12 @@ def short_palette():
             {"label_format": "palette", "label_map": "9:1"},
             r"labels/a\.png has the palette index 9, but its palette has only 5 colours; save it with a colour for",
         ),
-        (random_label(0, 6, 9), {}, r"images/a\.png is 8 x 6 pixels but its label .*labels/a\.png is 9 x 6"),
+        (
+            random_label(0, 6, 9),
+            {},
+            r"images/a\.png is 8 x 6 pixels but its label .*labels/a\.png is 9 x 6; they must be of the same size: "
+            r"export .* or give --skip_bad to leave it out\.",
+        ),
         (random_label(0, 5, 8), {}, r"images/a\.png is 8 x 6 pixels but its label .*labels/a\.png is 8 x 5"),
     ],
 )
@@ -228,7 +266,11 @@ def test_unknown_colour_is_named_by_its_place(source):
 @pytest.mark.parametrize(
     ("classes", "options", "message"),
     [
-        (CLASSES, {"label_format": "rgb"}, "--label_format=rgb needs the classes' colours: `palette`"),
+        (
+            CLASSES,
+            {"label_format": "rgb"},
+            r"needs the classes' colours: .*--classes=FILE.json .*\"palette\": \[\[0, 0, 0\], .*docs/own_data\.md",
+        ),
         (COLORED, {"label_format": "rgb", "label_map": "1:0"}, "does not go with --label_format=rgb"),
         (COLORED, {"label_format": "auto"}, "--label_format must be one of ids, palette, rgb, got 'auto'"),
         (

@@ -242,7 +242,7 @@ def test_list_may_lie_elsewhere_and_name_files_of_archives(source):
         ("a.png,a.png,train,x\n", r"line 1: 4 columns, not image, label, split \(quote names"),
         ('"a.png,a.png\n', "line 1: unexpected end of data"),
         ("a.gif,a.png\n", r"line 1: the image 'a\.gif' is not called \.jpg or \.jpeg or .*\.webp"),
-        ("a.png,a.jpg\n", "line 1: the label 'a.jpg' is a JPEG, which changes the ids"),
+        ("a.png,a.jpg\n", "line 1: the label 'a.jpg' is a JPEG, which changes the pixel values"),
         ("a.png,a.txt\n", r"line 1: the label 'a\.txt' is not called \.png"),
         (",a.png\n", "line 1: the image '' is not called"),
         ("x.png\n" * 9, "line 1: .*; and 12 more"),
@@ -446,7 +446,7 @@ def twins_of_one_kind(source):
 @pytest.mark.parametrize(
     ("arrange", "options", "message"),
     [
-        (jpeg_labels, {}, r"The label a\.jpg in .*labels is a JPEG, which changes the ids at every border"),
+        (jpeg_labels, {}, r"The label a\.jpg in .*labels is a JPEG, which changes the pixel values, .* as PNG"),
         (
             masks_of_other_names,
             {},

@@ -94,8 +94,8 @@ def transparent_palette():
 
 
 DECODING = [
-    (b"", "The file NAME is empty"),
-    (b"no picture", "The file NAME cannot be decoded: it is none of "),
+    (b"", "The file NAME is empty; replace it, or give --skip_bad to leave it out"),
+    (b"no picture", "The file NAME cannot be decoded: it is none of .*; replace it, or give --skip_bad"),
     (
         declaring(encoded(filled(0)), 60_000, 60_000),
         r"NAME cannot be decoded: it has more than 178,956,970 pixels",
@@ -111,7 +111,7 @@ IMAGES = [
     (encoded(random_image(0, 40, 40), "JPEG")[:-1], "The file NAME cannot be decoded: .*truncated"),
     (encoded(random_image(0, 40, 40), "JPEG")[:700], "The file NAME cannot be decoded: .*truncated"),
     (encoded(random_image(0, 40, 40), "JPEG").replace(b"\xff\xc4", b"\xff\x01"), "The file NAME cannot be decoded"),
-    (encoded(random_image(0).convert("CMYK"), "JPEG"), "The image NAME is CMYK; convert it to RGB"),
+    (encoded(random_image(0).convert("CMYK"), "JPEG"), "The image NAME has CMYK colours; convert it to RGB"),
     (png(16, 0, b"\0\1"), "The image NAME has more than 8 bits per channel"),
     (png(16, 2, b"\0\1\0\2\0\3"), "The image NAME has more than 8 bits per channel"),
     (png(16, 4, b"\0\1\xff\xff"), "The image NAME has more than 8 bits per channel"),
@@ -122,7 +122,7 @@ IMAGES = [
 ]
 LABELS = [
     (encoded(random_label(0, 40, 40))[:-200], "The file NAME cannot be decoded: "),
-    (encoded(random_image(0), "JPEG"), "The label NAME is a JPEG, which changes the ids at every border"),
+    (encoded(random_image(0), "JPEG"), "The label NAME is a JPEG, which changes the pixel values.* as PNG"),
     (encoded(random_image(0), "WEBP"), "The label NAME is a WebP that was compressed with losses"),
     (encoded(random_label(0), "TIFF", compression="jpeg"), "The label NAME is a TIFF that was compressed with losses"),
     (encoded(random_label(0), "TIFF", tiffinfo={262: 0}), "The label NAME is a TIFF whose 0 is white"),
@@ -139,7 +139,7 @@ LABELS = [
     (png(16, 4, b"\0\1\xff\xff"), "The label NAME has 16 bits per channel"),
     (
         encoded(Image.fromarray(np.zeros((6, 8), np.float32)), "TIFF"),
-        "The label NAME is F; save it as a PNG of class ids",
+        "The label NAME has floating-point values; save it as a PNG of class ids",
     ),
     (encoded(filled(0), exif=turned(6)), "The label NAME has an EXIF orientation"),
     (encoded(filled((9, 8, 7, 254))), "The label NAME has transparent pixels; save it without the alpha channel"),
@@ -245,7 +245,9 @@ def test_bad_images_leave_nothing_or_are_skipped(tmp_path, data, message, capsys
         source.build()
     assert written_files(source.data_dir) == []
     assert source.build(skip_bad=True).info.splits == {"train": 1}
-    assert "1 example was skipped" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "1 example was skipped" in said
+    assert "--skip_bad" not in said
 
 
 @pytest.mark.parametrize(("data", "message"), DECODING + LABELS)
@@ -257,7 +259,9 @@ def test_bad_labels_leave_nothing_or_are_skipped(tmp_path, data, message, capsys
         source.build()
     assert written_files(source.data_dir) == []
     assert source.build(skip_bad=True).info.splits == {"train": 1}
-    assert "1 example was skipped" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "1 example was skipped" in said
+    assert "--skip_bad" not in said
 
 
 @pytest.mark.parametrize("video", [b"\xff\xd9\xff\xda", b"\xff\xda\xff\xd9"])
@@ -266,3 +270,13 @@ def test_motion_photo_is_kept_and_tensorflow_decodes_it(video):
     motion = still + b"\0\0\0\x18ftypmp42" + video
     assert read_image(motion, "motion.jpg").data == motion
     np.testing.assert_array_equal(tf.io.decode_jpeg(motion), tf.io.decode_jpeg(still))
+
+
+def test_bad_files_after_the_first_are_named_too(tmp_path):
+    source = Source(tmp_path)
+    for number in range(9):
+        source.add(f"train/{number}.png", b"" if number in (2, 4, 7) else None)
+    with pytest.raises(
+        UserError, match=r"train/2\.png is empty; .* of the 6 after it, .*: 4\.png, 7\.png: 2 images\.$"
+    ):
+        source.build()

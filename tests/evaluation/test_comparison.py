@@ -91,11 +91,20 @@ def test_measures_with_other_settings_are_left_out():
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        (evaluation(RIGHT_A, dataset="e"), "used different data sets: d and e; evaluate both on the same"),
-        (evaluation(RIGHT_A, split="test"), "used different splits: val and test"),
-        (evaluation(RIGHT_A, class_names=("a", "b", "c")), r"used different classes: \['sky', 'road', 'car'\] and"),
-        (evaluation(RIGHT_A, ignore_label=0), "used different ignore labels: 255 and 0"),
-        (evaluation(RIGHT_A[:3], LABELLED[:3]), r"used different images \(4 and 3, one has more\)"),
+        (evaluation(RIGHT_A, dataset="e"), "used different data sets: d and e; evaluate both with the same data set."),
+        (evaluation(RIGHT_A, split="test"), "used different splits: val and test; evaluate both with the same split."),
+        (
+            evaluation(RIGHT_A, class_names=("a", "b", "c")),
+            r"used different classes: \['sky', 'road', 'car'\] and .*; evaluate both with the same classes.",
+        ),
+        (
+            evaluation(RIGHT_A, ignore_label=0),
+            "used different ignore labels: 255 and 0; evaluate both with the same ignore label.",
+        ),
+        (
+            evaluation(RIGHT_A[:3], LABELLED[:3]),
+            r"used different images \(4 and 3, one has more\); evaluate both on the same images.",
+        ),
         (evaluation(RIGHT_A, LABELLED + [0, 0, 1]), "the labels of 4 images differ, the first is 0.png"),
     ],
 )
