@@ -1,10 +1,11 @@
-"""The files of the user's data, to recognise that they have changed since `fit` converted them."""
+"""The user's data of `fit`: what it needs of their splits, and whether the files have changed since it converted them."""
 
 import hashlib
 import os
 import pathlib
 from collections.abc import Sequence
 
+from deeplab_dpc.data.dataset_info import DatasetInfo
 from deeplab_dpc.errors import UserError
 
 Sources = dict[str, str | int]
@@ -46,3 +47,36 @@ def _files(path: pathlib.Path) -> list[tuple[str, int]]:
             if file.exists():
                 found.append((str(file.relative_to(path)), file.stat().st_size))
     return found
+
+
+def require_train_and_val(data_dir: pathlib.Path, info: DatasetInfo, is_own: bool, group_by: str | None) -> None:
+    """Raises a UserError if a data set has no labelled split train or val.
+
+    Args:
+      data_dir: directory of the data set.
+      info: its metadata.
+      is_own: bool, whether fit converted it from a folder of images, and drew val.
+      group_by: value of --group_by, or None.
+    """
+    labelled = info.labelled_splits
+    for split in ("train", "val"):
+        if split not in labelled:
+            if is_own and labelled == ("train",):
+                raise UserError(_one_group(data_dir, info.splits["train"], group_by))
+            raise UserError(
+                f"The data set in {data_dir} has no labelled split {split}, which fit needs; its labelled splits are "
+                f"{', '.join(labelled) or 'none'}: name folders or the list's splits train and val."
+            )
+
+
+def _one_group(data_dir: pathlib.Path, images: int, group_by: str | None) -> str:
+    """Returns the error message for own images that are all in train, since there is nothing to draw val from."""
+    where = f"The data set in {data_dir} has"
+    if images == 1:
+        return f"{where} only one labelled image, and fit needs at least two, one for train and one for val; add some."
+    if group_by is not None:
+        return (
+            f"{where} no labelled split val, since its {images} images are one group (--group_by={group_by}), which "
+            "stays together; give a --group_by that makes at least two groups, or leave it out."
+        )
+    return f"{where} no labelled split val, which fit needs; add a folder val beside train, or use no folders."

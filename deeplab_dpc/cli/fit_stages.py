@@ -39,7 +39,7 @@ from deeplab_dpc.cli.fit_schedule import (
     search_seconds,
 )
 from deeplab_dpc.cli.fit_search_plan import OF_SEARCH, search_choices
-from deeplab_dpc.cli.fit_sources import Sources, require_unchanged, sources_of
+from deeplab_dpc.cli.fit_sources import Sources, require_train_and_val, require_unchanged, sources_of
 from deeplab_dpc.cli.fit_state import STAGES, Stages, command_line, run_command
 from deeplab_dpc.cli.fit_verdict import read_verdict, write_verdict
 from deeplab_dpc.cli.fit_weights import decide_weights
@@ -146,16 +146,8 @@ class Fit:
 
     def _check(self) -> None:
         run_command("check_data", data_dir=self.data_dir, output_dir=self.root / "check", **self.commands.of_data())
-        labelled = self.commands.dataset().info.labelled_splits
-        for split in ("train", "val"):
-            if split not in labelled:
-                images = self.commands.dataset().info.splits
-                if self.flags.own.images and labelled == ("train",):
-                    raise UserError(_one_group(self.data_dir, images["train"], self.flags.own.group_by))
-                raise UserError(
-                    f"The data set in {self.data_dir} has no labelled split {split}, which fit needs; its labelled "
-                    f"splits are {', '.join(labelled) or 'none'}: name folders or the list's splits train and val."
-                )
+        own = self.flags.own
+        require_train_and_val(self.data_dir, self.commands.dataset().info, bool(own.images), own.group_by)
 
     def _plan(self) -> None:
         dataset = self.commands.dataset()
@@ -354,16 +346,3 @@ class Fit:
             "workdir": "NEW",
         }
         write_index(self.root, plan, self.stages, more, command_line("fit", longer))
-
-
-def _one_group(data_dir: pathlib.Path, images: int, group_by: str | None) -> str:
-    """Returns the error message for own images that are all in train, since there is nothing to draw val from."""
-    where = f"The data set in {data_dir} has"
-    if images == 1:
-        return f"{where} only one labelled image, and fit needs at least two, one for train and one for val; add some."
-    if group_by is not None:
-        return (
-            f"{where} no labelled split val, since its {images} images are one group (--group_by={group_by}), which "
-            "stays together; give a --group_by that makes at least two groups, or leave it out."
-        )
-    return f"{where} no labelled split val, which fit needs; add a folder val beside train, or use no folders."
