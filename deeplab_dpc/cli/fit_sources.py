@@ -1,4 +1,4 @@
-"""The user's data of `fit`: what it needs of their splits, and whether the files have changed since it converted them."""
+"""The user's data of `fit`: the splits that it needs, and changes of the files since it converted them."""
 
 import hashlib
 import os
