@@ -337,7 +337,10 @@ def test_place_that_cannot_be_written_is_refused_before_the_evaluation(source, s
     (tmp_path / "file").write_text("in the way")
     assert run(data_dir=shapes.path, eval_logdir=tmp_path / "file") == 2
     captured = capsys.readouterr()
-    assert f"{tmp_path / 'file' / 'eval_val'} cannot be written: {tmp_path / 'file'} is not a directory" in captured.err
+    assert (
+        f"{tmp_path / 'file' / 'eval_val'} cannot be written: {tmp_path / 'file'} is not a writable directory"
+        in captured.err
+    )
     assert "Evaluating" not in captured.out
 
 
