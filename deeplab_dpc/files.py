@@ -111,6 +111,13 @@ def require_space(directory: pathlib.Path, needed: int) -> None:
         )
 
 
+def unwritable(path: str | os.PathLike[str], flag: str, error: OSError) -> UserError:
+    """Returns the error for a folder, given by a flag, that cannot be made or written."""
+    return UserError(
+        f"--{flag}={path} cannot be written ({error.strerror}); give another --{flag}, or the permission to write there."
+    )
+
+
 def require_folder(path: str | os.PathLike[str], flag: str) -> None:
     """Raises a UserError if the folder given by a flag, or one of its parents, is a file."""
     for place in (pathlib.Path(path), *pathlib.Path(path).parents):

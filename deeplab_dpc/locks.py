@@ -12,7 +12,7 @@ from typing import TextIO
 
 from deeplab_dpc.console import console
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.files import require_folder
+from deeplab_dpc.files import require_folder, unwritable
 
 LOCK = ".in_use"  # name of the lock file in a directory, or suffix of the name of a lock file beside a path
 
@@ -61,10 +61,7 @@ def only_process(path: str | os.PathLike[str], flag: str, *, inside: bool = True
             lock.parent.mkdir(parents=True, exist_ok=True)
             stream = _locked(lock, target, flag)
         except OSError as error:
-            raise UserError(
-                f"--{flag}={target} cannot be written ({error.strerror}); give another --{flag}, or the permission to "
-                "write there."
-            ) from error
+            raise unwritable(target, flag, error) from error
         yield
     finally:
         if stream is not None:

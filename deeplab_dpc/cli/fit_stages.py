@@ -22,7 +22,7 @@ from deeplab_dpc.checkpoint.run import newest_progress
 from deeplab_dpc.cli.fit_choices import Choice
 from deeplab_dpc.cli.fit_commands import SHARED, Commands, step_seconds
 from deeplab_dpc.cli.fit_fingerprint import fingerprint
-from deeplab_dpc.cli.fit_page import write_index
+from deeplab_dpc.cli.fit_page import INDEX, write_index
 from deeplab_dpc.cli.fit_plan import LAST_RUN, network_choices, time_choices, too_short
 from deeplab_dpc.cli.fit_plan_file import Plan
 from deeplab_dpc.cli.fit_schedule import (
@@ -110,11 +110,12 @@ class Fit:
         self._report()  # with the time of the last stage
         self.stages.show()
         if self.flags.plan_only:
-            console.print("The run is finished, and its plan (--plan_only) is on its page:")
+            page = self.root / INDEX
+            console.print(f"The run is finished; its plan (--plan_only) and its results are in {page}.", soft_wrap=True)
         verdict = read_verdict(self.root)
         for text in filter(None, (verdict["sentence"], verdict["note"])):
             console.print(text, soft_wrap=True)
-        for what, path in (("report", "index.html"), ("SavedModel", "model"), ("TFLite", "model.tflite")):
+        for what, path in (("report", INDEX), ("SavedModel", "model"), ("TFLite", "model.tflite")):
             if (self.root / path).exists():
                 console.print(f"{what:<11}{self.root / path}")
 

@@ -14,7 +14,7 @@ from deeplab_dpc.datasets.coco_json import MAX_PIXELS
 from deeplab_dpc.datasets.coco_masks import as_numbers
 from deeplab_dpc.datasets.label_pictures import read_label
 from deeplab_dpc.datasets.outlines import Ellipse, Patch, Polygon, Shape, as_points, box
-from deeplab_dpc.datasets.pictures import OR_SKIP
+from deeplab_dpc.datasets.pictures import OR_SKIP, with_cure
 from deeplab_dpc.errors import UserError, shown
 from deeplab_dpc.files import parse_json
 
@@ -88,7 +88,7 @@ def _shape(entry: Any, number: int, title: str) -> Shape:
     except ValueError as error:
         if isinstance(error, UserError):
             raise
-        raise UserError(f"The {name} of {title} cannot be used: {error}.") from error
+        raise UserError(f"The {name} of {title} cannot be used: {with_cure(str(error), 'correct it')}.") from error
 
 
 def _area(entry: dict[str, Any], title: str) -> Polygon | Ellipse | Patch:

@@ -72,6 +72,11 @@ def read_image(data: bytes, name: str) -> EncodedImage:
     return _encoded(picture, encode_png(picture), "png", turn)
 
 
+def with_cure(reason: str, cure: str) -> str:
+    """Returns the reason why a file cannot be used, with a cure unless it names one, and with --skip_bad."""
+    return f"{reason}{'' if ';' in reason else f'; {cure}'}{OR_SKIP}"
+
+
 def turned_with(image: EncodedImage, ids: np.ndarray) -> tuple[np.ndarray, bool]:
     """Turns a label that was drawn on the stored image, not on the upright one that viewers show.
 
@@ -150,5 +155,4 @@ def decode(data: bytes, name: str, formats: tuple[str, ...]) -> Image.Image:
     try:
         return decode_picture(data, formats)
     except Undecodable as error:
-        cure = "" if ";" in str(error) else "; replace it"  # some reasons name a cure
-        raise UserError(f"The file {name} cannot be decoded: {error}{cure}{OR_SKIP}.") from error
+        raise UserError(f"The file {name} cannot be decoded: {with_cure(str(error), 'replace it')}.") from error

@@ -15,10 +15,10 @@ from deeplab_dpc.data.file_kinds import listed
 from deeplab_dpc.data.label_statistics import NUM_IDS
 from deeplab_dpc.datasets.pictures import OR_SKIP, EncodedImage, check_ids, encode_png, read_image, turned_with
 from deeplab_dpc.datasets.segmentation_builder import Classes, SegmentationBuilder, SegmentedImage, prepare
-from deeplab_dpc.errors import UserError
+from deeplab_dpc.errors import UserError, first_few
 
 SHOWN_SKIPPED = 10
-LOOKED_AT = 50  # examples after the first unusable one that are read, to name the next ones, too
+LOOKED_AT, SHOWN_BAD = 50, 3  # examples that are read after the first unusable one, and unusable ones that are named
 SIZE_CURE = ": export the label at the size of the image, or scale it there without smoothing (nearest neighbour)"
 
 
@@ -132,7 +132,8 @@ class RecordsBuilder(SegmentationBuilder):
                 example.read(self._classes)
             except UserError:
                 bad.append(printable(example.filename))
-        return f"; of the {len(examples)} after it, these cannot be used either: {listed(bad, 'image')}" if bad else ""
+        named = first_few(bad, SHOWN_BAD)
+        return f"; {len(bad)} of the {len(examples)} after it cannot be used either ({named})" if bad else ""
 
 
 def build_records(

@@ -19,7 +19,7 @@ from deeplab_dpc.data.classes_file import ClassesFile
 from deeplab_dpc.data.dataset_info import INFO_FILE, Color, Dataset, DatasetInfo, load_dataset
 from deeplab_dpc.data.label_statistics import SplitCounts
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.files import atomic_path, read_json, remove_partial, require_unicode, write_json
+from deeplab_dpc.files import atomic_path, read_json, remove_partial, require_unicode, unwritable, write_json
 
 VERSION = "1.0.0"  # of the records; also a directory name
 INPUTS_FILE = "inputs.json"
@@ -250,6 +250,10 @@ def prepare(
             )
         console.print(f"The data set in {target} is up to date; nothing to do.")
         return load_dataset(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(data_dir, "data_dir", error) from error
     remove_partial(target.parent)
     tfds.disable_progress_bar()  # `track` shows one already
     with atomic_path(target) as partial:

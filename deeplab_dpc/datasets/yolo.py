@@ -14,6 +14,7 @@ import numpy as np
 import yaml
 
 from deeplab_dpc.datasets.outlines import Polygon, Shape
+from deeplab_dpc.datasets.pictures import with_cure
 from deeplab_dpc.errors import UserError, shown
 from deeplab_dpc.small_files import read_file, read_text
 
@@ -51,7 +52,8 @@ def read_yolo(data: bytes, title: str, names: list[str], height: int, width: int
                         f"its class is {class_number}, but there are {len(names)} names (0 to {len(names) - 1})"
                     )
             except ValueError as error:
-                raise UserError(f"Line {number} of the YOLO file {title} cannot be used: {error}.") from error
+                reason = with_cure(str(error), "correct it")
+                raise UserError(f"Line {number} of the YOLO file {title} cannot be used: {reason}.") from error
             shapes.append(Shape(names[class_number], Polygon(corners * (width, height)), f"line {number}"))
     return tuple(shapes)
 

@@ -44,6 +44,13 @@ def test_conversion_is_checked_and_draws_a_contact_sheet_once(flags, tmp_path, c
     assert (folder / "check_data.json").stat().st_mtime_ns == before
 
 
+def test_data_dir_that_cannot_be_written_is_named(flags, capsys):
+    assert execute("build_folder", [*flags, "--data_dir=/proc/D"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("build_folder: --data_dir=/proc/D cannot be written (")
+    assert said.endswith("); give another --data_dir, or the permission to write there.\n")
+
+
 def test_check_may_be_left_out(flags, tmp_path):
     assert execute("build_folder", [*flags, "--nocheck"]) == 0
     assert not (tmp_path / "data" / "folder" / "1.0.0" / "check").exists()

@@ -178,8 +178,7 @@ def test_plan_of_a_finished_run_is_not_said_to_go_on(tmp_path, monkeypatch, caps
     flags = parse("fit", [f"--workdir={tmp_path}", "--plan_only"])
     fit_stages.Fit(flags, tmp_path, stages, {}, None).run()
     said = capsys.readouterr().out
-    assert "The run is finished, and its plan (--plan_only) is on its page:" in said
-    assert "index.html" in said
+    assert f"The run is finished; its plan (--plan_only) and its results are in {tmp_path / 'index.html'}." in said
     assert "goes on" not in said
 
 

@@ -81,6 +81,20 @@ def test_another_pipe_that_breaks_is_not_taken_for_the_output(monkeypatch, capsy
     assert "Broken pipe" in capsys.readouterr().err
 
 
+def test_path_that_may_not_be_used_is_named_with_a_cure(monkeypatch, capsys):
+    from deeplab_dpc.cli import describe
+
+    def main(values):
+        raise PermissionError(13, "Permission denied", "D/a.json")
+
+    monkeypatch.setattr(describe, "main", main)
+    assert execute("describe", NETWORK) == 2
+    said = capsys.readouterr().err
+    assert (
+        said == "describe: D/a.json: Permission denied; give another path, or correct this one and its permissions.\n"
+    )
+
+
 def test_closed_standard_streams_are_no_mistake(monkeypatch):
     for name in ("stdout", "stderr"):
         with monkeypatch.context() as patch:

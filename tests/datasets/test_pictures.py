@@ -277,6 +277,6 @@ def test_bad_files_after_the_first_are_named_too(tmp_path):
     for number in range(9):
         source.add(f"train/{number}.png", b"" if number in (2, 4, 7) else None)
     with pytest.raises(
-        UserError, match=r"train/2\.png is empty; .* of the 6 after it, .*: 4\.png, 7\.png: 2 images\.$"
+        UserError, match=r"train/2\.png is empty; .*; 2 of the 6 after it cannot be used either \(4\.png, 7\.png\)\.$"
     ):
         source.build()
