@@ -48,7 +48,7 @@ def test_data_dir_that_cannot_be_written_is_named(flags, capsys):
     assert execute("build_folder", [*flags, "--data_dir=/proc/D"]) == 2
     said = capsys.readouterr().err
     assert said.startswith("build_folder: --data_dir=/proc/D cannot be written (")
-    assert said.endswith("); give another --data_dir, or the permission to write there.\n")
+    assert said.endswith("); give another --data_dir, or permission to write there.\n")
 
 
 def test_check_may_be_left_out(flags, tmp_path):

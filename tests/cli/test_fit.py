@@ -159,7 +159,7 @@ def test_workdir_that_cannot_be_written_is_named(fit):
     status, text = fit("--workdir=/proc/R")
     assert status == 2
     assert text.startswith("fit: --workdir=/proc/R cannot be written (")
-    assert "); give another --workdir, or the permission to write there." in text
+    assert "); give another --workdir, or permission to write there." in text
 
 
 def test_plan_of_a_finished_run_is_not_said_to_go_on(tmp_path, monkeypatch, capsys):
@@ -171,7 +171,7 @@ def test_plan_of_a_finished_run_is_not_said_to_go_on(tmp_path, monkeypatch, caps
         stages.skip(name, "test")
     verdict = {"sentence": "The verdict.", "note": ""}
     monkeypatch.setattr(fit_stages, "read_verdict", lambda root: verdict)
-    monkeypatch.setattr(fit_stages, "write_index", lambda root, *_: (root / "index.html").write_text(""))
+    monkeypatch.setattr(fit_stages.Fit, "_report", lambda self: (self.root / "index.html").write_text(""))
     monkeypatch.setattr(fit_stages.Fit, "plan", types.SimpleNamespace(show=lambda: None))
     monkeypatch.setattr(fit_stages.Fit, "_left_out", lambda self, name: "" if name != "plan" else "test")
     monkeypatch.setattr(fit_stages, "Commands", lambda *_: None)
