@@ -114,7 +114,8 @@ def require_space(directory: pathlib.Path, needed: int) -> None:
 def unwritable(path: str | os.PathLike[str], flag: str, error: OSError) -> UserError:
     """Returns the error for a folder, given by a flag, that cannot be made or written."""
     return UserError(
-        f"--{flag}={path} cannot be written ({error.strerror}); give another --{flag}, or the permission to write there."
+        f"--{flag}={path} cannot be written ({error.strerror}); give another --{flag}, or the permission to write "
+        "there."
     )
 
 

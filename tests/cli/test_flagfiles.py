@@ -91,8 +91,8 @@ def test_pipe_is_read_once(folder):
         (b"--training_number_of_steps=many", "a.flags: --training_number_of_steps must be a whole number, got many."),
         (b"--num_candidates=3", "Unknown command line flag 'num_candidates'"),
         (b"--data_dir=\xff", "is not UTF-8 text"),
-        (b"--flagfile=a.flags", "it names itself, or a file that does"),
-        (b"--flagfile=./b/../a.flags", "it names itself, or a file that does"),
+        (b"--flagfile=a.flags", "includes itself, directly or through another file"),
+        (b"--flagfile=./b/../a.flags", "includes itself, directly or through another file"),
     ],
 )
 def test_mistakes_in_a_file_are_named_with_it(folder, contents, message, capsys):
