@@ -19,9 +19,10 @@ from deeplab_dpc.datasets.labelme import read_labelme
 from deeplab_dpc.datasets.outlines import Annotated
 from deeplab_dpc.datasets.raw_files import RawFiles
 from deeplab_dpc.datasets.yolo import find_names, looks_like_yolo, places, read_yolo
-from deeplab_dpc.errors import UserError
+from deeplab_dpc.errors import UserError, first_few
 
 Size = tuple[int, int]
+_SHOWN_BAD = 3  # unusable files after the first one that are named
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,18 +103,23 @@ class Labelme(AnnotationSource):
     def __init__(self, raw: RawFiles, files: list[str], image_keys: set[str], skip_bad: bool):
         super().__init__(raw, files)
         used: set[str] = set()
+        bad: dict[str, UserError] = {}
         for name in track(files, "Reading annotations", len(files)):
             self.references[name] = _without_suffix(name)
             try:
                 found = read_labelme(raw.read(name), raw.title(name))
-            except UserError:
-                if not skip_bad:
-                    raise
+            except UserError as error:
+                bad[name] = error
                 continue
             used |= {shape.name for shape in found.shapes}
             stem = self.references[name].rpartition("/")[2]
             if stem not in image_keys and found.image_name:
                 self.references[name] = os.path.join(os.path.dirname(name), found.image_name)
+        if bad and not skip_bad:
+            (_, first), *others = bad.items()
+            named = first_few([name for name, _ in others], _SHOWN_BAD)
+            more = f"; {len(others)} more cannot be used either ({named})" if others else ""
+            raise UserError(f"{first}".removesuffix(".") + f"{more}.") from first
         self.names = self.used = tuple(sorted(used))
 
     def label(self, name: str, size: Callable[[], Size], meaning: Meaning) -> tuple[np.ndarray, str]:

@@ -507,6 +507,14 @@ def test_bad_yolo_is_named_and_leaves_nothing(own, text, message):
     assert written_files(own.data_dir) == []
 
 
+def test_bad_labelme_files_after_the_first_are_named_too(own):
+    write_labelme(own)
+    for name in ("a", "b"):
+        own.write(f"{name}.json", '{"shapes": [')
+    with pytest.raises(UserError, match=r"a\.json is not valid JSON: .*; 1 more cannot be used either \(b\.json\)\.$"):
+        own.build()
+
+
 def test_yolo_without_names_needs_classes_in_the_order_of_its_numbers(own):
     write_yolo(own)
     (own.root / "data.yaml").write_text("names: {0: car, 2: sign}\n")

@@ -169,7 +169,7 @@ def test_one_bad_file_ends_the_command_with_status_2_and_leaves_nothing(source, 
     source.add("train/a.png")
     source.add("train/bad.jpg", b"")
     assert execute("build_folder", command_line(source)) == 2
-    assert "images/train/bad.jpg is empty." in capsys.readouterr().err
+    assert "images/train/bad.jpg is empty; replace it, or give --skip_bad to leave it out." in capsys.readouterr().err
     assert written_files(source.data_dir) == []
 
 
@@ -179,8 +179,9 @@ def test_skipped_files_are_counted_and_named_at_the_end(source, capsys):
     source.add("train/wrong.png", random_image(0, 6, 9))
     assert execute("build_folder", [*command_line(source), "--skip_bad"]) == 0
     *_, first, second, count, result = " ".join(capsys.readouterr().out.split()).replace(". ", ".\n").splitlines()
-    assert first.endswith("images/train/bad.jpg is empty.")
-    assert second.endswith("they must be of the same size.")
+    assert first.endswith("images/train/bad.jpg is empty; replace it.")
+    assert "they must be of the same size: export" in second
+    assert "--skip_bad" not in first + second
     assert count == "2 examples were skipped."
     assert "(1 train; 3 classes)" in result
     (example,) = decoded(find_dataset(source.data_dir), "train")
