@@ -1,10 +1,13 @@
-"""Draws the pictures of docs/images with the package itself: python docs/_site/pictures.py."""
+"""Draws the pictures of docs/images with the package itself: python docs/_site/pictures.py [demo]."""
 
+import json
 import pathlib
+import sys
 import tempfile
 
 from PIL import Image
 
+from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.drawing import draw_cell
 from deeplab_dpc.arch.genotype_drawing import draw_genotype
 from deeplab_dpc.arch.library import load_cell, published_genotype
@@ -12,18 +15,26 @@ from deeplab_dpc.arch.trellis import NUM_LEVELS, STEPS
 from deeplab_dpc.arch.trellis_drawing import draw_trellis
 from deeplab_dpc.cli.main import execute
 
-IMAGES = pathlib.Path(__file__).resolve().parents[1] / "images"
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+IMAGES = ROOT / "docs" / "images"
+MEASURED = ROOT / "benchmarks" / "measurements" / "camvid_crop_257" / "fidelity" / "results.json"
 SHEET_WIDTH = 1200  # pixels
-DRAWING_SCALE = {"dpc_top1": 1 / 2, "auto_deeplab_cell": 2 / 3, "auto_deeplab_path": 2 / 3}
+DRAWING_SCALE = {"dpc_top1": 1 / 2, "found_cell": 1 / 2, "auto_deeplab_cell": 2 / 3, "auto_deeplab_path": 2 / 3}
 COLORS = 48  # of a drawing
 
 
 def main() -> None:
-    """Writes all pictures."""
+    """Writes all pictures; with the folder of a finished `make demo`, also that of its predictions."""
+    if len(sys.argv) > 1:
+        demo = pathlib.Path(sys.argv[1])
+        run = json.loads((demo / "verdict.json").read_text())["run"]
+        panels = Image.open(demo / run / "predictions.png").convert("RGB")
+        _scaled(panels, min(SHEET_WIDTH, panels.width)).save(IMAGES / "predictions.jpg", quality=85)
     with tempfile.TemporaryDirectory() as folder:
         _save_contact_sheet(pathlib.Path(folder))
         genotype = published_genotype()
         draw_cell(load_cell("dpc_top1"), f"{folder}/dpc_top1.png")
+        draw_cell(_best_measured(), f"{folder}/found_cell.png")
         draw_genotype(genotype, f"{folder}/auto_deeplab_cell.png")
         alike = [[[1 / len(STEPS)] * len(STEPS)] * NUM_LEVELS] * len(genotype.path)
         draw_trellis(alike, genotype.path, f"{folder}/auto_deeplab_path.png")
@@ -40,6 +51,12 @@ def _save_contact_sheet(folder: pathlib.Path) -> None:
             raise SystemExit(f"{command} failed.")
     (sheet,) = folder.rglob("contact_sheet.png")
     _scaled(Image.open(sheet).convert("RGB"), SHEET_WIDTH).save(IMAGES / "shapes.jpg", quality=85)
+
+
+def _best_measured() -> Cell:
+    """Returns the cell with the highest mIOU after an end-to-end training in the kept measurement."""
+    rows = json.loads(MEASURED.read_text())["rows"]
+    return Cell.from_json(max(rows, key=lambda row: row["reals"][0]["miou"])["cell"])
 
 
 def _scaled(image: Image.Image, width: int) -> Image.Image:
