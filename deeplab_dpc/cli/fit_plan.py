@@ -20,9 +20,8 @@ from deeplab_dpc.cli.fit_schedule import (
 )
 from deeplab_dpc.cli.fit_search_plan import search_choices
 from deeplab_dpc.cli.fit_weights import weights_of_short_training
-from deeplab_dpc.config.train import OPTIMIZERS
+from deeplab_dpc.config.train import ADAM, MOMENTUM
 
-MOMENTUM, ADAM, _ = OPTIMIZERS
 MAX_CROP_CPU, MAX_CROP = 321, 513  # largest sides in pixels, of the rehearsal too
 LEAST_CROP = 225  # pixels; with smaller crops, whole images differ too much from the training images
 LEAST_LEARNING = 10  # steps that are planned even if no time is left

@@ -6,7 +6,7 @@ from typing import ClassVar
 from deeplab_dpc.config.base import Choices, Config, no_negative_weight, not_negative, positive
 from deeplab_dpc.errors import UserError
 
-OPTIMIZERS = ("momentum", "adam", "adamw")
+MOMENTUM, ADAM, _ = OPTIMIZERS = ("momentum", "adam", "adamw")
 LEARNING_POLICIES = ("poly", "step", "cosine")
 BURNIN_TYPES = ("none", "linear")
 PRECISIONS = ("float32", "bfloat16", "float16")

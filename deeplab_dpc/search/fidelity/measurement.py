@@ -10,6 +10,7 @@ from typing import Any, Self
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.cost import Cost
 from deeplab_dpc.config import FidelityConfig, SearchConfig
+from deeplab_dpc.config.train import MOMENTUM
 from deeplab_dpc.files import atomic_path, read_json, write_json
 from deeplab_dpc.search.scored import ProxyScore
 
@@ -135,8 +136,10 @@ class FidelityResult:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        search, protocol = SearchConfig.from_json(value["search"]), value.get("protocol", {})
-        if protocol:  # measurements of earlier versions lack the optimizer, which then had its default
+        # Measurements of earlier versions lack the optimizer, which was momentum.
+        search = SearchConfig.from_json({"rerank_optimizer": MOMENTUM, **value["search"]})
+        protocol = value.get("protocol", {})
+        if protocol:
             protocol = {"rerank_optimizer": search.rerank_optimizer, **protocol}
         return cls(
             search,
