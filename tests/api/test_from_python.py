@@ -314,4 +314,4 @@ def test_training_is_the_one_of_the_command(run, dataset, tmp_path):
 def test_mistakes_are_sentences_about_arguments(call, message, examples_folder):
     with pytest.raises(UserError, match=message) as caught:
         call(examples_folder)
-    assert "--" not in str(caught.value).partition("python ")[0]
+    assert "--" not in str(caught.value).partition("deeplab-dpc ")[0]

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-MARK = "<!-- run by: tests/api/test_trackers.py -->"
+MARK = "<!-- run by tests/api/test_trackers.py -->"
 BLOCKS = re.findall(
     rf"^{MARK}\n\n```python\n(.*?)^```$",
     (ROOT / "docs" / "python.md").read_text(encoding="utf-8"),

@@ -61,7 +61,7 @@ def train_calls(monkeypatch):
     """Stands in for the training: notes its arguments, and diverges at step 3."""
     calls = []
 
-    def train(workdir, network, data, config, dataset, on_step):
+    def train(workdir, network, data, config, dataset, hooks=None, is_locked=False):
         calls.append((workdir, network, config))
         raise DivergedError("Training stopped at step 3: the loss is nan.", 3)
 
