@@ -102,8 +102,9 @@ def time_choices(
     is_single = is_free and not searching["search"].value and learning / step < LEAST_TWO_TRAININGS
     is_enough = searching["search"].value or BASELINE_SHARE * learning / step >= ENOUGH_BASELINE
     share = 1.0 if is_single else BASELINE_SHARE if is_enough else ALONE_SHARE
-    if is_single:  # which is started and evaluated once
-        learning += max(0.0, min(each, left - fixed_seconds(data, measured) + each - learning))
+    if is_single:  # which is started once
+        start = measured.start_seconds
+        learning += max(0.0, min(start, left - fixed_seconds(data, measured) + start - learning))
     by_time = max(1, int(share * learning / step))
     by_epochs = max(1, round(BASELINE_EPOCHS * data.train / batch))
     bound = (

@@ -179,7 +179,7 @@ class Fit:
             atrous_rates=plan["atrous_rates"],
             **self.commands.start(plan),
             base_learning_rate=plan["baseline_learning_rate"],
-            eval_interval_steps=0,
+            eval_interval_steps=steps if LAST_RUN in plan.choices else 0,  # which draws predictions
             time_limit=round(limit, 1),
         )
         trained = time.monotonic()
@@ -200,7 +200,7 @@ class Fit:
         """Returns the seconds after which the baseline's training should end, by the estimates of the rehearsal."""
         evaluation, start = evaluation_seconds(plan.data, plan.measured), plan.measured.start_seconds
         left = self.stages.left - final_reserve(plan.data, start, evaluation)
-        return max(1.0, left if LAST_RUN in plan.choices else MOST_OF_BASELINE * left)
+        return max(1.0, left - evaluation if LAST_RUN in plan.choices else MOST_OF_BASELINE * left)
 
     def _plan_search_again(self, plan: Plan) -> None:
         """Plans the search again, with the measurements of the baseline."""
