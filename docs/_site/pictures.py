@@ -1,4 +1,4 @@
-"""Draws the pictures of docs/images with the package itself: python docs/_site/pictures.py [demo]."""
+"""Draws the pictures of docs/images with the package itself: python docs/_site/pictures.py [R]."""
 
 import json
 import pathlib
@@ -18,18 +18,15 @@ from deeplab_dpc.cli.main import execute
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 IMAGES = ROOT / "docs" / "images"
 MEASURED = ROOT / "benchmarks" / "measurements" / "camvid_crop_257" / "fidelity" / "results.json"
-SHEET_WIDTH = 1200  # pixels
+SHEET_WIDTH, PANEL_TITLE = 1200, 22  # pixels
 DRAWING_SCALE = {"dpc_top1": 1 / 2, "found_cell": 1 / 2, "auto_deeplab_cell": 2 / 3, "auto_deeplab_path": 2 / 3}
 COLORS = 48  # of a drawing
 
 
 def main() -> None:
-    """Writes all pictures; with the folder of a finished `make demo`, also that of its predictions."""
+    """Writes all pictures; with the workdir of a finished `fit`, also that of its predictions."""
     if len(sys.argv) > 1:
-        demo = pathlib.Path(sys.argv[1])
-        run = json.loads((demo / "verdict.json").read_text())["run"]
-        panels = Image.open(demo / run / "predictions.png").convert("RGB")
-        _scaled(panels, min(SHEET_WIDTH, panels.width)).save(IMAGES / "predictions.jpg", quality=85)
+        _save_predictions(pathlib.Path(sys.argv[1]))
     with tempfile.TemporaryDirectory() as folder:
         _save_contact_sheet(pathlib.Path(folder))
         genotype = published_genotype()
@@ -51,6 +48,18 @@ def _save_contact_sheet(folder: pathlib.Path) -> None:
             raise SystemExit(f"{command} failed.")
     (sheet,) = folder.rglob("contact_sheet.png")
     _scaled(Image.open(sheet).convert("RGB"), SHEET_WIDTH).save(IMAGES / "shapes.jpg", quality=85)
+
+
+def _save_predictions(workdir: pathlib.Path) -> None:
+    """Saves the panels of the exported run, which stand below each other, in two columns."""
+    run = json.loads((workdir / "verdict.json").read_text())["run"]
+    panels = Image.open(workdir / run / "predictions.png").convert("RGB")
+    half = (panels.height - PANEL_TITLE) // 2
+    columns = Image.new("RGB", (2 * panels.width, half))
+    for column in range(2):
+        top = PANEL_TITLE + column * half
+        columns.paste(panels.crop((0, top, panels.width, top + half)), (column * panels.width, 0))
+    columns.save(IMAGES / "predictions.jpg", quality=85)
 
 
 def _best_measured() -> Cell:
