@@ -212,7 +212,7 @@ class VerifiedExport:
 
 
 def check_min_agreement(value: float | None) -> None:
-    """Raises a UserError if a smallest agreement is given that is no share."""
+    """Raises a UserError if a smallest agreement is given that is not a share."""
     if value is not None and not 0 <= value <= 1:
         raise UserError(f"--min_agreement must be in [0, 1], got {value}.")
 

@@ -133,9 +133,9 @@ class Commands:
         """
         chosen = {**self._shared(plan), **self.weights(plan), **network}
         training = self._training("NEW", plan, steps)
-        return command_line(
-            "train", {"fork_from": run, **training, "base_learning_rate": plan["base_learning_rate"], **chosen}
-        )
+        rate = {"precision": self.given["precision"]} if "precision" in self.given else {}
+        rate["base_learning_rate"] = plan["base_learning_rate"]
+        return command_line("train", {"fork_from": run, **training, **rate, **chosen})
 
     def _training(self, workdir: object, plan: Plan, steps: int) -> dict[str, Any]:
         return {

@@ -137,9 +137,10 @@ def too_short(data: Fingerprint, measured: Measured, choices: Choices, used: flo
         return ""
     per_image = measured.seconds_per_image * area(choices["train_crop_size"].value) / area(measured.crop)
     hours = (used + fixed_seconds(data, measured) + ENOUGH_EPOCHS * data.train * per_image) / 3600
+    shown = math.ceil(10 * hours) / 10
     return (
         f"Only about {steps:,} steps fit into the time, which see each image {epochs:.1f} times: the network will "
-        f"hardly be usable. About --hours={hours:.1g} would be {ENOUGH_EPOCHS} times (with another --workdir)."
+        f"hardly be usable. About --hours={shown:g} would be {ENOUGH_EPOCHS} times (with another --workdir)."
     )
 
 

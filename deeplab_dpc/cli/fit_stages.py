@@ -51,6 +51,8 @@ from deeplab_dpc.files import read_json
 REHEARSED = 4  # images in a batch of the rehearsal
 MOST_EVALUATIONS, OF_PATIENCE = 5, 4  # during the last training, or that multiple of the patience of early stopping
 EVALUATED_TIME = 0.1  # largest share of the time of that training that its evaluations may take
+# Flags of a run that another one, with more time and from its network, does not take over.
+OF_THIS_RUN = ("restore_moving_averages", "baseline_steps", "training_number_of_steps")
 LEAST_CONTEST = 10  # steps; a contest of fewer is not worth the time of its starts
 MOST_OF_BASELINE = 0.5  # largest share of the time for learning that the baseline may take if others follow
 SHORT_SEARCH = 120.0  # seconds; in a shorter search, a measurement before it would take too much of the time
@@ -91,8 +93,7 @@ class Fit:
 
     def run(self) -> None:
         """Runs the stages that are not done, and prints the result."""
-        if self.stages.is_done("check") and self.stages.sources is not None:
-            require_unchanged(self.root, self.stages.sources, self._sources())
+        self._follow_sources()
         self.stages.show()
         for name in STAGES:
             if self.flags.plan_only and name == "baseline" and not self.stages.is_done("report"):
@@ -129,6 +130,16 @@ class Fit:
         if name in ("search", "contest") and not self.plan["search"]:
             return self.plan.choices["search"].reason
         return ""
+
+    def _follow_sources(self) -> None:
+        """Raises a UserError if the user's data have changed; before they passed the check, converts them again."""
+        before = self.stages.sources
+        if before is None:
+            return
+        if self.stages.is_done("check"):
+            require_unchanged(self.root, before, self._sources())
+        elif before != self._sources():
+            self.stages.repeat("convert")
 
     def _sources(self) -> Sources:
         own = self.flags.own
@@ -340,8 +351,9 @@ class Fit:
         if plan["search"] and run != self.baseline:
             network = {"dense_prediction_cell_json": self.search_dir / "cells" / "best.json"}
         more = self.commands.continuation(plan, run, 2 * trained, **network)
+        kept = {name: value for name, value in self.stages.flags.items() if name not in OF_THIS_RUN}
         longer = {
-            **self.stages.flags,
+            **kept,
             "hours": f"{2 * self.flags.hours:g}",
             "tf_initial_checkpoint": run,
             "workdir": "NEW",

@@ -76,6 +76,10 @@ class Stages:
         found: Sources | None = self._state.get("sources")
         return found
 
+    def repeat(self, name: str) -> None:
+        """Marks a finished stage as not done."""
+        self._state["done"].pop(name, None)
+
     def record_sources(self, sources: Sources) -> None:
         """Records the files that are converted; they are written when the stage ends."""
         self._state["sources"] = sources

@@ -1,4 +1,4 @@
-"""What a caller of the trainer may have called during a training."""
+"""The functions and callbacks that a caller of the trainer may have called during a training."""
 
 import dataclasses
 from collections.abc import Callable, Sequence

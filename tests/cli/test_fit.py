@@ -14,6 +14,7 @@ from deeplab_dpc.cli.fit_choices import Choice
 from deeplab_dpc.cli.fit_page import class_section
 from deeplab_dpc.cli.fit_plan_file import Plan
 from deeplab_dpc.cli.fit_schedule import Fingerprint, Measured
+from deeplab_dpc.cli.fit_stages import Fit
 from deeplab_dpc.cli.fit_state import STAGES, Stages
 from deeplab_dpc.cli.fit_verdict import write_verdict
 from deeplab_dpc.cli.fit_weights import WEIGHTS_AFTER, decide_weights
@@ -146,6 +147,28 @@ def test_one_image_is_too_few(fit, tmp_path):
     status, text = fit("--images=photos", "--labels=masks")
     assert status == 2
     assert "has only one labelled image, and fit needs at least two, one for train and one for val; add some." in text
+
+
+def test_data_that_did_not_pass_the_check_are_converted_again_once_they_are_mended(fit, tmp_path, monkeypatch):
+    def planned(self):
+        raise UserError("the data have passed the check")
+
+    monkeypatch.setattr(Fit, "_plan", planned)
+    _write(tmp_path / "masks", [0, 1])
+    away = tmp_path / "away"
+    for folder in ("photos", "masks"):
+        (away / folder).mkdir(parents=True)
+        for number in range(1, 6):
+            (tmp_path / folder / f"{number}.png").rename(away / folder / f"{number}.png")
+    status, text = fit("--images=photos", "--labels=masks")
+    assert "has only one labelled image" in text
+    for path in sorted(away.rglob("*.png")):
+        path.rename(tmp_path / path.relative_to(away))
+    status, text = fit("--images=photos", "--labels=masks")
+    assert (status, "the data have passed the check" in text) == (2, True), text
+    (tmp_path / "photos" / "5.png").unlink()
+    status, text = fit("--images=photos", "--labels=masks")
+    assert (status, "there were 12 files, now there are 11" in text) == (2, True), text
 
 
 def test_images_of_one_group_have_no_val(fit, tmp_path):
