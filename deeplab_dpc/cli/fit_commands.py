@@ -10,19 +10,23 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from deeplab_dpc.cli.fit_choices import Choice
+from deeplab_dpc.cli.fit_plan import faster_precision
 from deeplab_dpc.cli.fit_plan_file import Plan
 from deeplab_dpc.cli.fit_schedule import Measured, area
 from deeplab_dpc.cli.fit_state import command_line, run_command
 from deeplab_dpc.cli.fit_weights import WEIGHTS_AFTER
 from deeplab_dpc.cli.flags.fit import Flags
 from deeplab_dpc.cli.flags.shared import network_fields
+from deeplab_dpc.config.train import BFLOAT16, FLOAT32, MOMENTUM
 from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.dataset_info import Dataset
-from deeplab_dpc.training.rehearsal import TIMED_STEPS, WARM_STEPS
+from deeplab_dpc.training.rehearsal import TIMED_STEPS, WARM_STEPS, has_bfloat16
 
 # The seconds until a training's first step, as a share of a rehearsal's seconds outside its steps; a rehearsal compiles
 # two batch sizes.
 START_SHARE = 0.6
+REHEARSAL_SHARE = 0.03  # largest share of the time that a second rehearsal, in bfloat16, may take
 BASELINE_RATES = "6,12,18"  # rates of ASPP in the rehearsal
 OF_DATA = ("dataset", "classes")
 # Choices of the plan, and flags, that are the same for train and search.
@@ -76,14 +80,32 @@ class Commands:
         data = self.flags.data
         return find_dataset(self.data_dir, data.dataset, data.fields["classes"] if data.data_dir else None)
 
-    def rehearse(self, shared: dict[str, Any], crop: tuple[int, int], batch: int) -> Measured:
-        """Returns the measured time and memory of a few training steps.
+    def rehearse(
+        self, shared: dict[str, Any], crop: tuple[int, int], batch: int, accelerated: bool, left: float
+    ) -> tuple[Measured, Choice]:
+        """Returns the measured time and memory of a few training steps, and the precision: the faster one.
 
         Args:
           shared: flags of data and network, see `of_network`.
           crop: (height, width) of the crops, in pixels.
           batch: number of images in a batch.
+          accelerated: bool, whether there is an accelerator.
+          left: seconds that are left; bfloat16 is not rehearsed if that takes too large a share of them.
         """
+        if "precision" in self.given:
+            precision = str(self.given["precision"])
+            given = Choice(precision, "given on the command line", given=True)
+            return self._rehearsal(shared, crop, batch, precision), given
+        start = time.monotonic()
+        measured = self._rehearsal(shared, crop, batch, FLOAT32)
+        seconds = time.monotonic() - start
+        if not accelerated and not has_bfloat16():
+            return measured, Choice(FLOAT32, "the processor has no instructions for bfloat16")
+        if seconds > REHEARSAL_SHARE * left:
+            return measured, Choice(FLOAT32, "there is too little time for a rehearsal in bfloat16 too")
+        return faster_precision(measured, self._rehearsal(shared, crop, batch, BFLOAT16))
+
+    def _rehearsal(self, shared: dict[str, Any], crop: tuple[int, int], batch: int, precision: str) -> Measured:
         start, output = time.monotonic(), io.StringIO()
         with contextlib.redirect_stdout(output):
             run_command(
@@ -93,6 +115,7 @@ class Commands:
                 json=True,
                 training_number_of_steps=1,
                 train_batch_size=batch,
+                precision=precision,
                 atrous_rates=self.given.get("atrous_rates", BASELINE_RATES),
                 **shared,
             )
@@ -107,7 +130,6 @@ class Commands:
 
     def train(self, workdir: pathlib.Path, plan: Plan, steps: int, **more: Any) -> None:
         """Starts or continues a training; `more` are flags of this training only."""
-        precision = {"precision": self.given["precision"]} if "precision" in self.given else {}
         # A killed training loses at most the steps of a minute.
         images = plan["train_batch_size"] * area(plan["train_crop_size"]) / area(plan.measured.crop)
         step = plan.notes.get("step_seconds", plan.measured.seconds_per_image * images)
@@ -119,7 +141,6 @@ class Commands:
             log_steps=max(1, min(50, steps // 10)),
             save_interval_steps=interval,
             **{**self._shared(plan), **more},
-            **precision,
         )
 
     def continuation(self, plan: Plan, run: pathlib.Path, steps: int, **network: Any) -> str:
@@ -133,9 +154,8 @@ class Commands:
         """
         chosen = {**self._shared(plan), **self.weights(plan), **network}
         training = self._training("NEW", plan, steps)
-        rate = {"precision": self.given["precision"]} if "precision" in self.given else {}
-        rate["base_learning_rate"] = plan["base_learning_rate"]
-        return command_line("train", {"fork_from": run, **training, **rate, **chosen})
+        rate = plan["base_learning_rate"]
+        return command_line("train", {"fork_from": run, **training, "base_learning_rate": rate, **chosen})
 
     def _training(self, workdir: object, plan: Plan, steps: int) -> dict[str, Any]:
         return {
@@ -143,13 +163,13 @@ class Commands:
             "training_number_of_steps": steps,
             "train_batch_size": plan["train_batch_size"],
             "optimizer": self._optimizer(plan),
+            "precision": self._precision(plan),
         }
 
     def search(self, plan: Plan, **more: Any) -> None:
         """Starts or continues the search; `more` sets its extent (num_candidates, rerank_top_k)."""
         names = ("proxy_steps", "proxy_batch_size", "proxy_learning_rate", "feature_views", "warm_starts")
         given = ("num_branches", "cell_rates", "cell_grids", "cell_operations", "max_params", "max_madds")
-        precision = {"rerank_precision": self.given["precision"]} if "precision" in self.given else {}
         run_command(
             "search",
             workdir=self.search_dir,
@@ -160,12 +180,12 @@ class Commands:
             rerank_batch_size=plan["train_batch_size"],
             rerank_optimizer=self._optimizer(plan),
             rerank_learning_rate=plan["base_learning_rate"],
+            rerank_precision=self._precision(plan),
             contest_rounds=plan["contest_rounds"],
             contest_seeds=plan["contest_seeds"],
             **{name: plan[name] for name in names},
             **{name: self.given[name] for name in given if name in self.given},
             **{**self._shared(plan), **self.weights(plan)},
-            **precision,
             **more,
         )
 
@@ -180,7 +200,10 @@ class Commands:
         return {"data_dir": self.data_dir, **self.of_network(chosen)}
 
     def _optimizer(self, plan: Plan) -> str:
-        return str(plan.get("optimizer", "momentum"))  # plans of earlier versions do not name it
+        return str(plan.get("optimizer", MOMENTUM))  # plans of earlier versions do not name it
+
+    def _precision(self, plan: Plan) -> str:
+        return str(plan.get("precision", self.given.get("precision", FLOAT32)))  # nor this
 
     def start(self, plan: Plan) -> dict[str, Any]:
         """Returns the flags of the initial weights of the baseline; empty if there are none."""

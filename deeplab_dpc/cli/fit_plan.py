@@ -4,6 +4,7 @@ Two parts: choices that need no measurement (`network_choices`), and choices tha
 rehearsal (`time_choices`). Those about the search are in fit_search_plan.py.
 """
 
+import dataclasses
 import math
 
 from deeplab_dpc.arch.fitting import ASPP_RATES, fitted_aspp_rates
@@ -20,7 +21,7 @@ from deeplab_dpc.cli.fit_schedule import (
 )
 from deeplab_dpc.cli.fit_search_plan import search_choices
 from deeplab_dpc.cli.fit_weights import weights_of_short_training
-from deeplab_dpc.config.train import ADAM, MOMENTUM
+from deeplab_dpc.config.train import ADAM, BFLOAT16, FLOAT32, MOMENTUM
 
 MAX_CROP_CPU, MAX_CROP = 321, 513  # largest sides in pixels, of the rehearsal too
 LEAST_CROP = 225  # pixels; with smaller crops, whole images differ too much from the training images
@@ -32,6 +33,7 @@ BATCHES = {16: 5000, 8: 2500, 4: 0}
 # (docs/fit.md has measurements of short ones).
 SHORT_STEPS = 5000
 ADAM_RATE = 0.001
+FASTER = 1.15  # ratio of the steps' speeds from which bfloat16 is worth its rounding
 MAX_EPOCHS = 500  # of all trainings of the exported network
 BASELINE_EPOCHS = 150
 ENOUGH_BASELINE = 250  # steps of a baseline that is usable, so that it need not have the larger share without a search
@@ -64,6 +66,20 @@ def network_choices(data: Fingerprint, given: Given, has_accelerator: bool, alig
     cache = "memory" if pixels < 1e9 else "none"
     choose("cache", cache, f"decoded, the images of train are {pixels / 1e9:.2f} GB")
     return chooser.choices
+
+
+def faster_precision(plain: Measured, reduced: Measured) -> tuple[Measured, Choice]:
+    """Returns the precision of the trainings, and its measurements.
+
+    Args:
+      plain, reduced: measurements of a rehearsal in float32, and of one in bfloat16. The memory of the second is not
+        used, since the peak of the process includes that of the first.
+    """
+    ratio = plain.seconds_per_image / reduced.seconds_per_image
+    if ratio < FASTER:
+        return plain, Choice(FLOAT32, f"in a rehearsal bfloat16 is {ratio:.2f} times as fast, which is too little")
+    faster = dataclasses.replace(plain, seconds_per_image=reduced.seconds_per_image)
+    return faster, Choice(BFLOAT16, f"in a rehearsal {ratio:.2f} times as fast as float32; the weights stay float32")
 
 
 def time_choices(

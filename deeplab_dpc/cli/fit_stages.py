@@ -170,7 +170,7 @@ class Fit:
         crop = choices["train_crop_size"].value
         batch = int(self.given.get("train_batch_size", min(REHEARSED, data.train)))
         shared = self.commands.of_network({name: choices[name].value for name in SHARED if name in choices})
-        measured = self.commands.rehearse(shared, crop, batch)
+        measured, choices["precision"] = self.commands.rehearse(shared, crop, batch, accelerated, self.stages.left)
         choices |= time_choices(data, measured, self.stages.left, self.given, crop, alignment)
         Plan(self.root / "plan.json", data, measured, choices).write()
         warning = too_short(data, measured, choices, self.stages.used)

@@ -9,7 +9,7 @@ from deeplab_dpc.errors import UserError
 MOMENTUM, ADAM, _ = OPTIMIZERS = ("momentum", "adam", "adamw")
 LEARNING_POLICIES = ("poly", "step", "cosine")
 BURNIN_TYPES = ("none", "linear")
-PRECISIONS = ("float32", "bfloat16", "float16")
+FLOAT32, BFLOAT16, _ = PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """A dry run: one batch forward and backward, its memory and time, and an estimate for the whole training."""
 
 import dataclasses
+import pathlib
 import statistics
 import time
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from deeplab_dpc.training.training_model import TrainingModel
 
 WARM_STEPS, TIMED_STEPS = 2, 5  # the first step compiles, and the second still allocates
 MARGIN = 0.9  # largest share of the free memory that the estimate for a batch may reach
+
+BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")  # of x86, and the last one of ARM
 
 Batch = tuple[np.ndarray, np.ndarray]
 
@@ -83,6 +86,17 @@ def rehearse(model: TrainingModel, batches: Iterator[Batch], config: TrainConfig
         batch_size, needed = config.train_batch_size, peak_memory()
     total = config.training_number_of_steps * max(seconds, input_seconds)
     return Rehearsal(batch_size, values, seconds, input_seconds, total, peak_memory(), needed, available)
+
+
+def has_bfloat16(cpuinfo: pathlib.Path = pathlib.Path("/proc/cpuinfo")) -> bool:
+    """Returns whether the CPU computes in bfloat16, by the flags that Linux lists; without the list, False.
+
+    Other CPUs convert each value to float32 and back, which is slower than float32.
+    """
+    if not cpuinfo.is_file():
+        return False
+    flags = set(cpuinfo.read_text(encoding="utf-8", errors="replace").split())
+    return not flags.isdisjoint(BFLOAT16_FLAGS)
 
 
 def _timed_steps(model: TrainingModel, batch: Batch, count: int) -> tuple[float, dict[str, float]]:

@@ -5,6 +5,7 @@ import math
 
 import pytest
 
+from deeplab_dpc.cli import fit_commands
 from deeplab_dpc.cli.fit_plan import BASELINE_EPOCHS, MAX_EPOCHS, network_choices, time_choices, too_short
 from deeplab_dpc.cli.fit_schedule import (
     Fingerprint,
@@ -31,6 +32,48 @@ def _values(choices):
 
 def _planned(data=PHOTOS, measured=SLOW, left=HOUR, given=None):
     return time_choices(data, measured, left, given or {}, measured.crop)
+
+
+def _rehearsed(monkeypatch, seconds, native=True, accelerated=False, left=HOUR, **given):
+    """Returns what Commands.rehearse gives if a step takes so many seconds per image in each precision."""
+    commands, run = fit_commands.Commands(None, given, None, None, None), []
+    monkeypatch.setattr(fit_commands, "has_bfloat16", lambda: native)
+
+    def rehearsal(shared, crop, batch, precision):
+        run.append(precision)
+        return Measured(crop, seconds[precision], 20.0, 1e9 if precision == "float32" else 0.0, 8e9)
+
+    monkeypatch.setattr(commands, "_rehearsal", rehearsal)
+    measured, choice = commands.rehearse({}, (321, 321), 4, accelerated, left)
+    assert measured.seconds_per_image == seconds[choice.value]
+    return run, measured, choice
+
+
+def test_precision_is_the_faster_one(monkeypatch):
+    run, measured, choice = _rehearsed(monkeypatch, {"float32": 0.4, "bfloat16": 0.3})
+    assert run == ["float32", "bfloat16"]
+    assert (choice.value, choice.given) == ("bfloat16", False)
+    assert "1.33 times as fast" in choice.reason
+    assert measured.memory_per_image == 1e9
+    run, _, choice = _rehearsed(monkeypatch, {"float32": 0.4, "bfloat16": 0.36})
+    assert (len(run), choice.value) == (2, "float32")
+    assert "1.11 times as fast, which is too little" in choice.reason
+
+
+def test_bfloat16_is_rehearsed_only_where_it_can_be_faster_and_the_time_allows_it(monkeypatch):
+    seconds = {"float32": 0.4, "bfloat16": 0.3}
+    run, _, choice = _rehearsed(monkeypatch, seconds, native=False)
+    assert (run, choice.value) == (["float32"], "float32")
+    assert "no instructions for bfloat16" in choice.reason
+    assert _rehearsed(monkeypatch, seconds, native=False, accelerated=True)[2].value == "bfloat16"
+    run, _, choice = _rehearsed(monkeypatch, seconds, left=0.0)
+    assert (run, choice.value) == (["float32"], "float32")
+    assert "too little time" in choice.reason
+
+
+def test_given_precision_is_the_one_rehearsed(monkeypatch):
+    run, _, choice = _rehearsed(monkeypatch, {"float32": 0.4, "bfloat16": 0.3}, native=False, precision="bfloat16")
+    assert (run, choice.value, choice.given) == (["bfloat16"], "bfloat16", True)
 
 
 def test_few_images_are_not_trained_on_for_thousands_of_epochs():

@@ -63,3 +63,14 @@ def test_batch_that_would_not_fit_is_estimated_from_one_image(model, batches, mo
     assert not found.fits
     assert found.batch_size == 1
     assert found.memory_needed == 5 * GIGABYTE
+
+
+def test_bfloat16_of_a_processor_is_found_by_its_flags(tmp_path):
+    cpuinfo = tmp_path / "cpuinfo"
+    assert not rehearsal.has_bfloat16(cpuinfo)
+    cpuinfo.write_text("flags\t\t: fpu avx512f avx512vl\n")
+    assert not rehearsal.has_bfloat16(cpuinfo)
+    cpuinfo.write_text("flags\t\t: fpu avx512f avx512_bf16\n")
+    assert rehearsal.has_bfloat16(cpuinfo)
+    cpuinfo.write_text("Features\t: fp asimd bf16\n")
+    assert rehearsal.has_bfloat16(cpuinfo)
