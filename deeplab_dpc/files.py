@@ -24,7 +24,9 @@ _MAX_DIGITS = 20  # characters of an integer of 64 bits, including its sign
 # Messages of NumPy and TensorFlow for a full disk; their errors do not carry the errno of the system.
 _FULL_DISK = re.compile(r"\d+ requested and \d+ written|No space left on device")
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_FAR = re.compile(r"(?!(?:file|https?|ftp)://)[A-Za-z][A-Za-z0-9+.-]*://")
 MAX_JSON_BYTES = 2**32  # annotations of COCO take half a gigabyte
+CACHE_VARIABLE = "DEEPLAB_DPC_CACHE"  # environment variable: a folder other than deeplab_dpc in the user's cache
 CHECK_SUM = "crc32"  # the key of an object's checksum
 
 
@@ -95,6 +97,18 @@ def literal_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
             if found.name.startswith(target.name):
                 link.with_name(link.name + found.name.removeprefix(target.name)).symlink_to(found)
         yield link
+
+
+def is_far(path: str | os.PathLike[str]) -> bool:
+    """Returns whether a path is an address in the storage of other machines, as gs://BUCKET/FOLDER."""
+    return _FAR.match(str(path)) is not None
+
+
+def user_cache() -> pathlib.Path:
+    """Returns the folder of downloads: DEEPLAB_DPC_CACHE, or else deeplab_dpc in the user's cache (XDG_CACHE_HOME)."""
+    own = os.environ.get(CACHE_VARIABLE)
+    users = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return pathlib.Path(own or f"{users}/deeplab_dpc").expanduser()
 
 
 def require_space(directory: pathlib.Path, needed: int) -> None:

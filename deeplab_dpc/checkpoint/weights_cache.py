@@ -18,14 +18,12 @@ from typing import IO, cast
 from deeplab_dpc.checkpoint.download import download
 from deeplab_dpc.checkpoint.published import CHECKPOINTS
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.files import atomic_path, remove_partial
+from deeplab_dpc.files import atomic_path, remove_partial, user_cache
 from deeplab_dpc.locks import only_writer
 from deeplab_dpc.untrusted_archives import Header, damage_named
 
 HOST = "https://download.tensorflow.org/models"
-# Environment variables: another host with the same files; a folder other than deeplab_dpc in the user's cache.
-MIRROR_VARIABLE = "DEEPLAB_DPC_MIRROR"
-CACHE_VARIABLE = "DEEPLAB_DPC_CACHE"
+MIRROR_VARIABLE = "DEEPLAB_DPC_MIRROR"  # environment variable: another host with the same files
 PREFIX = "model.ckpt"  # of the files of every cached checkpoint, whatever their names in the archive
 CHECKSUM_SUFFIX = ".sha256"
 _CHECKPOINT_FILE = re.compile(r"([^.].*)\.(index|data-\d{5}-of-\d{5})")
@@ -34,10 +32,8 @@ _SHOWN = 12  # digits of a checksum in messages
 
 
 def cache_folder() -> pathlib.Path:
-    """Returns the folder of the checkpoints: below DEEPLAB_DPC_CACHE, or else in the user's cache (XDG_CACHE_HOME)."""
-    own = os.environ.get(CACHE_VARIABLE)
-    users = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return pathlib.Path(own or f"{users}/deeplab_dpc").expanduser() / "checkpoints"
+    """Returns the folder of the checkpoints in the user's cache."""
+    return user_cache() / "checkpoints"
 
 
 def located(source: str) -> str:

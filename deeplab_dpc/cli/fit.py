@@ -23,7 +23,7 @@ from deeplab_dpc.data.dataset_info import INFO_FILE
 from deeplab_dpc.datasets.annotation_kinds import PICTURES
 from deeplab_dpc.datasets.folder import labels_kind
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.files import require_folder
+from deeplab_dpc.files import is_far, require_folder
 from deeplab_dpc.locks import only_process
 from deeplab_dpc.run_config import CONFIG_FILE, FIT_FILE
 
@@ -66,7 +66,7 @@ def _check_flags(flags: Flags) -> None:
             f"--images={data.images}."
         )
     for name, path in paths.items():
-        if path and not pathlib.Path(path).exists():
+        if path and not is_far(path) and not pathlib.Path(path).exists():
             raise UserError(f"--{name}={path} does not exist; give an existing path.")
     if data.images and data.labels and os.path.realpath(data.images) == os.path.realpath(data.labels):
         _check_one_folder(data.images, data.labels, data.labels_as)

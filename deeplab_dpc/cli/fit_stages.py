@@ -45,6 +45,7 @@ from deeplab_dpc.cli.fit_verdict import read_verdict, write_verdict
 from deeplab_dpc.cli.fit_weights import decide_weights
 from deeplab_dpc.cli.flags.fit import OWN_DATA, Flags
 from deeplab_dpc.console import console
+from deeplab_dpc.data.far_data import local_data_dir
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import read_json
 
@@ -84,7 +85,7 @@ class Fit:
         self.classes = classes
         self.baseline, self.final = root / "baseline", root / "final"
         self.search_dir, self.comparison = root / "search", root / "comparison"
-        self.data_dir = pathlib.Path(flags.data.data_dir) if flags.data.data_dir else root / "data"
+        self.data_dir = local_data_dir(flags.data.data_dir) if flags.data.data_dir else root / "data"
         self.commands = Commands(flags, given, self.data_dir, self.baseline, self.search_dir)
 
     @property

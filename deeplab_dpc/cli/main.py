@@ -27,6 +27,7 @@ from deeplab_dpc.cli.quiet import quiet_imports
 from deeplab_dpc.cli.versions import version_text
 from deeplab_dpc.console import printable
 from deeplab_dpc.errors import Stopped, UserError
+from deeplab_dpc.files import is_far
 from deeplab_dpc.installation import PAGES, pip_line
 
 COMMANDS = {
@@ -184,7 +185,7 @@ def _parsed(module: types.ModuleType, command: str, parts: Sequence[Source]) -> 
             raise UserError(f"{place}{sentence} See --help.") from error
     if rest:
         raise UserError(f"Unexpected argument {rest[0]!r}: flags are written --name=value.")
-    _refuse_far_paths(values)
+    _refuse_far_paths(command, values)
     return values
 
 
@@ -202,16 +203,22 @@ def _define_program_flags(values: flags.FlagValues) -> None:
         define_backend_flag(values)
 
 
-def _refuse_far_paths(values: flags.FlagValues) -> None:
-    """Raises a UserError for a flag that names a place on another machine, which would be taken for a local path."""
+def _refuse_far_paths(command: str, values: flags.FlagValues) -> None:
+    """Raises a UserError for a flag that names a place on another machine, which would be taken for a local path.
+
+    Only data sets are read from there, by the commands that do not write them.
+    """
     for name in values:
         given = values[name].value
+        if name == "data_dir" and isinstance(given, str) and is_far(given) and not command.startswith("build_"):
+            continue
         for text in given if isinstance(given, list) else [given]:
             far = _FAR_PATH.search(text) if isinstance(text, str) and name not in FLAGS_WITH_URLS else None
             if far:
                 raise UserError(
-                    f"--{name} begins with {far[1]}: URLs and the storage of other machines are neither read nor "
-                    "written; copy what lies there to this machine, or mount it, and give that folder."
+                    f"--{name} begins with {far[1]}: of the storage of other machines only data sets are read "
+                    "(--data_dir), and nothing is written; copy what lies there to this machine, or mount it, and give "
+                    "that folder."
                 )
 
 

@@ -6,6 +6,7 @@ import re
 
 from deeplab_dpc.data.classes_file import CLASSES_FILE
 from deeplab_dpc.data.dataset_info import INFO_FILE, RECORD_FILES, Dataset, load_dataset
+from deeplab_dpc.data.far_data import local_data_dir
 from deeplab_dpc.data.found_instead import no_dataset_there
 from deeplab_dpc.data.record_files import records_name
 from deeplab_dpc.errors import UserError
@@ -26,7 +27,7 @@ def find_dataset(
 
     Args:
       data_dir: directory with <name>/<version>/ in the layout of TensorFlow Datasets (TFDS), or with a folder of record
-        files <split>-00000-of-00010.tfrecord, or such a folder itself.
+        files <split>-00000-of-00010.tfrecord, or such a folder itself; or the address of one, see `local_data_dir`.
       name: name of the data set, if there are several; tfds:NAME is the TFDS data set NAME as converted by
         build_tfds.
       classes: classes file for record files without one beside them; unused for a prepared data set.
@@ -35,9 +36,10 @@ def find_dataset(
       UserError: if there is no data set (NoDatasetError), or more than one.
     """
     require_unicode(data_dir, "data_dir")
+    data_dir = local_data_dir(data_dir)
     newest: dict[str, pathlib.Path] = {}
     without_classes: dict[str, pathlib.Path] = {}
-    for path in sorted(_candidates(pathlib.Path(data_dir)), key=_version):
+    for path in sorted(_candidates(data_dir), key=_version):
         if not _is_foreign(path):
             newest[load_dataset(path).info.name] = path
         elif classes is not None or (path / CLASSES_FILE).exists():
@@ -50,7 +52,7 @@ def find_dataset(
     if name is not None and found and name not in found:
         raise UserError(f"There is no data set {name!r} in {data_dir}; there is {', '.join(sorted(found))}.")
     if not found:
-        raise NoDatasetError(no_dataset_there(pathlib.Path(data_dir)))
+        raise NoDatasetError(no_dataset_there(data_dir))
     if name is None and len(found) > 1:
         raise UserError(
             f"There are several data sets in {data_dir}; choose one with --dataset={'|'.join(sorted(found))}."
@@ -63,7 +65,7 @@ def tfds_dataset_name(tfds_name: str) -> str:
     return "tfds_" + re.sub(r"\W", "_", tfds_name)
 
 
-def _converted(found: dict[str, pathlib.Path], tfds_name: str, data_dir: str | os.PathLike[str]) -> pathlib.Path:
+def _converted(found: dict[str, pathlib.Path], tfds_name: str, data_dir: pathlib.Path) -> pathlib.Path:
     name = tfds_dataset_name(tfds_name)
     if name not in found:
         raise UserError(

@@ -9,7 +9,7 @@ from deeplab_dpc.cli.main import execute
     ("command", "flag", "shown"),
     [
         ("train", "--workdir=gs://bucket/run", "gs://"),
-        ("train", "--data_dir=s3://bucket/data", "s3://"),
+        ("build_coco", "--data_dir=s3://bucket/data", "s3://"),
         ("train", "--tf_initial_checkpoint=https://user:secret@host/model.ckpt", "https://"),
         ("search", "--workdir=hdfs://host/search", "hdfs://"),
         ("eval", "--compare=runs/a,gs://bucket/b", "gs://"),
@@ -17,7 +17,7 @@ from deeplab_dpc.cli.main import execute
         ("predict", "--images=http://host/a.jpg", "http://"),
         ("export", "--export_dir=file:///srv/model", "file:/"),
         ("build_folder", "--images=abfs://container/images", "abfs://"),
-        ("check_data", "--data_dir=gs://bucket/data", "gs://"),
+        ("check_data", "--data_dir=https://host/data", "https://"),
         ("describe", "--genotype_json=gs://bucket/genotype.json", "gs://"),
     ],
 )
