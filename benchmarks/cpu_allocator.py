@@ -3,7 +3,7 @@
     python benchmarks/cpu_allocator.py --decoder_output_stride=4 --train_crop_size=321,321 --train_batch_size=8
     python benchmarks/cpu_allocator.py --work=prediction --decoder_output_stride=4 --train_crop_size=513,513
 
-The commands choose the BFC allocator (deeplab_dpc/cli/cpu_memory.py). Each measurement is a process of its own, and the
+The commands choose the BFC allocator (deeplab_dpc/cli/backend.py). Each measurement is a process of its own, and the
 two alternate. The other flags are those of benchmarks/train_step.py.
 """
 
@@ -20,7 +20,7 @@ from absl import app, flags
 from train_step import random_batch, step, training_model
 
 from deeplab_dpc.api.loaded_predictor import network_predictor
-from deeplab_dpc.cli.cpu_memory import ALLOCATOR_VARIABLE
+from deeplab_dpc.cli.backend import ALLOCATOR_VARIABLE
 from deeplab_dpc.config import InferenceConfig
 from deeplab_dpc.console import print_table
 from deeplab_dpc.training.device_memory import peak_memory

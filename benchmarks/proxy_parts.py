@@ -21,7 +21,7 @@ from proxy_count import Step
 from deeplab_dpc.arch.cell import FILTERS
 from deeplab_dpc.arch.operations import AtrousConv, Conv1x1, PyramidPooling
 from deeplab_dpc.layers import depthwise, kernels
-from deeplab_dpc.layers.hashed_dropout import hashed_dropout
+from deeplab_dpc.layers.dropout import hashed_dropout
 from deeplab_dpc.layers.pooling import grid_pool
 from deeplab_dpc.training.losses import SegmentationLoss
 from deeplab_dpc.training.separated_loss import SeparatedLoss

@@ -1,9 +1,10 @@
-"""The --backend flag, which every command has; it takes effect before Keras is imported, and so before flags are
-defined.
+"""What is chosen before Keras and TensorFlow are imported: the backend of Keras by --backend, a flag of every command,
+and the allocator of TensorFlow's tensors on a CPU.
 """
 
 import importlib.util
 import os
+import resource
 import sys
 from collections.abc import Sequence
 
@@ -12,9 +13,13 @@ from absl import flags
 from deeplab_dpc.cli.flag_values import wrong_value
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.installation import pip_line
+from deeplab_dpc.search.service.device_share import visible_gpus
 
 BACKENDS = ("tensorflow", "jax")
 VARIABLE = "KERAS_BACKEND"  # of the environment, which Keras reads when it is imported
+# The allocator of CPU tensors, also of the environment.
+ALLOCATOR_VARIABLE = "TF_CPU_ALLOCATOR_USE_BFC"
+LIMIT_VARIABLE = "TF_CPU_BFC_MEM_LIMIT_IN_MB"  # 64 GB if unset, regardless of the memory of the machine
 
 
 def define_backend_flag(values: flags.FlagValues) -> None:
@@ -59,3 +64,21 @@ def choose_backend(argv: Sequence[str]) -> None:
     if importlib.util.find_spec(backend) is None:
         raise UserError(f"{source} is not installed; {pip_line('jax' if backend == 'jax' else 'cpu')}.")
     os.environ[VARIABLE] = backend
+
+
+def keep_tensor_memory() -> None:
+    """Makes TensorFlow keep the memory of CPU tensors, unless the environment sets the allocator.
+
+    By default, TensorFlow requests memory from the system for each large tensor and returns it right after, so that the
+    system clears the same pages again at every operation; this can take a third of a training step. TensorFlow's BFC
+    allocator, which it uses on GPUs, keeps the memory for the next tensor. Measured in benchmarks/cpu_allocator.py.
+
+    TensorFlow's default is unchanged with a GPU, where CPU memory holds only the input, and under `ulimit -v`, since
+    the BFC allocator reserves more address space than it uses.
+    """
+    limited = resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+    if ALLOCATOR_VARIABLE in os.environ or limited or visible_gpus(os.environ):
+        return
+    os.environ[ALLOCATOR_VARIABLE] = "true"
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    os.environ.setdefault(LIMIT_VARIABLE, str(memory // 2**20))

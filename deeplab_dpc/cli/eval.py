@@ -6,12 +6,10 @@ import pathlib
 from deeplab_dpc.api.judging import judge_predictor, require_same_classes
 from deeplab_dpc.api.loaded_predictor import LoadedPredictor
 from deeplab_dpc.cli.eval_repeatedly import evaluate_repeatedly
-from deeplab_dpc.cli.eval_submission import write_submission
 from deeplab_dpc.cli.eval_tables import compare_runs, print_report
 from deeplab_dpc.cli.flags.base import required
-from deeplab_dpc.cli.flags.eval import Flags
-from deeplab_dpc.cli.model_source import run_directories
-from deeplab_dpc.cli.predictor_source import load_predictor
+from deeplab_dpc.cli.flags.eval import SERVERS, Flags
+from deeplab_dpc.cli.model_source import load_predictor, run_directories
 from deeplab_dpc.cli.run_dataset import dataset_of_run, print_if_rebuilt
 from deeplab_dpc.config import JudgeConfig
 from deeplab_dpc.console import console
@@ -19,8 +17,10 @@ from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.bootstrap import Bootstrap
+from deeplab_dpc.evaluation.evaluator import predictions
 from deeplab_dpc.evaluation.report import Report, write_pictures, write_report
 from deeplab_dpc.evaluation.stored import evaluation_folder
+from deeplab_dpc.evaluation.submission import open_submission
 from deeplab_dpc.evaluation.worst import WorstImages
 from deeplab_dpc.files import remove_partial
 from deeplab_dpc.locks import only_process
@@ -37,7 +37,7 @@ def main(flags: Flags) -> None:
         loaded = load_predictor(flags.predictor)
         with only_process(flags.submission, "submission", inside=False):
             remove_partial(pathlib.Path(flags.submission).parent, pathlib.Path(flags.submission).name)
-            write_submission(flags, loaded, _dataset(flags, loaded))
+            _write_submission(flags, loaded, _dataset(flags, loaded))
     elif flags.max_number_of_evaluations != 1:
         source = flags.predictor.source
         if len(run_directories(source)) > 1:
@@ -115,3 +115,23 @@ def _dataset(flags: Flags, loaded: LoadedPredictor) -> Dataset:
     if flags.check_class_names and is_named:
         require_same_classes(loaded, dataset)
     return dataset
+
+
+def _write_submission(flags: Flags, loaded: LoadedPredictor, dataset: Dataset) -> None:
+    """Writes the predictions of --split to --submission, without reading the labels.
+
+    Raises:
+      UserError: if no server accepts the data set, or as raised by Submission and `predictions`.
+    """
+    path = required("submission", flags.submission)
+    server = flags.submission_server or dataset.info.name
+    if server not in SERVERS:
+        raise UserError(
+            f"No test server is known for the data set {server}; choose the form of the submission with "
+            f"--submission_server={'|'.join(SERVERS)}."
+        )
+    num_classes = loaded.predictor.num_classes
+    with open_submission(server, path, num_classes, flags.voc_competition) as submission:
+        for name, _, _, prediction in predictions(loaded.predictor, dataset, flags.split):
+            submission.add(name, prediction)
+    console.print(f"Written: {path}")

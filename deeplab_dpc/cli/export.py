@@ -19,8 +19,7 @@ from deeplab_dpc.api.verified_export import (
     check_min_agreement,
 )
 from deeplab_dpc.checkpoint.names import named_arrays
-from deeplab_dpc.checkpoint.tf1 import CELL_SUFFIX, write_tf1_checkpoint
-from deeplab_dpc.cli.export_existing import CHECKED, existing_export, has_checkpoint, taken
+from deeplab_dpc.checkpoint.tf1 import CELL_SUFFIX, read_tf1_checkpoint, refuse_existing, write_tf1_checkpoint
 from deeplab_dpc.cli.export_images import ExportImages, NamedImage
 from deeplab_dpc.cli.flags.export import Flags
 from deeplab_dpc.cli.model_source import load_models, run_directories
@@ -29,11 +28,16 @@ from deeplab_dpc.config import InferenceConfig, SavedModelOptions
 from deeplab_dpc.config.export import FLOAT32
 from deeplab_dpc.console import console
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.export.model_info import ModelInfo
+from deeplab_dpc.export.exported_model import read_exported_info
+from deeplab_dpc.export.model_info import ModelInfo, weights_digest
 from deeplab_dpc.export.onnx import onnx_packages
 from deeplab_dpc.export.tflite import INT8_AVERAGES
 from deeplab_dpc.files import remove_partial, write_json
 from deeplab_dpc.locks import only_process
+
+# The endings of the file names in the formats that are checked, by flag. Existing files are kept if they are complete
+# and equal, and never overwritten.
+CHECKED = {"export_dir": "", "export_tflite": ".tflite", "export_onnx": ".onnx"}
 
 
 def main(flags: Flags) -> None:
@@ -58,7 +62,7 @@ def main(flags: Flags) -> None:
 
 def _export(flags: Flags, wanted: list[str]) -> None:
     """Writes the formats of the flags in `wanted`, and --export_checkpoint if it is given."""
-    found = {name: existing_export(name, pathlib.Path(getattr(flags, name))) for name in wanted}
+    found = {name: _existing_export(name, pathlib.Path(getattr(flags, name))) for name in wanted}
     existing = {name: info for name, info in found.items() if info is not None}
     inference = flags.inference.make()
     options = flags.saved_model.make()
@@ -66,7 +70,7 @@ def _export(flags: Flags, wanted: list[str]) -> None:
     members = load_models(flags.source)
     loaded = members[0]
     arrays = named_arrays(loaded.segmenter)
-    keep_checkpoint = flags.export_checkpoint and has_checkpoint(flags.export_checkpoint, arrays)
+    keep_checkpoint = flags.export_checkpoint and _has_checkpoint(flags.export_checkpoint, arrays)
     if wanted:
         exports = Exports(flags, members, inference, options, existing)
         with sigterm_stops("all written files are complete"):
@@ -150,7 +154,7 @@ class Exports:
         for flag, info in existing.items():
             if not info.same_model(self._export.info(self._formats[flag])):
                 why = "was exported of another network or with other flags"
-                raise taken(flag, pathlib.Path(getattr(flags, flag)), why)
+                raise _taken(flag, pathlib.Path(getattr(flags, flag)), why)
 
     def write(self, flag: str) -> None:
         """Writes the export of a flag of CHECKED; an existing export is only checked."""
@@ -175,3 +179,43 @@ def _without_names(images: Callable[[], Iterable[NamedImage]]) -> Iterator[np.nd
 def _size(path: pathlib.Path) -> int:
     """Returns the size of a file, or of all files of a directory, in bytes."""
     return sum(file.stat().st_size for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file())
+
+
+def _existing_export(name: str, target: pathlib.Path) -> ModelInfo | None:
+    """Returns the information on a complete export that exists, as after a failure of a later format; None without one.
+
+    Raises:
+      UserError: if the name does not fit, or the file is not an export.
+    """
+    if target.exists() and target.is_dir() != (name == "export_dir"):
+        wanted, found = ("folder", "file") if name == "export_dir" else ("file", "folder")
+        raise UserError(f"--{name}={target} is a {found} that exists, and must be a {wanted}; give a new {wanted}.")
+    if not target.name.endswith(CHECKED[name]):
+        raise UserError(f"--{name}={target} must end with {CHECKED[name]}.")
+    is_empty_folder = name == "export_dir" and target.is_dir() and not any(target.iterdir())
+    if target.exists() and not is_empty_folder:
+        try:
+            return read_exported_info(target)
+        except UserError as error:
+            raise _taken(name, target, f"cannot be kept: {error}") from error
+    remove_partial(target.parent, target.name)
+    return None
+
+
+def _taken(name: str, target: pathlib.Path, why: str) -> UserError:
+    """Returns the error of a target that must not be overwritten; `why` is the reason that it is not kept."""
+    kind = "directory" if name == "export_dir" else "file"
+    return UserError(
+        f"--{name}={target} exists; give a new {kind}, so that no model in use is overwritten; what is there "
+        f"{why.rstrip('.')}."
+    )
+
+
+def _has_checkpoint(prefix: str, arrays: Mapping[str, np.ndarray]) -> bool:
+    """Returns whether a TensorFlow 1 checkpoint with these variables exists; raises a UserError for any other."""
+    if not pathlib.Path(f"{prefix}.index").exists():
+        return False
+    stored = read_tf1_checkpoint(prefix)
+    if weights_digest(stored) != weights_digest(arrays):
+        refuse_existing(prefix)
+    return True

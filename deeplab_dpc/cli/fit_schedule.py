@@ -6,8 +6,10 @@ Numbers of steps that depend on the duration of earlier stages are computed when
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 from deeplab_dpc.arch.fitting import aligned_side
+from deeplab_dpc.data.dataset_info import DatasetInfo
 
 # Shares of the time for learning, with a search; the rest is for the later stages.
 BASELINE_SHARE, SEARCH_SHARE, CONTEST_SHARE = 0.125, 0.15, 0.3
@@ -17,6 +19,7 @@ REPORT_SECONDS = 5.0
 CELL_SHARE, CELL_SECONDS = 0.04, 4.0  # ratio of a proxy step to a network step; seconds per cell beside its steps
 EVALUATED_SHARE = 0.35  # ratio of the time of an evaluation to that of a training step, per pixel
 EVALUATION_SHARE = 0.7  # time of an evaluation during a training, as a share of the time of the command eval
+CELL = 16  # side of a feature cell, in pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +48,21 @@ class Fingerprint:
     @property
     def train(self) -> int:
         return self.images["train"]
+
+    @classmethod
+    def of_report(cls, report: Mapping[str, Any], info: DatasetInfo, is_embedded: bool) -> Self:
+        """Returns the facts in the report of check_data on the data set that `info` describes."""
+        train = report["splits"]["train"]
+        classes = [one for one in train["classes"] if one["id"] != info.ignore_label]
+        return cls(
+            images={split: info.splits[split] for split in info.labelled_splits},
+            median_size=tuple(train["image_sizes"]["median"]),
+            largest_size=info.max_size["train"],
+            shares={one["name"]: one["share"] for one in classes},
+            cells={one["name"]: math.sqrt(one["pixels"] / one["images"]) / CELL for one in classes if one["images"]},
+            is_embedded=is_embedded,
+            weights=report["label_weights"]["weights"],
+        )
 
 
 @dataclasses.dataclass(frozen=True)

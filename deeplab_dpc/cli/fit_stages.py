@@ -21,13 +21,13 @@ import keras
 from deeplab_dpc.checkpoint.run import newest_progress
 from deeplab_dpc.cli.fit_choices import Choice
 from deeplab_dpc.cli.fit_commands import SHARED, Commands, step_seconds
-from deeplab_dpc.cli.fit_fingerprint import fingerprint
 from deeplab_dpc.cli.fit_page import INDEX, write_index
 from deeplab_dpc.cli.fit_plan import LAST_RUN, network_choices, time_choices, too_short
 from deeplab_dpc.cli.fit_plan_file import Plan
 from deeplab_dpc.cli.fit_schedule import (
     BASELINE_SHARE,
     EVALUATION_SHARE,
+    Fingerprint,
     candidates,
     cell_seconds,
     contest_cost,
@@ -46,6 +46,7 @@ from deeplab_dpc.cli.fit_weights import decide_weights
 from deeplab_dpc.cli.flags.fit import OWN_DATA, Flags
 from deeplab_dpc.console import console
 from deeplab_dpc.data.far_data import local_data_dir
+from deeplab_dpc.data.inspection import REPORT_FILE
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import read_json
 
@@ -164,7 +165,8 @@ class Fit:
 
     def _plan(self) -> None:
         dataset = self.commands.dataset()
-        data = fingerprint(self.root / "check", dataset.info, self.is_embedded)
+        report = read_json(self.root / "check" / REPORT_FILE, "report of check_data")
+        data = Fingerprint.of_report(report, dataset.info, self.is_embedded)
         alignment = self.flags.network.config(dataset.info.num_classes).alignment
         accelerated = any(not device.startswith("cpu") for device in keras.distribution.list_devices())
         choices = network_choices(data, self.given, accelerated, alignment)

@@ -15,15 +15,19 @@ from typing import Any
 
 from absl import flags
 
-from deeplab_dpc.cli.backend import choose_backend, define_backend_flag
-from deeplab_dpc.cli.cpu_memory import keep_tensor_memory
+from deeplab_dpc.cli.backend import choose_backend, define_backend_flag, keep_tensor_memory
 from deeplab_dpc.cli.flag_help import concerning, help_text
 from deeplab_dpc.cli.flag_values import wrong_value
 from deeplab_dpc.cli.flagfiles import Source, flattened, sources
 from deeplab_dpc.cli.flags.base import define_flags, read_flags
 from deeplab_dpc.cli.near_misses import near_command, unknown_flag
-from deeplab_dpc.cli.output import drop_unwritable_output, escape_unwritable_text, flush_output, reader_has_gone
-from deeplab_dpc.cli.quiet import quiet_imports
+from deeplab_dpc.cli.output import (
+    drop_unwritable_output,
+    escape_unwritable_text,
+    flush_output,
+    quiet_imports,
+    reader_has_gone,
+)
 from deeplab_dpc.cli.versions import version_text
 from deeplab_dpc.console import printable
 from deeplab_dpc.errors import Stopped, UserError

@@ -1,4 +1,6 @@
-"""The network of a command: that of a run directory, or that of a published checkpoint and the network flags."""
+"""The network of a command: that of a run directory, or that of a published checkpoint and the network flags; and the
+predictor of a command, which is that network or an exported model, with its options.
+"""
 
 import pathlib
 
@@ -11,11 +13,13 @@ from deeplab_dpc.api.loaded import (
     model_of_run,
     network_of_run,
 )
+from deeplab_dpc.api.loaded_predictor import LoadedPredictor, ensemble_of, predictor_of, predictor_of_export
 from deeplab_dpc.checkpoint.run_directory import LATEST
-from deeplab_dpc.cli.flags.shared import NetworkFlags, SourceFlags, network_fields
-from deeplab_dpc.config import ModelConfig
+from deeplab_dpc.cli.flags.shared import NetworkFlags, PredictorFlags, SourceFlags, network_fields
+from deeplab_dpc.config import InferenceConfig, ModelConfig
 from deeplab_dpc.console import console
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.models.memory import INFERENCE_ADDRESSES, require_address_space
 
 
 def run_directories(source: SourceFlags) -> list[str]:
@@ -101,3 +105,30 @@ def evaluated_network(config: ModelConfig, network: NetworkFlags) -> ModelConfig
                 "it out."
             )
     return as_evaluated(config, network.fields.given_values())
+
+
+def load_predictor(flags: PredictorFlags) -> LoadedPredictor:
+    """Returns the predictor that the flags name.
+
+    Raises:
+      UserError: as raised by load_models; if an exported model is combined with a network or with scales, flips or a
+        crop, since it has its own.
+    """
+    require_address_space(INFERENCE_ADDRESSES)
+    config = flags.inference.make()
+    if flags.exported_model is not None:
+        return _exported(flags.exported_model, flags.source, config)
+    members = [predictor_of(loaded, config) for loaded in load_models(flags.source)]
+    return members[0] if len(members) == 1 else ensemble_of(members)
+
+
+def _exported(path: str, source: SourceFlags, config: InferenceConfig) -> LoadedPredictor:
+    if source.workdir is not None or source.checkpoint_path is not None:
+        raise UserError("Give one of --workdir, --checkpoint_path and --exported_model.")
+    default = InferenceConfig(sliding_window=config.sliding_window, window_overlap=config.window_overlap)
+    if config != default:
+        raise UserError(
+            "--exported_model predicts as it was exported; of the flags of inference it takes only "
+            "--sliding_window and --window_overlap."
+        )
+    return predictor_of_export(path, path, config)

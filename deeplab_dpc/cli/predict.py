@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from deeplab_dpc.api.loaded_predictor import LoadedPredictor
 from deeplab_dpc.cli.flags.base import required
 from deeplab_dpc.cli.flags.predict import DEFAULT_OUTPUTS, Flags
+from deeplab_dpc.cli.model_source import load_predictor
 from deeplab_dpc.cli.page import serve
-from deeplab_dpc.cli.predictor_source import load_predictor
 from deeplab_dpc.cli.stopping import sigterm_stops
 from deeplab_dpc.console import console
 from deeplab_dpc.data.catalog import find_dataset

@@ -4,7 +4,7 @@ import functools
 
 from deeplab_dpc.cli import search_workers
 from deeplab_dpc.cli.flags.search import Flags
-from deeplab_dpc.cli.quiet import quiet_imports
+from deeplab_dpc.cli.output import quiet_imports
 from deeplab_dpc.cli.search_algorithms import AUTO_DEEPLAB, refuse_flags_of_others
 from deeplab_dpc.cli.search_job import Request
 from deeplab_dpc.console import console

@@ -3,7 +3,7 @@
 from deeplab_dpc.arch.library import load_cells
 from deeplab_dpc.cli.flags.search import Flags
 from deeplab_dpc.cli.flags.shared import NetworkFlags
-from deeplab_dpc.cli.quiet import quiet_imports
+from deeplab_dpc.cli.output import quiet_imports
 from deeplab_dpc.config import SearchConfig, ServiceConfig
 from deeplab_dpc.config.base import one_weight_a_class
 from deeplab_dpc.config.initial import InitialWeights

@@ -9,7 +9,7 @@ from deeplab_dpc.arch.fitting import aspp_name, feature_cells, fitted_aspp_rates
 from deeplab_dpc.cli.flags.base import required
 from deeplab_dpc.cli.flags.search import Flags
 from deeplab_dpc.cli.flags.shared import NetworkFlags
-from deeplab_dpc.cli.quiet import quiet_imports
+from deeplab_dpc.cli.output import quiet_imports
 from deeplab_dpc.cli.search_checks import check_request
 from deeplab_dpc.cli.start_backbone import backbone_of
 from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, ServiceConfig

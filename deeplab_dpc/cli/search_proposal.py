@@ -6,7 +6,7 @@ import dataclasses
 import statistics
 
 from deeplab_dpc.arch.cell import Cell
-from deeplab_dpc.cli.quiet import quiet_imports
+from deeplab_dpc.cli.output import quiet_imports
 from deeplab_dpc.cli.search_job import Request
 from deeplab_dpc.config import DataConfig
 from deeplab_dpc.config.search import END_TO_END

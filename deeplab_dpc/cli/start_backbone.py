@@ -3,7 +3,7 @@
 from typing import Any
 
 from deeplab_dpc.cli.flags.shared import NetworkFlags
-from deeplab_dpc.cli.quiet import quiet_imports
+from deeplab_dpc.cli.output import quiet_imports
 from deeplab_dpc.console import console
 
 

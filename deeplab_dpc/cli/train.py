@@ -9,9 +9,8 @@ import math
 from deeplab_dpc.api.training import validator_of
 from deeplab_dpc.arch.fitting import STRIDE, feature_cells, fitted_aspp_rates, rates_along, untrained_rates
 from deeplab_dpc.cli.describe import description, print_description
-from deeplab_dpc.cli.devices import devices_from_flags
 from deeplab_dpc.cli.flags.base import required
-from deeplab_dpc.cli.flags.train import Flags
+from deeplab_dpc.cli.flags.train import DeviceFlags, Flags
 from deeplab_dpc.cli.start_backbone import backbone_of
 from deeplab_dpc.config import DataConfig, ModelConfig, TrainConfig
 from deeplab_dpc.config.model import check_crop
@@ -22,6 +21,7 @@ from deeplab_dpc.data.preprocess import Augmentation
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.memory import TRAINING_ADDRESSES, require_address_space
 from deeplab_dpc.training.device_memory import exhausted_memory_named, require_memory
+from deeplab_dpc.training.distribution import Devices, open_devices
 from deeplab_dpc.training.hooks import Hooks
 from deeplab_dpc.training.initialization import initialize
 from deeplab_dpc.training.rehearsal import Rehearsal, rehearse
@@ -148,3 +148,14 @@ def _print_rehearsal(rehearsal: Rehearsal, config: TrainConfig) -> None:
         "too much, and the batch was not run; --gradient_accumulation_steps processes it in parts, "
         "--precision=bfloat16 and a smaller --train_crop_size or --train_batch_size need less."
     )
+
+
+def devices_from_flags(flags: DeviceFlags) -> Devices:
+    """Returns the devices that the flags name; with several processes, only the first prints.
+
+    Raises:
+      UserError: if the flags contradict each other, or there are no such devices.
+    """
+    devices = open_devices(flags.num_clones, flags.num_replicas, flags.task, flags.master)
+    console.quiet = not devices.is_chief
+    return devices

@@ -1,12 +1,16 @@
-"""Pixels counted by class for each image, from which the metrics of any resample of the images are computed."""
+"""Pixels counted by class or category for each image, from which the metrics of any resample of the images are computed.
+
+A category is a group of classes, as Cityscapes defines it (Cordts et al., arXiv:1604.01685, Sec. 4.2). A prediction is
+correct if its class is in the category of the label. Pixels whose label has no category are not counted, like void in
+the official evaluation; a prediction without a category is wrong.
+"""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.evaluation.categories import category_ids, category_names
 from deeplab_dpc.evaluation.class_sums import ClassSums
 from deeplab_dpc.evaluation.confusion import class_sums, without_ignored
 from deeplab_dpc.evaluation.counted_image import CountedImage
@@ -75,6 +79,19 @@ class ImageCounter:
 def by_class(image: CountedImage) -> ClassSums:
     """Returns the pixels of an image by class; the CountRule of the metrics by class."""
     return class_sums(image.confusion.matrix, image.confusion.ignore_label)
+
+
+def category_names(categories: Sequence[str]) -> tuple[str, ...]:
+    """Returns the distinct categories in the order of their first class; empty text means no category."""
+    return tuple(dict.fromkeys(name for name in categories if name))
+
+
+def category_ids(categories: Sequence[str]) -> np.ndarray:
+    """Returns the index of each class's category in `category_names`, int64 [classes]; the number of categories for a
+    class without one.
+    """
+    names = category_names(categories)
+    return np.array([names.index(name) if name else len(names) for name in categories], np.int64)
 
 
 def category_rule(categories: tuple[str, ...]) -> CountRule:

@@ -3,9 +3,8 @@
 from deeplab_dpc.config import JudgeConfig
 from deeplab_dpc.data.dataset_info import DatasetInfo
 from deeplab_dpc.evaluation.boundary import boundary_rule, trimap_rule
-from deeplab_dpc.evaluation.categories import category_names
 from deeplab_dpc.evaluation.counted_image import CountedImage
-from deeplab_dpc.evaluation.image_counts import CountRule, ImageCounter, by_class, category_rule
+from deeplab_dpc.evaluation.image_counts import CountRule, ImageCounter, by_class, category_names, category_rule
 from deeplab_dpc.evaluation.measures import AT_BOUNDARY, BY_CATEGORY, BY_CLASS, IN_TRIMAP, Measure, Measured
 
 

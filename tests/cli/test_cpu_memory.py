@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from deeplab_dpc.cli import cpu_memory
-from deeplab_dpc.cli.cpu_memory import ALLOCATOR_VARIABLE, LIMIT_VARIABLE, keep_tensor_memory
+from deeplab_dpc.cli import backend
+from deeplab_dpc.cli.backend import ALLOCATOR_VARIABLE, LIMIT_VARIABLE, keep_tensor_memory
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -18,7 +18,7 @@ def _machine(monkeypatch):
     for variable in (ALLOCATOR_VARIABLE, LIMIT_VARIABLE):
         monkeypatch.setenv(variable, "")  # so that it is restored
         monkeypatch.delenv(variable)
-    monkeypatch.setattr(cpu_memory, "visible_gpus", lambda given: [])
+    monkeypatch.setattr(backend, "visible_gpus", lambda given: [])
     monkeypatch.setattr(resource, "getrlimit", lambda limit: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
@@ -43,7 +43,7 @@ def test_the_users_limit_is_kept(monkeypatch):
 
 
 def test_it_is_left_to_tensorflow_with_a_gpu(monkeypatch):
-    monkeypatch.setattr(cpu_memory, "visible_gpus", lambda given: ["0"])
+    monkeypatch.setattr(backend, "visible_gpus", lambda given: ["0"])
     keep_tensor_memory()
     assert ALLOCATOR_VARIABLE not in os.environ
 

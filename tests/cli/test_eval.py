@@ -15,9 +15,9 @@ from PIL import Image
 from deeplab_dpc.checkpoint.run_directory import checkpoint_name, training_folder
 from deeplab_dpc.checkpoint.run_state import PROGRESS, Progress, write_progress
 from deeplab_dpc.cli import eval as command
-from deeplab_dpc.cli import eval_repeatedly, eval_submission
+from deeplab_dpc.cli import eval_repeatedly
 from deeplab_dpc.cli.main import execute, parse
-from deeplab_dpc.cli.predictor_source import LoadedPredictor
+from deeplab_dpc.cli.model_source import LoadedPredictor
 from deeplab_dpc.config import DataConfig, TrainConfig
 from deeplab_dpc.data.absent_classes import read_label_counts, read_labelled_with
 from deeplab_dpc.data.dataset_info import INFO_FILE
@@ -315,9 +315,9 @@ def test_submission_is_written_and_nothing_else(source, shapes, tmp_path, capsys
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setattr(Guess, "num_classes", 19)
     names = tuple(f"class_{i}" for i in range(19))
-    found = eval_submission.predictions
+    found = command.predictions
     monkeypatch.setattr(
-        eval_submission,
+        command,
         "predictions",
         lambda *of: ((f"berlin_00000{i}_000019_leftImg8bit.png", *rest) for i, (_, *rest) in enumerate(found(*of))),
     )

@@ -14,8 +14,8 @@ from PIL import Image
 
 from deeplab_dpc.cli import page
 from deeplab_dpc.cli.main import parse
+from deeplab_dpc.cli.model_source import LoadedPredictor
 from deeplab_dpc.cli.page import model_name, serve
-from deeplab_dpc.cli.predictor_source import LoadedPredictor
 from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.serving.page_server import PageServer
 
@@ -80,7 +80,7 @@ PROGRAM = """
 import time
 import numpy as np
 from deeplab_dpc.cli import main, predict
-from deeplab_dpc.cli.predictor_source import LoadedPredictor
+from deeplab_dpc.cli.model_source import LoadedPredictor
 
 class Slow:
     num_classes = 2

@@ -11,7 +11,7 @@ from PIL import Image
 
 from deeplab_dpc.cli import predict
 from deeplab_dpc.cli.main import execute
-from deeplab_dpc.cli.predictor_source import LoadedPredictor
+from deeplab_dpc.cli.model_source import LoadedPredictor
 from deeplab_dpc.data.dataset_info import pascal_palette
 from deeplab_dpc.data.video import VideoReader, VideoWriter
 

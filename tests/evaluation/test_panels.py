@@ -8,7 +8,7 @@ import pytest
 from deeplab_dpc.data.dataset_info import DatasetInfo
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.counted_image import count_image
-from deeplab_dpc.evaluation.panels import Panels
+from deeplab_dpc.evaluation.validation import Panels
 
 INFO = DatasetInfo(
     name="pair",

@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from deeplab_dpc.layers.hashed_dropout import hashed_dropout
+from deeplab_dpc.layers.dropout import hashed_dropout
 
 
 def _kept(seed, shape=(4, 50, 50, 20), rate=0.1):

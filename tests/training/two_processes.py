@@ -12,8 +12,8 @@ import sys
 
 import small_network
 
-from deeplab_dpc.cli.devices import devices_from_flags
 from deeplab_dpc.cli.main import parse
+from deeplab_dpc.cli.train import devices_from_flags
 from deeplab_dpc.config import DataConfig, TrainConfig
 from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.errors import Stopped

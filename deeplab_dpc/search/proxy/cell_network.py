@@ -16,7 +16,7 @@ from keras import ops
 from deeplab_dpc.arch.cell import FILTERS
 from deeplab_dpc.arch.operations import Operation, known_operations
 from deeplab_dpc.layers import kernels
-from deeplab_dpc.layers.hashed_dropout import hashed_dropout
+from deeplab_dpc.layers.dropout import hashed_dropout
 from deeplab_dpc.layers.operations import runtime_of
 from deeplab_dpc.layers.operations.functional import batch_norm, pointwise
 from deeplab_dpc.search.proxy.wiring import ABSENT, Capacity, row
