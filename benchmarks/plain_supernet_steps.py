@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from deeplab_dpc.config import AutoDeepLabConfig
 from deeplab_dpc.models.segmenter import HEAD_BATCH_NORM_DECAY, limited_decay
-from deeplab_dpc.search.auto_deeplab.architecture import initial_architecture, mixtures
 from deeplab_dpc.search.auto_deeplab.decoding import edge_mask
 from deeplab_dpc.search.auto_deeplab.initial_weights import initial_statistics, initial_weights
+from deeplab_dpc.search.auto_deeplab.search_program import initial_architecture, mixtures
 from deeplab_dpc.search.auto_deeplab.supernet import Supernet, named_shapes
 from deeplab_dpc.training.losses import SegmentationLoss
 

@@ -32,7 +32,7 @@ from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.config.samplers import SAMPLERS
 from deeplab_dpc.console import console, print_table
-from deeplab_dpc.search.samplers.parameters import distributions, params_of
+from deeplab_dpc.search.samplers.optuna_view import distributions, params_of
 from deeplab_dpc.search.scored import ProxyScore
 from deeplab_dpc.search.service.identity import Worker
 from deeplab_dpc.search.service.ledger import KEY, RESULT, WORKER

@@ -1,5 +1,6 @@
-"""The evaluation of a loaded predictor, for the command eval and the function `evaluate`, with the facts for its advice:
-the data set's counts, the run's crop and its losses.
+"""The evaluation of a loaded predictor, for the command eval and the function `evaluate`.
+
+The facts for its advice are the data set's counts, the run's crop and its losses.
 """
 
 import csv

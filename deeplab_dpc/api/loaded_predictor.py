@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from deeplab_dpc.api.loaded import Loaded, LoadedModel, mean_of
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.config import InferenceConfig
-from deeplab_dpc.models.ensemble import Ensemble
-from deeplab_dpc.models.image_predictor import ImagePredictor
+from deeplab_dpc.models.image_predictor import Ensemble, ImagePredictor
 from deeplab_dpc.models.inference_network import inference_network
 from deeplab_dpc.models.predictor import Predictor
 from deeplab_dpc.models.segmenter import Segmenter

@@ -21,7 +21,7 @@ from deeplab_dpc.evaluation.report import HISTORY_FILE, Report, append_history
 from deeplab_dpc.evaluation.stored import evaluation_folder
 from deeplab_dpc.files import remove_partial
 from deeplab_dpc.locks import only_process
-from deeplab_dpc.training.patience import last_step
+from deeplab_dpc.training.early_end import last_step
 
 NONE = -1  # the step before any checkpoint
 

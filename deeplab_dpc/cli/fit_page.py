@@ -9,8 +9,7 @@ from deeplab_dpc.cli.fit_state import STAGES, Stages, clock
 from deeplab_dpc.cli.fit_verdict import BASELINE, read_metrics, read_verdict
 from deeplab_dpc.evaluation.advice import BAD
 from deeplab_dpc.files import read_json
-from deeplab_dpc.search.reporting.report_page import write_page
-from deeplab_dpc.search.reporting.section import Picture, ReportSection
+from deeplab_dpc.search.reporting.report_page import Picture, ReportSection, write_page
 
 INDEX = "index.html"
 NO_ADVICE = f"No class has an IoU below {100 * BAD:.0f} %."

@@ -6,9 +6,9 @@ from deeplab_dpc.cli.flags.shared import NetworkFlags
 from deeplab_dpc.cli.output import quiet_imports
 from deeplab_dpc.config import SearchConfig, ServiceConfig
 from deeplab_dpc.config.base import one_weight_a_class
-from deeplab_dpc.config.initial import InitialWeights
 from deeplab_dpc.config.model import check_crop
 from deeplab_dpc.config.search import END_TO_END
+from deeplab_dpc.config.train import InitialWeights
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.split_parts import Part
 from deeplab_dpc.errors import UserError

@@ -14,8 +14,8 @@ from deeplab_dpc.cli.search_checks import check_request
 from deeplab_dpc.cli.start_backbone import backbone_of
 from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, ServiceConfig
 from deeplab_dpc.config.base import one_weight_a_class
-from deeplab_dpc.config.initial import InitialWeights
 from deeplab_dpc.config.search import ADAPTED, END_TO_END
+from deeplab_dpc.config.train import InitialWeights
 from deeplab_dpc.console import console
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.errors import UserError

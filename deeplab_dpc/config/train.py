@@ -1,7 +1,7 @@
-"""The configuration of a training."""
+"""The configuration of a training, and of its initial weights."""
 
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from deeplab_dpc.config.base import Choices, Config, no_negative_weight, not_negative, positive
 from deeplab_dpc.errors import UserError
@@ -198,3 +198,24 @@ class TrainConfig(Config):
                 f"--loss_quadrature_nodes={self.loss_quadrature_nodes} computes the plain cross entropy of "
                 f"upsampled logits, which cannot be combined with {', '.join(given)}; leave one or the other out."
             )
+
+
+@dataclasses.dataclass(frozen=True)
+class InitialWeights:
+    """The checkpoint that a training starts from.
+
+    Attributes:
+      checkpoint: published checkpoint or earlier run; None for random initial weights.
+      moving_averages: bool, whether the moving averages of the checkpoint's variables are restored instead of the
+        variables.
+    """
+
+    checkpoint: str | None = None
+    moving_averages: bool = False
+
+    def of_training(self) -> dict[str, Any]:
+        """Returns these values as fields of TrainConfig."""
+        return {"tf_initial_checkpoint": self.checkpoint, "restore_moving_averages": self.moving_averages}
+
+
+DRAWN = InitialWeights()

@@ -19,8 +19,7 @@ from deeplab_dpc.datasets.coco_categories import BACKGROUND
 from deeplab_dpc.datasets.left_out import print_left_out
 from deeplab_dpc.datasets.pairing import split_folders
 from deeplab_dpc.datasets.pictures import read_image
-from deeplab_dpc.datasets.raw_files import RawFiles
-from deeplab_dpc.datasets.raw_tree import RawTree
+from deeplab_dpc.datasets.raw_files import RawFiles, RawTree
 from deeplab_dpc.datasets.records import RawExample
 from deeplab_dpc.datasets.segmentation_builder import Classes
 from deeplab_dpc.datasets.splits import Pair, Splits, ValDraw, grouped_by_folder, renamed, subset_splits

@@ -8,8 +8,7 @@ from deeplab_dpc.data.file_kinds import LABEL_SUFFIXES, LOSSY_CURE, LOSSY_SUFFIX
 from deeplab_dpc.data.image_files import SUFFIXES as IMAGE_SUFFIXES
 from deeplab_dpc.datasets.left_out import print_empty_folders, print_left_out
 from deeplab_dpc.datasets.naming import Naming, file_key, find_naming
-from deeplab_dpc.datasets.raw_files import RawFiles
-from deeplab_dpc.datasets.raw_tree import RawTree
+from deeplab_dpc.datasets.raw_files import RawFiles, RawTree
 from deeplab_dpc.datasets.splits import (
     UNLABELLED_SPLIT,
     Pair,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from deeplab_dpc.data.file_kinds import LABEL_SUFFIXES, LOSSY_SUFFIXES
 from deeplab_dpc.data.image_files import SUFFIXES
 from deeplab_dpc.datasets.naming import Naming, file_key, find_naming
-from deeplab_dpc.datasets.raw_tree import RawTree
+from deeplab_dpc.datasets.raw_files import RawTree
 from deeplab_dpc.errors import UserError
 
 _IMAGE_FOLDERS = ("images", "image", "imgs", "img", "jpegimages", "photos", "rgb")

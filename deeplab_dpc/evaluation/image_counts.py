@@ -1,4 +1,4 @@
-"""Pixels counted by class or category for each image, from which the metrics of any resample of the images are computed.
+"""Pixels by class or category, counted for each image, from which the metrics of any resample of the images follow.
 
 A category is a group of classes, as Cityscapes defines it (Cordts et al., arXiv:1604.01685, Sec. 4.2). A prediction is
 correct if its class is in the category of the label. Pixels whose label has no category are not counted, like void in

@@ -6,8 +6,7 @@ from typing import Any, Protocol, Self
 from deeplab_dpc.config import InferenceConfig
 from deeplab_dpc.layers import kernels
 from deeplab_dpc.layers.types import Tensor
-from deeplab_dpc.models.ensemble import Ensemble
-from deeplab_dpc.models.image_predictor import ImagePredictor
+from deeplab_dpc.models.image_predictor import Ensemble, ImagePredictor
 from deeplab_dpc.models.inference_network import inference_network
 from deeplab_dpc.models.predictor import Predictor
 from deeplab_dpc.models.segmenter import Segmenter

@@ -1,5 +1,5 @@
-"""Dropout (Srivastava et al., 2014, JMLR 15): a layer that is the same on one device and on several, and a function whose
-random numbers are a hash of the position, in one pass over memory.
+"""Dropout (Srivastava et al., 2014, JMLR 15): a layer that is the same on one device and on several, and a function
+whose random numbers are a hash of the position, in one pass over memory.
 
 The backends' generators take longer for the values of a cell's concatenated branches than its largest matrix product
 (see benchmarks/proxy.py). The hash is the 32-bit finaliser of C. Wellons ("Prospecting for Hash Functions", 2018). It

@@ -5,8 +5,8 @@ import pathlib
 from typing import Any
 
 from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, ServiceConfig
-from deeplab_dpc.config.initial import DRAWN, InitialWeights
 from deeplab_dpc.config.search import END_TO_END
+from deeplab_dpc.config.train import DRAWN, InitialWeights
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.search.proxy.feature_cache import FeatureCache
 from deeplab_dpc.search.service.membership import BACKBONE_ALONE, START

@@ -18,8 +18,8 @@ from deeplab_dpc.search.contest.rounds import contest_rounds
 from deeplab_dpc.search.contest.tasks import Contest
 from deeplab_dpc.search.job import NEEDS_IMAGES, Job
 from deeplab_dpc.search.proxy.cell_evaluator import Candidate, Evaluator, HalvingRule
+from deeplab_dpc.search.reporting.report_page import ReportSection
 from deeplab_dpc.search.reporting.search_report import write_report
-from deeplab_dpc.search.reporting.section import ReportSection
 from deeplab_dpc.search.scored import GIVEN
 from deeplab_dpc.search.service import given_up
 from deeplab_dpc.search.service.attempt import Lease, Task

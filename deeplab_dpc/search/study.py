@@ -16,7 +16,7 @@ from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.config.samplers import sampler_entry
 from deeplab_dpc.search.samplers.constraints import Constraints
 from deeplab_dpc.search.samplers.exhaustive import num_distinct_cells
-from deeplab_dpc.search.samplers.parameters import distributions, params_of
+from deeplab_dpc.search.samplers.optuna_view import distributions, params_of
 from deeplab_dpc.search.samplers.sampler import Draw, make_sampler
 from deeplab_dpc.search.samplers.sequence import DrawSequence
 from deeplab_dpc.search.scored import GIVEN, ProxyScore, Scored

@@ -17,12 +17,10 @@ from deeplab_dpc.config import TrainConfig
 from deeplab_dpc.console import console
 from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.training.curves import write_metrics, write_panels
+from deeplab_dpc.training.early_end import SCORE, TimeLimit, early_ending, last_step
 from deeplab_dpc.training.hooks import Hooks
 from deeplab_dpc.training.interruption import Interruption
-from deeplab_dpc.training.pace import Pace
-from deeplab_dpc.training.patience import SCORE, early_ending, last_step
 from deeplab_dpc.training.summaries import Summaries
-from deeplab_dpc.training.time_limit import TimeLimit
 
 OnDivergence = Callable[[int, dict[str, float]], UserError]
 
@@ -217,3 +215,41 @@ class Recorder(keras.callbacks.Callback):
         if self.is_chief:
             save_checkpoint(self.workdir, self.model.network, self.model.optimizer, self.progress)
             write_metrics(self.workdir, self.progress.rows, self.progress.validations)
+
+
+class Pace:
+    """A meter of the seconds per step since the last reading.
+
+    The first step of a process, which traces and compiles, counts only if it is the only one.
+    """
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+        self._steps = 0
+        self._is_first = True
+
+    def step(self) -> None:
+        """Counts a step that has ended."""
+        self._steps += 1
+
+    def leave_out(self, seconds: float) -> None:
+        """Excludes seconds that do not belong to a step."""
+        self._since += seconds
+
+    def seconds_per_step(self) -> float:
+        """Returns the mean seconds per step since the last reading."""
+        return max(time.monotonic() - self._since, 1e-9) / max(self._steps, 1)
+
+    def read(self) -> float:
+        """Returns the seconds per step and starts the next reading."""
+        seconds = self.seconds_per_step()
+        self._restart()
+        return seconds
+
+    def started(self) -> None:
+        """Restarts the measurement after the first step, if further steps follow before the next reading."""
+        if self._is_first:
+            self._restart()
+
+    def _restart(self) -> None:
+        self._since, self._steps, self._is_first = time.monotonic(), 0, False

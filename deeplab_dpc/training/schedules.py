@@ -13,7 +13,7 @@ from keras.optimizers.schedules import CosineDecay, LearningRateSchedule
 
 from deeplab_dpc.config import TrainConfig
 from deeplab_dpc.layers.types import Tensor
-from deeplab_dpc.training.patience import Ending
+from deeplab_dpc.training.early_end import Ending
 
 SMALLEST = 1e-12  # Under XLA 0 ** 0.9 is not finite, and 1 - step / steps may be just below 0.
 

@@ -23,19 +23,17 @@ from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import remove_partial, write_json
 from deeplab_dpc.locks import only_process
 from deeplab_dpc.models.segmenter import Segmenter
+from deeplab_dpc.training.callbacks import EvaluationEpochs, StepBar
 from deeplab_dpc.training.claim import claim
 from deeplab_dpc.training.device_memory import exhausted_memory_named, require_memory
 from deeplab_dpc.training.distribution import ONE_DEVICE, Devices
 from deeplab_dpc.training.divergence import check_initial_weights, report_divergence
-from deeplab_dpc.training.evaluation_epochs import EvaluationEpochs
+from deeplab_dpc.training.early_end import TimeLimit, early_ending, last_step
 from deeplab_dpc.training.hooks import NO_HOOKS, Hooks
 from deeplab_dpc.training.initialization import initialize
 from deeplab_dpc.training.interruption import Interruption
-from deeplab_dpc.training.patience import early_ending, last_step
 from deeplab_dpc.training.recorder import Recorder
 from deeplab_dpc.training.schedules import build_schedule
-from deeplab_dpc.training.step_bar import StepBar
-from deeplab_dpc.training.time_limit import TimeLimit
 from deeplab_dpc.training.training_model import TrainingModel, build_training_model
 
 CELL_FILE = "cell.json"

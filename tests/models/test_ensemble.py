@@ -3,7 +3,7 @@ import pytest
 
 from deeplab_dpc.api.loaded_predictor import LoadedPredictor, ensemble_of
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.models.ensemble import Ensemble
+from deeplab_dpc.models.image_predictor import Ensemble
 
 
 class _Constant:

@@ -9,8 +9,7 @@ import pytest
 from PIL import Image
 from small_server import serving
 
-from deeplab_dpc.search.reporting.report_page import write_page
-from deeplab_dpc.search.reporting.section import ReportSection
+from deeplab_dpc.search.reporting.report_page import ReportSection, write_page
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 CHROMIUM, CHROMEDRIVER = (shutil.which("chromium") or shutil.which("google-chrome")), shutil.which("chromedriver")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from deeplab_dpc.training import pace
-from deeplab_dpc.training.pace import Pace
+from deeplab_dpc.training import recorder
+from deeplab_dpc.training.recorder import Pace
 
 
 class _Clock:
@@ -16,7 +16,7 @@ class _Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = _Clock()
-    monkeypatch.setattr(pace, "time", clock)
+    monkeypatch.setattr(recorder, "time", clock)
     return clock
 
 

@@ -14,8 +14,8 @@ from deeplab_dpc.config import DataConfig, TrainConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.evaluation.validation import Validation
 from deeplab_dpc.training.distribution import ONE_DEVICE
+from deeplab_dpc.training.early_end import Ending, early_ending
 from deeplab_dpc.training.hooks import Hooks
-from deeplab_dpc.training.patience import Ending, early_ending
 from deeplab_dpc.training.schedules import EarlyEnd, build_schedule
 from deeplab_dpc.training.trainer import train
 

@@ -12,8 +12,8 @@ from deeplab_dpc.config import DataConfig, TrainConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.training import trainer
 from deeplab_dpc.training.distribution import ONE_DEVICE
+from deeplab_dpc.training.early_end import TimeLimit
 from deeplab_dpc.training.hooks import Hooks
-from deeplab_dpc.training.time_limit import TimeLimit
 
 CONFIG = TrainConfig(
     training_number_of_steps=40, train_batch_size=2, log_steps=2, save_interval_steps=5, time_limit=12.0

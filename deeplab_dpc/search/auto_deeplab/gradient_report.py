@@ -30,8 +30,7 @@ from deeplab_dpc.search.auto_deeplab.report_architecture import (
     path_section,
 )
 from deeplab_dpc.search.auto_deeplab.report_curves import curves_section, epochs_section
-from deeplab_dpc.search.reporting.report_page import write_page
-from deeplab_dpc.search.reporting.section import ReportSection, Table
+from deeplab_dpc.search.reporting.report_page import ReportSection, Table, write_page
 
 SO_FAR, DECIDED = "genotype_so_far.json", "genotype.json"
 TITLE = "Search of a cell and a path by gradient"

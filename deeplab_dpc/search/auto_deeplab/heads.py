@@ -4,8 +4,7 @@ from typing import Any
 
 from keras import ops
 
-from deeplab_dpc.search.auto_deeplab.convolution import Shape, conv, conv_bn, conv_shapes, pointwise
-from deeplab_dpc.search.auto_deeplab.normalizer import Normalizer
+from deeplab_dpc.search.auto_deeplab.convolution import Normalizer, Shape, conv, conv_bn, conv_shapes, pointwise
 
 RATE_TIMES_STRIDE = 96  # rate of the 3x3 branch times the stride of its input
 

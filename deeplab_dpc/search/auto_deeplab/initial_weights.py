@@ -6,8 +6,7 @@ import zlib
 import numpy as np
 
 from deeplab_dpc.models.segmenter import LOGITS_STDDEV
-from deeplab_dpc.search.auto_deeplab.convolution import Shape
-from deeplab_dpc.search.auto_deeplab.normalizer import VARIANCE
+from deeplab_dpc.search.auto_deeplab.convolution import VARIANCE, Shape
 
 
 def initial_weights(shapes: dict[str, Shape], seed: int) -> np.ndarray:

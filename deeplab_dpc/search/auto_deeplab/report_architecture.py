@@ -18,7 +18,7 @@ from deeplab_dpc.search.auto_deeplab.decoding import (
     uncertainty,
 )
 from deeplab_dpc.search.reporting import style
-from deeplab_dpc.search.reporting.section import ReportSection, Table
+from deeplab_dpc.search.reporting.report_page import ReportSection, Table
 
 ROW_INCHES = 0.26  # height of a row of the heat map
 UNCERTAIN = 0.4  # the colours range at least up to this probability, so that 1 / 8 looks small

@@ -12,7 +12,7 @@ from deeplab_dpc.config.auto_deeplab import AutoDeepLabConfig
 from deeplab_dpc.search import words
 from deeplab_dpc.search.auto_deeplab.decoding import EDGES_PER_BLOCK, LARGEST_ALPHA_ENTROPY, largest_beta_entropy
 from deeplab_dpc.search.reporting import style
-from deeplab_dpc.search.reporting.section import ReportSection
+from deeplab_dpc.search.reporting.report_page import ReportSection
 
 History = Sequence[Mapping[str, Any]]
 Curve = tuple[str, np.ndarray]  # (label, a value for each epoch; nan where there is none)

@@ -2,7 +2,8 @@
 4.2).
 
 The search is of first order: the gradient of alphas and betas is that of the loss at the current weights
-(arXiv:1806.09055, Sec. 2.3).
+(arXiv:1806.09055, Sec. 2.3). Alphas and betas have raw values, from which their probabilities are computed
+(arXiv:1901.02985, Eq. 3 and 7).
 """
 
 from typing import Any
@@ -11,17 +12,13 @@ import keras
 import numpy as np
 from keras import ops
 
+from deeplab_dpc.arch.genotype import OPERATORS
 from deeplab_dpc.config import AutoDeepLabConfig
 from deeplab_dpc.models.segmenter import HEAD_BATCH_NORM_DECAY, limited_decay
-from deeplab_dpc.search.auto_deeplab.architecture import (
-    ALPHAS,
-    BETAS,
-    initial_architecture,
-    mixtures,
-)
 from deeplab_dpc.search.auto_deeplab.decoding import edge_mask
 from deeplab_dpc.search.auto_deeplab.initial_weights import initial_statistics, initial_weights
 from deeplab_dpc.search.auto_deeplab.layout import State
+from deeplab_dpc.search.auto_deeplab.mixed_cell import edge_rows
 from deeplab_dpc.search.auto_deeplab.supernet import Supernet, named_shapes
 from deeplab_dpc.search.proxy.device_scoring import confusion
 from deeplab_dpc.training.losses import SegmentationLoss
@@ -33,6 +30,9 @@ else:
 
 ADAM_DECAYS = (0.9, 0.999)
 ADAM_EPSILON = 1e-8
+INITIAL_STDDEV = 1e-3
+ABSENT = -1e9  # raw value of a connection that does not exist
+ALPHAS, BETAS = "alphas", "betas"
 
 
 class SearchProgram:
@@ -176,6 +176,34 @@ class SearchProgram:
     def _counted(self, weights: Any, statistics: Any, mixed: Any, images: Any, labels: Any) -> Any:
         logits, _ = self.supernet(weights, mixed[ALPHAS], mixed[BETAS], images, statistics)
         return confusion(logits, labels, self.num_classes, self.ignore_label)
+
+
+def initial_architecture(supernet: Supernet, seed: int) -> dict[str, np.ndarray]:
+    """Returns raw alphas [edges, operators] and betas [layers, levels, 3]: 1e-3 times normal numbers, 0 where absent.
+
+    The beta [l, k, i] is of the connection from level k of layer l, where layer 0 is the stem, to level k + i - 1 of
+    layer l + 1.
+    """
+    rng = np.random.default_rng([seed, *b"architecture"])
+    exists = edge_mask(supernet.num_layers)
+    alphas = INITIAL_STDDEV * rng.standard_normal((len(edge_rows(supernet.num_blocks)), len(OPERATORS)))
+    betas = INITIAL_STDDEV * rng.standard_normal(exists.shape) * exists
+    return {ALPHAS: alphas.astype("float32"), BETAS: betas.astype("float32")}
+
+
+def mixtures(architecture: dict[str, Any], exists: np.ndarray) -> dict[str, Any]:
+    """Returns the probabilities of the operators of each edge, and of the connections that leave each node.
+
+    Args:
+      architecture: raw alphas and betas.
+      exists: bool [layers, levels, 3], see decoding.edge_mask; absent connections have probability 0, and so have all
+        that leave a node which does not exist.
+    """
+    raw = ops.where(exists, architecture[BETAS], ABSENT)
+    return {
+        ALPHAS: ops.softmax(architecture[ALPHAS], axis=-1),
+        BETAS: ops.where(exists, ops.softmax(raw, axis=-1), 0.0),
+    }
 
 
 def on_device(state: Any) -> Any:

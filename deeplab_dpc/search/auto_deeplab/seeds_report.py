@@ -18,8 +18,7 @@ from deeplab_dpc.search.auto_deeplab.epoch_records import METRICS_FILE
 from deeplab_dpc.search.auto_deeplab.gradient_report import DECIDED
 from deeplab_dpc.search.auto_deeplab.report_curves import curves
 from deeplab_dpc.search.reporting import style
-from deeplab_dpc.search.reporting.report_page import write_page
-from deeplab_dpc.search.reporting.section import ReportSection
+from deeplab_dpc.search.reporting.report_page import ReportSection, write_page
 
 CAVEAT = (
     "The mIOU is that of the supernet with the weights of all genotypes at once; a genotype has to be trained to be "

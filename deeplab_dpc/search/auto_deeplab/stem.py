@@ -8,8 +8,7 @@ from typing import Any
 
 from keras import ops
 
-from deeplab_dpc.search.auto_deeplab.convolution import Shape, conv_bn, conv_shapes
-from deeplab_dpc.search.auto_deeplab.normalizer import Normalizer
+from deeplab_dpc.search.auto_deeplab.convolution import Normalizer, Shape, conv_bn, conv_shapes
 
 IMAGE_CHANNELS = 3
 STRIDES = {2: (2, 2), 3: (2, 1, 2)}  # strides of the convolutions, by their number

@@ -3,7 +3,7 @@
     sH^l = sum over s' of beta(s' -> s) * Cell(s'H^(l-1), sH^(l-2); alpha)          Eq. 6; s' = s / 2, s, 2s
 
 A node at level k, stride 4 * 2^k, gives num_blocks * filter_multiplier * 2^k channels. Every connection s' -> s of
-every layer has a cell with weights of its own (connection.py); all cells share the alphas.
+every layer has a cell with weights of its own (mixed_cell.py); all cells share the alphas.
 """
 
 import dataclasses
@@ -17,11 +17,9 @@ from keras import ops
 from deeplab_dpc.arch.genotype import STRIDES
 from deeplab_dpc.arch.trellis import NUM_LEVELS, reachable_levels
 from deeplab_dpc.search.auto_deeplab import heads, stem
-from deeplab_dpc.search.auto_deeplab.connection import ConnectedCell
-from deeplab_dpc.search.auto_deeplab.convolution import Shape, resized
+from deeplab_dpc.search.auto_deeplab.convolution import Normalizer, Shape, resized, statistics_shapes
 from deeplab_dpc.search.auto_deeplab.layout import Layout, merged, prefixed
-from deeplab_dpc.search.auto_deeplab.mixed_cell import MixedCell
-from deeplab_dpc.search.auto_deeplab.normalizer import Normalizer, statistics_shapes
+from deeplab_dpc.search.auto_deeplab.mixed_cell import ConnectedCell, MixedCell
 
 if keras.backend.backend() == "tensorflow":
     from deeplab_dpc.search.proxy.tensorflow_backend import subprogram
@@ -122,7 +120,7 @@ class Supernet:
         Args:
           weights: weights of the network, as one float32 vector.
           alphas: probabilities [edges, operators], see mixed_cell.edge_rows.
-          betas: probabilities [layers, levels, 3], see architecture.py.
+          betas: probabilities [layers, levels, 3], see search_program.py.
           images: images of static shape.
           statistics: moving averages, float32 vector; None in training, for those of the batch.
 

@@ -17,7 +17,7 @@ import numpy as np
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.checkpoint.run_directory import list_checkpoints
 from deeplab_dpc.config import DataConfig, InferenceConfig, JudgeConfig, SearchConfig, TrainConfig
-from deeplab_dpc.config.initial import DRAWN
+from deeplab_dpc.config.train import DRAWN
 from deeplab_dpc.console import console
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.evaluation.bootstrap import Bootstrap

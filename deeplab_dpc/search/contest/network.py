@@ -7,7 +7,7 @@ import dataclasses
 from typing import Any
 
 from deeplab_dpc.config import ModelConfig, SearchConfig
-from deeplab_dpc.config.initial import InitialWeights
+from deeplab_dpc.config.train import InitialWeights
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.backbones import backbone_names
 from deeplab_dpc.models.backbones.backbone import BACKBONE_OPTIONS

@@ -21,8 +21,7 @@ from deeplab_dpc.search.fidelity.measurement import (
 )
 from deeplab_dpc.search.fidelity.other_proxies import comparison_table, proxy_sentences
 from deeplab_dpc.search.rank_correlation import Correlation, Difference, Interval
-from deeplab_dpc.search.reporting.report_page import write_page
-from deeplab_dpc.search.reporting.section import ReportSection, Table
+from deeplab_dpc.search.reporting.report_page import ReportSection, Table, write_page
 from deeplab_dpc.search.words import (
     NONE,
     billions,

@@ -12,11 +12,10 @@ from deeplab_dpc.arch.receptive_field import receptive_field
 from deeplab_dpc.config import FidelityConfig, encode
 from deeplab_dpc.config.search import END_TO_END
 from deeplab_dpc.errors import UserError
-from deeplab_dpc.search.fidelity.aspp_subsets import aspp_subsets
 from deeplab_dpc.search.fidelity.fidelity_report import write_fidelity
 from deeplab_dpc.search.fidelity.fidelity_tasks import FidelityTasks, MeasuredCell
+from deeplab_dpc.search.fidelity.measured_cells import aspp_subsets, mixed_cells
 from deeplab_dpc.search.fidelity.measurement import FOLDER, MIXED, SUBSET, TOP, FidelityResult, FidelityRow
-from deeplab_dpc.search.fidelity.mixed_cells import mixed_cells
 from deeplab_dpc.search.fidelity.other_proxies import known_reals
 from deeplab_dpc.search.fidelity.trainings import Trainings, required_data
 from deeplab_dpc.search.job import Job

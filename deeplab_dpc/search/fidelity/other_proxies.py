@@ -9,7 +9,7 @@ from deeplab_dpc.errors import UserError, shown
 from deeplab_dpc.search.fidelity.analysis import ALL, PREDICTORS, Analysis, Predictor, Scope, analyse, predictors
 from deeplab_dpc.search.fidelity.measurement import FidelityResult, RealScore, read_fidelity
 from deeplab_dpc.search.rank_correlation import LEAST_POINTS
-from deeplab_dpc.search.reporting.section import Table
+from deeplab_dpc.search.reporting.report_page import Table
 from deeplab_dpc.search.words import NONE, correlation_words, points
 
 THIS = "this one"

@@ -9,7 +9,7 @@ import pathlib
 
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, TrainConfig
-from deeplab_dpc.config.initial import InitialWeights
+from deeplab_dpc.config.train import InitialWeights
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.locks import only_writer
 from deeplab_dpc.training.trainer import train

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, TrainConfig
-from deeplab_dpc.config.initial import DRAWN, InitialWeights
+from deeplab_dpc.config.train import DRAWN, InitialWeights
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.search.proxy.cell_evaluator import Candidate, OnStep, climb
 from deeplab_dpc.search.scored import ProxyScore

@@ -5,7 +5,7 @@ import pathlib
 from deeplab_dpc.search import words
 from deeplab_dpc.search.contest.best_cells import BEST, WORST, kept_cells
 from deeplab_dpc.search.reporting.population import Population
-from deeplab_dpc.search.reporting.section import ReportSection
+from deeplab_dpc.search.reporting.report_page import ReportSection
 from deeplab_dpc.search.scored import Scored
 
 

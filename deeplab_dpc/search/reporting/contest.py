@@ -9,7 +9,7 @@ from deeplab_dpc.search.contest.decision import seed_deviation
 from deeplab_dpc.search.contest.outcome import RoundOutcome
 from deeplab_dpc.search.contest.sentence import title
 from deeplab_dpc.search.reporting.population import Population
-from deeplab_dpc.search.reporting.section import ReportSection, Table
+from deeplab_dpc.search.reporting.report_page import ReportSection, Table
 from deeplab_dpc.search.statistics import CONFIDENCE, Interval
 
 COLUMNS = ("finalist", "mIOU", "by seed", "95 % interval", "probability of being the best", "afterwards", "cell")

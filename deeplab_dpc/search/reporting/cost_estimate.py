@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from deeplab_dpc.search import words
 from deeplab_dpc.search.reporting import style
 from deeplab_dpc.search.reporting.population import Population, steps_taken
-from deeplab_dpc.search.reporting.section import ReportSection, Table
+from deeplab_dpc.search.reporting.report_page import ReportSection, Table
 
 MORE = 10  # times as many candidates
 

@@ -6,8 +6,8 @@ from matplotlib.figure import Figure
 from deeplab_dpc.search import words
 from deeplab_dpc.search.reporting import style
 from deeplab_dpc.search.reporting.population import Population
+from deeplab_dpc.search.reporting.report_page import ReportSection, Table
 from deeplab_dpc.search.reporting.scores import num_bins
-from deeplab_dpc.search.reporting.section import ReportSection, Table
 from deeplab_dpc.search.statistics import difference_interval, mean_interval, share_interval
 
 UNIFORM = "uniform"

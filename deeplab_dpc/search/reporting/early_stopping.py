@@ -9,8 +9,8 @@ from deeplab_dpc.search import words
 from deeplab_dpc.search.rank_correlation import correlate
 from deeplab_dpc.search.reporting import style
 from deeplab_dpc.search.reporting.population import Population, steps_taken
+from deeplab_dpc.search.reporting.report_page import ReportSection, Table
 from deeplab_dpc.search.reporting.scores import num_bins
-from deeplab_dpc.search.reporting.section import ReportSection, Table
 
 COLUMNS = (
     "steps",

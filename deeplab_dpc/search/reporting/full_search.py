@@ -18,7 +18,7 @@ from deeplab_dpc.search.reporting.projection import (
     tenths,
     wall_seconds,
 )
-from deeplab_dpc.search.reporting.section import ReportSection, Table
+from deeplab_dpc.search.reporting.report_page import ReportSection, Table
 
 WORKERS = (1, 8, 64, PAPER_WORKERS)
 HALVING_RUNGS = 4

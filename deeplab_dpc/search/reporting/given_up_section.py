@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from deeplab_dpc.search.reporting.section import ReportSection
+from deeplab_dpc.search.reporting.report_page import ReportSection
 from deeplab_dpc.search.service.given_up import AGAIN, GivenUp
 
 

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from deeplab_dpc.search import words
 from deeplab_dpc.search.reporting import style
 from deeplab_dpc.search.reporting.population import Population
-from deeplab_dpc.search.reporting.section import ReportSection
+from deeplab_dpc.search.reporting.report_page import ReportSection
 from deeplab_dpc.search.statistics import pareto_front
 
 COLUMNS = ("name", "proxy mIOU", "re-ranked mIOU", "multiply-adds", "parameters", "rank by proxy", "cell")

@@ -13,7 +13,7 @@ from deeplab_dpc.search.contest.outcome import Standing
 from deeplab_dpc.search.rank_correlation import Correlation, correlate
 from deeplab_dpc.search.reporting import style
 from deeplab_dpc.search.reporting.population import Population
-from deeplab_dpc.search.reporting.section import ReportSection, Table
+from deeplab_dpc.search.reporting.report_page import ReportSection, Table
 
 MOST_POINTS = 500  # points of a correlation, whose time and memory grow with their square; of more, a sample is drawn
 COLUMNS = ("rank", "by proxy", "name", "re-ranked mIOU", "proxy mIOU", "parameters", "multiply-adds", "cell")

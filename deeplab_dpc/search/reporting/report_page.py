@@ -1,6 +1,7 @@
-"""The file report.html, a page without scripts that needs no other file."""
+"""The file report.html, a page without scripts that needs no other file, and the sections of which it consists."""
 
 import base64
+import dataclasses
 import html
 import importlib.resources
 import pathlib
@@ -9,10 +10,29 @@ import string
 from collections.abc import Sequence
 
 from deeplab_dpc.files import atomic_path
-from deeplab_dpc.search.reporting.section import Picture, ReportSection, Row, Table
 
 FIGURE = re.compile(r"\[?[-+]?\d|-$")  # beginning of an entry that is a number, or '-' for none
 FLAG = re.compile(r"--\w+")  # a browser would break its line after the hyphens
+Row = Sequence[str]
+Table = tuple[str, Row, Sequence[Row]]
+Picture = tuple[str, bytes]
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportSection:
+    """A section of report.html.
+
+    Attributes:
+      title: heading, also used for the names of its files.
+      text: paragraphs, with an empty line between them.
+      figures: (caption, PNG file as bytes) of each picture.
+      tables: (title, columns, rows) of each table; the first column and one named `cell` are text, the others numbers.
+    """
+
+    title: str
+    text: str = ""
+    figures: Sequence[Picture] = ()
+    tables: Sequence[Table] = ()
 
 
 def write_page(

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from deeplab_dpc.search.reporting import style
 from deeplab_dpc.search.reporting.population import Population
-from deeplab_dpc.search.reporting.section import ReportSection
+from deeplab_dpc.search.reporting.report_page import ReportSection
 
 SECONDS_PER_HOUR = 3600
 

@@ -26,10 +26,9 @@ from deeplab_dpc.search.reporting.given_up_section import given_up
 from deeplab_dpc.search.reporting.pareto import pareto
 from deeplab_dpc.search.reporting.population import Population
 from deeplab_dpc.search.reporting.rank_agreement import agreement
-from deeplab_dpc.search.reporting.report_page import write_page
+from deeplab_dpc.search.reporting.report_page import ReportSection, write_page
 from deeplab_dpc.search.reporting.scores import over_trials, scores
 from deeplab_dpc.search.reporting.search_summary import summary
-from deeplab_dpc.search.reporting.section import ReportSection
 from deeplab_dpc.search.reporting.style import png
 from deeplab_dpc.search.reporting.usage import usage
 from deeplab_dpc.search.scored import GIVEN, Scored

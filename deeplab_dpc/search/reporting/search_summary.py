@@ -7,7 +7,7 @@ from deeplab_dpc.search.contest.result import SearchResult
 from deeplab_dpc.search.contest.rounds import contest_rounds
 from deeplab_dpc.search.contest.sentence import sentence
 from deeplab_dpc.search.reporting.population import Population, score_at
-from deeplab_dpc.search.reporting.section import ReportSection, Table
+from deeplab_dpc.search.reporting.report_page import ReportSection, Table
 from deeplab_dpc.search.scored import Scored
 
 

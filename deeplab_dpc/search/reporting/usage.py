@@ -17,7 +17,7 @@ from deeplab_dpc.arch.operations import AtrousConv, Operation, PyramidPooling, k
 from deeplab_dpc.search import words
 from deeplab_dpc.search.reporting import style
 from deeplab_dpc.search.reporting.population import Population
-from deeplab_dpc.search.reporting.section import ReportSection, Table
+from deeplab_dpc.search.reporting.report_page import ReportSection, Table
 from deeplab_dpc.search.statistics import share_interval
 
 LEAST_EXPECTED = 5.0  # branches expected among the best cells; with fewer, a ratio is not shown

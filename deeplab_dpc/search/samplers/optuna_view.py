@@ -1,14 +1,15 @@
-"""The search as seen by Optuna's samplers, and cells from their proposals.
+"""The search as seen by Optuna's samplers: cells as parameters, and cells from the proposals of samplers.
 
 A sampler of Optuna is created for each draw, seeded from that draw's random numbers, and called through the public
 methods of BaseSampler with a trial that is in no study. It therefore has no state between draws.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.samplers import BaseSampler
 from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
@@ -16,10 +17,45 @@ from optuna.trial import TrialState, create_trial
 
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.space import SearchSpace
-from deeplab_dpc.search.samplers.parameters import cell_of, distributions, params_of
 from deeplab_dpc.search.samplers.sampler import Draw, admitted_neighbour, draw_uniformly
 
 VIEW = "observed cells"
+
+
+def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
+    """Returns the distributions of each branch's input (0 is the backbone) and of the index of its operation.
+
+    They are integers, since each categorical parameter with 81 choices would write all of them into every trial of the
+    storage, which makes it five times as large. Operations with neighbouring indices mostly have neighbouring rates or
+    grids.
+    """
+    parameters: dict[str, BaseDistribution] = {}
+    for branch in range(space.num_branches):
+        parameters[f"input_{branch}"] = IntDistribution(0, branch)
+        parameters[f"operation_{branch}"] = IntDistribution(0, len(space.operations) - 1)
+    return parameters
+
+
+def params_of(space: SearchSpace, cell: Cell) -> dict[str, int]:
+    """Returns the parameters of a cell.
+
+    Raises:
+      UserError: if `cell` is not in the space.
+    """
+    codes = space.encode(cell)
+    parameters = {}
+    for branch in range(space.num_branches):
+        parameters[f"input_{branch}"], parameters[f"operation_{branch}"] = codes[2 * branch : 2 * branch + 2]
+    return parameters
+
+
+def cell_of(space: SearchSpace, params: Mapping[str, Any]) -> Cell:
+    """Returns the cell of these parameters; other parameters, such as those of another use of the trial, are
+    ignored.
+    """
+    return space.decode(
+        [params[f"{kind}_{branch}"] for branch in range(space.num_branches) for kind in ("input", "operation")]
+    )
 
 
 def memory_study(storage: InMemoryStorage, *directions: StudyDirection) -> optuna.Study:

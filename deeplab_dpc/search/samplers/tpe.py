@@ -14,8 +14,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
-from deeplab_dpc.search.samplers.optuna_view import VIEW, CellProposer, memory_study, seed_of
-from deeplab_dpc.search.samplers.parameters import params_of
+from deeplab_dpc.search.samplers.optuna_view import VIEW, CellProposer, memory_study, params_of, seed_of
 from deeplab_dpc.search.samplers.sampler import Draw, draw_uniformly
 from deeplab_dpc.search.scored import ProxyScore
 

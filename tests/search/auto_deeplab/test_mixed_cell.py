@@ -8,8 +8,8 @@ import pytest
 
 from deeplab_dpc.arch.genotype import OPERATORS, Atrous, AveragePooling, MaxPooling, Separable, Skip, Zero
 from deeplab_dpc.arch.genotype_space import cell_edges
+from deeplab_dpc.search.auto_deeplab.convolution import Normalizer
 from deeplab_dpc.search.auto_deeplab.mixed_cell import MixedCell, block_diagonal, edge_rows
-from deeplab_dpc.search.auto_deeplab.normalizer import Normalizer
 
 EPSILON = 1e-3
 

@@ -9,9 +9,8 @@ import pytest
 import tensorflow as tf
 
 from deeplab_dpc.config import AutoDeepLabConfig
-from deeplab_dpc.search.auto_deeplab.architecture import mixtures
 from deeplab_dpc.search.auto_deeplab.decoding import edge_mask
-from deeplab_dpc.search.auto_deeplab.search_program import SearchProgram
+from deeplab_dpc.search.auto_deeplab.search_program import SearchProgram, mixtures
 from deeplab_dpc.search.proxy.tensorflow_backend import value_and_gradient
 
 CLASSES, IGNORED = 3, 255

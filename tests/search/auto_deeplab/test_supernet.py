@@ -12,10 +12,10 @@ from deeplab_dpc.errors import UserError
 from deeplab_dpc.layers import kernels
 from deeplab_dpc.search.auto_deeplab import stem
 from deeplab_dpc.search.auto_deeplab import supernet as supernet_module
-from deeplab_dpc.search.auto_deeplab.architecture import initial_architecture, mixtures
+from deeplab_dpc.search.auto_deeplab.convolution import Normalizer
 from deeplab_dpc.search.auto_deeplab.decoding import edge_mask
 from deeplab_dpc.search.auto_deeplab.initial_weights import initial_weights
-from deeplab_dpc.search.auto_deeplab.normalizer import Normalizer
+from deeplab_dpc.search.auto_deeplab.search_program import initial_architecture, mixtures
 from deeplab_dpc.search.auto_deeplab.supernet import Supernet, named_shapes
 from deeplab_dpc.search.proxy.tensorflow_backend import value_and_gradient
 

@@ -4,7 +4,7 @@ import pytest
 
 from deeplab_dpc.arch.library import published_genotype
 from deeplab_dpc.config import ModelConfig, SearchConfig
-from deeplab_dpc.config.initial import InitialWeights
+from deeplab_dpc.config.train import InitialWeights
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.backbones.backbone import BACKBONE_OPTIONS
 from deeplab_dpc.search.contest.network import rerank_network

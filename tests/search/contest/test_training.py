@@ -10,7 +10,7 @@ from tiny_network import tiny_network
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.checkpoint.run_directory import list_checkpoints
 from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig
-from deeplab_dpc.config.initial import InitialWeights
+from deeplab_dpc.config.train import InitialWeights
 from deeplab_dpc.evaluation.stored import read_evaluation
 from deeplab_dpc.run_config import read_run
 from deeplab_dpc.search.contest import finalist_training

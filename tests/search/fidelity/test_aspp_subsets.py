@@ -3,7 +3,7 @@
 from deeplab_dpc.arch.cell import BACKBONE, Branch, Cell
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.arch.operations import AtrousConv, Conv1x1, PyramidPooling
-from deeplab_dpc.search.fidelity.aspp_subsets import aspp_subsets
+from deeplab_dpc.search.fidelity.measured_cells import aspp_subsets
 
 
 def test_there_are_31_cells_no_two_of_which_compute_the_same():

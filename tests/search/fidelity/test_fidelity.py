@@ -10,8 +10,8 @@ from deeplab_dpc.arch.cost import Cost
 from deeplab_dpc.config import FidelityConfig, SearchConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.search.fidelity.analysis import Regret, analyse, scopes, top_fifth
-from deeplab_dpc.search.fidelity.aspp_subsets import aspp_subsets
 from deeplab_dpc.search.fidelity.fidelity_report import fidelity_section, sentences, write_fidelity
+from deeplab_dpc.search.fidelity.measured_cells import aspp_subsets
 from deeplab_dpc.search.fidelity.measurement import (
     MIXED,
     SUBSET,

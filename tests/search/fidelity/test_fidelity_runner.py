@@ -13,14 +13,13 @@ from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.library import shipped_cells
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import DataConfig, FidelityConfig, ModelConfig, SearchConfig, ServiceConfig
-from deeplab_dpc.config.initial import InitialWeights
+from deeplab_dpc.config.train import InitialWeights
 from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.search.contest.trained import Trained
 from deeplab_dpc.search.fidelity import fidelity_runner
-from deeplab_dpc.search.fidelity.aspp_subsets import aspp_subsets
 from deeplab_dpc.search.fidelity.fidelity_runner import measure_fidelity, real_protocol
+from deeplab_dpc.search.fidelity.measured_cells import aspp_subsets, mixed_cells
 from deeplab_dpc.search.fidelity.measurement import MIXED, SUBSET, TOP, RealScore, read_fidelity, write_rows
-from deeplab_dpc.search.fidelity.mixed_cells import mixed_cells
 from deeplab_dpc.search.fidelity.trainings import SearchTrainings
 from deeplab_dpc.search.job import Job
 from deeplab_dpc.search.proxy.feature_cache import CachedSplit, FeatureCache

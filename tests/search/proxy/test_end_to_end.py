@@ -8,7 +8,7 @@ from tiny_network import tiny_network
 
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.config import DataConfig, SearchConfig
-from deeplab_dpc.config.initial import InitialWeights
+from deeplab_dpc.config.train import InitialWeights
 from deeplab_dpc.search.proxy import cell_run
 from deeplab_dpc.search.proxy.cell_evaluator import Candidate
 from deeplab_dpc.search.proxy.end_to_end import EndToEndEvaluator

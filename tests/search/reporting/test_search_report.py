@@ -11,9 +11,8 @@ import pytest
 from reporting_results import candidate, rerank, search_result, stopped, warm_start
 
 from deeplab_dpc.search.contest.best_cells import write_cells
-from deeplab_dpc.search.reporting.report_page import write_page
+from deeplab_dpc.search.reporting.report_page import ReportSection, write_page
 from deeplab_dpc.search.reporting.search_report import print_result, write_report
-from deeplab_dpc.search.reporting.section import ReportSection
 
 CONTEST = ["Summary", "Contest", "Scores", "Draws", "Cells", "What good cells use", "Rank correlation", "Pareto front"]
 SECTIONS = ["Summary", "Scores", "Draws", "Cells", "What good cells use", "Rank correlation", "Pareto front"]

@@ -2,7 +2,7 @@
 
 from optuna.distributions import IntDistribution
 
-from deeplab_dpc.search.samplers.parameters import cell_of, distributions, params_of
+from deeplab_dpc.search.samplers.optuna_view import cell_of, distributions, params_of
 
 
 def test_a_branch_is_its_input_and_its_operation(space):
