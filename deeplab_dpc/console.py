@@ -53,10 +53,10 @@ def progress_bar() -> Progress:
 Item = TypeVar("Item")
 
 
-def track(items: Iterable[Item], description: str, total: int, completed: int = 0) -> Iterable[Item]:
+def track(items: Iterable[Item], description: str, total: int) -> Iterable[Item]:
     """Yields the items while a progress bar is shown."""
     with progress_bar() as progress:
-        task = progress.add_task(description, total=total, completed=completed, note="")
+        task = progress.add_task(description, total=total, note="")
         for item in items:
             yield item
             progress.advance(task)

@@ -135,21 +135,20 @@ def read_run(workdir: str | pathlib.Path, flag: str = "workdir") -> dict[str, An
     return value
 
 
-def read_section(workdir: str | pathlib.Path, name: str, kind: type[Section], flag: str = "workdir") -> Section:
+def read_section(workdir: str | pathlib.Path, name: str, kind: type[Section]) -> Section:
     """Returns a section of the config.json of a run directory.
 
     Args:
       workdir: the run directory.
       name: name of the section, for example "model".
       kind: class of the section, for example ModelConfig.
-      flag: flag of the run directory, for errors.
 
     Raises:
       UserError: if there is no such file or section, or it is damaged.
     """
-    stored, path = read_run(workdir, flag), pathlib.Path(workdir) / CONFIG_FILE
+    stored, path = read_run(workdir), pathlib.Path(workdir) / CONFIG_FILE
     if name not in stored:
-        raise UserError(f"The run configuration {path} has no section {name!r}; --{flag} needs another kind of run.")
+        raise UserError(f"The run configuration {path} has no section {name!r}; --workdir needs another kind of run.")
     with _file_named(path):
         return kind.from_json(stored[name])
 

@@ -65,8 +65,8 @@ def test_damaged_configuration_is_named_with_its_file(tmp_path):
         read_section(tmp_path, "model", ModelConfig)
     with pytest.raises(UserError, match=sentence):
         open_run(tmp_path, {"model": ModelConfig(num_classes=3)})
-    with pytest.raises(UserError, match=r"config\.json has no section 'train'; --fork_from needs another kind of run"):
-        read_section(tmp_path, "train", TrainConfig, "fork_from")
+    with pytest.raises(UserError, match=r"config\.json has no section 'train'; --workdir needs another kind of run"):
+        read_section(tmp_path, "train", TrainConfig)
     (tmp_path / CONFIG_FILE).write_text("[1]")
     with pytest.raises(UserError, match=r"config\.json is damaged: it must be an object, got \[1\]"):
         read_run(tmp_path)

@@ -54,9 +54,9 @@ SHORT: dict[type[Operator], str] = {
 RAIL_COLORS = ("#000000", "#8a8a8a", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
 
-def draw_genotype(genotype: Genotype, path: str | os.PathLike[str], title: str | None = None) -> None:
+def draw_genotype(genotype: Genotype, path: str | os.PathLike[str]) -> None:
     """Writes a PNG of the cell of `genotype`, atomically."""
-    write_picture(path, cell_inches(genotype.blocks), lambda axes: draw_cell_into(axes, genotype.blocks), title)
+    write_picture(path, cell_inches(genotype.blocks), lambda axes: draw_cell_into(axes, genotype.blocks))
 
 
 def cell_inches(blocks: Sequence[Block]) -> tuple[float, float]:

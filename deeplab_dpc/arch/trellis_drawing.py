@@ -25,11 +25,9 @@ PATH_COLOR = "#0072b2"  # Okabe and Ito, 2008
 EDGE_COLOR = "#4a4a4a"
 
 
-def draw_trellis(
-    probabilities: EdgeValues, levels: Sequence[int], path: str | os.PathLike[str], title: str | None = None
-) -> None:
+def draw_trellis(probabilities: EdgeValues, levels: Sequence[int], path: str | os.PathLike[str]) -> None:
     """Writes a PNG of the trellis with the path along `levels`, atomically."""
-    write_picture(path, trellis_inches(len(levels)), lambda axes: draw_trellis_into(axes, probabilities, levels), title)
+    write_picture(path, trellis_inches(len(levels)), lambda axes: draw_trellis_into(axes, probabilities, levels))
 
 
 def trellis_inches(num_layers: int) -> tuple[float, float]:

@@ -23,14 +23,15 @@ from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.backbones import backbone_class, variants_of_scope
 
+SHOWN = 3  # names in a message
 SAME_WIDTH = 0.02  # relative difference; the rounding of channels causes less in the widest layer
 
 
-def shortened(names: Iterable[str], shown: int = 3) -> str:
+def shortened(names: Iterable[str]) -> str:
     """Returns the first names and the number of the others, as text."""
     names = list(names)
-    rest = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + rest
+    rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + rest
 
 
 def require(wanted: Shapes, stored: Shapes, config: ModelConfig, source: str, unused: Collection[str] = ()) -> None:

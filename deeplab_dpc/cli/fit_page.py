@@ -28,7 +28,7 @@ def write_index(root: pathlib.Path, plan: Plan, stages: Stages, more: str, longe
     verdict = read_verdict(root)
     run = root / verdict["run"]
     sections = [
-        _verdict(root, verdict, plan, stages),
+        _verdict(root, verdict, stages),
         _pictures(run),
         class_section(run, plan),
         _plan(plan),
@@ -40,7 +40,7 @@ def write_index(root: pathlib.Path, plan: Plan, stages: Stages, more: str, longe
     write_page(root, [one for one in sections if one is not None], verdict["sentence"], INDEX)
 
 
-def _verdict(root: pathlib.Path, verdict: dict[str, Any], plan: Plan, stages: Stages) -> ReportSection:
+def _verdict(root: pathlib.Path, verdict: dict[str, Any], stages: Stages) -> ReportSection:
     text = f"The exported network is {root / verdict['run']}."
     took = f"Time: {clock(stages.used)} of {clock(stages.seconds)}."
     if verdict["over"] is None:  # only the baseline was trained

@@ -13,7 +13,6 @@ from deeplab_dpc.errors import UserError
 from deeplab_dpc.files import read_json, write_json
 
 PLAN_FILE = "plan.json"
-GIVEN = "given"
 
 
 class Plan:

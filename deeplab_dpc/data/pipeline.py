@@ -26,7 +26,6 @@ from deeplab_dpc.data.example import (
     parse_example,
 )
 from deeplab_dpc.data.preprocess import Augmentation, draw_window
-from deeplab_dpc.data.record_index import RecordIndex
 from deeplab_dpc.data.record_order import WHOLE, Shard, record_order, record_seed, with_contents
 from deeplab_dpc.data.tolerant_reader import READING_ERRORS, first_line
 from deeplab_dpc.errors import UserError
@@ -76,7 +75,7 @@ def training_dataset(
         raise ValueError(f"`cache` must be one of {', '.join(CACHE_MODES)}, got {cache}.")
     dataset.require_labels(split)
     index = dataset.index(split)
-    read = _reader(dataset, split, index, cache)
+    read = _reader(dataset, split, cache)
     ignore_label = dataset.info.ignore_label
 
     def load(running_index: tf.Tensor, *source: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -94,7 +93,7 @@ def training_dataset(
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
-def _reader(dataset: Dataset, split: str, index: RecordIndex, cache: str) -> Callable[..., Any]:
+def _reader(dataset: Dataset, split: str, cache: str) -> Callable[..., Any]:
     """Returns a function from (augmentation, seed, *source) to the scaled windows of the image and of the label."""
     if cache == "none":
         return read_encoded

@@ -30,27 +30,24 @@ def colorize(labels: np.ndarray, palette: Sequence[Sequence[int]], ignore_color:
     return colors[np.where(_in_palette(labels, palette), labels, np.int16(len(palette)))]
 
 
-def overlay(image: np.ndarray, labels: np.ndarray, palette: Sequence[Sequence[int]], alpha: float = 0.5) -> np.ndarray:
+def overlay(image: np.ndarray, labels: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray:
     """Returns an image with the labels' colours over it, uint8 [height, width, 3].
 
     Args:
       image: image, uint8 [height, width, 3].
       labels: class ids, integers [height, width]; pixels whose id is not in the palette are not coloured.
       palette: (red, green, blue) of each class, in [0, 255].
-      alpha: weight of the colours in the blend, in [0, 1].
 
     Raises:
-      UserError: if the image has another type or shape, the sizes differ, or alpha is not in [0, 1].
+      UserError: if the image has another type or shape or the sizes differ.
     """
     _check_image(image)
     if image.shape[:2] != labels.shape:
         raise UserError(f"Image and labels must have the same size, got {image.shape[:2]} and {labels.shape}.")
-    if not 0 <= alpha <= 1:
-        raise UserError(f"`alpha` must be in [0, 1], got {alpha}.")
     result = np.empty_like(image)
     for top in range(0, image.shape[0], _BAND):
         pixels, ids = image[top : top + _BAND], labels[top : top + _BAND]
-        blend = np.rint((1 - alpha) * pixels + alpha * colorize(ids, palette)).astype(np.uint8)
+        blend = np.rint(0.5 * pixels + 0.5 * colorize(ids, palette)).astype(np.uint8)
         result[top : top + _BAND] = np.where(_in_palette(ids, palette)[..., np.newaxis], blend, pixels)
     return result
 

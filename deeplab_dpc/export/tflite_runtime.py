@@ -22,19 +22,18 @@ class TFLiteRuntime:
 
     Args:
       path: path of the file.
-      threads: number of CPU threads; by default all.
 
     Raises:
       UserError: if the file is damaged, or deeplab-dpc export did not write it.
     """
 
-    def __init__(self, path: pathlib.Path, threads: int | None = None):
+    def __init__(self, path: pathlib.Path):
         model = read_sealed(path, "TFLite file")
         self.info = read_tflite_info(model, path)
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", r"\s*Warning: tf.lite.Interpreter is deprecated")
-                self._interpreter = tf.lite.Interpreter(model_content=model, num_threads=threads or os.cpu_count())
+                self._interpreter = tf.lite.Interpreter(model_content=model, num_threads=os.cpu_count())
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise not_loaded(f"TensorFlow {tf.__version__}", path, error) from error

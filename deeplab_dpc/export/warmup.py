@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 
+MODEL_NAME = "model"  # the server runs the requests on the model that it loads, whatever its name
 WARMUP_FILE = "tf_serving_warmup_requests"
 # PredictionLog.predict_log, PredictLog.request, PredictRequest.{model_spec, inputs}, ModelSpec.{name, signature_name}
 PREDICT_LOG, REQUEST, MODEL_SPEC, INPUTS, NAME, SIGNATURE_NAME = 6, 1, 1, 2, 1, 3
@@ -18,25 +19,22 @@ MAP_KEY, MAP_VALUE = 1, 2  # field numbers in an entry of any map
 _LENGTH_DELIMITED = 2  # wire type of texts, bytes and messages
 
 
-def write_warmup_requests(
-    folder: pathlib.Path, requests: Mapping[str, Mapping[str, TensorProto]], model_name: str = "model"
-) -> None:
+def write_warmup_requests(folder: pathlib.Path, requests: Mapping[str, Mapping[str, TensorProto]]) -> None:
     """Writes one request per signature.
 
     Args:
       folder: folder assets.extra of the model.
       requests: dict from the name of each signature to its inputs by name.
-      model_name: name of the model in the requests; the server runs them on the model that it loads, whatever its name.
     """
     with tf.io.TFRecordWriter(str(folder / WARMUP_FILE)) as writer:
         for signature, inputs in requests.items():
-            request = predict_request(model_name, signature, inputs)
+            request = _predict_request(signature, inputs)
             writer.write(_field(PREDICT_LOG, _field(REQUEST, request)))
 
 
-def predict_request(model_name: str, signature: str, inputs: Mapping[str, TensorProto]) -> bytes:
+def _predict_request(signature: str, inputs: Mapping[str, TensorProto]) -> bytes:
     """Returns a serialized PredictRequest."""
-    model_spec = _field(NAME, model_name.encode()) + _field(SIGNATURE_NAME, signature.encode())
+    model_spec = _field(NAME, MODEL_NAME.encode()) + _field(SIGNATURE_NAME, signature.encode())
     entries = (
         _field(MAP_KEY, name.encode()) + _field(MAP_VALUE, value.SerializeToString()) for name, value in inputs.items()
     )

@@ -6,24 +6,24 @@ import numpy as np
 
 CONFIDENCE = 0.95
 NORMAL_QUANTILE = 1.959964  # bound of the middle 95 % of a normal distribution
-RESAMPLES = 1000
+RESAMPLES, SEED = 1000, 0
 CHUNK = 4_000_000  # resampled indices that are held in memory at a time
 
 Interval = tuple[float, float]
 
 
-def mean_interval(values: np.ndarray, seed: int = 0) -> Interval:
+def mean_interval(values: np.ndarray) -> Interval:
     """Returns the 95 % percentile bootstrap interval of the mean of at least one value (Efron and Tibshirani, 1993, ch.
     13).
     """
-    return _middle(_bootstrap_means(values, np.random.default_rng(seed)))
+    return _middle(_bootstrap_means(values, np.random.default_rng(SEED)))
 
 
-def difference_interval(values: np.ndarray, others: np.ndarray, seed: int = 0) -> Interval:
+def difference_interval(values: np.ndarray, others: np.ndarray) -> Interval:
     """Returns the 95 % bootstrap interval of mean(values) - mean(others), both resampled; each has at least one
     value.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(SEED)
     return _middle(_bootstrap_means(values, rng) - _bootstrap_means(others, rng))
 
 

@@ -91,7 +91,7 @@ def test_only_states_that_are_read_have_a_rail():
 
 
 def test_picture_of_a_cell_shows_its_operators_in_their_colours(tmp_path):
-    draw_genotype(Genotype(CELL, (0, 1)), tmp_path / "cell.png", title="A cell")
+    draw_genotype(Genotype(CELL, (0, 1)), tmp_path / "cell.png")
     counts = {kind: count_pixels(tmp_path / "cell.png", color) for kind, color in COLORS.items()}
     assert min(counts[Separable], counts[Atrous], counts[MaxPooling]) > 2_000
     assert counts[Separable] == pytest.approx(counts[Atrous], rel=0.2)
@@ -142,5 +142,5 @@ def test_path_is_drawn_from_the_stem(tmp_path):
     (path,) = (line for line in axes.lines if line.get_color() == PATH_COLOR)
     assert list(path.get_xdata()) == [0, 1, 2, 3, 4]
     assert list(path.get_ydata()) == [0, 0, 1, 2, 1]
-    draw_trellis(EQUAL, (0, 1, 2, 1), tmp_path / "path.png", title="A path")
+    draw_trellis(EQUAL, (0, 1, 2, 1), tmp_path / "path.png")
     assert count_pixels(tmp_path / "path.png", PATH_COLOR) > 4 * 200  # the nodes on it

@@ -50,9 +50,9 @@ def _requests(path, prediction_log):
 def test_a_request_names_its_signature_and_holds_its_inputs(prediction_log, tmp_path):
     image = tf.make_tensor_proto(7, tf.uint8, [1, 300, 2, 3])
     label = tf.make_tensor_proto([b"x" * 200])  # longer than a length of one byte can say
-    write_warmup_requests(tmp_path, {"serving_default": {"image": image}, "other": {"a": image, "b": label}}, "m")
+    write_warmup_requests(tmp_path, {"serving_default": {"image": image}, "other": {"a": image, "b": label}})
     first, second = _requests(tmp_path / WARMUP_FILE, prediction_log)
-    assert (first.model_spec.name, first.model_spec.signature_name) == ("m", "serving_default")
+    assert (first.model_spec.name, first.model_spec.signature_name) == ("model", "serving_default")
     assert [entry.key for entry in first.inputs] == ["image"]
     pixels = tf.make_ndarray(first.inputs[0].value)
     assert (pixels.shape, pixels.dtype, pixels.min(), pixels.max()) == ((1, 300, 2, 3), "uint8", 7, 7)

@@ -32,16 +32,15 @@ def seed_deviation(scores: Sequence[np.ndarray]) -> tuple[float, int]:
     return float(np.sqrt((PRIOR_FREEDOM * PRIOR_DEVIATION**2 + squares) / freedom)), freedom
 
 
-def draw_means(scores: Sequence[np.ndarray], samples: Sequence[np.ndarray], seed: int = 0) -> np.ndarray:
+def draw_means(scores: Sequence[np.ndarray], samples: Sequence[np.ndarray]) -> np.ndarray:
     """Returns draws of each finalist's true mean mIOU, float64 [draws, finalists].
 
     Args:
       scores: mIOU of each finalist by seed, float64 [seeds].
       samples: mIOU of the same trainings on resampled images, float64 [seeds, resamples], where a resample has the same
         images for all; nan if no labelled image was drawn.
-      seed: seed of the draws of the effect of training seeds.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)  # of the effect of training seeds
     resamples = samples[0].shape[1]
     # Centred on the score of all images, which the table shows; the samples only give the spread.
     deviations = np.stack([_deviation(values).mean(axis=0) for values in samples], axis=1)

@@ -11,7 +11,6 @@ from deeplab_dpc.search.fidelity.measurement import GROUPS, MIXED, SUBSET, TOP, 
 from deeplab_dpc.search.rank_correlation import Correlation, Difference, correlate, rho_difference
 
 TOP_SHARE = 5  # the best 1 / TOP_SHARE of the cells by real score are the top ones
-RESAMPLES = 1000
 ALL = "all"  # all groups together
 NAMES = {
     SUBSET: "subsets of ASPP",
@@ -151,20 +150,18 @@ def top_fifth(rows: Sequence[FidelityRow]) -> list[FidelityRow]:
     return sorted(rows, key=lambda row: row.real_miou, reverse=True)[: math.ceil(len(rows) / TOP_SHARE)]
 
 
-def analyse(scope: Scope, resamples: int = RESAMPLES, seed: int = 0) -> Analysis:
+def analyse(scope: Scope) -> Analysis:
     """Returns the analysis of a scope, in which all predictors are correlated with the real score."""
     seeds = len(scope.rows[0].reals)
     compared = [*predictors(scope.rows), *([MEAN_PROXY] if seeds > 1 else [])]
-    correlations = {
-        predictor.name: correlate(scope.values(predictor), scope.real, resamples, seed) for predictor in compared
-    }
+    correlations = {predictor.name: correlate(scope.values(predictor), scope.real) for predictor in compared}
     regrets = {predictor.name: _regret(scope.values(predictor), scope.real) for predictor in compared}
     return Analysis(
         scope,
         correlations,
         regrets,
-        _compare(scope, correlations, resamples, seed),
-        _between_seeds(scope, resamples, seed),
+        _compare(scope, correlations),
+        _between_seeds(scope),
     )
 
 
@@ -173,7 +170,7 @@ def _regret(values: Sequence[float], real: Sequence[float]) -> Regret:
     return Regret(max(real) - ordered[0], max(real) - max(ordered[:FEW]))
 
 
-def _compare(scope: Scope, correlations: dict[str, Correlation], resamples: int, seed: int) -> Comparison | None:
+def _compare(scope: Scope, correlations: dict[str, Correlation]) -> Comparison | None:
     """Returns the comparison of the proxy with the best trivial predictor.
 
     That is the one whose rho is furthest from 0, with the sign that makes rho positive. It is chosen after the fact,
@@ -185,15 +182,15 @@ def _compare(scope: Scope, correlations: dict[str, Correlation], resamples: int,
     best = max(trivial, key=lambda one: abs(correlations[one.name].rho))
     sign = -1 if correlations[best.name].rho < 0 else 1
     values = [sign * value for value in scope.values(best)]
-    difference = rho_difference(scope.values(PROXY), values, scope.real, resamples, seed)
+    difference = rho_difference(scope.values(PROXY), values, scope.real)
     return Comparison(best.name if sign > 0 else f"minus {best.name}", difference)
 
 
-def _between_seeds(scope: Scope, resamples: int, seed: int) -> dict[str, Correlation]:
+def _between_seeds(scope: Scope) -> dict[str, Correlation]:
     found = {}
     for first, second in itertools.combinations(range(len(scope.rows[0].reals)), 2):
         real = ([row.reals[place].miou for row in scope.rows] for place in (first, second))
         proxy = ([row.proxies[place].miou for row in scope.rows] for place in (first, second))
         for kind, (one, other) in (("real", real), ("proxy", proxy)):
-            found[f"{kind} mIOU, seeds {first + 1} and {second + 1}"] = correlate(one, other, resamples, seed)
+            found[f"{kind} mIOU, seeds {first + 1} and {second + 1}"] = correlate(one, other)
     return found

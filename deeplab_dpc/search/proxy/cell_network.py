@@ -114,13 +114,13 @@ class CellNetwork:
             return y, *complete(found)
 
         operations = [functools.partial(operation, kind) for kind in known_operations()]
-        output, *statistics = self._chosen(i, [absent, *operations], wiring, features, outputs)
+        output, *statistics = self._chosen([absent, *operations], wiring, features, outputs)
         return output, dict(zip(initial, statistics, strict=True))
 
     def _chosen(
-        self, i: int, operations: Sequence[Callable[..., Any]], wiring: Tensors, features: Any, outputs: Sequence[Any]
+        self, operations: Sequence[Callable[..., Any]], wiring: Tensors, features: Any, outputs: Sequence[Any]
     ) -> Any:
-        """Returns the result of branch i: that of its operation, applied to the features or to an earlier output."""
+        """Returns the result of a branch: that of its operation, applied to the features or to an earlier output."""
         absent, *others = operations
         kind = wiring["kind"]
         cases: list[Callable[[], Any]] = [absent, *(functools.partial(operation, features) for operation in others)]

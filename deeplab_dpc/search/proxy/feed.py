@@ -16,7 +16,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from keras import ops
 
 from deeplab_dpc.layers import kernels
 
@@ -99,7 +98,6 @@ class Feed:
       batch_size: number of images per step.
       seed: seed of the order.
       window_steps: largest number of steps in a window.
-      dtypes: dtypes on the device, by name; by default that of the array.
       resident: bool, whether all images are kept on the device; None decides by their size (`fits`).
       views: number of views of each image in the arrays' first axis; see BatchOrder.
 
@@ -114,7 +112,6 @@ class Feed:
         batch_size: int,
         seed: int,
         window_steps: int,
-        dtypes: Mapping[str, str] | None = None,
         resident: bool | None = None,
         views: int = 1,
     ):
@@ -129,8 +126,7 @@ class Feed:
         self._views = views
         self._batch_size = batch_size
         self._seed = seed
-        self._dtypes = {name: (dtypes or {}).get(name, str(array.dtype)) for name, array in arrays.items()}
-        self.resident = fits(arrays, self._dtypes) if resident is None else resident
+        self.resident = fits(arrays) if resident is None else resident
         self.window_steps = window_steps
         if self.resident:
             self._tensors = self._on_device(arrays)
@@ -176,30 +172,25 @@ class Feed:
         return np.pad(rows.astype("int32"), ((0, self.window_steps - len(rows)), (0, 0)))
 
     def _on_device(self, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        tensors = {name: kernels.to_device(array) for name, array in arrays.items()}
-        return {name: ops.cast(tensor, self._dtypes[name]) for name, tensor in tensors.items()}
+        return {name: kernels.to_device(array) for name, array in arrays.items()}
 
 
-def fits(arrays: Mapping[str, np.ndarray], dtypes: Mapping[str, str]) -> bool:
+def fits(arrays: Mapping[str, np.ndarray]) -> bool:
     """Returns whether arrays should be on the device as a whole.
 
     On an accelerator they are if they take no more than ACCELERATOR_SHARE of its free memory. On a CPU they are if they
-    take no more than CPU_SHARE of the machine's memory, and arrays that cannot be shared, because of another dtype or
-    missing alignment, no more than CPU_COPY_LIMIT.
-
-    Args:
-      arrays: arrays by name.
-      dtypes: dtypes on the device, by name.
+    take no more than CPU_SHARE of the machine's memory, and arrays that cannot be shared, because of their alignment or
+    order, no more than CPU_COPY_LIMIT.
     """
     total = sum(array.nbytes for array in arrays.values())
     free = kernels.free_accelerator_memory()
     if free is not None:
         return total <= ACCELERATOR_SHARE * free
-    copied = sum(array.nbytes for name, array in arrays.items() if not _is_shared(array, dtypes[name]))
+    copied = sum(array.nbytes for array in arrays.values() if not _is_shared(array))
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return total <= CPU_SHARE * memory and copied <= CPU_COPY_LIMIT
 
 
-def _is_shared(array: np.ndarray, dtype: str) -> bool:
+def _is_shared(array: np.ndarray) -> bool:
     """Returns whether a CPU's tensor can share the memory of the array; the .npy files of a cache are aligned."""
-    return str(array.dtype) == dtype and array.flags.c_contiguous and array.ctypes.data % kernels.ALIGNMENT == 0
+    return array.flags.c_contiguous and array.ctypes.data % kernels.ALIGNMENT == 0
