@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from deeplab_dpc.cli.flag_values import wrong_value
+from deeplab_dpc.cli.flag_mistakes import wrong_value
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.installation import pip_line
 from deeplab_dpc.search.service.device_share import visible_gpus

@@ -11,7 +11,7 @@ from typing import Any
 from absl import flags
 
 from deeplab_dpc import own_parts
-from deeplab_dpc.cli.flag_values import NUMBERS, SIZE, WHOLE_NUMBERS, must_be
+from deeplab_dpc.cli.flag_mistakes import NUMBERS, SIZE, WHOLE_NUMBERS, must_be
 from deeplab_dpc.config import Config
 from deeplab_dpc.config.model import MODEL_VARIANTS
 from deeplab_dpc.errors import UserError

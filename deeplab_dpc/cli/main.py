@@ -17,10 +17,9 @@ from absl import flags
 
 from deeplab_dpc.cli.backend import choose_backend, define_backend_flag, keep_tensor_memory
 from deeplab_dpc.cli.flag_help import concerning, help_text
-from deeplab_dpc.cli.flag_values import wrong_value
+from deeplab_dpc.cli.flag_mistakes import near_command, unknown_flag, wrong_value
 from deeplab_dpc.cli.flagfiles import Source, flattened, sources
 from deeplab_dpc.cli.flags.base import define_flags, read_flags
-from deeplab_dpc.cli.near_misses import near_command, unknown_flag
 from deeplab_dpc.cli.output import (
     drop_unwritable_output,
     escape_unwritable_text,

@@ -10,9 +10,8 @@ import tensorflow as tf
 from PIL import Image
 
 from deeplab_dpc.data.contact_sheet import Tile, make_tile
-from deeplab_dpc.data.declared_size import TooLargeError, declared_size
 from deeplab_dpc.data.example import filename_text, parse_example
-from deeplab_dpc.data.image_files import UNDECODABLE, orientation
+from deeplab_dpc.data.image_files import UNDECODABLE, TooLargeError, declared_size, orientation
 from deeplab_dpc.data.label_statistics import NUM_IDS, out_of_range
 from deeplab_dpc.data.tolerant_reader import READING_ERRORS, Damage, first_line
 from deeplab_dpc.errors import first_few

@@ -18,8 +18,8 @@ from deeplab_dpc.console import console
 from deeplab_dpc.data.absent_classes import absent_class_problem, read_label_counts
 from deeplab_dpc.data.classes_file import CLASSES_FILE, read_classes_file
 from deeplab_dpc.data.dataset_info import INFO_FILE, RECORD_FILES, Dataset, DatasetInfo
-from deeplab_dpc.data.declared_size import TooLargeError, declared_size
 from deeplab_dpc.data.example import parse_example
+from deeplab_dpc.data.image_files import TooLargeError, declared_size
 from deeplab_dpc.data.label_statistics import NUM_IDS, out_of_range
 from deeplab_dpc.data.pipeline import iterate
 from deeplab_dpc.data.record_files import records_name

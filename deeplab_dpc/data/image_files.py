@@ -1,4 +1,6 @@
-"""Decoding of common image files to upright 8-bit RGB. Needs no TensorFlow."""
+"""Decoding of common image files to upright 8-bit RGB, and the size in the header of an image, which is read before
+memory is allocated for its pixels. Needs no TensorFlow.
+"""
 
 import contextlib
 import io
@@ -191,3 +193,27 @@ def _as_rgb(picture: Image.Image, name: str) -> np.ndarray:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
     return np.asarray(picture.convert("RGB"))
+
+
+class TooLargeError(ValueError):
+    """The error for an image that is too large to be decoded; its text is part of a sentence."""
+
+
+def declared_size(encoded: bytes) -> tuple[int, int] | None:
+    """Returns (height, width) in pixels of an image of any format that Pillow opens; None for other bytes.
+
+    Raises:
+      TooLargeError: if the image is too large to be decoded.
+    """
+    try:
+        with quiet_pillow(), Image.open(io.BytesIO(encoded)) as picture:
+            width, height = picture.size
+    except Image.DecompressionBombError as error:
+        raise TooLargeError(f"it has more than {MAX_PIXELS:,} pixels") from error
+    except UNDECODABLE:
+        return None
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
+        raise TooLargeError(
+            f"it has {height} x {width} pixels, and at most {MAX_PIXELS:,} are decoded and no side above {MAX_SIDE:,}"
+        )
+    return height, width

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
+from deeplab_dpc.cli.flag_mistakes import COMMANDS_ELSEWHERE, FLAGS_ELSEWHERE, near_command
 from deeplab_dpc.cli.main import COMMANDS, defined_flags, execute
-from deeplab_dpc.cli.near_misses import COMMANDS_ELSEWHERE, FLAGS_ELSEWHERE, near_command
 
 
 @pytest.mark.parametrize(

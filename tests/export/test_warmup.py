@@ -5,8 +5,7 @@ import tensorflow as tf
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from tensorflow.core.framework import tensor_pb2
 
-from deeplab_dpc.export.saved_model import ASSETS_EXTRA
-from deeplab_dpc.export.warmup import WARMUP_FILE, write_warmup_requests
+from deeplab_dpc.export.saved_model import ASSETS_EXTRA, WARMUP_FILE, write_warmup_requests
 
 # tensorflow_serving/apis/{model,predict,prediction_log}.proto, as far as a request to predict needs them.
 # message: {field: (number, type, is repeated)}
