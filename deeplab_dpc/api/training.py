@@ -14,8 +14,7 @@ from deeplab_dpc.api.segmenter import Segmenter
 from deeplab_dpc.checkpoint.found_network import backbone_line, find_backbone
 from deeplab_dpc.config import DataConfig, ModelConfig, TrainConfig
 from deeplab_dpc.console import console
-from deeplab_dpc.data.crops import default_crop
-from deeplab_dpc.data.dataset_info import Dataset
+from deeplab_dpc.data.dataset_info import Dataset, default_crop
 from deeplab_dpc.data.foreign_records import check_evaluable
 from deeplab_dpc.evaluation.validation import Validator
 from deeplab_dpc.training.hooks import Hooks

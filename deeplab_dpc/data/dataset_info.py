@@ -1,4 +1,7 @@
-"""Contents (classes, colours, splits) and location of a prepared data set. Needs no TensorFlow."""
+"""Contents (classes, colours, splits) and location of a prepared data set, and the default crop of a training on it.
+
+Needs no TensorFlow.
+"""
 
 import dataclasses
 import hashlib
@@ -10,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from deeplab_dpc.arch.fitting import aligned_side
 from deeplab_dpc.data.class_rules import check_categories, check_names, check_palette, is_byte
 from deeplab_dpc.data.record_files import find_record_files, require_whole
 from deeplab_dpc.data.record_index import RecordIndex, index_records, joined
@@ -22,6 +26,7 @@ RECORD_FILES = "record_files"  # key in that file, for records of other software
 DEFAULT_IGNORE_LABEL = 255
 
 Color = tuple[int, int, int]
+MAX_DEFAULT_CROP = 321  # pixels; trained by two CPU cores in a reasonable time. The papers use 513 and 769.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -244,3 +249,11 @@ def load_dataset(path: str | os.PathLike[str]) -> Dataset:
     except UserError as error:
         reason = str(error).removeprefix("The metadata of the data set ").rstrip(".")
         raise UserError(f"The data set's metadata {info_path} {reason}; build the data set again.") from error
+
+
+def default_crop(dataset: Dataset, split: str, alignment: int) -> tuple[int, int]:
+    """Returns (height, width): the largest sides of a split, limited to MAX_DEFAULT_CROP, rounded up to
+    alignment * k + 1.
+    """
+    height, width = (aligned_side(min(side, MAX_DEFAULT_CROP), alignment) for side in dataset.max_size(split))
+    return height, width

@@ -12,8 +12,7 @@ from deeplab_dpc.config import DataConfig, InferenceConfig, ModelConfig
 from deeplab_dpc.config.model import AUTO_DEEPLABS
 from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.classes_file import CLASSES_HELP, located_classes
-from deeplab_dpc.data.crops import MAX_DEFAULT_CROP, default_crop
-from deeplab_dpc.data.dataset_info import Dataset
+from deeplab_dpc.data.dataset_info import MAX_DEFAULT_CROP, Dataset, default_crop
 from deeplab_dpc.errors import UserError
 
 # Fields of the configurations that have no flag, or one that is declared separately.
