@@ -19,7 +19,7 @@ from typing import assert_never
 from generated_cache import Size
 
 from deeplab_dpc.arch.cell import BACKBONE, FILTERS, Cell
-from deeplab_dpc.arch.cell_cost import cell_cost
+from deeplab_dpc.arch.cell_formulas import cell_cost
 from deeplab_dpc.arch.cost import conv_cost, depthwise_cost
 from deeplab_dpc.arch.operations import AtrousConv, Conv1x1, PyramidPooling
 

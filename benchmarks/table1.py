@@ -15,7 +15,7 @@ in Table 1, in either module. The comparison shows how the paper counted:
 
 from absl import app
 
-from deeplab_dpc.arch.cell_cost import branch_norm_multiply_adds, cell_cost
+from deeplab_dpc.arch.cell_formulas import branch_norm_multiply_adds, cell_cost
 from deeplab_dpc.arch.cost import Cost, total_cost
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.config import ModelConfig

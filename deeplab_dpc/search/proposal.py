@@ -12,9 +12,8 @@ import optuna
 from optuna.storages import BaseStorage, InMemoryStorage
 
 from deeplab_dpc.arch.cell import Cell
-from deeplab_dpc.arch.cell_cost import cell_cost
+from deeplab_dpc.arch.cell_formulas import cell_cost, receptive_field
 from deeplab_dpc.arch.cost import Cost
-from deeplab_dpc.arch.receptive_field import receptive_field
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.search.contest.outcome import ContestOutcome
 from deeplab_dpc.search.contest.rounds import most_steps

@@ -9,7 +9,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from deeplab_dpc.arch.cell import Cell
-from deeplab_dpc.arch.cell_cost import cell_cost
+from deeplab_dpc.arch.cell_formulas import cell_cost
 from deeplab_dpc.arch.library import load_cells
 from deeplab_dpc.arch.operations.atrous_conv import RATE_OUTPUT_STRIDE
 from deeplab_dpc.config import SearchConfig

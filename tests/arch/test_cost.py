@@ -3,7 +3,7 @@
 import pytest
 
 from deeplab_dpc.arch.cell import BACKBONE, Branch, Cell
-from deeplab_dpc.arch.cell_cost import branch_norm_multiply_adds, cell_cost
+from deeplab_dpc.arch.cell_formulas import branch_norm_multiply_adds, cell_cost
 from deeplab_dpc.arch.cost import Cost, conv_cost, depthwise_cost, total_cost
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.arch.operations import AtrousConv, Conv1x1, PyramidPooling

@@ -5,10 +5,10 @@ import pytest
 import tensorflow as tf
 
 from deeplab_dpc.arch.cell import BACKBONE, Branch, Cell
+from deeplab_dpc.arch.cell_formulas import receptive_field
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.arch.operations import AtrousConv, Conv1x1, PyramidPooling
 from deeplab_dpc.arch.operations.pyramid_pooling import pooled_extent
-from deeplab_dpc.arch.receptive_field import receptive_field
 from deeplab_dpc.layers.dense_prediction_cell import DensePredictionCell
 
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from deeplab_dpc.arch.cell_cost import cell_cost
+from deeplab_dpc.arch.cell_formulas import cell_cost
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.layers.dense_prediction_cell import DensePredictionCell

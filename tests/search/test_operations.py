@@ -14,10 +14,9 @@ from matplotlib.figure import Figure
 
 from deeplab_dpc import own_parts
 from deeplab_dpc.arch.cell import BACKBONE, Branch, Cell
-from deeplab_dpc.arch.cell_cost import branch_norm_multiply_adds, cell_cost
+from deeplab_dpc.arch.cell_formulas import branch_norm_multiply_adds, cell_cost, receptive_field
 from deeplab_dpc.arch.drawing import cell_inches, draw_cell_into
 from deeplab_dpc.arch.operations import known_operations
-from deeplab_dpc.arch.receptive_field import receptive_field
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.layers.operations import runtime_of

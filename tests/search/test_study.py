@@ -6,7 +6,7 @@ import optuna
 import pytest
 
 from deeplab_dpc.arch.cell import Cell
-from deeplab_dpc.arch.cell_cost import cell_cost
+from deeplab_dpc.arch.cell_formulas import cell_cost
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.search.scored import ProxyScore

@@ -3,10 +3,9 @@
 import dataclasses
 
 from deeplab_dpc.arch.cell import Cell
-from deeplab_dpc.arch.cell_cost import cell_cost
+from deeplab_dpc.arch.cell_formulas import cell_cost, receptive_field
 from deeplab_dpc.arch.cost import Cost
 from deeplab_dpc.arch.operations.atrous_conv import RATE_OUTPUT_STRIDE
-from deeplab_dpc.arch.receptive_field import receptive_field
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.search.contest.outcome import ContestOutcome, Standing
 from deeplab_dpc.search.scored import Scored

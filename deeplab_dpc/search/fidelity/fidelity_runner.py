@@ -7,8 +7,7 @@ from typing import Any
 
 from optuna.storages import BaseStorage
 
-from deeplab_dpc.arch.cell_cost import cell_cost
-from deeplab_dpc.arch.receptive_field import receptive_field
+from deeplab_dpc.arch.cell_formulas import cell_cost, receptive_field
 from deeplab_dpc.config import FidelityConfig, encode
 from deeplab_dpc.config.search import END_TO_END
 from deeplab_dpc.errors import UserError

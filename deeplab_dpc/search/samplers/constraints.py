@@ -4,9 +4,8 @@ import dataclasses
 from typing import Self
 
 from deeplab_dpc.arch.cell import BACKBONE, Branch, Cell
-from deeplab_dpc.arch.cell_cost import cell_cost
+from deeplab_dpc.arch.cell_formulas import cell_cost, receptive_field
 from deeplab_dpc.arch.operations.atrous_conv import RATE_OUTPUT_STRIDE
-from deeplab_dpc.arch.receptive_field import receptive_field
 from deeplab_dpc.arch.space import SearchSpace
 from deeplab_dpc.config import SearchConfig
 from deeplab_dpc.errors import UserError
