@@ -37,9 +37,18 @@ LONG = (
     "test_contest_workers",
     "test_batch_norm_sync",
     "test_adapted_backbone",
+    "test_trainer",
+    "test_onnx",
+    "test_export_checkpoint",
+    "test_finalist_training",
+    "test_split_parts",
+    "test_time_limit",
+    "test_patience",
+    "test_cpu_memory",
+    "test_serving_docs",
 )
 # Files that take longest come first, so that processes which share the tests by file end together.
-FIRST = (*LONG, "test_trainer", "test_onnx", "test_reference_models", "test_training_model")
+FIRST = (*LONG, "test_reference_models", "test_training_model")
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 

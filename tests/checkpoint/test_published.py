@@ -45,6 +45,7 @@ def photograph(tmp_path, rng):
     return path
 
 
+@pytest.mark.long
 def test_name_is_all_that_a_prediction_needs(published, photograph, tmp_path, capsys):
     argv = [f"--checkpoint_path={NAME}", f"--images={photograph.parent}", f"--output_dir={tmp_path}/P"]
     assert execute("predict", argv) == 0

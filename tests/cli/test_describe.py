@@ -43,6 +43,7 @@ def test_drawing_is_that_of_the_cell(tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "none.png").exists()
 
 
+@pytest.mark.long
 def test_training_dry_run_describes_the_network_for_the_data_and_writes_nothing(shapes, tmp_path, capsys):
     argv = [*SMALL, f"--data_dir={shapes.path}", f"--workdir={tmp_path / 'run'}", "--dry_run", "--json"]
     assert execute("train", argv) == 0

@@ -97,6 +97,7 @@ main.run("predict", ["--serve", "--port=0", "--workdir=run"])
 """
 
 
+@pytest.mark.long
 def test_process_ends_by_sigterm_while_an_image_is_predicted():
     image = io.BytesIO()
     Image.new("RGB", (2, 2)).save(image, format="PNG")

@@ -129,6 +129,7 @@ def test_names_that_lead_out_of_the_copy_are_refused(storage, monkeypatch):
         local_data_dir(ADDRESS)
 
 
+@pytest.mark.long
 def test_commands_read_it_and_those_that_write_data_refuse_it(uploaded, tmp_path, capsys):
     assert execute("check_data", [f"--data_dir={ADDRESS}", f"--output_dir={tmp_path / 'check'}"]) == 0
     assert (tmp_path / "check" / "contact_sheet.png").exists()

@@ -213,6 +213,7 @@ def test_command_takes_a_list_a_format_and_a_map(source):
     assert execute("build_folder", command_line(source)[2:]) == 2
 
 
+@pytest.mark.long
 def test_camvid_converts(shared, tmp_path):
     camvid: pathlib.Path = shared / "data" / "camvid"
     if not camvid.is_dir():

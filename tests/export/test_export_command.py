@@ -88,6 +88,7 @@ def written(monkeypatch):
     return calls
 
 
+@pytest.mark.long
 def test_an_export_is_compared_with_itself_and_with_the_network_on_images_of_the_run(run, tmp_path, capsys):
     flags = {"num_check_images": 2, "argmax_before_upsampling": True}
     assert _export(workdir="w", export_dir=tmp_path / "model", **flags) == 0

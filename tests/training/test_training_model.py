@@ -123,6 +123,7 @@ def test_clipping_keeps_the_direction(plain, batch):
     np.testing.assert_allclose(moved[name], plain[0][name] * factor, rtol=2e-3, atol=1e-6)
 
 
+@pytest.mark.long
 def test_pieces_of_a_batch_make_the_step_of_the_whole(batch):
     options = {"fine_tune_batch_norm": False, "weight_decay": 0.01}
     whole, values = _step(_model(**options), batch)
@@ -165,6 +166,7 @@ def test_frozen_backbone_keeps_its_variables_and_statistics(batch):
     assert all(moved[name].any() for name in moved if name not in backbone)
 
 
+@pytest.mark.long
 def test_float16_trains_with_a_scaled_loss(batch):
     model = _model(eagerly=False, precision="float16", training_number_of_steps=40, base_learning_rate=0.05)
     losses = [float(model.train_on_batch(*batch, return_dict=True)["loss"])]

@@ -83,6 +83,7 @@ def _wiring(cell, network):
     return _tensors(wire(cell, network.capacity, SIZE, output_stride=16))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CELLS)
 def test_any_cell_trains_and_predicts_as_a_network_built_for_it(name, data, network, loss, run, predict):
     features, labels, rows = data
