@@ -17,7 +17,7 @@ from deeplab_dpc.cli.main import execute
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 IMAGES = ROOT / "docs" / "images"
-MEASURED = ROOT / "benchmarks" / "measurements" / "camvid_crop_257" / "fidelity" / "results.json"
+CONTEST = ROOT / "benchmarks" / "measurements" / "camvid_crop_321_contest" / "verdict.json"
 SHEET_WIDTH, PANEL_TITLE = 1200, 22  # pixels
 DRAWING_SCALE = {"dpc_top1": 1 / 2, "found_cell": 1 / 2, "auto_deeplab_cell": 2 / 3, "auto_deeplab_path": 2 / 3}
 COLORS = 48  # of a drawing
@@ -31,7 +31,7 @@ def main() -> None:
         _save_contact_sheet(pathlib.Path(folder))
         genotype = published_genotype()
         draw_cell(load_cell("dpc_top1"), f"{folder}/dpc_top1.png")
-        draw_cell(_best_measured(), f"{folder}/found_cell.png")
+        draw_cell(_winner(), f"{folder}/found_cell.png")
         draw_genotype(genotype, f"{folder}/auto_deeplab_cell.png")
         alike = [[[1 / len(STEPS)] * len(STEPS)] * NUM_LEVELS] * len(genotype.path)
         draw_trellis(alike, genotype.path, f"{folder}/auto_deeplab_path.png")
@@ -62,10 +62,9 @@ def _save_predictions(workdir: pathlib.Path) -> None:
     columns.save(IMAGES / "predictions.jpg", quality=85)
 
 
-def _best_measured() -> Cell:
-    """Returns the cell with the highest mIOU after an end-to-end training in the kept measurement."""
-    rows = json.loads(MEASURED.read_text())["rows"]
-    return Cell.from_json(max(rows, key=lambda row: row["reals"][0]["miou"])["cell"])
+def _winner() -> Cell:
+    """Returns the winner of the kept contest."""
+    return Cell.from_json(json.loads(CONTEST.read_text())["best"]["cell"])
 
 
 def _scaled(image: Image.Image, width: int) -> Image.Image:
