@@ -25,9 +25,9 @@ PIPE = "#555555"
 BAR_COLOR = "#e4e4e4"
 
 
-def draw_cell(cell: Cell, path: str | os.PathLike[str]) -> None:
-    """Writes a PNG of `cell`, atomically."""
-    write_picture(path, cell_inches(cell), lambda axes: draw_cell_into(axes, cell))
+def draw_cell(cell: Cell, path: str | os.PathLike[str], title: str | None = None) -> None:
+    """Writes a PNG of `cell`, atomically, with a line of text above it if there is a title."""
+    write_picture(path, cell_inches(cell), lambda axes: draw_cell_into(axes, cell), title)
 
 
 def cell_inches(cell: Cell) -> tuple[float, float]:

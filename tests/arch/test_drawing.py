@@ -19,7 +19,7 @@ def count_pixels(path, color):
 
 def test_picture_shows_each_kind_of_operation_in_its_colour(tmp_path):
     path = tmp_path / "aspp.png"
-    drawing.draw_cell(load_cell("aspp"), path)
+    drawing.draw_cell(load_cell("aspp"), path, title="ASPP")
     conv, atrous, pooling = (
         count_pixels(path, color) for color in (Conv1x1.COLOR, AtrousConv.COLOR, PyramidPooling.COLOR)
     )
