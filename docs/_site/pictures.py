@@ -17,7 +17,7 @@ from deeplab_dpc.cli.main import execute
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 IMAGES = ROOT / "docs" / "images"
-CONTEST = ROOT / "benchmarks" / "measurements" / "camvid_crop_321_contest" / "verdict.json"
+CONTEST = ROOT / "benchmarks" / "contests" / "camvid_crop_321" / "verdict.json"
 SHEET_WIDTH, PANEL_TITLE = 1200, 22  # pixels
 DRAWING_SCALE = {"dpc_top1": 1 / 2, "found_cell": 1 / 2, "auto_deeplab_cell": 2 / 3, "auto_deeplab_path": 2 / 3}
 COLORS = 48  # of a drawing

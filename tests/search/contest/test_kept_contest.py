@@ -1,0 +1,28 @@
+"""The contest that the repository keeps: docs/results.md says of it what its files say."""
+
+import json
+import pathlib
+
+from deeplab_dpc.arch.cell import Cell
+from deeplab_dpc.arch.library import load_cell
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+FOLDER = ROOT / "benchmarks" / "contests" / "camvid_crop_321"
+
+
+def test_results_page_has_the_scores_of_the_kept_contest():
+    rows = json.loads((FOLDER / "results.json").read_text(encoding="utf-8"))
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8").replace("**", "")
+    section = page[page.index("# A contest on CamVid") :]
+    for row in rows:
+        (line,) = [line for line in section.splitlines() if f"| {Cell.from_json(row['cell']).summary()} |" in line]
+        scores = f"{row['reranked_miou']:.4f} | {100 * row['contest']['probability']:.0f} %"
+        assert f"| {row['proxy_miou']:.4f} |" in line
+        assert scores in line
+
+
+def test_winner_of_the_kept_contest_has_the_highest_miou_and_is_the_cell_beside_it():
+    rows = json.loads((FOLDER / "results.json").read_text(encoding="utf-8"))
+    best = json.loads((FOLDER / "verdict.json").read_text(encoding="utf-8"))["best"]
+    assert max(rows, key=lambda row: row["reranked_miou"])["name"] == best["name"] == "neighbour_3.json"
+    assert load_cell(FOLDER / best["name"]).to_json() == best["cell"]
