@@ -1,5 +1,5 @@
-"""What is chosen before Keras and TensorFlow are imported: the backend of Keras by --backend, a flag of every command,
-and the allocator of TensorFlow's tensors on a CPU.
+"""Chooses what must be known before Keras and TensorFlow are imported: the backend of Keras by --backend, a flag of
+every command, and the allocator of TensorFlow's tensors on a CPU.
 """
 
 import importlib.util

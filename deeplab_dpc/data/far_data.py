@@ -58,6 +58,8 @@ def _named(address: str, root: str, found: dict[str, Any]) -> _Files:
     files = {}
     for path, info in found.items():
         parts = path.removeprefix(root).strip("/").split("/")
+        if parts == [""]:
+            continue  # the empty object by which some tools of S3 mark a folder
         if any(part in ("", "..") or "\\" in part for part in parts):
             raise UserError(f"{address} contains a file of the name {'/'.join(parts)!r}; remove or rename it.")
         if not any(part.startswith(".") or "incomplete." in part for part in parts):

@@ -38,7 +38,7 @@ def drawn(draw, inches):
 
 
 def text_boxes(axes):
-    """In pixels, by label; an arrow is a text without letters."""
+    """Returns the boxes in pixels, by label; an arrow is a text without letters."""
     return [(text.get_text(), text.get_window_extent()) for text in axes.texts if text.get_text()]
 
 

@@ -1,4 +1,4 @@
-"""What holds for every operation, those of installed packages included: text, formulas, layer, proxy, picture agree."""
+"""Tests what holds for every operation, also of installed packages: text, formulas, layer, proxy, picture agree."""
 
 import inspect
 import itertools

@@ -55,7 +55,7 @@ class _Browser:
         return [row.replace("\xa0", " ").split("\n") for row in self.driver.execute_script(script)]
 
     def wait(self, condition):
-        """What the condition returns once it is true."""
+        """Waits, and returns what the condition returns once it is true."""
         deadline = time.monotonic() + 10
         while not (found := condition()):
             assert time.monotonic() < deadline, self.driver.find_element("tag name", "body").text

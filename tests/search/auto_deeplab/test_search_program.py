@@ -42,7 +42,7 @@ def batches():
 
 @pytest.fixture(scope="module")
 def loss_and_gradient(program):
-    """Of the mean cross entropy of labelled pixels, written in TensorFlow, by state: (loss, statistics), gradients."""
+    """Returns (loss, statistics) and gradients of the mean cross entropy of labelled pixels, written in TensorFlow."""
 
     def loss_of(variables, images, labels):
         mixed = mixtures(variables["architecture"], edge_mask(CONFIG.num_layers))

@@ -48,7 +48,7 @@ def images():
 
 @pytest.fixture(scope="module")
 def objective(images):
-    """Of a network: the sum of its logits times fixed numbers, as a function of raw alphas and betas and weights."""
+    """Returns the sum of a network's logits times fixed numbers, as a function of raw alphas, betas and weights."""
 
     def of(net):
         factors = np.random.default_rng(4).standard_normal((2, 9, 17, 3)).astype("float32")

@@ -121,7 +121,7 @@ def test_the_sub_sets_are_trained_once_by_proxy_and_for_real(job, storage):
 
 
 def test_what_the_search_has_scored_is_not_scored_again(job, storage):
-    """Of 31 subsets conv1x1 was a warm start; the two best candidates have their scores; a second seed has none."""
+    """The warm start conv1x1 and the two best candidates keep their scores; a second seed has none."""
     study = _search(storage)
     trainings = _Trainings()
     config = FidelityConfig(fidelity_top_k=2, fidelity_seeds=2)
