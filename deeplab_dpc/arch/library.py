@@ -6,6 +6,7 @@ for the features that PSPNet concatenates, and `conv1x1` a single 1x1 convolutio
 published one (arXiv:1901.02985, Fig. 3).
 """
 
+import collections
 import functools
 import importlib.resources
 import json
@@ -65,15 +66,23 @@ def name_of_cell(cell: Cell) -> str | None:
 
 
 def load_cells(names: Iterable[str], flag: str) -> list[tuple[str, Cell]]:
-    """Returns the cells that a flag lists, each with the given name or path.
+    """Returns the cells that a flag lists, each with its name: that of a file is without folder and .json, unless
+    another cell has the same name.
 
     Raises:
       UserError: if one is neither a cell that ships nor a file of a cell; the message names the flag.
     """
+    paths = list(names)
     try:
-        return [(name, load_cell(name)) for name in names]
+        cells = [load_cell(path) for path in paths]
     except UserError as error:
         raise UserError(f"--{flag}: {error}") from error
+    stems = [os.path.basename(path).removesuffix(".json") for path in paths]
+    taken = collections.Counter(stems) + collections.Counter(set(shipped_cells()) - set(paths))
+    return [
+        (stem if path.endswith(".json") and taken[stem] == 1 and aspp_of_name(stem) is None else path, cell)
+        for path, stem, cell in zip(paths, stems, cells, strict=True)
+    ]
 
 
 def load_genotype(name_or_path: str | os.PathLike[str]) -> Genotype:

@@ -5,6 +5,7 @@ import hashlib
 import os
 import pathlib
 import re
+import urllib.parse
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,11 +33,17 @@ def local_data_dir(data_dir: str | os.PathLike[str]) -> pathlib.Path:
     Files that have not changed since the last call are not copied again, and those that are gone are removed.
 
     Raises:
-      UserError: if the storage cannot be read, contains no data set, or the disk is too small.
+      UserError: if the address contains a password, or the storage cannot be read or contains no data set, or the disk
+        is too small.
     """
     if not is_far(data_dir):
         return pathlib.Path(data_dir)
     address = str(data_dir)
+    if "@" in address and urllib.parse.urlsplit(address).password is not None:
+        raise UserError(
+            "--data_dir contains a password, which would be shown and kept in the run; give the address without it, "
+            "and the credentials as the storage's package reads them (environment or configuration file)."
+        )
     with _storage_named(address):
         import fsspec
 

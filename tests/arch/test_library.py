@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from deeplab_dpc.arch.library import load_cell, load_genotype, published_genotype, shipped_cells, shipped_genotypes
+from deeplab_dpc.arch.library import load_cell, load_cells, load_genotype, published_genotype, shipped_cells, shipped_genotypes
 from deeplab_dpc.errors import UserError
 
 
@@ -23,6 +23,20 @@ def test_cell_is_loaded_from_a_file(tmp_path):
     path = tmp_path / "mine.json"
     path.write_text(json.dumps(load_cell("psp").to_json()))
     assert load_cell(path) == load_cell(str(path)) == shipped_cells()["psp"]
+
+
+def test_listed_cells_are_named_by_their_files(tmp_path):
+    def file(name, cell):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(load_cell(cell).to_json()))
+        return str(path)
+
+    found, first, second = file("found.json", "aspp"), file("a/same.json", "psp"), file("b/same.json", "conv1x1")
+    like_shipped, like_aspp = file("dpc_top1.json", "psp"), file("aspp_3_6_9.json", "psp")
+    listed = load_cells(["psp", found, first, second, like_shipped, like_aspp], "warm_starts")
+    assert [name for name, _ in listed] == ["psp", "found", first, second, like_shipped, like_aspp]
+    assert listed[1][1] == load_cell("aspp")
 
 
 def test_unknown_name_lists_the_shipped_ones():

@@ -104,6 +104,7 @@ def test_interrupted_copy_goes_on(uploaded, monkeypatch):
 @pytest.mark.parametrize(
     ("address", "said"),
     [
+        ("sftp://me:secret@host/camvid", "--data_dir contains a password, "),
         ("memory://bucket/none", "There is no prepared data set at memory://bucket/none; "),
         ("nosuch://bucket/D", r"nosuch://bucket/D cannot be read \(Protocol not known: nosuch\); "),
     ],

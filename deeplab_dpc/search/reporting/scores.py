@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from deeplab_dpc.search.reporting import style
 from deeplab_dpc.search.reporting.population import Population
@@ -38,6 +39,7 @@ def distribution(population: Population) -> Figure:
     axes.hist(values, bins=num_bins(len(values)), color=style.SKY, edgecolor="white", linewidth=0.5)
     style.mark_warm_starts(axes, population.comparable_warm_starts(), vertical=True)
     axes.set(xlabel="proxy mIOU", ylabel="candidates")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     style.legend_above(figure, axes)
     return figure
 
@@ -56,6 +58,7 @@ def over_trials(population: Population) -> Figure:
     )
     style.mark_warm_starts(axes, population.comparable_warm_starts())
     axes.set(xlabel="candidate", ylabel="proxy mIOU")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     style.legend_above(figure, axes)
     return figure
 
