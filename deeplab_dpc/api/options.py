@@ -111,6 +111,7 @@ class TrainOptions(ModelOptions, total=False):
     eval_split: str
     early_stopping_patience: int
     time_limit: float
+    early_end_step: int
     seed: int
 
 

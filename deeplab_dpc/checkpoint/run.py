@@ -54,7 +54,8 @@ ARCHITECTURES = ("model.dense_prediction_cell", "model.genotype")
 def save_checkpoint(
     workdir: pathlib.Path, network: Segmenter, optimizer: keras.optimizers.Optimizer, progress: Progress
 ) -> None:
-    """Writes the state that a training needs to continue after `progress.step` steps; keeps the last two checkpoints.
+    """Writes the state that a training needs to continue after `progress.step` steps; keeps the last two checkpoints,
+    and that from which forks start.
 
     Args:
       workdir: the run directory.
@@ -70,7 +71,7 @@ def save_checkpoint(
         for file, variables in state.items():
             write_arrays(partial / file, variables)
         write_progress(partial / PROGRESS, dataclasses.replace(progress, run=run_identity(workdir)))
-    remove_checkpoints(list_checkpoints(workdir)[:-KEPT])
+    remove_checkpoints(old for old in list_checkpoints(workdir)[:-KEPT] if old.step != progress.before_fall)
 
 
 def restore_training(
@@ -110,7 +111,8 @@ def restore_training(
 
 
 def fork_training(source: str | pathlib.Path, network: Segmenter, optimizer: keras.optimizers.Optimizer) -> Progress:
-    """Restores the newest undamaged checkpoint of another run, which is not changed, to start a new run from it.
+    """Restores the newest undamaged checkpoint of another run, which is not changed, to start a new run from it; if that
+    run ended early (early_end_step), the one before its learning rate fell.
 
     An optimizer with other variables starts fresh, but at the step of the checkpoint; random generators
     start fresh if their number differs. In both cases a line is printed.
@@ -130,6 +132,10 @@ def fork_training(source: str | pathlib.Path, network: Segmenter, optimizer: ker
     if not list_checkpoints(source):
         raise UserError(f"--fork_from={source} has no checkpoint to start from; give a run that has trained.")
     whole, damaged = newest_whole(source)
+    before_fall = whole.progress.before_fall
+    if any(checkpoint.step == before_fall for checkpoint in list_checkpoints(source)):
+        whole, older = newest_whole(source, before_fall)
+        damaged += older
     for checkpoint, reason in damaged:
         console.print(f"{checkpoint.path} is damaged ({reason}) and not used.")
     state = state_variables(network, optimizer)
@@ -154,7 +160,7 @@ def fork_training(source: str | pathlib.Path, network: Segmenter, optimizer: ker
         assign(state[RANDOM_STATES], whole.arrays[RANDOM_STATES])
     else:
         console.print(f"The random generators start fresh: {source} has others.")
-    return dataclasses.replace(whole.progress, began=whole.progress.step, shortened=None)
+    return dataclasses.replace(whole.progress, began=whole.progress.step, shortened=None, before_fall=None)
 
 
 def load_weights(checkpoint: RunCheckpoint, network: Segmenter) -> None:

@@ -43,10 +43,16 @@ class WholeCheckpoint:
     progress: Progress
 
 
-def newest_whole(workdir: str | pathlib.Path) -> tuple[WholeCheckpoint, list[tuple[RunCheckpoint, str]]]:
-    """Returns the newest undamaged checkpoint, and the damaged ones after it, each with the reason."""
+def newest_whole(
+    workdir: str | pathlib.Path, last: int | None = None
+) -> tuple[WholeCheckpoint, list[tuple[RunCheckpoint, str]]]:
+    """Returns the newest undamaged checkpoint, and the damaged ones after it, each with the reason; with `last` only of
+    those up to that step.
+    """
     damaged: list[tuple[RunCheckpoint, str]] = []
     for checkpoint in reversed(list_checkpoints(workdir)):
+        if last is not None and checkpoint.step > last:
+            continue
         try:
             return _read_whole(checkpoint), damaged
         except DamageError as error:

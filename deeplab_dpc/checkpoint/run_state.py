@@ -51,8 +51,9 @@ class Progress:
       validations: rows of validation.csv so far.
       run: identity of the run (run_directory.run_identity); None in checkpoints without one.
       began: step at which the run was forked; 0 if it was not forked.
-      shortened: (step at which the training was shortened first, step at which it now ends), because of its time limit;
-        None if it was not.
+      shortened: (step from which the learning rate falls, step at which the training now ends), because of its time
+        limit; None if it was not shortened.
+      before_fall: step of the checkpoint from which forks of a training with an early_end_step start; None before it.
     """
 
     step: int = 0
@@ -61,10 +62,15 @@ class Progress:
     run: str | None = dataclasses.field(default=None, compare=False)
     began: int = 0
     shortened: tuple[int, int] | None = None
+    before_fall: int | None = None
 
-    def shorten(self, end: int) -> None:
-        """Makes `end` the last step; the learning rate falls from the step at which this was done first."""
-        self.shortened = (self.step if self.shortened is None else self.shortened[0], end)
+    def shorten(self, end: int, start: int | None = None) -> None:
+        """Makes `end` the last step; the learning rate falls from `start`, by default this step, unless it falls
+        already.
+        """
+        if self.shortened is not None and self.shortened[0] <= self.step:
+            start = self.shortened[0]
+        self.shortened = (self.step if start is None else start, end)
 
 
 class DamageError(Exception):
@@ -184,6 +190,8 @@ def write_progress(path: pathlib.Path, progress: Progress) -> None:
         del value["began"]
     if progress.shortened is None:
         del value["shortened"]
+    if progress.before_fall is None:
+        del value["before_fall"]
     write_sealed(path, value)
 
 
@@ -199,7 +207,8 @@ def read_progress(path: pathlib.Path) -> Progress:
 
 def read_sealed_progress(path: pathlib.Path) -> tuple[Progress, dict[str, str]]:
     """Returns the progress as `read_progress` does, and the digests of the archives beside the file by file name."""
-    stored, digests = read_sealed(path, ("step", "rows", "validations", "history", "run", "began", "shortened"))
+    keys = ("step", "rows", "validations", "history", "run", "began", "shortened", "before_fall")
+    stored, digests = read_sealed(path, keys)
     try:
         rows = stored["history"] if "history" in stored else stored["rows"]
         progress = Progress(
@@ -209,13 +218,16 @@ def read_sealed_progress(path: pathlib.Path) -> tuple[Progress, dict[str, str]]:
         raise DamageError(f"{path.name}: {_first_line(error)}") from error
     shortened = stored.get("shortened", [0, 0])
     is_pair = isinstance(shortened, list) and len(shortened) == 2
-    steps = [progress.step, progress.began, *(shortened if is_pair else [None])]
+    before_fall = stored.get("before_fall", 0)
+    steps = [progress.step, progress.began, before_fall, *(shortened if is_pair else [None])]
     if not all(isinstance(step, int) for step in steps) or not all(
         _are_rows(some) for some in (rows, progress.validations)
     ):
         raise DamageError(f"{path.name}: it does not hold what was written")
     if "shortened" in stored:
         progress.shortened = (shortened[0], shortened[1])
+    if "before_fall" in stored:
+        progress.before_fall = before_fall
     return progress, digests
 
 

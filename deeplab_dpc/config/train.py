@@ -10,6 +10,7 @@ MOMENTUM, ADAM, _ = OPTIMIZERS = ("momentum", "adam", "adamw")
 LEARNING_POLICIES = ("poly", "step", "cosine")
 BURNIN_TYPES = ("none", "linear")
 FLOAT32, BFLOAT16, _ = PRECISIONS = ("float32", "bfloat16", "float16")
+FALLING = 5  # The learning rate falls to 0 in the last 1 / FALLING of the steps before early_end_step.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +78,9 @@ class TrainConfig(Config):
         early: the learning rate falls to 0 within a fifth of the steps done so far; 0 for never.
       time_limit: seconds from its start in which the training should end: if its steps take longer than that allows,
         their number is reduced, and the learning rate falls to 0 at the new end; 0 for no limit.
+      early_end_step: step at which the training ends, before training_number_of_steps, whose learning rates it has
+        until they fall linearly to 0 in the last fifth of its steps; fork_from such a run continues from the step
+        before that fall, as if it had not ended; 0 for none.
       seed: seed of initialisation, order, augmentation and dropout.
     """
 
@@ -129,6 +133,7 @@ class TrainConfig(Config):
     eval_split: str = "val"
     early_stopping_patience: int = 0
     time_limit: float = 0.0
+    early_end_step: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -160,6 +165,7 @@ class TrainConfig(Config):
             "eval_interval_steps",
             "early_stopping_patience",
             "time_limit",
+            "early_end_step",
         )
         self.check_choices()
         for name in ("top_k_percent_pixels", "drop_path_keep_prob"):
@@ -173,6 +179,16 @@ class TrainConfig(Config):
             raise UserError(
                 f"--early_stopping_patience={self.early_stopping_patience} counts evaluations, and "
                 "--eval_interval_steps=0 disables them; give another interval."
+            )
+        if self.early_end_step and not 1 < self.early_end_step < self.training_number_of_steps:
+            raise UserError(
+                f"--early_end_step={self.early_end_step} must be from 2 to "
+                f"--training_number_of_steps={self.training_number_of_steps} - 1; give 0 to train to the end."
+            )
+        if self.early_end_step and self.early_stopping_patience:
+            raise UserError(
+                f"--early_end_step={self.early_end_step} ends the training at this step, and "
+                f"--early_stopping_patience={self.early_stopping_patience} by its evaluations; give one of the two."
             )
         no_negative_weight(self.label_weights)
         if self.loss_quadrature_nodes:
@@ -198,6 +214,11 @@ class TrainConfig(Config):
                 f"--loss_quadrature_nodes={self.loss_quadrature_nodes} computes the plain cross entropy of "
                 f"upsampled logits, which cannot be combined with {', '.join(given)}; leave one or the other out."
             )
+
+
+def step_before_fall(end: int) -> int:
+    """Returns the step after which the learning rate of a training with this early_end_step falls to 0."""
+    return end - max(1, end // FALLING)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The early end of a training that no longer improves, or whose time is over."""
+"""The early end of a training: at a given step, because it no longer improves, or because its time is over."""
 
 import dataclasses
 import math
@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from deeplab_dpc.checkpoint.run_state import Progress
 from deeplab_dpc.config import TrainConfig
+from deeplab_dpc.config.train import step_before_fall
 
 SCORE = "miou"  # score by which the best checkpoint is kept
 SHARE = 5  # The learning rate falls to zero within 1 / SHARE of the steps done so far.
@@ -20,10 +21,10 @@ class Ending:
     """The early end of a training.
 
     Attributes:
-      start: step of the evaluation that exhausted the patience, or at which the training was shortened; the learning
-        rate falls from there.
+      start: step from which the learning rate falls: that of the evaluation that exhausted the patience, that at which
+        the training was shortened, or a fifth before early_end_step.
       end: last step, at which the learning rate is zero.
-      best_step: step of the best evaluation until then; None if the training was shortened.
+      best_step: step of the best evaluation until then; None if the patience is not the reason.
     """
 
     start: int
@@ -48,6 +49,9 @@ def early_ending(config: TrainConfig, progress: Progress) -> Ending | None:
     """
     if progress.shortened is not None:
         return Ending(*progress.shortened, best_step=None)
+    if config.early_end_step:
+        start = max(step_before_fall(config.early_end_step), progress.began)
+        return Ending(start, config.early_end_step, best_step=None)
     if not config.early_stopping_patience:
         return None
     best, best_step, waited = -math.inf, progress.began, 0

@@ -36,10 +36,11 @@ def initialize(
                 f"--tf_initial_checkpoint={config.fork_from} instead, whose logits then start fresh."
             )
         progress = fork_training(config.fork_from, model.network, model.optimizer)
-        if progress.step >= config.training_number_of_steps:
+        name = "early_end_step" if config.early_end_step else "training_number_of_steps"
+        if progress.step >= getattr(config, name):
             raise UserError(
                 f"--fork_from={config.fork_from} is at step {progress.step}, so that "
-                f"--training_number_of_steps={config.training_number_of_steps} leaves nothing to train; give more, "
+                f"--{name}={getattr(config, name)} leaves nothing to train; give more, "
                 "counted from the beginning of that run."
             )
         sections = {"model": model_config, "data": data, "train": dataclasses.replace(config, fork_from=None)}

@@ -14,6 +14,7 @@ from deeplab_dpc.checkpoint.run import save_checkpoint
 from deeplab_dpc.checkpoint.run_best import best_metrics, save_best
 from deeplab_dpc.checkpoint.run_state import Progress
 from deeplab_dpc.config import TrainConfig
+from deeplab_dpc.config.train import step_before_fall
 from deeplab_dpc.console import console
 from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.training.curves import write_metrics, write_panels
@@ -99,7 +100,8 @@ class Recorder(keras.callbacks.Callback):
             self._ends_early = self._is_out_of_patience()
         if not last and self._is_out_of_time():
             self._ends_early = True
-        if last or step % self.config.save_interval_steps == 0 or self._ends_early:
+        self._mark_fall()
+        if last or step == progress.before_fall or step % self.config.save_interval_steps == 0 or self._ends_early:
             self._save()
         if received is not None and step != total:
             raise Stopped(received, f"step {step} is saved")
@@ -118,7 +120,8 @@ class Recorder(keras.callbacks.Callback):
     def _interval(self) -> int:
         """Returns the number of steps between two evaluations; 0 for none."""
         interval = self.config.eval_interval_steps
-        return max(self.config.training_number_of_steps // 10, 1) if interval is None else interval
+        steps = self.config.early_end_step or self.config.training_number_of_steps
+        return max(steps // 10, 1) if interval is None else interval
 
     def _is_due(self, step: int) -> bool:
         return self._interval > 0 and (step % self._interval == 0 or step == self._total)
@@ -139,13 +142,21 @@ class Recorder(keras.callbacks.Callback):
 
         A training whose learning rate falls already, because the patience is exhausted, is not shortened.
         """
-        step, falls = self.progress.step, self._ending is not None and self.progress.shortened is None
+        step, ending = self.progress.step, self._ending
+        falls = ending is not None and self.progress.shortened is None and step >= ending.start
         if self.limit is None or falls or self._ends_early or step % self.config.log_steps:
             return False
         end = self.limit.shorter_end(step, self._total, self._seconds_of_evaluations())
         if end is not None:
-            self.progress.shorten(end)
+            is_free = self.config.early_end_step == 0
+            self.progress.shorten(end, None if is_free else max(step, step_before_fall(end)))
         return end is not None
+
+    def _mark_fall(self) -> None:
+        """Marks the step from which the learning rate falls to an early_end_step: its checkpoint is kept for forks."""
+        ending = early_ending(self.config, self.progress) if self.config.early_end_step else None
+        if ending is not None and self.progress.step == ending.start:
+            self.progress.before_fall = self.progress.step
 
     def _add_row(self, step: int, values: Mapping[str, float]) -> None:
         seconds = self._pace.read()

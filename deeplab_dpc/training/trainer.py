@@ -144,18 +144,21 @@ def _train(
 
 
 def _end_early(model: TrainingModel, config: TrainConfig, progress: Progress) -> None:
-    """Sets the optimizer's learning rate to one that ends the training, if the evaluations have exhausted the
-    patience, or the time limit has shortened it.
+    """Sets the optimizer's learning rate to one that ends the training, if its early end is given, the evaluations
+    have exhausted the patience, or the time limit has shortened it.
     """
     ending = early_ending(config, progress)
     if ending is None:
         return
-    if ending.best_step is None:
-        why = f"The training was shortened at step {ending.start}, since its steps take too long for its time limit"
+    if ending.best_step is None and progress.shortened is None:
+        why = f"The training ends early (--early_end_step={ending.end})"
+    elif ending.best_step is None:
+        why = "The training is shortened, since its steps take too long for its time limit"
     else:
         best = f"the best is of step {ending.best_step}" if ending.best_step > progress.began else "none was a number"
-        why = f"No better mIOU in {config.early_stopping_patience} evaluations until step {ending.start} ({best})"
-    console.print(f"{why}: the learning rate falls to 0 at step {ending.end}, where the training ends.")
+        why = f"No better mIOU in {config.early_stopping_patience} evaluations ({best})"
+    where = f"from step {ending.start} the learning rate falls to 0 at step {ending.end}, where the training ends"
+    console.print(f"{why}: {where}.", soft_wrap=True)
     model.optimizer.learning_rate = build_schedule(config, ending)
     model.train_function = None  # The compiled step contains the previous schedule.
 

@@ -100,7 +100,7 @@ def test_training_ends_early_and_the_same_after_a_kill(shapes, tmp_path, capsys,
     """Patience ends at step 8, the training at 9; killed at the evaluation there, it goes on from step 8."""
     _train(tmp_path / "one", shapes, _Scores())
     said = capsys.readouterr().out
-    assert "No better mIOU in 2 evaluations until step 8 (the best is of step 4): the learning rate falls to 0" in said
+    assert "No better mIOU in 2 evaluations (the best is of step 4): from step 8 the learning rate falls to 0" in said
     assert latest_checkpoint(tmp_path / "one").step == 9
     rates = _columns(tmp_path / "one")
     assert (list(rates), rates[9]) == (list(range(1, 10)), 0.0)

@@ -123,10 +123,7 @@ def test_training_ends_in_time_and_at_the_same_step_after_a_kill(shapes, tmp_pat
     stop_at = None
     _train(tmp_path / "one", shapes, on_step=tick)
     said = capsys.readouterr().out
-    assert (
-        "The training was shortened at step 8, since its steps take too long for its time limit: the learning rate"
-        in said
-    )
+    assert "is shortened, since its steps take too long for its time limit: from step 8 the learning rate" in said
     assert newest_progress(tmp_path / "one").shortened == (8, 12)
     assert latest_checkpoint(tmp_path / "one").step == 12
 
