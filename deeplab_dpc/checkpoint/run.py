@@ -111,8 +111,9 @@ def restore_training(
 
 
 def fork_training(source: str | pathlib.Path, network: Segmenter, optimizer: keras.optimizers.Optimizer) -> Progress:
-    """Restores the newest undamaged checkpoint of another run, which is not changed, to start a new run from it; if that
-    run ended early (early_end_step), the one before its learning rate fell.
+    """Restores the newest undamaged checkpoint of another run, which is not changed, to start a new run from it.
+
+    If that run has an early_end_step, this is the checkpoint before the learning rate fell.
 
     An optimizer with other variables starts fresh, but at the step of the checkpoint; random generators
     start fresh if their number differs. In both cases a line is printed.
@@ -132,9 +133,9 @@ def fork_training(source: str | pathlib.Path, network: Segmenter, optimizer: ker
     if not list_checkpoints(source):
         raise UserError(f"--fork_from={source} has no checkpoint to start from; give a run that has trained.")
     whole, damaged = newest_whole(source)
-    before_fall = whole.progress.before_fall
-    if any(checkpoint.step == before_fall for checkpoint in list_checkpoints(source)):
-        whole, older = newest_whole(source, before_fall)
+    start = _fork_step(source, whole.progress)
+    if start != whole.progress.step:
+        whole, older = newest_whole(source, start)
         damaged += older
     for checkpoint, reason in damaged:
         console.print(f"{checkpoint.path} is damaged ({reason}) and not used.")
@@ -161,6 +162,16 @@ def fork_training(source: str | pathlib.Path, network: Segmenter, optimizer: ker
     else:
         console.print(f"The random generators start fresh: {source} has others.")
     return dataclasses.replace(whole.progress, began=whole.progress.step, shortened=None, before_fall=None)
+
+
+def fork_step(workdir: str | pathlib.Path) -> int:
+    """Returns the step from which a fork of a run starts: its newest, or that before the fall to an early_end_step."""
+    return _fork_step(workdir, newest_progress(workdir))
+
+
+def _fork_step(workdir: str | pathlib.Path, newest: Progress) -> int:
+    kept = {checkpoint.step for checkpoint in list_checkpoints(workdir)}
+    return newest.before_fall if newest.before_fall is not None and newest.before_fall in kept else newest.step
 
 
 def load_weights(checkpoint: RunCheckpoint, network: Segmenter) -> None:

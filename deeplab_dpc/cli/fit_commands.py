@@ -128,8 +128,18 @@ class Commands:
         memory = found["memory_needed"] / batch
         return Measured((crop[0], crop[1]), each, seconds, memory, found["memory_available"])
 
-    def train(self, workdir: pathlib.Path, plan: Plan, steps: int, **more: Any) -> None:
-        """Starts or continues a training; `more` are flags of this training only."""
+    def train(self, workdir: pathlib.Path, plan: Plan, steps: int, schedule: int = 0, **more: Any) -> None:
+        """Starts or continues a training; `more` are flags of this training only.
+
+        Args:
+          workdir: the run directory.
+          plan: the plan.
+          steps: number of steps.
+          schedule: number of steps of the schedule of the learning rate, if these steps are only its beginning.
+        """
+        ends_early = schedule > steps > 1
+        if ends_early:
+            more["early_end_step"] = steps
         # A killed training loses at most the steps of a minute.
         images = plan["train_batch_size"] * area(plan["train_crop_size"]) / area(plan.measured.crop)
         step = plan.notes.get("step_seconds", plan.measured.seconds_per_image * images)
@@ -137,7 +147,7 @@ class Commands:
         interval = plan.decide(f"save_interval_steps of {workdir.name}", min(500, often), "a minute at most is lost")
         run_command(
             "train",
-            **self._training(workdir, plan, steps),
+            **self._training(workdir, plan, schedule if ends_early else steps),
             log_steps=max(1, min(50, steps // 10)),
             save_interval_steps=interval,
             **{**self._shared(plan), **more},
@@ -177,6 +187,7 @@ class Commands:
             lookahead=1,
             num_best=5,
             rerank_steps=plan.get("rerank_steps", 2 ** plan["contest_rounds"]),
+            rerank_schedule_steps=plan.get("rerank_schedule_steps", 0),
             rerank_batch_size=plan["train_batch_size"],
             rerank_optimizer=self._optimizer(plan),
             rerank_learning_rate=plan["base_learning_rate"],

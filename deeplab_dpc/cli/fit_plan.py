@@ -17,11 +17,12 @@ from deeplab_dpc.cli.fit_schedule import (
     aligned,
     area,
     evaluation_seconds,
+    final_steps,
     fixed_seconds,
 )
 from deeplab_dpc.cli.fit_search_plan import search_choices
 from deeplab_dpc.cli.fit_weights import weights_of_short_training
-from deeplab_dpc.config.train import ADAM, BFLOAT16, FLOAT32, MOMENTUM
+from deeplab_dpc.config.train import ADAM, BFLOAT16, FALLING, FLOAT32, MOMENTUM
 
 MAX_CROP_CPU, MAX_CROP = 321, 513  # largest sides in pixels, of the rehearsal too
 LEAST_CROP = 225  # pixels; with smaller crops, whole images differ too much from the training images
@@ -41,6 +42,7 @@ ENOUGH_BASELINE = 250  # steps of a baseline that is usable, so that it need not
 LEAST_TWO_TRAININGS = 2 * ENOUGH_BASELINE
 USABLE_EPOCHS, ENOUGH_EPOCHS = 2, 20  # of all images of train, for a warning and its advice
 LAST_RUN, BASELINE = "last_run", "baseline"  # the choice, and the run directory, of the training that is exported
+SCHEDULE = "schedule_steps"  # the choice of the length of the schedule that the baseline begins
 
 
 def network_choices(data: Fingerprint, given: Given, has_accelerator: bool, alignment: int = 16) -> Choices:
@@ -134,7 +136,12 @@ def time_choices(
         chooser.choices[LAST_RUN] = Choice(BASELINE, few)
     chooser.choices |= searching
     epochs = f"of all trainings of the exported network: at most {MAX_EPOCHS} epochs of {data.train} images"
-    chooser.choices["most_steps"] = Choice(max(most, steps + 1), epochs)
+    most = max(most, steps + 1)
+    chooser.choices["most_steps"] = Choice(most, epochs)
+    if not is_single:
+        whole = given.get("training_number_of_steps", final_steps(0, learning - steps * step / FALLING, step, most))
+        why = "of the schedule of the learning rate: the baseline is its beginning, and the last training continues it"
+        chooser.choices[SCHEDULE] = Choice(max(whole, steps), why)
     return chooser.choices
 
 

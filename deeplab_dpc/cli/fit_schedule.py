@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from deeplab_dpc.arch.fitting import aligned_side
+from deeplab_dpc.config.train import FALLING
 from deeplab_dpc.data.dataset_info import DatasetInfo
 
 # Shares of the time for learning, with a search; the rest is for the later stages.
@@ -143,12 +144,13 @@ def cell_seconds(warm_starts: Sequence[float], guessed: float) -> float:
 def contest_cost(finalists: int, rounds: int, seeds: int) -> tuple[float, float]:
     """Returns the cost of a contest per finalist: trainings of the last round's length, and starts of a training.
 
-    With several rounds (two are assumed), half of the finalists, but at least two, continue after the first.
+    With several rounds (two are assumed), half of the finalists, but at least two, continue after the first. The second
+    round continues from before the fall of the learning rate in the first, the last fifth of its steps.
     """
     if rounds == 1:
         return float(seeds), float(seeds)
-    stay = max(0.5, 2 / finalists)
-    return 0.5 + stay * (seeds - 0.5), 1.0 + stay * (2 * seeds - 1)
+    stay, fall = max(0.5, 2 / finalists), 0.5 / FALLING
+    return 0.5 + stay * ((1 + fall) * seeds - 0.5), 1.0 + stay * (2 * seeds - 1)
 
 
 def contest_steps(left: float, finalists: int, step: float, each: float, rounds: int, seeds: int, most: int) -> int:
@@ -173,7 +175,7 @@ def final_steps(done: int, left: float, step: float, most: int) -> int:
     """Returns the number of steps of the last training, including those of the run that it continues.
 
     Args:
-      done: number of steps of that run.
+      done: step of that run from which it is continued.
       left: seconds for the training.
       step: seconds per step.
       most: largest number of steps for that number of images.

@@ -18,11 +18,11 @@ from typing import Any
 
 import keras
 
-from deeplab_dpc.checkpoint.run import newest_progress
+from deeplab_dpc.checkpoint.run import fork_step, newest_progress
 from deeplab_dpc.cli.fit_choices import Choice
 from deeplab_dpc.cli.fit_commands import SHARED, Commands, step_seconds
 from deeplab_dpc.cli.fit_page import INDEX, write_index
-from deeplab_dpc.cli.fit_plan import LAST_RUN, network_choices, time_choices, too_short
+from deeplab_dpc.cli.fit_plan import LAST_RUN, SCHEDULE, network_choices, time_choices, too_short
 from deeplab_dpc.cli.fit_plan_file import Plan
 from deeplab_dpc.cli.fit_schedule import (
     BASELINE_SHARE,
@@ -57,6 +57,7 @@ EVALUATED_TIME = 0.1  # largest share of the time of that training that its eval
 OF_THIS_RUN = ("restore_moving_averages", "baseline_steps", "training_number_of_steps")
 LEAST_CONTEST = 10  # steps; a contest of fewer is not worth the time of its starts
 MOST_OF_BASELINE = 0.5  # largest share of the time for learning that the baseline may take if others follow
+TRAINED = "baseline_trained"  # note of the number of steps at which the baseline's training ended
 SHORT_SEARCH = 120.0  # seconds; in a shorter search, a measurement before it would take too much of the time
 
 
@@ -186,18 +187,20 @@ class Fit:
         start = time.monotonic()
         is_free = not any(name in self.given for name in ("baseline_steps", "training_number_of_steps"))
         limit = self._baseline_limit(plan) if is_free else 0.0
-        self.commands.train(
-            self.baseline,
-            plan,
-            steps,
-            atrous_rates=plan["atrous_rates"],
-            **self.commands.start(plan),
-            base_learning_rate=plan["baseline_learning_rate"],
-            eval_interval_steps=steps if LAST_RUN in plan.choices else 0,  # which draws predictions
-            time_limit=round(limit, 1),
-        )
-        trained = time.monotonic()
-        done = newest_progress(self.baseline).step
+        if TRAINED not in plan.notes:  # otherwise baseline_steps may be fewer than the run was started with
+            self.commands.train(
+                self.baseline,
+                plan,
+                steps,
+                plan.get(SCHEDULE, 0),  # plans of earlier versions have none
+                atrous_rates=plan["atrous_rates"],
+                **self.commands.start(plan),
+                base_learning_rate=plan["baseline_learning_rate"],
+                eval_interval_steps=steps if LAST_RUN in plan.choices else 0,  # which draws predictions
+                time_limit=round(limit, 1),
+            )
+            plan.note(TRAINED, newest_progress(self.baseline).step)
+        trained, done = time.monotonic(), int(plan.notes[TRAINED])
         if done < steps:
             steps = plan.decide("baseline_steps", done, f"its steps took longer than planned: {steps:,}", replace=True)
         run_command("eval", workdir=self.baseline, split="val")
@@ -266,6 +269,10 @@ class Fit:
             console.print(no_time)
             plan.replace(OF_SEARCH, {"search": Choice(False, no_time)})
             return
+        if "rerank_steps" not in plan.choices:  # the contest of an earlier version has another schedule
+            whole = final_steps(steps, max(0.0, left - cost), step, plan["most_steps"])
+            whole = max(steps, self.given.get("training_number_of_steps", whole))
+            plan.decide("rerank_schedule_steps", whole, "to about which the last training continues that of the best")
         plan.decide("rerank_steps", steps, reason)
         self.commands.search(plan, num_candidates=plan["num_candidates"], rerank_top_k=plan["rerank_top_k"])
 
@@ -276,7 +283,7 @@ class Fit:
             console.print(f"{LAST_RUN} = {run.name}: {plan.choices[LAST_RUN].reason}")
             return
         start: dict[str, Any] = {"fork_from": run, "atrous_rates": plan["atrous_rates"]}
-        done, step = plan["baseline_steps"], plan.notes["step_seconds"]
+        step = plan.notes["step_seconds"]
         if plan["search"]:
             best = read_json(self.search_dir / "verdict.json", "verdict of the search")["best"]
             if best is None or best["run"] is None:
@@ -287,7 +294,7 @@ class Fit:
             # Relative to the workdir, since the stored path may be relative to another current directory.
             run = self.search_dir.joinpath(*pathlib.Path(best["run"]).parts[-3:])
             start = {"fork_from": run, "dense_prediction_cell_json": self.search_dir / "cells" / "best.json"}
-            done, step = best["steps"], step_seconds(run)
+            step = step_seconds(run)
         evaluation = plan.notes["evaluation_seconds"]
         left = self.stages.left - plan.reserve_seconds - plan.notes["start_seconds"]
         patience = self.given.get("early_stopping_patience", 0)
@@ -295,7 +302,9 @@ class Fit:
         evaluations = max(1, min(most, int(EVALUATED_TIME * left / evaluation)))
         seconds = left - evaluations * EVALUATION_SHARE * evaluation
         last, why = self.final, "the training goes on"
-        if seconds < 0 and "training_number_of_steps" not in self.given:
+        done = fork_step(run)  # less than its steps, since it goes on from before the fall of the learning rate
+        too_few = seconds < 0 or done + int(seconds / step) <= newest_progress(run).step
+        if too_few and "training_number_of_steps" not in self.given:
             last, why = run, "there is no time for more training, so the existing network is exported"
         if self.root / plan.decide(LAST_RUN, str(last.relative_to(self.root)), why) != self.final:
             return

@@ -77,6 +77,8 @@ class SearchConfig(Config):
       rerank_top_k: number of the best candidates by proxy that become finalists; finalists are trained end to end after
         the search, in a contest with the warm starts; 0 for no contest.
       rerank_steps: number of training steps of a finalist at the end of the last round.
+      rerank_schedule_steps: number of steps of the schedule of the learning rate of which rerank_steps are the
+        beginning, so that the winner's training can be continued as one of that length; 0 for rerank_steps.
       rerank_batch_size: number of images per step of a finalist's training.
       rerank_optimizer: optimizer of a finalist's training: momentum (SGD), adam, or adamw (decoupled weight decay);
         from a checkpoint, adam learns faster in a few thousand steps, and momentum is that of the paper.
@@ -87,7 +89,7 @@ class SearchConfig(Config):
       rerank_initial_checkpoint: initial checkpoint of the finalists; by default that of the proxy's backbone.
       contest_rounds: number of rounds of the contest; the last round ends at rerank_steps steps, and each earlier round
         at half the steps of the next. After a round, finalists that can no longer win are dropped, and the others
-        continue from their checkpoints.
+        continue from before the fall of the learning rate to 0 in the last fifth of the round.
       contest_seeds: number of trainings of each finalist in the last round, with seed and the integers after it; with
         several rounds, the first round has one training of each.
       contest_threshold: share of the largest probability of being the best, below which a finalist is dropped.
@@ -134,6 +136,7 @@ class SearchConfig(Config):
     halving_factor: int = 4
     rerank_top_k: int = 4
     rerank_steps: int = 400
+    rerank_schedule_steps: int = 0
     rerank_batch_size: int = 8
     rerank_optimizer: str = "adam"
     rerank_learning_rate: float = 0.001
@@ -152,7 +155,7 @@ class SearchConfig(Config):
         positive(self, "proxy_score_points", "adapt_steps", "lookahead", "halving_rungs")
         positive(self, "population_size", "tournament_size")
         positive(self, "rerank_steps", "rerank_batch_size", "rerank_learning_rate", "contest_rounds", "contest_seeds")
-        not_negative(self, "num_candidates", "rerank_top_k", "proxy_loss_nodes")
+        not_negative(self, "num_candidates", "rerank_top_k", "rerank_schedule_steps", "proxy_loss_nodes")
         no_negative_weight(self.label_weights)
         self.check_choices()
         self._check_signal()
@@ -167,6 +170,11 @@ class SearchConfig(Config):
             raise UserError(
                 f"--rerank_steps={self.rerank_steps} are too few for --contest_rounds={self.contest_rounds}, each of "
                 "half the steps of the next: the first round would have no step."
+            )
+        if 0 < self.rerank_schedule_steps < self.rerank_steps:
+            raise UserError(
+                f"--rerank_schedule_steps={self.rerank_schedule_steps} must be at least "
+                f"--rerank_steps={self.rerank_steps}, which are its beginning; give 0 for the same."
             )
         if self.tournament_size > self.population_size:
             raise UserError(

@@ -5,7 +5,14 @@ import pathlib
 
 import pytest
 
-from deeplab_dpc.arch.library import load_cell, load_cells, load_genotype, published_genotype, shipped_cells, shipped_genotypes
+from deeplab_dpc.arch.library import (
+    load_cell,
+    load_cells,
+    load_genotype,
+    published_genotype,
+    shipped_cells,
+    shipped_genotypes,
+)
 from deeplab_dpc.errors import UserError
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deeplab_dpc.cli import fit_state
+from deeplab_dpc.cli import fit_stages, fit_state
 from deeplab_dpc.cli.fit_choices import Choice
+from deeplab_dpc.cli.fit_commands import Commands
 from deeplab_dpc.cli.fit_page import class_section
 from deeplab_dpc.cli.fit_plan_file import Plan
 from deeplab_dpc.cli.fit_schedule import Fingerprint, Measured
@@ -311,6 +312,40 @@ def test_plan_is_read_as_it_was_written_and_decisions_stay(plan, tmp_path):
     (tmp_path / "plan.json").write_text("{}")
     with pytest.raises(UserError, match="is damaged"):
         Plan.read(tmp_path)
+
+
+def test_baseline_that_its_time_limit_shortened_is_not_trained_again(plan, tmp_path, monkeypatch):
+    """A start after a kill during its evaluation would train it with other flags, which the run directory refuses."""
+    chosen = {"baseline_steps": 40, "schedule_steps": 90, "baseline_learning_rate": 0.1, "atrous_rates": "1,2,3"}
+    plan.replace(("search",), {name: Choice(value, "why") for name, value in chosen.items()})
+    plan.replace((), {"tf_initial_checkpoint": Choice(None, ""), "label_weights": Choice("1,1", "")})
+    trained = []
+
+    class KilledError(Exception):
+        pass
+
+    def kill(name, **flags):
+        if len(kills) < 1:
+            kills.append(name)
+            raise KilledError
+
+    kills = []
+    monkeypatch.setattr(fit_stages, "run_command", kill)
+    monkeypatch.setattr(fit_stages, "newest_progress", lambda run: types.SimpleNamespace(step=30))
+    monkeypatch.setattr(fit_stages, "step_seconds", lambda run: 0.5)
+    monkeypatch.setattr(Commands, "train", lambda self, run, plan, steps, schedule, **more: trained.append(steps))
+    monkeypatch.setattr(Fit, "_plan_search_again", lambda self, plan: None)
+    monkeypatch.setattr(fit_stages, "decide_weights", lambda *arguments: None)
+    flags = types.SimpleNamespace(
+        data=types.SimpleNamespace(data_dir=None), start=types.SimpleNamespace(restore_moving_averages=False)
+    )
+    stages = types.SimpleNamespace(left=100.0)
+    with pytest.raises(KilledError):
+        Fit(flags, tmp_path, stages, {}, None)._baseline()
+    assert Plan.read(tmp_path)["baseline_steps"] == 30
+    Fit(flags, tmp_path, stages, {}, None)._baseline()
+    assert trained == [40]
+    assert Plan.read(tmp_path)["baseline_steps"] == 30
 
 
 @pytest.mark.parametrize(("difference", "shipped"), [(0.05, "final"), (-0.05, "baseline")])

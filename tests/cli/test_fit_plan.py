@@ -219,9 +219,16 @@ def test_what_a_cell_takes_is_not_what_the_compilation_took():
 
 def test_half_of_the_finalists_leave_after_the_first_round():
     assert contest_cost(finalists=6, rounds=1, seeds=1) == (1.0, 1.0)
-    assert contest_cost(finalists=6, rounds=2, seeds=1) == (0.75, 1.5)
-    assert contest_cost(finalists=6, rounds=2, seeds=2) == (1.25, 2.5)
-    assert contest_cost(finalists=2, rounds=2, seeds=1) == (1.0, 2.0)
+    assert contest_cost(finalists=6, rounds=2, seeds=1) == pytest.approx((0.8, 1.5))
+    assert contest_cost(finalists=6, rounds=2, seeds=2) == pytest.approx((1.35, 2.5))
+    assert contest_cost(finalists=2, rounds=2, seeds=1) == pytest.approx((1.1, 2.0))
+
+
+def test_baseline_begins_the_schedule_of_all_its_steps():
+    values = _values(_planned())
+    assert values["baseline_steps"] < values["schedule_steps"] <= values["most_steps"]
+    assert "schedule_steps" not in _planned(left=0.1 * HOUR)  # one training
+    assert _values(_planned(given={"training_number_of_steps": 700}))["schedule_steps"] == 700
 
 
 def test_several_rounds_are_not_planned_where_their_starts_would_take_the_time():

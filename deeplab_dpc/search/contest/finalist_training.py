@@ -1,7 +1,7 @@
 """Real training of a finalist and its evaluation (arXiv:1809.04184, Sec. 3.3), as a run of deeplab-dpc train.
 
     ROOT/CELL/seed_0_steps_100          the first round with seed 0
-    ROOT/CELL/seed_0_steps_100_200      the second, forked from it
+    ROOT/CELL/seed_0_steps_100_200      the second, forked from it before its learning rate fell to 0
         eval_val/metrics.json, per_image.npz    as deeplab-dpc eval writes them, and its flag --compare reads them
 
 For every finalist only the backbone is initialised from the checkpoint: context module, decoder and logits start fresh,
@@ -100,11 +100,14 @@ def _protocol(
     config: SearchConfig,
 ) -> TrainConfig:
     """Returns the training configuration of a round's run: the first starts from the backbone, the others from the run
-    before.
+    before, and all but the last of the schedule end early.
     """
-    is_first = place == 0
+    is_first, steps = place == 0, ladder[place]
+    whole = max(steps, config.rerank_steps, config.rerank_schedule_steps)
+    ends_early = 1 < steps < whole  # the rate of a single step cannot fall
     return TrainConfig(
-        training_number_of_steps=ladder[place],
+        training_number_of_steps=whole if ends_early else steps,
+        early_end_step=steps if ends_early else 0,
         train_batch_size=config.rerank_batch_size,
         optimizer=config.rerank_optimizer,
         base_learning_rate=config.rerank_learning_rate,

@@ -1,16 +1,17 @@
 """The budgets of a contest.
 
 Each round has twice the steps of the one before it, and the last has `rerank_steps`; the number of seeds rises evenly
-from one to `contest_seeds`. A run that goes on to the next round continues from its last checkpoint with the learning
-rate of a poly schedule over the longer budget: at the start of a round the rate rises to the value of that schedule,
-0.54 of the base rate for twice the steps, and falls to 0 again. So every round is judged at the end of a finished
-schedule, and the second half of the last training has the rates of a plain one. A seed that joins in a later round goes
-through the same rounds, so that all compared trainings have the same schedule.
+from one to `contest_seeds`. All rounds have the learning rates of one schedule, that of the last round. An earlier
+round ends early: in the last fifth of its steps the rate falls to 0 (`early_end_step`, as in arXiv:2405.18392), so that
+it is judged without the noise of a high rate. The next round continues from before that fall. So a training of several
+rounds is the same as one in one go, and costs the steps of the falls in addition. A seed that joins in a later round
+goes through the same rounds.
 """
 
 import dataclasses
 
 from deeplab_dpc.config import SearchConfig
+from deeplab_dpc.config.train import step_before_fall
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,4 +45,6 @@ def contest_rounds(config: SearchConfig) -> tuple[Round, ...]:
 
 def most_steps(config: SearchConfig, finalists: int) -> int:
     """Returns the number of steps of the contest if no finalist leaves before its end."""
-    return finalists * config.contest_seeds * config.rerank_steps
+    *early, last = config.contest_steps
+    each = last + sum(steps - step_before_fall(steps) for steps in early if steps > 1)
+    return finalists * config.contest_seeds * each

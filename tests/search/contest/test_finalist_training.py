@@ -8,7 +8,8 @@ import pytest
 from tiny_network import tiny_network
 
 from deeplab_dpc.arch.library import load_cell
-from deeplab_dpc.checkpoint.run_directory import list_checkpoints
+from deeplab_dpc.checkpoint.run import read_weights
+from deeplab_dpc.checkpoint.run_directory import latest_checkpoint, list_checkpoints
 from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig
 from deeplab_dpc.config.train import InitialWeights
 from deeplab_dpc.evaluation.stored import read_evaluation
@@ -43,14 +44,16 @@ def test_finalist_goes_on_from_its_round_before_and_does_nothing_twice(shapes, t
     with pytest.raises(AbortError):
         train_finalist(*arguments)
     trained = train_finalist(*arguments)
-    assert seen == [1, 2, 3, 3, 4]
+    assert seen == [1, 2, 2, 3, 3, 4]  # the second round goes on from before the fall of the rate in the first
     assert train_finalist(*arguments).miou == trained.miou
-    assert seen == [1, 2, 3, 3, 4]
+    assert seen == [1, 2, 2, 3, 3, 4]  # the second round goes on from before the fall of the rate in the first
 
     first, second = (run_directory(tmp_path, CELL, 5, ladder) for ladder in ((2,), (2, 4)))
     assert sorted(path.name for path in tmp_path.glob("*/*")) == [first.name, second.name]
     assert [list_checkpoints(run)[-1].step for run in (first, second)] == [2, 4]
+    assert read_run(first)["train"]["early_end_step"] == 2
     protocol = read_run(second)["train"]
+    assert protocol["early_end_step"] == 0
     assert (protocol["fork_from"], protocol["seed"]) == (str(first), 5)
     assert (protocol["optimizer"], protocol["base_learning_rate"]) == ("adam", 0.02)
 
@@ -63,6 +66,20 @@ def test_finalist_goes_on_from_its_round_before_and_does_nothing_twice(shapes, t
     assert abs(np.nanmean(trained.samples) - trained.miou) < 0.1
 
 
+def test_rounds_are_one_training_also_of_a_longer_schedule(shapes, tmp_path, no_curves):
+    for schedule, ended in ((0, 0), (9, 4)):
+        config = dataclasses.replace(CONFIG, rerank_schedule_steps=schedule)
+        runs = []
+        for ladder in ((2, 4), (4,)):
+            root = tmp_path / f"{schedule}_{len(ladder)}"
+            train_finalist(root, CELL, 5, ladder, NETWORK, DATA, config, shapes)
+            runs.append(run_directory(root, CELL, 5, ladder))
+        protocol = read_run(runs[1])["train"]
+        assert (protocol["training_number_of_steps"], protocol["early_end_step"]) == (schedule or 4, ended)
+        first, second = (read_weights(latest_checkpoint(run)) for run in runs)
+        assert all((first[name] == second[name]).all() for name in first)
+
+
 def test_what_is_kept_is_small_and_comes_back():
     trained = Trained(0.25, 3.5, "run", np.array([0.1234567, np.nan]), "abc", 5)
     text = json.dumps(trained.to_json())
@@ -73,6 +90,10 @@ def test_what_is_kept_is_small_and_comes_back():
     assert len(json.dumps(many.to_json())) < 10_000  # databases keep 64 kB of an attribute
 
 
+def _steps(config):
+    return config.early_end_step or config.training_number_of_steps
+
+
 @pytest.fixture
 def train_calls(monkeypatch):
     """Stands in for the training: notes its arguments, and diverges at step 3."""
@@ -80,7 +101,7 @@ def train_calls(monkeypatch):
 
     def train(workdir, network, data, config, dataset, hooks=None, is_locked=False):
         calls.append((workdir, network, config))
-        if config.training_number_of_steps >= 3:
+        if _steps(config) >= 3:
             raise DivergedError("Training stopped at step 3: the loss is nan.", 3)
 
     monkeypatch.setattr(cell_run, "train", train)
@@ -94,7 +115,7 @@ def test_training_that_diverges_is_a_result_and_ends_no_contest(ladder, train_ca
     assert (trained.miou, trained.is_diverged, trained.samples.size) == (0.0, True, 0)
     assert Trained.from_json(trained.to_json()).is_diverged
     assert "the loss is nan" in capsys.readouterr().out
-    assert [config.training_number_of_steps for _, _, config in train_calls] == [n for n in ladder if n <= 4]
+    assert [_steps(config) for _, _, config in train_calls] == [n for n in ladder if n <= 4]
 
 
 def test_finalists_start_from_the_given_backbone_alone(train_calls, shapes, tmp_path):
