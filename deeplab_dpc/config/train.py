@@ -201,6 +201,11 @@ class TrainConfig(Config):
         if self.restore_moving_averages and not self.tf_initial_checkpoint:
             raise UserError("--restore_moving_averages is for --tf_initial_checkpoint; give that too.")
 
+    @property
+    def planned_steps(self) -> int:
+        """Returns the step at which the training is to end: early_end_step, or training_number_of_steps."""
+        return self.early_end_step or self.training_number_of_steps
+
     def _check_quadrature(self) -> None:
         pixelwise = {
             f"--top_k_percent_pixels={self.top_k_percent_pixels:g}": self.top_k_percent_pixels < 1,

@@ -37,10 +37,10 @@ def initialize(
             )
         progress = fork_training(config.fork_from, model.network, model.optimizer)
         name = "early_end_step" if config.early_end_step else "training_number_of_steps"
-        if progress.step >= getattr(config, name):
+        if progress.step >= config.planned_steps:
             raise UserError(
                 f"--fork_from={config.fork_from} is at step {progress.step}, so that "
-                f"--{name}={getattr(config, name)} leaves nothing to train; give more, "
+                f"--{name}={config.planned_steps} leaves nothing to train; give more, "
                 "counted from the beginning of that run."
             )
         sections = {"model": model_config, "data": data, "train": dataclasses.replace(config, fork_from=None)}

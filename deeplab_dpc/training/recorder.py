@@ -120,8 +120,7 @@ class Recorder(keras.callbacks.Callback):
     def _interval(self) -> int:
         """Returns the number of steps between two evaluations; 0 for none."""
         interval = self.config.eval_interval_steps
-        steps = self.config.early_end_step or self.config.training_number_of_steps
-        return max(steps // 10, 1) if interval is None else interval
+        return max(self.config.planned_steps // 10, 1) if interval is None else interval
 
     def _is_due(self, step: int) -> bool:
         return self._interval > 0 and (step % self._interval == 0 or step == self._total)

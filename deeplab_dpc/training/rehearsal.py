@@ -84,7 +84,7 @@ def rehearse(model: TrainingModel, batches: Iterator[Batch], config: TrainConfig
     else:
         seconds, values = _timed_steps(model, (images, labels), TIMED_STEPS)
         batch_size, needed = config.train_batch_size, peak_memory()
-    total = config.training_number_of_steps * max(seconds, input_seconds)
+    total = config.planned_steps * max(seconds, input_seconds)
     return Rehearsal(batch_size, values, seconds, input_seconds, total, peak_memory(), needed, available)
 
 

@@ -125,7 +125,7 @@ def build_training_model(model_config: ModelConfig, config: TrainConfig, ignore_
     )
     loss.check_classes(model_config.num_classes)
     with precision_policy(config.precision):
-        network = build_segmenter(model_config, config.training_number_of_steps, config.drop_path_keep_prob)
+        network = build_segmenter(model_config, config.planned_steps, config.drop_path_keep_prob)
     if config.freeze_backbone:
         network.backbone.trainable = False
     if not config.fine_tune_batch_norm:
