@@ -138,7 +138,7 @@ def _print_rehearsal(rehearsal: Rehearsal, config: TrainConfig) -> None:
         f"{rehearsal.input_seconds_per_batch:.3f} s, in parallel."
     )
     total = datetime.timedelta(seconds=round(rehearsal.total_seconds))
-    console.print(f"{config.training_number_of_steps} steps: about {total}, without evaluations.")
+    console.print(f"{config.planned_steps} steps: about {total}, without evaluations.")
     free = "" if rehearsal.memory_available is None else f", {rehearsal.memory_available / 1e9:.2f} GB were free"
     if rehearsal.fits:
         console.print(f"Memory: {rehearsal.peak_memory / 1e9:.2f} GB at most{free}.")

@@ -73,7 +73,7 @@ def train_cell(
     eval_split: str,
     on_step: OnStep | None = None,
 ) -> CellRun:
-    """Trains until training_number_of_steps, from the run's latest checkpoint if it has one, and evaluates the run.
+    """Trains to the last step of `config`, from the run's latest checkpoint if it has one, and evaluates the run.
 
     Args:
       workdir, network, data, config, dataset: see `train`.
