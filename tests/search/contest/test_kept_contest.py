@@ -26,3 +26,15 @@ def test_winner_of_the_kept_contest_has_the_highest_miou_and_is_the_cell_beside_
     best = json.loads((FOLDER / "verdict.json").read_text(encoding="utf-8"))["best"]
     assert max(rows, key=lambda row: row["reranked_miou"])["name"] == best["name"] == "neighbour_3.json"
     assert load_cell(FOLDER / best["name"]).to_json() == best["cell"]
+
+
+def test_results_page_has_the_scores_of_the_contest_with_more_seeds():
+    rows = json.loads((FOLDER / "seeds" / "results.json").read_text(encoding="utf-8"))
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8").replace("**", "")
+    section = page[page.index("The winner and ASPP with three seeds") :]
+    for row, label in zip(rows, ("ASPP, rates 6, 12, 18", "neighbour 3"), strict=True):
+        values = (*row["contest"]["miou_by_seed"], row["reranked_miou"])
+        cells = [f"{100 * value:.2f}" for value in values]
+        assert f"| {label} | {' | '.join(cells)} | {100 * row['contest']['probability']:.0f} % |" in section
+    verdict = json.loads((FOLDER / "seeds" / "verdict.json").read_text(encoding="utf-8"))
+    assert verdict["sentence"] in section
