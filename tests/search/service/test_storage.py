@@ -117,7 +117,7 @@ def test_sqlite_is_for_one_worker(tmp_path):
 )
 def test_absent_driver_is_named_with_its_extra(scheme, module, extra, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)  # importing it raises ImportError
-    message = rf"--storage={scheme}://u:\*\*\*@host/db: .* driver is not installed; pip install (--editable )?'.*\[{extra}\]'\.$"
+    message = rf"--storage={scheme}://u:\*\*\*@host/db: .* driver is not installed; pip install .*\[{extra}\]'\.$"
     with pytest.raises(UserError, match=message):
         open_storage(f"{scheme}://u:secret@host/db", tmp_path, shared=True)
 
