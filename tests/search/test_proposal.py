@@ -51,7 +51,7 @@ def test_absent_study_is_proposed_from_its_beginning_and_nothing_is_made(tmp_pat
     proposed, study = _proposed(copy_of_study(None, tmp_path / "absent", ["search"]))
     assert [name for name, _, _ in proposed] == ["conv1x1", "cell 0", "cell 1"]
     left = remainder(study, None, has_contest=True)
-    assert left == Remainder(7, Plan(6, (10,), 4, given=1), 3, 3 * 2 * 400)  # with two seeds
+    assert left == Remainder(7, Plan(6, (10,), 4, given=1), 3, 3 * 2 * (400 + 40))  # two seeds, and falls of 40
     assert (left.plan.steps, left.most_steps) == (70, 70)
     copy_of_study(f"sqlite:///{tmp_path}/absent.db", tmp_path, ["search"])
     assert list(tmp_path.iterdir()) == []
@@ -107,7 +107,7 @@ def test_small_space_limits_what_is_left(tmp_path):
     )
     study = _study(copy_of_study(None, tmp_path, []), config)
     left = remainder(study, None, has_contest=True)
-    assert left == Remainder(3, Plan(3, (2, 8), 4), 3, 3 * 2 * 400)
+    assert left == Remainder(3, Plan(3, (2, 8), 4), 3, 3 * 2 * (400 + 40))
     assert (left.plan.steps, left.most_steps) == (3 * (2 + 8 / 4), 3 * (2 + 8))
 
 

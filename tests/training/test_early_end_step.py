@@ -51,6 +51,7 @@ def test_fork_continues_as_if_the_training_had_not_ended(shapes, tmp_path, no_cu
     assert any((whole[name] != ended[name]).any() for name in whole)
 
 
+@pytest.mark.long
 def test_fork_may_end_early_too(shapes, tmp_path, no_curves):
     whole = _train(tmp_path / "whole", shapes, ENDED)
     _train(tmp_path / "ended", shapes, dataclasses.replace(CONFIG, early_end_step=5))
@@ -62,6 +63,7 @@ def test_fork_may_end_early_too(shapes, tmp_path, no_curves):
         _train(tmp_path / "late", shapes, late)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("killed_at", [5, 8, 9])
 def test_killed_training_ends_at_the_same_step_and_keeps_the_fork(shapes, tmp_path, no_curves, killed_at):
     def kill(step, loss):
@@ -77,6 +79,7 @@ def test_killed_training_ends_at_the_same_step_and_keeps_the_fork(shapes, tmp_pa
     assert [one.step for one in list_checkpoints(tmp_path / "killed")] == [8, 9, 10]
 
 
+@pytest.mark.long
 def test_time_limit_moves_the_end(shapes, tmp_path, monkeypatch, no_curves):
     """A second a step, and 12 seconds: at step 4 the end becomes 12, and the rate falls from step 10."""
     now = [0.0]

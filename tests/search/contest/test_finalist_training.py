@@ -66,6 +66,7 @@ def test_finalist_goes_on_from_its_round_before_and_does_nothing_twice(shapes, t
     assert abs(np.nanmean(trained.samples) - trained.miou) < 0.1
 
 
+@pytest.mark.long
 def test_rounds_are_one_training_also_of_a_longer_schedule(shapes, tmp_path, no_curves):
     for schedule, ended in ((0, 0), (9, 4)):
         config = dataclasses.replace(CONFIG, rerank_schedule_steps=schedule)
