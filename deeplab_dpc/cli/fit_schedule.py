@@ -184,6 +184,13 @@ def final_steps(done: int, left: float, step: float, most: int) -> int:
     return max(done + 1, min(done + more, most))
 
 
+def evaluation_interval(done: int, steps: int, most: int) -> int:
+    """Returns the smallest interval of which at most so many evaluations follow step `done`: at its multiples, and at
+    the last step.
+    """
+    return next(one for one in range(1, steps + 1) if steps // one - done // one + bool(steps % one) <= most)
+
+
 def area(size: tuple[int, int]) -> int:
     return size[0] * size[1]
 

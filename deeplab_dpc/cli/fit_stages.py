@@ -10,7 +10,6 @@ model/, model.tflite    the exported network
 plan.json, verdict.json, index.html
 """
 
-import math
 import pathlib
 import time
 from collections.abc import Callable, Mapping
@@ -32,6 +31,7 @@ from deeplab_dpc.cli.fit_schedule import (
     cell_seconds,
     contest_cost,
     contest_steps,
+    evaluation_interval,
     evaluation_seconds,
     final_reserve,
     final_steps,
@@ -318,7 +318,7 @@ class Fit:
         at_end = EVALUATION_SHARE * evaluation if evaluations == 1 else 0.0
         in_time = max(1.0, self.stages.left - plan.reserve_seconds - at_end)
         limit = 0.0 if "training_number_of_steps" in self.given else in_time
-        interval = steps if evaluations == 1 else math.ceil((steps - done) / (evaluations - 1))
+        interval = steps if evaluations == 1 else evaluation_interval(done, steps, evaluations)
         interval = plan.decide("eval_interval_steps", interval, f"about {evaluations} evaluations of val")
         self.commands.train(
             self.final,

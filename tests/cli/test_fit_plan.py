@@ -13,6 +13,7 @@ from deeplab_dpc.cli.fit_schedule import (
     cell_seconds,
     contest_cost,
     contest_steps,
+    evaluation_interval,
     final_steps,
     guessed_cell_seconds,
 )
@@ -234,6 +235,15 @@ def test_baseline_begins_the_schedule_of_all_its_steps():
 def test_several_rounds_are_not_planned_where_their_starts_would_take_the_time():
     quick, slow = (search_choices(PHOTOS, 4 * HOUR, 0.5, each, {}, 8)["contest_rounds"].value for each in (10.0, 900.0))
     assert (quick, slow) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("done", "steps", "most", "interval"), [(40, 751, 2, 376), (0, 100, 5, 20), (251, 2343, 4, 586)]
+)
+def test_evaluations_of_the_last_training_are_spread_over_it(done, steps, most, interval):
+    assert evaluation_interval(done, steps, most) == interval
+    evaluated = {step for step in range(done + 1, steps + 1) if step % interval == 0} | {steps}
+    assert len(evaluated) == most
 
 
 def test_last_training_goes_on_at_least_a_little():
