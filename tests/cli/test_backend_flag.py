@@ -16,7 +16,7 @@ from deeplab_dpc.errors import UserError
 
 @pytest.fixture
 def chosen(monkeypatch):
-    """What KERAS_BACKEND is after choosing in a process that has not imported Keras."""
+    """Returns KERAS_BACKEND after choosing in a process that has not imported Keras."""
     monkeypatch.delitem(sys.modules, "keras")
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
     environment = backend_flag.os.environ

@@ -69,7 +69,7 @@ def search(cache, tmp_path, monkeypatch, capsys):
 
 
 def _write_rows(workdir, result, sections):
-    """In the place of a report with pictures."""
+    """Replaces a report with pictures."""
     rows = [*result.warm_starts, *result.best(len(result.candidates))]
     write_json(workdir / "results.json", [{"name": row.name, "steps": row.score.steps} for row in rows])
 

@@ -119,7 +119,7 @@ def test_names_of_any_kind_are_names_of_files(clip, monkeypatch, name):
 
 
 def test_full_disk_is_an_error_of_the_system(clip, monkeypatch):
-    """Which the commands turn into a sentence; FFmpeg's own error is not one."""
+    """The commands turn an OSError into a sentence, but not FFmpeg's own error."""
 
     def write():
         with VideoWriter(pathlib.Path("/dev/full"), RATE, TIME_BASE) as writer:

@@ -1,4 +1,4 @@
-"""What a search says that it would do; nothing may come of asking."""
+"""A search says what it would do, and changes nothing."""
 
 import pytest
 

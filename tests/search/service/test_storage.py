@@ -1,4 +1,4 @@
-"""Where studies are kept: what is wrong with a location is said in one sentence, and outages are waited for."""
+"""A wrong location of a study is answered with one sentence, and outages are waited for."""
 
 import socket
 import sys
