@@ -5,7 +5,7 @@ It takes the same draws as deeplab_dpc/data/preprocess.py, so that the tests can
 
 import tensorflow as tf
 
-from deeplab_dpc.data.preprocess import MEAN_PIXEL, Augmentation, random_scale_factor
+from deeplab_dpc.data.preprocess import Augmentation, random_scale_factor
 
 
 def augment(
@@ -30,7 +30,7 @@ def augment(
     missing = tf.maximum([height, width] - size, 0)
     paddings = [[0, missing[0]], [0, missing[1]], [0, 0]]
     # As in the published pad_to_bounding_box, zeros are padded between a subtraction and an addition.
-    image = tf.pad(image - MEAN_PIXEL, paddings) + MEAN_PIXEL
+    image = tf.pad(image - augmentation.mean_pixel, paddings) + augmentation.mean_pixel
     label = tf.pad(label - ignore_label, paddings) + ignore_label
     free = tf.shape(image)[:2] - [height, width]
     top = tf.random.stateless_uniform([], top_seed, 0, free[0] + 1, tf.int32)

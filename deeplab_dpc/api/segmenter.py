@@ -28,8 +28,8 @@ from deeplab_dpc.data.class_rules import check_palette
 from deeplab_dpc.data.dataset_info import DEFAULT_IGNORE_LABEL, Color, pascal_palette
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.layers import kernels
+from deeplab_dpc.layers.padding import pad_with_pixel
 from deeplab_dpc.models.precision import dtype_policy
-from deeplab_dpc.models.predictor import PAD_VALUE
 from deeplab_dpc.models.segmenter import Segmenter as Network
 from deeplab_dpc.models.segmenter import build_segmenter
 
@@ -226,7 +226,7 @@ class Segmenter(keras.Model):
         height, width = ops.shape(images)[1:3]
         sides = [aligned_side(side, self.config.alignment) for side in (height, width)]
         padding = [[0, 0], [0, sides[0] - height], [0, sides[1] - width], [0, 0]]
-        padded = ops.pad(ops.cast(images, "float32"), padding, constant_values=PAD_VALUE)
+        padded = pad_with_pixel(ops.cast(images, "float32"), padding, self.config.mean_pixel)
         logits = self.network(padded, training=training)
         return kernels.resize_align_corners(logits, *sides)[:, :height, :width]
 

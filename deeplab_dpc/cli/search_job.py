@@ -227,7 +227,7 @@ class Request:
                 f"--feature_views={flags.feature_views} augments the split {train_split}, which also scores; "
                 "give another --eval_split, or --feature_views=0."
             )
-        augmentation = Augmentation.from_config(flags.data.config(dataset, alignment))
+        augmentation = Augmentation.from_config(flags.data.config(dataset, alignment), model.config.mean_pixel)
         return {
             self.config.eval_split: SplitPlan.of(dataset, self.config.eval_split, alignment),
             train_split: SplitPlan.of(

@@ -108,7 +108,7 @@ def _dry_run(model_config: ModelConfig, data: DataConfig, config: TrainConfig, d
     batches = training_dataset(
         dataset,
         data.train_split,
-        Augmentation.from_config(data),
+        Augmentation.from_config(data, model_config.mean_pixel),
         batch_size=config.train_batch_size,
         seed=config.seed,
         cache=data.cache,

@@ -11,6 +11,10 @@ from deeplab_dpc.errors import UserError
 MAX_NUMBER = 2**20  # largest number of channels, classes or pixels, or rate; far above those of any network
 # The backbones that are built from a genotype; nas_hnasnet is DeepLab's name.
 AUTO_DEEPLABS = ("auto_deeplab", "auto_deeplab_s", "auto_deeplab_m", "auto_deeplab_l", "nas_hnasnet")
+# ResNets with the first layer of 7x7; their published networks subtract the mean pixel of ImageNet, without scaling.
+PLAIN_RESNETS = ("resnet_v1_50", "resnet_v1_101")
+GREY_PIXEL = (127.5, 127.5, 127.5)  # becomes 0 in x * 2 / 255 - 1
+IMAGENET_PIXEL = (123.15, 115.9, 103.06)  # mean (red, green, blue) of ImageNet, as published
 # The names of the registry in models/backbones, repeated here because the help of the flags does not import Keras.
 MODEL_VARIANTS = (
     "mobilenet_v2",
@@ -20,6 +24,7 @@ MODEL_VARIANTS = (
     "xception_41",
     "xception_65",
     "xception_71",
+    *PLAIN_RESNETS,
     "resnet_v1_50_beta",
     "resnet_v1_101_beta",
     *AUTO_DEEPLABS,
@@ -136,12 +141,22 @@ class ModelConfig(Config):
         return self.genotype or published_genotype()
 
     @property
+    def mean_pixel(self) -> tuple[float, float, float]:
+        """Returns the (red, green, blue) that the network's normalisation maps to 0, which pads images and crops."""
+        return mean_pixel(self.model_variant)
+
+    @property
     def alignment(self) -> int:
         """Returns the alignment of image sides: features align with pixels if the sides are alignment * k + 1.
 
         It is the output stride, or for an Auto-DeepLab the largest stride in its path.
         """
         return self.output_stride if self.searched is None else self.searched.largest_stride
+
+
+def mean_pixel(model_variant: str) -> tuple[float, float, float]:
+    """Returns ModelConfig.mean_pixel of a backbone."""
+    return IMAGENET_PIXEL if model_variant in PLAIN_RESNETS else GREY_PIXEL
 
 
 def check_crop(crop_size: tuple[int, int], model_config: ModelConfig) -> None:

@@ -7,7 +7,7 @@ import tensorflow as tf
 from deeplab_dpc.config import DataConfig
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.pipeline import read_encoded
-from deeplab_dpc.data.preprocess import MEAN_PIXEL, Augmentation, finish
+from deeplab_dpc.data.preprocess import Augmentation, finish
 from deeplab_dpc.data.record_order import record_seed, with_contents
 from deeplab_dpc.data.views import largest_resized
 
@@ -65,7 +65,7 @@ def fixed_size_batches(
     chosen = tf.constant(range(len(index)) if records is None else records, tf.int32)
     contents = with_contents(tf.data.Dataset.from_tensor_slices(chosen).enumerate(), index)
     missing = -len(chosen) % batch_size
-    grey = tf.fill([*view.crop_size, 3], MEAN_PIXEL), tf.fill(view.crop_size, ignore_label)
+    grey = tf.broadcast_to(tf.constant(view.mean_pixel), [*view.crop_size, 3]), tf.fill(view.crop_size, ignore_label)
     filling = tf.data.Dataset.from_tensors(grey).repeat(missing)
     examples = contents.map(load, num_parallel_calls=tf.data.AUTOTUNE).concatenate(filling)
     return examples.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)

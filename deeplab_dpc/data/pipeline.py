@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_dpc.config import CACHE_MODES
+from deeplab_dpc.config.model import GREY_PIXEL
 from deeplab_dpc.data import decoded_cache, preprocess
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.decoded_cache import CACHE_FOLDER, DecodedCache
@@ -143,7 +144,11 @@ def _decoded(dataset: Dataset, split: str, cache: str) -> DecodedCache:
 
 
 def evaluation_dataset(
-    dataset: Dataset, split: str, crop_size: tuple[int, int] | None = None, seed: int = 0
+    dataset: Dataset,
+    split: str,
+    crop_size: tuple[int, int] | None = None,
+    seed: int = 0,
+    mean_pixel: tuple[float, float, float] = GREY_PIXEL,
 ) -> tf.data.Dataset:
     """Returns the examples of a split one by one, in the order of the records.
 
@@ -152,6 +157,7 @@ def evaluation_dataset(
       split: name of the split.
       crop_size: (height, width) in pixels to pad and crop to; None leaves sizes as they are.
       seed: seed that, together with the index of the record, determines the position of the crop.
+      mean_pixel: (red, green, blue) of the padding.
 
     Returns:
       Dictionaries of image (uint8 [height, width, 3], or float32 if cropped), label (int32 [height, width]) and
@@ -163,7 +169,7 @@ def evaluation_dataset(
         example = decode_example(parse_example(serialized))
         image, label = example["image"], tf.cast(example["label"][..., 0], tf.int32)
         if crop_size is not None:
-            augmentation = Augmentation(crop_size)
+            augmentation = Augmentation(crop_size, mean_pixel=mean_pixel)
             own_seed = record_seed(seed, index)
             window = draw_window(tf.shape(label), augmentation, own_seed)
             (top, left), (height, width) = tf.unstack(window.start), tf.unstack(window.size)

@@ -8,13 +8,13 @@ numbers.
 """
 
 import dataclasses
-from typing import Self
+from typing import Any, Self
 
 import tensorflow as tf
 
 from deeplab_dpc.config import DataConfig
+from deeplab_dpc.config.model import GREY_PIXEL
 
-MEAN_PIXEL = 127.5  # becomes 0 in the model's x * 2 / 255 - 1
 TRAINING_FLIP_PROBABILITY = 0.5
 
 
@@ -32,6 +32,7 @@ class Augmentation:
       resize_factor: stride in pixels; the resized sides become multiples of it plus 1; None for any.
       photometric_jitter: largest relative change of brightness, contrast and saturation, in [0, 1); 0 for none.
       flip_probability: probability of a horizontal flip.
+      mean_pixel: (red, green, blue) of the padding, which the network normalises to 0.
 
     Raises:
       ValueError: if a number is out of its range.
@@ -46,6 +47,7 @@ class Augmentation:
     resize_factor: int | None = None
     photometric_jitter: float = 0.0
     flip_probability: float = 0.0
+    mean_pixel: tuple[float, float, float] = GREY_PIXEL
 
     def __post_init__(self) -> None:
         low, high = self.min_scale_factor, self.max_scale_factor
@@ -61,7 +63,7 @@ class Augmentation:
                 raise ValueError(f"`{name}` must be >= 1, got {value}.")
 
     @classmethod
-    def from_config(cls, data: DataConfig) -> Self:
+    def from_config(cls, data: DataConfig, mean_pixel: tuple[float, float, float] = GREY_PIXEL) -> Self:
         """Returns the augmentation of a training: that of `data`, and a horizontal flip with probability 1/2."""
         return cls(
             crop_size=data.train_crop_size,
@@ -73,6 +75,7 @@ class Augmentation:
             resize_factor=data.resize_factor,
             photometric_jitter=data.photometric_jitter,
             flip_probability=TRAINING_FLIP_PROBABILITY,
+            mean_pixel=mean_pixel,
         )
 
 
@@ -168,12 +171,12 @@ def scaled_label(pixels: tf.Tensor, window: Window) -> tf.Tensor:
 def finish(
     image: tf.Tensor, label: tf.Tensor, augmentation: Augmentation, ignore_label: int, seed: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Applies the jitter, the padding at the bottom and right (127.5 and the ignore label) and the flip.
+    """Applies the jitter, the padding at the bottom and right (mean pixel and ignore label) and the flip.
 
     Args:
       image: float32 [height, width, 3] in 0..255, not larger than the crop.
       label: int32 [height, width].
-      augmentation: crop size, jitter and flips.
+      augmentation: crop size, jitter, mean pixel and flips.
       ignore_label: label of the padding.
       seed: see the module's docstring.
 
@@ -185,7 +188,7 @@ def finish(
         image = photometric_jitter(image, augmentation.photometric_jitter, seeds[0])
     missing = tf.constant(augmentation.crop_size, tf.int32) - tf.shape(label)
     paddings = [[0, missing[0]], [0, missing[1]]]
-    image = tf.pad(image, [*paddings, [0, 0]], constant_values=MEAN_PIXEL)
+    image = _padded(image, paddings, augmentation.mean_pixel)
     label = tf.pad(label, paddings, constant_values=ignore_label)
     if augmentation.flip_probability:
         flip = tf.random.stateless_uniform([], seeds[1]) < augmentation.flip_probability
@@ -193,6 +196,13 @@ def finish(
         image, label = tf.cond(flip, lambda: (tf.reverse(image, [1]), tf.reverse(label, [1])), lambda: (image, label))
     height, width = augmentation.crop_size
     return tf.ensure_shape(image, [height, width, 3]), tf.ensure_shape(label, [height, width])
+
+
+def _padded(image: tf.Tensor, paddings: list[list[Any]], pixel: tuple[float, float, float]) -> tf.Tensor:
+    if len(set(pixel)) == 1:
+        return tf.pad(image, [*paddings, [0, 0]], constant_values=pixel[0])
+    channels = [tf.pad(image[..., i], paddings, constant_values=value) for i, value in enumerate(pixel)]
+    return tf.stack(channels, axis=-1)
 
 
 def photometric_jitter(image: tf.Tensor, strength: float, seed: tf.Tensor) -> tf.Tensor:

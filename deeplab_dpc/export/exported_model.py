@@ -1,23 +1,24 @@
 """Predictor of an exported model: a SavedModel directory, a .tflite file or an .onnx file."""
 
+import math
 import os
 import pathlib
+from typing import Any
 
 import numpy as np
 
+from deeplab_dpc.config.model import mean_pixel
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.export.model_info import ModelInfo
 from deeplab_dpc.export.model_runtime import Runtime
 from deeplab_dpc.export.seal import read_sealed
-
-PAD_VALUE = 128  # the byte nearest to the network's padding of 127.5
 
 
 class ExportedModel:
     """An exported model as an ImagePredictor.
 
     A model with a fixed size accepts smaller images too: they are padded at the bottom and right, as with
-    --eval_crop_size, but with 128, since 127.5 is not a byte.
+    --eval_crop_size, but with the mean pixel rounded to bytes.
 
     Attributes:
       num_classes, class_names, palette: number, names and colours of the classes.
@@ -39,6 +40,7 @@ class ExportedModel:
         self.palette = info.palette
         self.ignore_label = info.ignore_label
         self.source = info.source
+        self._pad_pixel = [math.floor(value + 0.5) for value in _mean_pixel(info)]
         crop = info.inference.get("eval_crop_size")
         self.size = runtime.size or ((crop[0], crop[1]) if crop else None)
 
@@ -72,9 +74,15 @@ class ExportedModel:
         size = self._runtime.size
         if size is None or images.shape[1:3] == size:
             return images
-        padded = np.full((len(images), *size, 3), PAD_VALUE, images.dtype)
+        padded = np.full((len(images), *size, 3), self._pad_pixel, images.dtype)
         padded[:, : images.shape[1], : images.shape[2]] = images
         return padded
+
+
+def _mean_pixel(info: ModelInfo) -> tuple[float, float, float]:
+    """Returns the mean pixel of the exported network; that of the first, if several are averaged."""
+    model: dict[str, Any] = info.model["mean"][0] if "mean" in info.model else info.model
+    return mean_pixel(model["model_variant"])
 
 
 def load_exported_model(path: str | os.PathLike[str]) -> ExportedModel:

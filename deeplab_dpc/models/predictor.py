@@ -15,19 +15,18 @@ from deeplab_dpc.arch.fitting import aligned_side
 from deeplab_dpc.config import InferenceConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.layers import kernels
+from deeplab_dpc.layers.padding import pad_with_pixel
 from deeplab_dpc.layers.types import Tensor
 from deeplab_dpc.models.memory import available_memory, inference_memory
 from deeplab_dpc.models.segmenter import Segmenter
-
-PAD_VALUE = 127.5  # zero after normalisation
 
 
 class _PixelModel(keras.Model):
     """The base class of the two models of a predictor: from images [batch, height, width, 3] to logits of their size.
 
-    Images are padded with 127.5 at the bottom and right to the next sides of alignment * k + 1 (so that features and
-    pixels align; see ModelConfig), or to `eval_crop_size` as in the published evaluation. Logits are upsampled with
-    aligned corners and the padding is removed.
+    Images are padded with the mean pixel at the bottom and right to the next sides of alignment * k + 1 (so that
+    features and pixels align; see ModelConfig), or to `eval_crop_size` as in the published evaluation. Logits are
+    upsampled with aligned corners and the padding is removed.
     """
 
     def __init__(self, segmenter: Segmenter, config: InferenceConfig, **kwargs: Any):
@@ -70,7 +69,7 @@ class _PixelModel(keras.Model):
         """Returns the images as float32, padded to the network's input size (see the class)."""
         height, width = ops.shape(images)[1:3]
         padding = [[0, 0], [0, self._padded(height, 0) - height], [0, self._padded(width, 1) - width], [0, 0]]
-        return ops.pad(ops.cast(images, "float32"), padding, constant_values=PAD_VALUE)
+        return pad_with_pixel(ops.cast(images, "float32"), padding, self.segmenter.config.mean_pixel)
 
     def _logits_stride(self) -> int:
         config = self.segmenter.config

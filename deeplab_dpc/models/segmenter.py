@@ -156,8 +156,8 @@ class Segmenter(keras.Model):
     def _backbone_outputs(
         self, images: Tensor, training: bool, progress: Tensor | None = None
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        scaled = ops.cast(images, "float32") * (2.0 / 255.0) - 1.0
-        outputs: tuple[Tensor, tuple[Tensor, ...]] = self.backbone(scaled, training=training, progress=progress)
+        normalised = self.backbone.normalised(ops.cast(images, "float32"))
+        outputs: tuple[Tensor, tuple[Tensor, ...]] = self.backbone(normalised, training=training, progress=progress)
         return outputs
 
     def call(self, images: Tensor, training: bool = False, progress: Tensor | None = None) -> Tensor:

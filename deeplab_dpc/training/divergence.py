@@ -12,6 +12,7 @@ from deeplab_dpc.checkpoint.names import named_variables
 from deeplab_dpc.checkpoint.run import read_weights
 from deeplab_dpc.checkpoint.run_directory import RunCheckpoint, list_checkpoints
 from deeplab_dpc.config import DataConfig, TrainConfig
+from deeplab_dpc.config.model import GREY_PIXEL
 from deeplab_dpc.data.contact_sheet import make_tile, save_contact_sheet
 from deeplab_dpc.data.dataset_info import Dataset, DatasetInfo
 from deeplab_dpc.data.pipeline import training_dataset
@@ -91,7 +92,13 @@ def check_initial_weights(network: keras.Model) -> None:
         )
 
 
-def remade_batch(dataset: Dataset, data: DataConfig, config: TrainConfig, step: int) -> Batch:
+def remade_batch(
+    dataset: Dataset,
+    data: DataConfig,
+    config: TrainConfig,
+    step: int,
+    mean_pixel: tuple[float, float, float] = GREY_PIXEL,
+) -> Batch:
     """Returns the batch of a step, of all processes together; it depends only on the configuration and the step.
 
     With `cache` memory, pixels of JPEGs may differ from those used in training by the rounding of their decoder.
@@ -99,12 +106,13 @@ def remade_batch(dataset: Dataset, data: DataConfig, config: TrainConfig, step: 
     Args:
       dataset, data, config: data set, data configuration and training configuration.
       step: number of the step, from 1 on.
+      mean_pixel: (red, green, blue) of the padding.
     """
     split, batch_size = data.train_split, config.train_batch_size
     batches = training_dataset(
         dataset,
         split,
-        Augmentation.from_config(data),
+        Augmentation.from_config(data, mean_pixel),
         batch_size=batch_size,
         seed=config.seed,
         start_step=step - 1,
@@ -138,7 +146,7 @@ def report_divergence(
     Returns:
       The error to raise, of several lines.
     """
-    batch = remade_batch(dataset, data, config, step)
+    batch = remade_batch(dataset, data, config, step, network.config.mean_pixel)
     folder = workdir / f"diverged_step_{step:08d}"
     checkpoints = list_checkpoints(workdir)
     sound = next((checkpoint for checkpoint in reversed(checkpoints) if _is_sound(checkpoint)), None)

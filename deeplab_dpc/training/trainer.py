@@ -201,7 +201,7 @@ def _fit(
     batches = training_dataset(
         dataset,
         data.train_split,
-        Augmentation.from_config(data),
+        Augmentation.from_config(data, model.network.config.mean_pixel),
         batch_size=config.train_batch_size // devices.num_processes,
         seed=config.seed,
         start_step=progress.step,

@@ -72,6 +72,7 @@ OTHERS = {
     "two stages": ModelConfig(2, "xception_41", decoder_output_stride=(8, 4)),
     "decoder at stride 16": ModelConfig(2, decoder_output_stride=(16,), **NARROW),
     "ResNet": ModelConfig(21, "resnet_v1_50_beta", multi_grid=(1, 2, 4), **XCEPTION),
+    "plain ResNet": ModelConfig(21, "resnet_v1_50", **XCEPTION),
     "Auto-DeepLab": ModelConfig(
         19, "auto_deeplab", output_stride=8, nas_stem_output_num_conv_filters=32, atrous_rates=(12, 24, 36), **DECODER
     ),

@@ -166,12 +166,12 @@ def test_variants_that_share_a_scope_are_told_apart(stored):
     assert _hints(error) == ["pass --model_variant=mobilenet_v3_small_seg"]
 
 
-def test_plain_resnet_is_not_the_beta(stored):
+def test_plain_resnet_and_beta_are_told_apart(stored):
     path = stored({"resnet_v1_50/conv1/weights": np.zeros((7, 7, 3, 64), "float32")})
     model = build_segmenter(ModelConfig(3, model_variant="resnet_v1_50_beta"))
     with pytest.raises(UserError, match="it has no resnet_v1_50/conv1_1/weights, ") as error:
         restore_backbone(model, path)
-    assert _hints(error) == ["its resnet_v1_50 is not that of --model_variant=resnet_v1_50_beta"]
+    assert _hints(error) == ["pass --model_variant=resnet_v1_50"]
 
 
 def test_first_three_variables_are_named_with_their_shapes(stored):

@@ -105,6 +105,15 @@ def test_padding_is_mean_and_ignore_label_at_the_bottom_and_right():
     np.testing.assert_array_equal(padded_label == 255, [[False] * 3 + [True] * 2] * 2 + [[True] * 5])
 
 
+def test_padding_is_the_mean_pixel_of_the_network():
+    image, label = coordinates(2, 3)
+    augmentation = Augmentation((3, 5), mean_pixel=(1.0, 2.0, 3.5))
+    padded, _ = augment(image, label, augmentation, seed(0), seed(1))
+    np.testing.assert_array_equal(padded[:2, :3], image)
+    np.testing.assert_array_equal(padded[2], [(1.0, 2.0, 3.5)] * 5)
+    np.testing.assert_array_equal(padded[:2, 3:], [[(1.0, 2.0, 3.5)] * 2] * 2)
+
+
 @pytest.mark.parametrize(
     ("options", "size", "expected"),
     [

@@ -46,6 +46,12 @@ def test_smaller_image_is_padded_with_grey_and_the_answer_is_cut(runtime, tmp_pa
     assert model.predict_probabilities(images).shape == (1, 1, 2, 256)
 
 
+def test_smaller_image_is_padded_with_the_mean_pixel_of_the_network(info, tmp_path):
+    runtime = _RedIsTheClass(dataclasses.replace(info, model={**info.model, "model_variant": "resnet_v1_101"}))
+    ExportedModel(tmp_path, runtime).predict_batch(np.zeros((1, 1, 2, 3), np.uint8))
+    np.testing.assert_array_equal(runtime.seen[0, 1], [[123, 116, 103]] * 3)
+
+
 def test_image_of_the_size_is_not_copied(runtime, tmp_path):
     images = np.zeros((1, 2, 3, 3), np.uint8)
     ExportedModel(tmp_path, runtime).predict_batch(images)

@@ -9,7 +9,7 @@ from deeplab_dpc.config import ModelConfig
 from deeplab_dpc.layers.drop_path import DropPath, keep_probabilities
 from deeplab_dpc.models.backbones import backbone_class
 from deeplab_dpc.models.backbones.mobilenet import InvertedResidual
-from deeplab_dpc.models.backbones.resnet_beta import Bottleneck
+from deeplab_dpc.models.backbones.resnet import Bottleneck
 from deeplab_dpc.models.backbones.xception import XceptionModule
 from deeplab_dpc.models.segmenter import build_segmenter
 

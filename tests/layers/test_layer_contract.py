@@ -18,7 +18,7 @@ from deeplab_dpc.layers.pooling import GridPyramidPooling, ImageGate, ImagePooli
 from deeplab_dpc.layers.resize import ResizeAlignCorners
 from deeplab_dpc.layers.separable_conv import SeparableConvBN, SplitSeparableConvBN
 from deeplab_dpc.models.backbones.mobilenet import InvertedResidual, SqueezeExcite
-from deeplab_dpc.models.backbones.resnet_beta import Bottleneck
+from deeplab_dpc.models.backbones.resnet import Bottleneck
 from deeplab_dpc.models.backbones.xception import XceptionModule
 from deeplab_dpc.models.precision import precision_policy
 

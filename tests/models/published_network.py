@@ -24,7 +24,8 @@ ENTRY_FLOW = {
     "xception_71": [(128, 2), (256, 1), (256, 2), (728, 1), (728, 2)],
 }
 MIDDLE_UNITS = {"xception_41": 8, "xception_65": 16, "xception_71": 16}
-RESNET_BLOCK3_UNITS = {"resnet_v1_50_beta": 6, "resnet_v1_101_beta": 23}
+RESNET_BLOCK3_UNITS = {"resnet_v1_50": 6, "resnet_v1_101": 23}
+IMAGENET_MEAN = (123.15, 115.90, 103.06)
 # Layers of (expansion, filters, stride), after the stem.
 MOBILENET_V2 = [
     *[(1, 16, 1), (6, 24, 2), (6, 24, 1), (6, 32, 2), (6, 32, 1), (6, 32, 1), (6, 64, 2), (6, 64, 1), (6, 64, 1)],
@@ -63,8 +64,8 @@ LOW_LEVEL = {
     "mobilenet_v2": {4: "layer_4", 8: "layer_7", 16: "layer_14"},
     "mobilenet_v3_large_seg": {4: "layer_4", 8: "layer_7", 16: "layer_13"},
     "mobilenet_v3_small_seg": {4: "layer_2", 8: "layer_4", 16: "layer_9"},
-    "resnet_v1_50_beta": {4: "block1/unit_2", 8: "block2/unit_3", 16: "block3/unit_5"},
-    "resnet_v1_101_beta": {4: "block1/unit_2", 8: "block2/unit_3", 16: "block3/unit_22"},
+    "resnet_v1_50": {4: "block1/unit_2", 8: "block2/unit_3", 16: "block3/unit_5"},
+    "resnet_v1_101": {4: "block1/unit_2", 8: "block2/unit_3", 16: "block3/unit_22"},
     "xception_41": {4: "entry_flow/block2", 8: "entry_flow/block3", 16: "exit_flow/block1"},
     "xception_65": {4: "entry_flow/block2", 8: "entry_flow/block3", 16: "exit_flow/block1"},
     "xception_71": {4: "entry_flow/block3", 8: "entry_flow/block5", 16: "exit_flow/block1"},
@@ -125,16 +126,16 @@ def separable(get: Get, x, scope: str, filters: int, rate=1, *, epsilon=1e-5):
     return conv(get, x, f"{scope}_pointwise", filters, epsilon=epsilon, activation=RELU)
 
 
-def fixed_padding(x, rate: int = 1):
-    """Zeros around a strided 3x3 convolution, the same for even and odd sides."""
-    return tf.pad(x, [[0, 0], [rate, rate], [rate, rate], [0, 0]])
+def fixed_padding(x, margin: int = 1):
+    """Zeros around a strided convolution, the same for even and odd sides."""
+    return tf.pad(x, [[0, 0], [margin, margin], [margin, margin], [0, 0]])
 
 
-def conv_same(get: Get, x, scope: str, filters: int, stride=1, rate=1, **options):
-    """3x3 convolution; a strided one takes every other position of the dense one."""
+def conv_same(get: Get, x, scope: str, filters: int, stride=1, rate=1, kernel=3, **options):
+    """Convolution; a strided one takes every other position of the dense one."""
     if stride > 1:
-        x, options = fixed_padding(x, rate), options | {"padding": "VALID"}
-    return conv(get, x, scope, filters, 3, stride, rate, **options)
+        x, options = fixed_padding(x, rate * (kernel // 2)), options | {"padding": "VALID"}
+    return conv(get, x, scope, filters, kernel, stride, rate, **options)
 
 
 def resize(x, size):
@@ -204,11 +205,14 @@ def xception(get: Get, x, flags):
 
 def resnet(get: Get, x, flags):
     root = flags.model_variant.removesuffix("_beta")
-    for i, (filters, stride) in enumerate([(64, 2), (64, 1), (128, 1)], 1):
-        x = conv_same(get, x, f"{root}/conv1_{i}", filters, stride, epsilon=1e-5, activation=RELU)
+    if root == flags.model_variant:
+        x = conv_same(get, x, f"{root}/conv1", 64, 2, kernel=7, epsilon=1e-5, activation=RELU)
+    else:
+        for i, (filters, stride) in enumerate([(64, 2), (64, 1), (128, 1)], 1):
+            x = conv_same(get, x, f"{root}/conv1_{i}", filters, stride, epsilon=1e-5, activation=RELU)
     x = tf.nn.max_pool2d(x, 3, 2, "SAME")
     step, points = atrous(4, flags.output_stride), {}
-    for block, units in enumerate((3, 4, RESNET_BLOCK3_UNITS[flags.model_variant], 3), 1):
+    for block, units in enumerate((3, 4, RESNET_BLOCK3_UNITS[root], 3), 1):
         depth = 32 * 2**block
         for unit in range(1, units + 1):
             scope = f"{root}/block{block}/unit_{unit}/bottleneck_v1"
@@ -347,7 +351,7 @@ def decoder(get: Get, x, points, flags, crop_size):
     separated = flags.decoder_use_separable_conv and not as_logits
     for stage, stride in enumerate(flags.decoder_output_stride):
         suffix = f"_{stage}" if stage else ""
-        low = points[LOW_LEVEL[flags.model_variant][stride]]
+        low = points[LOW_LEVEL[flags.model_variant.removesuffix("_beta")][stride]]
         low = full(low, f"decoder/feature_projection0{suffix}", filters if flags.decoder_use_sum_merge else 48)
         size = [scaled(side, stride) for side in crop_size]
         x, low = resize(x, size), resize(low, size)
@@ -376,7 +380,11 @@ def published_network(get: Get, image, flags):
     if flags.model_variant == "mobilenet_edgetpu":
         backbone = mobilenet_edgetpu
     crop_size = image.shape[1:3]
-    features, points = backbone(get, image * np.float32(2.0 / 255.0) - 1.0, flags)
+    if flags.model_variant in RESNET_BLOCK3_UNITS:  # without "_beta"
+        normalised = image - np.float32(IMAGENET_MEAN)
+    else:
+        normalised = image * np.float32(2.0 / 255.0) - 1.0
+    features, points = backbone(get, normalised, flags)
     if flags.dense_prediction_cell:
         x = dense_prediction_cell(get, features, flags.dense_prediction_cell.to_json(), flags.output_stride)
     else:

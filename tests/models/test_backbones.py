@@ -12,7 +12,7 @@ from deeplab_dpc.models.backbones.backbone import Backbone, atrous_rates
 from deeplab_dpc.models.backbones.mobilenet import make_divisible
 from deeplab_dpc.models.backbones.mobilenet_v2 import MobileNetV2
 from deeplab_dpc.models.backbones.mobilenet_v3 import MobileNetV3LargeSeg
-from deeplab_dpc.models.backbones.resnet_beta import ResNet50Beta
+from deeplab_dpc.models.backbones.resnet import ResNet50Beta
 from deeplab_dpc.models.backbones.xception import Xception65
 from deeplab_dpc.models.segmenter import build_segmenter
 
@@ -22,6 +22,7 @@ CHANNELS = {
     "mobilenet_v2": (6 * 24, 6 * 32, 6 * 96, 320),
     "mobilenet_v3_large_seg": (3 * 24, 3 * 40, 6 * 112, 480),
     "mobilenet_v3_small_seg": (16, 88, 3 * 48, 288),
+    "resnet_v1_50": (256, 512, 1024, 2048),
     "resnet_v1_50_beta": (256, 512, 1024, 2048),
     "resnet_v1_101_beta": (256, 512, 1024, 2048),
     "xception_41": (256, 728, 1024, 2048),
@@ -96,6 +97,12 @@ def test_outputs_have_the_declared_shapes_and_a_config_makes_the_same_backbone(m
     np.testing.assert_array_equal(np.asarray(copy(image)[0]), np.asarray(features))
 
 
+@pytest.mark.parametrize("variant", BACKBONES)
+def test_the_mean_pixel_becomes_zero(variant):
+    image = np.tile(np.float32(ModelConfig(2, variant).mean_pixel), (1, 2, 2, 1))
+    np.testing.assert_allclose(backbone_class(variant)().normalised(image), 0.0, atol=1e-7)
+
+
 def test_depth_multiplier_rounds_expansions_to_8_and_other_channels_to_1_unless_asked():
     units = MobileNetV2(depth_multiplier=0.5).units()
     assert [unit.filters for unit in units][:4] == [8, 12, 12, 16]
@@ -154,7 +161,7 @@ def test_low_level_features_are_at_the_strides_that_are_said(name, output_stride
 
 def test_variants_of_a_published_scope():
     assert variants_of_scope("MobilenetV3") == ["mobilenet_v3_large_seg", "mobilenet_v3_small_seg"]
-    assert variants_of_scope("resnet_v1_101") == ["resnet_v1_101_beta"]
+    assert variants_of_scope("resnet_v1_101") == ["resnet_v1_101", "resnet_v1_101_beta"]
     assert variants_of_scope("aspp0") == []
 
 

@@ -10,7 +10,7 @@ from deeplab_dpc.config import InferenceConfig, ModelConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.layers import kernels
 from deeplab_dpc.models.predictor import Predictor
-from deeplab_dpc.models.segmenter import build_segmenter
+from deeplab_dpc.models.segmenter import Segmenter, build_segmenter
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +60,13 @@ def test_image_is_padded_with_grey_upsampled_and_cut(tiny, image):
     ids = predictor.predict_batch(image)
     np.testing.assert_array_equal(ids, expected.argmax(axis=-1))
     assert (ids.dtype, len(np.unique(ids)) > 1) == (np.int32, True)
+
+
+def test_image_is_padded_with_the_mean_pixel_of_the_network(image):
+    predictor = Predictor(Segmenter(ModelConfig(2, "resnet_v1_50")))
+    padded = np.asarray(predictor.class_ids.pad(image))
+    np.testing.assert_array_equal(padded[:, :50], image)
+    np.testing.assert_array_equal(padded[:, 50:], np.tile(np.float32([123.15, 115.9, 103.06]), (1, 15, 65, 1)))
 
 
 def test_crop_size_pads_further_and_never_crops(tiny, image):

@@ -63,6 +63,8 @@ CASES: dict[str, tuple[tuple[int, int], dict[str, Any]]] = {
     "xception_71_cell": (ODD, flags("xception_71", 16, 4, **CELL)),
     "resnet_101": (ODD, flags("resnet_v1_101_beta", 16, 4, atrous_rates=RATES[16], multi_grid=GRID)),
     "resnet_101_stride8": (EVEN, flags("resnet_v1_101_beta", 8, 4, atrous_rates=RATES[8], multi_grid=GRID)),
+    "resnet_50_plain": (ODD, flags("resnet_v1_50", 16, 4, atrous_rates=RATES[16], multi_grid=GRID)),
+    "resnet_101_plain_stride8": (EVEN, flags("resnet_v1_101", 8, 4)),
     "resnet_50_stride32_stages": (EVEN, flags("resnet_v1_50_beta", 32, 16, 8)),
     "v2_stride32": (EVEN, v2(32, atrous_rates=RATES[32])),
     "v2_rates_within_features": (LARGE, v2(16, atrous_rates=RATES[16])),
@@ -107,6 +109,7 @@ QUICK = (
     "v3_small_stride16",
     "edgetpu_slim",
     "v3_small_aspp_decoder",
+    "resnet_50_plain",
 )
 
 

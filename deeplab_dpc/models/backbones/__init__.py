@@ -10,7 +10,7 @@ from deeplab_dpc.models.backbones.backbone import Backbone
 from deeplab_dpc.models.backbones.mobilenet_edgetpu import MobileNetEdgeTPU
 from deeplab_dpc.models.backbones.mobilenet_v2 import MobileNetV2
 from deeplab_dpc.models.backbones.mobilenet_v3 import MobileNetV3LargeSeg, MobileNetV3SmallSeg
-from deeplab_dpc.models.backbones.resnet_beta import ResNet50Beta, ResNet101Beta
+from deeplab_dpc.models.backbones.resnet import ResNet50, ResNet50Beta, ResNet101, ResNet101Beta
 from deeplab_dpc.models.backbones.xception import Xception41, Xception65, Xception71
 
 BACKBONES: dict[str, type[Backbone]] = {
@@ -23,6 +23,8 @@ BACKBONES: dict[str, type[Backbone]] = {
     "mobilenet_v3_large_seg": MobileNetV3LargeSeg,
     "mobilenet_v3_small_seg": MobileNetV3SmallSeg,
     "nas_hnasnet": AutoDeepLab,
+    "resnet_v1_50": ResNet50,
+    "resnet_v1_101": ResNet101,
     "resnet_v1_50_beta": ResNet50Beta,
     "resnet_v1_101_beta": ResNet101Beta,
     "xception_41": Xception41,

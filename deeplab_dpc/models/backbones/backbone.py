@@ -83,7 +83,7 @@ class Unit(Composite):
 
 
 class Backbone(Composite):
-    """The base class of the backbones: [batch, height, width, 3] in [-1, 1] -> (features at the output stride,
+    """The base class of the backbones: normalised images [batch, height, width, 3] -> (features at the output stride,
     low-level features).
 
     The low-level features are a tuple, one item for each of `low_level_strides`. A subclass passes its layers to
@@ -166,6 +166,10 @@ class Backbone(Composite):
             drop_path_keep_prob=drop_path_keep_prob,
             **{name: getattr(config, name) for name in cls.OPTIONS},
         )
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Returns float32 images with values 0..255 as the backbone expects them; ModelConfig.mean_pixel becomes 0."""
+        return images * (2.0 / 255.0) - 1.0
 
     def assemble(self, layers: list[Any]) -> None:
         """Stores the layers of the chain, in order, and sets the drop path of their residual units.

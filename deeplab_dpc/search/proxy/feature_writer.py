@@ -109,7 +109,9 @@ class SplitPlan:
         """
         drawn = {}
         if self.augmentation is not None:
-            drawn = {"views": self.views, "augmentation": dataclasses.asdict(self.augmentation)}
+            augmentation = dataclasses.asdict(self.augmentation)
+            del augmentation["mean_pixel"]  # which the backbone determines
+            drawn = {"views": self.views, "augmentation": augmentation}
         return {"records": records, "size": list(self.size), **drawn}
 
 
@@ -142,7 +144,7 @@ def cache_features(
       root: directory of caches; each fingerprint has its own.
       model: network whose backbone is frozen.
       dataset: the prepared data set.
-      plans: plans by split. Smaller images are padded with 127.5 and the ignore label.
+      plans: plans by split. Smaller images are padded with the mean pixel and the ignore label.
       seed: seed of the views and the positions of crops.
 
     Raises:
@@ -221,7 +223,7 @@ def _write_split(
     features = _open_rows(folder / "features.npy", "float16", shape, done)
     labels = _open_rows(folder / "labels.npy", "uint8", (count, *size), done)
     if plan.augmentation is None:
-        source = evaluation_dataset(dataset, split, crop_size=size, seed=seed).skip(done)
+        source = evaluation_dataset(dataset, split, size, seed, model.segmenter.config.mean_pixel).skip(done)
     else:
         source = view_dataset(dataset, split, plan.augmentation, max(plan.views, 1), seed, done)
     examples = iterate(source, f"The split {split} of {dataset.path}", dataset.shards(split))

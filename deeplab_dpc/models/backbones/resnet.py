@@ -1,4 +1,4 @@
-"""ResNet-v1 "beta" (He et al., 2015, arXiv:1512.03385, Table 1): a stem of three 3x3 convolutions, and a multi-grid.
+"""ResNet-v1 (He et al., 2015, arXiv:1512.03385, Table 1), also with DeepLab's "beta" stem of three 3x3 convolutions.
 
 The multi-grid is that of DeepLabv3 (arXiv:1706.05587, Sec. 3.2.1). As published, the last unit of a block has the
 block's stride.
@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from deeplab_dpc.arch.cost import Cost
+from deeplab_dpc.config.model import IMAGENET_PIXEL
 from deeplab_dpc.layers.composite import chain_output_shape, chained
 from deeplab_dpc.layers.conv import ConvBN
 from deeplab_dpc.layers.types import Shape, Tensor
@@ -96,8 +97,8 @@ class _StemPooling(keras.layers.MaxPooling2D):
         return Cost()
 
 
-class ResNetBeta(Backbone):
-    """The ResNet-v1 "beta" backbone, see Backbone; low-level features are outputs of units' last convolutions.
+class ResNet(Backbone):
+    """The base class of the ResNet-v1 backbones; low-level features are outputs of units' last convolutions.
 
     Args:
       multi_grid: three factors of the block's rate, one for each unit of the last block; empty for none. The published
@@ -110,31 +111,36 @@ class ResNetBeta(Backbone):
     BATCH_NORM_EPSILON = 1e-5
     OPTIONS = ("multi_grid",)
     UNITS: ClassVar[tuple[int, int, int, int]]  # numbers of units of the four blocks
-    STEM_FILTERS = (64, 64, 128)
 
     def __init__(self, multi_grid: tuple[int, ...] = (), **kwargs: Any):
         super().__init__(**kwargs)
         self.multi_grid = tuple(multi_grid)
-        stem = [
-            ConvBN(
-                filters,
-                3,
-                strides=1 if i > 1 else 2,
-                explicit_padding=True,
-                initializer=_initializer(),
-                name=f"conv1_{i}",
-                **self.shared_arguments,
-            )
-            for i, filters in enumerate(self.STEM_FILTERS, start=1)
-        ]
+        stem = self._stem()
         pooling = _StemPooling(name="pool1", dtype=self.dtype_policy)
-        self.assemble([*stem, pooling, *self._bottlenecks()])
+        self.assemble([*stem, pooling, *self._bottlenecks(stem[-1].filters)])
 
-    def _bottlenecks(self) -> list[Bottleneck]:
+    def _stem(self) -> list[ConvBN]:
+        """Returns the convolutions before the pooling, with a stride of 2 in all."""
+        return [self._stem_convolution("conv1", 64, 7, strides=2)]
+
+    def _stem_convolution(self, name: str, filters: int, kernel_size: int, strides: int) -> ConvBN:
+        return ConvBN(
+            filters,
+            kernel_size,
+            strides=strides,
+            explicit_padding=True,
+            initializer=_initializer(),
+            name=name,
+            **self.shared_arguments,
+        )
+
+    def normalised(self, images: Tensor) -> Tensor:
+        return images - ops.convert_to_tensor(IMAGENET_PIXEL, "float32")
+
+    def _bottlenecks(self, channels: int) -> list[Bottleneck]:
         units = [(block, unit, count) for block, count in enumerate(self.UNITS) for unit in range(count)]
         last_block = len(self.UNITS) - 1
         strides = [2 if unit == count - 1 and block != last_block else 1 for block, unit, count in units]
-        channels = self.STEM_FILTERS[-1]
         layers = []
         for i, (stride, rate) in enumerate(atrous_rates(strides, self.output_stride, stride_so_far=4)):
             block, unit, _ = units[i]
@@ -155,8 +161,8 @@ class ResNetBeta(Backbone):
 
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
-class ResNet50Beta(ResNetBeta):
-    """ResNet-50, with 3, 4, 6 and 3 units; see ResNetBeta."""
+class ResNet50(ResNet):
+    """ResNet-50, with 3, 4, 6 and 3 units; see ResNet."""
 
     SCOPE = "resnet_v1_50"
     UNITS = (3, 4, 6, 3)
@@ -164,9 +170,33 @@ class ResNet50Beta(ResNetBeta):
 
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
-class ResNet101Beta(ResNetBeta):
-    """ResNet-101, with 3, 4, 23 and 3 units; see ResNetBeta."""
+class ResNet101(ResNet):
+    """ResNet-101, with 3, 4, 23 and 3 units; see ResNet."""
 
     SCOPE = "resnet_v1_101"
     UNITS = (3, 4, 23, 3)
     LOW_LEVEL: ClassVar[dict[int, int]] = {4: 1, 8: 5, 16: 28}
+
+
+class _Beta(ResNet):
+    """The "beta" variant: a stem of three 3x3 convolutions, and images in [-1, 1]."""
+
+    def _stem(self) -> list[ConvBN]:
+        filters_and_strides = ((64, 2), (64, 1), (128, 1))
+        return [
+            self._stem_convolution(f"conv1_{i}", filters, 3, strides)
+            for i, (filters, strides) in enumerate(filters_and_strides, start=1)
+        ]
+
+    def normalised(self, images: Tensor) -> Tensor:
+        return Backbone.normalised(self, images)
+
+
+@keras.saving.register_keras_serializable(package="deeplab_dpc")
+class ResNet50Beta(_Beta, ResNet50):
+    """ResNet-50 with the "beta" stem; see ResNet."""
+
+
+@keras.saving.register_keras_serializable(package="deeplab_dpc")
+class ResNet101Beta(_Beta, ResNet101):
+    """ResNet-101 with the "beta" stem; see ResNet."""
