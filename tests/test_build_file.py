@@ -85,7 +85,7 @@ def _library(module: str) -> str:
     parts = module.split(".")[1:]
     if parts and (PACKAGE / parts[0]).is_dir():
         return parts[0] + LIBRARY
-    return ("run_config" if parts[:1] == ["run_config"] else "base") + LIBRARY
+    return {"run_config": "run_config", "__main__": "main"}.get("".join(parts[:1]), "base") + LIBRARY
 
 
 def _imports() -> dict[str, set[str]]:
@@ -125,7 +125,7 @@ def test_libraries_depend_on_what_their_modules_import(build):
     libraries = build.targets("py_library")
     assert {name: set(libraries[name]["deps"]) for name in libraries if name != PACKAGE.name} == _imports()
     folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
-    everything = {f":{name}{LIBRARY}" for name in folders}
+    everything = {f":{name}{LIBRARY}" for name in (*folders, "main")}
     assert set(libraries[PACKAGE.name]["deps"]) == everything
 
 

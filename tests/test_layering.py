@@ -122,13 +122,13 @@ SEARCH_FILES = [path for path in FILES if _subpackage(path) == "search"]
 
 
 def test_every_subpackage_is_known():
-    assert {_subpackage(path) for path in FILES} - BASE - {"__init__", "cli"} == set(SUBPACKAGES)
+    assert {_subpackage(path) for path in FILES} - BASE - {"__init__", "__main__", "cli"} == set(SUBPACKAGES)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_follow_the_order_of_subpackages(path):
     subpackage = _subpackage(path)
-    if subpackage in ("cli", "__init__"):
+    if subpackage in ("cli", "__init__", "__main__"):
         return
     allowed = SUBPACKAGES.get(subpackage, set()) | BASE | {subpackage}
     used = {name.split(".")[1] for name in _imports(path) if name.startswith("deeplab_dpc.")}

@@ -136,11 +136,16 @@ def test_what_is_not_installed_is_said(name, monkeypatch):
     assert versions.version_text().endswith(f"\n{name} is not installed")
 
 
-@pytest.mark.parametrize("argv", [["--version"], ["train", "--version"]])
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["deeplab_dpc.cli.main", "--version"],
+        ["deeplab_dpc.cli.main", "train", "--version"],
+        ["deeplab_dpc", "--version"],
+    ],
+)
 def test_program_tells_its_version(argv):
-    ended = subprocess.run(
-        [sys.executable, "-m", "deeplab_dpc.cli.main", *argv], capture_output=True, text=True, check=True
-    )
+    ended = subprocess.run([sys.executable, "-m", *argv], capture_output=True, text=True, check=True)
     assert ended.stdout.startswith(f"deeplab-dpc {deeplab_dpc.__version__}\nPython ")
 
 
