@@ -34,7 +34,7 @@ types: $(VENV)/.installed-test  ## mypy, which needs the typed packages that the
 
 docs: $(VENV)/.installed-docs  ## the site, in build/site; a broken link or reference is an error
 	PYTHONPATH=. NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs build --strict --quiet
-	@echo "The site is build/site/index.html."
+	@echo "The site is build/site/index.html; its search needs a server: python -m http.server --directory build/site"
 
 fuzz: $(VENV)/.installed-test  ## many more damaged inputs than the tests have; FUZZ_INPUTS of each kind
 	FUZZ_INPUTS=$${FUZZ_INPUTS:-2000} $(BIN)/python -m pytest tests/fuzz -s

@@ -11,6 +11,7 @@ import os
 import pathlib
 from typing import Any
 
+from deeplab_dpc.arch.library import load_cells
 from deeplab_dpc.checkpoint.published import is_name, meant_names
 from deeplab_dpc.checkpoint.weights_cache import located
 from deeplab_dpc.cli.fit_classes import find_classes
@@ -19,6 +20,7 @@ from deeplab_dpc.cli.fit_state import Stages, flag_text
 from deeplab_dpc.cli.flags.base import required
 from deeplab_dpc.cli.flags.fit import Flags
 from deeplab_dpc.cli.start_backbone import backbone_of
+from deeplab_dpc.config.search import SEARCH_PRECISIONS
 from deeplab_dpc.data.dataset_info import INFO_FILE
 from deeplab_dpc.datasets.annotation_kinds import PICTURES
 from deeplab_dpc.datasets.folder import labels_kind
@@ -73,9 +75,9 @@ def _check_flags(flags: Flags) -> None:
     root = pathlib.Path(required("workdir", flags.workdir))
     if any((root / name).exists() for name in OF_OTHERS) and not (root / FIT_FILE).exists():
         raise UserError(f"--workdir={root} holds a run or a data set already; give a folder of its own.")
-    # Of the stages after the baseline, which a mistake would otherwise end when they begin.
-    _ = flags.search_fields.make(contest_rounds=1).space
-    flags.training.make()
+    if "," in str(root):
+        raise UserError(f"--workdir={root} has a comma, which separates runs in other commands; give another name.")
+    _check_later_stages(flags)
     source = start.tf_initial_checkpoint
     if source and not (is_name(source) or os.path.isdir(source) or os.path.isfile(f"{source}.index")):
         raise UserError(
@@ -91,6 +93,39 @@ def _check_flags(flags: Flags) -> None:
             f"--dense_prediction_cell_json={cell} is for train; here the contest chooses the cell: give it as one of "
             "--warm_starts."
         )
+
+
+def _check_later_stages(flags: Flags) -> None:
+    """Raises a UserError if flags of the trainings or the search are invalid, which would end a later stage."""
+    _ = flags.search_fields.make(contest_rounds=1).space
+    training, search, given = flags.training.make(), flags.search_fields, flags.given
+    if "warm_starts" in given:
+        load_cells(search["warm_starts"], "warm_starts")
+    if flags.feature_views < 0:
+        raise UserError(f"--feature_views must be >= 0, got {flags.feature_views}.")
+    if search["rerank_top_k"] == 0 and flags.search is not False:
+        raise UserError(
+            "--rerank_top_k=0 leaves out the contest, by which fit chooses the cell; give at least 1, or --nosearch."
+        )
+    if training.precision not in SEARCH_PRECISIONS and flags.search is not False:
+        raise UserError(
+            f"--precision={training.precision} is not for searches ({' or '.join(SEARCH_PRECISIONS)}); give one of "
+            "these, or --nosearch."
+        )
+    if flags.baseline_steps is not None and flags.baseline_steps < 1:
+        raise UserError(f"--baseline_steps must be greater than 0, got {flags.baseline_steps}.")
+    total = training.training_number_of_steps
+    if "training_number_of_steps" in given and total < 2:
+        raise UserError(
+            f"--training_number_of_steps={total} must be at least 2, since the baseline has the first of these steps."
+        )
+    first = {"baseline_steps": flags.baseline_steps, "rerank_steps": search["rerank_steps"]}
+    for name, steps in first.items():
+        if name in given and "training_number_of_steps" in given and steps >= total:
+            raise UserError(
+                f"--{name}={steps} must be less than --training_number_of_steps={total}, of which these are the first "
+                "steps."
+            )
 
 
 def _check_one_folder(images: str, labels: str, labels_as: str) -> None:

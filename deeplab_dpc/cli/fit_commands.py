@@ -1,7 +1,6 @@
 """The separate commands that `fit` runs, with the flags that the plan and the command line give."""
 
 import contextlib
-import csv
 import io
 import json
 import pathlib
@@ -10,6 +9,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import keras
+
+from deeplab_dpc.checkpoint.run import newest_progress
 from deeplab_dpc.cli.fit_choices import Choice
 from deeplab_dpc.cli.fit_plan import faster_precision
 from deeplab_dpc.cli.fit_plan_file import Plan
@@ -21,6 +23,7 @@ from deeplab_dpc.cli.flags.shared import network_fields
 from deeplab_dpc.config.train import BFLOAT16, FLOAT32, MOMENTUM
 from deeplab_dpc.data.catalog import find_dataset
 from deeplab_dpc.data.dataset_info import Dataset
+from deeplab_dpc.search.service.storage import JOURNAL
 from deeplab_dpc.training.rehearsal import TIMED_STEPS, WARM_STEPS, has_bfloat16
 
 # The seconds until a training's first step, as a share of a rehearsal's seconds outside its steps; a rehearsal compiles
@@ -150,6 +153,7 @@ class Commands:
             **self._training(workdir, plan, schedule if ends_early else steps),
             log_steps=max(1, min(50, steps // 10)),
             save_interval_steps=interval,
+            **_clones(plan["train_batch_size"]),
             **{**self._shared(plan), **more},
         )
 
@@ -183,6 +187,8 @@ class Commands:
         run_command(
             "search",
             workdir=self.search_dir,
+            storage=f"journal:{self.search_dir / JOURNAL}",  # whatever the environment names for other searches
+            retry_given_up=True,  # a process that was killed often is no reason to leave a finalist out
             tf_initial_checkpoint=self.baseline,
             lookahead=1,
             num_best=5,
@@ -234,7 +240,12 @@ class Commands:
         return {name: self.given[name] for name in OF_DATA if name in self.given} if self.flags.data.data_dir else {}
 
 
+def _clones(batch: int) -> dict[str, int]:
+    """Returns the flag of the number of devices if the batch cannot be shared evenly by all of them."""
+    count = sum(not device.startswith("cpu") for device in keras.distribution.list_devices())
+    return {"num_clones": max(n for n in range(1, count + 1) if batch % n == 0)} if count and batch % count else {}
+
+
 def step_seconds(run: pathlib.Path) -> float:
-    """Returns the median seconds per step in the rows of a run's metrics.csv."""
-    with open(run / "metrics.csv", encoding="utf-8", newline="") as stream:
-        return statistics.median(float(row["seconds_per_step"]) for row in csv.DictReader(stream))
+    """Returns the median seconds per step in the rows of a run's newest checkpoint."""
+    return statistics.median(float(row["seconds_per_step"]) for row in newest_progress(run).rows)

@@ -28,11 +28,11 @@ def write_index(root: pathlib.Path, plan: Plan, stages: Stages, more: str, longe
     verdict = read_verdict(root)
     run = root / verdict["run"]
     sections = [
-        _verdict(root, verdict, stages),
+        _verdict(root, verdict, plan, stages),
         _pictures(run),
         class_section(run, plan),
         _plan(plan),
-        _contest(root),
+        _contest(root) if plan["search"] else None,
         _curves(root, run),
         _use(root, more, longer),
         _time(stages),
@@ -40,12 +40,12 @@ def write_index(root: pathlib.Path, plan: Plan, stages: Stages, more: str, longe
     write_page(root, [one for one in sections if one is not None], verdict["sentence"], INDEX)
 
 
-def _verdict(root: pathlib.Path, verdict: dict[str, Any], stages: Stages) -> ReportSection:
+def _verdict(root: pathlib.Path, verdict: dict[str, Any], plan: Plan, stages: Stages) -> ReportSection:
     text = f"The exported network is {root / verdict['run']}."
     took = f"Time: {clock(stages.used)} of {clock(stages.seconds)}."
     if verdict["over"] is None:  # only the baseline was trained
         return ReportSection("In short", "\n\n".join(filter(None, (verdict["note"], text, took))))
-    has_contest = (root / "search" / "verdict.json").exists()
+    has_contest = bool(plan["search"])
     by = "Which of the two is exported was decided on val"
     by += ", and so was the contest's choice of the cell" if has_contest else ""
     text += (
@@ -100,10 +100,8 @@ def _plan(plan: Plan) -> ReportSection:
     return ReportSection("The plan", "\n\n".join(plan.description()), tables=[table])
 
 
-def _contest(root: pathlib.Path) -> ReportSection | None:
+def _contest(root: pathlib.Path) -> ReportSection:
     search = root / "search"
-    if not (search / "verdict.json").exists():
-        return None
     found = read_json(search / "verdict.json", "verdict of the search")
     rows = []
     for row in read_json(search / "results.json", "search results"):

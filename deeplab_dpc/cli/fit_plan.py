@@ -130,7 +130,12 @@ def time_choices(
         if by_time <= by_epochs
         else f"{BASELINE_EPOCHS} epochs of {data.train} images; the time would be enough for {by_time:,} steps"
     )
-    steps = choose("baseline_steps", min(by_time, by_epochs), bound)
+    total = given.get("training_number_of_steps")
+    planned = min(by_time, by_epochs)
+    if total is not None and total // 2 < planned:
+        planned = max(1, total // 2)
+        bound = f"half of the given --training_number_of_steps={total:,}; the last training has the others"
+    steps = choose("baseline_steps", planned, bound)
     if is_single:
         few = f"fewer than {LEAST_TWO_TRAININGS} steps are possible in all, which is one training and not two"
         chooser.choices[LAST_RUN] = Choice(BASELINE, few)

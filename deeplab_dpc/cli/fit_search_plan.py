@@ -112,7 +112,7 @@ def _sizes(
         choose("warm_starts", ",".join(warm), "known cells, which are finalists regardless of their scores")
     )
     if aspp not in warm_starts.split(","):
-        added = f"{aspp},{warm_starts}"
+        added = ",".join(filter(None, (aspp, warm_starts)))
         chooser.choices["warm_starts"] = Choice(added, "given on the command line, with ASPP added", given=True)
     choose("rerank_top_k", finalists - len(warm), f"{finalists} finalists with the warm starts")
     proxy_steps = 100 if seconds < 120 else 200 if seconds < 600 else 400 if seconds < 3600 else 1000

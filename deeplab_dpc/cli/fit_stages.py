@@ -44,6 +44,7 @@ from deeplab_dpc.cli.fit_state import STAGES, Stages, command_line, run_command
 from deeplab_dpc.cli.fit_verdict import read_verdict, write_verdict
 from deeplab_dpc.cli.fit_weights import decide_weights
 from deeplab_dpc.cli.flags.fit import OWN_DATA, Flags
+from deeplab_dpc.config.base import one_weight_a_class
 from deeplab_dpc.console import console
 from deeplab_dpc.data.far_data import local_data_dir
 from deeplab_dpc.data.inspection import REPORT_FILE
@@ -161,6 +162,9 @@ class Fit:
 
     def _check(self) -> None:
         run_command("check_data", data_dir=self.data_dir, output_dir=self.root / "check", **self.commands.of_data())
+        if self.given.get("label_weights"):
+            weights = tuple(self.flags.training["label_weights"])
+            one_weight_a_class(weights, self.commands.dataset().info.num_classes)
         own = self.flags.own
         require_train_and_val(self.data_dir, self.commands.dataset().info, bool(own.images), own.group_by)
 
@@ -259,15 +263,18 @@ class Fit:
         step, each = plan.notes["step_seconds"], plan.finalist_seconds
         left = self.stages.left - plan.reserve_seconds - plan.notes["start_seconds"]
         steps = contest_steps(left, finalists, step, each, rounds, seeds, plan["most_steps"])
+        total, short = self.given.get("training_number_of_steps"), f"the remaining {left:.0f} s are too short for"
+        if total is not None and total // 2 < steps:
+            steps, short = total // 2, f"half of --training_number_of_steps={total} is too few for"
         trainings, starts = contest_cost(finalists, rounds, seeds)
         cost = finalists * (steps * step * trainings + each * starts)
         reason = f"{finalists} finalists at {step:.2f} s a step, about {cost:.0f} s of the {left:.0f} s that are left"
         if "rerank_steps" in self.given:
             steps, reason = self.given["rerank_steps"], "given on the command line"
         elif steps < LEAST_CONTEST and "rerank_steps" not in plan.choices:
-            no_time = f"the remaining {left:.0f} s are too short for a contest; the baseline is trained on instead"
-            console.print(no_time)
-            plan.replace(OF_SEARCH, {"search": Choice(False, no_time)})
+            reason = f"{short} a contest; the baseline is trained on instead"
+            console.print(reason)
+            plan.replace(OF_SEARCH, {"search": Choice(False, reason)})
             return
         if "rerank_steps" not in plan.choices:  # the contest of an earlier version has another schedule
             whole = final_steps(steps, max(0.0, left - cost), step, plan["most_steps"])
@@ -288,8 +295,9 @@ class Fit:
             best = read_json(self.search_dir / "verdict.json", "verdict of the search")["best"]
             if best is None or best["run"] is None:
                 raise UserError(
-                    f"No finalist of the contest in {self.search_dir} could be trained: every training diverged; give "
-                    "a lower --base_learning_rate and another --workdir, or --nosearch."
+                    "No finalist of the contest could be trained to its end; the reasons are in "
+                    f"{self.search_dir / 'report.html'}. If they diverged, give a lower --base_learning_rate and "
+                    "another --workdir, or --nosearch."
                 )
             # Relative to the workdir, since the stored path may be relative to another current directory.
             run = self.search_dir.joinpath(*pathlib.Path(best["run"]).parts[-3:])

@@ -7,8 +7,10 @@ from deeplab_dpc.cli.output import quiet_imports
 from deeplab_dpc.config import SearchConfig, ServiceConfig
 from deeplab_dpc.config.base import one_weight_a_class
 from deeplab_dpc.config.model import check_crop
+from deeplab_dpc.config.samplers import sampler_entry
 from deeplab_dpc.config.search import END_TO_END
 from deeplab_dpc.config.train import InitialWeights
+from deeplab_dpc.console import console
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.split_parts import Part
 from deeplab_dpc.errors import UserError
@@ -24,6 +26,8 @@ def check_request(
     """Raises a UserError if a flag is invalid in the mode, or does not suit the data."""
     load_cells(config.warm_starts, "warm_starts")
     check_sampler(config)
+    if flags.mode == "search":
+        _warn_of_uniform_draws(config)
     if service.storage:
         check_location(service.storage, shared=service.workers > 1 or local_workers.is_child())
     if flags.mode == "score":
@@ -37,6 +41,16 @@ def check_request(
         one_weight_a_class(config.label_weights, dataset.info.num_classes)
         if flags.mode in ("search", "fidelity") and not flags.propose_only:
             _check_trainings(flags, network, config, dataset)
+
+
+def _warn_of_uniform_draws(config: SearchConfig) -> None:
+    """Prints a warning if the population of the sampler cannot become full."""
+    if sampler_entry(config.sampler).has_population and 0 < config.num_candidates <= config.population_size:
+        console.print(
+            f"Warning: --sampler={config.sampler} draws uniformly until --population_size={config.population_size} "
+            f"cells are scored, and --num_candidates is {config.num_candidates}; give a smaller population, for "
+            f"example --population_size={max(2, config.num_candidates // 3)} and a --tournament_size below it."
+        )
 
 
 def require_single_splits(flags: Flags, dataset: Dataset) -> None:

@@ -21,12 +21,14 @@ class SamplerEntry:
         multiply-adds of a cell) and returns the sampler. It is imported when it is needed.
       draws: names of the kinds of draws that the sampler makes once scores are known.
       multi_objective: bool, whether the sampler uses the multiply-adds of cells in addition to their scores.
+      has_population: bool, whether draws are uniform until population_size cells are scored.
     """
 
     title: str
     maker: str
     draws: frozenset[str]
     multi_objective: bool = False
+    has_population: bool = False
 
 
 _FOLDER = "deeplab_dpc.search.samplers"
@@ -40,7 +42,10 @@ SAMPLERS: dict[str, SamplerEntry] = {
         "only uniform draws", f"{_FOLDER}.random_search:RandomSearch.uniform", frozenset({"uniform"})
     ),
     "evolution": SamplerEntry(
-        "regularised evolution", f"{_FOLDER}.evolution:RegularisedEvolution.from_config", frozenset({"mutation"})
+        "regularised evolution",
+        f"{_FOLDER}.evolution:RegularisedEvolution.from_config",
+        frozenset({"mutation"}),
+        has_population=True,
     ),
     "tpe": SamplerEntry("tree-structured Parzen estimator (TPE)", f"{_FOLDER}.tpe:TPE.from_config", frozenset({"tpe"})),
     "nsga2": SamplerEntry(
@@ -48,6 +53,7 @@ SAMPLERS: dict[str, SamplerEntry] = {
         f"{_FOLDER}.nsga2:NSGA2.from_config",
         frozenset({"nsga2"}),
         multi_objective=True,
+        has_population=True,
     ),
     "exhaustive": SamplerEntry(
         "every cell of the space", f"{_FOLDER}.exhaustive:Exhaustive.from_config", frozenset({"exhaustive"})

@@ -1,11 +1,15 @@
 """Training of a segmentation network with Keras fit, in a run directory from which it can be continued."""
 
 import contextlib
+import dataclasses
+import os
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 
+from deeplab_dpc.checkpoint.published import is_name
 from deeplab_dpc.checkpoint.run import restore_training
 from deeplab_dpc.checkpoint.run_best import mend_best
 from deeplab_dpc.checkpoint.run_directory import best_folder, list_checkpoints, training_folder
@@ -19,10 +23,11 @@ from deeplab_dpc.data.foreign_records import check_labels
 from deeplab_dpc.data.pipeline import damaged_record_named, training_dataset
 from deeplab_dpc.data.preprocess import Augmentation
 from deeplab_dpc.data.record_order import Shard
-from deeplab_dpc.errors import UserError
+from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.files import remove_partial, write_json
 from deeplab_dpc.locks import only_process
 from deeplab_dpc.models.segmenter import Segmenter
+from deeplab_dpc.run_config import CONFIG_FILE, read_run
 from deeplab_dpc.training.callbacks import EvaluationEpochs, StepBar
 from deeplab_dpc.training.claim import claim
 from deeplab_dpc.training.device_memory import exhausted_memory_named, require_memory
@@ -163,6 +168,28 @@ def _end_early(model: TrainingModel, config: TrainConfig, progress: Progress) ->
     model.train_function = None  # The compiled step contains the previous schedule.
 
 
+def _with_stored_sources(workdir: pathlib.Path, config: TrainConfig) -> TrainConfig:
+    """Returns the configuration with the sources of the initial weights as the run has them, if they are the same
+    directories or files in another spelling, or were moved with the run.
+    """
+    if not (workdir / CONFIG_FILE).exists():
+        return config
+    stored = read_run(workdir).get("train", {})
+    same: dict[str, Any] = {}
+    for name in ("fork_from", "tf_initial_checkpoint"):
+        before, now = stored.get(name), getattr(config, name)
+        if isinstance(before, str) and now is not None and before != now and _is_same_source(before, now):
+            same[name] = before
+    return dataclasses.replace(config, **same)
+
+
+def _is_same_source(before: str, now: str) -> bool:
+    if os.path.realpath(before) == os.path.realpath(now):
+        return True
+    has_moved = not (os.path.exists(before) or os.path.exists(f"{before}.index"))
+    return has_moved and os.path.basename(before) == os.path.basename(now) and not is_name(before)
+
+
 def _open(
     workdir: pathlib.Path,
     model_config: ModelConfig,
@@ -174,7 +201,7 @@ def _open(
     """Claims the directory for this configuration and data; `evaluated` lists the splits that are read beside the
     training split.
     """
-    sections = {"model": model_config, "data": data, "train": config}
+    sections = {"model": model_config, "data": data, "train": _with_stored_sources(workdir, config)}
     claim(workdir, sections, EXTENDABLE, dataset, [data.train_split, *evaluated])
     if model_config.dense_prediction_cell is not None:
         write_json(workdir / CELL_FILE, model_config.dense_prediction_cell.to_json())
@@ -242,4 +269,6 @@ def _fit(
             verbose=0,
             callbacks=[*([bar] if bar else []), recorder, EvaluationEpochs(hooks.callbacks, progress)],
         )
+    if interruption.received is not None:  # during the last step, its evaluation, or one that ends the training early
+        raise Stopped(interruption.received, f"step {progress.step} is saved")
     return recorder.is_stopped_by_callback

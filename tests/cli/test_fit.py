@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deeplab_dpc.cli import fit_stages, fit_state
+from deeplab_dpc.cli import fit_commands, fit_page, fit_stages, fit_state
 from deeplab_dpc.cli.fit_choices import Choice
 from deeplab_dpc.cli.fit_commands import Commands
 from deeplab_dpc.cli.fit_page import class_section
@@ -448,6 +448,22 @@ def test_weights_that_the_baseline_has_stay(plan, tmp_path, chosen):
     assert WEIGHTS_AFTER not in plan.choices
 
 
+@pytest.mark.parametrize("flag", ["--baseline_steps=500", "--rerank_steps=600"])
+def test_first_steps_are_fewer_than_all(fit, tmp_path, flag):
+    status, text = fit("--training_number_of_steps=500", flag)
+    assert status == 2
+    assert f"{flag} must be less than --training_number_of_steps=500" in text
+    assert not (tmp_path / "R").exists()
+
+
+def test_label_weights_of_another_number_of_classes_end_the_check(fit, tmp_path):
+    _write(tmp_path / "masks", [0, 1, 2])
+    arguments = ("--images=photos", "--labels=masks")
+    status, text = fit(*arguments, "--label_weights=1,2")
+    assert (status, "--label_weights" in text) == (2, True)
+    assert "check" not in json.loads((tmp_path / "R" / "fit.json").read_text())["done"]
+
+
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
@@ -455,10 +471,61 @@ def test_weights_that_the_baseline_has_stay(plan, tmp_path, chosen):
         ("--cell_rates=0", "must be a tuple of distinct integers"),
         ("--num_candidates=-1", "--num_candidates must not be negative"),
         ("--train_batch_size=0", "--train_batch_size must be greater than 0"),
+        ("--warm_starts=dpc_top2", "dpc_top2"),
+        ("--feature_views=-1", "--feature_views must be >= 0, got -1"),
+        ("--rerank_top_k=0", "leaves out the contest, by which fit chooses the cell; give at least 1, or --nosearch"),
+        ("--precision=float16", "--precision=float16 is not for searches (float32 or bfloat16); give one of these, or"),
+        ("--baseline_steps=0", "--baseline_steps must be greater than 0, got 0"),
+        ("--training_number_of_steps=1", "--training_number_of_steps=1 must be at least 2"),
+        ("--workdir=a,b", "--workdir=a,b has a comma, which separates runs in other commands"),
     ],
 )
 def test_mistake_in_a_flag_of_a_later_stage_is_found_at_the_start(fit, tmp_path, flag, message):
+    """Before anything is written, since the directory is then bound to the flags."""
     status, text = fit(flag)
     assert status == 2
     assert message in text
     assert not (tmp_path / "R").exists()
+
+
+def test_search_of_fit_is_its_own_and_tries_again_what_kills_have_interrupted(plan, tmp_path, monkeypatch):
+    """Five kills would otherwise leave a finalist out, and DEEPLAB_DPC_STORAGE would give all fits one study."""
+    names = ("proxy_steps", "proxy_batch_size", "proxy_learning_rate", "feature_views", "contest_rounds")
+    chosen = dict.fromkeys((*names, "contest_seeds", "train_batch_size", "base_learning_rate"), 1)
+    chosen |= {"warm_starts": "aspp", "label_weights": "", "precision": "float32"}
+    plan.replace((), {name: Choice(value, "why") for name, value in chosen.items()})
+    given = []
+    monkeypatch.setattr(fit_commands, "run_command", lambda name, **flags: given.append(flags))
+    flags = types.SimpleNamespace(data=types.SimpleNamespace(data_dir=None))
+    Commands(flags, {}, tmp_path / "data", tmp_path / "baseline", tmp_path / "search").search(plan, num_candidates=3)
+    [flags] = given
+    assert flags["retry_given_up"] is True
+    assert flags["storage"] == f"journal:{tmp_path / 'search' / 'study.journal'}"
+
+
+def test_steps_of_a_contest_are_at_most_half_of_the_given_total(plan, tmp_path, monkeypatch):
+    chosen = {"warm_starts": "aspp,conv1x1", "rerank_top_k": 1, "num_candidates": 2, "most_steps": 9999}
+    chosen |= {"contest_rounds": 1, "contest_seeds": 1}
+    plan.replace((), {name: Choice(value, "why") for name, value in chosen.items()})
+    for name, seconds in {"step_seconds": 0.1, "start_seconds": 1.0, "evaluation_seconds": 1.0}.items():
+        plan.note(name, seconds)
+    monkeypatch.setattr(Commands, "search", lambda self, plan, **more: None)
+    stages = types.SimpleNamespace(left=3600.0)
+    flags = types.SimpleNamespace(data=types.SimpleNamespace(data_dir=None))
+    Fit(flags, tmp_path, stages, {"training_number_of_steps": 100}, None)._contest()
+    assert (Plan.read(tmp_path)["rerank_steps"], Plan.read(tmp_path)["rerank_schedule_steps"]) == (50, 100)
+    plan.write()
+    Fit(flags, tmp_path, stages, {"training_number_of_steps": 8}, None)._contest()
+    without = Plan.read(tmp_path)
+    assert not without["search"]
+    assert without.choices["search"].reason.startswith("half of --training_number_of_steps=8 is too few for a contest")
+
+
+def test_page_of_a_run_whose_contest_was_left_out_has_none(plan, tmp_path):
+    plan.replace(("search",), {"search": Choice(False, "too little time")})
+    verdict = {"run": "final", "over": {}, "note": ""}
+    stages = types.SimpleNamespace(used=1.0, seconds=2.0)
+    write_json(tmp_path / "search" / "verdict.json", {})  # of the search before it
+    assert "contest" not in fit_page._verdict(tmp_path, verdict, plan, stages).text
+    plan.replace(("search",), {"search": Choice(True, "enough")})
+    assert "contest" in fit_page._verdict(tmp_path, verdict, plan, stages).text

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from deeplab_dpc.cli import fit_commands
-from deeplab_dpc.cli.fit_plan import BASELINE_EPOCHS, MAX_EPOCHS, network_choices, time_choices, too_short
+from deeplab_dpc.cli.fit_plan import BASELINE_EPOCHS, MAX_EPOCHS, SCHEDULE, network_choices, time_choices, too_short
 from deeplab_dpc.cli.fit_schedule import (
     Fingerprint,
     Measured,
@@ -48,6 +48,23 @@ def _rehearsed(monkeypatch, seconds, native=True, accelerated=False, left=HOUR, 
     measured, choice = commands.rehearse({}, (321, 321), 4, accelerated, left)
     assert measured.seconds_per_image == seconds[choice.value]
     return run, measured, choice
+
+
+@pytest.mark.parametrize(
+    ("gpus", "batch", "flag"),
+    [
+        (0, 4, {}),
+        (1, 4, {}),
+        (2, 4, {}),
+        (3, 4, {"num_clones": 2}),
+        (8, 4, {"num_clones": 4}),
+        (2, 5, {"num_clones": 1}),
+    ],
+)
+def test_a_batch_that_not_all_devices_can_share_is_shared_by_fewer(monkeypatch, gpus, batch, flag):
+    devices = [f"gpu:{i}" for i in range(gpus)] or ["cpu:0"]
+    monkeypatch.setattr(fit_commands.keras.distribution, "list_devices", lambda: devices)
+    assert fit_commands._clones(batch) == flag
 
 
 def test_precision_is_the_faster_one(monkeypatch):
@@ -230,6 +247,14 @@ def test_baseline_begins_the_schedule_of_all_its_steps():
     assert values["baseline_steps"] < values["schedule_steps"] <= values["most_steps"]
     assert "schedule_steps" not in _planned(left=0.1 * HOUR)  # one training
     assert _values(_planned(given={"training_number_of_steps": 700}))["schedule_steps"] == 700
+
+
+@pytest.mark.parametrize(("total", "hours"), [(500, 1), (1000, 8), (3, 1), (2, 1)])
+def test_a_given_number_of_all_steps_bounds_the_baseline(total, hours):
+    choices = _planned(left=hours * HOUR, given={"training_number_of_steps": total})
+    assert choices["baseline_steps"].value == total // 2
+    assert choices["baseline_steps"].reason.startswith(f"half of the given --training_number_of_steps={total:,}")
+    assert choices[SCHEDULE].value == total
 
 
 def test_several_rounds_are_not_planned_where_their_starts_would_take_the_time():

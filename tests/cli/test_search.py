@@ -45,6 +45,21 @@ def test_mistakes_get_one_sentence_and_exit_status_2(search, flags, message):
     assert message in said
 
 
+@pytest.mark.parametrize(
+    ("flags", "is_warned"),
+    [
+        ({"sampler": "evolution"}, True),
+        ({"sampler": "nsga2", "population_size": 12, "tournament_size": 3}, True),
+        ({"sampler": "evolution", "population_size": 11, "tournament_size": 3}, False),
+        ({"sampler": "paper"}, False),
+    ],
+)
+def test_a_population_that_is_never_full_is_a_warning(search, flags, is_warned):
+    status, said = search(propose_only=True, num_candidates=12, warm_starts="", **flags)
+    assert status == 0
+    assert ("draws uniformly until --population_size=" in " ".join(said.split())) == is_warned
+
+
 def test_workdir_that_cannot_be_made_is_named(search, tmp_path):
     (tmp_path / "S").write_text("in the way")
     status, said = search(workers=2)

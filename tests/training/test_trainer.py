@@ -186,6 +186,13 @@ def test_kill_while_a_checkpoint_is_written_leaves_the_one_before(shapes, tmp_pa
     assert latest_checkpoint(tmp_path).step == 4
 
 
+def test_signal_during_the_last_evaluation_stops_what_would_follow(shapes, tmp_path, eager):
+    terminate = _FixedScores(at=4, do=lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(Stopped, match="stopped by SIGTERM; step 4 is saved"):
+        _train(tmp_path, shapes, CONFIG, terminate)
+    assert latest_checkpoint(tmp_path).step == CONFIG.training_number_of_steps
+
+
 def test_signal_saves_the_step_first(finished_eagerly, shapes, tmp_path, eager):
     before = signal.getsignal(signal.SIGTERM)
     terminate = _FixedScores(at=2, do=lambda: os.kill(os.getpid(), signal.SIGTERM))
@@ -250,6 +257,25 @@ def test_fork_goes_on_from_another_run_with_other_flags(finished, shapes, tmp_pa
     assert float(rows[4]["learning_rate"]) == pytest.approx(0.02 * (1 / 6) ** 0.9)
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()} == unchanged
     assert len(counted) == 2  # each step once, for the speed
+
+
+def test_source_of_the_weights_may_be_spelled_otherwise_or_moved_with_the_run(
+    finished, shapes, tmp_path, monkeypatch, eager
+):
+    root = tmp_path / "R"
+    shutil.copytree(finished, root / "first")
+    monkeypatch.chdir(tmp_path)
+    config = dataclasses.replace(
+        CONFIG, training_number_of_steps=5, fork_from="R/first", eval_interval_steps=0, save_interval_steps=1
+    )
+    _train("R/second", shapes, config)
+    for source in (str(root / "first"), "./R/first"):
+        _train("R/second", shapes, dataclasses.replace(config, fork_from=source))
+    root.rename(tmp_path / "S")
+    _train("S/second", shapes, dataclasses.replace(config, fork_from="S/first"))
+    (tmp_path / "S" / "other").mkdir()
+    with pytest.raises(UserError, match=r"train.fork_from \(was R/first, now S/other\)"):
+        _train("S/second", shapes, dataclasses.replace(config, fork_from="S/other"))
 
 
 def test_directory_has_one_training_at_a_time(finished, shapes):

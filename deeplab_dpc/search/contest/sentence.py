@@ -25,9 +25,11 @@ def sentence(result: SearchResult) -> str:
     over = _over(contest, winner)
     others = len(contest.rounds[0].entrants) - 1
     if not over:
-        return f"{best}, the only finalist." if not others else f"{best}; no round is over yet."
-    first = next(iter(contest.rounds[0].trained.values()))
-    images = next(iter(first.values())).num_images
+        if not others:
+            return f"{best}, the only finalist."
+        return f"{best}; no {'other finalist could be trained' if contest.is_complete else 'round is over yet'}."
+    trained = contest.rounds[0].trained[winner.scored.cell.digest()]
+    images = next(iter(trained.values())).num_images
     seeds = len(winner.mious)
     sample = f"over {words.count(images, 'image')} and {words.count(seeds, 'seed')}"
     sure = _probability(winner.probability)

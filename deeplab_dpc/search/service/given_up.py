@@ -67,9 +67,10 @@ def given_up(*ledgers: Ledger) -> tuple[GivenUp, ...]:
 
 
 def retry(*ledgers: Ledger) -> None:
-    """Opens the given-up tasks again, and prints their number."""
+    """Opens the given-up tasks again, and prints their number if there are any."""
     count = sum(ledger.retry_given_up() for ledger in ledgers)
-    console.print(f"Trying {words.count(count, 'task')} again that had been given up.")
+    if count:
+        console.print(f"Trying {words.count(count, 'task')} again that had been given up.")
 
 
 def sentence(tasks: Sequence[GivenUp]) -> str | None:

@@ -1,12 +1,14 @@
 """What a search says at its end, and that all that it leaves names the same cell."""
 
+import dataclasses
 import html
 import json
 import pathlib
 import re
 
+import numpy as np
 import pytest
-from reporting_results import candidate, contest, rerank, search_result, warm_start
+from reporting_results import candidate, contest, rerank, search_result, trained, warm_start
 
 from deeplab_dpc.arch.library import load_cell
 from deeplab_dpc.cli.search_workers import print_end
@@ -56,6 +58,17 @@ def test_lead_over_one_that_left_is_of_the_round_in_which_it_left():
     second = [rerank(FOUND[0], 0.6), rerank(CONV1X1, 0.58)]
     said = sentence(_result(outcome=contest(first, second)))
     assert re.search(r"20.00 points \(.* after 100 steps\) over ASPP and 2.00 points \([^)]*\) over the 1x1", said)
+
+
+def test_finalists_that_could_not_be_trained_are_not_in_the_way_of_the_sentence():
+    given_up, won = (ASPP, []), rerank(CONV1X1, 0.58, 0.59)
+    said = sentence(_result(given_up, won, rerank(FOUND[0], 0.5, 0.51)))
+    assert "over cell 0, the runner-up, 95 % intervals over 50 images and 2 seeds" in said
+    diverged = [dataclasses.replace(trained(0.0, num_images=0), samples=np.zeros(0), is_diverged=True)]
+    said = sentence(_result((ASPP, diverged), won, rerank(FOUND[0], 0.5, 0.51)))
+    assert "95 % intervals over 50 images and 2 seeds" in said
+    said = sentence(_result((ASPP, diverged), won))
+    assert said.endswith("(conv1x1), mIOU 0.5850; no other finalist could be trained.")
 
 
 def test_contest_that_is_not_over_says_so():

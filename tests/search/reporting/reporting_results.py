@@ -48,7 +48,7 @@ def rerank(scored, *mious, **options):
 
 
 def contest(*rounds, complete=True, threshold=0.05):
-    """A contest from finalists as `rerank` makes them, round by round."""
+    """A contest from finalists as `rerank` makes them, round by round; those without a training are given up."""
     outcomes = []
     for number, finalists in enumerate(rounds, start=1):
         seeds = max(len(trainings) for _, trainings in finalists)
@@ -56,7 +56,8 @@ def contest(*rounds, complete=True, threshold=0.05):
         entrants = tuple(scored for scored, _ in finalists)
         ladder = tuple(100 * 2**place for place in range(number))
         last = complete and number == len(rounds)
-        outcomes.append(RoundOutcome(Round(ladder, seeds), entrants, found, frozenset(), threshold, last))
+        given_up = frozenset(digest for digest, trainings in found.items() if not trainings)
+        outcomes.append(RoundOutcome(Round(ladder, seeds), entrants, found, given_up, threshold, last))
     return ContestOutcome(tuple(outcomes), complete)
 
 
