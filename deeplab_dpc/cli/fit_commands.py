@@ -189,6 +189,7 @@ class Commands:
             workdir=self.search_dir,
             storage=f"journal:{self.search_dir / JOURNAL}",  # whatever the environment names for other searches
             retry_given_up=True,  # a process that was killed often is no reason to leave a finalist out
+            lease_seconds=30,  # of the only worker: a start in another container does not wait long for the one before
             tf_initial_checkpoint=self.baseline,
             lookahead=1,
             num_best=5,
