@@ -81,25 +81,33 @@ class TimeLimit:
         self._seconds = seconds
         self._clock = clock
         self._deadline = clock() + seconds
+        self._measured = (0, 0.0)  # steps and their seconds until the latest start
+        self._latest: tuple[int, float] | None = None  # step and time of the latest call of shorter_end
+        self._since: tuple[int, float] | None = None  # the same of the first call since the latest start
         self.start(0)
 
     def start(self, step: int) -> None:
-        """Starts the measurement of the pace; called before the steps are compiled, also after a shortening."""
+        """Starts a measurement of the pace; called before the steps are compiled, also after a shortening."""
+        if self._since is not None and self._latest is not None:
+            steps, seconds = self._measured
+            self._measured = (steps + self._latest[0] - self._since[0], seconds + self._latest[1] - self._since[1])
         self._started = (step, self._clock())
-        self._since: tuple[int, float] | None = None  # step and time of the first call of shorter_end
+        self._since = None
         self._calls = 0
 
     def leave_out(self, seconds: float) -> None:
         """Excludes seconds that do not belong to a step from the pace, but not from the time."""
         self._started = (self._started[0], self._started[1] + seconds)
-        if self._since is not None:
+        if self._since is not None and self._latest is not None:
             self._since = (self._since[0], self._since[1] + seconds)
+            self._latest = (self._latest[0], self._latest[1] + seconds)
 
     def shorter_end(self, step: int, end: int, reserve: float = 0.0) -> int | None:
         """Returns an earlier end of the training that fits into the time; None if the present one does.
 
-        The pace is the mean since the first call after a start, so that compilation does not count. A shortening costs
-        another start, which took the time before that call.
+        The pace is the mean of all steps but those before the first call after a start, so that compilation does not
+        count, and a slow phase shortens the training only by its share. A shortening costs another start, which took
+        the time before that call.
 
         Args:
           step: number of steps done.
@@ -108,12 +116,14 @@ class TimeLimit:
         """
         now = self._clock()
         if self._since is None:
-            self._since = (step, now)
+            self._since = self._latest = (step, now)
             return None
+        self._latest = (step, now)
         self._calls += 1
         if self._calls < LEAST_CALLS:
             return None
-        each = (now - self._since[1]) / (step - self._since[0])
+        steps, seconds = self._measured
+        each = (seconds + now - self._since[1]) / (steps + step - self._since[0])
         left = self._deadline - now - reserve
         if (end - step) * each <= left + TOLERANCE * self._seconds:
             return None

@@ -57,6 +57,19 @@ def test_steps_that_do_not_fit_into_the_time_are_left_out(seconds, found):
     assert limit.shorter_end(12, 100) == found
 
 
+def test_slow_phase_shortens_only_by_its_share():
+    clock = _Clock()
+    limit = TimeLimit(200.0, clock)
+    assert _called(limit, clock, 2.0, 0, 10, 20) is None
+    clock.now += 20
+    assert limit.shorter_end(30, 120) == 30 + (200 - 60) // 2
+    limit.start(30)
+    limit.leave_out(0.0)
+    assert _called(limit, clock, 1.0, 30, 40, 50) is None
+    clock.now += 10
+    assert limit.shorter_end(60, 200) == 60 + int((200 - 90) / 1.5)  # the mean of 30 steps of 2 s and 30 of 1 s
+
+
 def test_another_start_is_paid_for_and_must_be_worth_it():
     clock = _Clock()
     limit = TimeLimit(100.0, clock)
