@@ -15,7 +15,7 @@ from deeplab_dpc.data.dataset_info import DatasetInfo
 # Shares of the time for learning, with a search; the rest is for the later stages.
 BASELINE_SHARE, SEARCH_SHARE, CONTEST_SHARE = 0.125, 0.15, 0.3
 ALONE_SHARE = 0.3  # share of the baseline without a search; its training then continues
-EXPORT_STARTS = 2.0  # ratio of the time of an export to that of the start of a training
+EXPORT_STARTS = 1.0  # ratio of the time reserved for the exports to that of the start of a training
 REPORT_SECONDS = 5.0
 CELL_SHARE, CELL_SECONDS = 0.04, 4.0  # ratio of a proxy step to a network step; seconds per cell beside its steps
 EVALUATED_SHARE = 0.35  # ratio of the time of an evaluation to that of a training step, per pixel
