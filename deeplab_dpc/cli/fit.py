@@ -114,18 +114,6 @@ def _check_later_stages(flags: Flags) -> None:
         )
     if flags.baseline_steps is not None and flags.baseline_steps < 1:
         raise UserError(f"--baseline_steps must be greater than 0, got {flags.baseline_steps}.")
-    total = training.training_number_of_steps
-    if "training_number_of_steps" in given and total < 2:
-        raise UserError(
-            f"--training_number_of_steps={total} must be at least 2, since the baseline has the first of these steps."
-        )
-    first = {"baseline_steps": flags.baseline_steps, "rerank_steps": search["rerank_steps"]}
-    for name, steps in first.items():
-        if name in given and "training_number_of_steps" in given and steps >= total:
-            raise UserError(
-                f"--{name}={steps} must be less than --training_number_of_steps={total}, of which these are the first "
-                "steps."
-            )
 
 
 def _check_one_folder(images: str, labels: str, labels_as: str) -> None:

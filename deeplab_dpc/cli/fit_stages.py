@@ -311,8 +311,10 @@ class Fit:
         seconds = left - evaluations * EVALUATION_SHARE * evaluation
         last, why = self.final, "the training goes on"
         done = fork_step(run)  # less than its steps, since it goes on from before the fall of the learning rate
-        too_few = seconds < 0 or done + int(seconds / step) <= newest_progress(run).step
-        if too_few and "training_number_of_steps" not in self.given:
+        total = self.given.get("training_number_of_steps")
+        if total is not None and total <= done:
+            last, why = run, f"it has the {total:,} steps of --training_number_of_steps"
+        elif total is None and (seconds < 0 or done + int(seconds / step) <= newest_progress(run).step):
             last, why = run, "there is no time for more training, so the existing network is exported"
         if self.root / plan.decide(LAST_RUN, str(last.relative_to(self.root)), why) != self.final:
             return
@@ -320,12 +322,12 @@ class Fit:
         reason = f"{done:,} are done, and {max(0.0, seconds):.0f} s are left, at {step:.2f} s a step"
         if steps == plan["most_steps"]:
             reason = f"{plan.choices['most_steps'].reason}; {seconds:.0f} s would be left for more"
-        steps = plan.decide("training_number_of_steps", self.given.get("training_number_of_steps", steps), reason)
+        steps = plan.decide("training_number_of_steps", steps if total is None else total, reason)
         # If the steps take longer than they did in the baseline, the training gets fewer of them.
         # A single evaluation, at its end, is not known to the training beforehand.
         at_end = EVALUATION_SHARE * evaluation if evaluations == 1 else 0.0
         in_time = max(1.0, self.stages.left - plan.reserve_seconds - at_end)
-        limit = 0.0 if "training_number_of_steps" in self.given else in_time
+        limit = in_time if total is None else 0.0
         interval = steps if evaluations == 1 else evaluation_interval(done, steps, evaluations)
         interval = plan.decide("eval_interval_steps", interval, f"about {evaluations} evaluations of val")
         self.commands.train(

@@ -448,14 +448,6 @@ def test_weights_that_the_baseline_has_stay(plan, tmp_path, chosen):
     assert WEIGHTS_AFTER not in plan.choices
 
 
-@pytest.mark.parametrize("flag", ["--baseline_steps=500", "--rerank_steps=600"])
-def test_first_steps_are_fewer_than_all(fit, tmp_path, flag):
-    status, text = fit("--training_number_of_steps=500", flag)
-    assert status == 2
-    assert f"{flag} must be less than --training_number_of_steps=500" in text
-    assert not (tmp_path / "R").exists()
-
-
 def test_label_weights_of_another_number_of_classes_end_the_check(fit, tmp_path):
     _write(tmp_path / "masks", [0, 1, 2])
     arguments = ("--images=photos", "--labels=masks")
@@ -476,7 +468,6 @@ def test_label_weights_of_another_number_of_classes_end_the_check(fit, tmp_path)
         ("--rerank_top_k=0", "leaves out the contest, by which fit chooses the cell; give at least 1, or --nosearch"),
         ("--precision=float16", "--precision=float16 is not for searches (float32 or bfloat16); give one of these, or"),
         ("--baseline_steps=0", "--baseline_steps must be greater than 0, got 0"),
-        ("--training_number_of_steps=1", "--training_number_of_steps=1 must be at least 2"),
         ("--workdir=a,b", "--workdir=a,b has a comma, which separates runs in other commands"),
     ],
 )
@@ -519,6 +510,17 @@ def test_steps_of_a_contest_are_at_most_half_of_the_given_total(plan, tmp_path, 
     without = Plan.read(tmp_path)
     assert not without["search"]
     assert without.choices["search"].reason.startswith("half of --training_number_of_steps=8 is too few for a contest")
+
+
+def test_network_that_has_the_given_steps_is_exported_as_it_is(plan, tmp_path, monkeypatch):
+    plan.replace(("search",), {"search": Choice(False, ""), "atrous_rates": Choice("1,2,3", "")})
+    for name, seconds in {"step_seconds": 0.1, "start_seconds": 1.0, "evaluation_seconds": 1.0}.items():
+        plan.note(name, seconds)
+    monkeypatch.setattr(fit_stages, "fork_step", lambda run: 500)
+    flags = types.SimpleNamespace(data=types.SimpleNamespace(data_dir=None))
+    Fit(flags, tmp_path, types.SimpleNamespace(left=3600.0), {"training_number_of_steps": 500}, None)._finish()
+    chosen = Plan.read(tmp_path).choices["last_run"]
+    assert (chosen.value, chosen.reason) == ("baseline", "it has the 500 steps of --training_number_of_steps")
 
 
 def test_page_of_a_run_whose_contest_was_left_out_has_none(plan, tmp_path):
