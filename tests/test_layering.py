@@ -17,6 +17,7 @@ BASE = {
     "installation",
     "lazy",
     "own_parts",
+    "system_memory",
     "untrusted_archives",
     "version",
 }

@@ -7,11 +7,12 @@ import numpy as np
 from deeplab_dpc.cli.flags.fit import FitOwnDataFlags
 from deeplab_dpc.console import console
 from deeplab_dpc.data.dataset_info import DEFAULT_IGNORE_LABEL
-from deeplab_dpc.data.file_kinds import LABEL_SUFFIXES, LOSSY_CURE, LOSSY_SUFFIXES, is_hidden
+from deeplab_dpc.data.file_kinds import LABEL_SUFFIXES, LOSSY_CURE, LOSSY_SUFFIXES
 from deeplab_dpc.datasets.annotation_kinds import PICTURES
 from deeplab_dpc.datasets.folder import labels_kind
 from deeplab_dpc.datasets.label_ids import MASK_MAP
 from deeplab_dpc.datasets.label_pictures import read_label, smooth_mask_problem, smooth_values
+from deeplab_dpc.datasets.raw_files import open_raw
 from deeplab_dpc.errors import UserError
 
 CLASSES_FILES = ("classes.json", "classes.txt")
@@ -49,7 +50,7 @@ def _counted(folder: pathlib.Path, skip_bad: bool) -> str:
     """Returns numbered class names, comma-separated, for the ids in the labels of a folder."""
     found: set[int] = set()
     smooth: str | None = None
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not is_hidden(path.relative_to(folder)))
+    files = [path for name in open_raw(folder).names() if (path := folder / name).is_file()]
     for path in files:
         if not path.name.lower().endswith(LABEL_SUFFIXES):
             continue

@@ -1,13 +1,16 @@
 """The user's data of `fit`: the splits that it needs, and changes of the files since it converted them."""
 
 import hashlib
-import os
 import pathlib
 from collections.abc import Sequence
 
 from deeplab_dpc.data.dataset_info import DatasetInfo
+from deeplab_dpc.data.file_kinds import LABEL_SUFFIXES, LOSSY_SUFFIXES
+from deeplab_dpc.datasets.annotation_kinds import SUFFIXES
+from deeplab_dpc.datasets.raw_files import open_raw
 from deeplab_dpc.errors import UserError
 
+_SUFFIXES = (*LABEL_SUFFIXES, *LOSSY_SUFFIXES, *SUFFIXES.values(), ".csv", ".yaml", ".yml")
 Sources = dict[str, str | int]
 
 
@@ -15,7 +18,8 @@ def sources_of(paths: Sequence[str]) -> Sources:
     """Returns the number of files in some folders, and a digest of their names and sizes.
 
     Args:
-      paths: folders, searched with their subfolders, and files.
+      paths: folders, searched with their subfolders, also those that are links, and files. Hidden files, and those
+        that cannot be images, labels, annotations or lists, do not count.
     """
     lines = sorted(f"{name} {size}" for path in dict.fromkeys(paths) for name, size in _files(pathlib.Path(path)))
     return {
@@ -40,13 +44,10 @@ def require_unchanged(root: pathlib.Path, before: Sources, now: Sources) -> None
 def _files(path: pathlib.Path) -> list[tuple[str, int]]:
     if path.is_file():
         return [(path.name, path.stat().st_size)]
-    found = []
-    for folder, _, names in os.walk(path):
-        for name in names:
-            file = pathlib.Path(folder, name)
-            if file.exists():
-                found.append((str(file.relative_to(path)), file.stat().st_size))
-    return found
+    if not path.is_dir():
+        return []
+    names = [name for name in open_raw(path).names() if name.lower().endswith(_SUFFIXES)]
+    return [(name, (path / name).stat().st_size) for name in names if (path / name).exists()]
 
 
 def require_train_and_val(data_dir: pathlib.Path, info: DatasetInfo, is_own: bool, group_by: str | None) -> None:

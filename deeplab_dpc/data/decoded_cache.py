@@ -9,7 +9,6 @@ import dataclasses
 import hashlib
 import itertools
 import json
-import os
 import pathlib
 import zlib
 from collections.abc import Callable, Iterable, Sequence
@@ -29,6 +28,7 @@ from deeplab_dpc.files import (
     write_json,
 )
 from deeplab_dpc.locks import only_writer
+from deeplab_dpc.system_memory import available_system_memory
 
 CACHE_FOLDER = "decoded"  # in the data set's directory
 PIXELS, INDEX = "pixels.raw", "index.json"  # the index has the size and the checksum of each picture
@@ -101,7 +101,7 @@ def open_cache(
     if mode == "memory":
         known = sizes()
         total = _offsets(known)[-1]
-        available = _free_memory()
+        available = available_system_memory()
         if available is not None and total > MEMORY_SHARE * available:
             raise UserError(
                 f"--cache=memory needs {total / 1e9:.1f} GB for the split {split}, {available / 1e9:.1f} GB are free; "
@@ -171,13 +171,6 @@ def _identity(shards: Sequence[pathlib.Path], digest: str) -> str:
 def _offsets(sizes: np.ndarray) -> np.ndarray:
     """Returns the start of each picture, in bytes, and the total; int64 [records + 1]."""
     return np.concatenate([[0], np.cumsum(sizes.astype(np.int64).prod(axis=1) * CHANNELS)])
-
-
-def _free_memory() -> int | None:
-    """Returns the bytes of free memory; None where the system does not report them (macOS)."""
-    if "SC_AVPHYS_PAGES" not in os.sysconf_names:
-        return None
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _fill(pixels: np.ndarray, offsets: np.ndarray, pictures: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:

@@ -1,5 +1,6 @@
 """Detection of the kind of annotations in a folder, file or archive, by its contents."""
 
+import itertools
 import re
 
 from deeplab_dpc.data.file_kinds import LABEL_SUFFIXES, LOSSY_SUFFIXES
@@ -12,7 +13,7 @@ AUTO, PICTURES, COCO, CVAT, LABELME, YOLO = "auto", "pictures", "coco", "cvat", 
 LABELS_AS = (AUTO, PICTURES, COCO, CVAT, LABELME, YOLO)
 SUFFIXES = {COCO: ".json", LABELME: ".json", CVAT: ".xml", YOLO: ".txt"}
 NOT_ANNOTATIONS = ("classes.json", *NAME_FILES)
-_LOOKED_INTO = 20  # number of files of each suffix that are read
+_LOOKED_INTO = 20  # number of files of each suffix that are read; empty ones, which YOLO has, tell nothing
 _SHAPES = re.compile(rb'"shapes"\s*:\s*\[')
 _LISTS = (re.compile(rb'"images"\s*:\s*\['), re.compile(rb'"categories"\s*:\s*\['))
 
@@ -45,7 +46,8 @@ def annotation_kind(labels: RawFiles, labels_as: str, is_shared: bool, only: str
     if not is_shared and any(name.lower().endswith((*LABEL_SUFFIXES, *LOSSY_SUFFIXES)) for name in names):
         return PICTURES
     for suffix in dict.fromkeys(SUFFIXES.values()):
-        for name in annotation_files(names, suffix)[:_LOOKED_INTO]:
+        with_contents = (name for name in annotation_files(names, suffix) if labels.identity(name)[0])
+        for name in itertools.islice(with_contents, _LOOKED_INTO):
             if kind := _kind(labels.read(name), labels.title(name), suffix):
                 return kind
     return PICTURES

@@ -248,11 +248,20 @@ def instance_ids(
                 f"{error}."
             ) from error
         is_crowd = bool(annotation.get("iscrowd"))
-        layers.append((not is_crowd, -np.count_nonzero(mask), ignored if is_crowd else class_id, mask))
+        box = _box(mask)
+        layers.append((not is_crowd, -np.count_nonzero(mask), ignored if is_crowd else class_id, box, mask[box].copy()))
     ids = np.full((image.height, image.width), outside, np.uint8)
-    for *_, value, mask in sorted(layers, key=lambda layer: layer[:2]):
-        ids[mask] = value
+    for *_, value, box, part in sorted(layers, key=lambda layer: layer[:2]):
+        ids[box][part] = value
     return ids, name
+
+
+def _box(mask: np.ndarray) -> tuple[slice, slice]:
+    """Returns the rows and columns that contain all of a mask; only this part is kept until all masks are known."""
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    if not rows.size:
+        return slice(0), slice(0)
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def _png_names(annotations: CocoAnnotations) -> list[str]:

@@ -185,7 +185,7 @@ def _filename(entry: dict[str, Any]) -> str:
     path = _text(entry, "file_name")
     if ".." in re.split(r"[/\\]", path):
         raise ValueError(f"'file_name' {shown(path)} leads out of the folder of the images")
-    name = path.rpartition("/")[2]
+    name = path.replace("\\", "/").rpartition("/")[2]
     if not name:
         raise ValueError(f"'file_name' is the folder {shown(entry['file_name'])}")
     return name

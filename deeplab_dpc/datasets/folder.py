@@ -129,7 +129,13 @@ def _example(pair: Pair, images: RawFiles, labels: RawFiles | None, reader: Labe
     if labels is None or pair.label is None:
         return RawExample(pair.name, image, None, identity)
     label = functools.partial(_read_label, reader, labels, pair.label)
-    return RawExample(pair.name, image, label, [*identity, *labels.identity(pair.label), *reader.identity()])
+    # Two labels that are exchanged may have the same size and time.
+    listed = [] if _stem(pair.label) == _stem(pair.image) else [pair.label]
+    return RawExample(pair.name, image, label, [*identity, *listed, *labels.identity(pair.label), *reader.identity()])
+
+
+def _stem(path: str) -> str:
+    return pathlib.PurePosixPath(path).stem
 
 
 def _read_image(images: RawFiles, name: str) -> tuple[bytes, str]:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from deeplab_dpc.data.file_kinds import LOSSY_CURE
 from deeplab_dpc.data.image_files import orientation
-from deeplab_dpc.datasets.pictures import PNG_BIT_DEPTH, PNG_COLOR_TYPE, decode
+from deeplab_dpc.datasets.pictures import PNG_BIT_DEPTH, PNG_COLOR_TYPE, bits_per_channel, decode
 from deeplab_dpc.errors import UserError, first_few
 
 _SMOOTH_VALUES, _SMOOTH_WHITE = 3, 128  # fewest values in between, and the least that the largest of them must be
@@ -64,6 +64,9 @@ def read_label(data: bytes, name: str) -> LabelPicture:
     if picture.mode not in ("L", "LA", "RGB", "RGBA"):
         kind = "floating-point values" if picture.mode == "F" else f"{picture.mode} colours"
         raise UserError(f"The label {name} has {kind}; save it as a PNG of class ids, 8 bits a pixel.")
+    bits = bits_per_channel(picture, data)
+    if picture.mode == "L" and bits < 8:
+        return _scaled_back(values, bits)
     if picture.mode in ("LA", "RGBA"):
         values = _without_alpha(values, name)
     if values.ndim == 3 and picture.format == "WEBP" and (values == values[..., :1]).all():
@@ -108,13 +111,19 @@ def _png(picture: Image.Image, data: bytes, name: str) -> LabelPicture:
         if values.ndim == 3 or color_type in (_GREY_ALPHA, _RGB_ALPHA):
             raise UserError(f"The label {name} has 16 bits per channel; labels must have 8, or a single channel.")
         return LabelPicture("grey", _bytes(values, name))
-    if bit_depth < 8:  # Pillow scales them from black to white
-        white = 2**bit_depth - 1
-        values = values.astype(np.uint8) if picture.mode == "1" else values // (255 // white)
-        return LabelPicture("grey", values, white=white)
+    if bit_depth < 8:
+        if picture.mode == "1":
+            return LabelPicture("grey", values.astype(np.uint8), white=1)
+        return _scaled_back(values, bit_depth)
     if color_type in (_GREY_ALPHA, _RGB_ALPHA):
         values = _without_alpha(values, name)
     return _grey_or_rgb(values)
+
+
+def _scaled_back(values: np.ndarray, bits: int) -> LabelPicture:
+    """Returns the stored values of 2 or 4 bits, which Pillow scales from black to white."""
+    white = 2**bits - 1
+    return LabelPicture("grey", values // (255 // white), white=white)
 
 
 def _grey_or_rgb(values: np.ndarray) -> LabelPicture:

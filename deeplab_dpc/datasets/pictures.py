@@ -51,7 +51,7 @@ def read_image(data: bytes, name: str) -> EncodedImage:
         transparency).
     """
     picture = decode(data, name, FORMATS)
-    if picture.mode.startswith(("I", "F")) or _bits(picture, data) > 8:
+    if picture.mode.startswith(("I", "F")) or bits_per_channel(picture, data) > 8:
         raise UserError(f"The image {name} has more than 8 bits per channel; convert it to 8 bits.")
     if picture.mode not in _KNOWN_MODES:
         raise UserError(f"The image {name} has {picture.mode} colours; convert it to RGB.")
@@ -94,7 +94,7 @@ def turned_with(image: EncodedImage, ids: np.ndarray) -> tuple[np.ndarray, bool]
     return np.asarray(Image.fromarray(ids).transpose(UPRIGHT[image.orientation])), True
 
 
-def _bits(picture: Image.Image, data: bytes) -> int:
+def bits_per_channel(picture: Image.Image, data: bytes) -> int:
     """Returns the bits per channel; 8 if the format has no others."""
     if picture.format == "PNG":
         return data[PNG_BIT_DEPTH]

@@ -14,6 +14,7 @@ from deeplab_dpc.errors import UserError, first_few
 UNLABELLED_SPLIT = "test"  # of images without labels, if nothing else defines their split
 SPLITS = ("train", "val", "test")  # names with a defined meaning
 BY_FOLDER = "folder"
+_BY_TOP_FOLDER = r"^[^/]+"  # value of --group_by for which images below one folder of the top folder stay together
 _ELSEWHERE = {"valid": "val", "validation": "val", "training": "train", "testing": "test"}
 
 
@@ -116,12 +117,14 @@ def are_groups(folders: Sequence[str], draw: ValDraw) -> bool:
 
 
 def grouped_by_folder(draw: ValDraw, folders: Sequence[str], where: str) -> ValDraw:
-    """Returns the draw for folders that are not splits: by folder, which is printed, unless the user chose another."""
+    """Returns the draw for folders that are not splits: by these folders, whatever is in them, which is printed, unless
+    the user chose another.
+    """
     if draw.group_by is not None or len(folders) < 2:
         return draw
     first = first_few(folders, 3)
     console.print(f"The folders in {where} ({first}) are not splits; the images of each stay together in train or val.")
-    return dataclasses.replace(draw, group_by=BY_FOLDER)
+    return dataclasses.replace(draw, group_by=_BY_TOP_FOLDER)
 
 
 def is_split_name(name: str) -> bool:
@@ -144,11 +147,19 @@ def check_split(name: str, title: str) -> None:
 
 
 def renamed(splits: Splits) -> Splits:
-    """Returns the splits with common names such as valid or training replaced by the names used here."""
-    called = {}
+    """Returns the splits with common names such as valid or training replaced by the names used here.
+
+    Raises:
+      UserError: if two of the names mean one split.
+    """
+    called: dict[str, str] = {}
     for name in splits:
         meant = _ELSEWHERE.get(name, name)
         called[name] = name if meant in splits else meant
+        if other := next((one for one, split in called.items() if one != name and split == called[name]), None):
+            raise UserError(
+                f"The folders {other} and {name} both mean the split {meant}; put their images together, or rename one."
+            )
         if called[name] != name:
             console.print(f"The folder {name} is taken as the split {meant}.")
     return {called[name]: pairs for name, pairs in splits.items()}

@@ -13,6 +13,7 @@ from typing import Any
 
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.layers import kernels
+from deeplab_dpc.system_memory import available_system_memory
 
 FLOAT32_BYTES = 4
 # Ratio of the peak of a prediction to the input and output of its largest layer.
@@ -27,7 +28,7 @@ ADDRESSES_PER_BYTE, ADDRESSES_OF_THREADS = 1.5, 300_000_000
 # of the command; and that a training takes once its network is built: threads of the input, and compiled programs.
 TRAINING_ADDRESSES, INFERENCE_ADDRESSES = 1_150_000_000, 250_000_000
 STEP_ADDRESSES = 600_000_000
-_MEMINFO, _STATM = pathlib.Path("/proc/meminfo"), pathlib.Path("/proc/self/statm")
+_STATM = pathlib.Path("/proc/self/statm")
 _CGROUPS = pathlib.Path("/sys/fs/cgroup")
 
 
@@ -39,7 +40,7 @@ def available_memory() -> int | None:
     """
     if kernels.free_accelerator_memory() is not None:
         return None
-    free = [free for free in (_system(), free_address_space(), *_control_groups()) if free is not None]
+    free = [free for free in (available_system_memory(), free_address_space(), *_control_groups()) if free is not None]
     return min(free) + kernels.kept_memory() if free else None
 
 
@@ -60,13 +61,6 @@ def require_address_space(needed: int) -> None:
             f"are left in addition to the libraries, and {needed / 1e9:.1f} GB are needed at least; raise it, or lift "
             "it."
         )
-
-
-def _system() -> int | None:
-    if not _MEMINFO.exists():
-        return None
-    fields = dict(line.split(":", 1) for line in _MEMINFO.read_text().splitlines())
-    return 1024 * int(fields["MemAvailable"].split()[0])
 
 
 def free_address_space() -> int | None:

@@ -37,3 +37,22 @@ def test_added_and_changed_files_are_refused(folders, tmp_path):
 def test_a_list_is_a_file(folders, tmp_path):
     (tmp_path / "pairs.csv").write_text("a,b")
     assert sources_of([str(tmp_path / "pairs.csv")])["files"] == 1
+
+
+def test_files_that_only_show_that_somebody_looked_do_not_count(folders, tmp_path):
+    before = sources_of(folders)
+    for name in (".DS_Store", "Thumbs.db", "README.md", "desktop.ini"):
+        (tmp_path / "photos" / name).write_bytes(b"x")
+    require_unchanged(tmp_path, before, sources_of(folders))
+
+
+def test_linked_folders_count(folders, tmp_path):
+    (tmp_path / "photos").rename(tmp_path / "store")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "train").symlink_to(tmp_path / "store")
+    before = sources_of(folders)
+    assert before["files"] == 4
+    (tmp_path / "store" / "c.png").write_bytes(b"x")
+    (tmp_path / "photos" / "broken.png").symlink_to(tmp_path / "absent")
+    with pytest.raises(UserError, match="there were 4 files, now there are 5"):
+        require_unchanged(tmp_path, before, sources_of(folders))

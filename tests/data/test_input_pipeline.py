@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from deeplab_dpc.data import pipeline
+from deeplab_dpc.data import decoded_cache, pipeline
 from deeplab_dpc.data.dataset_info import Dataset, DatasetInfo, pascal_palette
 from deeplab_dpc.data.pipeline import Shard, evaluation_dataset, iterate, training_dataset
 from deeplab_dpc.data.preprocess import Augmentation
@@ -131,7 +131,7 @@ def test_data_set_may_lie_in_any_folder(dataset, cache, tmp_path):
 
 
 def test_cache_that_does_not_fit_is_refused(dataset, monkeypatch):
-    monkeypatch.setattr("os.sysconf", lambda name: 1)
+    monkeypatch.setattr(decoded_cache, "available_system_memory", lambda: 1)
     with pytest.raises(UserError, match="--cache=memory needs 0.0 GB for the split train, .* give --cache=disk"):
         training(dataset, cache="memory")
     with pytest.raises(ValueError, match="`cache` must be one of none, memory, disk, got ram"):

@@ -9,6 +9,7 @@ import base64
 import io
 import json
 import re
+import shutil
 import xml.etree.ElementTree
 import zipfile
 
@@ -177,6 +178,22 @@ def test_labelme_is_drawn_as_an_independent_rasteriser_says(own):
 def test_yolo_is_drawn_as_an_independent_rasteriser_says(own):
     write_yolo(own)
     assert_labels(own.build())
+
+
+def test_yolo_is_recognised_though_the_first_images_show_nothing(own):
+    write_yolo(own)
+    for number in range(25):
+        own.write(f"0{number}.txt", "")
+        shutil.copy(own.images / f"{next(iter(IMAGES))}.png", own.images / f"0{number}.png")
+    dataset = own.build()
+    assert dataset.info.class_names == ("background", *NAMES)
+
+
+def test_coco_written_on_windows_names_its_images_with_backslashes(own):
+    value = coco(IMAGES)
+    for image in value["images"]:
+        image["file_name"] = "photos\\" + image["file_name"]
+    assert_labels(own.build(own.write("instances.json", value)), ("background", "sign", "road", "car"))
 
 
 def test_cvat_is_drawn_as_an_independent_rasteriser_says(own):

@@ -1,6 +1,7 @@
 """Label formats and label maps of build_folder: which pixels become which ids."""
 
 import json
+import struct
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 
 from deeplab_dpc.data.classes_file import read_classes_file
 from deeplab_dpc.datasets.label_ids import RGB_EXAMPLE, read_label_map
+from deeplab_dpc.datasets.label_pictures import read_label
 from deeplab_dpc.errors import UserError
 
 PALETTE = [[0, 0, 0], [255, 0, 0], [0, 0, 255]]
@@ -95,6 +97,26 @@ def test_one_bit_masks_are_ids_and_colours(source):
     assert stored_ids(source, mask) == [0, 1, 1]
     source.write_classes({"classes": CLASSES, "palette": [[0, 0, 0], [9, 9, 9], [255, 255, 255]]})
     assert stored_ids(source, mask, label_format="rgb", overwrite=True) == [0, 2, 2]
+
+
+def _tiff(rows, bits):
+    """A grey TIFF file of so many bits a pixel, as GDAL writes it with NBITS."""
+    packed = b""
+    for row in rows:
+        text = "".join(f"{value:0{bits}b}" for value in row)
+        packed += int(text.ljust(-(-len(text) // 8) * 8, "0"), 2).to_bytes(-(-len(text) // 8), "big")
+    tags = {256: len(rows[0]), 257: len(rows), 258: bits, 259: 1, 262: 1, 277: 1, 278: len(rows), 279: len(packed)}
+    start = 8 + 2 + 12 * (len(tags) + 1) + 4
+    entries = sorted((tags | {273: start}).items())
+    head = b"II*\0" + struct.pack("<IH", 8, len(entries))
+    return head + b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries) + b"\0" * 4 + packed
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_ids_of_tiff_files_are_those_stored_whatever_their_bits(bits):
+    rows = [[0, 1, 1, 0, 1], [1, 0, 0, 0, 1]] if bits == 1 else [[0, 3, 2, 1, 3], [3, 1, 0, 0, 2]]
+    label = read_label(_tiff(rows, bits), "a.tif")
+    assert (label.kind, label.values.tolist(), label.white) == ("grey", rows, 2**bits - 1)
 
 
 def test_grey_values_are_ids_in_a_palette_set_too(source):

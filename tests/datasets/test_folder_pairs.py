@@ -9,7 +9,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from own_data import Source, decoded, filenames, random_image, random_label, written_files
+from own_data import Source, decoded, encoded, filenames, filled, random_image, random_label, written_files
 
 from deeplab_dpc.cli.main import execute
 from deeplab_dpc.data.inspection import check
@@ -64,7 +64,38 @@ def test_folders_that_are_no_splits_stay_together(source, capsys):
     assert filenames(dataset, "train") == [name for name in names if name[:4] in folders["train"]]
     said = " ".join(capsys.readouterr().out.split())
     assert "(0000, 0001, 0002, ...) are not splits; the images of each stay together in train or val." in said
-    assert f"8 groups of images (--group_by=folder); in val: {len(folders['val'])} groups" in said
+    assert f"8 groups of images (--group_by=^[^/]+); in val: {len(folders['val'])} groups" in said
+
+
+def test_folders_that_are_no_splits_stay_together_with_their_subfolders(source):
+    for name in (f"{folder:04}/{side}/{i}.png" for folder in range(6) for side in ("left", "right") for i in range(2)):
+        source.add(name)
+    dataset = source.build()
+    folders = {split: {name[:4] for name in filenames(dataset, split)} for split in ("train", "val")}
+    assert not folders["train"] & folders["val"]
+    assert len(folders["train"] | folders["val"]) == 6
+
+
+def test_two_folders_that_mean_one_split_are_refused(source):
+    for name in ("train/a.png", "valid/b.png", "validation/c.png"):
+        source.add(name)
+    with pytest.raises(UserError, match=r"The folders valid and validation both mean the split val; put their images"):
+        source.build()
+
+
+def test_exchanged_labels_are_another_data_set_though_size_and_time_are_equal(source, monkeypatch):
+    for name, value in (("a", 0), ("b", 1)):
+        source.add_image(f"{name}.png")
+        label = source.labels / f"{name}_.bmp"
+        label.write_bytes(encoded(filled(value), "BMP"))
+        os.utime(label, (1, 1))
+    text = "image,label,split\n{},{}_.bmp,train\n{},{}_.bmp,train\n"
+    build_list(source, text.format("a.png", "a", "b.png", "b"))
+    dataset = build_list(source, text.format("a.png", "b", "b.png", "a"), overwrite=True)
+    ids = {example["filename"]: int(example["label"].max()) for example in decoded(dataset, "train")}
+    assert ids == {b"a.png": 1, b"b.png": 0}
+    with pytest.raises(UserError, match="overwrite"):
+        build_list(source, text.format("a.png", "a", "b.png", "b"))
 
 
 def test_groups_are_told_by_a_regular_expression_and_do_not_move(source):
