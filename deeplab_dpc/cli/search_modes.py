@@ -60,7 +60,7 @@ def _scores(
         for seed in range(config.seed, config.seed + num_seeds):
             evaluator = ProxyEvaluator(cache, dataclasses.replace(config, seed=seed), train_split)
             for name, cell in cells.items():
-                [score] = evaluator.evaluate([Candidate(cell)], config.rung_steps)
+                [score] = evaluator.evaluate([Candidate(cell)], (config.proxy_steps,))
                 scores[name].append(score)
                 progress.advance(overall)
                 console.print(

@@ -118,7 +118,7 @@ def remainder(study: SearchStudy, contest: ContestOutcome | None, has_contest: b
     config = study.config
     space = config.space
     candidates = min(config.num_candidates, num_distinct_cells(space))
-    given = study.total - config.num_candidates if study.total > config.num_candidates else 0
+    given = study.num_given
     cells = max(0, min(study.total, candidates + given) - study.finished)
     given_left = min(cells, max(0, given - len(study.warm_starts())))
     plan = Plan(cells - given_left, config.rung_steps, config.halving_factor, given_left)

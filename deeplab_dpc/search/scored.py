@@ -71,9 +71,9 @@ class ProxyScore:
     @property
     def rank_key(self) -> tuple[int, float]:
         """Returns the key by which cells are ranked, larger for better ones; a cell that was trained for longer ranks
-        before one that was stopped.
+        before one that was stopped, and one whose training diverged ranks last.
         """
-        return self.steps, self.rank_value
+        return 0 if self.diverged else self.steps, self.rank_value
 
     @property
     def rank_value(self) -> float:

@@ -86,6 +86,11 @@ class SearchStudy:
         """Returns the number of warm starts and candidates together, limited by the space."""
         return self._sequence.limit(len(self._warm_starts) + self._num_candidates)
 
+    @property
+    def num_given(self) -> int:
+        """Returns the number of warm starts, in the space or not."""
+        return len(self._warm_starts)
+
     def _multiply_adds(self, cell: Cell) -> int:
         return cell_cost(cell, *self.feature_shape).multiply_adds
 
@@ -126,6 +131,9 @@ class SearchStudy:
     def is_done(self) -> bool:
         """Returns whether all cells have their scores."""
         self._read_results()
+        if self._sequence.finished < self.total:
+            # A process that draws no cells learns from the next draw where the space ends.
+            self._sequence.cell(self._sequence.finished)
         return self._sequence.finished >= self.total
 
     @property

@@ -26,6 +26,7 @@ def test_the_signal_ranks_and_more_of_it_is_better():
 def test_a_training_that_diverged_ranks_last_by_any_signal():
     for signal in PROXY_SIGNALS:
         diverged = ProxyScore(0.0, math.inf, 1.0, math.inf, 20, signal=signal)
+        assert diverged.rank_key < (1, -math.inf)
         assert diverged.rank_value < _score(signal, cross_entropy=9.0, points=((20, 0.1, 9.0),)).rank_value
 
 

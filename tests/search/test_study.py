@@ -170,6 +170,23 @@ def test_small_space_ends_the_search(storage):
     assert study.total == len(study.candidates()) == 3
 
 
+def test_every_process_learns_where_a_small_space_ends(storage):
+    config = SearchConfig(
+        num_branches=1,
+        cell_rates=(1,),
+        cell_grids=(1,),
+        warm_starts=("aspp", "conv1x1"),
+        lookahead=1,
+        num_candidates=24,
+    )
+    study, other = _study(storage, config), _study(storage, config)
+    _work(study)
+    other.refresh()
+    assert study.is_done()
+    assert other.is_done()
+    assert other.total == study.total == 4  # ASPP is not in the space, the 1x1 convolution is
+
+
 def test_trials_of_an_older_version_are_refused(storage):
     storage.create_new_trial(storage.create_new_study([optuna.study.StudyDirection.MAXIMIZE], "search"))
     with pytest.raises(UserError, match="made by something else, or by another version"):

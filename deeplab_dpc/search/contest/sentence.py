@@ -7,7 +7,7 @@ from deeplab_dpc.search import words
 from deeplab_dpc.search.contest.decision import CLEAR
 from deeplab_dpc.search.contest.outcome import ContestOutcome, Difference, Standing
 from deeplab_dpc.search.contest.result import SearchResult
-from deeplab_dpc.search.scored import Scored
+from deeplab_dpc.search.scored import MIOU, Scored
 
 ASPP = "aspp"
 TITLES = {"aspp": "ASPP", "conv1x1": "the 1x1 convolution", "dpc_top1": "the published DPC cell", "psp": "PSP"}
@@ -96,7 +96,7 @@ def _by_proxy(result: SearchResult, has_failed: bool) -> str:
     why = "every training of a finalist diverged" if has_failed else "no cell was trained end to end"
     ranked = result.ranked_by_proxy()
     margin = ""
-    if len(ranked) > 1 and ranked[1].score.steps == best.score.steps:
+    if len(ranked) > 1 and ranked[1].score.steps == best.score.steps and best.score.signal == MIOU:
         points = 100 * (best.score.miou - ranked[1].score.miou)
         margin = f", {points:.2f} points over {title(ranked[1]).partition(' (')[0]}"
     return (

@@ -59,7 +59,7 @@ class SearchTrainings:
             self._evaluator = (seed, make_evaluator(self._job_of(seed)))
         config = self._job.config
         candidate = Candidate(cell, self._on_step(lease, config.proxy_steps))
-        [score] = self._evaluator[1].evaluate([candidate], config.rung_steps)
+        [score] = self._evaluator[1].evaluate([candidate], (config.proxy_steps,))
         return score
 
     def for_real(self, cell: Cell, seed: int, lease: Lease) -> RealScore:

@@ -65,7 +65,7 @@ class Population:
         """Returns the numbers of steps after which candidates were scored, ascending; one without successive
         halving.
         """
-        return sorted({steps for scored in self.candidates for steps in _scores(scored.score)})
+        return sorted({steps for scored in self.candidates for steps in self._scores(scored.score)})
 
     @property
     def budget(self) -> int:
@@ -76,7 +76,19 @@ class Population:
         """Returns the proxy scores after that number of steps, float64; nan for candidates that were not scored
         then.
         """
-        return np.array([score_at(scored, steps) for scored in self.candidates], dtype=np.float64)
+        return np.array([self.score_at(scored, steps) for scored in self.candidates], dtype=np.float64)
+
+    def score_at(self, scored: Scored, steps: int) -> float:
+        """Returns the proxy score of a cell after that number of steps; nan if it was not scored then."""
+        return self._scores(scored.score).get(steps, np.nan)
+
+    def _scores(self, score: ProxyScore) -> dict[int, float]:
+        """Returns the mIOU by number of steps; a training that diverged has its mIOU of 0 at the end of its rung."""
+        found = _scores(score)
+        if score.diverged:
+            rungs = self.result.config.rung_steps
+            found[next((steps for steps in rungs if steps >= score.steps), score.steps)] = found.pop(score.steps)
+        return found
 
     @functools.cached_property
     def miou(self) -> np.ndarray:
@@ -119,11 +131,6 @@ class Population:
     def comparable_warm_starts(self) -> list[Scored]:
         """Returns the warm starts trained for the largest budget of the candidates; all if there are no candidates."""
         return [scored for scored in self.result.warm_starts if not len(self) or scored.score.steps == self.budget]
-
-
-def score_at(scored: Scored, steps: int) -> float:
-    """Returns the proxy score of a cell after that number of steps; nan if it was not scored then."""
-    return _scores(scored.score).get(steps, np.nan)
 
 
 def steps_taken(score: ProxyScore) -> int:

@@ -88,8 +88,7 @@ def _row(
         "reranked_miou": None if standing is None else standing.miou,
         "is_best": is_best,
         "contest": None if standing is None else _contest_row(standing),
-        "loss": scored.score.loss,
-        "loss_sum": scored.score.loss_sum,
+        **{name: scored.score.to_json()[name] for name in ("loss", "loss_sum")},  # null if it is infinite
         "steps": scored.score.steps,
         "rungs": [list(rung) for rung in scored.score.rungs],
         "seconds": scored.score.seconds,

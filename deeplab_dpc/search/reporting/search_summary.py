@@ -6,9 +6,9 @@ from deeplab_dpc.search import words
 from deeplab_dpc.search.contest.result import SearchResult
 from deeplab_dpc.search.contest.rounds import contest_rounds
 from deeplab_dpc.search.contest.sentence import sentence
-from deeplab_dpc.search.reporting.population import Population, score_at
+from deeplab_dpc.search.reporting.population import Population
 from deeplab_dpc.search.reporting.report_page import ReportSection, Table
-from deeplab_dpc.search.scored import Scored
+from deeplab_dpc.search.scored import MIOU, Scored
 
 
 def summary(population: Population) -> ReportSection:
@@ -46,10 +46,12 @@ def _beside_warm_starts(population: Population) -> list[str]:
     rival = max(warm_starts, key=lambda scored: scored.score.rank_key)
     best = population.result.best(1)[0]
     margin = best.score.miou - rival.score.miou
-    relation = "above" if margin > 0 else "not above"
+    relation = "above" if best.score.rank_key > rival.score.rank_key else "not above"
+    ranked = "" if best.score.signal == MIOU else f", ranked by --proxy_signal={best.score.signal}; by mIOU"
     return [
         f"By proxy the best candidate is {relation} the best warm start, {rival.name} "
-        f"({words.score(rival.score.miou)}): {words.score(margin, signed=True)} after {population.budget:,} steps each."
+        f"({words.score(rival.score.miou)}){ranked}: {words.score(margin, signed=True)} after {population.budget:,} "
+        "steps each."
     ]
 
 
@@ -69,7 +71,7 @@ def _limits(population: Population) -> str:
 def _margins(population: Population) -> Table:
     result = population.result
     winner = result.winner()
-    rows = [_margin_row(result, scored, winner) for scored in result.warm_starts]
+    rows = [_margin_row(population, scored, winner) for scored in result.warm_starts]
     columns = (
         "warm start",
         "proxy steps",
@@ -82,12 +84,13 @@ def _margins(population: Population) -> Table:
     return "Margin to the warm starts at equal budget", columns, rows
 
 
-def _margin_row(result: SearchResult, scored: Scored, winner: Scored | None) -> list[str]:
+def _margin_row(population: Population, scored: Scored, winner: Scored | None) -> list[str]:
+    result = population.result
     real = result.real_miou(scored.cell)
     # nan, shown as '-', if the winner was not scored after that number of steps.
     by_proxy = None
     if winner is not None and winner.cell != scored.cell:
-        by_proxy = score_at(winner, scored.score.steps) - scored.score.miou
+        by_proxy = population.score_at(winner, scored.score.steps) - scored.score.miou
     difference = None
     if winner is not None and result.contest is not None and winner.cell != scored.cell:
         difference = result.contest.difference(winner.cell, scored.cell)
@@ -109,6 +112,8 @@ def _searched(result: SearchResult) -> Table:
     proxy = (
         f"{config.proxy_steps:,} steps, batch {config.proxy_batch_size}, learning rate {config.proxy_learning_rate:g}"
     )
+    if config.proxy_signal != MIOU:
+        proxy += f"; ranked by {config.proxy_signal}"
     if config.halving_rungs > 1:
         proxy += f"; successive halving after {', '.join(f'{steps:,}' for steps in config.rung_steps[:-1])} steps"
     rounds = ", then ".join(

@@ -195,7 +195,8 @@ class StudyObserver:
             view.stage.ledger.refresh()
         now = self._clock()
         begun = [view for view in self._views if view.has_begun]
-        current = begun[-1] if begun else self._views[0]
+        running = [view for view in begun if view.stage.ledger.running]  # an earlier stage may go on with more tasks
+        current = (running or begun or self._views[:1])[-1]
         place = self._views.index(current)
         if current.is_over and place + 1 < len(self._views) and self._views[place + 1].stage.total:
             place += 1

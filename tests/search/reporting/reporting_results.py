@@ -1,5 +1,6 @@
 """Small results of searches, made up."""
 
+import dataclasses
 import random
 
 import numpy as np
@@ -30,6 +31,11 @@ def candidate(number, miou, draw="uniform", steps=STEPS, rungs=(), worker="w", f
 
 def stopped(number, miou, **options):
     return candidate(number, miou, steps=STEPS // 4, **options)
+
+
+def diverged(number, steps, rungs=()):
+    score = dataclasses.replace(ProxyScore.of_diverged(steps), rungs=(*rungs, (steps, 0.0)))
+    return Scored(f"cell {number}", cell(number), "uniform", score, "w", 1.0)
 
 
 def warm_start(miou=0.3, name="conv"):

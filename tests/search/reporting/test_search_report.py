@@ -8,7 +8,7 @@ import re
 
 import PIL.Image
 import pytest
-from reporting_results import candidate, rerank, search_result, stopped, warm_start
+from reporting_results import candidate, diverged, rerank, search_result, stopped, warm_start
 
 from deeplab_dpc.search.contest.best_cells import write_cells
 from deeplab_dpc.search.reporting.report_page import ReportSection, write_page
@@ -56,8 +56,14 @@ def _text(report):
         (search_result([]), ["Summary"]),
         (search_result([stopped(0, 0.4)], [warm_start()]), [*SECTIONS, *COSTS]),
         (search_result([candidate(0, 0.4), candidate(1, 0.4)]), [*SECTIONS, *COSTS]),
+        (search_result([candidate(0, 0.5), candidate(1, 0.4), diverged(2, 37)], [GIVEN]), [*SECTIONS, *COSTS]),
+        (search_result([diverged(i, 37 + i) for i in range(4)], [GIVEN]), [*SECTIONS, *COSTS]),
+        (
+            search_result([stopped(0, 0.4), diverged(1, 350, ((100, 0.3),))], halving_rungs=2),
+            [*SECTIONS, "Successive halving", *COSTS],
+        ),
     ],
-    ids=["nothing", "one that was stopped", "two alike"],
+    ids=["nothing", "one that was stopped", "two alike", "one diverged", "all diverged", "one diverged late"],
 )
 def test_search_that_has_found_little_has_a_report(tmp_path, capsys, result, titles):
     write_cells(tmp_path, result)
@@ -66,7 +72,7 @@ def test_search_that_has_found_little_has_a_report(tmp_path, capsys, result, tit
     page, printed = _text(tmp_path), capsys.readouterr().out
     assert re.findall("<h2>(.*?)</h2>", page) == titles
     assert not re.search(r"\b(nan|None)\b", page)
-    rows = json.loads((tmp_path / "results.json").read_text())
+    rows = json.loads((tmp_path / "results.json").read_text(), parse_constant=pytest.fail)  # no Infinity in JSON
     assert [row["name"] for row in rows] == [scored.name for scored in result.warm_starts + result.candidates]
     assert all(row["name"] in page and row["name"] in printed for row in rows[-1:])
     assert (tmp_path / "scores.png").is_file()
