@@ -26,6 +26,7 @@ from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.spread import spread_images
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.export.onnx import onnx_packages
+from deeplab_dpc.files import remove_partial
 from deeplab_dpc.locks import only_process
 from deeplab_dpc.models.segmenter import Segmenter as Network
 
@@ -89,17 +90,24 @@ def export_model(
     if export_size is not None and (len(export_size) != 2 or min(export_size) < 1):
         raise UserError(f"`export_size` must be (height, width) in pixels, got {export_size}.")
     check_min_agreement(min_agreement)
+    if not (images is None or isinstance(images, Dataset | str | os.PathLike)):
+        images = list(images)  # it is read twice if it calibrates too
     sources = source if isinstance(source, list | tuple) else [source]
     members = [load_predictor(one, checkpoint, options) for one in sources]
     if not members:
         raise UserError("`source` is empty; give at least one.")
     networks = _networks(members)
+    SavedModelOptions(export_size or ()).check(inference, averages=len(members) > 1)
     form = _format(target, export_size, tflite_type, images)
     checked = list(_images(images, CHECKED_SPLIT, CHECKED))
     if images is not None and not checked:
         raise UserError("`images` holds no image to compare the export on; give some, or None for no comparison.")
     export = VerifiedExport(members, networks, inference, checked, min_agreement)
+    if export_size is None:
+        for number, image in enumerate(checked):
+            export.reference.check_size(image, f"Image {number} of `images`")
     with only_process(target, "export_dir", inside=False):
+        remove_partial(target.parent, target.name)
         export.write(form, target)
     return target
 
@@ -127,11 +135,10 @@ def _images(images: Images, split: str, number: int) -> Iterator[np.ndarray]:
     if isinstance(images, Dataset):
         chosen = split if split in images.info.splits else next(iter(images.info.splits))
         return (image for _, image in spread_images(images, chosen, number))
-    return (pixels_of(image)[0] for image in listed_images(images or ()))
+    return (pixels_of(image)[0] for image in listed_images(() if images is None else images))
 
 
 def _largest(images: Images) -> tuple[int, int]:
     if not isinstance(images, Dataset):
         raise UserError("`export_size=(height, width)` is required: a TFLite model takes images of one size.")
-    sizes = images.info.max_size
-    return sizes.get(CHECKED_SPLIT) or next(iter(sizes.values()))
+    return images.max_size(",".join(images.info.splits))

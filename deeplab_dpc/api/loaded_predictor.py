@@ -78,17 +78,23 @@ def predictor_of_export(path: str | os.PathLike[str], name: str, config: Inferen
     )
 
 
-def ensemble_of(members: Sequence[LoadedPredictor]) -> LoadedPredictor:
+def ensemble_of(members: Sequence[LoadedPredictor], config: InferenceConfig) -> LoadedPredictor:
     """Returns the predictor that averages the probabilities of several.
 
     It has no run directory and no network of its own.
 
+    Args:
+      members: predictors without a sliding window.
+      config: configuration of the prediction, whose sliding window is that of the mean, so that no member keeps the
+        probabilities of a whole image.
+
     Raises:
       UserError: if their classes differ.
     """
+    mean = Ensemble([member.predictor for member in members])
     return dataclasses.replace(
         members[0],
-        predictor=Ensemble([member.predictor for member in members]),
+        predictor=SlidingWindow(mean, config) if config.sliding_window else mean,
         source=mean_of(members),
         portable_source="",
         workdir=None,

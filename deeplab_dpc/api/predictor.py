@@ -19,7 +19,7 @@ from deeplab_dpc.api.loaded_predictor import (
     predictor_of_export,
 )
 from deeplab_dpc.api.options import InferenceOptions, inference_config
-from deeplab_dpc.api.segmenter import KERAS_FILE, Segmenter, only_for_runs
+from deeplab_dpc.api.segmenter import KERAS_FILE, Segmenter, load_file, only_for_runs
 from deeplab_dpc.checkpoint.published import meant_names
 from deeplab_dpc.config import InferenceConfig
 from deeplab_dpc.data.dataset_info import Color
@@ -189,7 +189,9 @@ def load_predictor(
     if isinstance(source, list | tuple):
         if not source:
             raise UserError("`source` is empty; give at least one.")
-        return ensemble_of([load_predictor(one, checkpoint, options) for one in source])
+        whole = inference_config(options)
+        of_members = {name: value for name, value in options.items() if name not in OF_WINDOWS}
+        return ensemble_of([load_predictor(one, checkpoint, of_members) for one in source], whole)
     config = inference_config(options)
     if isinstance(source, Segmenter):
         only_for_runs(checkpoint)
@@ -202,7 +204,7 @@ def load_predictor(
     if path.suffix in EXPORTED or (path / SAVED_MODEL_FILE).exists():
         return _of_export(path, config, options)
     if path.suffix == KERAS_FILE:
-        return _of_segmenter(Segmenter.from_preset(path), path.name, config)
+        return _of_segmenter(load_file(Segmenter, path, is_compiled=False), path.name, config)
     if is_checkpoint(source):
         return predictor_of(model_of_checkpoint(os.fspath(source), {}), config)
     if not path.is_dir():
@@ -236,7 +238,9 @@ def _of_export(path: pathlib.Path, config: InferenceConfig, options: Mapping[str
 
 def listed_images(images: str | os.PathLike[str] | Iterable[ImageLike]) -> Iterable[ImageLike]:
     """Returns the images of a folder or pattern, sorted by path; other images are returned unchanged."""
-    return [file.path for file in find_images(os.fspath(images))] if isinstance(images, (str, os.PathLike)) else images
+    if not isinstance(images, (str, os.PathLike)):
+        return images
+    return [file.path for file in find_images(os.fspath(images), are_written=False)]
 
 
 def pixels_of(image: ImageLike) -> tuple[np.ndarray, pathlib.Path | None]:

@@ -156,7 +156,7 @@ class Segmenter(keras.Model):
             only_for_runs(checkpoint)
         if path.suffix == KERAS_FILE:
             _only_for_checkpoints(num_classes, classes, *options)
-            return cast(Self, _load(cls, path))
+            return cast(Self, load_file(cls, path))
         if path.is_dir() and not is_published:
             _only_for_checkpoints(num_classes, classes, *(name for name in options if name not in AS_EVALUATED))
             loaded = model_of_run(path, str(checkpoint), as_evaluated(network_of_run(path), options))
@@ -260,12 +260,29 @@ def only_for_runs(checkpoint: str | int) -> None:
         raise UserError(f"`checkpoint={checkpoint!r}` is for a run directory, which holds several; leave it out.")
 
 
-def _load(cls: type[Any], path: pathlib.Path) -> Any:
+def load_file(cls: type[Any], path: pathlib.Path, is_compiled: bool = True) -> Any:
+    """Returns the model of a Keras file.
+
+    Args:
+      cls: class of the model.
+      path: path of the file.
+      is_compiled: bool, whether the loss, the metrics and the optimizer are loaded too; a prediction needs none.
+
+    Raises:
+      UserError: if there is no such file, it is damaged, or holds another model.
+    """
     if not path.is_file():
         raise UserError(f"`source={os.fspath(path)!r}` does not exist; give a file that `save` wrote.")
     if not zipfile.is_zipfile(path):
         raise UserError(f"`source={os.fspath(path)!r}` is not a Keras file, or is cut off; save the model again.")
-    model = keras.saving.load_model(path)
+    try:
+        model = keras.saving.load_model(path, compile=is_compiled)
+    except (TypeError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise UserError(
+            f"`source={os.fspath(path)!r}` cannot be loaded ({reason}); if it was compiled with a loss or a metric of "
+            "your own, import the module that registers it before."
+        ) from error
     if not isinstance(model, cls):
         raise UserError(f"`source={os.fspath(path)!r}` holds a {type(model).__name__}, no {cls.__name__}.")
     return model

@@ -1,5 +1,9 @@
 """ImageNet weights of Keras' MobileNetV2 (keras.applications) by the published names of the backbone."""
 
+import functools
+import os
+import pathlib
+
 import keras
 import numpy as np
 
@@ -39,10 +43,24 @@ def download_mobilenet_v2(depth_multiplier: float) -> keras.Model:
             f"--tf_initial_checkpoint={IMAGENET} has --depth_multiplier {', '.join(map(str, DEPTH_MULTIPLIERS))}, "
             f"not {depth_multiplier}."
         )
+    make = functools.partial(
+        keras.applications.MobileNetV2,
+        input_shape=IMAGE_SIZE,
+        alpha=depth_multiplier,
+        include_top=False,
+        weights="imagenet",
+    )
+    folder = pathlib.Path(os.environ.get("KERAS_HOME") or pathlib.Path.home() / ".keras") / "models"
+    kept = list(folder.glob(f"mobilenet_v2_weights_*_{float(depth_multiplier)}_*_no_top.h5"))
     try:
-        return keras.applications.MobileNetV2(
-            input_shape=IMAGE_SIZE, alpha=depth_multiplier, include_top=False, weights="imagenet"
-        )
+        try:
+            return make()
+        except OSError:
+            if not kept:
+                raise
+            for path in kept:  # A killed download left it incomplete, and Keras takes any file for complete.
+                path.unlink(missing_ok=True)
+            return make()
     except Exception as error:  # Keras raises a bare Exception if a download fails.
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise UserError(

@@ -59,9 +59,9 @@ class ExportImages:
         return spread_images(dataset, split, self._flags.num_calibration_images)
 
     def largest(self) -> tuple[int, int]:
-        """Returns the (height, width) in pixels that contains every image of the split that is checked."""
+        """Returns the (height, width) in pixels that contains every image of the data set."""
         dataset = self._dataset("--export_size=HEIGHT,WIDTH (a TFLite model takes images of one size)")
-        return dataset.info.max_size[self._check_split(dataset)]
+        return dataset.max_size(",".join(dataset.info.splits))
 
     def _check_split(self, dataset: Dataset) -> str:
         return CHECK_SPLIT if CHECK_SPLIT in dataset.info.splits else self._data_config().train_split
@@ -76,4 +76,5 @@ class ExportImages:
 
 
 def _images_of(flag: str, images: str) -> Iterator[NamedImage]:
-    return ((file.name, decode_image(file.path, str(file.path))) for file in find_images(images, flag=flag))
+    files = find_images(images, flag=flag, are_written=False)
+    return ((file.name, decode_image(file.path, str(file.path))) for file in files)

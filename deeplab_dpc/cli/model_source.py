@@ -2,6 +2,7 @@
 predictor of a command, which is that network or an exported model, with its options.
 """
 
+import dataclasses
 import pathlib
 
 from deeplab_dpc.api.loaded import (
@@ -118,8 +119,11 @@ def load_predictor(flags: PredictorFlags) -> LoadedPredictor:
     config = flags.inference.make()
     if flags.exported_model is not None:
         return _exported(flags.exported_model, flags.source, config)
-    members = [predictor_of(loaded, config) for loaded in load_models(flags.source)]
-    return members[0] if len(members) == 1 else ensemble_of(members)
+    models = load_models(flags.source)
+    if len(models) == 1:
+        return predictor_of(models[0], config)
+    of_members = dataclasses.replace(config, sliding_window=())
+    return ensemble_of([predictor_of(loaded, of_members) for loaded in models], config)
 
 
 def _exported(path: str, source: SourceFlags, config: InferenceConfig) -> LoadedPredictor:

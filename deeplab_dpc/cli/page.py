@@ -10,6 +10,7 @@ from deeplab_dpc.api.loaded_predictor import LoadedPredictor
 from deeplab_dpc.cli.flags.predict import Flags
 from deeplab_dpc.cli.flags.shared import PredictorFlags
 from deeplab_dpc.cli.main import SIGNALLED
+from deeplab_dpc.cli.model_source import run_directories
 from deeplab_dpc.console import console
 from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.serving.image_queue import ServedModel
@@ -88,5 +89,6 @@ def model_name(flags: PredictorFlags, loaded: LoadedPredictor) -> str:
     """Returns the model's name on the page: the name of its directory or file, without the path, and its backbone."""
     given = flags.source.workdir or flags.source.checkpoint_path or flags.exported_model
     assert given is not None
-    name = pathlib.Path(given).resolve().name
+    paths = [given] if flags.source.workdir is None else run_directories(flags.source)
+    name = ", ".join(pathlib.Path(path).resolve().name for path in paths)
     return name if loaded.network is None else f"{name} ({loaded.network.config.model_variant})"

@@ -126,7 +126,7 @@ def _predict_video(flags: Flags, output_dir: pathlib.Path) -> None:
         )
     if video.num_frames is not None and outcome.predicted < video.num_frames:
         console.print(f"{path} should have about {video.num_frames} frames; it may be damaged or cut off.")
-    _say(outcome, writer)
+    _say(outcome, writer, is_video=True)
 
 
 def _outputs(flags: Flags, default: tuple[str, ...]) -> tuple[str, ...]:
@@ -160,12 +160,11 @@ def _check_kept(path: pathlib.Path, targets: Sequence[pathlib.Path]) -> None:
         raise UserError(f"--output_dir would have {path} replaced by its prediction; choose another folder.")
 
 
-def _say(outcome: Outcome, writer: PredictionWriter) -> None:
+def _say(outcome: Outcome, writer: PredictionWriter, is_video: bool = False) -> None:
     """Prints what was written, and raises a UserError if anything was not written."""
     if outcome.predicted:
         console.print(f"Predicted: {outcome.predicted} images; written in {writer.output_dir}")
     if writer.replaced:
-        console.print(
-            f"Replaced outputs of {len(writer.replaced)} of them; --skip_existing leaves out those that have them all."
-        )
+        hint = "" if is_video else "; --skip_existing leaves out those that have them all"
+        console.print(f"Replaced outputs of {len(writer.replaced)} of them{hint}.")
     outcome.require_all(str(writer.output_dir))

@@ -30,7 +30,9 @@ class ImageFile:
     name: str
 
 
-def find_images(images: str, without: Sequence[pathlib.Path] = (), flag: str = "images") -> list[ImageFile]:
+def find_images(
+    images: str, without: Sequence[pathlib.Path] = (), flag: str = "images", are_written: bool = True
+) -> list[ImageFile]:
     """Returns the images that a flag names, sorted by path.
 
     Args:
@@ -41,6 +43,7 @@ def find_images(images: str, without: Sequence[pathlib.Path] = (), flag: str = "
         names them.
       without: folders to exclude from a pattern.
       flag: name of the flag in messages.
+      are_written: bool, whether outputs are written under the names of the images, which must then differ.
 
     Raises:
       UserError: if `images` is none of these, there is no image, or two images would have outputs of the same name.
@@ -72,7 +75,8 @@ def find_images(images: str, without: Sequence[pathlib.Path] = (), flag: str = "
         hint = "; a video is given by its own name" if flag == "images" else ""
         raise UserError(f"--{flag}={images} {verb} no {', '.join(SUFFIXES)} file{hint}.")
     files = [ImageFile(path, path.relative_to(root).with_suffix("").as_posix()) for path in paths]
-    _check_names(files)
+    if are_written:
+        _check_names(files)
     _print_left_out(others)
     return files
 

@@ -160,7 +160,9 @@ def write_pictures(
 
 
 def append_history(folder: pathlib.Path, report: Report) -> None:
-    """Adds the row of an evaluation to history.csv; columns that are new are empty in earlier rows."""
+    """Adds the row of an evaluation to history.csv, in place of an earlier one of the same step; columns that are new
+    are empty in earlier rows.
+    """
     path = folder / HISTORY_FILE
     rows = []
     if path.exists():
@@ -170,7 +172,7 @@ def append_history(folder: pathlib.Path, report: Report) -> None:
     for name, metric in report.summary().items():
         bounds = {name: metric.value, f"{name}_low": metric.low, f"{name}_high": metric.high}
         row |= {key: _cell(value) for key, value in bounds.items()}
-    rows.append(row)
+    rows = [*(earlier for earlier in rows if earlier["step"] != row["step"]), row]
     columns = list(dict.fromkeys(column for each in rows for column in each))
     with atomic_path(path) as partial, open(partial, "w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, columns, restval="")

@@ -168,6 +168,22 @@ def test_export_predicts_as_the_run(name, run, dataset, photo, tmp_path):
         Predictor(path, add_flipped_images=True)
 
 
+def test_options_and_images_of_an_export_are_checked_whatever_its_format(run, photo, tmp_path):
+    for name in ("model.tflite", "saved_model"):
+        with pytest.raises(UserError, match="`sliding_window` is not part of an exported model"):
+            export_model(run, tmp_path / name, images=None, export_size=(49, 65), sliding_window=(33, 33))
+    with pytest.raises(UserError, match=r"Image 0 of `images` is .* pixels, larger than `eval_crop_size=\(17, 17\)`"):
+        export_model(run, tmp_path / "saved_model", images=[photo], eval_crop_size=(17, 17))
+    pixels = np.asarray(Image.open(photo).convert("RGB"))
+    batch = np.stack([pixels, pixels[::-1]])
+    size = pixels.shape[:2]
+    export_model(
+        run, tmp_path / "int8.tflite", images=iter(batch), export_size=size, tflite_type="int8", min_agreement=0
+    )
+    export_model(run, tmp_path / "batch", images=batch)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["batch", "int8.tflite"]
+
+
 def test_export_that_is_too_far_from_the_network_is_not_left(run, dataset, tmp_path, monkeypatch):
     from deeplab_dpc.api import verified_export
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from tiny_network import tiny_network
 
+import deeplab_dpc
 from deeplab_dpc import Segmenter, UserError
 from deeplab_dpc.checkpoint.names import named_arrays
 from deeplab_dpc.models.predictor import Predictor
@@ -124,6 +125,19 @@ def test_saved_model_is_the_same_when_it_is_loaded(trained, images, masks, tmp_p
     before = _values(loaded.backbone)
     loaded.fit(images, masks, batch_size=2, verbose=0)
     assert _equal(before, _values(loaded.backbone))
+
+
+def test_file_with_a_loss_of_ones_own_predicts_without_it(images, tmp_path):
+    def own_loss(truth, predicted):
+        return keras.ops.mean(predicted) + 0.0 * keras.ops.cast(keras.ops.max(truth), predicted.dtype)
+
+    model = _segmenter()
+    model.compile("adam", own_loss)
+    model.save(tmp_path / "model.keras")
+    mask = deeplab_dpc.Predictor(tmp_path / "model.keras").predict(images[0]).mask
+    np.testing.assert_array_equal(mask, deeplab_dpc.Predictor(model).predict(images[0]).mask)
+    with pytest.raises(UserError, match="cannot be loaded .*import the module that registers it before"):
+        Segmenter.from_preset(tmp_path / "model.keras")
 
 
 def test_weights_alone_are_saved_and_loaded(trained, images, tmp_path):

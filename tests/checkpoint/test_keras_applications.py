@@ -98,6 +98,27 @@ def test_channels_of_the_published_rule_ask_for_divisible_by(downloaded):
         restore_for_training(_model(divisible_by=None), "imagenet")
 
 
+def test_weights_that_a_kill_left_incomplete_are_downloaded_again(application, tmp_path, monkeypatch):
+    """Keras takes any file in its cache for a complete one."""
+    partial = tmp_path / "models" / "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"
+    partial.parent.mkdir()
+    partial.write_bytes(b"cut off")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+
+    def load(**arguments):
+        if partial.exists():
+            raise OSError("Unable to synchronously open file (truncated file)")
+        return application
+
+    monkeypatch.setattr(keras.applications, "MobileNetV2", load)
+    assert download_mobilenet_v2(0.35) is application
+    monkeypatch.setattr(
+        keras.applications, "MobileNetV2", lambda **arguments: (_ for _ in ()).throw(OSError("no disk"))
+    )
+    with pytest.raises(UserError, match="needs a network connection to download the weights .no disk.;"):
+        download_mobilenet_v2(0.35)
+
+
 def test_the_word_imagenet_is_never_a_file(downloaded, tmp_path, monkeypatch, write_tf1_checkpoint):
     monkeypatch.chdir(tmp_path)
     stored = {name: np.zeros_like(array) for name, array in named_arrays(_model()).items()}

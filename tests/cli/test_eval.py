@@ -259,6 +259,8 @@ def test_checkpoints_are_evaluated_as_they_come_until_the_training_is_complete(t
     assert {row["images"] for row in rows} == {"5"}
     assert float(rows[0]["miou_low"]) < float(rows[0]["miou"]) < float(rows[0]["miou_high"])
     assert slept == [7] * 6
+    assert run(workdir=workdir, max_number_of_evaluations=1) == 0
+    assert [row["step"] for row in history(workdir)] == ["10", "20", "30"]  # once each, though it is evaluated again
     assert "The training is complete: step 30 is its last." in capsys.readouterr().out
 
 

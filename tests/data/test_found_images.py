@@ -76,6 +76,11 @@ def test_two_images_of_one_name_are_refused(photos):
         find_images(str(photos))
 
 
+def test_two_images_of_one_name_are_read_where_nothing_is_written(photos):
+    (photos / "a.png").touch()
+    assert {"a.jpg", "a.png"} <= {file.path.name for file in find_images(str(photos), are_written=False)}
+
+
 def test_no_image_is_an_error(photos):
     with pytest.raises(UserError, match="nowhere is not a folder, a file, or a pattern"):
         find_images(str(photos / "nowhere"))

@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 
 from deeplab_dpc.api.loaded_predictor import LoadedPredictor, ensemble_of
+from deeplab_dpc.config import InferenceConfig
 from deeplab_dpc.errors import UserError
 from deeplab_dpc.models.image_predictor import Ensemble
+from deeplab_dpc.models.sliding_window import SlidingWindow
 
 
 class _Constant:
@@ -53,7 +55,22 @@ def _loaded(names, source):
 
 
 def test_members_have_the_same_classes():
-    both = ensemble_of([_loaded(("sky", "road"), "A"), _loaded(("sky", "road"), "B")])
+    both = ensemble_of([_loaded(("sky", "road"), "A"), _loaded(("sky", "road"), "B")], InferenceConfig())
     assert (both.source, both.class_names, both.step) == ("the mean of A and B", ("sky", "road"), None)
     with pytest.raises(UserError, match="B and A cannot be averaged, since their classes differ: "):
-        ensemble_of([_loaded(("sky", "road"), "A"), _loaded(("road", "sky"), "B")])
+        ensemble_of([_loaded(("sky", "road"), "A"), _loaded(("road", "sky"), "B")], InferenceConfig())
+
+
+def test_windows_are_those_of_the_mean_so_that_no_member_keeps_a_whole_image():
+    config = InferenceConfig(sliding_window=(33, 33))
+    members = [_loaded(("sky", "road"), "A"), _loaded(("sky", "road"), "B")]
+    both = ensemble_of(members, config).predictor
+    assert isinstance(both, SlidingWindow)
+    seen = []
+    for member in members:
+        predict = member.predictor.predict_probabilities
+        member.predictor.predict_probabilities = lambda images, predict=predict: (
+            seen.append(images.shape[1:3]) or predict(images)
+        )
+    assert both.predict_batch(np.zeros((1, 90, 70, 3), np.uint8)).shape == (1, 90, 70)
+    assert set(seen) == {(33, 33)}
