@@ -51,6 +51,8 @@ def only_process(path: str | os.PathLike[str], flag: str, *, inside: bool = True
       UserError: if another process has locked it, or it cannot be written.
     """
     target = pathlib.Path(path)
+    if not inside and not target.name:
+        raise UserError(f"--{flag}={path} has no name of its own; give the path of a new file or folder.")
     lock = target / LOCK if inside else target.with_name(f".{target.name}{LOCK}")
     made = list(itertools.takewhile(lambda folder: not folder.exists(), (lock.parent, *lock.parent.parents)))
     if inside:

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any, ClassVar, Self
 
-from deeplab_dpc.config.base import Choices, Config, not_negative, positive
+from deeplab_dpc.config.base import Choices, Config, not_negative, positive, valid_seed
 from deeplab_dpc.errors import UserError
 
 OPERATOR_CHOICES = ("alphas", "perturbation")
@@ -87,6 +87,7 @@ class AutoDeepLabConfig(Config):
         positive(self, "search_save_interval_steps", "perturbation_images")
         not_negative(self, "architecture_start_epoch", "weight_end_learning_rate", "weight_decay", "stop_at_skips")
         not_negative(self, "architecture_weight_decay", "perturbation_tune_steps")
+        valid_seed(self.seed)
         self.check_choices()
         if self.stem_layers not in STEM_LAYERS:
             raise UserError(f"--stem_layers must be 2 or 3, got {self.stem_layers}.")

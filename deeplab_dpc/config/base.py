@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +12,7 @@ from deeplab_dpc.arch.cell import Cell
 from deeplab_dpc.arch.genotype import Genotype
 from deeplab_dpc.errors import UserError, shown
 
+MAX_SEED = 2**31 - 1
 Choices = Mapping[str, Sequence[str]]  # possible values of enumeration fields, by field name
 
 
@@ -20,14 +22,28 @@ def listed(numbers: Iterable[float]) -> str:
 
 def positive(config: Any, *names: str) -> None:
     for name in names:
+        finite(name, getattr(config, name))
         if getattr(config, name) <= 0:
             raise UserError(f"--{name} must be greater than 0, got {getattr(config, name)}.")
 
 
 def not_negative(config: Any, *names: str) -> None:
     for name in names:
+        finite(name, getattr(config, name) or 0)
         if (getattr(config, name) or 0) < 0:
             raise UserError(f"--{name} must not be negative, got {getattr(config, name)}.")
+
+
+def finite(name: str, *numbers: float) -> None:
+    """Raises a UserError if a number is infinite or nan, which JSON does not have."""
+    if not all(map(math.isfinite, numbers)):
+        raise UserError(f"--{name} must be finite, got {listed(numbers)}.")
+
+
+def valid_seed(seed: int) -> None:
+    """Raises a UserError for a seed that a library refuses; further seeds are the integers after it."""
+    if not 0 <= seed <= MAX_SEED:
+        raise UserError(f"--seed must be from 0 to {MAX_SEED:,}, got {seed}.")
 
 
 def bounded(config: Any, limit: int) -> None:
@@ -40,6 +56,7 @@ def bounded(config: Any, limit: int) -> None:
 
 
 def no_negative_weight(label_weights: Sequence[float]) -> None:
+    finite("label_weights", *label_weights)
     if any(weight < 0 for weight in label_weights):
         raise UserError(f"--label_weights must not be negative, got {listed(label_weights)}.")
 

@@ -4,7 +4,7 @@ import dataclasses
 from typing import ClassVar
 
 from deeplab_dpc.arch.space import SearchSpace
-from deeplab_dpc.config.base import Choices, Config, no_negative_weight, not_negative, positive
+from deeplab_dpc.config.base import Choices, Config, no_negative_weight, not_negative, positive, valid_seed
 from deeplab_dpc.config.samplers import SAMPLERS, sampler_names
 from deeplab_dpc.config.train import OPTIMIZERS
 from deeplab_dpc.errors import UserError, shown
@@ -157,6 +157,7 @@ class SearchConfig(Config):
         positive(self, "rerank_steps", "rerank_batch_size", "rerank_learning_rate", "contest_rounds", "contest_seeds")
         not_negative(self, "num_candidates", "rerank_top_k", "rerank_schedule_steps", "proxy_loss_nodes")
         no_negative_weight(self.label_weights)
+        valid_seed(self.seed)
         self.check_choices()
         self._check_signal()
         for name in ("max_params", "max_madds", "min_receptive_field", "max_receptive_field"):

@@ -45,6 +45,16 @@ def write_metrics(workdir: pathlib.Path, rows: Sequence[Row], validations: Seque
         figure.savefig(partial, dpi=110, format="png")
 
 
+def complete_metrics(workdir: pathlib.Path, rows: Sequence[Row], validations: Sequence[Row]) -> None:
+    """Writes the same files if they lack rows, since a kill or a full disk was between a checkpoint and them."""
+    for name, wanted in (("metrics.csv", rows), ("validation.csv", validations)):
+        path = workdir / name
+        lines = path.read_text(encoding="utf-8").count("\n") if path.exists() else 0
+        if wanted and lines != len(wanted) + 1:
+            write_metrics(workdir, rows, validations)
+            return
+
+
 def write_panels(workdir: pathlib.Path, step: int, panels: np.ndarray) -> None:
     """Writes predictions.png: the step, and below it the pictures, uint8 [number, height, width, 3], one per row."""
     number, height, width, _ = panels.shape

@@ -27,14 +27,18 @@ def exhausted_memory_said(sentence: str) -> Iterator[None]:
         raise UserError(sentence) from error
 
 
-def exhausted_memory_named(config: TrainConfig, crop_size: tuple[int, int]) -> contextlib.AbstractContextManager[None]:
+def exhausted_memory_named(
+    config: TrainConfig, crop_size: tuple[int, int], devices: int = 1
+) -> contextlib.AbstractContextManager[None]:
     """Returns a context that turns such errors into a UserError, which names flags of a training that need less memory.
 
     Args:
       config: configuration of the training.
       crop_size: (height, width) in pixels.
+      devices: number of devices of all processes together, which share a batch.
     """
-    return exhausted_memory_said(f"The memory of the device is not enough {_what_needs_less(config, crop_size)}")
+    less = _what_needs_less(config, crop_size, devices)
+    return exhausted_memory_said(f"The memory of the device is not enough {less}")
 
 
 def exhausted_search_memory_named(
@@ -78,12 +82,12 @@ def require_memory(network: Any, config: TrainConfig, crop_size: tuple[int, int]
     if available is not None and needed > available:
         raise UserError(
             f"The memory ({available / 1e9:.1f} GB are free, about {needed / 1e9:.1f} GB are needed) is not enough "
-            f"{_what_needs_less(config, crop_size)}"
+            f"{_what_needs_less(config, crop_size, devices)}"
         )
 
 
-def _what_needs_less(config: TrainConfig, crop_size: tuple[int, int]) -> str:
-    batch, parts = config.train_batch_size, config.gradient_accumulation_steps
+def _what_needs_less(config: TrainConfig, crop_size: tuple[int, int], devices: int) -> str:
+    batch, parts = config.train_batch_size // devices, config.gradient_accumulation_steps
     less = [] if config.precision == "bfloat16" else ["--precision=bfloat16"]
     less += [f"--gradient_accumulation_steps={n}" for n in range(parts + 1, batch + 1) if batch % n == 0][:1]
     return (

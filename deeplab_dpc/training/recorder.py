@@ -194,9 +194,12 @@ class Recorder(keras.callbacks.Callback):
             self._save()
             if not isinstance(error, UserError):
                 raise
+            after = "The same command continues after it; --eval_interval_steps=0 trains without evaluations."
+            if step == self._total:
+                after = "It is the last step: the command eval evaluates it."
             raise UserError(
                 f"Step {step} is saved, but its evaluation on --eval_split={self.config.eval_split} failed: "
-                f"{error} The same command continues after it; --eval_interval_steps=0 trains without evaluations."
+                f"{error} {after}"
             ) from error
 
     def _validate(self, step: int) -> None:

@@ -25,11 +25,13 @@ from deeplab_dpc.data.preprocess import Augmentation
 from deeplab_dpc.data.record_order import Shard
 from deeplab_dpc.errors import Stopped, UserError
 from deeplab_dpc.files import remove_partial, write_json
+from deeplab_dpc.layers.normalization import BatchNorm
 from deeplab_dpc.locks import only_process
-from deeplab_dpc.models.segmenter import Segmenter
+from deeplab_dpc.models.segmenter import Segmenter, limited_decay
 from deeplab_dpc.run_config import CONFIG_FILE, read_run
 from deeplab_dpc.training.callbacks import EvaluationEpochs, StepBar
 from deeplab_dpc.training.claim import claim
+from deeplab_dpc.training.curves import complete_metrics
 from deeplab_dpc.training.device_memory import exhausted_memory_named, require_memory
 from deeplab_dpc.training.distribution import ONE_DEVICE, Devices
 from deeplab_dpc.training.divergence import check_initial_weights, report_divergence
@@ -42,13 +44,12 @@ from deeplab_dpc.training.schedules import build_schedule
 from deeplab_dpc.training.training_model import TrainingModel, build_training_model
 
 CELL_FILE = "cell.json"
-# Fields that do not affect the weights, and the time limit, which counts from each start.
+# Fields that affect neither the weights nor the choice of the best, and the time limit, which counts from each start.
 EXTENDABLE = [
     "data.cache",
     "train.save_interval_steps",
     "train.log_steps",
     "train.eval_interval_steps",
-    "train.eval_split",
     "train.time_limit",
 ]
 
@@ -134,6 +135,8 @@ def _train(
         if devices.is_chief:
             mend_best(workdir, progress.validations)
         if progress.step >= last_step(config, progress):
+            if devices.is_chief:
+                complete_metrics(workdir, progress.rows, progress.validations)
             console.print(f"{workdir} is trained: step {progress.step} of {last_step(config, progress)}.")
             return model.network
         check_initial_weights(model.network)
@@ -165,6 +168,9 @@ def _end_early(model: TrainingModel, config: TrainConfig, progress: Progress) ->
     where = f"from step {ending.start} the learning rate falls to 0 at step {ending.end}, where the training ends"
     console.print(f"{why}: {where}.", soft_wrap=True)
     model.optimizer.learning_rate = build_schedule(config, ending)
+    for layer in model.network._flatten_layers():
+        if isinstance(layer, BatchNorm):  # its moving averages must not span more than a tenth of fewer steps either
+            layer.decay = limited_decay(layer.decay, ending.end)
     model.train_function = None  # The compiled step contains the previous schedule.
 
 
@@ -246,7 +252,7 @@ def _fit(
     bar = StepBar(config, progress, images) if is_shown else None
     with (
         Interruption(devices.agreed_to_stop) as interruption,
-        exhausted_memory_named(config, data.train_crop_size),
+        exhausted_memory_named(config, data.train_crop_size, devices.count),
         damaged_record_named(f"The split {data.train_split} of {dataset.path}", shards),
         bar or contextlib.nullcontext(),
     ):

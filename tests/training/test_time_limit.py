@@ -10,6 +10,7 @@ from deeplab_dpc.checkpoint.run_directory import latest_checkpoint
 from deeplab_dpc.checkpoint.run_state import DamageError, Progress, read_progress, write_sealed
 from deeplab_dpc.config import DataConfig, TrainConfig
 from deeplab_dpc.errors import UserError
+from deeplab_dpc.layers.normalization import BatchNorm
 from deeplab_dpc.training import trainer
 from deeplab_dpc.training.distribution import ONE_DEVICE
 from deeplab_dpc.training.early_end import TimeLimit
@@ -151,6 +152,15 @@ def test_training_ends_in_time_and_at_the_same_step_after_a_kill(shapes, tmp_pat
     capsys.readouterr()
     _train(tmp_path / "killed", shapes)
     assert "is trained: step 12 of 12." in capsys.readouterr().out
+
+
+def test_averages_of_batch_norm_span_a_tenth_of_the_steps_that_are_left(shapes, tmp_path, monkeypatch, no_curves):
+    model = trainer.build_training_model(tiny_network(num_classes=7), CONFIG, 255)
+    model.optimizer.build(model.network.trainable_variables)
+    before = {layer.decay for layer in model.network._flatten_layers() if isinstance(layer, BatchNorm)}
+    trainer._end_early(model, CONFIG, Progress(step=10, shortened=(10, 20)))
+    after = {layer.decay for layer in model.network._flatten_layers() if isinstance(layer, BatchNorm)}
+    assert (before, after) == ({0.75}, {0.5})
 
 
 def test_fork_of_a_shortened_training_has_its_own_end(shapes, tmp_path, monkeypatch, no_curves):

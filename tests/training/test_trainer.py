@@ -14,7 +14,7 @@ from tiny_network import tiny_network
 from deeplab_dpc.arch.library import load_cell, load_genotype
 from deeplab_dpc.checkpoint.run import read_weights
 from deeplab_dpc.checkpoint.run_directory import best_checkpoint, latest_checkpoint, list_checkpoints
-from deeplab_dpc.config import DataConfig, ModelConfig, TrainConfig
+from deeplab_dpc.config import AutoDeepLabConfig, DataConfig, ModelConfig, SearchConfig, TrainConfig
 from deeplab_dpc.data.dataset_info import Dataset
 from deeplab_dpc.data.known_classes import VOC_CLASS_NAMES
 from deeplab_dpc.errors import Stopped, UserError
@@ -184,6 +184,34 @@ def test_kill_while_a_checkpoint_is_written_leaves_the_one_before(shapes, tmp_pa
     _train(tmp_path, shapes)
     assert list((tmp_path / "checkpoints").glob(".*")) == []
     assert latest_checkpoint(tmp_path).step == 4
+
+
+def test_tables_that_a_kill_left_without_their_last_rows_are_completed(finished_eagerly, shapes, tmp_path, eager):
+    run = shutil.copytree(finished_eagerly, tmp_path / "run")
+    names = ("metrics.csv", "validation.csv", "curves.png")
+    whole = {name: (run / name).read_bytes() for name in names}
+    before = (run / "metrics.csv").stat().st_mtime_ns
+    _train(run, shapes)
+    assert (run / "metrics.csv").stat().st_mtime_ns == before
+    (run / "metrics.csv").write_bytes(whole["metrics.csv"].rpartition(b"\n")[0].rpartition(b"\n")[0] + b"\n")
+    (run / "curves.png").unlink()
+    _train(run, shapes)
+    assert {name: (run / name).read_bytes() for name in names[:2]} == {name: whole[name] for name in names[:2]}
+    assert (run / "curves.png").exists()
+
+
+@pytest.mark.parametrize("name", ["time_limit", "clip_gradient_norm", "base_learning_rate", "weight_decay"])
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_numbers_that_no_run_could_be_read_with_are_refused(name, value):
+    with pytest.raises(UserError, match=f"--{name} must be finite, got"):
+        dataclasses.replace(CONFIG, **{name: value})
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31])
+def test_seeds_that_libraries_refuse_are_a_sentence(seed):
+    for config in (CONFIG, SearchConfig(), AutoDeepLabConfig()):
+        with pytest.raises(UserError, match="--seed must be from 0 to 2,147,483,647, got"):
+            dataclasses.replace(config, seed=seed)
 
 
 def test_signal_during_the_last_evaluation_stops_what_would_follow(shapes, tmp_path, eager):
