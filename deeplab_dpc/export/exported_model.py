@@ -81,8 +81,9 @@ class ExportedModel:
 
 def _mean_pixel(info: ModelInfo) -> tuple[float, float, float]:
     """Returns the mean pixel of the exported network; that of the first, if several are averaged."""
-    model: dict[str, Any] = info.model["mean"][0] if "mean" in info.model else info.model
-    return mean_pixel(model["model_variant"])
+    several = info.model.get("mean")
+    model: Any = several[0] if isinstance(several, list) and several else info.model
+    return mean_pixel(str(model.get("model_variant")) if isinstance(model, dict) else "")
 
 
 def load_exported_model(path: str | os.PathLike[str]) -> ExportedModel:

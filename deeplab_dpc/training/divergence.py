@@ -132,6 +132,7 @@ def report_divergence(
     data: DataConfig,
     config: TrainConfig,
     shard: Shard = WHOLE,
+    mean_pixel: tuple[float, float, float] = GREY_PIXEL,
 ) -> DivergedError:
     """Saves the batch of the step and a report in WORKDIR/diverged_step_XXXXXXXX.
 
@@ -142,11 +143,12 @@ def report_divergence(
       network: the network after the step.
       dataset, data, config: data set, data configuration and training configuration.
       shard: share of this process in each batch; the first process writes the whole batch.
+      mean_pixel: (red, green, blue) of the padding.
 
     Returns:
       The error to raise, of several lines.
     """
-    batch = remade_batch(dataset, data, config, step, network.config.mean_pixel)
+    batch = remade_batch(dataset, data, config, step, mean_pixel)
     folder = workdir / f"diverged_step_{step:08d}"
     checkpoints = list_checkpoints(workdir)
     sound = next((checkpoint for checkpoint in reversed(checkpoints) if _is_sound(checkpoint)), None)

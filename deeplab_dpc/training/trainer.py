@@ -230,11 +230,11 @@ def _fit(
 ) -> bool:
     """Trains to the last step, as known at the start; returns whether a callback stopped the training."""
     require_memory(model.network, config, data.train_crop_size, devices.count)
-    shard = Shard(devices.process, devices.num_processes)
+    shard, mean_pixel = Shard(devices.process, devices.num_processes), model.network.config.mean_pixel
     batches = training_dataset(
         dataset,
         data.train_split,
-        Augmentation.from_config(data, model.network.config.mean_pixel),
+        Augmentation.from_config(data, mean_pixel),
         batch_size=config.train_batch_size // devices.num_processes,
         seed=config.seed,
         start_step=progress.step,
@@ -245,7 +245,7 @@ def _fit(
     console.print(f"Training on {len(shards)} file(s) of {dataset.info.name}/{data.train_split}.")
 
     def on_divergence(step: int, values: dict[str, float]) -> UserError:
-        return report_divergence(workdir, step, values, model.network, dataset, data, config, shard)
+        return report_divergence(workdir, step, values, model.network, dataset, data, config, shard, mean_pixel)
 
     images = len(dataset.epoch(data.train_split))
     is_shown = console.is_interactive and devices.is_chief and hooks.on_step is None
