@@ -1,6 +1,7 @@
 """One interface for all kinds of annotations: the names of their classes, and the label of each image."""
 
 import abc
+import collections
 import dataclasses
 import os
 import pathlib
@@ -192,19 +193,23 @@ class Coco(AnnotationSource):
 
     may_lack = None
 
-    def __init__(self, raw: RawFiles, files: list[str]):
+    def __init__(self, raw: RawFiles, files: list[str], images: RawFiles):
         super().__init__(raw, files)
         self._images: dict[str, tuple[str, CocoAnnotations, CocoImage]] = {}
         used: set[str] = set()
-        for name in files:
-            found = read_annotations(_path(raw, name))
+        read = {name: read_annotations(_path(raw, name), has_folders=True) for name in files}
+        # Files in folders of their own, those of the splits, may name images that the others have too.
+        folders = [os.path.dirname(name) for name in files]
+        in_folders = all(folders) and len(set(folders)) == len(files)
+        for name, found in read.items():
             if found.panoptic:
                 raise UserError(
                     f"The annotations {found.path} are panoptic, with masks in PNGs; convert them with build_coco "
                     "(--train_annotations, --train_images, --train_panoptic_pngs)."
                 )
             by_id = {number: category for category, number in found.categories.items()}
-            entries = {image.filename: (name, found, image) for image in found.images}
+            folder = pathlib.PurePosixPath(name).parent if in_folders else pathlib.PurePosixPath()
+            entries = {str(folder / image.path): (name, found, image) for image in found.images}
             _require_new(self._images, entries, str(found.path))
             self._images |= entries
             ordered = sorted(found.categories, key=found.categories.__getitem__)
@@ -213,7 +218,7 @@ class Coco(AnnotationSource):
             used |= {by_id[one["category_id"]] for one in annotations}
             self.can_ignore = self.can_ignore or any(one.get("iscrowd") for one in annotations)
         self.used = tuple(used)
-        self.references = {filename: filename for filename in self._images}
+        self.references = dict(zip(self._images, _known_paths(list(self._images), images), strict=True))
 
     def label(self, name: str, size: Callable[[], Size], meaning: Meaning) -> tuple[np.ndarray, str]:
         _, annotations, image = self._images[name]
@@ -258,11 +263,24 @@ def open_annotations(
         return Labelme(raw, files, image_keys, skip_bad)
     if kind == kinds.YOLO:
         return Yolo(raw, files, images, class_names)
-    return Cvat(raw, files) if kind == kinds.CVAT else Coco(raw, files)
+    return Cvat(raw, files) if kind == kinds.CVAT else Coco(raw, files, images)
 
 
 def _without_suffix(name: str) -> str:
     return str(pathlib.PurePosixPath(name).with_suffix(""))
+
+
+def _known_paths(paths: list[str], images: RawFiles) -> list[str]:
+    """Returns the paths, without the folders of those that no image is in: other programs name folders of their own."""
+    by_name = collections.defaultdict(list)
+    for image in images.names():
+        by_name[image.rpartition("/")[2]].append(f"/{image}")
+    known = []
+    for path in paths:
+        name = path.rpartition("/")[2]
+        there = any(image.endswith(f"/{path}") or f"/{path}".endswith(image) for image in by_name[name])
+        known.append(path if there else name)
+    return known
 
 
 def _path(raw: RawFiles, name: str) -> pathlib.Path:

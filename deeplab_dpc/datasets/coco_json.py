@@ -35,7 +35,8 @@ class CocoImage:
 
     Attributes:
       image_id: id of the image in the annotations.
-      filename: file name of the image.
+      filename: file name of the image, without folders.
+      path: the same with the folders that the file names, with slashes.
       height, width: size of the image, in pixels.
       annotations: entries of the image in the file's `annotations`; each has an integer "category_id", or, if the file
         is panoptic, "file_name" and "segments_info".
@@ -43,6 +44,7 @@ class CocoImage:
 
     image_id: int
     filename: str
+    path: str
     height: int
     width: int
     annotations: tuple[dict[str, Any], ...]
@@ -65,11 +67,15 @@ class CocoAnnotations:
     panoptic: bool
 
 
-def read_annotations(path: str | os.PathLike[str]) -> CocoAnnotations:
+def read_annotations(path: str | os.PathLike[str], has_folders: bool = False) -> CocoAnnotations:
     """Reads an annotation file of instances or panoptic segments.
 
+    Args:
+      path: path of the file.
+      has_folders: bool, whether images in different folders may have one file name.
+
     Raises:
-      UserError: if the file cannot be read, is not JSON, or is not laid out as COCO's.
+      UserError: if the file cannot be read, is not JSON, is not laid out as COCO's, or names an image twice.
     """
     path = pathlib.Path(path)
     value = read_json(path, "annotation file", _compact)
@@ -80,13 +86,13 @@ def read_annotations(path: str | os.PathLike[str]) -> CocoAnnotations:
     for annotation in _objects(value, "annotations", path, check):
         by_image[annotation["image_id"]].append(annotation)
     images = _objects(value, "images", path, functools.partial(_image, by_image=by_image))
-    _unique([(image.filename, image) for image in images], "image", path)
+    _unique([(image.path if has_folders else image.filename, image) for image in images], "image", path)
     listed = _unique([(image.image_id, image) for image in images], "image id", path)
     lost = sum(len(members) for image_id, members in by_image.items() if image_id not in listed)
     if lost:
         console.print(f"{lost} of the annotations {path} are of images that it does not list; they are left out.")
     panoptic = any("segments_info" in annotation for members in by_image.values() for annotation in members)
-    return CocoAnnotations(path, tuple(sorted(images, key=lambda image: image.filename)), categories, panoptic)
+    return CocoAnnotations(path, tuple(sorted(images, key=lambda image: image.path)), categories, panoptic)
 
 
 def _unique(pairs: list[tuple[Any, _Read]], what: str, path: pathlib.Path) -> dict[Any, _Read]:
@@ -159,7 +165,7 @@ def _image(entry: dict[str, Any], by_image: dict[Any, list[dict[str, Any]]]) -> 
     image_id, height, width = (_integer(entry, key) for key in ("id", "height", "width"))
     if min(height, width) < 1 or max(height, width) > MAX_SIDE or height * width > MAX_PIXELS:
         raise ValueError(f"its size is {width} x {height} pixels")
-    return CocoImage(image_id, _filename(entry), height, width, tuple(by_image.get(image_id, ())))
+    return CocoImage(image_id, _filename(entry), _path(entry), height, width, tuple(by_image.get(image_id, ())))
 
 
 def _category(entry: dict[str, Any]) -> tuple[str, int]:
@@ -178,6 +184,11 @@ def _text(entry: dict[str, Any], key: str) -> str:
     if not isinstance(value, str) or not value:
         raise TypeError(f"{key!r} must be text, got {shown(value)}")
     return value
+
+
+def _path(entry: dict[str, Any]) -> str:
+    """Returns the file's path with slashes, which Windows may have written as backslashes."""
+    return str(pathlib.PurePosixPath(_text(entry, "file_name").replace("\\", "/").lstrip("/")))
 
 
 def _filename(entry: dict[str, Any]) -> str:

@@ -189,6 +189,43 @@ def test_yolo_is_recognised_though_the_first_images_show_nothing(own):
     assert dataset.info.class_names == ("background", *NAMES)
 
 
+def _in_folders(images):
+    """COCO's document of images whose names have folders."""
+    value = coco(images)
+    for image in value["images"]:
+        image["file_name"] = image["file_name"].replace("_", "/", 1)
+    return value
+
+
+def test_coco_may_have_one_file_name_in_several_folders(own):
+    first, second, *_ = IMAGES
+    shutil.rmtree(own.images)
+    for folder in ("cam1", "cam2"):
+        own.image(f"{folder}/0001.png")
+    path = own.write("instances.json", _in_folders({"cam1_0001": IMAGES[first], "cam2_0001": IMAGES[second]}))
+    dataset = own.build(path)
+    names = ("background", "sign", "road", "car")
+    for folder, shapes in (("cam1", IMAGES[first]), ("cam2", IMAGES[second])):
+        (record,) = decoded(dataset, folder)
+        by_area = sorted(shapes, key=lambda shape: -inside(shape[1]).sum())
+        np.testing.assert_array_equal(record["label"][..., 0], expected(by_area, names, 0))
+
+
+def test_coco_beside_the_images_of_each_split_may_have_one_file_name_in_both(own):
+    first, second, *_ = IMAGES
+    shutil.rmtree(own.images)
+    for split, shapes in (("train", IMAGES[first]), ("valid", IMAGES[second])):
+        own.image(f"{split}/0001.png")
+        own.write(f"{split}/_annotations.coco.json", coco({"0001": shapes}))
+    dataset = own.build()
+    assert dataset.info.splits == {"train": 1, "val": 1}
+    names = ("background", "sign", "road", "car")
+    for split, shapes in (("train", IMAGES[first]), ("val", IMAGES[second])):
+        (record,) = decoded(dataset, split)
+        by_area = sorted(shapes, key=lambda shape: -inside(shape[1]).sum())
+        np.testing.assert_array_equal(record["label"][..., 0], expected(by_area, names, 0))
+
+
 def test_coco_written_on_windows_names_its_images_with_backslashes(own):
     value = coco(IMAGES)
     for image in value["images"]:
