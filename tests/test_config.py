@@ -1,11 +1,21 @@
 """Configurations: JSON both ways, and what they refuse."""
 
+import dataclasses
 import json
 
 import pytest
 
 from deeplab_dpc.arch.library import load_cell
-from deeplab_dpc.config import DataConfig, ModelConfig, SearchConfig, TrainConfig
+from deeplab_dpc.config import (
+    AutoDeepLabConfig,
+    DataConfig,
+    InferenceConfig,
+    JudgeConfig,
+    ModelConfig,
+    SearchConfig,
+    ServiceConfig,
+    TrainConfig,
+)
 from deeplab_dpc.errors import UserError
 
 
@@ -119,3 +129,18 @@ def test_whole_numbers_are_real_ones():
 def test_numbers_that_no_network_has_are_refused(options, message):
     with pytest.raises(UserError, match=message):
         ModelConfig(**{"num_classes": 3, **options})
+
+
+WHOLE = (
+    *(ModelConfig(2), DataConfig("D"), TrainConfig(), SearchConfig(), ServiceConfig(), AutoDeepLabConfig()),
+    *(InferenceConfig(), JudgeConfig()),
+)
+FLOATS = [(config, field) for config in WHOLE for field in dataclasses.fields(config) if "float" in str(field.type)]
+
+
+@pytest.mark.parametrize(("config", "field"), FLOATS, ids=lambda one: getattr(one, "name", type(one).__name__))
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_numbers_that_json_does_not_have_are_refused(config, field, value):
+    """A run with one of them could not be read again."""
+    with pytest.raises(UserError, match=f"--{field.name}"):
+        dataclasses.replace(config, **{field.name: (value,) if "tuple" in str(field.type) else value})

@@ -35,7 +35,6 @@ from deeplab_dpc.models.backbones.resnet import ResNet
 # Published values of options that variables do not determine.
 ATROUS_RATES, ATROUS_OUTPUT_STRIDE = (6, 12, 18), 16  # arXiv:1706.05587, Sec. 3.3; in proportion at other strides
 RESNET_MULTI_GRID = (1, 2, 4)  # arXiv:1706.05587, Sec. 4.1
-BETA_RESNETS = ("resnet_v1_50_beta", "resnet_v1_101_beta")
 LR_ASPP = {  # arXiv:1905.02244, Sec. 6.4
     "output_stride": 32,
     "image_pooling_crop_size": (769, 769),
@@ -212,7 +211,7 @@ def _backbone(stored: Shapes, source: str, given: Mapping[str, Any]) -> Fields:
         raise UserError(f"{source} holds {shortened(sorted(scopes(stored)))}, of no known --model_variant.")
     for variant in variants:
         backbone = backbone_class(variant)
-        if issubclass(backbone, ResNet) and f"{backbone.SCOPE}/{backbone().layers[0].name}/weights" not in stored:
+        if issubclass(backbone, ResNet) and f"{backbone.SCOPE}/{backbone.STEM[0][0]}/weights" not in stored:
             continue  # since the plain variant and "beta" share a scope
         if not issubclass(backbone, MobileNet):
             return {"model_variant": variant, **_auto_deeplab_channels(stored, variant, given)}
@@ -257,7 +256,7 @@ def _assumed(known: Fields) -> Fields:
         return {"output_stride": (known.get("genotype") or published_genotype()).output_stride}
     if known.get("aspp_with_squeeze_and_excitation") and known.get("decoder_output_is_logits"):
         return dict(LR_ASPP)
-    grid = {"multi_grid": RESNET_MULTI_GRID} if variant in BETA_RESNETS else {}
+    grid = {"multi_grid": RESNET_MULTI_GRID} if variant.endswith("_beta") else {}
     return {"output_stride": ModelConfig.output_stride, **grid}
 
 

@@ -51,7 +51,7 @@ def download_mobilenet_v2(depth_multiplier: float) -> keras.Model:
         weights="imagenet",
     )
     folder = pathlib.Path(os.environ.get("KERAS_HOME") or pathlib.Path.home() / ".keras") / "models"
-    kept = list(folder.glob(f"mobilenet_v2_weights_*_{float(depth_multiplier)}_*_no_top.h5"))
+    kept = list(folder.glob(f"mobilenet_v2_weights_*_{float(depth_multiplier)}_{IMAGE_SIZE[0]}_no_top.h5"))
     try:
         try:
             return make()

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import ClassVar
 
-from deeplab_dpc.config.base import Choices, Config, listed
+from deeplab_dpc.config.base import Choices, Config, finite, listed
 from deeplab_dpc.errors import UserError
 
 INFERENCE_DTYPES = ("float32", "bfloat16")
@@ -40,6 +40,7 @@ class InferenceConfig(Config):
             size = getattr(self, name)
             if size and (len(size) != 2 or min(size) < 1):
                 raise UserError(f"--{name} must be HEIGHT,WIDTH in pixels, got {listed(size)}.")
+        finite("eval_scales", *self.eval_scales)
         if not self.eval_scales or min(self.eval_scales) <= 0:
             raise UserError(f"--eval_scales must be numbers greater than 0, got {listed(self.eval_scales)}.")
         if not 0 <= self.window_overlap < 1:

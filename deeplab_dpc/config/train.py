@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any, ClassVar
 
-from deeplab_dpc.config.base import Choices, Config, no_negative_weight, not_negative, positive, valid_seed
+from deeplab_dpc.config.base import Choices, Config, finite, no_negative_weight, not_negative, positive, valid_seed
 from deeplab_dpc.errors import UserError
 
 MOMENTUM, ADAM, _ = OPTIMIZERS = ("momentum", "adam", "adamw")
@@ -167,6 +167,7 @@ class TrainConfig(Config):
             "time_limit",
             "early_end_step",
         )
+        finite("learning_power", self.learning_power)
         valid_seed(self.seed)
         self.check_choices()
         for name in ("top_k_percent_pixels", "drop_path_keep_prob"):

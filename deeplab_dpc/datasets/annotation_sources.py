@@ -200,7 +200,7 @@ class Coco(AnnotationSource):
         read = {name: read_annotations(_path(raw, name), has_folders=True) for name in files}
         # Files in folders of their own, those of the splits, may name images that the others have too.
         folders = [os.path.dirname(name) for name in files]
-        in_folders = all(folders) and len(set(folders)) == len(files)
+        in_folders = len(files) > 1 and all(folders) and len(set(folders)) == len(files)
         for name, found in read.items():
             if found.panoptic:
                 raise UserError(
@@ -271,15 +271,16 @@ def _without_suffix(name: str) -> str:
 
 
 def _known_paths(paths: list[str], images: RawFiles) -> list[str]:
-    """Returns the paths, without the folders of those that no image is in: other programs name folders of their own."""
+    """Returns the paths, without the outer folders that no image is in: other programs name folders of their own."""
     by_name = collections.defaultdict(list)
     for image in images.names():
         by_name[image.rpartition("/")[2]].append(f"/{image}")
     known = []
     for path in paths:
-        name = path.rpartition("/")[2]
-        there = any(image.endswith(f"/{path}") or f"/{path}".endswith(image) for image in by_name[name])
-        known.append(path if there else name)
+        parts = path.split("/")
+        inner = ("/".join(parts[place:]) for place in range(len(parts)))
+        there = (end for end in inner if any(image.endswith(f"/{end}") for image in by_name[parts[-1]]))
+        known.append(next(there, parts[-1]))
     return known
 
 

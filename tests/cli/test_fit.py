@@ -472,7 +472,7 @@ def test_label_weights_of_another_number_of_classes_end_the_check(fit, tmp_path)
     ],
 )
 def test_mistake_in_a_flag_of_a_later_stage_is_found_at_the_start(fit, tmp_path, flag, message):
-    """Before anything is written, since the directory is then bound to the flags."""
+    """A mistake is found before anything is written, since the directory is then bound to the flags."""
     status, text = fit(flag)
     assert status == 2
     assert message in text

@@ -197,12 +197,16 @@ def _in_folders(images):
     return value
 
 
-def test_coco_may_have_one_file_name_in_several_folders(own):
+@pytest.mark.parametrize("above", ["", "photos/"])  # a folder of the program that wrote the file
+def test_coco_may_have_one_file_name_in_several_folders(own, above):
     first, second, *_ = IMAGES
     shutil.rmtree(own.images)
     for folder in ("cam1", "cam2"):
         own.image(f"{folder}/0001.png")
-    path = own.write("instances.json", _in_folders({"cam1_0001": IMAGES[first], "cam2_0001": IMAGES[second]}))
+    value = _in_folders({"cam1_0001": IMAGES[first], "cam2_0001": IMAGES[second]})
+    for image in value["images"]:
+        image["file_name"] = above + image["file_name"]
+    path = own.write("instances.json", value)
     dataset = own.build(path)
     names = ("background", "sign", "road", "car")
     for folder, shapes in (("cam1", IMAGES[first]), ("cam2", IMAGES[second])):

@@ -111,6 +111,12 @@ class ResNet(Backbone):
     BATCH_NORM_EPSILON = 1e-5
     OPTIONS = ("multi_grid",)
     UNITS: ClassVar[tuple[int, int, int, int]]  # numbers of units of the four blocks
+    # (name, channels, kernel size, strides) of each convolution before the pooling; those of "beta".
+    STEM: ClassVar[tuple[tuple[str, int, int, int], ...]] = (
+        ("conv1_1", 64, 3, 2),
+        ("conv1_2", 64, 3, 1),
+        ("conv1_3", 128, 3, 1),
+    )
 
     def __init__(self, multi_grid: tuple[int, ...] = (), **kwargs: Any):
         super().__init__(**kwargs)
@@ -121,21 +127,18 @@ class ResNet(Backbone):
 
     def _stem(self) -> list[ConvBN]:
         """Returns the convolutions before the pooling, with a stride of 2 in all."""
-        return [self._stem_convolution("conv1", 64, 7, strides=2)]
-
-    def _stem_convolution(self, name: str, filters: int, kernel_size: int, strides: int) -> ConvBN:
-        return ConvBN(
-            filters,
-            kernel_size,
-            strides=strides,
-            explicit_padding=True,
-            initializer=_initializer(),
-            name=name,
-            **self.shared_arguments,
-        )
-
-    def normalised(self, images: Tensor) -> Tensor:
-        return images - ops.convert_to_tensor(IMAGENET_PIXEL, "float32")
+        return [
+            ConvBN(
+                filters,
+                kernel_size,
+                strides=strides,
+                explicit_padding=True,
+                initializer=_initializer(),
+                name=name,
+                **self.shared_arguments,
+            )
+            for name, filters, kernel_size, strides in self.STEM
+        ]
 
     def _bottlenecks(self, channels: int) -> list[Bottleneck]:
         units = [(block, unit, count) for block, count in enumerate(self.UNITS) for unit in range(count)]
@@ -161,8 +164,8 @@ class ResNet(Backbone):
 
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
-class ResNet50(ResNet):
-    """ResNet-50, with 3, 4, 6 and 3 units; see ResNet."""
+class ResNet50Beta(ResNet):
+    """ResNet-50 with the "beta" stem, with 3, 4, 6 and 3 units; see ResNet."""
 
     SCOPE = "resnet_v1_50"
     UNITS = (3, 4, 6, 3)
@@ -170,33 +173,28 @@ class ResNet50(ResNet):
 
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
-class ResNet101(ResNet):
-    """ResNet-101, with 3, 4, 23 and 3 units; see ResNet."""
+class ResNet101Beta(ResNet):
+    """ResNet-101 with the "beta" stem, with 3, 4, 23 and 3 units; see ResNet."""
 
     SCOPE = "resnet_v1_101"
     UNITS = (3, 4, 23, 3)
     LOW_LEVEL: ClassVar[dict[int, int]] = {4: 1, 8: 5, 16: 28}
 
 
-class _Beta(ResNet):
-    """The "beta" variant: a stem of three 3x3 convolutions, and images in [-1, 1]."""
+class _Plain(ResNet):
+    """The plain variant: a first layer of 7x7, and images from which the mean pixel of ImageNet is subtracted."""
 
-    def _stem(self) -> list[ConvBN]:
-        filters_and_strides = ((64, 2), (64, 1), (128, 1))
-        return [
-            self._stem_convolution(f"conv1_{i}", filters, 3, strides)
-            for i, (filters, strides) in enumerate(filters_and_strides, start=1)
-        ]
+    STEM = (("conv1", 64, 7, 2),)
 
     def normalised(self, images: Tensor) -> Tensor:
-        return Backbone.normalised(self, images)
+        return images - ops.convert_to_tensor(IMAGENET_PIXEL, "float32")
 
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
-class ResNet50Beta(_Beta, ResNet50):
-    """ResNet-50 with the "beta" stem; see ResNet."""
+class ResNet50(_Plain, ResNet50Beta):
+    """ResNet-50 with the plain first layer; see ResNet."""
 
 
 @keras.saving.register_keras_serializable(package="deeplab_dpc")
-class ResNet101Beta(_Beta, ResNet101):
-    """ResNet-101 with the "beta" stem; see ResNet."""
+class ResNet101(_Plain, ResNet101Beta):
+    """ResNet-101 with the plain first layer; see ResNet."""
