@@ -215,6 +215,17 @@ def test_coco_may_have_one_file_name_in_several_folders(own, above):
         np.testing.assert_array_equal(record["label"][..., 0], expected(by_area, names, 0))
 
 
+def test_folders_in_coco_that_are_not_on_disk_do_not_matter(own):
+    (own.images / "train").mkdir()
+    for image in own.images.glob("*.png"):
+        image.rename(own.images / "train" / image.name)
+    value = coco(IMAGES)
+    for image in value["images"]:
+        image["file_name"] = f"their/photos/{image['file_name']}"
+    dataset = own.build(own.write("instances.json", value))
+    assert sum(dataset.info.splits.values()) == len(IMAGES)
+
+
 def test_coco_beside_the_images_of_each_split_may_have_one_file_name_in_both(own):
     first, second, *_ = IMAGES
     shutil.rmtree(own.images)
