@@ -35,7 +35,7 @@ DISTRIBUTIONS = {
 
 
 class Notes:
-    """What the rules of a Starlark file were called with: by rule, a list of keyword arguments."""
+    """Records what the rules of a Starlark file were called with: by rule, a list of keyword arguments."""
 
     def __init__(self, path: pathlib.Path):
         self.calls: dict[str, list[dict]] = collections.defaultdict(list)
@@ -89,7 +89,7 @@ def _library(module: str) -> str:
 
 
 def _imports() -> dict[str, set[str]]:
-    """What the modules of each library import: other libraries as ":name", other packages as "@pip//name"."""
+    """Returns what the modules of each library import: other libraries as ":name", other packages as "@pip//name"."""
     found: dict[str, set[str]] = collections.defaultdict(set)
     for path in PACKAGE.rglob("*.py"):
         own = _library(".".join(path.relative_to(ROOT).with_suffix("").parts))

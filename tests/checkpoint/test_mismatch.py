@@ -37,7 +37,7 @@ def stored(tmp_path, write_tf1_checkpoint):
 
 
 def _hints(error):
-    """What follows the variables in the message, without the last full stop."""
+    """Returns what follows the variables in the message, without the last full stop."""
     message = str(error.value)
     assert " is the checkpoint of another model: " in message
     assert message.endswith(".")

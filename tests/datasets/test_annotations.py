@@ -256,7 +256,7 @@ def test_cvat_is_drawn_as_an_independent_rasteriser_says(own):
 
 
 def with_subsets(text, *names):
-    """The same file as CVAT writes it of a project, whose first images have these subsets."""
+    """Returns the same file as CVAT writes it of a project, whose first images have these subsets."""
     head, *images = text.split("<image ")
     given = (f'subset="{name}" task_id="7" ' if name else "" for name in (*names, *[""] * len(images)))
     return head + "".join(f"<image {subset}{image}" for subset, image in zip(given, images, strict=False))

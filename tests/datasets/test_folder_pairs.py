@@ -1,4 +1,4 @@
-"""Which images, labels and splits are found, from folders, archives and lists."""
+"""Tests of which images, labels and splits are found, from folders, archives and lists."""
 
 import errno
 import json

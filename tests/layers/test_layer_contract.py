@@ -1,4 +1,4 @@
-"""What every layer keeps to: it serialises, its shapes and dtypes are as declared, and it trains."""
+"""Tests of what every layer keeps to: it serialises, its shapes and dtypes are as declared, and it trains."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""What a search says at its end, and that all that it leaves names the same cell."""
+"""Tests of what a search says at its end, and that all that it leaves names the same cell."""
 
 import dataclasses
 import html
