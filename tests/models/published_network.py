@@ -1,4 +1,4 @@
-"""Computes what the published TensorFlow 1 DeepLab computes, by plain functions of `tf.nn` ops: an oracle for our models.
+"""Computes what the published TensorFlow 1 DeepLab does, by plain functions of `tf.nn` ops: an oracle for our models.
 
 Read off tensorflow/models (research/deeplab/model.py and core/, research/slim/nets/mobilenet/), and not off our layers.
 Every variable is fetched by the name that it has in a published checkpoint, so the names and shapes that a network
